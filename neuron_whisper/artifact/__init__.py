@@ -1,0 +1,1 @@
+"""Artifacts: compiled programs on disk, content-addressed and checked."""

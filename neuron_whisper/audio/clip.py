@@ -1,0 +1,28 @@
+"""AudioClip, and the constants of Whisper's audio front end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000  # Hz; openai/whisper audio.py
+HOP_SAMPLES = 160  # 10 ms
+FFT_SAMPLES = 400  # 25 ms
+WINDOW_S = 30.0
+WINDOW_SAMPLES = 480_000
+WINDOW_FRAMES = 3000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioClip:
+    """Mono float32 samples at 16 kHz, about [-1, 1], and what was odd about where they came from."""
+
+    samples: NDArray[np.float32]
+    source: str = "audio"
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / SAMPLE_RATE

@@ -1,0 +1,1 @@
+"""Decoding of one 30 s window, pure."""

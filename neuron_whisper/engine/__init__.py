@@ -1,0 +1,1 @@
+"""The slot engine: continuous batching of windows."""

@@ -1,0 +1,207 @@
+"""The error tree, ordered by who must act.
+
+- NeuronWhisperError
+  - InputError: the caller changes the request
+    - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption, UnknownModel
+  - CapacityError: the caller waits or the operator adds capacity
+    - QueueFull, Draining, DeadlineExceeded
+  - BuildError: whoever compiles changes the profile, the checkpoint or the machine
+    - ProfileError, CheckpointError, FetchFailed, LoweringFailed
+  - ArtifactError: whoever deploys compiles again or repairs the cache
+    - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactUnsafe
+  - TargetUnavailable: the operator installs what the message names
+  - DeviceFault: the process ends and its supervisor starts it again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+
+class NeuronWhisperError(Exception):
+    """Every error this package raises on purpose."""
+
+
+# --- InputError -------------------------------------------------------------------------------
+
+
+class InputError(NeuronWhisperError):
+    """The request itself is wrong."""
+
+
+class AudioUnreadable(InputError):
+    """`source` holds no audio that can be decoded; `reason` says what was found instead."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.source, self.reason = source, reason
+        super().__init__(f"{source}: {reason}")
+
+
+class AudioTooLong(InputError):
+    """The audio decodes to more than `limit_s` seconds."""
+
+    def __init__(self, source: str, limit_s: float) -> None:
+        self.source, self.limit_s = source, limit_s
+        super().__init__(f"{source}: the audio is longer than the limit of {limit_s:g} seconds")
+
+
+class AudioTooLarge(InputError):
+    """`what` (the file, or the decoded samples) is larger than `limit_bytes`."""
+
+    def __init__(self, source: str, what: str, limit_bytes: int) -> None:
+        self.source, self.what, self.limit_bytes = source, what, limit_bytes
+        super().__init__(f"{source}: {what} is larger than the limit of {limit_bytes:,} bytes")
+
+
+class InvalidOption(InputError):
+    """Option `field` has `value`; `allowed` says what it may be."""
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        self.field, self.value, self.allowed = field, value, allowed
+        super().__init__(f"{field}: {value!r} is not allowed; {allowed}")
+
+
+class UnknownModel(InputError):
+    """No model goes by `name`; `known` are names that work."""
+
+    def __init__(self, name: str, known: Iterable[str] = (), hint: str = "") -> None:
+        self.name, self.known, self.hint = name, tuple(known), hint
+        names = f"; known here: {', '.join(self.known)}" if self.known else ""
+        super().__init__(f"no model named {name!r}{names}{'; ' + hint if hint else ''}")
+
+
+# --- CapacityError ----------------------------------------------------------------------------
+
+
+class CapacityError(NeuronWhisperError):
+    """The request is fine; there is no room for it now. `retry_after_s` is a guess when there will be."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class QueueFull(CapacityError):
+    """As many windows wait as the queue may hold."""
+
+    def __init__(self, limit: int, retry_after_s: float = 1.0) -> None:
+        self.limit = limit
+        super().__init__(f"the queue is full: {limit} windows are waiting", retry_after_s)
+
+
+class Draining(CapacityError):
+    """The engine finishes what it has and takes nothing new."""
+
+    def __init__(self, retry_after_s: float = 5.0) -> None:
+        super().__init__("the engine is draining and takes no new work", retry_after_s)
+
+
+class DeadlineExceeded(CapacityError):
+    """The work was not done within `deadline_s`."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self.deadline_s = deadline_s
+        super().__init__(f"not done within {deadline_s:g} seconds")
+
+
+# --- BuildError -------------------------------------------------------------------------------
+
+
+class BuildError(NeuronWhisperError):
+    """The compile stage cannot go on with what it was given."""
+
+
+class ProfileError(BuildError):
+    """A compile profile is wrong; the message names the key, the value and what is allowed."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.source, self.reason = source, reason
+        super().__init__(f"{source}: {reason}")
+
+
+class CheckpointError(BuildError):
+    """A checkpoint is wrong: `file`, `tensor` (empty when it is about the file), expected and found."""
+
+    def __init__(self, file: Path | str, tensor: str, *, expected: object, found: object) -> None:
+        self.file, self.tensor, self.expected, self.found = Path(file), tensor, expected, found
+        what = f"{file}: tensor {tensor}" if tensor else str(file)
+        super().__init__(f"{what}: expected {expected}, found {found}")
+
+
+class FetchFailed(BuildError):
+    """A model could not be downloaded; nothing half-written is left behind."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"cannot fetch {name}: {reason}")
+
+
+class LoweringFailed(BuildError):
+    """Graph `graph` could not be lowered for the target."""
+
+    def __init__(self, graph: str, reason: str) -> None:
+        self.graph, self.reason = graph, reason
+        super().__init__(f"lowering {graph} failed: {reason}")
+
+
+# --- ArtifactError ----------------------------------------------------------------------------
+
+
+class ArtifactError(NeuronWhisperError):
+    """A stored artifact cannot be used."""
+
+
+class ArtifactNotFound(ArtifactError):
+    """Nothing in the cache answers to `reference`."""
+
+    def __init__(self, reference: str, known: Iterable[str] = ()) -> None:
+        self.reference, self.known = reference, tuple(known)
+        names = f"; stored: {', '.join(self.known)}" if self.known else "; none is stored"
+        super().__init__(f"no artifact {reference!r}{names}")
+
+
+class ArtifactCorrupt(ArtifactError):
+    """`path` is not what the manifest says."""
+
+    def __init__(self, path: Path | str, *, expected: object, found: object) -> None:
+        self.path, self.expected, self.found = Path(path), expected, found
+        super().__init__(f"{path}: expected {expected}, found {found}; compile or import it again")
+
+
+class ArtifactIncompatible(ArtifactError):
+    """The artifact was made by another toolchain; `differences` maps a fact to (stored, here)."""
+
+    def __init__(self, name: str, differences: Mapping[str, tuple[object, object]]) -> None:
+        self.name, self.differences = name, dict(differences)
+        lines = "; ".join(f"{fact}: stored {a!r}, here {b!r}" for fact, (a, b) in self.differences.items())
+        super().__init__(f"artifact {name} does not fit this installation: {lines}")
+
+
+class ArtifactUnsafe(ArtifactError):
+    """Others can write `path`. Artifacts are code, so it is not used."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(f"{path}: {reason}; artifacts are code, so this cache is not used")
+
+
+# --- the rest ---------------------------------------------------------------------------------
+
+
+class TargetUnavailable(NeuronWhisperError):
+    """Target `target` cannot run here; `install` is the line that would change it."""
+
+    def __init__(self, target: str, reason: str, install: str = "", available: Iterable[str] = ()) -> None:
+        self.target, self.reason, self.install = target, reason, install
+        self.available = tuple(available)
+        parts = [f"target {target!r} is not available here: {reason}"]
+        if install:
+            parts.append(f"install it with: {install}")
+        if self.available:
+            parts.append(f"targets that work here: {', '.join(self.available)}")
+        super().__init__("\n".join(parts))
+
+
+class DeviceFault(NeuronWhisperError):
+    """The session can no longer be trusted; nothing of it is used again."""

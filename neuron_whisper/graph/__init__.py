@@ -1,0 +1,1 @@
+"""The program: encode, prefill, decode, align, written once."""

@@ -1,0 +1,1 @@
+"""Models: names, checkpoints, dimensions, sharding."""

@@ -1,0 +1,1 @@
+"""Targets: where the program runs, behind one contract."""

@@ -1,0 +1,1 @@
+"""The reference target: plain PyTorch, the oracle of every other."""
