@@ -1,0 +1,195 @@
+"""Bytes, a path, a stream or stdin -> AudioClip, within limits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_whisper.audio.clip import AudioClip
+from neuron_whisper.audio.decode_av import MAX_CHANNELS, MAX_RATE, MIN_RATE, Block, Decoding
+from neuron_whisper.audio.limits import AudioLimits
+from neuron_whisper.audio.resample import Resampler
+from neuron_whisper.errors import AudioTooLarge, AudioUnreadable, InvalidOption
+
+__all__ = ["AudioLimits", "RawEncoding", "RawFormat", "load_audio"]
+
+RawEncoding = Literal["s16le", "s32le", "f32le", "u8", "mulaw", "alaw"]
+LARGEST_SAMPLE = 1e12  # far beyond any recording, far below where the power of a spectrum overflows float32
+READ_BYTES = 1 << 20
+FIRST_SAMPLES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawFormat:
+    """How to read samples that come without a header. Raises InvalidOption."""
+
+    sample_rate: int = 16_000
+    channels: int = 1
+    encoding: RawEncoding = "s16le"
+
+    def __post_init__(self) -> None:
+        if not MIN_RATE <= self.sample_rate <= MAX_RATE:
+            raise InvalidOption("sample_rate", self.sample_rate, f"it may be {MIN_RATE} to {MAX_RATE} Hz")
+        if not 1 <= self.channels <= MAX_CHANNELS:
+            raise InvalidOption("channels", self.channels, f"it may be 1 to {MAX_CHANNELS}")
+        if self.encoding not in get_args(RawEncoding):
+            raise InvalidOption("encoding", self.encoding, f"it may be {', '.join(get_args(RawEncoding))}")
+
+
+def load_audio(
+    source: str | Path | bytes | BinaryIO,
+    *,
+    name: str | None = None,
+    channel: int | None = None,
+    limits: AudioLimits | None = None,
+    raw: RawFormat | None = None,
+) -> AudioClip:
+    """Decode `source` to mono float32 at 16 kHz; the string "-" is stdin.
+
+    The format is told by the content, never by the name. Channels are averaged, or `channel` (from 0) is
+    taken alone. What could not be decoded is left out and told in `AudioClip.warnings`.
+
+    Raises AudioUnreadable, AudioTooLong, AudioTooLarge, and InvalidOption for a channel that is not there.
+    """
+    limits = limits or AudioLimits()
+    if channel is not None and channel < 0:
+        raise InvalidOption("channel", channel, "channels are counted from 0")
+    name = name or _name_of(source)
+    with ExitStack() as opened:
+        file = _open(source, name, limits.max_bytes, opened)
+        decoding = Decoding(file, name, limits)
+        if raw is not None:
+            decoding.demuxer = raw.encoding
+            decoding.demuxer_options = {
+                "sample_rate": str(raw.sample_rate),
+                "ch_layout": f"{raw.channels} channels",
+            }
+        samples, notes = _to_mono_16k(decoding.blocks(), channel)
+    if not len(samples):
+        raise AudioUnreadable(name, "it holds no samples")
+    return AudioClip(samples=samples, source=name, warnings=(*decoding.warnings, *notes))
+
+
+# --- where the bytes come from ----------------------------------------------------------------
+
+
+def _name_of(source: str | Path | bytes | BinaryIO) -> str:
+    if isinstance(source, (str, Path)):
+        return "stdin" if source == "-" else str(source)
+    if isinstance(source, bytes):
+        return "audio"
+    given = getattr(source, "name", None)  # of an open file; a number for a bare descriptor
+    return given if isinstance(given, str) else "audio"
+
+
+def _open(source: str | Path | bytes | BinaryIO, name: str, max_bytes: int, opened: ExitStack) -> BinaryIO:
+    """A seekable file at its start, with at most max_bytes in it; `opened` closes what this opens."""
+    if isinstance(source, bytes):
+        file: BinaryIO = BytesIO(source)
+    elif isinstance(source, (str, Path)):
+        file = sys.stdin.buffer if source == "-" else opened.enter_context(_open_path(Path(source), name))
+    else:
+        file = source
+    if not (file.seekable() and file.tell() == 0):
+        return _read_all(file, name, max_bytes)
+    size = file.seek(0, 2)
+    file.seek(0)
+    if size > max_bytes:
+        raise AudioTooLarge(name, "the file", max_bytes)
+    # a device says it has no bytes and then gives some
+    return file if size else _read_all(file, name, max_bytes)
+
+
+def _open_path(path: Path, name: str) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise AudioUnreadable(name, "there is no such file") from None
+    except IsADirectoryError:
+        raise AudioUnreadable(name, "this is a directory; name the files in it") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AudioUnreadable(name, f"the file cannot be opened: {reason}") from None
+
+
+def _read_all(file: BinaryIO, name: str, max_bytes: int) -> BinaryIO:
+    held = BytesIO()
+    while piece := file.read(min(READ_BYTES, max_bytes + 1 - held.tell())):
+        held.write(piece)
+        if held.tell() > max_bytes:
+            raise AudioTooLarge(name, "the file", max_bytes)
+    held.seek(0)
+    return held
+
+
+# --- what becomes of the samples --------------------------------------------------------------
+
+
+def _to_mono_16k(blocks: Iterable[Block], channel: int | None) -> tuple[NDArray[np.float32], list[str]]:
+    """All blocks as one signal at 16 kHz, and what is to be told of it."""
+    signal = _GrowingSignal()
+    resampler: Resampler | None = None
+    silenced, replaced = 0, False
+    for block in blocks:
+        values, bad = _without_nonsense(block.samples)
+        silenced += bad
+        if resampler is None:
+            _check_channel(channel, len(values))
+        if channel is not None and channel < len(values):
+            mono = values[channel]
+        else:
+            mono = values[0] if len(values) == 1 else values.mean(axis=0)
+            replaced |= channel is not None
+        if resampler is None or resampler.rate != block.rate:
+            if resampler is not None:
+                signal.append(resampler.finish())
+            resampler = Resampler(block.rate)
+        signal.append(resampler.push(mono))
+    if resampler is not None:
+        signal.append(resampler.finish())
+    notes = []
+    if silenced:
+        notes.append(f"{silenced:,} samples were not numbers, or absurdly large, and became silence")
+    if replaced:
+        notes.append(f"channel {channel} ends before the audio does; the mean of the others stands in for it")
+    return signal.whole(), notes
+
+
+def _check_channel(channel: int | None, channels: int) -> None:
+    if channel is not None and channel >= channels:
+        numbers = "only channel 0" if channels == 1 else f"channels 0 to {channels - 1}"
+        raise InvalidOption("channel", channel, f"the audio has {numbers}")
+
+
+def _without_nonsense(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """NaN, infinities and numbers that would overflow later become 0; beyond [-1, 1] is fine."""
+    sound = np.abs(values) <= LARGEST_SAMPLE  # False for NaN
+    bad = values.size - int(np.count_nonzero(sound))
+    return (np.where(sound, values, np.float32(0)), bad) if bad else (values, 0)
+
+
+class _GrowingSignal:
+    """Appended to in pieces and held once: hours of samples are not copied to be joined."""
+
+    def __init__(self) -> None:
+        self._held = np.empty(FIRST_SAMPLES, np.float32)
+        self._length = 0
+
+    def append(self, piece: NDArray[np.float32]) -> None:
+        end = self._length + len(piece)
+        if end > len(self._held):
+            self._held.resize(max(end, len(self._held) * 3 // 2), refcheck=False)
+        self._held[self._length : end] = piece
+        self._length = end
+
+    def whole(self) -> NDArray[np.float32]:
+        self._held.resize(self._length, refcheck=False)
+        return self._held

@@ -1,0 +1,143 @@
+"""Log-mel spectrograms: samples -> (n_mels, frames), 10 ms per frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.fft import rfft
+
+from neuron_whisper.audio.clip import FFT_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, WINDOW_FRAMES, WINDOW_SAMPLES
+from neuron_whisper.errors import InvalidOption
+
+MEL_COUNTS = (80, 128)  # large-v3, turbo and Kotoba have 128
+BLOCK_FRAMES = 1000  # per FFT call; their spectrum stays in the cache
+FLOOR = 1e-10  # openai/whisper audio.py: of the power, before the logarithm
+DYNAMIC_RANGE = 8.0  # openai/whisper audio.py: decades below the loudest bin
+
+# The Slaney mel scale: linear to 1 kHz, then logarithmic.
+LINEAR_HZ_PER_MEL = 200.0 / 3.0
+LOG_FROM_HZ = 1000.0
+LOG_FROM_MEL = LOG_FROM_HZ / LINEAR_HZ_PER_MEL
+LOG_STEP = np.log(6.4) / 27.0
+
+
+def hz_to_mel(hz: float) -> float:
+    """Slaney mels: 500 -> 7.5, 1000 -> 15, 6400 -> 42."""
+    if hz < LOG_FROM_HZ:
+        return hz / LINEAR_HZ_PER_MEL
+    return LOG_FROM_MEL + float(np.log(hz / LOG_FROM_HZ) / LOG_STEP)
+
+
+def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    logarithmic = LOG_FROM_HZ * np.exp(LOG_STEP * (mel - LOG_FROM_MEL))
+    return np.where(mel < LOG_FROM_MEL, LINEAR_HZ_PER_MEL * mel, logarithmic)
+
+
+@lru_cache(maxsize=2)
+def mel_filters(n_mels: int) -> NDArray[np.float32]:
+    """Triangular filters over the power spectrum, (n_mels, 201), each of unit area in Hz.
+
+    The Slaney scale and normalisation, which are librosa's defaults and what Whisper was trained with.
+    Raises InvalidOption when n_mels is neither 80 nor 128.
+    """
+    if n_mels not in MEL_COUNTS:
+        raise InvalidOption("n_mels", n_mels, "it is 80 or 128 in every Whisper model")
+    bins = np.linspace(0.0, SAMPLE_RATE / 2, FFT_SAMPLES // 2 + 1)
+    corners = mel_to_hz(np.linspace(0.0, hz_to_mel(SAMPLE_RATE / 2), n_mels + 2))
+    left, peak, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    triangles = np.maximum(0.0, np.minimum((bins - left) / (peak - left), (right - bins) / (right - peak)))
+    filters: NDArray[np.float32] = (triangles * (2.0 / (right - left))).astype(np.float32)
+    filters.setflags(write=False)  # shared by every caller
+    return filters
+
+
+@lru_cache(maxsize=1)
+def _hann() -> NDArray[np.float32]:
+    """Periodic, as torch.hann_window."""
+    turns = np.arange(FFT_SAMPLES) / FFT_SAMPLES
+    return (0.5 - 0.5 * np.cos(2.0 * np.pi * turns)).astype(np.float32)
+
+
+def log_mel(samples: NDArray[np.float32], n_mels: int, *, padding: int = 0) -> NDArray[np.float32]:
+    """Log-mel spectrogram of the whole signal, (n_mels, (len(samples) + padding) // 160), about [-1, 1].
+
+    Follows openai/whisper audio.py log_mel_spectrogram: `padding` zeros are appended, the ends are reflected,
+    the last STFT frame is dropped, and what is 8 decades below the loudest bin *of the whole signal* is
+    raised to there. Works in blocks: memory is the answer, a copy of the samples and a few MB.
+    Raises InvalidOption when n_mels is neither 80 nor 128.
+    """
+    filters = mel_filters(n_mels)
+    padded = _padded(samples, padding)
+    frames = (len(samples) + padding) // HOP_SAMPLES
+    mel = np.empty((n_mels, frames), np.float32)
+    if not frames:
+        return mel
+    pieces = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]  # (frames + 1, 400)
+    for start in range(0, frames, BLOCK_FRAMES):
+        end = min(start + BLOCK_FRAMES, frames)
+        spectrum = rfft(pieces[start:end] * _hann())  # (block, 201)
+        power = spectrum.real**2 + spectrum.imag**2
+        block = filters @ power.T
+        np.maximum(block, FLOOR, out=block)
+        np.log10(block, out=mel[:, start:end])
+    np.maximum(mel, mel.max() - DYNAMIC_RANGE, out=mel)
+    mel += 4.0
+    mel /= 4.0
+    return mel
+
+
+def _padded(samples: NDArray[np.float32], zeros: int) -> NDArray[np.float32]:
+    """The samples and the zeros, with 200 samples mirrored at both ends, in one copy.
+
+    A signal too short to be mirrored, which torch's STFT refuses, gets silence behind it; it has at most one
+    frame.
+    """
+    edge = FFT_SAMPLES // 2
+    padded = np.zeros(max(len(samples) + zeros, edge + 1) + 2 * edge, np.float32)
+    padded[edge : edge + len(samples)] = samples
+    padded[:edge] = padded[2 * edge : edge : -1]
+    padded[-edge:] = padded[-edge - 2 : -2 * edge - 2 : -1]
+    return padded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogMel:
+    """The spectrogram of a clip, from which windows are cut: `frames` (n_mels, content + 3000).
+
+    The first `content_frames` hold the clip, the others the silence behind it. 1 MB per 30 s at 80 mels.
+    """
+
+    frames: NDArray[np.float32]
+    content_frames: int
+
+    @classmethod
+    def of(cls, samples: NDArray[np.float32], n_mels: int) -> LogMel:
+        """With 30 s of silence appended, as openai/whisper transcribe.py does."""
+        frames = log_mel(samples, n_mels, padding=WINDOW_SAMPLES)
+        return cls(frames=frames, content_frames=frames.shape[1] - WINDOW_FRAMES)
+
+    def window(self, start: int, end: int | None = None) -> NDArray[np.float32]:
+        """Frames `start` to `end` (at most 3000, never beyond the content), (n_mels, 3000), zeros behind.
+
+        The zeros come after the logarithm, as in openai/whisper transcribe.py.
+        """
+        limit = min(start + WINDOW_FRAMES, self.content_frames)
+        return pad_or_trim(self.frames[:, start : limit if end is None else min(end, limit)])
+
+
+def pad_or_trim(mel: NDArray[np.float32], frames: int = WINDOW_FRAMES) -> NDArray[np.float32]:
+    """(n_mels, any) -> (n_mels, frames), contiguous, cut or with zeros behind."""
+    fitted = np.zeros((mel.shape[0], frames), np.float32)
+    kept = min(frames, mel.shape[1])
+    fitted[:, :kept] = mel[:, :kept]
+    return fitted
+
+
+def window_mel(samples: NDArray[np.float32], n_mels: int) -> NDArray[np.float32]:
+    """One 30 s window by itself, (n_mels, 3000): the samples are cut or padded with silence first."""
+    window = samples[:WINDOW_SAMPLES]
+    return log_mel(window, n_mels, padding=WINDOW_SAMPLES - len(window))

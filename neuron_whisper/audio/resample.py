@@ -1,0 +1,97 @@
+"""Resampling to 16 kHz by a polyphase filter, block by block, equal to one pass over everything."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil, gcd
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import upfirdn
+from scipy.special import i0
+
+from neuron_whisper.audio.clip import SAMPLE_RATE
+
+# The filter of FFmpeg's swresample by its default settings, so that samples agree with `ffmpeg -ar 16000`.
+FILTER_TAPS = 32  # at the lower of the two rates
+CUTOFF = 0.97
+KAISER_BETA = 9.0
+
+BLOCK_SAMPLES = 1 << 16  # per filter call; a call copies the whole filter, up to 6 M taps for odd rates
+
+
+@lru_cache(maxsize=8)
+def design_filter(rate: int) -> tuple[int, int, NDArray[np.float32]]:
+    """(up, down, taps) from `rate` Hz to 16 kHz: symmetric, 2 * half + 1 taps at `rate` * up.
+
+    Each of the `up` phases sums to 1, so a constant stays what it is. 48000 -> (1, 3, 101 taps)
+    """
+    divisor = gcd(SAMPLE_RATE, rate)
+    up, down = SAMPLE_RATE // divisor, rate // divisor
+    factor = min(1.0, CUTOFF * up / down)
+    reach = ceil(FILTER_TAPS / factor / 2)  # input samples to either side
+    half = reach * up
+    time = np.arange(-half, half + 1) / up
+    window = i0(KAISER_BETA * np.sqrt(np.maximum(1.0 - (time / reach) ** 2, 0.0)))
+    taps = np.sinc(factor * time) * window
+    phases = np.pad(taps, (0, -len(taps) % up)).reshape(-1, up)
+    phases /= phases.sum(axis=0)
+    return up, down, phases.reshape(-1)[: len(taps)].astype(np.float32)
+
+
+class Resampler:
+    """One signal at `rate` Hz in, 16 kHz out; `push` its pieces in order, then `finish`. For one thread.
+
+    n samples in give ceil(n * 16000 / rate) out, the first at the same instant as the first in. Memory is a
+    block and the filter's reach, however long the signal is.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        up, down, taps = design_filter(rate)
+        self._up, self._down, self._half = up, down, len(taps) // 2
+        # zeros in front make the filter's delay a whole number of outputs
+        self._taps = np.pad(taps, (-self._half % down, 0))
+        self._delay = -(-self._half // down)
+        self._block = max(BLOCK_SAMPLES, 4 * down)
+        self._held: list[NDArray[np.float32]] = []
+        self._held_samples = 0
+        self._origin = 0  # input index of the first held sample, a multiple of down
+        self._done = 0  # outputs given so far
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The outputs that became certain, often none; (n,) float32 in, (m,) float32 out."""
+        if self._up == self._down:
+            return samples
+        self._held.append(samples)
+        self._held_samples += len(samples)
+        if self._held_samples < self._block:
+            return np.empty(0, np.float32)
+        last = self._origin + self._held_samples - 1
+        return self._outputs_until((last * self._up - self._half) // self._down + 1)
+
+    def finish(self) -> NDArray[np.float32]:
+        """The rest, with silence behind the end; nothing may be pushed after it."""
+        if self._up == self._down or self._origin + self._held_samples == 0:
+            return np.empty(0, np.float32)
+        total = self._origin + self._held_samples
+        return self._outputs_until(-(-total * self._up // self._down))
+
+    def _outputs_until(self, end: int) -> NDArray[np.float32]:
+        end = max(end, self._done)
+        held = np.concatenate(self._held)
+        filtered = upfirdn(self._taps, held, self._up, self._down)
+        shift = self._delay - self._origin // self._down * self._up
+        outputs: NDArray[np.float32] = filtered[self._done + shift : end + shift].copy()
+        self._done = end
+        needed_from = max(0, -(-(end * self._down - self._half) // self._up))
+        origin = max(self._origin, needed_from // self._down * self._down)
+        held = held[origin - self._origin :].copy()
+        self._held, self._held_samples, self._origin = [held], len(held), origin
+        return outputs
+
+
+def resample(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """All of a signal at once: (n,) at `rate` Hz -> (ceil(n * 16000 / rate),) at 16 kHz."""
+    resampler = Resampler(rate)
+    return np.concatenate([resampler.push(samples), resampler.finish()])

@@ -1,0 +1,119 @@
+"""What the first and last bytes of a file tell: why it is not audio, and what its headers promise."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+# magic bytes -> what people call it; only asked once no demuxer wanted the file
+KNOWN_FILES: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"BM", "a BMP image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive or an office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"MThd", "a MIDI file, which holds notes and no sound"),
+    (b"#EXTM3U", "a playlist, which only names other files"),
+    (b"\x30\x26\xb2\x75", "Windows Media audio or video, which is not supported"),
+    (b"FLV\x01", "Flash video, which is not supported"),
+    (b"fLaC", "a FLAC file with a damaged beginning"),
+    (b"OggS", "an Ogg file with a damaged beginning"),
+    (b"RIFF", "a RIFF file with a damaged beginning"),
+    (b"FORM", "an AIFF file with a damaged beginning"),
+    (b"\x1aE\xdf\xa3", "a WebM or Matroska file with a damaged beginning"),
+    (b"ID3", "an ID3 tag with no sound behind it"),
+)
+OGG_LAST_PAGE_BYTES = 65_536  # a page is at most 65,307 bytes
+STREAMED_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # in a WAV that was written to a pipe
+
+
+def why_not_audio(head: bytes) -> str:
+    """The reason for a file which no demuxer recognises; `head` is its first kilobytes."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "this is a WebP image"
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+        return "this MP4 or M4A file has no usable index (moov); it is incomplete or damaged"
+    for magic, name in KNOWN_FILES:
+        if head.startswith(magic):
+            return f"this is {name}"
+    if not any(head):
+        return "the file holds nothing but zero bytes"
+    if _is_text(head):
+        return "this is text, not audio"
+    return "no known audio format was found in it"
+
+
+def _is_text(head: bytes) -> bool:
+    if any(byte < 9 or 13 < byte < 27 for byte in head):
+        return False
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4  # the cut may split the last character
+    return True
+
+
+class WavFormat(NamedTuple):
+    channels: int
+    sample_rate: int
+
+
+def wav_format(head: bytes) -> WavFormat | None:
+    """As a WAV header claims it; None when this is not a WAV with a format."""
+    for name, start, _ in _riff_chunks(head):
+        if name == b"fmt " and start + 8 <= len(head):
+            return WavFormat(*struct.unpack_from("<HI", head, start + 2))
+    return None
+
+
+def wav_missing_bytes(head: bytes, file_bytes: int) -> int:
+    """How many sample bytes a WAV header promises beyond the end of the file."""
+    for name, start, size in _riff_chunks(head):
+        if name == b"data":
+            return 0 if size in STREAMED_SIZES else max(0, start + size - file_bytes)
+    return 0
+
+
+def _riff_chunks(head: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, offset of its content, size) of each chunk that begins inside `head`."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return
+    at = 12
+    while at + 8 <= len(head):
+        name, size = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
+        yield name, at + 8, size
+        at += 8 + size + size % 2
+
+
+def ogg_ends_early(tail: bytes) -> bool:
+    """Whether the last page in `tail` is cut off or is not marked as the last of its stream."""
+    at = tail.rfind(b"OggS")
+    if at < 0 or at + 27 > len(tail):
+        return True
+    segments = tail[at + 26]
+    table = tail[at + 27 : at + 27 + segments]
+    whole = len(table) == segments and at + 27 + segments + sum(table) <= len(tail)
+    return not (whole and tail[at + 5] & 4)
+
+
+def mp3_states_length(file: BinaryIO) -> bool:
+    """Whether the first MP3 frame is a Xing, Info or VBRI header, which counts the frames.
+
+    Without one a demuxer guesses the length from the bit rate, and the guess is no promise.
+    """
+    head = file.read(10)
+    audio_at = 0
+    if head[:3] == b"ID3" and len(head) == 10:
+        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        audio_at = 10 + size
+    file.seek(audio_at)
+    first_frame = file.read(256)
+    return any(tag in first_frame for tag in (b"Xing", b"Info", b"VBRI"))

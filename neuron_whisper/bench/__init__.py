@@ -1,0 +1,1 @@
+"""Measurements: error rates, parity, speed."""

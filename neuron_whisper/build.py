@@ -1,0 +1,159 @@
+"""The compile stage: a profile and a checkpoint become an artifact of the store."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from neuron_whisper import __version__
+from neuron_whisper.artifact.key import artifact_key, artifact_name, sources_digest
+from neuron_whisper.artifact.manifest import Manifest, spec_to_data
+from neuron_whisper.artifact.reading import Artifact
+from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.model.checkpoint import Checkpoint
+from neuron_whisper.model.dims import default_alignment_heads
+from neuron_whisper.model.parameters import expected_shapes
+from neuron_whisper.model.sharding import check_tp
+from neuron_whisper.profile import CompileProfile
+from neuron_whisper.target.contract import ProgramSpec, Progress
+from neuron_whisper.target.registry import load_target
+from neuron_whisper.text.special_tokens import SpecialTokens
+from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
+
+FORMAT = 1
+ALIGN_BUCKETS = (64, 256)  # a short answer, and the longest: 224 tokens and what stands before them
+BYTES_OF = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """Everything that decides an artifact, before anything is compiled."""
+
+    model: str
+    checkpoint: Checkpoint
+    profile: CompileProfile
+    spec: ProgramSpec
+    facts: Mapping[str, Any]
+    key: str
+
+    @property
+    def name(self) -> str:
+        """The artifact's directory name."""
+        return artifact_name(self.model, self.profile.target.name, self.profile.target.tp, self.key)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Of all parameters in the profile's weight type; an estimate of what a session holds of each graph's."""
+        n = sum(math.prod(shape) for shape in expected_shapes(self.checkpoint.dims).values())
+        return n * BYTES_OF[self.profile.weights.dtype]
+
+    @property
+    def cache_bytes(self) -> int:
+        """Self- and cross-K/V of all slots, in the profile's activation type."""
+        width = BYTES_OF[self.profile.target.dtype] / 2
+        per_slot = self.spec.cross_bytes_per_slot + self.spec.self_bytes_per_slot
+        return int(width * per_slot) * self.spec.slots
+
+
+def plan_build(
+    model: str, checkpoint: Checkpoint, profile: CompileProfile, *, digest_cache: Path | None = None
+) -> BuildPlan:
+    """Resolve spec, facts and key. Imports no torch.
+
+    Raises InvalidOption (a size that cannot be), TargetUnavailable with its install line.
+    """
+    target = load_target(profile.target.name)
+    check_tp(checkpoint.dims, profile.target.tp)
+    spec = resolve_spec(checkpoint, profile)
+    facts = {
+        "format": FORMAT,
+        "graph_sources": sources_digest(_graph_sources(profile.target.name)),
+        "checkpoint": checkpoint.digests(digest_cache),
+        "profile": profile.canonical(),
+        "toolchain": dict(target.toolchain()),
+    }
+    return BuildPlan(
+        model=model, checkpoint=checkpoint, profile=profile, spec=spec, facts=facts, key=artifact_key(facts)
+    )
+
+
+def resolve_spec(checkpoint: Checkpoint, profile: CompileProfile) -> ProgramSpec:
+    """The program's sizes: the profile's, cut to the model's text context. Raises InvalidOption."""
+    dims, shapes = checkpoint.dims, profile.shapes
+    context = min(shapes.text_context, dims.n_text_ctx)
+    heads = checkpoint.alignment_heads or default_alignment_heads(dims)
+    return ProgramSpec(
+        dims=dims,
+        special=SpecialTokens.of_vocabulary(dims.n_vocab),
+        slots=shapes.slots,
+        beams=shapes.beams,
+        encode_batch=min(shapes.encode_batch, shapes.slots),
+        prompt_buckets=_cut(shapes.prompt_buckets, context),
+        text_context=context,
+        choices=1 if shapes.beams == 1 else 2 * shapes.beams + 1,
+        align_buckets=_cut(ALIGN_BUCKETS, context) if shapes.align else (),
+        alignment_heads=heads,
+    )
+
+
+def _cut(buckets: tuple[int, ...], longest: int) -> tuple[int, ...]:
+    """Buckets above `longest` become one of that length: (4, 32, 256) at 64 -> (4, 32, 64)."""
+    return tuple(sorted({min(bucket, longest) for bucket in buckets}))
+
+
+def _graph_sources(target: str) -> list[Path]:
+    """What the compiled graphs are made from; a change there is another artifact."""
+    shared = [PACKAGE / "model/sharding.py", PACKAGE / "target/contract.py", *(PACKAGE / "graph").glob("*.py")]
+    return shared + [path for path in (PACKAGE / "target" / target).glob("*.py") if path.name != "session.py"]
+
+
+def build(
+    store: ArtifactStore,
+    plan: BuildPlan,
+    *,
+    progress: Progress = lambda what, done, total: None,
+    waiting: Callable[[], None] | None = None,
+) -> Artifact:
+    """The plan's artifact: the stored one, or compiled now. `waiting` is told when another process compiles it.
+
+    Raises BuildError, ArtifactUnsafe, TargetUnavailable. Nothing half-written stays in the store.
+    """
+    if (stored := store.find(plan.key)) is not None:
+        return stored
+    target = load_target(plan.profile.target.name)
+    with store.lock(plan.key, waiting):
+        if (stored := store.find(plan.key)) is not None:  # the one we waited for
+            return stored
+        with store.stage(plan.name) as staging:
+            target.compile(plan.spec, plan.profile, plan.checkpoint, staging.path, progress)
+            (staging.path / "tokenizer.json").write_bytes(_tokenizer_json(plan.checkpoint))
+            (staging.path / "config.json").write_text(json.dumps(asdict(plan.spec.dims), indent=2) + "\n")
+            return store.publish(
+                staging,
+                Manifest(
+                    name=plan.name,
+                    key=plan.key,
+                    model=plan.model,
+                    target=plan.profile.target.name,
+                    tp=plan.profile.target.tp,
+                    created=datetime.now(UTC).isoformat(timespec="seconds"),
+                    neuron_whisper=__version__,
+                    facts=dict(plan.facts),
+                    spec=spec_to_data(plan.spec),
+                    profile=plan.profile.canonical(),
+                ),
+            )
+
+
+def _tokenizer_json(checkpoint: Checkpoint) -> bytes:
+    """The checkpoint's own, or for an OpenAI .pt, which has none, the one of openai-whisper's vocabulary."""
+    if checkpoint.tokenizer_file is not None:
+        return checkpoint.tokenizer_file.read_bytes()
+    dims = checkpoint.dims
+    return tokenizer_json_from_tiktoken(packaged_ranks(dims.is_multilingual), dims.n_vocab).encode()

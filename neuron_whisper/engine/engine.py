@@ -1,0 +1,231 @@
+"""Engine: one thread that keeps a session's slots full across requests: admit - step - deliver."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from neuron_whisper.decode.window import Hypothesis, PrefillAsk, StepAsk, WindowAsk, WindowDecoding
+from neuron_whisper.engine.slots import SlotTable
+from neuron_whisper.errors import DeviceFault, Draining, InvalidOption, QueueFull
+from neuron_whisper.target.contract import N_RULES, Session
+from neuron_whisper.text.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Job:
+    """A window on its way through the engine."""
+
+    ask: WindowAsk
+    decoding: WindowDecoding
+    future: Future[Hypothesis] = field(default_factory=Future)
+    next_step: StepAsk | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """A snapshot: windows that wait, windows in slots, windows delivered and steps run since the start."""
+
+    waiting: int
+    decoding: int
+    delivered: int
+    steps: int
+
+
+class Engine:
+    """Decodes windows on one session, which belongs to the engine's thread from now on.
+
+    A window that joins or leaves changes no other window's tokens: rows do not mix. A cancelled future frees its
+    slot at the next step. After a DeviceFault every window fails with it and nothing is taken any more.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        tokenizer: Tokenizer,
+        *,
+        queue_limit: int = 256,
+        on_fault: Callable[[DeviceFault], None] = lambda fault: None,
+    ) -> None:
+        self._session, self._tokenizer = session, tokenizer
+        self._queue_limit, self._on_fault = queue_limit, on_fault
+        self._waiting: deque[_Job] = deque()
+        self._slots: SlotTable[_Job] = SlotTable(session.spec.slots)
+        self._changed = threading.Condition()
+        self._is_draining = self._is_closed = False
+        self._fault: DeviceFault | None = None
+        self._delivered = self._steps = 0
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    # --- any thread -------------------------------------------------------------------------------
+
+    def submit(self, ask: WindowAsk) -> Future[Hypothesis]:
+        """Queue a window. Raises QueueFull, Draining, DeviceFault, InvalidOption (a mel of the wrong shape)."""
+        dims = self._session.spec.dims
+        if ask.mel.shape != (dims.n_mels, dims.n_frames):
+            raise InvalidOption("mel", ask.mel.shape, f"shape {(dims.n_mels, dims.n_frames)} with this model")
+        job = _Job(ask, WindowDecoding(ask.options, self._tokenizer, self._session.spec))
+        with self._changed:
+            if self._fault is not None:
+                raise DeviceFault(str(self._fault))
+            if self._is_draining:
+                raise Draining
+            if len(self._waiting) >= self._queue_limit:
+                raise QueueFull(self._queue_limit)
+            self._waiting.append(job)
+            self._changed.notify_all()
+        return job.future
+
+    @property
+    def status(self) -> EngineStatus:
+        with self._changed:
+            return EngineStatus(
+                waiting=len(self._waiting), decoding=self._slots.n_taken, delivered=self._delivered, steps=self._steps
+            )
+
+    @property
+    def fault(self) -> DeviceFault | None:
+        """Why the engine takes nothing any more, if so."""
+        return self._fault
+
+    def drain(self, timeout_s: float | None = None) -> bool:
+        """Take nothing new and wait for what is there; False when that took longer than `timeout_s`."""
+        with self._changed:
+            self._is_draining = True
+            return self._changed.wait_for(lambda: not self._waiting and not self._slots.n_taken, timeout_s)
+
+    def close(self) -> None:
+        """End the thread after its current step; what is not done fails with Draining. Idempotent."""
+        with self._changed:
+            self._is_draining = self._is_closed = True
+            self._changed.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    # --- the engine's thread ----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_work():
+                self._admit()
+                self._step()
+        except Exception as error:  # whatever it was, the session's state is unknown now
+            fault = error if isinstance(error, DeviceFault) else DeviceFault(f"{type(error).__name__}: {error}")
+            log.exception("engine stopped")
+            with self._changed:
+                self._fault = fault
+            self._fail_all(fault)
+            self._on_fault(fault)
+        else:
+            self._fail_all(Draining())
+        finally:
+            self._session.close()
+
+    def _wait_for_work(self) -> bool:
+        """False when the engine is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or self._waiting or self._slots.n_taken)
+            return not self._is_closed
+
+    def _admit(self) -> None:
+        """Fill free slots from the queue, an encode batch at a time, so that running windows are not held up."""
+        batch: list[tuple[int, _Job]] = []
+        with self._changed:
+            room = min(self._slots.n_free, self._session.spec.encode_batch)
+            while self._waiting and len(batch) < room:
+                job = self._waiting.popleft()
+                if not job.future.cancelled():
+                    batch.append((self._slots.take(job), job))
+            self._changed.notify_all()
+        if not batch:
+            return
+        started = time.perf_counter()
+        self._session.encode([slot for slot, _ in batch], np.stack([job.ask.mel for _, job in batch]))
+        log.debug("encode windows=%d ms=%.1f", len(batch), 1e3 * (time.perf_counter() - started))
+        for slot, job in batch:
+            self._prefill(slot, job)
+
+    def _prefill(self, slot: int, job: _Job) -> None:
+        """Answer prompts until the window wants a step, or is done."""
+        try:
+            while isinstance(ask := job.decoding.ask(), PrefillAsk):
+                answer = self._session.prefill(slot, ask.prompt, ask.sot_index, ask.rules, ask.banned)
+                job.decoding.receive_prefill(answer)
+                if self._settle(slot, job):
+                    return
+            job.next_step = ask
+        except InvalidOption as error:  # this window cannot be decoded; the others can
+            self._release(slot)
+            _fail(job.future, error)
+
+    def _step(self) -> None:
+        """One token for every window in a slot."""
+        spec = self._session.spec
+        tokens, positions = np.zeros(spec.rows, np.int32), np.zeros(spec.rows, np.int32)
+        parents = np.tile(np.arange(spec.beams, dtype=np.int32), spec.slots)
+        rules = np.zeros((spec.rows, N_RULES), np.int32)
+        active = np.zeros(spec.slots, np.bool_)
+        for slot, job in self._slots.items():
+            if job.future.cancelled():
+                self._release(slot)
+                continue
+            assert job.next_step is not None
+            rows = slice(slot * spec.beams, (slot + 1) * spec.beams)
+            tokens[rows], positions[rows] = job.next_step.token, job.next_step.position
+            rules[rows] = job.next_step.rules
+            active[slot] = True
+        if not active.any():
+            return
+        choices = self._session.decode(tokens, positions, parents, rules, active)
+        self._steps += 1
+        for slot, job in self._slots.items():
+            job.decoding.receive_step(choices, slot * spec.beams)
+            if not self._settle(slot, job):
+                step = job.decoding.ask()
+                assert isinstance(step, StepAsk)
+                job.next_step = step
+
+    def _settle(self, slot: int, job: _Job) -> bool:
+        """Deliver a window that is done and free its slot."""
+        if job.decoding.hypothesis is None:
+            return False
+        self._release(slot)
+        self._delivered += 1
+        try:
+            job.future.set_result(job.decoding.hypothesis)
+        except InvalidStateError:
+            log.debug("a window was cancelled while its last step ran")
+        return True
+
+    def _release(self, slot: int) -> None:
+        with self._changed:
+            self._slots.release(slot)
+            self._changed.notify_all()
+
+    def _fail_all(self, error: Exception) -> None:
+        with self._changed:
+            jobs = [*self._waiting, *(job for _, job in self._slots.items())]
+            self._waiting.clear()
+            for slot, _ in self._slots.items():
+                self._slots.release(slot)
+            self._is_draining = True
+            self._changed.notify_all()
+        for job in jobs:
+            _fail(job.future, error)
+
+
+def _fail(future: Future[Hypothesis], error: Exception) -> None:
+    try:
+        future.set_exception(error)
+    except InvalidStateError:
+        log.debug("a window was cancelled before it failed")

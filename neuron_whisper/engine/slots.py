@@ -1,0 +1,39 @@
+"""SlotTable: which window decodes in which slot."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class SlotTable(Generic[T]):
+    """Slots 0 .. n-1 and who sits in them; the lowest free one is given first. Used by one thread."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = list(range(slots))
+        self._taken: dict[int, T] = {}
+
+    @property
+    def n_free(self) -> int:
+        return len(self._free)
+
+    @property
+    def n_taken(self) -> int:
+        return len(self._taken)
+
+    def take(self, occupant: T) -> int:
+        """A free slot for the occupant. There must be one."""
+        slot = heapq.heappop(self._free)
+        self._taken[slot] = occupant
+        return slot
+
+    def release(self, slot: int) -> None:
+        del self._taken[slot]
+        heapq.heappush(self._free, slot)
+
+    def items(self) -> Iterator[tuple[int, T]]:
+        """(slot, occupant) by slot; a snapshot, so that slots may be released on the way."""
+        return iter(sorted(self._taken.items(), key=lambda item: item[0]))

@@ -1,0 +1,101 @@
+"""The Layers seam: how a parameter takes part in the arithmetic, and PlainLayers, which does it with plain tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.model.sharding import padded_heads, padded_vocab
+
+
+class Layers(Protocol):
+    """What the program asks of a target's parameters. Names are the checkpoint's, without `.weight`.
+
+    `audio_heads` and `text_heads` are the attention heads of this rank, `vocab` the padded vocabulary.
+    """
+
+    audio_heads: int
+    text_heads: int
+    vocab: int
+
+    def column(self, name: str, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out of this rank): the matrix's rows are split over ranks."""
+
+    def row(self, name: str, x: Tensor) -> Tensor:
+        """(..., in of this rank) -> (..., out): the matrix's columns are split, results are summed over ranks."""
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        """Layer norm over the last axis, in float32."""
+
+    def conv(self, name: str, x: Tensor, stride: int) -> Tensor:
+        """1-d convolution of width 3, padding 1: (n, in, frames) -> (n, out, frames / stride)."""
+
+    def whole(self, name: str) -> Tensor:
+        """A parameter that every rank holds whole."""
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """(...) int -> (..., n_text_state) token embeddings."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(..., n_text_state) -> (..., vocab) float32, by the transposed embedding."""
+
+
+class PlainLayers:
+    """Layers on plain tensors of one rank.
+
+    `parameters` are this rank's shards; `all_reduce` sums a tensor over the ranks (identity for one rank) and
+    `all_gather` joins the ranks' tensors on the last axis.
+    """
+
+    def __init__(
+        self,
+        dims: WhisperDims,
+        parameters: Mapping[str, Tensor],
+        *,
+        tp: int = 1,
+        rank: int = 0,
+        all_reduce: Callable[[Tensor], Tensor] = lambda x: x,
+        all_gather: Callable[[Tensor], Tensor] = lambda x: x,
+    ) -> None:
+        self._parameters = parameters
+        self._all_reduce, self._all_gather = all_reduce, all_gather
+        self.audio_heads = padded_heads(dims.n_audio_head, tp) // tp
+        self.text_heads = padded_heads(dims.n_text_head, tp) // tp
+        self.vocab = padded_vocab(dims.n_vocab, tp)
+        self._tp = tp
+        self._vocab_start = rank * (self.vocab // tp)
+
+    def column(self, name: str, x: Tensor) -> Tensor:
+        return F.linear(x, self._parameters[f"{name}.weight"], self._parameters.get(f"{name}.bias"))
+
+    def row(self, name: str, x: Tensor) -> Tensor:
+        out = self._all_reduce(F.linear(x, self._parameters[f"{name}.weight"]))
+        return out + self._parameters[f"{name}.bias"]
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        weight, bias = self._parameters[f"{name}.weight"], self._parameters[f"{name}.bias"]
+        return F.layer_norm(x.float(), weight.shape, weight.float(), bias.float()).to(x.dtype)
+
+    def conv(self, name: str, x: Tensor, stride: int) -> Tensor:
+        weight, bias = self._parameters[f"{name}.weight"], self._parameters[f"{name}.bias"]
+        return F.conv1d(x, weight, bias, stride=stride, padding=1)
+
+    def whole(self, name: str) -> Tensor:
+        return self._parameters[name]
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        table = self._parameters["decoder.token_embedding.weight"]
+        if self._tp == 1:
+            return F.embedding(tokens, table)
+        local = tokens - self._vocab_start
+        mine = (local >= 0) & (local < table.shape[0])
+        rows = F.embedding(torch.where(mine, local, torch.zeros_like(local)), table)
+        return self._all_reduce(torch.where(mine.unsqueeze(-1), rows, torch.zeros_like(rows)))
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self._all_gather(F.linear(x, self._parameters["decoder.token_embedding.weight"]).float())

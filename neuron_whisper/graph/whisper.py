@@ -1,0 +1,216 @@
+"""The program: encode, prefill, decode, align as pure functions of (layers, past, inputs).
+
+Axes: N windows, S slots, B beams, H heads of this rank, D head width, A audio positions (1500), C past
+positions, T prompt tokens, V padded vocabulary, K choices.
+A cache is a list over decoder layers of (keys, values). Functions return *fresh* rows; the target commits them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from neuron_whisper.graph.answer import AnswerTokens, allowed_logits, best_tokens
+from neuron_whisper.graph.layers import Layers
+from neuron_whisper.model.dims import WhisperDims
+
+KeysValues = tuple[Tensor, Tensor]
+# Finite: a row whose past is empty must not become 0/0, and 16-bit types must hold it.
+MASKED = -1e4
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What the four functions need besides parameters: sizes and the special tokens."""
+
+    dims: WhisperDims
+    tokens: AnswerTokens
+    choices: int
+
+    @property
+    def scale(self) -> float:
+        """Applied to queries before the product: a 16-bit q.k of unscaled factors can overflow.
+
+        openai/whisper scales both by head_dim ** -0.25; the product is the same, and 1/8 (head_dim 64) is exact
+        in every type.
+        """
+        return float(self.dims.head_dim**-0.5)
+
+
+def _split_heads(x: Tensor, heads: int) -> Tensor:
+    """(N, T, H*D) -> (N, H, T, D)"""
+    return x.view(x.shape[0], x.shape[1], heads, -1).transpose(1, 2)
+
+
+def _join_heads(x: Tensor) -> Tensor:
+    """(N, H, T, D) -> (N, T, H*D)"""
+    return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)
+
+
+def _mlp(layers: Layers, block: str, x: Tensor) -> Tensor:
+    hidden = F.gelu(layers.column(f"{block}.mlp.0", layers.norm(f"{block}.mlp_ln", x)))
+    return x + layers.row(f"{block}.mlp.2", hidden)
+
+
+def encode(program: Program, layers: Layers, mel: Tensor) -> list[KeysValues]:
+    """mel (N, n_mels, 2A) -> cross-K/V per decoder layer, (N, H, A, D) each."""
+    dims, heads = program.dims, layers.audio_heads
+    scale = float((dims.n_audio_state // dims.n_audio_head) ** -0.5)
+    x = F.gelu(layers.conv("encoder.conv1", mel, stride=1))
+    x = F.gelu(layers.conv("encoder.conv2", x, stride=2)).transpose(1, 2)  # (N, A, state)
+    x = x + layers.whole("encoder.positional_embedding").to(x.dtype)
+    for i in range(dims.n_audio_layer):
+        block = f"encoder.blocks.{i}"
+        y = layers.norm(f"{block}.attn_ln", x)
+        q = _split_heads(layers.column(f"{block}.attn.query", y) * scale, heads)
+        k = _split_heads(layers.column(f"{block}.attn.key", y), heads)
+        v = _split_heads(layers.column(f"{block}.attn.value", y), heads)
+        attended = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        x = x + layers.row(f"{block}.attn.out", _join_heads(attended))
+        x = _mlp(layers, block, x)
+    x = layers.norm("encoder.ln_post", x)
+    cross = []
+    for i in range(dims.n_text_layer):
+        attn = f"decoder.blocks.{i}.cross_attn"
+        k = _split_heads(layers.column(f"{attn}.key", x), layers.text_heads)
+        v = _split_heads(layers.column(f"{attn}.value", x), layers.text_heads)
+        cross.append((k.contiguous(), v.contiguous()))
+    return cross
+
+
+def _self_qkv(program: Program, layers: Layers, block: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    y, heads = layers.norm(f"{block}.attn_ln", x), layers.text_heads
+    q = _split_heads(layers.column(f"{block}.attn.query", y) * program.scale, heads)
+    k = _split_heads(layers.column(f"{block}.attn.key", y), heads)
+    return q, k, _split_heads(layers.column(f"{block}.attn.value", y), heads)
+
+
+def _cross_attention(
+    program: Program, layers: Layers, block: str, x: Tensor, cross: KeysValues
+) -> tuple[Tensor, Tensor]:
+    """x (N, T, state), cross (N, H, A, D) -> (x after attention, weights (N, H, T, A))."""
+    k, v = cross
+    y = layers.norm(f"{block}.cross_attn_ln", x)
+    q = _split_heads(layers.column(f"{block}.cross_attn.query", y) * program.scale, layers.text_heads)
+    weights = torch.softmax((q @ k.to(q.dtype).transpose(2, 3)).float(), -1).to(q.dtype)
+    attended = _join_heads(weights @ v.to(q.dtype))
+    return x + layers.row(f"{block}.cross_attn.out", attended), weights
+
+
+def _prompt(
+    program: Program, layers: Layers, cross: Sequence[KeysValues], tokens: Tensor
+) -> tuple[Tensor, list[KeysValues], list[Tensor]]:
+    """tokens (1, T) from position 0 -> (hidden (1, T, state), fresh rows per layer (1, H, T, D), cross weights)."""
+    length = tokens.shape[1]
+    x = layers.embed(tokens)
+    x = x + layers.whole("decoder.positional_embedding")[:length].to(x.dtype)
+    causal = torch.full((length, length), MASKED, dtype=x.dtype).triu(1)
+    fresh, weights = [], []
+    for i in range(program.dims.n_text_layer):
+        block = f"decoder.blocks.{i}"
+        q, k, v = _self_qkv(program, layers, block, x)
+        scores = (q @ k.transpose(2, 3)) + causal
+        attended = torch.softmax(scores.float(), -1).to(v.dtype) @ v
+        x = x + layers.row(f"{block}.attn.out", _join_heads(attended))
+        x, attention = _cross_attention(program, layers, block, x, cross[i])
+        x = _mlp(layers, block, x)
+        fresh.append((k, v))
+        weights.append(attention)
+    return x, fresh, weights
+
+
+def prefill(
+    program: Program,
+    layers: Layers,
+    cross: Sequence[KeysValues],
+    tokens: Tensor,
+    sot_and_last: Tensor,
+    rules: Tensor,
+    banned: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, list[KeysValues]]:
+    """A padded prompt of one slot.
+
+    tokens (1, T); sot_and_last (2,) are the positions that answer; rules (1, N_RULES); banned (1, V) additive.
+    Returns (language log-probabilities (n_languages,), no_speech_prob (1,), choice tokens (1, K),
+    choice log-probabilities (1, K), fresh rows per layer (1, H, T, D)). Rows after the prompt's end are padding:
+    a later step attends only to positions before its own.
+    """
+    x, fresh, _ = _prompt(program, layers, cross, tokens)
+    # two positions, before the vocabulary: the projection is the largest matrix of the decoder
+    x = layers.norm("decoder.ln", x[0].index_select(0, sot_and_last))
+    logits = layers.logits(x)  # (2, V)
+    at_sot, last = logits[0], logits[1:]
+    special = program.tokens
+    languages = at_sot[special.first_language : special.first_language + special.n_languages]
+    no_speech = torch.softmax(at_sot[: program.dims.n_vocab], -1)[special.no_speech].reshape(1)
+    best, logprobs = best_tokens(allowed_logits(last + banned, rules, special), rules, special, program.choices)
+    return torch.log_softmax(languages, -1), no_speech, best, logprobs, fresh
+
+
+def decode(
+    program: Program,
+    layers: Layers,
+    past: Sequence[KeysValues],
+    cross: Sequence[KeysValues],
+    tokens: Tensor,
+    positions: Tensor,
+    rules: Tensor,
+    banned: Tensor,
+) -> tuple[Tensor, Tensor, list[KeysValues]]:
+    """One token for every row.
+
+    past (S, B, H, C, D), already in the order of the beams' parents; cross (S, H, A, D); tokens, positions (S, B);
+    rules (S*B, N_RULES); banned (S, V) additive.
+    Returns (choice tokens (S*B, K), log-probabilities (S*B, K), fresh rows per layer (S, B, H, D)).
+    """
+    dims, heads = program.dims, layers.text_heads
+    slots, beams = tokens.shape
+    context = past[0][0].shape[3]
+    x = layers.embed(tokens) + layers.whole("decoder.positional_embedding")[positions]  # (S, B, state)
+    seen = torch.arange(context).view(1, 1, 1, 1, context) < positions.view(slots, beams, 1, 1, 1)
+    mask = torch.where(seen, 0.0, MASKED)  # (S, B, 1, 1, C)
+    fresh = []
+    for i in range(dims.n_text_layer):
+        block = f"decoder.blocks.{i}"
+        q, k, v = (
+            t.transpose(1, 2).reshape(slots, beams, heads, 1, dims.head_dim)
+            for t in _self_qkv(program, layers, block, x)
+        )
+        past_k, past_v = past[i]
+        # past (+) fresh: two score matrices, one softmax, no copy of the past
+        old = (q @ past_k.to(q.dtype).transpose(3, 4)).float() + mask  # (S, B, H, 1, C)
+        new = (q * k).sum(-1, keepdim=True).float()  # (S, B, H, 1, 1)
+        weights = torch.softmax(torch.cat((old, new), -1), -1).to(q.dtype)
+        attended = weights[..., :context] @ past_v.to(q.dtype) + weights[..., context:] * v
+        x = x + layers.row(f"{block}.attn.out", attended.reshape(slots, beams, -1))
+        x, _ = _cross_attention(program, layers, block, x, cross[i])
+        x = _mlp(layers, block, x)
+        fresh.append((k.squeeze(3), v.squeeze(3)))
+    logits = layers.logits(layers.norm("decoder.ln", x))  # (S, B, V)
+    rows = (logits + banned.unsqueeze(1)).flatten(0, 1)
+    best, logprobs = best_tokens(allowed_logits(rows, rules, program.tokens), rules, program.tokens, program.choices)
+    return best, logprobs, fresh
+
+
+def logits(program: Program, layers: Layers, cross: Sequence[KeysValues], tokens: Tensor) -> Tensor:
+    """tokens (1, T) -> the logits after every one of them, (T, n_vocab) float32: for parity and for sampling."""
+    x, _, _ = _prompt(program, layers, cross, tokens)
+    return layers.logits(layers.norm("decoder.ln", x[0]))[:, : program.dims.n_vocab]
+
+
+def align(
+    program: Program,
+    layers: Layers,
+    cross: Sequence[KeysValues],
+    tokens: Tensor,
+    heads: Sequence[tuple[int, int]],
+) -> Tensor:
+    """tokens (1, T) -> cross-attention weights of the (layer, head of this rank) pairs, (heads, T, A) float32."""
+    _, _, weights = _prompt(program, layers, cross, tokens)
+    if not heads:  # a rank may hold none of them
+        return torch.zeros(0, tokens.shape[1], program.dims.n_audio_ctx)
+    return torch.stack([weights[layer][0, head] for layer, head in heads]).float()

@@ -1,0 +1,122 @@
+"""A checkpoint of any format, under openai/whisper's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from neuron_whisper.errors import CheckpointError
+from neuron_whisper.model.ctranslate2 import read_ctranslate2
+from neuron_whisper.model.digests import sha256_of
+from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.model.huggingface import WEIGHTS, read_huggingface, weight_index
+from neuron_whisper.model.openai_pt import read_openai
+from neuron_whisper.model.parameters import (
+    ENCODER_POSITIONS,
+    TOKEN_EMBEDDING,
+    expected_shapes,
+    sinusoids,
+)
+from neuron_whisper.model.stored import Contents, StoredTensor
+
+__all__ = ["Checkpoint", "checkpoint_format", "expected_shapes", "open_checkpoint"]
+
+READERS = {"huggingface": read_huggingface, "ctranslate2": read_ctranslate2, "openai": read_openai}
+CONFIG_FILES = ("tokenizer.json", "config.json", "generation_config.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Weights on disk, checked by name, shape and size; nothing of them is read until asked for.
+
+    `alignment_heads` are (layer, head) pairs, None when the checkpoint names none for this decoder.
+    `files` are the weight files; `tokenizer_file` is the tokenizer.json beside them.
+    """
+
+    path: Path
+    format: str  # huggingface, ctranslate2 or openai
+    dims: WhisperDims
+    alignment_heads: tuple[tuple[int, int], ...] | None
+    files: tuple[Path, ...]
+    tokenizer_file: Path | None
+    tensors: Mapping[str, StoredTensor] = field(repr=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every parameter, in the order of `expected_shapes`."""
+        return tuple(expected_shapes(self.dims))
+
+    @property
+    def dtype(self) -> str:
+        """How the matrices are stored: float32, float16, bfloat16, int8 or int16."""
+        return self.tensors[TOKEN_EMBEDDING].dtype
+
+    def tensor(self, name: str) -> NDArray[Any]:
+        """The parameter, float16 or float32, read-only.
+
+        A view of the file where it can be; bfloat16, int8 and int16 are made float32, one tensor at a time.
+        Raises KeyError for a name that is not in `names`.
+        """
+        if name == ENCODER_POSITIONS and name not in self.tensors:
+            return sinusoids(self.dims.n_audio_ctx, self.dims.n_audio_state)
+        return self.tensors[name].read()
+
+    def digests(self, cache_dir: Path | None = None) -> dict[str, str]:
+        """File name -> sha256, of the weight files and of the configs and tokenizer beside them.
+
+        With `cache_dir`, files that did not change are not read again.
+        """
+        folder = self.files[0].parent
+        beside = [folder / name for name in CONFIG_FILES if (folder / name).is_file()]
+        return {path.name: sha256_of(path, cache_dir=cache_dir) for path in (*self.files, *beside)}
+
+
+def checkpoint_format(path: Path) -> str | None:
+    """huggingface, ctranslate2 or openai by the files that are there; None for anything else."""
+    if path.is_file():
+        return "openai" if path.suffix == ".pt" else None
+    index = weight_index(path)
+    if index is not None and index.name.startswith("model.safetensors"):
+        return "huggingface"
+    if (path / "model.bin").exists() or any(path.glob("model.bin.part*")):
+        return "ctranslate2"
+    return "huggingface" if index is not None else None
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Opens a Hugging Face or CTranslate2 directory or an OpenAI .pt file, and checks every tensor's shape.
+
+    Raises CheckpointError, naming file, tensor, expected and found, when it is not a whole Whisper model.
+    """
+    kind = checkpoint_format(path)
+    if kind is None:
+        known = ", ".join((*WEIGHTS, "model.bin"))
+        found = "a file of another kind" if path.is_file() else "none" if path.is_dir() else "no such path"
+        raise CheckpointError(path, "", expected=f"a .pt file, or a directory with {known}", found=found)
+    contents: Contents = READERS[kind](path)
+    tokenizer = contents.files[0].parent / "tokenizer.json"
+    return Checkpoint(
+        path=path, format=kind, dims=contents.dims, tensors=contents.tensors, files=contents.files,
+        alignment_heads=_alignment_heads(contents.alignment_heads, contents.dims),
+        tokenizer_file=tokenizer if tokenizer.is_file() else None,
+    )
+
+
+def _alignment_heads(found: object, dims: WhisperDims) -> tuple[tuple[int, int], ...] | None:
+    """[[3, 1], [4, 2]] -> ((3, 1), (4, 2))
+
+    None when a pair is outside the decoder: distilled models carry the heads of their teacher, which has
+    more layers, and those that happen to be inside mean nothing in the student.
+    """
+    pairs = []
+    for pair in found if isinstance(found, list) else []:
+        match pair:
+            case [int(layer), int(head)] if 0 <= layer < dims.n_text_layer and 0 <= head < dims.n_text_head:
+                pairs.append((layer, head))
+            case _:
+                return None
+    return tuple(pairs) or None

@@ -1,0 +1,41 @@
+"""sha256 of files, remembered as long as they do not change."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def sha256_of(path: Path, *, cache_dir: Path | None = None) -> str:
+    """The file's sha256, 64 hex digits. With `cache_dir` it is computed once per state of the file.
+
+    The state is real path, size, time of change of the contents and of the inode: a write that puts the old
+    modification time back is seen too. A cache that cannot be written is done without.
+    """
+    state = path.stat()
+    facts = (os.path.realpath(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    entry = None
+    if cache_dir is not None:
+        entry = cache_dir / hashlib.sha256(repr(facts).encode()).hexdigest()
+        with contextlib.suppress(OSError):
+            remembered = entry.read_text("ascii", "replace")
+            if len(remembered) == 64:
+                return remembered
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if entry is not None:
+        with contextlib.suppress(OSError):
+            _write_at_once(entry, digest)
+    return digest
+
+
+def _write_at_once(path: Path, text: str) -> None:
+    """A reader finds all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    Path(name).replace(path)

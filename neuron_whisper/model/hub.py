@@ -1,0 +1,136 @@
+"""Snapshots of the Hugging Face hub, from its cache or through huggingface_hub."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from neuron_whisper.errors import FetchFailed, UnknownModel
+from neuron_whisper.model.huggingface import WEIGHTS, shard_files
+from neuron_whisper.model.progress import Progress, watching
+
+T = TypeVar("T")
+
+HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+CONFIGS = (
+    "config.json", "generation_config.json", "preprocessor_config.json",
+    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
+    "special_tokens_map.json", "normalizer.json",
+)
+SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # of a file's name, without its ending
+
+
+def wanted_files(names: Collection[str]) -> list[str]:
+    """Of a repository's files, the configs and one form of the weights.
+
+    Repositories often hold the weights several times: float32 beside float16, other frameworks, safetensors
+    beside .bin. The names are those that transformers would load without a variant.
+    """
+    weights: list[str] = []
+    for whole in WEIGHTS:
+        stem, ending = whole.rsplit(".", 1)
+        index = f"{whole}.index.json"
+        if whole in names:
+            weights = [whole]
+        elif index in names:
+            shards = (name for name in names if name.startswith(stem) and name.endswith(f".{ending}"))
+            weights = [index, *(s for s in shards if SHARD.fullmatch(s[len(stem) : -len(ending) - 1]))]
+        if weights:
+            break
+    if not weights and "model.bin" in names:  # a CTranslate2 conversion, with its vocabulary
+        weights = sorted(name for name in names if name == "model.bin" or name.startswith("vocabulary."))
+    return sorted(name for name in CONFIGS if name in names) + weights if weights else []
+
+
+def cached_snapshot(repo: str, revision: str | None) -> Path | None:
+    """The snapshot in huggingface_hub's cache, when its config and all its weights are there."""
+    import huggingface_hub
+
+    try:
+        config = huggingface_hub.try_to_load_from_cache(repo, "config.json", revision=revision)
+    except ValueError:  # HFValidationError: no repository can have this name
+        return None
+    if not isinstance(config, str):
+        return None
+    snapshot = Path(config).parent
+    names = {path.name for path in snapshot.iterdir() if path.exists()}  # not links to blobs that are gone
+    needed = wanted_files(names)
+    indexes = (snapshot / name for name in needed if name.endswith(".index.json"))
+    if not needed or any(shard.name not in names for index in indexes for shard in shard_files(index)):
+        return None
+    return snapshot
+
+
+def fetch_snapshot(
+    repo: str, revision: str | None, *, answer_within_s: float, progress: Progress | None
+) -> Path:
+    """Downloads what is needed of the repository into huggingface_hub's cache; the snapshot's directory.
+
+    Files that an interrupted download finished are kept. Raises UnknownModel when the hub knows no such
+    repository or revision, FetchFailed when it cannot be reached within `answer_within_s`, or has no weights.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.file_download import repo_folder_name
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class SilentBar(tqdm):
+        """Progress is told by `watching`; a library does not draw."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]  # theirs
+
+    def ask() -> huggingface_hub.ModelInfo:
+        return huggingface_hub.HfApi().model_info(
+            repo, revision=revision, timeout=answer_within_s, files_metadata=True
+        )
+
+    try:
+        info = _within(answer_within_s + 1, ask)
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+        files = wanted_files(sizes)
+        if not files:
+            raise FetchFailed(repo, f"the repository has none of {', '.join(WEIGHTS)}, model.bin")
+        folder = repo_folder_name(repo_id=repo, repo_type="model")
+        blobs = Path(huggingface_hub.constants.HF_HUB_CACHE) / folder / "blobs"
+        with watching(progress, repo, blobs, sum(sizes[name] for name in files)):
+            return Path(
+                huggingface_hub.snapshot_download(
+                    repo, revision=revision, allow_patterns=files, tqdm_class=SilentBar
+                )
+            )
+    except FetchFailed:
+        raise
+    except GatedRepoError as error:
+        raise FetchFailed(repo, "access needs an agreement on its page, and `hf auth login`") from error
+    except RevisionNotFoundError as error:
+        raise UnknownModel(repo, hint=f"the Hugging Face hub has no revision {revision!r} of it") from error
+    except RepositoryNotFoundError as error:
+        raise UnknownModel(repo, hint="the Hugging Face hub knows no such model, or it is private") from error
+    except Exception as error:  # each version of huggingface_hub lets other HTTP libraries' errors through
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise FetchFailed(repo, f"the Hugging Face hub: {reason[0]}") from error
+
+
+def _within(limit_s: float, call: Callable[[], T]) -> T:
+    """The call's result. Raises TimeoutError after `limit_s`: looking up a host has no limit of its own."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="hub-answer", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError(f"no answer within {limit_s:g} seconds")
+    return results[0]

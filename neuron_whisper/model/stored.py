@@ -1,0 +1,188 @@
+"""A tensor as it lies in a weight file: mapped bytes, stored type, shape and scale."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_whisper.errors import CheckpointError
+from neuron_whisper.model.dims import WhisperDims
+
+FLOAT_DTYPES = ("float32", "float16", "bfloat16")
+STORED_AS: Mapping[str, np.dtype[Any]] = {
+    "float32": np.dtype("<f4"),
+    "float16": np.dtype("<f2"),
+    "bfloat16": np.dtype("<u2"),  # numpy has no bfloat16: its bits are the upper half of a float32
+    "int8": np.dtype("i1"),
+    "int16": np.dtype("<i2"),
+    "int32": np.dtype("<i4"),
+}
+
+
+class WeightFile:
+    """The bytes of a weight file, or of parts that joined are one; mapped, never read as a whole.
+
+    Read-only and safe to share. Raises CheckpointError for a part that cannot be read or is empty.
+    """
+
+    __slots__ = ("_ends", "_maps", "parts", "path", "size_bytes")
+
+    def __init__(self, *parts: Path) -> None:
+        self.path, self.parts = parts[0], parts
+        self._maps: list[mmap.mmap] = []
+        self._ends: list[int] = []
+        self.size_bytes = 0
+        for part in parts:
+            try:
+                with part.open("rb") as file:
+                    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+                raise CheckpointError(part, "", expected="a readable weight file", found=error) from error
+            self.size_bytes += len(mapped)
+            self._maps.append(mapped)
+            self._ends.append(self.size_bytes)
+
+    def bytes_at(self, offset: int, count: int) -> NDArray[np.uint8]:
+        """(count,) bytes: a view of the mapping, or a copy where they lie across two parts."""
+        pieces, start = [], 0
+        for mapped, end in zip(self._maps, self._ends, strict=True):
+            first, last = max(offset, start), min(offset + count, end)
+            if first < last:
+                pieces.append(np.frombuffer(mapped, np.uint8, last - first, first - start))
+            start = end
+        if not pieces:
+            return np.empty(0, np.uint8)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTensor:
+    """Where a tensor lies, and how it is turned into floats when it is asked for.
+
+    `strides` count elements; None is row-major. `scale` divides integers: one per row, or a single one
+    (CTranslate2). The reader that makes one has checked that its bytes are inside the file.
+    """
+
+    file: WeightFile
+    name: str  # as the file calls it
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    strides: tuple[int, ...] | None = None
+    scale: StoredTensor | None = None
+
+    @property
+    def span(self) -> int:
+        """Elements from the first to the last, both counted."""
+        if self.strides is None:
+            return math.prod(self.shape)
+        return 1 + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True))
+
+    @property
+    def end(self) -> int:
+        """Offset of the first byte behind the tensor."""
+        return self.offset + self.span * STORED_AS[self.dtype].itemsize
+
+    def rows(self, part: int, parts: int) -> StoredTensor:
+        """Part `part` of `parts` equal parts along the first axis, with the scales of its rows."""
+        if parts == 1:
+            return self
+        assert self.strides is None
+        assert self.shape[0] % parts == 0
+        n_rows = self.shape[0] // parts
+        row_bytes = math.prod(self.shape[1:]) * STORED_AS[self.dtype].itemsize
+        scale = self.scale
+        if scale is not None and scale.shape:
+            scale = scale.rows(part, parts)
+        return replace(
+            self, shape=(n_rows, *self.shape[1:]), offset=self.offset + part * n_rows * row_bytes, scale=scale
+        )
+
+    def read(self) -> NDArray[Any]:
+        """float16 or float32 values, read-only; a view of the file where type and alignment allow it."""
+        raw = self.file.bytes_at(self.offset, self.end - self.offset)
+        values: NDArray[Any] = raw.view(STORED_AS[self.dtype])
+        if not values.flags.aligned:  # CTranslate2 packs without padding; compiled kernels want alignment
+            values = values.copy()
+        if self.strides is None:
+            values = values.reshape(self.shape)
+        else:
+            item = values.itemsize
+            values = np.lib.stride_tricks.as_strided(
+                values, self.shape, [stride * item for stride in self.strides], writeable=False
+            )
+        if self.dtype == "bfloat16":
+            values = (values.astype("<u4") << 16).view("<f4")
+        elif self.scale is not None:
+            scale = self.scale.read().astype(np.float32)
+            scale = scale.reshape(scale.shape + (1,) * (values.ndim - scale.ndim))
+            values = values.astype(np.float32) / scale
+        values.flags.writeable = False
+        return values
+
+    def holds_the_same_as(self, other: StoredTensor) -> bool:
+        """Whether both lie at one place, or hold equal values. May read both."""
+        if self.shape != other.shape:
+            return False
+        same_place = (self.file, self.offset, self.dtype) == (other.file, other.offset, other.dtype)
+        return same_place or bool(np.array_equal(self.read(), other.read()))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A canonical tensor is part `part` of `parts` equal row blocks of the stored tensor `name`."""
+
+    name: str
+    part: int = 0
+    parts: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a reader found: tensors by canonical name, dims, alignment heads as the config has them."""
+
+    dims: WhisperDims
+    tensors: Mapping[str, StoredTensor]
+    files: tuple[Path, ...]
+    alignment_heads: object = None
+
+
+def arrange(
+    stored: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], places: Mapping[str, Place],
+    *, file: Path, known_extra: Iterable[str] = (),
+) -> dict[str, StoredTensor]:
+    """Canonical name -> tensor, for each of `shapes`, taken from its place.
+
+    Raises CheckpointError for the first tensor that is missing, misshapen, not of floats (or scaled
+    integers), or that belongs to no place and is not in `known_extra`. `file` is named when one is missing.
+    """
+    arranged = {}
+    for canonical, shape in shapes.items():
+        place = places[canonical]
+        whole = (shape[0] * place.parts, *shape[1:])
+        tensor = stored.get(place.name)
+        if tensor is None:
+            raise CheckpointError(file, place.name, expected=f"shape {whole}", found="no such tensor")
+        if tensor.shape != whole:
+            raise CheckpointError(
+                tensor.file.path, place.name, expected=f"shape {whole}", found=f"shape {tensor.shape}"
+            )
+        if tensor.dtype not in FLOAT_DTYPES and tensor.scale is None:
+            raise CheckpointError(
+                tensor.file.path, place.name, expected=f"one of {', '.join(FLOAT_DTYPES)}", found=tensor.dtype
+            )
+        arranged[canonical] = tensor.rows(place.part, place.parts)
+    surplus = stored.keys() - {place.name for place in places.values()} - set(known_extra)
+    if surplus:
+        tensor = stored[min(surplus)]
+        raise CheckpointError(
+            tensor.file.path, min(surplus), expected="no tensor of this name", found=f"shape {tensor.shape}"
+        )
+    return arranged

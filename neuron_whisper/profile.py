@@ -1,0 +1,150 @@
+"""CompileProfile: a compile profile's TOML as a frozen struct, with overrides and a canonical form."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from neuron_whisper.errors import ProfileError
+
+PositiveInt = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]  # far above any size that makes sense
+DType = Literal["float32", "bfloat16", "float16"]
+WeightDType = Literal["float32", "bfloat16", "float16", "int8"]
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """kw_only is not inherited: each table says it again."""
+
+
+class TargetTable(_Strict, frozen=True, kw_only=True):
+    """`dtype` is of the activations. `instance` names the kind of machine a Neuron artifact is for."""
+
+    name: Literal["cpu", "reference", "neuron"]
+    tp: PositiveInt = 1
+    dtype: DType = "float32"
+    instance: str = ""
+
+
+class ShapesTable(_Strict, frozen=True, kw_only=True):
+    """`prompt_buckets` and `text_context` are cut to the model's own text context."""
+
+    slots: PositiveInt = 8
+    beams: PositiveInt = 1
+    encode_batch: PositiveInt = 1
+    prompt_buckets: Annotated[tuple[PositiveInt, ...], msgspec.Meta(min_length=1)] = (4, 32, 256)
+    text_context: PositiveInt = 448
+    align: bool = False
+
+
+class WeightsTable(_Strict, frozen=True, kw_only=True):
+    dtype: WeightDType = "float32"
+
+
+class CompilerTable(_Strict, frozen=True, kw_only=True):
+    args: tuple[str, ...] = ()
+
+
+class CompileProfile(_Strict, frozen=True, kw_only=True):
+    """One `compile_profiles/*.toml`, `format = 1`. What a model's config.json says is never repeated here."""
+
+    format: Literal[1] = 1
+    target: TargetTable
+    shapes: ShapesTable = ShapesTable()
+    weights: WeightsTable = WeightsTable()
+    compiler: CompilerTable = CompilerTable()
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain, fully resolved data: equal profiles give equal canonical forms."""
+        return msgspec.to_builtins(self)  # type: ignore[no-any-return]  # a Struct gives a dict
+
+    def to_toml(self) -> str:
+        """The resolved profile as TOML; reading it back gives an equal profile."""
+        tables = self.canonical()
+        lines = [f"format = {tables.pop('format')}"]
+        for table, values in tables.items():
+            lines += ["", f"[{table}]", *(f"{key} = {_toml_value(value)}" for key, value in values.items())]
+        return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, str):
+        # a JSON string is a TOML basic string, but for DEL, which TOML wants escaped
+        return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
+    return str(value)
+
+
+def parse_profile(
+    text: str, source: str = "profile", overrides: Mapping[str, object] | None = None
+) -> CompileProfile:
+    """A profile from TOML text, with overrides such as {"target.tp": 2}.
+
+    Raises ProfileError which names the source, the key, the value and what is allowed.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(source, f"not TOML: {error}") from None
+    for key, value in (overrides or {}).items():
+        table, _, name = key.partition(".")
+        inner = data.setdefault(table, {})
+        if not name or not isinstance(inner, dict):
+            raise ProfileError(source, f"override {key!r}: give it as table.key")
+        inner[name] = value
+    try:
+        return msgspec.convert(data, CompileProfile)
+    except msgspec.ValidationError as error:
+        raise ProfileError(source, f"{error}{_found_at(data, str(error))}") from None
+
+
+def _found_at(data: Mapping[str, Any], message: str) -> str:
+    """msgspec names the place (`$.target.tp`), but not what stood there, nor which words were allowed."""
+    _, found, place = message.partition("`$.")
+    if not found:
+        return ""
+    value: Any = data
+    kind: Any = CompileProfile
+    for part in re.findall(r"[^.\[\]]+", place.split("`")[0]):
+        if isinstance(value, list):
+            value = value[int(part)]
+        elif isinstance(value, Mapping) and part in value:
+            value, kind = value[part], get_type_hints(kind).get(part)
+        else:
+            return ""
+    if isinstance(value, Mapping):
+        return ""
+    words = f"; allowed: {', '.join(map(str, get_args(kind)))}" if get_origin(kind) is Literal else ""
+    return f" (found {value!r}{words})"
+
+
+def profiles_directory() -> Path:
+    """Where the profiles that come with the package lie: inside the wheel, or beside a checkout's package."""
+    package = Path(__file__).parent
+    installed = package / "compile_profiles"
+    return installed if installed.is_dir() else package.parent / "compile_profiles"
+
+
+def known_profiles() -> dict[str, Path]:
+    """name -> file of the profiles that come with the package."""
+    return {path.stem: path for path in sorted(profiles_directory().glob("*.toml"))}
+
+
+def load_profile(name_or_path: str, overrides: Mapping[str, object] | None = None) -> CompileProfile:
+    """A profile by name ("cpu-int8") or path. Raises ProfileError naming the known ones."""
+    known = known_profiles()
+    path = known.get(name_or_path, Path(name_or_path))
+    if not path.is_file():
+        raise ProfileError(name_or_path, f"no such profile; known: {', '.join(known)}; or give a .toml file")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(str(path), str(error)) from None
+    return parse_profile(text, str(path), overrides)

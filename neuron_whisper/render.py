@@ -1,0 +1,187 @@
+"""A Transcript as text: plain, JSON, subtitles, table. Seconds become milliseconds here and only here."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.text.languages import LANGUAGES
+from neuron_whisper.transcript import Segment, Transcript
+
+SEEK_FRAMES_PER_S = 100  # `seek` counts mel frames, as openai/whisper does
+
+
+def format_named(text: str, field: str = "format") -> str:
+    """One of FORMATS, for itself or for the "text" of OpenAI's API.
+
+    Raises InvalidOption about `field`, which is what the caller calls it.
+    """
+    name = "txt" if text == "text" else text
+    if name not in FORMATS:
+        raise InvalidOption(field, text, f"it is one of {', '.join(FORMATS)}")
+    return name
+
+
+def render(transcript: Transcript, fmt: str) -> str:
+    """The transcript in one of FORMATS, as a file holds it; JSON is one line without a newline."""
+    return _WRITERS[format_named(fmt)](transcript)
+
+
+def plain_text(transcript: Transcript) -> str:
+    """All that was said, in one line, without a newline: what OpenAI's API answers to the format "text"."""
+    return _one_line(transcript.text)
+
+
+def write_files(
+    transcript: Transcript, directory: Path, stem: str, formats: Iterable[str]
+) -> tuple[Path, ...]:
+    """Writes `<directory>/<stem>.<format>` for each format, whole or not at all, and returns the paths.
+
+    "talk.v2", ["srt", "json"] -> talk.v2.srt, talk.v2.json. A file that is there is replaced. Raises
+    InvalidOption for a format, a stem with a directory in it, or a directory that cannot be made.
+    """
+    names = dict.fromkeys(format_named(fmt) for fmt in formats)
+    if stem in ("", ".", "..") or "/" in stem or "\\" in stem or "\0" in stem:
+        raise InvalidOption("stem", stem, "it is a file's name without a directory")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InvalidOption("output_dir", str(directory), f"it cannot be made: {reason}") from error
+    paths = []
+    for name in names:
+        content = render(transcript, name)
+        # not with_suffix: "talk.v2" keeps its dot
+        path = directory / f"{stem}.{name}"
+        _write_whole(path, content if content.endswith("\n") or not content else content + "\n")
+        paths.append(path)
+    return tuple(paths)
+
+
+def _write_whole(path: Path, content: str) -> None:
+    # the temporary name is short, since the stem may be as long as a name can be
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        partial.write_text(content, encoding="utf-8", newline="\n")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def milliseconds(seconds: float) -> int:
+    """Whole milliseconds, never negative: 1.001 -> 1001."""
+    return max(0, round(seconds * 1000))
+
+
+def clock(ms: int, separator: str, *, hours: bool) -> str:
+    """Time of day form; without `hours` they are written when there are any: 3_661_001 -> "01:01:01,001"."""
+    seconds, ms = divmod(ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    whole_hours, minutes = divmod(minutes, 60)
+    front = f"{whole_hours:02d}:" if hours or whole_hours else ""
+    return f"{front}{minutes:02d}:{seconds:02d}{separator}{ms:03d}"
+
+
+# --- formats --------------------------------------------------------------------------------------
+
+
+def _one_line(text: str) -> str:
+    # a line break inside a segment would end the line, the row or the cue it stands in
+    return " ".join(text.splitlines()).strip()
+
+
+def _spoken(transcript: Transcript) -> Iterator[tuple[Segment, str]]:
+    """Segments that say something, with their text in one line."""
+    for segment in transcript.segments:
+        text = _one_line(segment.text)
+        if text:
+            yield segment, text
+
+
+def _txt(transcript: Transcript) -> str:
+    return "".join(f"{text}\n" for _, text in _spoken(transcript))
+
+
+def _tsv(transcript: Transcript) -> str:
+    rows = ["start\tend\ttext\n"]
+    for segment, text in _spoken(transcript):
+        start, end = milliseconds(segment.start_s), milliseconds(segment.end_s)
+        cell = text.replace("\t", " ")
+        rows.append(f"{start}\t{end}\t{cell}\n")
+    return "".join(rows)
+
+
+def _cues(transcript: Transcript, separator: str, *, hours: bool) -> Iterator[str]:
+    for segment, text in _spoken(transcript):
+        start = clock(milliseconds(segment.start_s), separator, hours=hours)
+        end = clock(milliseconds(segment.end_s), separator, hours=hours)
+        # an arrow in the text would be read as the line of times; "--->" must not leave a new one
+        yield f"{start} --> {end}\n{re.sub('--+>', '->', text)}\n\n"
+
+
+def _srt(transcript: Transcript) -> str:
+    return "".join(f"{n}\n{cue}" for n, cue in enumerate(_cues(transcript, ",", hours=True), start=1))
+
+
+def _vtt(transcript: Transcript) -> str:
+    return "WEBVTT\n\n" + "".join(_cues(transcript, ".", hours=False))
+
+
+def _json(transcript: Transcript) -> str:
+    return _compact({"text": transcript.text.strip()})
+
+
+def _verbose_json(transcript: Transcript) -> str:
+    """The fields of OpenAI's TranscriptionVerbose; `words` stands there when segments have words."""
+    answer: dict[str, object] = {
+        "task": transcript.task,
+        "language": LANGUAGES.get(transcript.language, transcript.language),
+        "duration": _seconds(transcript.duration_s),
+        "text": transcript.text.strip(),
+        "segments": [
+            {
+                "id": segment.id,
+                "seek": round(segment.seek_s * SEEK_FRAMES_PER_S),
+                "start": _seconds(segment.start_s),
+                "end": _seconds(segment.end_s),
+                "text": segment.text,
+                "tokens": segment.tokens,
+                "temperature": segment.temperature,
+                "avg_logprob": segment.avg_logprob,
+                "compression_ratio": segment.compression_ratio,
+                "no_speech_prob": segment.no_speech_prob,
+            }
+            for segment in transcript.segments
+        ],
+    }
+    words = [
+        {"word": word.text.strip(), "start": _seconds(word.start_s), "end": _seconds(word.end_s)}
+        for segment in transcript.segments
+        for word in segment.words
+    ]
+    if words:
+        answer["words"] = words
+    return _compact(answer)
+
+
+def _seconds(seconds: float) -> float:
+    return milliseconds(seconds) / 1000
+
+
+def _compact(value: object) -> str:
+    # a number that is not one is not JSON: better no answer than one which no client can read
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+_WRITERS: Mapping[str, Callable[[Transcript], str]] = MappingProxyType({
+    "txt": _txt, "json": _json, "verbose_json": _verbose_json, "srt": _srt, "vtt": _vtt, "tsv": _tsv,
+})
+FORMATS = tuple(_WRITERS)

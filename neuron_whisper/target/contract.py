@@ -1,0 +1,189 @@
+"""What a target promises: ProgramSpec, the arrays that cross to the device, Target, Session.
+
+Axes: S slots, B beams, R = S * B rows (row = slot * B + beam), N windows in a batch, V vocabulary, K choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.text.special_tokens import SpecialTokens
+
+if TYPE_CHECKING:
+    from neuron_whisper.model.checkpoint import Checkpoint
+    from neuron_whisper.profile import CompileProfile
+
+# Columns of a rules row: what Whisper's rules allow the next token to be. decode/rules fills them.
+RULE_TEXT = 0  # ids below eot
+RULE_END = 1  # eot itself
+RULE_SPECIAL = 2  # ids between eot and the first timestamp
+RULE_BLANK = 3  # the token of a single space
+RULE_TIME_FROM = 4  # first timestamp id allowed ...
+RULE_TIME_TO = 5  # ... up to and with this one; below RULE_TIME_FROM: none
+RULE_MASS = 6  # 1: only timestamps, when together they are likelier than any other token
+N_RULES = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramSpec:
+    """Every size that a compiled program fixes.
+
+    `prompt_buckets` are ascending lengths a prompt is padded to; `text_context` is the length of a row's
+    self-K/V; `choices` (K) is how many best tokens a step answers per row; `align_buckets` are lengths of the
+    align graph (empty: none was built).
+    """
+
+    dims: WhisperDims
+    special: SpecialTokens
+    slots: int
+    beams: int
+    encode_batch: int
+    prompt_buckets: tuple[int, ...]
+    text_context: int
+    choices: int
+    align_buckets: tuple[int, ...] = ()
+    alignment_heads: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        for field, value, low, high in (
+            ("slots", self.slots, 1, 1024),
+            ("beams", self.beams, 1, 16),
+            ("encode_batch", self.encode_batch, 1, 64),
+            ("text_context", self.text_context, 8, self.dims.n_text_ctx),
+        ):
+            if not low <= value <= high:
+                raise InvalidOption(field, value, f"a whole number from {low} to {high}")
+        buckets = self.prompt_buckets
+        if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 4 or buckets[-1] > self.text_context:
+            raise InvalidOption(
+                "prompt_buckets", list(buckets), f"ascending lengths from 4 to text_context ({self.text_context})"
+            )
+
+    @property
+    def rows(self) -> int:
+        return self.slots * self.beams
+
+    @property
+    def encode_batches(self) -> tuple[int, ...]:
+        """Batch sizes that have an encode graph."""
+        return (1,) if self.encode_batch == 1 else (1, self.encode_batch)
+
+    @property
+    def cross_bytes_per_slot(self) -> int:
+        """Cross-K/V of one slot, in 16 bit."""
+        d = self.dims
+        return 2 * d.n_text_layer * d.n_audio_ctx * d.n_text_state * 2
+
+    @property
+    def self_bytes_per_slot(self) -> int:
+        """Self-K/V of one slot with all its beams, in 16 bit."""
+        d = self.dims
+        return 2 * d.n_text_layer * self.text_context * d.n_text_state * 2 * self.beams
+
+    def bucket_for(self, length: int) -> int:
+        """The smallest prompt bucket that holds `length` tokens. Raises InvalidOption when none does."""
+        for bucket in self.prompt_buckets:
+            if length <= bucket:
+                return bucket
+        raise InvalidOption("prompt", length, f"at most {self.prompt_buckets[-1]} tokens with this artifact")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """The K best tokens of each row under its rules, best first.
+
+    tokens (R, K) int32; logprobs (R, K) float32, normalised over what the rules left;
+    -inf where fewer than K tokens were allowed.
+    """
+
+    tokens: NDArray[np.int32]
+    logprobs: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefillAnswer:
+    """What a prompt answers.
+
+    At the start-of-transcript position: language_logprobs (n_languages,) normalised over the languages, and
+    no_speech_prob, the probability of <|nospeech|> over the whole vocabulary. After the last: choices, one row.
+    """
+
+    language_logprobs: NDArray[np.float32]
+    no_speech_prob: float
+    choices: Choices
+
+
+class Session(Protocol):
+    """A loaded program on its device. One thread owns it. Every method may raise DeviceFault.
+
+    A slot holds a window's cross-K/V (after encode) and B rows of self-K/V (after prefill). Rows that are
+    idle take part in `decode` with position 0; nobody reads what they answer.
+    """
+
+    @property
+    def spec(self) -> ProgramSpec: ...
+
+    def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        """Fill the slots' cross-K/V from mel (N, n_mels, 3000); N = len(slots), at most encode_batch."""
+
+    def prefill(
+        self, slot: int, prompt: NDArray[np.int32], sot_index: int, rules: NDArray[np.int32], banned: NDArray[np.bool_]
+    ) -> PrefillAnswer:
+        """Run a prompt (T,) from position 0 in every beam of the slot; rules (N_RULES,) hold for the answer.
+
+        `banned` (V,) stays with the slot: those tokens are never chosen until the next prefill.
+        """
+
+    def decode(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> Choices:
+        """One token for every row: tokens (R,), positions (R,), parents (R,), rules (R, N_RULES), active (S,).
+
+        positions[r] is where tokens[r] goes; parents[r] is the beam (0 .. B-1, same slot) whose past row r
+        continues. Slots that are not active keep their state; their answers are undefined.
+        """
+
+    def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Attention of the alignment heads for tokens (T,) from position 0: (heads, T, n_audio_ctx), softmaxed."""
+
+    def close(self) -> None:
+        """Free the device. Idempotent."""
+
+
+Progress = Callable[[str, int, int | None], None]
+"""progress(what, done, total): called from the thread that works; total None when it is not known."""
+
+
+class Target(Protocol):
+    """Lowers the program for one kind of device, and opens what it lowered."""
+
+    name: str
+
+    def toolchain(self) -> Mapping[str, str]:
+        """Facts that decide whether a stored program can run here: versions and what the compiler saw."""
+
+    def compile(
+        self,
+        spec: ProgramSpec,
+        profile: CompileProfile,
+        checkpoint: Checkpoint,
+        into: Path,
+        progress: Progress,
+    ) -> None:
+        """Write graphs and weights below `into`. Raises LoweringFailed, CheckpointError."""
+
+    def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> Session:
+        """A session on what compile wrote. threads 0: all cores."""

@@ -1,0 +1,209 @@
+"""ReferenceSession: the program in plain PyTorch, a thread per rank, collectives through a barrier."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuron_whisper.graph import whisper
+from neuron_whisper.graph.answer import FORBIDDEN_LOGPROB, OFF, AnswerTokens
+from neuron_whisper.graph.layers import PlainLayers
+from neuron_whisper.target.contract import Choices, PrefillAnswer, ProgramSpec
+
+T = TypeVar("T")
+
+
+class Collectives:
+    """All-reduce and all-gather between the threads of one process; every rank gives a tensor, all get the result."""
+
+    def __init__(self, tp: int) -> None:
+        self._parts: list[Tensor] = [torch.empty(0)] * tp
+        self._barrier = threading.Barrier(tp)
+
+    def _exchange(self, rank: int, part: Tensor) -> list[Tensor]:
+        self._parts[rank] = part
+        self._barrier.wait()
+        parts = list(self._parts)
+        self._barrier.wait()  # nobody overwrites a part before all have read it
+        return parts
+
+    def all_reduce(self, rank: int, part: Tensor) -> Tensor:
+        # the same order on every rank: all ranks go on with the same bits
+        parts = self._exchange(rank, part)
+        total = parts[0]
+        for other in parts[1:]:
+            total = total + other
+        return total
+
+    def all_gather(self, rank: int, part: Tensor) -> Tensor:
+        return torch.cat(self._exchange(rank, part), -1)
+
+    def abort(self) -> None:
+        """Let ranks that wait for one that failed fail too."""
+        self._barrier.abort()
+
+
+class _Rank:
+    """One rank's parameters and its heads of every cache."""
+
+    def __init__(self, spec: ProgramSpec, layers: PlainLayers, dtype: torch.dtype) -> None:
+        dims, heads = spec.dims, layers.text_heads
+        self.layers = layers
+        cross = (spec.slots, heads, dims.n_audio_ctx, dims.head_dim)
+        past = (spec.slots, spec.beams, heads, spec.text_context, dims.head_dim)
+        self.cross, self.past = (
+            [(torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)) for _ in range(dims.n_text_layer)]
+            for shape in (cross, past)
+        )
+
+    def slot_cross(self, slot: int) -> list[whisper.KeysValues]:
+        return [(k[slot : slot + 1], v[slot : slot + 1]) for k, v in self.cross]
+
+
+class ReferenceSession:
+    """Session over `ranks`, one mapping of parameter shards each. float32 unless told otherwise."""
+
+    def __init__(
+        self, spec: ProgramSpec, ranks: Sequence[Mapping[str, Tensor]], *, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self._spec, self._dtype = spec, dtype
+        self._program = whisper.Program(spec.dims, AnswerTokens.of(spec), spec.choices)
+        tp = len(ranks)
+        self._collectives = Collectives(tp)
+        self._ranks = [
+            _Rank(spec, self._layers(parameters, tp, rank), dtype) for rank, parameters in enumerate(ranks)
+        ]
+        self._banned = torch.zeros(spec.slots, self._ranks[0].layers.vocab)
+        self._threads = ThreadPoolExecutor(tp, thread_name_prefix="rank")
+
+    def _layers(self, parameters: Mapping[str, Tensor], tp: int, rank: int) -> PlainLayers:
+        return PlainLayers(
+            self._spec.dims,
+            parameters,
+            tp=tp,
+            rank=rank,
+            all_reduce=lambda part: self._collectives.all_reduce(rank, part),
+            all_gather=lambda part: self._collectives.all_gather(rank, part),
+        )
+
+    @property
+    def spec(self) -> ProgramSpec:
+        return self._spec
+
+    def _on_ranks(self, work: Callable[[_Rank], T]) -> list[T]:
+        def run(rank: _Rank) -> T:
+            try:
+                with torch.inference_mode():
+                    return work(rank)
+            except BaseException:
+                self._collectives.abort()
+                raise
+
+        return [future.result() for future in [self._threads.submit(run, rank) for rank in self._ranks]]
+
+    def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        windows = torch.from_numpy(mel).to(self._dtype)
+
+        def run(rank: _Rank) -> None:
+            for (past_k, past_v), (k, v) in zip(
+                rank.cross, whisper.encode(self._program, rank.layers, windows), strict=True
+            ):
+                past_k[list(slots)], past_v[list(slots)] = k, v
+
+        self._on_ranks(run)
+
+    def prefill(
+        self, slot: int, prompt: NDArray[np.int32], sot_index: int, rules: NDArray[np.int32], banned: NDArray[np.bool_]
+    ) -> PrefillAnswer:
+        length = len(prompt)
+        padded = np.zeros((1, self._spec.bucket_for(length)), np.int32)
+        padded[0, :length] = prompt
+        self._banned[slot, : len(banned)] = torch.from_numpy(np.where(banned, np.float32(OFF), np.float32(0)))
+        tokens = torch.from_numpy(padded)
+        positions = torch.tensor([sot_index, length - 1])
+
+        def run(rank: _Rank) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            languages, no_speech, best, logprobs, fresh = whisper.prefill(
+                self._program, rank.layers, rank.slot_cross(slot), tokens, positions,
+                torch.from_numpy(rules).unsqueeze(0), self._banned[slot : slot + 1],
+            )  # fmt: skip
+            for (past_k, past_v), (k, v) in zip(rank.past, fresh, strict=True):
+                past_k[slot, :, :, :length], past_v[slot, :, :, :length] = k[:, :, :length], v[:, :, :length]
+            return languages, no_speech, best, logprobs
+
+        languages, no_speech, best, logprobs = self._on_ranks(run)[0]
+        return PrefillAnswer(
+            language_logprobs=languages.numpy(), no_speech_prob=float(no_speech[0]), choices=_choices(best, logprobs)
+        )
+
+    def decode(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> Choices:
+        shape = (self._spec.slots, self._spec.beams)
+        slots, beams = np.indices(shape)
+        source = torch.from_numpy(np.where(active[:, None], parents.reshape(shape), beams))
+        at = positions.reshape(shape)
+        live = torch.from_numpy(np.repeat(active[:, None], self._spec.beams, 1))
+        s, b, p = (torch.from_numpy(x)[live] for x in (slots, beams, at))
+
+        def run(rank: _Rank) -> tuple[Tensor, Tensor]:
+            for keys, values in rank.past:
+                keys[:], values[:] = keys[slots, source], values[slots, source]
+            best, logprobs, fresh = whisper.decode(
+                self._program, rank.layers, rank.past, rank.cross, torch.from_numpy(tokens.reshape(shape)),
+                torch.from_numpy(at), torch.from_numpy(rules), self._banned,
+            )  # fmt: skip
+            for (past_k, past_v), (k, v) in zip(rank.past, fresh, strict=True):
+                past_k[s, b, :, p], past_v[s, b, :, p] = k[live], v[live]
+            return best, logprobs
+
+        return _choices(*self._on_ranks(run)[0])
+
+    def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        heads = self._spec.alignment_heads
+        per_rank = self._ranks[0].layers.text_heads
+        prompt = torch.from_numpy(tokens).unsqueeze(0)
+        owned = [
+            [(index, (layer, head % per_rank)) for index, (layer, head) in enumerate(heads) if head // per_rank == r]
+            for r in range(len(self._ranks))
+        ]
+        index_of = {id(rank): i for i, rank in enumerate(self._ranks)}
+
+        def run(rank: _Rank) -> Tensor:
+            mine = [pair for _, pair in owned[index_of[id(rank)]]]
+            return whisper.align(self._program, rank.layers, rank.slot_cross(slot), prompt, mine)
+
+        out = np.zeros((len(heads), len(tokens), self._spec.dims.n_audio_ctx), np.float32)
+        for pairs, weights in zip(owned, self._on_ranks(run), strict=True):
+            out[[index for index, _ in pairs]] = weights.numpy()
+        return out
+
+    def logits(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        """(T, n_vocab) logits after every token of tokens (T,): the oracle's own view."""
+        prompt = torch.from_numpy(tokens).unsqueeze(0)
+        answers = self._on_ranks(
+            lambda rank: whisper.logits(self._program, rank.layers, rank.slot_cross(slot), prompt)
+        )
+        return answers[0].numpy()
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+
+def _choices(best: Tensor, logprobs: Tensor) -> Choices:
+    values = logprobs.numpy()
+    return Choices(
+        tokens=best.numpy(), logprobs=np.where(values < FORBIDDEN_LOGPROB, np.float32(-np.inf), values)
+    )

@@ -1,0 +1,58 @@
+"""The reference target: sharded weights on disk, plain PyTorch over rank threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
+
+from neuron_whisper.model.checkpoint import Checkpoint
+from neuron_whisper.model.sharding import check_tp, shard
+from neuron_whisper.profile import CompileProfile
+from neuron_whisper.target.contract import ProgramSpec, Progress
+from neuron_whisper.target.reference.session import ReferenceSession
+
+TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class ReferenceTarget:
+    """Nothing is compiled: "compile" shards the weights by the table that Neuron uses, "open" runs the graphs."""
+
+    name = "reference"
+
+    def toolchain(self) -> Mapping[str, str]:
+        return {"torch": version("torch")}
+
+    def compile(
+        self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress
+    ) -> None:
+        tp = profile.target.tp
+        check_tp(spec.dims, tp)
+        folder = into / "weights"
+        folder.mkdir(parents=True)
+        for rank in range(tp):
+            progress("sharding weights", rank, tp)
+            shards = {
+                name: np.ascontiguousarray(shard(name, checkpoint.tensor(name), spec.dims, tp, rank))
+                for name in checkpoint.names
+            }
+            save_file(shards, folder / f"tp{rank}.safetensors")
+        progress("sharding weights", tp, tp)
+
+    def open(
+        self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0
+    ) -> ReferenceSession:
+        dtype = TORCH_DTYPES[profile.target.dtype]
+        ranks = []
+        for rank in range(profile.target.tp):
+            tensors = load_file(directory / "weights" / f"tp{rank}.safetensors")
+            ranks.append({name: tensor.to(dtype) for name, tensor in tensors.items()})
+        return ReferenceSession(spec, ranks, dtype=dtype)
+
+
+TARGET = ReferenceTarget()

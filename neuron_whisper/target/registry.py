@@ -1,0 +1,56 @@
+"""Target names -> Target, imported only when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from neuron_whisper.errors import InvalidOption, TargetUnavailable
+from neuron_whisper.target.contract import Target
+
+NEURON_PACKAGES = ("torch_neuronx", "neuronx_distributed", "neuronx_distributed_inference")
+# name -> (module, packages it needs, the line that installs them)
+_TARGETS = {
+    "cpu": ("neuron_whisper.target.cpu.target", ("openvino",), "pip install neuron-whisper"),
+    "reference": ("neuron_whisper.target.reference.target", ("torch",), 'pip install "neuron-whisper[compile]"'),
+    "neuron": (
+        "neuron_whisper.target.neuron.target",
+        NEURON_PACKAGES,
+        'pip install "neuron-whisper[neuron]" --extra-index-url https://pip.repos.neuron.amazonaws.com',
+    ),
+}
+
+
+def target_names() -> tuple[str, ...]:
+    return tuple(_TARGETS)
+
+
+def missing_packages(name: str) -> tuple[str, ...]:
+    """Packages the target needs that are not installed here. Imports nothing."""
+    return tuple(package for package in _TARGETS[name][1] if find_spec(package) is None)
+
+
+def available_targets() -> tuple[str, ...]:
+    """Targets whose packages and code are here."""
+    return tuple(name for name, (module, _, _) in _TARGETS.items() if not missing_packages(name) and _exists(module))
+
+
+def load_target(name: str) -> Target:
+    """The target. Raises InvalidOption for an unknown name, TargetUnavailable with its install line."""
+    if name not in _TARGETS:
+        raise InvalidOption("target", name, f"one of {', '.join(_TARGETS)}")
+    module, _, install = _TARGETS[name]
+    missing = missing_packages(name)
+    if missing:
+        raise TargetUnavailable(name, f"not installed: {', '.join(missing)}", install, available_targets())
+    if not _exists(module):
+        raise TargetUnavailable(name, "this version does not contain it", "", available_targets())
+    target: Target = import_module(module).TARGET
+    return target
+
+
+def _exists(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

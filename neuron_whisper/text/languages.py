@@ -1,0 +1,79 @@
+"""The languages Whisper knows: their codes, their English names, and what people write for them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from neuron_whisper.errors import InvalidOption
+
+# Code -> English name. The order is the order of the language tokens (openai/whisper tokenizer.py), so it
+# is part of the format: a model with n languages knows the first n. Only the large-v3 family has the last.
+LANGUAGES: Mapping[str, str] = MappingProxyType({
+    "en": "english", "zh": "chinese", "de": "german", "es": "spanish", "ru": "russian",
+    "ko": "korean", "fr": "french", "ja": "japanese", "pt": "portuguese", "tr": "turkish",
+    "pl": "polish", "ca": "catalan", "nl": "dutch", "ar": "arabic", "sv": "swedish",
+    "it": "italian", "id": "indonesian", "hi": "hindi", "fi": "finnish", "vi": "vietnamese",
+    "he": "hebrew", "uk": "ukrainian", "el": "greek", "ms": "malay", "cs": "czech",
+    "ro": "romanian", "da": "danish", "hu": "hungarian", "ta": "tamil", "no": "norwegian",
+    "th": "thai", "ur": "urdu", "hr": "croatian", "bg": "bulgarian", "lt": "lithuanian",
+    "la": "latin", "mi": "maori", "ml": "malayalam", "cy": "welsh", "sk": "slovak",
+    "te": "telugu", "fa": "persian", "lv": "latvian", "bn": "bengali", "sr": "serbian",
+    "az": "azerbaijani", "sl": "slovenian", "kn": "kannada", "et": "estonian", "mk": "macedonian",
+    "br": "breton", "eu": "basque", "is": "icelandic", "hy": "armenian", "ne": "nepali",
+    "mn": "mongolian", "bs": "bosnian", "kk": "kazakh", "sq": "albanian", "sw": "swahili",
+    "gl": "galician", "mr": "marathi", "pa": "punjabi", "si": "sinhala", "km": "khmer",
+    "sn": "shona", "yo": "yoruba", "so": "somali", "af": "afrikaans", "oc": "occitan",
+    "ka": "georgian", "be": "belarusian", "tg": "tajik", "sd": "sindhi", "gu": "gujarati",
+    "am": "amharic", "yi": "yiddish", "lo": "lao", "uz": "uzbek", "fo": "faroese",
+    "ht": "haitian creole", "ps": "pashto", "tk": "turkmen", "nn": "nynorsk", "mt": "maltese",
+    "sa": "sanskrit", "lb": "luxembourgish", "my": "myanmar", "bo": "tibetan", "tl": "tagalog",
+    "mg": "malagasy", "as": "assamese", "tt": "tatar", "haw": "hawaiian", "ln": "lingala",
+    "ha": "hausa", "ba": "bashkir", "jw": "javanese", "su": "sundanese", "yue": "cantonese",
+})
+
+ALIASES: Mapping[str, str] = MappingProxyType({
+    "burmese": "my", "valencian": "ca", "flemish": "nl", "haitian": "ht", "letzeburgesch": "lb",
+    "pushto": "ps", "panjabi": "pa", "moldavian": "ro", "moldovan": "ro", "sinhalese": "si",
+    "castilian": "es", "mandarin": "zh",
+})
+
+# What the language tag registry calls a language which Whisper has under another code.
+TAGS: Mapping[str, str] = MappingProxyType({
+    "jv": "jw", "nb": "no", "iw": "he", "in": "id", "fil": "tl", "cmn": "zh",
+})
+
+NO_SPACE_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # written without spaces between words
+
+_CODE_OF_NAME = MappingProxyType({name: code for code, name in LANGUAGES.items()})
+
+
+def language_code(text: str) -> str:
+    """The code of a language given as a code, an English name, an alias or a language tag, in any case.
+
+    "EN" -> "en", "Japanese" -> "ja", "flemish" -> "nl", "pt-BR" -> "pt", "zh_CN" -> "zh", "zh-yue" -> "yue".
+    Raises InvalidOption, with the closest names, when it is none of them.
+    """
+    wanted = " ".join(text.lower().split())
+    if wanted in LANGUAGES:
+        return wanted
+    for table in (_CODE_OF_NAME, ALIASES, TAGS):
+        if wanted in table:
+            return table[wanted]
+    primary, *subtags = re.split("[-_]", wanted)
+    if subtags and all(re.fullmatch("[a-z0-9]{1,8}", subtag) for subtag in subtags):
+        if primary == "zh" and "yue" in subtags:
+            return "yue"
+        code = TAGS.get(primary, primary)
+        if code in LANGUAGES:
+            return code
+    raise InvalidOption("language", text, _what_is_allowed(wanted))
+
+
+def _what_is_allowed(wanted: str) -> str:
+    known = [*LANGUAGES, *_CODE_OF_NAME, *ALIASES]
+    close = difflib.get_close_matches(wanted, known, n=3)
+    hint = f"close to it: {', '.join(close)}; " if close else ""
+    return f"{hint}it is a code such as 'en' or 'ja', or an English name such as 'japanese'"

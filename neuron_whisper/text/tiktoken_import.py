@@ -1,0 +1,117 @@
+"""A tokenizer.json for OpenAI's .pt checkpoints, out of the rank files that openai-whisper brings."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from neuron_whisper.errors import CheckpointError
+from neuron_whisper.text.tokenizer import CHARACTER_OF_BYTE, special_token_names, whisper_special_tokens
+
+
+def packaged_ranks(multilingual: bool) -> Path:
+    """The rank file in an installed openai-whisper, which is not imported: that would bring torch.
+
+    Raises CheckpointError when there is none.
+    """
+    name = "multilingual.tiktoken" if multilingual else "gpt2.tiktoken"
+    spec = importlib.util.find_spec("whisper")
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        # other packages are called whisper, too
+        file = Path(location) / "assets" / name
+        if file.is_file():
+            return file
+    raise CheckpointError(
+        name, "",
+        expected="openai-whisper's tokenizer (pip install openai-whisper), or a tokenizer.json by the model",
+        found="openai-whisper is not installed",
+    )
+
+
+def tokenizer_json_from_tiktoken(ranks_file: Path, n_vocab: int) -> str:
+    """The text of a tokenizer.json for the tokenizers library: the same ids for the same text.
+
+    `ranks_file` has a line "<base64 of the bytes> <id>" per text token. The result is the same at every run.
+    Raises CheckpointError when the file is not that, or does not belong to a vocabulary of `n_vocab`.
+    """
+    special = whisper_special_tokens(ranks_file, n_vocab)
+    ranks = _read_ranks(ranks_file)
+    if sorted(ranks.values()) != list(range(special.eot)):
+        raise CheckpointError(
+            ranks_file, "", expected=f"text tokens 0 to {special.eot - 1} for a vocabulary of {n_vocab}",
+            found=f"{len(ranks)} tokens",
+        )
+    added = [
+        {
+            "id": token, "content": name, "single_word": False, "lstrip": False, "rstrip": False,
+            "normalized": False,
+            # timestamps are part of what a transcript says; Hugging Face's files have them so
+            "special": token < special.timestamp_begin,
+        }
+        for token, name in enumerate(special_token_names(special), start=special.eot)
+    ]
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    whole = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
+        "pre_tokenizer": byte_level, "post_processor": None, "decoder": byte_level,
+        "model": {
+            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+            "vocab": {_spelled(token): rank for token, rank in ranks.items()},
+            "merges": [[_spelled(left), _spelled(right)] for left, right in _merges(ranks_file, ranks)],
+        },
+    }
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+
+
+def _read_ranks(file: Path) -> dict[bytes, int]:
+    ranks: dict[bytes, int] = {}
+    try:
+        for line in file.read_text("ascii").splitlines():
+            if line:
+                token, rank = line.split()
+                # not strict: the empty token of the multilingual file is written "="
+                ranks[base64.b64decode(token)] = int(rank)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(file, "", expected="lines of base64 and a rank", found=f"{error!r}") from error
+    return ranks
+
+
+def _merges(file: Path, ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
+    """The pair each token of two and more bytes was merged from, in the order of the merges.
+
+    A rank file does not hold the pairs, but ranks are given in the order of the merges: a token's pair is
+    what is left of its bytes after every earlier merge.
+    """
+    merges = []
+    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
+        if len(token) < 2:
+            continue
+        parts = _merged(token, ranks, rank)
+        if len(parts) != 2:
+            raise CheckpointError(
+                file, "", expected=f"token {rank} to be a merge of two earlier ones", found=f"{parts}"
+            )
+        merges.append((parts[0], parts[1]))
+    return merges
+
+
+def _merged(token: bytes, ranks: Mapping[bytes, int], below: int) -> list[bytes]:
+    """The token's bytes after all merges of a rank under `below`: b"the" -> [b"t", b"he"]."""
+    parts = [token[n : n + 1] for n in range(len(token))]
+    while len(parts) > 2:
+        pairs = [ranks.get(left + right, below) for left, right in itertools.pairwise(parts)]
+        lowest = min(pairs)
+        if lowest >= below:
+            break
+        at = pairs.index(lowest)
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return parts
+
+
+def _spelled(token: bytes) -> str:
+    return "".join(map(CHARACTER_OF_BYTE.__getitem__, token))

@@ -1,0 +1,277 @@
+"""Text to Whisper's tokens and back, with the control tokens kept apart from what users write."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+import tokenizers
+
+from neuron_whisper.errors import CheckpointError, InvalidOption
+from neuron_whisper.text.languages import LANGUAGES, NO_SPACE_LANGUAGES
+from neuron_whisper.text.special_tokens import N_TIMESTAMPS, TIMESTAMP_STEP_S, SpecialTokens
+
+TASKS = ("transcribe", "translate")
+REPLACEMENT = "\ufffd"  # what a decoder writes for bytes that are not UTF-8
+
+# What is written but not spoken (openai/whisper tokenizer.py non_speech_tokens): speaker tags, stage
+# directions, music. Suppressed where it is a token of its own, so that commas and full stops stay.
+_SYMBOLS = (
+    *"\"#()*+/:;<=>@[\\]^_`{|}~「」『』",
+    "<<", ">>", "<<<", ">>>", "--", "---", "-(", "-[", "('", '("', "((", "))", "(((", ")))",
+    "[[", "]]", "{{", "}}", "♪♪", "♪♪♪",
+)
+# Two or three tokens each, and the first one begins nothing but the signs U+2640 ... U+267F.
+_MUSIC = "♩♪♫♬♭♮♯"
+# Right inside a word (well-known, don't), wrong before one.
+_NOT_BEFORE_A_WORD = ("-", "'")
+
+
+def _characters_of_bytes() -> Mapping[int, str]:
+    """GPT-2's one visible character for each byte: itself where it prints, else the next from U+0100 on."""
+    printing = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = (byte for byte in range(256) if byte not in printing)
+    return MappingProxyType(
+        {byte: chr(byte) for byte in printing} | {byte: chr(0x100 + n) for n, byte in enumerate(others)}
+    )
+
+
+CHARACTER_OF_BYTE = _characters_of_bytes()
+_BYTE_OF_CHARACTER = MappingProxyType({character: byte for byte, character in CHARACTER_OF_BYTE.items()})
+
+
+def special_token_names(special: SpecialTokens) -> list[str]:
+    """Names of the tokens from `special.eot` to the last timestamp: "<|endoftext|>" ... "<|30.00|>"."""
+    return [
+        "<|endoftext|>", "<|startoftranscript|>",
+        *(f"<|{code}|>" for code in tuple(LANGUAGES)[: special.n_languages]),
+        "<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>",
+        "<|notimestamps|>",
+        *(f"<|{n * TIMESTAMP_STEP_S:.2f}|>" for n in range(N_TIMESTAMPS)),
+    ]
+
+
+def whisper_special_tokens(file: Path | str, n_vocab: int) -> SpecialTokens:
+    """The special tokens of a vocabulary of OpenAI's; CheckpointError about `file` at any other size."""
+    if n_vocab not in (51864, 51865, 51866):
+        raise CheckpointError(
+            file, "", expected="a vocabulary of 51864, 51865 or 51866 tokens", found=f"{n_vocab} tokens"
+        )
+    return SpecialTokens.of_vocabulary(n_vocab)
+
+
+class Tokenizer:
+    """Byte-level BPE over the text vocabulary; every id from `special.eot` on is ours, not the library's.
+
+    The library is given the text vocabulary and nothing else. So text which spells a control token is text,
+    and checkpoints that list the timestamps among their added tokens and those that do not are the same.
+    Immutable, and safe to share between threads.
+    """
+
+    def __init__(
+        self, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], special: SpecialTokens
+    ) -> None:
+        """`vocabulary`: ids 0 ... eot - 1 by GPT-2 spelling, each id once; `merges`: pairs, first wins."""
+        self.special = special
+        self.languages = tuple(LANGUAGES)[: special.n_languages]
+        texts = {token: spelling for spelling, token in vocabulary.items()}
+        self._bytes = (
+            *(bytes(map(_BYTE_OF_CHARACTER.__getitem__, texts[token])) for token in range(special.eot)),
+            *(name.encode() for name in special_token_names(special)),
+        )
+        self._library = tokenizers.Tokenizer(tokenizers.models.BPE(dict(vocabulary), list(merges)))
+        self._library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+
+    @classmethod
+    def from_file(cls, path: Path, n_vocab: int) -> Tokenizer:
+        """Reads a tokenizer.json of a model with `n_vocab` logits.
+
+        Raises CheckpointError when the file is not byte-level BPE or is for another vocabulary.
+        """
+        special = whisper_special_tokens(path, n_vocab)
+        try:
+            stored = json.loads(path.read_bytes())
+            spellings = {spelling: int(token) for spelling, token in stored["model"]["vocab"].items()}
+            # before tokenizers 0.20 a merge was written as one string
+            pairs = (m.split(" ") if isinstance(m, str) else m for m in stored["model"]["merges"])
+            merges = [(str(left), str(right)) for left, right in pairs]
+            added = {token["content"]: token["id"] for token in stored["added_tokens"]}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                path, "", expected="a tokenizer.json with vocabulary and merges", found=f"{error!r}"
+            ) from error
+        # Some files repeat <|endoftext|> in the text vocabulary.
+        vocabulary = {spelling: token for spelling, token in spellings.items() if token < special.eot}
+        if sorted(vocabulary.values()) != list(range(special.eot)):
+            raise CheckpointError(
+                path, "", expected=f"text tokens 0 to {special.eot - 1}", found=f"{len(vocabulary)} tokens"
+            )
+        names = dict(zip(special_token_names(special), range(special.eot, n_vocab), strict=True))
+        for name in names.keys() & added.keys():
+            if added[name] != names[name]:
+                expected = f"{name} to be {names[name]} in a vocabulary of {n_vocab}"
+                raise CheckpointError(path, "", expected=expected, found=added[name])
+        try:
+            return cls(vocabulary, merges, special)
+        except Exception as error:  # the library raises a bare Exception for a merge of unknown tokens
+            raise CheckpointError(path, "", expected="GPT-2's byte-level BPE", found=f"{error!r}") from error
+
+    @property
+    def n_vocab(self) -> int:
+        """How many tokens there are, control tokens and timestamps included."""
+        return len(self._bytes)
+
+    # --- text -------------------------------------------------------------------------------------
+
+    def encode(self, text: str) -> list[int]:
+        """Text tokens only: "<|endoftext|>" is spelled out, lone surrogates become U+FFFD."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # as tiktoken does: pairs of surrogates are one character, single ones are nothing
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """Text of the text tokens; control tokens and timestamps say nothing. Broken UTF-8 is U+FFFD."""
+        eot = self.special.eot
+        return self._text(token for token in tokens if token < eot)
+
+    def decode_with_timestamps(self, tokens: Iterable[int]) -> str:
+        """Text with control tokens and timestamps spelled out: " and so<|1.08|>"."""
+        return self._text(tokens)
+
+    def _text(self, tokens: Iterable[int]) -> str:
+        return b"".join([self._bytes[token] for token in tokens]).decode("utf-8", "replace")
+
+    @cached_property
+    def blank_tokens(self) -> tuple[int, ...]:
+        """Tokens of a single space, which with the end may not begin a text."""
+        return tuple(self.encode(" "))
+
+    # --- control ----------------------------------------------------------------------------------
+
+    def language_token(self, code: str) -> int:
+        """Token of a language code; InvalidOption when this model has none for it."""
+        if code not in self.languages:
+            raise InvalidOption("language", code, f"this model knows {', '.join(self.languages)}")
+        return self.special.first_language + self.languages.index(code)
+
+    def language_of(self, token: int) -> str:
+        """Code of a language token; InvalidOption when the token is not one."""
+        first = self.special.first_language
+        if not first <= token < first + self.special.n_languages:
+            last = first + self.special.n_languages - 1
+            raise InvalidOption("token", token, f"language tokens are {first} to {last}")
+        return self.languages[token - first]
+
+    def sot_sequence(self, language: str | None, task: str, timestamps: bool) -> tuple[int, ...]:
+        """What a window's tokens begin with, after the prompt: start, language, task, (no timestamps).
+
+        An English-only model is told neither language nor task, and to it a translation into English is a
+        transcript. Raises InvalidOption for a task that is not one, a language this model does not know, and
+        where a multilingual model is given none: what is spoken has to be given or detected first.
+        """
+        special = self.special
+        if task not in TASKS:
+            raise InvalidOption("task", task, f"it is {' or '.join(TASKS)}")
+        ends = () if timestamps else (special.no_timestamps,)
+        if not special.is_multilingual:
+            if language not in (None, "en"):
+                raise InvalidOption("language", language, "this model is English-only")
+            return (special.sot, *ends)
+        if language is None:
+            raise InvalidOption("language", language, "give one or detect it; this model is multilingual")
+        told = special.transcribe if task == "transcribe" else special.translate
+        return (special.sot, self.language_token(language), told, *ends)
+
+    # --- suppression ------------------------------------------------------------------------------
+
+    @cached_property
+    def non_speech_tokens(self) -> tuple[int, ...]:
+        """Tokens of signs nobody speaks, in order: brackets, quotes of stage directions, music signs."""
+        found = {self.encode(f" {mark}")[0] for mark in _NOT_BEFORE_A_WORD}
+        for symbol in _SYMBOLS:
+            for tokens in (self.encode(symbol), self.encode(f" {symbol}")):
+                if len(tokens) == 1:
+                    found.add(tokens[0])
+        for sign in _MUSIC:
+            found |= {self.encode(sign)[0], self.encode(f" {sign}")[0]}
+        return tuple(sorted(found))
+
+    def suppressed(self, suppress: str | Sequence[int] | None = "-1") -> tuple[int, ...]:
+        """Tokens that are never chosen, in order: those asked for (-1: non_speech_tokens) and control tokens.
+
+        `suppress` is a list or its comma-separated spelling, as openai/whisper decoding.py takes it. The end,
+        the languages, <|notimestamps|> and the timestamps are left to the rules. Raises InvalidOption for
+        what is neither -1 nor a token.
+        """
+        asked = set(self._asked(suppress))
+        if -1 in asked:
+            asked = (asked - {-1}).union(self.non_speech_tokens)
+        s = self.special
+        return tuple(sorted(asked | {s.transcribe, s.translate, s.sot, s.sot_prev, s.sot_lm, s.no_speech}))
+
+    def _asked(self, suppress: str | Sequence[int] | None) -> list[int]:
+        if not suppress:
+            return []
+        allowed = f"it lists tokens from 0 to {self.n_vocab - 1}, or -1 for signs that are not spoken"
+        parts: Sequence[str | int] = suppress.split(",") if isinstance(suppress, str) else suppress
+        try:
+            asked = [int(part) for part in parts]
+        except ValueError as error:
+            raise InvalidOption("suppress_tokens", suppress, allowed) from error
+        if not all(-1 <= token < self.n_vocab for token in asked):
+            raise InvalidOption("suppress_tokens", suppress, allowed)
+        return asked
+
+    # --- words ------------------------------------------------------------------------------------
+
+    def split_to_word_tokens(
+        self, tokens: Sequence[int], language: str | None
+    ) -> tuple[list[str], list[list[int]]]:
+        """Words and the tokens of each; joined again they are `tokens`. A control token is its own word.
+
+        At spaces and punctuation, or, in languages written without spaces, wherever a character ends.
+        encode(" Hello, world") -> [" Hello", ",", " world"]. Follows openai/whisper tokenizer.py, and keeps
+        the tokens of a broken last character, where that loses them or raises IndexError.
+        """
+        characters = self._split_at_characters(tokens)
+        if language not in NO_SPACE_LANGUAGES:
+            characters = self._join_inside_words(characters)
+        return [word for word, _ in characters], [group for _, group in characters]
+
+    def _split_at_characters(self, tokens: Sequence[int]) -> list[tuple[str, list[int]]]:
+        whole = self.decode_with_timestamps(tokens)
+        pieces: list[tuple[str, list[int]]] = []
+        group: list[int] = []
+        done = 0  # characters of `whole` in pieces
+        for token in tokens:
+            group.append(token)
+            piece = self.decode_with_timestamps(group)
+            broken = piece.find(REPLACEMENT)
+            # a replacement that the whole text has, too, does not go away when more tokens come
+            if broken < 0 or whole[done + broken : done + broken + 1] == REPLACEMENT:
+                pieces.append((piece, group))
+                done += len(piece)
+                group = []
+        if group:
+            pieces.append((self.decode_with_timestamps(group), group))
+        return pieces
+
+    def _join_inside_words(self, pieces: list[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
+        words: list[tuple[str, list[int]]] = []
+        for piece, group in pieces:
+            is_control = group[0] >= self.special.eot
+            is_punctuation = piece.strip() in string.punctuation
+            if is_control or piece.startswith(" ") or is_punctuation or not words:
+                words.append((piece, group))
+            else:
+                word, before = words[-1]
+                words[-1] = (word + piece, before + group)
+        return words
