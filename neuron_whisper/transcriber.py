@@ -92,11 +92,12 @@ class Transcriber:
     def run(self, clip: AudioClip, options: TranscribeOptions) -> Iterator[Segment | Outcome]:
         """Segments as they are done, then the outcome. Raises InputError, CapacityError, DeviceFault."""
         plan = self._plan(clip, options)
-        answer = None
+        answer, is_first = None, True
         while (item := _next(plan, answer)) is not None:
             answer = None
             if isinstance(item, WindowAsk):
-                future = self._engine.submit(item)
+                future = self._engine.submit(item, is_first=is_first)
+                is_first = False
                 try:
                     answer = future.result()
                 finally:
@@ -129,12 +130,14 @@ class Transcriber:
     async def arun(self, clip: AudioClip, options: TranscribeOptions) -> AsyncIterator[Segment | Outcome]:
         """As run. Cancelling the task that waits frees the slot at the engine's next step."""
         plan = await asyncio.to_thread(self._plan, clip, options)
-        answer = None
+        answer, is_first = None, True
         # the plan runs in a thread too: its first part is the spectrogram
         while (item := await asyncio.to_thread(_next, plan, answer)) is not None:
             answer = None
             if isinstance(item, WindowAsk):
-                answer = await asyncio.wrap_future(self._engine.submit(item))
+                future = self._engine.submit(item, is_first=is_first)
+                is_first = False
+                answer = await asyncio.wrap_future(future)
             else:
                 yield item
 

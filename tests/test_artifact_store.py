@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,18 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_samples import (
-    FILES,
-    PROFILE,
-    SPEC,
-    TOOLCHAIN,
-    crash_at,
-    exit_code,
-    flip_byte,
-    publish_sample,
-    sample_manifest,
-    start_child,
-)
+from neuron_whisper.artifact import locks
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.key import (
     ABSENT,
@@ -41,15 +31,26 @@ from neuron_whisper.artifact.reading import Artifact, open_artifact, read_artifa
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.errors import (
     ArtifactCorrupt,
-    ArtifactError,
     ArtifactIncompatible,
     ArtifactNotFound,
     ArtifactUnsafe,
     InvalidOption,
 )
+from tests.artifact_samples import (
+    FILES,
+    PROFILE,
+    SPEC,
+    TOOLCHAIN,
+    crashed_stores,
+    exit_code,
+    flip_byte,
+    publish_sample,
+    sample_manifest,
+    start_child,
+)
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(tmp_path / "cache")
 
@@ -87,7 +88,7 @@ def test_two_keys_differ_exactly_when_a_difference_can_be_named(a: dict[str, Any
 
 def test_a_key_is_the_sha256_of_canonical_json() -> None:
     # printf '{"a":[1,true],"b":{"c":"\\u3042"}}' | sha256sum
-    expected = "ebb5b24bc61ad4b9abb01c0efb2dc7d4f4bbab66d1d8d3a3ac4ae3ee0b4d6cf5"
+    expected = "f70dedf8fa3f8d6433e8d31386de7cadb2537b5260ca94d3759bd143c84b598c"
     assert artifact_key({"b": {"c": "あ"}, "a": (1, True)}) == expected
 
 
@@ -140,7 +141,9 @@ def test_an_artifact_is_named_after_the_last_part_of_its_model(model: str, label
 
 
 def test_a_reference_means_a_name_then_a_label_then_a_beginning_then_a_key() -> None:
-    base, english, large = "base-cpu-tp1-00aa" + "0" * 12, "base.en-cpu-tp1-11bb" + "0" * 12, "large-cpu-tp2-11cc" + "0" * 12
+    base, english, large = (
+        "base-cpu-tp1-00aa000000000000", "base.en-cpu-tp1-11bb000000000000", "large-cpu-tp2-11cc000000000000",
+    )  # fmt: skip
     names = [base, english, large]
     assert match_reference(base, names) == [base]
     assert match_reference("base", names) == [base]
@@ -168,6 +171,12 @@ def test_any_changed_byte_of_a_manifest_is_found(data: st.DataObject) -> None:
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises((ArtifactCorrupt, ArtifactIncompatible)):
         decode_manifest(bytes(content), "manifest.json")
+
+
+def test_a_manifest_that_was_edited_is_told_from_one_that_is_broken() -> None:
+    content = encode_manifest(sample_manifest()).replace(b'"slots": 2', b'"slots": 3')
+    with pytest.raises(ArtifactCorrupt, match=r"m\.json: expected seal [0-9a-f]{64}, found seal [0-9a-f]{64}"):
+        decode_manifest(content, "m.json")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b"\xff", b"[" * 100_000, b'{"format": 1}'])
@@ -199,13 +208,14 @@ def test_a_manifest_lists_no_file_below_a_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("key", "0" * 64), ("name", "base-cpu-tp2-0000000000000000"), ("tp", 2), ("target", "neuron"),
-     ("created", "yesterday"), ("created", "2026-07-01T12:00:00")],
+    ("field", "value", "named"),
+    [("key", "0" * 64, "key"), ("name", "base-cpu-tp2-0000000000000000", "name"), ("tp", 2, "name"),
+     ("target", "neuron", "name"), ("created", "yesterday", "created"), ("created", "2026-07-01T12:00:00", "created")],
 )  # fmt: skip
-def test_a_manifest_that_contradicts_itself_is_not_written(field: str, value: object) -> None:
-    with pytest.raises(InvalidOption):
+def test_a_manifest_that_contradicts_itself_is_not_written(field: str, value: object, named: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
         encode_manifest(msgspec.structs.replace(sample_manifest(), **{field: value}))
+    assert caught.value.field == named
 
 
 @pytest.mark.parametrize("change", [{"slots": 0}, {"slots": "2"}, {"surplus": 1}, {"dims": {}}])
@@ -237,10 +247,13 @@ def test_what_was_published_is_found_by_key_name_label_and_path(store: ArtifactS
     third = publish_sample(store, sample_manifest(model="base.en", format=7))
     assert store.find(artifact.key) is not None
     assert store.find("0" * 64) is None
+    assert store.find(artifact.key[:16] + "0" * 48) is None
     assert store.all() == (sorted([artifact, other, third], key=lambda one: one.name), [])
     moved = tmp_path / "elsewhere"
     artifact.path.rename(moved)
     assert store.resolve(str(moved)).key == artifact.key
+    (tmp_path / "link").symlink_to(moved)
+    assert store.resolve(str(tmp_path / "link")).path == moved
     for reference in (third.name, third.key, third.key[:20], third.key[:4]):
         assert store.resolve(reference) == third
     with pytest.raises(InvalidOption, match=other.name):
@@ -413,10 +426,14 @@ def test_an_artifact_that_others_can_write_is_refused(store: ArtifactStore, belo
     artifact = publish_sample(store)
     path = artifact.path / below
     path.chmod(path.stat().st_mode | stat.S_IWGRP)
-    with pytest.raises(ArtifactUnsafe):
-        open_artifact(artifact, TOOLCHAIN)
+    for verify_digests in (True, False):
+        with pytest.raises(ArtifactUnsafe):
+            open_artifact(artifact, TOOLCHAIN, verify_digests=verify_digests)
     with pytest.raises(ArtifactUnsafe):
         store.find(artifact.key)
+    if below in ("", "manifest.json"):
+        with pytest.raises(ArtifactUnsafe):
+            store.resolve(artifact.name)
     assert [type(error) for _, error in store.all()[1]] == [ArtifactUnsafe]
 
 
@@ -457,7 +474,8 @@ def test_a_cache_of_another_user_is_refused(store: ArtifactStore, tmp_path: Path
     if below == "link":
         (tmp_path / "link").symlink_to(store.directory.root)
         store = ArtifactStore(tmp_path / "link")
-    os.chown(store.directory.root / below if below != "link" else tmp_path / "link", 12345, -1, follow_symlinks=False)
+    path = tmp_path / "link" if below == "link" else store.directory.root / below
+    os.chown(path, 12345, -1, follow_symlinks=False)
     with pytest.raises(ArtifactUnsafe, match="uid 12345"):
         store.find(artifact.key)
 
@@ -483,49 +501,36 @@ def assert_is_healthy(store: ArtifactStore) -> list[Artifact]:
     return artifacts
 
 
-def crash_everywhere(tmp_path: Path, prepare: Callable[[ArtifactStore], object], act: Callable[[ArtifactStore], object]) -> list[int]:
-    """How many artifacts there were after a crash before each file operation of `act`; the last: after none."""
-    counts = []
-    crashed = True
-    while crashed:
-        store = ArtifactStore(tmp_path / str(len(counts)))
-        prepare(store)
-        crashed = crash_at(len(counts), lambda store=store: act(store))  # type: ignore[misc]  # bound in the loop
-        counts.append(len(assert_is_healthy(store)))
-    return counts
-
-
 def test_a_publish_killed_anywhere_leaves_no_artifact_or_a_whole_one(tmp_path: Path) -> None:
-    counts = crash_everywhere(tmp_path, lambda store: None, publish_sample)
+    stores = crashed_stores(tmp_path, lambda store: None, publish_sample)
+    counts = [len(assert_is_healthy(store)) for store in stores]
+    assert set(counts) == {0, 1}
     assert counts == sorted(counts)
     assert len(counts) > 40
-    assert counts[-1] == 1
 
 
-def test_a_publish_killed_while_it_replaces_a_damaged_artifact_leaves_none_or_a_whole_one(tmp_path: Path) -> None:
-    def act(store: ArtifactStore) -> None:
-        publish_sample(store)
-
-    counts = []
-    crashed = True
-    while crashed:
-        store = ArtifactStore(tmp_path / str(len(counts)))
-        artifact = publish_sample(store)
-        flipped(artifact.path)
-        crashed = crash_at(len(counts), lambda store=store: publish_sample(store))  # type: ignore[misc]
+def test_a_publish_killed_while_it_replaces_a_damaged_artifact_leaves_that_one_none_or_a_whole_one(
+    tmp_path: Path,
+) -> None:
+    seen = []
+    for store in crashed_stores(tmp_path, lambda store: truncated(publish_sample(store).path), publish_sample):
         artifacts, broken = store.all()
-        assert broken == []
-        # by size alone the damaged one looks sound; opening it has to refuse it, and nothing else is possible
-        assert all(verify(one) == [] or "tp0" in str(verify(one)[0]) for one in artifacts)
+        assert [len(verify(artifact)) for artifact in artifacts] in ([], [0])
+        assert all("found 1279 bytes" in str(error) for _, error in broken)
         open_artifact(publish_sample(store), TOOLCHAIN)
-        counts.append(len(artifacts))
+        seen.append("damaged" if broken else "whole" if artifacts else "none")
+    assert list(dict.fromkeys(seen)) == ["damaged", "none", "whole"]
+
+
+@pytest.mark.parametrize(
+    "take_away", [lambda store: store.remove(store.resolve("base")), lambda store: store.prune(everything=True)]
+)
+def test_a_removal_killed_anywhere_leaves_the_whole_artifact_or_none(
+    tmp_path: Path, take_away: Callable[[ArtifactStore], object]
+) -> None:
+    counts = [len(assert_is_healthy(store)) for store in crashed_stores(tmp_path, publish_sample, take_away)]
     assert set(counts) == {0, 1}
-
-
-def test_a_removal_killed_anywhere_leaves_the_whole_artifact_or_none(tmp_path: Path) -> None:
-    counts = crash_everywhere(tmp_path, publish_sample, lambda store: store.remove(store.resolve("base")))
     assert counts == sorted(counts, reverse=True)
-    assert (counts[0], counts[-1]) == (1, 0)
 
 
 def test_everything_is_on_the_disk_before_the_artifact_has_its_name(
@@ -555,9 +560,13 @@ def test_everything_is_on_the_disk_before_the_artifact_has_its_name(
 
 
 def test_an_exception_while_staging_leaves_nothing(store: ArtifactStore) -> None:
-    with pytest.raises(ZeroDivisionError), store.stage("x") as staging:
-        (staging.path / "half").write_bytes(b"half")
-        raise ZeroDivisionError
+    def interrupted() -> None:
+        with store.stage("x") as staging:
+            (staging.path / "half").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(store.directory.staging.iterdir()) == []
     assert list(store.directory.locks.iterdir()) == []
 
@@ -617,6 +626,32 @@ def test_a_second_compiler_is_told_to_wait_and_then_finds_the_first_ones_artifac
         assert waits == [None]
 
 
+def test_who_waited_for_a_lock_that_was_deleted_holds_the_lock_that_others_see(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    ours = locks.acquire_exclusive(path)
+    inode = os.fstat(ours).st_ino
+    (held, tell_held), (told, go) = os.pipe(), os.pipe()
+
+    def wait_and_hold() -> None:
+        os.close(ours)
+        locks.acquire_exclusive(path)
+        os.write(tell_held, b".")
+        os.read(told, 1)
+
+    child = start_child(wait_and_hold)
+    for _ in range(10_000):  # until the child waits for this very file, where the kernel tells
+        if re.search(rf"-> FLOCK.*:{inode} ", Path("/proc/locks").read_text()):
+            break
+    locks.release_and_delete(ours, path)
+    os.read(held, 1)
+    assert locks.try_exclusive(path) is None
+    os.write(go, b".")
+    assert exit_code(child) == 0
+    assert not locks.is_held(path)
+    for descriptor in (held, tell_held, told, go):
+        os.close(descriptor)
+
+
 # --- holding, removing, pruning -----------------------------------------------------------------
 
 
@@ -626,6 +661,7 @@ def test_a_held_artifact_is_neither_removed_nor_pruned(store: ArtifactStore) -> 
         with pytest.raises(InvalidOption, match="no session uses"):
             store.remove(artifact)
         assert store.prune(everything=True) == []
+        assert store.prune(everything=True, dry_run=True) == []
         flipped(artifact.path)
         assert store.prune() == []
     assert [pruned.path for pruned in store.prune()] == [artifact.path]
@@ -669,6 +705,9 @@ def test_prune_removes_what_is_broken_stale_old_or_asked_for_and_keeps_the_rest(
     flipped(broken.path)
     with store.hold(used):
         pass
+    os.utime(store.directory.locks / f"hold-{used.name}.lock", (0, 0))
+    with store.hold(used):  # makes it young again
+        pass
     left = store.directory.staging / "1-00-left"
     left.mkdir()
     (left / "file").write_bytes(b"12345")
@@ -676,15 +715,14 @@ def test_prune_removes_what_is_broken_stale_old_or_asked_for_and_keeps_the_rest(
     def prune(**asked: Any) -> dict[str, int]:
         return {pruned.path.name: pruned.size_bytes for pruned in store.prune(**asked)}
 
-    in_30_days = now + timedelta(days=30)
     assert prune(dry_run=True) == {"1-00-left": 5, broken.name: broken.size_bytes + manifest_bytes(broken)}
     assert left.exists()
     assert broken.path.exists()
     assert prune().keys() == {"1-00-left", broken.name}
     assert not left.exists()
     assert not broken.path.exists()
-    long_ago = datetime(2026, 7, 1, 12, tzinfo=UTC) + timedelta(days=31)
-    assert prune(older_than_days=30, keep=[kept.name], now=long_ago).keys() == {old.name}
+    in_30_days = now + timedelta(days=30)
+    assert prune(older_than_days=30, keep=[kept.name], now=now).keys() == {old.name}
     assert prune(older_than_days=31, keep=[kept.name], now=in_30_days) == {}
     assert prune(everything=True, keep=[kept.name]).keys() == {young.name, used.name}
     assert store.all() == ([kept], [])
@@ -703,7 +741,3 @@ def test_prune_leaves_what_is_unsafe_or_of_a_later_version_unless_everything_goe
     assert store.prune() == []
     assert len(store.prune(everything=True)) == 2
     assert store.all() == ([], [])
-
-
-def test_every_refusal_is_an_artifact_error() -> None:
-    assert all(issubclass(kind, ArtifactError) for kind in (ArtifactUnsafe, ArtifactCorrupt, ArtifactIncompatible))

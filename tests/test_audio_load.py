@@ -294,6 +294,13 @@ def test_a_video_without_sound_is_refused() -> None:
         load_audio(silent)
 
 
+def test_a_codec_that_cannot_be_read_is_named() -> None:
+    wav = bytearray(written(tone(0.5, 16000), 16000, "WAV"))
+    wav[32:36] = struct.pack("<HH", 8, 64)  # bytes per frame, bits per sample
+    with pytest.raises(AudioUnreadable, match="its audio codec, pcm_s64le, is not supported"):
+        load_audio(bytes(wav))
+
+
 def test_a_header_with_no_samples_behind_it_is_refused() -> None:
     with pytest.raises(AudioUnreadable, match="no samples"):
         load_audio(written(np.zeros((0, 1), np.float32), 16000, "WAV"))

@@ -5,7 +5,7 @@ Follows openai/whisper decoding.py: SuppressBlank, SuppressTokens, ApplyTimestam
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ def next_rules(sampled: Sequence[int], special: SpecialTokens, options: WindowOp
 
 
 def apply_rules(
-    logits: NDArray[np.float32], rules: NDArray[np.int32], banned: Collection[bool], special: SpecialTokens
+    logits: NDArray[np.float32], rules: NDArray[np.int32], banned: NDArray[np.bool_], special: SpecialTokens
 ) -> NDArray[np.float32]:
     """logits (V,) -> log-probabilities (V,), -inf where forbidden. V is the true vocabulary."""
     ids = np.arange(len(logits))
@@ -84,7 +84,7 @@ def apply_rules(
     allowed[special.eot + 1 : special.timestamp_begin] = bool(rules[RULE_SPECIAL])
     is_time = ids >= special.timestamp_begin
     allowed |= is_time & (ids >= rules[RULE_TIME_FROM]) & (ids <= rules[RULE_TIME_TO])
-    allowed &= ~np.asarray(banned, np.bool_)
+    allowed &= ~banned
     logprobs = _log_softmax(np.where(allowed, logits, -np.inf))
     if rules[RULE_MASS] and _logsumexp(logprobs[is_time]) > logprobs[~is_time].max():
         logprobs = _log_softmax(np.where(is_time, logprobs, -np.inf))

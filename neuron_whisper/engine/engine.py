@@ -69,8 +69,11 @@ class Engine:
 
     # --- any thread -------------------------------------------------------------------------------
 
-    def submit(self, ask: WindowAsk) -> Future[Hypothesis]:
-        """Queue a window. Raises QueueFull, Draining, DeviceFault, InvalidOption (a mel of the wrong shape)."""
+    def submit(self, ask: WindowAsk, *, is_first: bool = True) -> Future[Hypothesis]:
+        """Queue a window. A clip's later windows are always taken: what was begun is not refused half-way.
+
+        Raises QueueFull, Draining, DeviceFault, InvalidOption (a mel of the wrong shape).
+        """
         dims = self._session.spec.dims
         if ask.mel.shape != (dims.n_mels, dims.n_frames):
             raise InvalidOption("mel", ask.mel.shape, f"shape {(dims.n_mels, dims.n_frames)} with this model")
@@ -78,9 +81,9 @@ class Engine:
         with self._changed:
             if self._fault is not None:
                 raise DeviceFault(str(self._fault))
-            if self._is_draining:
+            if self._is_closed or (self._is_draining and is_first):
                 raise Draining
-            if len(self._waiting) >= self._queue_limit:
+            if is_first and len(self._waiting) >= self._queue_limit:
                 raise QueueFull(self._queue_limit)
             self._waiting.append(job)
             self._changed.notify_all()
@@ -99,7 +102,10 @@ class Engine:
         return self._fault
 
     def drain(self, timeout_s: float | None = None) -> bool:
-        """Take nothing new and wait for what is there; False when that took longer than `timeout_s`."""
+        """Take no new clips and wait until no window is left; False when that took longer than `timeout_s`.
+
+        A clip that is between two windows is not seen: whoever drains waits for its callers first.
+        """
         with self._changed:
             self._is_draining = True
             return self._changed.wait_for(lambda: not self._waiting and not self._slots.n_taken, timeout_s)

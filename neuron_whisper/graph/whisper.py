@@ -46,6 +46,14 @@ def _split_heads(x: Tensor, heads: int) -> Tensor:
     return x.view(x.shape[0], x.shape[1], heads, -1).transpose(1, 2)
 
 
+def _split_queries(x: Tensor, heads: int) -> Tensor:
+    """As _split_heads, by way of (N, H, D, T).
+
+    OpenVINO 2026.4 mixes up the axes of the plain form in bfloat16 where T equals H (8 beams of whisper-base).
+    """
+    return x.transpose(1, 2).reshape(x.shape[0], heads, -1, x.shape[1]).transpose(2, 3)
+
+
 def _join_heads(x: Tensor) -> Tensor:
     """(N, H, T, D) -> (N, T, H*D)"""
     return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)
@@ -83,10 +91,10 @@ def encode(program: Program, layers: Layers, mel: Tensor) -> list[KeysValues]:
 
 
 def _self_qkv(program: Program, layers: Layers, block: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    y, heads = layers.norm(f"{block}.attn_ln", x), layers.text_heads
-    q = _split_heads(layers.column(f"{block}.attn.query", y) * program.scale, heads)
-    k = _split_heads(layers.column(f"{block}.attn.key", y), heads)
-    return q, k, _split_heads(layers.column(f"{block}.attn.value", y), heads)
+    """x (N, T, state) -> scaled queries, keys, values, (N, T, H*D) each."""
+    y = layers.norm(f"{block}.attn_ln", x)
+    q = layers.column(f"{block}.attn.query", y) * program.scale
+    return q, layers.column(f"{block}.attn.key", y), layers.column(f"{block}.attn.value", y)
 
 
 def _cross_attention(
@@ -95,7 +103,7 @@ def _cross_attention(
     """x (N, T, state), cross (N, H, A, D) -> (x after attention, weights (N, H, T, A))."""
     k, v = cross
     y = layers.norm(f"{block}.cross_attn_ln", x)
-    q = _split_heads(layers.column(f"{block}.cross_attn.query", y) * program.scale, layers.text_heads)
+    q = _split_queries(layers.column(f"{block}.cross_attn.query", y) * program.scale, layers.text_heads)
     weights = torch.softmax((q @ k.to(q.dtype).transpose(2, 3)).float(), -1).to(q.dtype)
     attended = _join_heads(weights @ v.to(q.dtype))
     return x + layers.row(f"{block}.cross_attn.out", attended), weights
@@ -112,7 +120,7 @@ def _prompt(
     fresh, weights = [], []
     for i in range(program.dims.n_text_layer):
         block = f"decoder.blocks.{i}"
-        q, k, v = _self_qkv(program, layers, block, x)
+        q, k, v = (_split_heads(t, layers.text_heads) for t in _self_qkv(program, layers, block, x))
         scores = (q @ k.transpose(2, 3)) + causal
         attended = torch.softmax(scores.float(), -1).to(v.dtype) @ v
         x = x + layers.row(f"{block}.attn.out", _join_heads(attended))
@@ -176,10 +184,7 @@ def decode(
     fresh = []
     for i in range(dims.n_text_layer):
         block = f"decoder.blocks.{i}"
-        q, k, v = (
-            t.transpose(1, 2).reshape(slots, beams, heads, 1, dims.head_dim)
-            for t in _self_qkv(program, layers, block, x)
-        )
+        q, k, v = (t.view(slots, beams, heads, 1, dims.head_dim) for t in _self_qkv(program, layers, block, x))
         past_k, past_v = past[i]
         # past (+) fresh: two score matrices, one softmax, no copy of the past
         old = (q @ past_k.to(q.dtype).transpose(3, 4)).float() + mask  # (S, B, H, 1, C)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuron_whisper.errors import DeviceFault
 from neuron_whisper.graph import whisper
 from neuron_whisper.graph.answer import FORBIDDEN_LOGPROB, OFF, AnswerTokens
 from neuron_whisper.graph.layers import PlainLayers
@@ -81,6 +82,7 @@ class ReferenceSession:
             _Rank(spec, self._layers(parameters, tp, rank), dtype) for rank, parameters in enumerate(ranks)
         ]
         self._banned = torch.zeros(spec.slots, self._ranks[0].layers.vocab)
+        self._is_open = True
         self._threads = ThreadPoolExecutor(tp, thread_name_prefix="rank")
 
     def _layers(self, parameters: Mapping[str, Tensor], tp: int, rank: int) -> PlainLayers:
@@ -98,6 +100,10 @@ class ReferenceSession:
         return self._spec
 
     def _on_ranks(self, work: Callable[[_Rank], T]) -> list[T]:
+        """`work` on every rank at once; the answers by rank."""
+        if not self._is_open:
+            raise DeviceFault("the session is closed")
+
         def run(rank: _Rank) -> T:
             try:
                 with torch.inference_mode():
@@ -199,6 +205,7 @@ class ReferenceSession:
         return answers[0].numpy()
 
     def close(self) -> None:
+        self._is_open = False
         self._threads.shutdown()
 
 

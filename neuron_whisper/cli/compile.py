@@ -1,0 +1,166 @@
+"""`compile`: a model becomes an artifact, or the flags are explained without compiling."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from neuron_whisper.cli.building import DEFAULT_MODEL, built, planned
+from neuron_whisper.cli.output import echo_json, echo_record, in_bytes
+from neuron_whisper.cli.profiles import asked_profile, parse_overrides
+from neuron_whisper.cli.settings import Settings, with_settings
+
+if TYPE_CHECKING:
+    from neuron_whisper.artifact.reading import Artifact
+    from neuron_whisper.build import BuildPlan
+
+# Flags that stand for a key of the profile.
+KEYS = {
+    "tp": "target.tp", "dtype": "target.dtype", "instance": "target.instance",
+    "slots": "shapes.slots", "beams": "shapes.beams", "encode_batch": "shapes.encode_batch",
+    "prompt_buckets": "shapes.prompt_buckets", "weights_dtype": "weights.dtype",
+}  # fmt: skip
+
+
+def _lengths(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """ "4,32,256" -> (4, 32, 256)"""
+    try:
+        return None if value is None else tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 4,32,256") from None
+
+
+@click.command("compile")
+@click.option("-m", "--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME",
+              help="Short name, Hugging Face id or path of a checkpoint.")
+@click.option("--profile", metavar="NAME|FILE", help="Compile profile.  [default: cpu]")
+@click.option("--target", type=click.Choice(["cpu", "reference", "neuron"]), help="Instead of the profile's.")
+@click.option("--tp", type=click.IntRange(min=1), help="Tensor-parallel ranks; above 1 means the Neuron target.")
+@click.option("--slots", type=click.IntRange(min=1), help="Windows decoded at the same time.")
+@click.option("--beams", type=click.IntRange(min=1), help="Beams per slot.")
+@click.option("--encode-batch", type=click.IntRange(min=1), help="Windows encoded at once.")
+@click.option("--dtype", metavar="TYPE", help="Of activations and caches: float32, bfloat16, float16.")
+@click.option("--weights-dtype", metavar="TYPE", help="Of weights: float32, bfloat16, float16, int8.")
+@click.option("--prompt-buckets", callback=_lengths, metavar="N,N...", help="Lengths that prompts are padded to.")
+@click.option("--instance", metavar="TYPE", help="Machine that a Neuron artifact is for.")
+@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Any key of the profile.")
+@click.option("--explain", is_flag=True, help="Say what differs from the nearest stored artifact; compile nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be compiled, its key and its memory; compile nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_settings
+def compile_command(
+    settings: Settings, model: str, profile: str | None, target: str | None, assignments: tuple[str, ...],
+    explain: bool, dry_run: bool, as_json: bool, **flags: Any,
+) -> None:  # fmt: skip
+    """Compile a model into an artifact and print its directory.
+
+    What is compiled already is found again at once.
+    """
+    overrides = parse_overrides(assignments)
+    overrides |= {KEYS[flag]: value for flag, value in flags.items() if value is not None}
+    started = time.perf_counter()
+    plan = planned(settings, model, asked_profile(profile, target, overrides))
+    stored = settings.store().find(plan.key)
+    if dry_run or explain:
+        answer: dict[str, Any] = _outline(plan, stored) if dry_run else {"name": plan.name, "key": plan.key}
+        answer["status"] = "hit" if stored else "miss"
+        if explain:
+            answer["explain"] = _explain(settings, plan)
+        if as_json:
+            echo_json(answer)
+        else:
+            _echo_outline(answer)
+        return
+    artifact = stored or built(settings, plan)
+    if stored:
+        settings.tell(f"{artifact.name} was compiled before")
+    if as_json:
+        echo_json({
+            "status": "hit" if stored else "compiled", "name": artifact.name, "key": artifact.key,
+            "path": str(artifact.path), "model": artifact.manifest.model, "target": artifact.manifest.target,
+            "tp": artifact.manifest.tp, "size_bytes": artifact.size_bytes,
+            "took_s": round(time.perf_counter() - started, 3),
+        })
+    else:
+        click.echo(str(artifact.path))
+
+
+def _outline(plan: BuildPlan, stored: Artifact | None) -> dict[str, Any]:
+    """What --dry-run tells, as plain data. Bytes of caches are in the profile's activation type."""
+    from neuron_whisper.artifact.manifest import spec_to_data
+    from neuron_whisper.build import BYTES_OF
+
+    spec, width = plan.spec, BYTES_OF[plan.profile.target.dtype] / 2  # the spec counts in 16 bit
+    return {
+        "name": plan.name,
+        "key": plan.key,
+        "path": str(stored.path) if stored else None,
+        "model": {"name": plan.model, "format": plan.checkpoint.format, "dtype": plan.checkpoint.dtype,
+                  "path": str(plan.checkpoint.path)},
+        "bytes_per_slot": {"cross": int(spec.cross_bytes_per_slot * width),
+                           "self": int(spec.self_bytes_per_slot * width)},
+        "memory": {"weights_bytes": plan.weights_bytes, "caches_bytes": plan.cache_bytes,
+                   "total_bytes": plan.weights_bytes + plan.cache_bytes},
+        "spec": spec_to_data(spec),
+        "profile": plan.profile.canonical(),
+        "toolchain": plan.facts["toolchain"],
+    }  # fmt: skip
+
+
+def _explain(settings: Settings, plan: BuildPlan) -> dict[str, Any]:
+    """The stored artifact with the fewest other facts, and those facts; nearest None when nothing is stored."""
+    from neuron_whisper.artifact.key import explain_difference
+
+    compared = [
+        (explain_difference(artifact.manifest.facts, plan.facts), artifact.name)
+        for artifact in settings.store().all()[0]
+    ]
+    if not compared:
+        return {"nearest": None, "differences": []}
+    differences, name = min(compared, key=lambda pair: (len(pair[0]), pair[1]))
+    return {"nearest": name, "differences": [{"fact": f, "stored": a, "now": b} for f, a, b in differences]}
+
+
+def _echo_outline(answer: dict[str, Any]) -> None:
+    pairs: list[tuple[str, object]] = [("artifact", answer["name"]), ("key", answer["key"])]
+    stored = f"hit: {answer['path']}" if answer.get("path") else answer["status"]
+    pairs.append(("status", stored if answer["status"] == "hit" else "miss: it would be compiled"))
+    if "spec" in answer:
+        pairs += _sizes(answer)
+    echo_record(pairs)
+    if "profile" in answer:
+        from neuron_whisper.artifact.manifest import profile_from_data
+
+        click.echo("\n# the profile in full")
+        click.echo(profile_from_data(answer["profile"]).to_toml().rstrip())
+    if "explain" in answer:
+        _echo_explanation(answer["explain"])
+
+
+def _sizes(answer: dict[str, Any]) -> list[tuple[str, object]]:
+    model, spec, slot, memory = (answer[name] for name in ("model", "spec", "bytes_per_slot", "memory"))
+    weights, caches, total = (in_bytes(memory[f"{part}_bytes"]) for part in ("weights", "caches", "total"))
+    return [
+        ("model", f"{model['name']} ({model['format']}, {model['dtype']}) in {model['path']}"),
+        ("program", f"slots {spec['slots']}, beams {spec['beams']}, encode batch {spec['encode_batch']}, "
+                    f"prompt buckets {', '.join(map(str, spec['prompt_buckets']))}, "
+                    f"text context {spec['text_context']}"),
+        ("per slot", f"cross-K/V {in_bytes(slot['cross'])}, self-K/V {in_bytes(slot['self'])}"),
+        ("memory", f"about {total}: weights {weights}, caches {caches}"),
+        ("toolchain", ", ".join(f"{name} {version}" for name, version in answer["toolchain"].items())),
+    ]  # fmt: skip
+
+
+def _echo_explanation(explanation: dict[str, Any]) -> None:
+    nearest, differences = explanation["nearest"], explanation["differences"]
+    click.echo("")
+    if nearest is None:
+        click.echo("Nothing is stored that it could be compared with.")
+    elif not differences:
+        click.echo(f"No fact differs from {nearest}.")
+    else:
+        click.echo(f"Nearest is {nearest}; what differs:")
+        for difference in differences:
+            click.echo(f"  {difference['fact']}: stored {difference['stored']!r}, now {difference['now']!r}")

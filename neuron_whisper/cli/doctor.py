@@ -1,0 +1,234 @@
+"""`doctor`: what this machine has, whether it is enough, and what to do."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import rich_click as click
+from click.exceptions import Exit
+
+from neuron_whisper.cli import machine
+from neuron_whisper.cli.output import echo_json, in_bytes
+from neuron_whisper.cli.settings import Settings, with_settings
+
+Verdict = Literal["ok", "warn", "fail"]
+SOME_FAIL = 1
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+ENOUGH_MEMORY_BYTES = 1_500_000_000  # base with 8 slots takes about 1 GB
+ENOUGH_DISK_BYTES = 2_000_000_000  # a checkpoint of the smaller models and its artifact
+SERVING_PACKAGES = (
+    "openvino", "numpy", "scipy", "tokenizers", "safetensors", "av", "soundfile", "msgspec", "litestar", "uvicorn",
+    "huggingface-hub", "rich-click",
+)  # fmt: skip
+COMPILING_PACKAGES = ("torch",)
+NEURON_LS_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One finding; `advice` says what to do about a warn or a fail."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_settings
+def doctor(settings: Settings, as_json: bool) -> None:
+    """Look at this machine: processors, memory, packages, targets, Neuron devices, cache, models.
+
+    Exits with 1 when something fails; a warning does not.
+    """
+    checks = list(all_checks(settings))
+    verdicts = {check.verdict for check in checks}
+    worst: Verdict = "fail" if "fail" in verdicts else "warn" if "warn" in verdicts else "ok"
+    if as_json:
+        echo_json({"verdict": worst, "checks": [asdict(check) for check in checks]})
+    else:
+        _echo(checks)
+    if worst == "fail":
+        raise Exit(SOME_FAIL)
+
+
+def _echo(checks: list[Check]) -> None:
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        verdict = click.style(f"{check.verdict:<4}", fg=COLOURS[check.verdict], bold=True)  # plain in a pipe
+        click.echo(f"{verdict}  {check.name:<{width}}  {check.found}")
+        if check.advice:
+            click.echo(f"{'':{width + 8}}-> {check.advice}")
+
+
+def all_checks(settings: Settings) -> Iterator[Check]:
+    """Every check, in the order in which they are read."""
+    yield from _processor()
+    yield _memory()
+    yield from _packages()
+    yield from _targets()
+    yield from _neuron()
+    yield from _cache(settings)
+    yield _models(settings)
+
+
+def _processor() -> Iterator[Check]:
+    cores, quota = machine.usable_cores(), machine.quota_cores()
+    found = f"{cores} usable" + (f", time for {quota:g}" if quota is not None else "") + f" ({machine.processor()})"
+    if quota is not None and quota < cores:
+        advice = f"--threads {max(1, int(quota))}: more threads than the container's time only wait"
+        yield Check(name="cores", verdict="warn", found=found, advice=advice)
+    elif cores == 1:
+        yield Check(name="cores", verdict="warn", found=found, advice="a second core about halves the time")
+    else:
+        yield Check(name="cores", verdict="ok", found=found)
+    sets = machine.instruction_sets()
+    found = ", ".join(sets) or f"none known ({platform.machine()})"
+    if any(flag in sets for flag in machine.BFLOAT16_FLAGS):
+        yield Check(name="instructions", verdict="ok", found=found)
+    else:
+        advice = "no bfloat16 arithmetic: it works in float32; --profile cpu-int8 reads the fewest bytes"
+        yield Check(name="instructions", verdict="warn", found=found, advice=advice)
+
+
+def _memory() -> Check:
+    total, available = machine.memory_bytes()
+    if total is None or available is None:
+        return Check(name="memory", verdict="warn", found="unknown", advice="compile --dry-run tells what is needed")
+    found = f"{in_bytes(available)} available of {in_bytes(total)}"
+    if available < ENOUGH_MEMORY_BYTES:
+        advice = "take tiny or base, --profile cpu-int8, fewer --slots; compile --dry-run tells what is needed"
+        return Check(name="memory", verdict="warn", found=found, advice=advice)
+    return Check(name="memory", verdict="ok", found=found)
+
+
+def _packages() -> Iterator[Check]:
+    found = platform.python_version()
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        yield Check(name="python", verdict="ok", found=found)
+    else:
+        yield Check(name="python", verdict="warn", found=found, advice="3.11 to 3.13 are tested")
+    yield _versions("packages", SERVING_PACKAGES, "fail", "pip install neuron-whisper")
+    yield _versions("compile packages", COMPILING_PACKAGES, "warn", 'pip install "neuron-whisper[compile]" to compile')
+
+
+def _versions(name: str, packages: tuple[str, ...], when_missing: Verdict, advice: str) -> Check:
+    found, missing = [], []
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        text = f"not installed: {', '.join(missing)}"
+        return Check(name=name, verdict=when_missing, found=text, advice=advice)
+    return Check(name=name, verdict="ok", found=", ".join(found))
+
+
+def _targets() -> Iterator[Check]:
+    from neuron_whisper.errors import TargetUnavailable
+    from neuron_whisper.target.registry import available_targets, load_target, target_names
+
+    available = available_targets()
+    for name in target_names():
+        if name in available:  # not loaded: that of the reference would import torch
+            yield Check(name=f"target {name}", verdict="ok", found="available")
+            continue
+        try:
+            load_target(name)
+        except TargetUnavailable as error:
+            verdict: Verdict = "fail" if name == "cpu" else "warn"
+            yield Check(name=f"target {name}", verdict=verdict, found=error.reason, advice=error.install)
+
+
+def _neuron() -> Iterator[Check]:
+    from neuron_whisper.target.registry import missing_packages
+
+    devices = machine.neuron_devices()
+    tool = shutil.which("neuron-ls")
+    if devices:
+        yield Check(name="Neuron devices", verdict="ok", found=f"{', '.join(devices)}{_neuron_ls(tool)}")
+        if missing := missing_packages("neuron"):
+            advice = "without them the devices idle: see target neuron above"
+            yield Check(name="Neuron packages", verdict="warn", found=f"missing {', '.join(missing)}", advice=advice)
+    elif tool:
+        advice = "the tools are here but no /dev/neuron*: is the driver (aws-neuronx-dkms) loaded?"
+        yield Check(name="Neuron devices", verdict="warn", found="none", advice=advice)
+    else:
+        yield Check(name="Neuron devices", verdict="ok", found="none; the cpu target needs none")
+
+
+def _neuron_ls(tool: str | None) -> str:
+    """What neuron-ls says in its first line, for people; empty when it cannot be asked."""
+    if tool is None:
+        return " (no neuron-ls)"
+    try:
+        answer = subprocess.run(  # noqa: S603 - found on the path, no arguments
+            [tool], capture_output=True, text=True, timeout=NEURON_LS_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f" (neuron-ls: {error})"
+    lines = [line.strip() for line in (answer.stdout or answer.stderr).splitlines() if line.strip()]
+    return f" (neuron-ls: {lines[0]})" if lines else ""
+
+
+def _cache(settings: Settings) -> Iterator[Check]:
+    from neuron_whisper.artifact.cache_directory import size_bytes
+    from neuron_whisper.errors import ArtifactError, InputError
+
+    cache, store = settings.cache, settings.store()
+    try:
+        has_artifacts = store.directory.check()
+    except (ArtifactError, InputError) as error:
+        advice = "chmod go-w, chown, or another directory by --cache or NEURON_WHISPER_CACHE"
+        yield Check(name="cache", verdict="fail", found=str(error), advice=advice)
+        return
+    try:
+        size = in_bytes(size_bytes(cache)) if cache.exists() else "not made yet"
+    except OSError as error:  # it changes meanwhile, or a part of it is closed to us
+        size = f"size unknown: {error.strerror}"
+    yield Check(name="cache", verdict="ok", found=f"{cache} ({size})")
+    free = shutil.disk_usage(_existing(cache)).free
+    if free < ENOUGH_DISK_BYTES:
+        advice = "artifacts prune, or another disk by --cache"
+        yield Check(name="disk", verdict="warn", found=f"{in_bytes(free)} free", advice=advice)
+    else:
+        yield Check(name="disk", verdict="ok", found=f"{in_bytes(free)} free")
+    found, broken = store.all() if has_artifacts else ([], [])
+    if broken:
+        advice = "artifacts verify tells what is wrong, artifacts prune removes it"
+        names = ", ".join(path.name for path, _ in broken)
+        yield Check(name="artifacts", verdict="warn", found=f"{len(found)} sound, broken: {names}", advice=advice)
+    else:
+        names = ", ".join(artifact.name for artifact in found) or "none yet"
+        yield Check(name="artifacts", verdict="ok", found=names)
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest directory above it that is there."""
+    return next(parent for parent in (path, *path.parents, Path.cwd()) if parent.exists())
+
+
+def _models(settings: Settings) -> Check:
+    """Checkpoints that need no network: from package mirrors, and in the hub's cache."""
+    from neuron_whisper.model.catalogue import CATALOGUE
+    from neuron_whisper.model.hub import cached_snapshot
+    from neuron_whisper.model.mirror import mirrored
+
+    names = [
+        name
+        for name, entry in CATALOGUE.items()
+        if (entry.mirror and mirrored(name, entry.mirror, settings.cache)) or cached_snapshot(entry.hub_id, None)
+    ]
+    found = ", ".join(names) or "none yet; transcribe and compile fetch them"
+    return Check(name="models", verdict="ok", found=found)

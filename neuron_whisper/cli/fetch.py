@@ -1,0 +1,34 @@
+"""`fetch`: download a model's checkpoint, verify it and print where it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import rich_click as click
+
+from neuron_whisper.cli.building import fetched
+from neuron_whisper.cli.output import echo_json
+from neuron_whisper.cli.settings import Settings, with_settings
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_settings
+def fetch(settings: Settings, name: str, as_json: bool) -> None:
+    """Download a model, check it and print its directory.
+
+    NAME is a short name (tiny.en, base, large-v3, turbo, kotoba-v2.2 ...) or a Hugging Face id (org/name,
+    org/name@revision). A path is checked and printed.
+    """
+    from neuron_whisper.model.checkpoint import open_checkpoint
+
+    path = fetched(settings, name)
+    checkpoint = open_checkpoint(path)  # every tensor's name, shape and size
+    if as_json:
+        echo_json({
+            "model": name, "path": str(path), "format": checkpoint.format, "dtype": checkpoint.dtype,
+            "size_bytes": sum(file.stat().st_size for file in checkpoint.files), "dims": asdict(checkpoint.dims),
+        })
+    else:
+        click.echo(str(path))

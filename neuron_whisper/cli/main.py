@@ -1,0 +1,97 @@
+"""The command line: its commands, and which error ends with which exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import rich_click as click
+
+from neuron_whisper import __version__
+from neuron_whisper.cli.artifacts import artifacts
+from neuron_whisper.cli.compile import compile_command
+from neuron_whisper.cli.demo import demo
+from neuron_whisper.cli.doctor import doctor
+from neuron_whisper.cli.fetch import fetch
+from neuron_whisper.cli.serve import serve
+from neuron_whisper.cli.settings import write_error_line
+from neuron_whisper.cli.transcribe import transcribe
+from neuron_whisper.errors import (
+    ArtifactError,
+    BuildError,
+    CapacityError,
+    DeviceFault,
+    InputError,
+    NeuronWhisperError,
+    TargetUnavailable,
+)
+
+log = logging.getLogger(__name__)
+
+USAGE = 2
+UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED = 130  # what a shell reports of a command that SIGINT ended
+EXIT_CODES: tuple[tuple[type[NeuronWhisperError], int], ...] = (
+    (InputError, 1), (BuildError, USAGE), (ArtifactError, 3), (TargetUnavailable, 4), (CapacityError, 5),
+    (DeviceFault, UNEXPECTED),
+)  # fmt: skip
+
+
+@click.group(
+    epilog="Exit codes: 0 done; 1 input; 2 usage or build; 3 artifact; 4 target not available; 5 no capacity; "
+    "70 device or unexpected; 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="neuron-whisper")
+def cli() -> None:
+    """Whisper as compiled graphs: compile a model once, then transcribe and serve with it."""
+
+
+for _command in (demo, transcribe, serve, compile_command, fetch, artifacts, doctor):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """The console script."""
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        # threads are not waited for: one may read a stdin that never ends
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line; its exit code. Errors become one line on stderr, with --verbose a traceback too."""
+    try:
+        code = cli.main(args=list(args), prog_name="neuron-whisper", standalone_mode=False)
+    except click.Abort:
+        log.debug("interrupted", exc_info=True)
+        write_error_line("interrupted")
+        return INTERRUPTED
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" Try: {context.command_path} --help" if context else ""
+        write_error_line(f"error: {error.format_message()}{hint}")
+        return error.exit_code
+    except NeuronWhisperError as error:
+        log.debug("failed", exc_info=True)
+        write_error_line(f"error: {error}")
+        return exit_code(error)
+    except OSError as error:
+        log.debug("failed", exc_info=True)
+        write_error_line(f"error: {error}")
+        return UNEXPECTED
+    except Exception as error:
+        log.debug("failed", exc_info=True)
+        write_error_line(
+            f"error: unexpected {type(error).__name__}: {error} (a fault of neuron-whisper; --verbose tells where)"
+        )
+        return UNEXPECTED
+    return code if isinstance(code, int) else 0
+
+
+def exit_code(error: NeuronWhisperError) -> int:
+    """ArtifactNotFound -> 3"""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), UNEXPECTED)

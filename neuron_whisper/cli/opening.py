@@ -1,0 +1,80 @@
+"""From --model or --artifact to an open Transcriber."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from neuron_whisper.cli.building import DEFAULT_MODEL, built, planned
+from neuron_whisper.cli.profiles import DEFAULT_PROFILE, asked_profile
+from neuron_whisper.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from neuron_whisper.artifact.reading import Artifact
+    from neuron_whisper.errors import DeviceFault
+    from neuron_whisper.transcriber import Transcriber
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to open, as the flags say it. Raises UsageError when they contradict each other."""
+
+    model: str | None
+    artifact: str | None
+    profile: str | None
+    threads: int
+
+    def __post_init__(self) -> None:
+        if self.artifact is not None:
+            for flag, value in (("--model", self.model), ("--profile", self.profile)):
+                if value is not None:
+                    raise click.UsageError(f"--artifact names all of it: leave {flag} out, or --artifact.")
+
+
+def opening_options(command: F) -> F:
+    """--model, --artifact, --profile and --threads."""
+    for option in reversed((
+        click.option(
+            "-m", "--model", metavar="NAME",
+            help=f"Short name, Hugging Face id or path; compiled first if need be.  [default: {DEFAULT_MODEL}]",
+        ),
+        click.option(
+            "-a", "--artifact", metavar="REF", help="A compiled artifact, by name, label, key or path; never compiles."
+        ),
+        click.option(
+            "--profile", metavar="NAME|FILE",
+            help=f"Compile profile that --model is compiled with.  [default: {DEFAULT_PROFILE}]",
+        ),
+        click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="0: all cores."),
+    )):
+        command = option(command)
+    return command
+
+
+def found_artifact(settings: Settings, wanted: Wanted) -> Artifact:
+    """The stored artifact; of a model, compiled now when there is none. Raises any error of building or storing."""
+    if wanted.artifact is not None:
+        return settings.store().resolve(wanted.artifact)
+    plan = planned(settings, wanted.model or DEFAULT_MODEL, asked_profile(wanted.profile))
+    return built(settings, plan)
+
+
+@contextmanager
+def opened(
+    settings: Settings, wanted: Wanted, *, on_fault: Callable[[DeviceFault], None] = lambda fault: None
+) -> Iterator[tuple[Transcriber, Artifact]]:
+    """The transcriber on what is wanted, closed when the block ends. Raises any error of the tree."""
+    from neuron_whisper.transcriber import Transcriber
+
+    artifact = found_artifact(settings, wanted)
+    transcriber = Transcriber.open(settings.store(), artifact, threads=wanted.threads, on_fault=on_fault)
+    try:
+        yield transcriber, artifact
+    finally:
+        transcriber.close()

@@ -1,0 +1,100 @@
+"""What every command is told: where the cache is, and how much to say. Sets up logging on stderr."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from neuron_whisper.artifact.store import ArtifactStore
+
+T = TypeVar("T")
+
+LOGGER = "neuron_whisper"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`cache` is the cache directory; `quiet` leaves only errors on stderr."""
+
+    cache: Path
+    quiet: bool = False
+    verbose: bool = False
+
+    @property
+    def digests(self) -> Path:
+        """Where sha256 of checkpoints are remembered."""
+        return self.cache / "digests"
+
+    def store(self) -> ArtifactStore:
+        """The cache's artifacts; nothing is made on disk."""
+        from neuron_whisper.artifact.store import ArtifactStore
+
+        return ArtifactStore(self.cache)
+
+    def made_store(self) -> ArtifactStore:
+        """As `store`, with the cache directory made first: closed to others, whatever the umask.
+
+        Raises ArtifactUnsafe, InvalidOption.
+        """
+        store = self.store()
+        store.directory.create()
+        return store
+
+    def tell(self, text: str) -> None:
+        """A line on stderr for whoever waits; nothing when quiet."""
+        if not self.quiet:
+            write_error_line(text)
+
+
+def write_error_line(text: str) -> None:
+    """To whatever sys.stderr is now: a progress bar on a terminal stands aside for it."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+class _StderrHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        write_error_line(self.format(record))
+
+
+def set_up_logging(level: int, *, with_times: bool) -> None:
+    """This package's log on stderr, from `level` on; lines with their time are for logs that are kept."""
+    logger = logging.getLogger(LOGGER)
+    for handler in [handler for handler in logger.handlers if isinstance(handler, _StderrHandler)]:
+        logger.removeHandler(handler)
+    added = _StderrHandler()
+    added.setFormatter(logging.Formatter(f"{'%(asctime)s ' * with_times}%(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(added)
+    logger.setLevel(level)
+
+
+def with_settings(command: Callable[..., T]) -> Callable[..., T]:
+    """Gives a command --cache, --quiet and --verbose, and calls it with the Settings made of them."""
+
+    @click.option(
+        "--cache", type=click.Path(path_type=Path, file_okay=False), envvar="NEURON_WHISPER_CACHE", metavar="DIR",
+        show_envvar=True, help="Cache directory.  [default: ~/.cache/neuron-whisper]",
+    )
+    @click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
+    @click.option("-v", "--verbose", is_flag=True, help="Log what happens; tracebacks of errors.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> T:
+        from neuron_whisper.artifact.cache_directory import default_cache_directory
+
+        cache = kwargs.pop("cache")
+        quiet, verbose = bool(kwargs.pop("quiet")), bool(kwargs.pop("verbose"))
+        level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
+        set_up_logging(level, with_times=verbose)
+        directory = cache.expanduser() if isinstance(cache, Path) else default_cache_directory()
+        settings = Settings(cache=directory, quiet=quiet, verbose=verbose)
+        return command(settings, *args, **kwargs)
+
+    return wrapped

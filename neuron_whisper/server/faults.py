@@ -1,0 +1,103 @@
+"""The error tree as HTTP, in OpenAI's shape. Nothing else in the package knows a status code of an error."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from neuron_whisper.errors import (
+    AudioTooLarge,
+    AudioTooLong,
+    AudioUnreadable,
+    CapacityError,
+    DeadlineExceeded,
+    DeviceFault,
+    Draining,
+    InvalidOption,
+    QueueFull,
+    UnknownModel,
+)
+
+log = logging.getLogger(__name__)
+
+CLIENT_GONE = 499  # nginx's; it is logged and reaches nobody
+CALLER = "invalid_request_error"
+SERVER = "server_error"
+
+
+class ClientGone(Exception):
+    """The client closed its connection before it had its answer."""
+
+
+def error_response(
+    status: int, message: str, *, param: str | None = None, code: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response[dict[str, Any]]:
+    """{"error": {"message", "type", "param", "code"}}: all four keys, as OpenAI's schema requires."""
+    kind = CALLER if status < HTTPStatus.INTERNAL_SERVER_ERROR else SERVER
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return Response(
+        {"error": error}, status_code=status, media_type="application/json", headers=dict(headers or {})
+    )
+
+
+def answer_fault(request: Request[Any, Any, Any], fault: Exception) -> Response[dict[str, Any]]:
+    """What a client is told of `fault`. Anything that is not its own doing comes without details."""
+    match fault:
+        case InvalidOption():
+            return error_response(400, str(fault), param=fault.field, code="invalid_value")
+        case AudioUnreadable():
+            return error_response(400, str(fault), param="file", code="audio_unreadable")
+        case AudioTooLong():
+            return error_response(413, str(fault), param="file", code="audio_too_long")
+        case AudioTooLarge():
+            return error_response(413, str(fault), param="file", code="audio_too_large")
+        case UnknownModel():
+            return error_response(404, str(fault), param="model", code="model_not_found")
+        case DeadlineExceeded():
+            return error_response(504, str(fault), code="deadline_exceeded")
+        case CapacityError():
+            after = {"retry-after": str(max(1, math.ceil(fault.retry_after_s)))}
+            return error_response(503, str(fault), code=_capacity_code(fault), headers=after)
+        case DeviceFault():
+            return error_response(
+                503, "the device failed and the server starts again", code="device_fault",
+                headers={"retry-after": "5"},
+            )  # fmt: skip
+        case ClientGone():
+            return error_response(CLIENT_GONE, "the client is gone", code="client_gone")
+        case HTTPException():
+            return _of_http(request, fault)
+    log.error("request failed path=%r", request.scope["path"], exc_info=fault)
+    return error_response(500, "the server failed at this request; its log says more", code="internal_error")
+
+
+def _capacity_code(fault: CapacityError) -> str:
+    match fault:
+        case QueueFull():
+            return "queue_full"
+        case Draining():
+            return "draining"
+    return "no_capacity"
+
+
+def _of_http(request: Request[Any, Any, Any], fault: HTTPException) -> Response[dict[str, Any]]:
+    """What Litestar itself refuses: a path, a method, a host, a form."""
+    where = f"{request.method} {request.scope['path']}"
+    match fault.status_code:
+        case 404:
+            return error_response(404, f"there is no {where}", code="unknown_url")
+        case 405:
+            allowed = {name.lower(): value for name, value in (fault.headers or {}).items()}
+            message = f"there is no {where}; it takes {allowed.get('allow', 'another method')}"
+            return error_response(405, message, code="method_not_allowed", headers=allowed)
+        case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return error_response(status, fault.detail, headers=fault.headers)
+    log.error("request failed path=%r", request.scope["path"], exc_info=fault)
+    return error_response(fault.status_code, "the server failed at this request; its log says more")

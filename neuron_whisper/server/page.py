@@ -1,0 +1,48 @@
+"""GET /: one page to try the server with. It loads nothing, from here or from anywhere else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from litestar import MediaType, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from neuron_whisper.text.languages import LANGUAGES
+
+PAGE = Path(__file__).with_name("page.html")
+INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
+
+
+def page_route(model: str, languages: Sequence[str]) -> HTTPRouteHandler:
+    """The page of a model that knows `languages` (codes), and the policy that lets its own script run."""
+    html = PAGE.read_text(encoding="utf-8")
+    html = html.replace("{{model}}", escape(model)).replace("{{languages}}", _options(languages))
+    body, headers = html.encode(), {"content-security-policy": _policy(html), "x-content-type-options": "nosniff"}
+
+    @get("/", include_in_schema=False)
+    async def page() -> Response[bytes]:
+        return Response(body, headers=headers, media_type=MediaType.HTML)
+
+    return page
+
+
+def _options(languages: Sequence[str]) -> str:
+    names = sorted((LANGUAGES[code].title(), code) for code in languages)
+    return "".join(f'<option value="{code}">{name}</option>' for name, code in names)
+
+
+def _policy(html: str) -> str:
+    """A Content-Security-Policy under which the page's own style and script run, and nothing else."""
+    allowed = {"style": "", "script": ""}
+    for kind, content in INLINE.findall(html):
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        allowed[kind] += f" 'sha256-{digest}'"
+    return (
+        f"default-src 'none'; script-src{allowed['script']}; style-src{allowed['style']}; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )

@@ -1,0 +1,124 @@
+"""serve: the server as a process, from the socket to a drained end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+
+import uvicorn
+
+from neuron_whisper.errors import DeviceFault, InvalidOption
+from neuron_whisper.server.app import app_of
+from neuron_whisper.server.service import Service
+from neuron_whisper.server.settings import ServerSettings
+from neuron_whisper.transcriber import Transcriber
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection, so that they close it and not we
+LAST_ANSWERS_S = 2  # for answers on their way when the server has to end
+BACKLOG = 2048
+
+
+def serve(
+    transcriber: Transcriber, settings: ServerSettings, *, on_listening: Callable[[str], None] = lambda url: None
+) -> None:
+    """Serve until SIGTERM or SIGINT; call it from the main thread. The transcriber is closed when this returns.
+
+    The first signal drains: not ready, new work is refused, requests in flight finish within
+    `settings.drain_s`. A second one ends the process at once. `on_listening` is told the address.
+
+    Raises InvalidOption when the address cannot be had, DeviceFault when the device failed: end the process.
+    """
+    with _listen(settings) as listener:
+        server = DrainingServer(Service(transcriber, settings), lambda: on_listening(_url(settings, listener)))
+        try:
+            server.run(sockets=[listener])
+        finally:
+            _close(transcriber)
+    if transcriber.fault is not None:
+        raise DeviceFault(str(transcriber.fault))
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn with a drain before its shutdown: while requests finish, others are answered, not refused."""
+
+    def __init__(self, service: Service, on_listening: Callable[[], None] = lambda: None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app_of(service),
+                http="h11",  # reads what a client still sends after an early answer, so that it sees the answer
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=LAST_ANSWERS_S,
+            )
+        )
+        self._service, self._on_listening = service, on_listening
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self._on_listening()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._service.transcriber.fault is not None:
+            log.critical("the device failed; the server ends")
+            return True
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal, in the main thread and between any two instructions of it."""
+        for handled in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(handled, signal.SIG_DFL)  # the next one ends the process, whatever it is doing
+        if self._loop is None:  # nothing was served yet
+            self.should_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self.begin_drain)
+
+    def begin_drain(self) -> None:
+        """Refuse new work, finish what is in flight, then end. In the event loop's thread."""
+        if self._draining is None:
+            self._service.is_draining = True
+            self._draining = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        service = self._service
+        log.info("draining requests=%d within_s=%g", service.in_flight, service.settings.drain_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(service.idle.wait(), service.settings.drain_s)
+        if service.in_flight:
+            log.warning("drain took too long requests=%d", service.in_flight)
+            service.end_work()
+        self.should_exit = True
+
+
+def _listen(settings: ServerSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise InvalidOption("host and port", where, f"the address cannot be had: {error.strerror or error}") from error
+
+
+def _url(settings: ServerSettings, listener: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def _close(transcriber: Transcriber) -> None:
+    """Close it, but do not wait for a device that hangs."""
+    closing = threading.Thread(target=transcriber.close, daemon=True)
+    closing.start()
+    closing.join(LAST_ANSWERS_S)

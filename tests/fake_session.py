@@ -1,0 +1,121 @@
+"""FakeSession: a Session without a network. A token's probability is a fixed function of the window and all tokens before."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_whisper.decode.rules import apply_rules
+from neuron_whisper.errors import DeviceFault
+from neuron_whisper.target.contract import Choices, PrefillAnswer, ProgramSpec
+
+
+class FakeSession:
+    """Honest about slots, beams, rules and bans, and slow only where a test holds it.
+
+    `gate` is waited for before every decode; `fault_at` is the decode call that raises DeviceFault;
+    `end_after` makes the end token certain after so many sampled tokens.
+    """
+
+    def __init__(self, spec: ProgramSpec, *, end_after: int = 12, fault_at: int | None = None) -> None:
+        self._spec = spec
+        self.gate = threading.Event()
+        self.gate.set()
+        self.decode_calls = 0
+        self.encoded_batches: list[int] = []
+        self.active_per_step: list[int] = []
+        self._end_after, self._fault_at = end_after, fault_at
+        self._windows: dict[int, int] = {}
+        self._rows: dict[int, list[int]] = {row: [] for row in range(spec.rows)}
+        self._prompt_length: dict[int, int] = {}
+        self._banned = np.zeros((spec.slots, spec.dims.n_vocab), np.bool_)
+        self.is_closed = False
+
+    @property
+    def spec(self) -> ProgramSpec:
+        return self._spec
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise DeviceFault("the session is closed")
+
+    def logits(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """(V,) after `tokens` of the slot's window."""
+        seed = zlib.crc32(np.array([self._windows[slot], *tokens], np.int64).tobytes())
+        logits = np.random.default_rng(seed).standard_normal(self._spec.dims.n_vocab).astype(np.float32) * 3
+        if len(tokens) >= self._prompt_length[slot] + self._end_after:
+            logits[self._spec.special.eot] = 60
+        return logits
+
+    def _choices(
+        self, slot: int, tokens: Sequence[int], rules: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        logprobs = apply_rules(self.logits(slot, tokens), rules, self._banned[slot], self._spec.special)
+        best = np.argsort(-logprobs, kind="stable")[: self._spec.choices]
+        return best.astype(np.int32), logprobs[best]
+
+    def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        self._check_open()
+        assert len(slots) == len(mel) <= self._spec.encode_batch
+        self.encoded_batches.append(len(slots))
+        for slot, window in zip(slots, mel, strict=True):
+            self._windows[slot] = zlib.crc32(window.tobytes())
+
+    def prefill(
+        self, slot: int, prompt: NDArray[np.int32], sot_index: int, rules: NDArray[np.int32], banned: NDArray[np.bool_]
+    ) -> PrefillAnswer:
+        self._check_open()
+        self._spec.bucket_for(len(prompt))
+        self._banned[slot] = banned
+        self._prompt_length[slot] = len(prompt)
+        for beam in range(self._spec.beams):
+            self._rows[slot * self._spec.beams + beam] = prompt.tolist()
+        special = self._spec.special
+        at_sot = self.logits(slot, prompt[: sot_index + 1].tolist())
+        languages = at_sot[special.first_language : special.first_language + special.n_languages]
+        best, logprobs = self._choices(slot, prompt.tolist(), rules)
+        return PrefillAnswer(
+            language_logprobs=(languages - np.log(np.exp(languages).sum())).astype(np.float32),
+            no_speech_prob=float(np.exp(at_sot[special.no_speech]) / np.exp(at_sot).sum()),
+            choices=Choices(tokens=best[None], logprobs=logprobs[None]),
+        )
+
+    def decode(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> Choices:
+        self._check_open()
+        self.gate.wait()
+        self.decode_calls += 1
+        self.active_per_step.append(int(active.sum()))
+        if self.decode_calls == self._fault_at:
+            raise DeviceFault("the device does not answer")
+        spec = self._spec
+        answer = Choices(
+            tokens=np.zeros((spec.rows, spec.choices), np.int32),
+            logprobs=np.full((spec.rows, spec.choices), -np.inf, np.float32),
+        )
+        before = {row: list(history) for row, history in self._rows.items()}
+        for row in range(spec.rows):
+            slot = row // spec.beams
+            if active[slot]:
+                history = before[slot * spec.beams + int(parents[row])][: positions[row]]
+                self._rows[row] = [*history, int(tokens[row])]
+                answer.tokens[row], answer.logprobs[row] = self._choices(slot, self._rows[row], rules[row])
+        return answer
+
+    def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        self._check_open()
+        heads, frames = len(self._spec.alignment_heads), self._spec.dims.n_audio_ctx
+        return np.full((heads, len(tokens), frames), 1 / frames, np.float32)
+
+    def close(self) -> None:
+        self.is_closed = True

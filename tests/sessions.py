@@ -1,0 +1,62 @@
+"""Every Session, made from the same small program: what the contract suite runs over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neuron_whisper.profile import parse_profile
+from neuron_whisper.target.contract import ProgramSpec, Session
+from neuron_whisper.target.reference.target import ReferenceTarget
+from neuron_whisper.target.cpu.target import CpuTarget
+from tests import tiny_program
+from tests.fake_session import FakeSession
+
+if TYPE_CHECKING:
+    from neuron_whisper.model.checkpoint import Checkpoint
+
+SESSIONS = ("fake", "reference tp1", "reference tp2", "cpu float32", "cpu bfloat16", "cpu int8")
+
+
+class MemoryCheckpoint:
+    """As much of a Checkpoint as targets read, from arrays."""
+
+    dtype = "float32"
+
+    def __init__(self, tensors: dict[str, NDArray[np.float32]]) -> None:
+        self._tensors = tensors
+        self.names = tuple(tensors)
+
+    def tensor(self, name: str) -> NDArray[Any]:
+        return self._tensors[name]
+
+
+def checkpoint(spec: ProgramSpec, seed: int = 0) -> Checkpoint:
+    return cast("Checkpoint", MemoryCheckpoint(tiny_program.parameters(spec.dims, seed)))
+
+
+def open_session(kind: str, spec: ProgramSpec, directory: Path) -> Session:
+    """Compile the small program below `directory` where that is needed, and open it."""
+    if kind == "fake":
+        return FakeSession(spec)
+    torch.set_num_threads(2)
+    name, detail = kind.split()
+    if name == "reference":
+        profile = parse_profile(f'format = 1\n[target]\nname = "reference"\ntp = {detail[2:]}')
+        reference = ReferenceTarget()
+        reference.compile(spec, profile, checkpoint(spec), directory, lambda what, done, total: None)
+        return reference.open(directory, spec, profile)
+    dtype = "float32" if detail == "float32" else "bfloat16"
+    profile = parse_profile(f'format = 1\n[target]\nname = "cpu"\ndtype = "{dtype}"\n[weights]\ndtype = "{detail}"')
+    cpu = CpuTarget()
+    cpu.compile(spec, profile, checkpoint(spec), directory, lambda what, done, total: None)
+    return cpu.open(directory, spec, profile)
+
+
+def tolerance(kind: str) -> float:
+    """How far two ways to the same log-probability may differ."""
+    return {"fake": 0.0, "cpu bfloat16": 0.4, "cpu int8": 0.4}.get(kind, 2e-4)

@@ -1,0 +1,155 @@
+"""Compile profiles: every key is checked by name, and the resolved form is the same however it was written."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuron_whisper.errors import ProfileError
+from neuron_whisper.profile import (
+    CompileProfile,
+    CompilerTable,
+    DType,
+    ShapesTable,
+    TargetTable,
+    WeightDType,
+    WeightsTable,
+    known_profiles,
+    load_profile,
+    parse_profile,
+)
+
+MINIMAL = 'format = 1\n[target]\nname = "cpu"\n'
+
+sizes = st.integers(1, 1 << 20)
+text = st.text(st.characters(exclude_categories=["Cs"]))
+profiles = st.builds(
+    CompileProfile,
+    target=st.builds(
+        TargetTable,
+        name=st.sampled_from(["cpu", "reference", "neuron"]),
+        tp=sizes,
+        dtype=st.sampled_from(get_args(DType)),
+        instance=text,
+    ),
+    shapes=st.builds(
+        ShapesTable,
+        slots=sizes,
+        beams=sizes,
+        encode_batch=sizes,
+        prompt_buckets=st.lists(sizes, min_size=1, max_size=4).map(tuple),
+        text_context=sizes,
+        align=st.booleans(),
+    ),
+    weights=st.builds(WeightsTable, dtype=st.sampled_from(get_args(WeightDType))),
+    compiler=st.builds(CompilerTable, args=st.lists(text, max_size=3).map(tuple)),
+)
+
+
+@given(profiles)
+def test_a_profile_written_as_toml_reads_back_equal(profile: CompileProfile) -> None:
+    again = parse_profile(profile.to_toml())
+    assert again == profile
+    assert again.canonical() == profile.canonical()
+    assert again.to_toml() == profile.to_toml()
+
+
+@given(profiles, profiles)
+def test_profiles_are_equal_exactly_when_their_canonical_forms_are(a: CompileProfile, b: CompileProfile) -> None:
+    assert (a == b) == (a.canonical() == b.canonical())
+
+
+@given(profiles)
+def test_a_profile_given_as_overrides_is_the_profile_written_out(profile: CompileProfile) -> None:
+    tables = {name: table for name, table in profile.canonical().items() if name != "format"}
+    overrides = {f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()}
+    assert parse_profile(MINIMAL, overrides=overrides) == profile
+
+
+def test_what_a_profile_leaves_out_is_resolved_to_the_defaults() -> None:
+    assert parse_profile(MINIMAL).canonical() == {
+        "format": 1,
+        "target": {"name": "cpu", "tp": 1, "dtype": "float32", "instance": ""},
+        "shapes": {
+            "slots": 8, "beams": 1, "encode_batch": 1, "prompt_buckets": (4, 32, 256), "text_context": 448,
+            "align": False,
+        },
+        "weights": {"dtype": "float32"},
+        "compiler": {"args": ()},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(known_profiles()))
+def test_every_profile_that_comes_with_the_package_is_sound_and_says_what_it_is_for(name: str) -> None:
+    path = known_profiles()[name]
+    assert load_profile(name) == load_profile(str(path))
+    assert path.read_text().startswith("# ")
+    assert tomllib.loads(path.read_text())["format"] == 1
+
+
+def test_the_package_has_a_profile_for_speed_one_for_parity_and_one_for_int8() -> None:
+    assert {"cpu", "cpu-float32", "cpu-int8"} <= known_profiles().keys()
+    parity = load_profile("cpu-float32")
+    assert (parity.target.dtype, parity.weights.dtype) == ("float32", "float32")
+    assert load_profile("cpu-int8").weights.dtype == "int8"
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        (MINIMAL + "[shapes]\nslot = 3", "Object contains unknown field `slot` - at `$.shapes`"),
+        (MINIMAL + "[shape]\nslots = 3", "Object contains unknown field `shape`"),
+        (MINIMAL + "tp = 0", "Expected `int` >= 1 - at `$.target.tp` (found 0)"),
+        (MINIMAL + "tp = true", "Expected `int`, got `bool` - at `$.target.tp` (found True)"),
+        (MINIMAL + "tp = 99999999999999999999", "at `$.target.tp` (found 99999999999999999999)"),
+        (MINIMAL + 'dtype = "half"',
+         "at `$.target.dtype` (found 'half'; allowed: float32, bfloat16, float16)"),
+        (MINIMAL + '[weights]\ndtype = "int4"',
+         "at `$.weights.dtype` (found 'int4'; allowed: float32, bfloat16, float16, int8)"),
+        (MINIMAL + "[shapes]\nprompt_buckets = [4, 0]", "at `$.shapes.prompt_buckets[1]` (found 0)"),
+        (MINIMAL + "[shapes]\nprompt_buckets = []", "of length >= 1 - at `$.shapes.prompt_buckets` (found [])"),
+        (MINIMAL + "[shapes]\nalign = 1", "Expected `bool`, got `int` - at `$.shapes.align` (found 1)"),
+        (MINIMAL + "[compiler]\nargs = [[1]]", "at `$.compiler.args[0]` (found [1])"),
+        ('[target]\nname = "gpu"', "at `$.target.name` (found 'gpu'; allowed: cpu, reference, neuron)"),
+        ('format = 2\n[target]\nname = "cpu"', "at `$.format` (found 2; allowed: 1)"),
+        ("target = 3", "Expected `object`, got `int` - at `$.target` (found 3)"),
+        ("", "Object missing required field `target`"),
+        ("[target", "not TOML"),
+    ],
+)  # fmt: skip
+def test_a_wrong_profile_is_refused_by_source_key_value_and_what_is_allowed(toml: str, message: str) -> None:
+    with pytest.raises(ProfileError, match=re.escape(message)) as caught:
+        parse_profile(toml, "mine.toml")
+    assert caught.value.source == "mine.toml"
+
+
+def test_an_override_replaces_a_key_and_is_checked_like_one() -> None:
+    profile = parse_profile(MINIMAL, overrides={"target.tp": 2, "shapes.slots": 3})
+    assert (profile.target.tp, profile.shapes.slots) == (2, 3)
+    with pytest.raises(ProfileError, match="unknown field `slot` - at"):
+        parse_profile(MINIMAL, overrides={"shapes.slot": 3})
+    with pytest.raises(ProfileError, match=r"\$\.shapes\.slots` \(found '3'\)"):
+        parse_profile(MINIMAL, overrides={"shapes.slots": "3"})
+
+
+@pytest.mark.parametrize("key", ["tp", "", "target.", "format.x"])
+def test_an_override_is_given_as_table_and_key(key: str) -> None:
+    with pytest.raises(ProfileError, match=r"give it as table\.key"):
+        parse_profile(MINIMAL, overrides={key: 1})
+
+
+def test_a_profile_is_loaded_by_path_or_by_name_and_else_the_known_names_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(MINIMAL)
+    assert load_profile(str(path), {"target.tp": 4}).target.tp == 4
+    with pytest.raises(ProfileError, match=r"no such profile; known: .*cpu-int8"):
+        load_profile("cpu-int9")
+    path.write_bytes(b"\xff")
+    with pytest.raises(ProfileError, match=r"mine\.toml"):
+        load_profile(str(path))
