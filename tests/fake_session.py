@@ -1,4 +1,4 @@
-"""FakeSession: a Session without a network. A token's probability is a fixed function of the window and all tokens before."""
+"""FakeSession: a Session without a network; a fixed function of the window and the tokens before gives the next."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.contract import ProgramSpec, Session
-from neuron_whisper.target.reference.target import ReferenceTarget
 from neuron_whisper.target.cpu.target import CpuTarget
+from neuron_whisper.target.reference.target import ReferenceTarget
 from tests import tiny_program
 from tests.fake_session import FakeSession
 

@@ -362,7 +362,6 @@ def test_an_export_through_a_pipe_is_imported_elsewhere(cli: Cli, cache: Path, t
     assert cli("artifacts", "import", file, "--cache", tmp_path / "third").code == 3
 
 
-@pytest.mark.xfail(strict=True, reason="store: write_synced makes manifest.json with the umask's group write")
 def test_a_umask_that_lets_the_group_write_makes_no_artifact_unusable(cli: Cli, cache: Path, tmp_path: Path) -> None:
     file = tmp_path / "artifact.tar"
     assert cli("artifacts", "export", LABEL, file, "--cache", cache).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -190,14 +191,10 @@ def test_closing_fails_what_is_not_done() -> None:
     with engine(session) as shared:
         held = hold_one(session, shared)
         waiting = shared.submit(ask(1))
-        shared_close = Future[None]()
-        import threading
-
-        thread = threading.Thread(target=lambda: (shared.close(), shared_close.set_result(None)))
-        thread.start()
+        closing = threading.Thread(target=shared.close)
+        closing.start()
         session.gate.set()
-        shared_close.result(PATIENCE_S)
-        thread.join()
+        closing.join(PATIENCE_S)
         for future in (held, waiting):
             with pytest.raises(Draining):
                 future.result(PATIENCE_S)

@@ -39,11 +39,11 @@ def openai_logprobs(
     prompt = [SPECIAL.sot, SPECIAL.first_language, SPECIAL.transcribe]
     filters = [SuppressTokens(suppressed)]
     if options.suppress_blank:
-        filters.insert(0, SuppressBlank(tokenizer, len(prompt)))  # type: ignore[arg-type]
+        filters.insert(0, SuppressBlank(tokenizer, len(prompt)))
     if not options.without_timestamps:
         limit = options.max_initial_timestamp_s
         index = None if limit is None else round(limit / 0.02)
-        filters.append(ApplyTimestampRules(tokenizer, len(prompt), index))  # type: ignore[arg-type]
+        filters.append(ApplyTimestampRules(tokenizer, len(prompt), index))
     left = torch.from_numpy(logits.copy()).unsqueeze(0)
     for rule in filters:
         rule.apply(left, torch.tensor([prompt + sampled]))

@@ -183,7 +183,7 @@ def test_languages_are_a_distribution_and_no_speech_a_probability(session: Sessi
     assert 0 <= answer.no_speech_prob <= 1
 
 
-def test_the_start_of_transcript_answers_the_same_behind_a_prompt_as_its_own_prefix(session: Session, kind: str) -> None:
+def test_what_follows_the_start_of_transcript_changes_nothing_of_its_answer(session: Session, kind: str) -> None:
     start(session, 0)
     before = np.array([SPECIAL.sot_prev, 5, 6, SPECIAL.sot], np.int32)
     short = session.prefill(0, before, 3, all_allowed(), nothing_banned())

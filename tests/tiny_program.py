@@ -43,7 +43,7 @@ def spec(*, slots: int = 3, beams: int = 2, dims: WhisperDims = DIMS, special: S
 
 
 def parameters(dims: WhisperDims = DIMS, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Weights scaled so that every part of the network moves the answer: logits spread over about +-5."""
+    """Weights scaled so that every part of the network moves the answer, and greedy decoding does not just repeat."""
     rng = np.random.default_rng(seed)
     made: dict[str, NDArray[np.float32]] = {}
     for name, shape in expected_shapes(dims).items():
@@ -51,10 +51,10 @@ def parameters(dims: WhisperDims = DIMS, seed: int = 0) -> dict[str, NDArray[np.
         if name.endswith(("ln.weight", "ln_post.weight")):
             values = 1 + 0.1 * values
         elif len(shape) > 1 and "embedding" not in name:
-            values *= 1.5 / np.sqrt(np.prod(shape[1:]))
+            values *= 3 / np.sqrt(np.prod(shape[1:]))
         elif name == "decoder.token_embedding.weight":
             values *= 2.5 / np.sqrt(shape[1])
-        else:
+        elif name != "decoder.positional_embedding":
             values *= 0.2
         made[name] = values
     return made

@@ -155,8 +155,9 @@ def sync_file(path: Path) -> None:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """A new file that survives a power cut. Raises FileExistsError."""
-    with path.open("xb") as file:
+    """A new file that survives a power cut and that no umask lets others write. Raises FileExistsError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

