@@ -42,7 +42,7 @@ def spec(*, slots: int = 3, beams: int = 2, dims: WhisperDims = DIMS, special: S
     )
 
 
-def parameters(dims: WhisperDims = DIMS, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+def parameters(dims: WhisperDims = DIMS, seed: int = 0, *, gain: float = 3.0) -> dict[str, NDArray[np.float32]]:
     """Weights scaled so that every part of the network moves the answer, and greedy decoding does not just repeat."""
     rng = np.random.default_rng(seed)
     made: dict[str, NDArray[np.float32]] = {}
@@ -51,7 +51,7 @@ def parameters(dims: WhisperDims = DIMS, seed: int = 0) -> dict[str, NDArray[np.
         if name.endswith(("ln.weight", "ln_post.weight")):
             values = 1 + 0.1 * values
         elif len(shape) > 1 and "embedding" not in name:
-            values *= 3 / np.sqrt(np.prod(shape[1:]))
+            values *= gain / np.sqrt(np.prod(shape[1:]))
         elif name == "decoder.token_embedding.weight":
             values *= 2.5 / np.sqrt(shape[1])
         elif name != "decoder.positional_embedding":

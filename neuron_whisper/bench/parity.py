@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(clips: Sequence[Spoken], results: dict[str, Result], keys: dict[str, str]) -> dict[str, Any]:
     audio_s = sum(spoken.clip.duration_s for spoken in clips)
-    modules = {"openvino": "openvino", "torch": "torch", "openai-whisper": "whisper", "faster-whisper": "faster_whisper"}
+    modules = {"openvino": "openvino", "openai-whisper": "whisper", "faster-whisper": "faster_whisper"}
     versions = {name: version(name) for name, module in modules.items() if find_spec(module) is not None}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--speech", type=Path, required=True)
     given = parser.parse_args(arguments)
     started = time.perf_counter()
-    server = subprocess.Popen(
+    server = subprocess.Popen(  # noqa: S603 - this package, on the artifact that was named
         [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", given.artifact, "--port", "0"],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
