@@ -49,9 +49,15 @@ class BuildPlan:
 
     @property
     def weights_bytes(self) -> int:
-        """Of all parameters in the profile's weight type; an estimate of what a session holds of each graph's."""
-        n = sum(math.prod(shape) for shape in expected_shapes(self.checkpoint.dims).values())
-        return n * BYTES_OF[self.profile.weights.dtype]
+        """What an open session holds of the parameters, in the profile's weight type; an estimate."""
+        encoder = decoder = 0
+        for name, shape in expected_shapes(self.checkpoint.dims).items():
+            if name.startswith("encoder."):
+                encoder += math.prod(shape)
+            else:
+                decoder += math.prod(shape)
+        copies = load_target(self.profile.target.name).decoder_copies(self.spec)
+        return (encoder + copies * decoder) * BYTES_OF[self.profile.weights.dtype]
 
     @property
     def cache_bytes(self) -> int:

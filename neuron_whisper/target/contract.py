@@ -175,6 +175,9 @@ class Target(Protocol):
     def toolchain(self) -> Mapping[str, str]:
         """Facts that decide whether a stored program can run here: versions and what the compiler saw."""
 
+    def decoder_copies(self, spec: ProgramSpec) -> int:
+        """How often an open session holds the decoder's weights, before anything rare was asked of it."""
+
     def compile(
         self,
         spec: ProgramSpec,

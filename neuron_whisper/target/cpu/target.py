@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from neuron_whisper.errors import LoweringFailed, TargetUnavailable
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.contract import ProgramSpec, Progress
+from neuron_whisper.target.cpu.layout import decode_slots
 from neuron_whisper.target.cpu.session import CpuSession
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ class CpuTarget:
 
     def toolchain(self) -> Mapping[str, str]:
         return {"openvino": version("openvino")}
+
+    def decoder_copies(self, spec: ProgramSpec) -> int:
+        return 1 + len(decode_slots(spec))  # the shortest prompt's graph and the steps': each repacks them
 
     def compile(
         self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress

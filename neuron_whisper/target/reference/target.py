@@ -28,6 +28,9 @@ class ReferenceTarget:
     def toolchain(self) -> Mapping[str, str]:
         return {"torch": version("torch")}
 
+    def decoder_copies(self, spec: ProgramSpec) -> int:
+        return 1
+
     def compile(
         self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress
     ) -> None:
