@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from neuron_whisper.artifact.key import artifact_key, artifact_name, sources_dig
 from neuron_whisper.artifact.manifest import Manifest, spec_to_data
 from neuron_whisper.artifact.reading import Artifact
 from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.capacity import WIDTHS, program_of
 from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
 from neuron_whisper.model.parameters import expected_shapes
@@ -22,12 +23,10 @@ from neuron_whisper.model.sharding import check_tp
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.contract import ProgramSpec, Progress
 from neuron_whisper.target.registry import load_target
-from neuron_whisper.text.special_tokens import SpecialTokens
 from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
 
 FORMAT = 1
-ALIGN_BUCKETS = (64, 256)  # a short answer, and the longest: 224 tokens and what stands before them
-BYTES_OF = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+BYTES_OF = {**WIDTHS, "int8": 1}
 PACKAGE = Path(__file__).parent
 
 
@@ -91,26 +90,8 @@ def plan_build(
 
 def resolve_spec(checkpoint: Checkpoint, profile: CompileProfile) -> ProgramSpec:
     """The program's sizes: the profile's, cut to the model's text context. Raises InvalidOption."""
-    dims, shapes = checkpoint.dims, profile.shapes
-    context = min(shapes.text_context, dims.n_text_ctx)
-    heads = checkpoint.alignment_heads or default_alignment_heads(dims)
-    return ProgramSpec(
-        dims=dims,
-        special=SpecialTokens.of_vocabulary(dims.n_vocab),
-        slots=shapes.slots,
-        beams=shapes.beams,
-        encode_batch=min(shapes.encode_batch, shapes.slots),
-        prompt_buckets=_cut(shapes.prompt_buckets, context),
-        text_context=context,
-        choices=1 if shapes.beams == 1 else 2 * shapes.beams + 1,
-        align_buckets=_cut(ALIGN_BUCKETS, context) if shapes.align else (),
-        alignment_heads=heads,
-    )
-
-
-def _cut(buckets: tuple[int, ...], longest: int) -> tuple[int, ...]:
-    """Buckets above `longest` become one of that length: (4, 32, 256) at 64 -> (4, 32, 64)."""
-    return tuple(sorted({min(bucket, longest) for bucket in buckets}))
+    heads = checkpoint.alignment_heads or default_alignment_heads(checkpoint.dims)
+    return replace(program_of(checkpoint.dims, profile), alignment_heads=heads)
 
 
 def _graph_sources(target: str) -> list[Path]:

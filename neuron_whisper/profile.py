@@ -22,10 +22,14 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class TargetTable(_Strict, frozen=True, kw_only=True):
-    """`dtype` is of the activations. `instance` names the kind of machine a Neuron artifact is for."""
+    """`dtype` is of the activations. `instance` names the kind of machine a Neuron artifact is for.
+
+    `replicas` is how many groups of `tp` cores run the program, each with slots of its own.
+    """
 
     name: Literal["cpu", "reference", "neuron"]
     tp: PositiveInt = 1
+    replicas: PositiveInt = 1
     dtype: DType = "float32"
     instance: str = ""
 
@@ -60,7 +64,10 @@ class CompileProfile(_Strict, frozen=True, kw_only=True):
 
     def canonical(self) -> dict[str, Any]:
         """Plain, fully resolved data: equal profiles give equal canonical forms."""
-        return msgspec.to_builtins(self)  # type: ignore[no-any-return]  # a Struct gives a dict
+        tables: dict[str, Any] = msgspec.to_builtins(self)
+        if self.target.replicas == 1:  # left out, so that what was compiled before there were replicas keeps its key
+            del tables["target"]["replicas"]
+        return tables
 
     def to_toml(self) -> str:
         """The resolved profile as TOML; reading it back gives an equal profile."""

@@ -15,6 +15,7 @@ from neuron_whisper.cli.compile import compile_command
 from neuron_whisper.cli.demo import demo
 from neuron_whisper.cli.doctor import doctor
 from neuron_whisper.cli.fetch import fetch
+from neuron_whisper.cli.plan import plan
 from neuron_whisper.cli.serve import serve
 from neuron_whisper.cli.settings import write_error_line
 from neuron_whisper.cli.transcribe import transcribe
@@ -48,7 +49,7 @@ def cli() -> None:
     """Whisper as compiled graphs: compile a model once, then transcribe and serve with it."""
 
 
-for _command in (demo, transcribe, serve, compile_command, fetch, artifacts, doctor):
+for _command in (demo, transcribe, serve, compile_command, plan, fetch, artifacts, doctor):
     cli.add_command(_command)
 
 

@@ -1,0 +1,262 @@
+"""`plan`: what a model costs on Neuron instances, and how it is best placed there. Computed, not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from neuron_whisper.cli.output import echo_json, echo_record, echo_table, in_bytes
+from neuron_whisper.cli.profiles import asked_profile, parse_overrides
+from neuron_whisper.cli.settings import Settings, with_settings
+
+if TYPE_CHECKING:
+    from neuron_whisper.capacity import GraphCost
+    from neuron_whisper.placement import Assumptions, Placement
+    from neuron_whisper.profile import CompileProfile
+    from neuron_whisper.target.contract import ProgramSpec
+
+COMPUTED = "computed, not measured: times and costs are lower bounds, memory to compile is an estimate"
+NOT_COUNTED = (
+    "collectives between cores", "the start of a graph", "the host's work", "activations that leave the chip",
+)  # fmt: skip
+GIB = 1 << 30
+# Flags that stand for a key of the profile; instance, tp and replicas say what is compared.
+KEYS = {
+    "slots": "shapes.slots", "beams": "shapes.beams", "dtype": "target.dtype", "weights_dtype": "weights.dtype",
+}  # fmt: skip
+
+
+@click.command()
+@click.option("-m", "--model", required=True, metavar="NAME",
+              help="Short name, or path of a checkpoint or of its config.json; nothing is downloaded.")
+@click.option("--instance", "instances", multiple=True, metavar="TYPE", help="May be repeated.  [default: all known]")
+@click.option("--profile", metavar="NAME|FILE", help="Compile profile: its sizes, types, instance, tp and replicas.")
+@click.option("--tp", type=click.IntRange(min=1), help="Only this many cores per replica.  [default: all that fit]")
+@click.option("--replicas", type=click.IntRange(min=1), help="Only so many groups of cores.  [default: all cores]")
+@click.option("--slots", type=click.IntRange(min=1), help="Windows decoded at the same time, in each replica.")
+@click.option("--beams", type=click.IntRange(min=1), help="Beams per slot.")
+@click.option("--dtype", metavar="TYPE", help="Of activations, caches and weights: bfloat16, float16, float32.")
+@click.option("--weights-dtype", metavar="TYPE", help="Of weights, where it is another.")
+@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Any key of the profile.")
+@click.option("--tokens", type=click.IntRange(min=1), default=120, show_default=True,
+              help="Tokens of a 30 s window's answer.")
+@click.option("--reserve", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="GIB",
+              help="Of each core's memory, held back for graphs, scratch and runtime.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_settings
+def plan(
+    settings: Settings, model: str, instances: tuple[str, ...], profile: str | None, tp: int | None,
+    replicas: int | None, assignments: tuple[str, ...], tokens: int, reserve: float, as_json: bool, **flags: Any,
+) -> None:  # fmt: skip
+    """Compute what a model takes on Neuron instances: memory, least times, cost, best split of the cores.
+
+    Nothing is measured and no device is needed: no real run is faster or cheaper than these bounds.
+    """
+    from neuron_whisper.capacity import program_of
+    from neuron_whisper.instances import INSTANCES, instance_named
+    from neuron_whisper.model.published import known_dims
+    from neuron_whisper.placement import Assumptions, place, splits
+
+    asked = asked_profile(profile, "neuron", _overrides(assignments, flags, has_profile=profile is not None))
+    if profile is not None:
+        tp, replicas = tp or asked.target.tp, replicas or asked.target.replicas
+    names = instances or ((asked.target.instance,) if asked.target.instance else ())
+    machines = [instance_named(name) for name in dict.fromkeys(names)]
+    spec = program_of(known_dims(model), asked)
+    given = Assumptions(tokens=tokens, reserve_bytes=int(reserve * GIB))
+    if not machines:  # all known, if they have so many cores
+        every = list(INSTANCES.values())
+        machines = [it for it in every if it.cores >= (tp or 1) * (replicas or 1)] or every
+    placements = [
+        place(
+            spec, machine, tp=size, replicas=count, dtypes=(asked.target.dtype, asked.weights.dtype), given=given
+        )
+        for machine in machines
+        for size, count in splits(spec.dims, machine, tp=tp, replicas=replicas)
+    ]
+    goals = _goals(placements)
+    if as_json:
+        echo_json(_document(model, asked, spec, given, placements, goals))
+    else:
+        _echo(model, asked, spec, given, placements, goals)
+
+
+def _overrides(assignments: Sequence[str], flags: dict[str, Any], *, has_profile: bool) -> dict[str, object]:
+    """--dtype is of the weights too, unless --weights-dtype or a profile says otherwise."""
+    overrides = parse_overrides(assignments)
+    overrides |= {KEYS[flag]: value for flag, value in flags.items() if value is not None}
+    if flags["dtype"] is not None and not has_profile:
+        overrides.setdefault("weights.dtype", flags["dtype"])
+    return overrides
+
+
+def _goals(placements: Sequence[Placement]) -> list[list[str]]:
+    """What each placement is best at: latency and throughput on its instance, the cost of them all."""
+    from neuron_whisper.placement import best, cheapest
+
+    marks: list[list[str]] = [[] for _ in placements]
+
+    def mark(placement: Placement | None, goal: str) -> None:
+        for at, other in enumerate(placements):
+            if other is placement:
+                marks[at].append(goal)
+
+    for instance in dict.fromkeys(placement.instance.name for placement in placements):
+        here = [placement for placement in placements if placement.instance.name == instance]
+        if len(here) > 1:  # the only one is no choice
+            mark(best(here, "latency"), "latency")
+            mark(best(here, "throughput"), "throughput")
+    if len({placement.instance.name for placement in placements}) > 1:
+        mark(cheapest(placements), "cost")
+    return marks
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def _document(
+    model: str, profile: CompileProfile, spec: ProgramSpec, given: Assumptions, placements: Sequence[Placement],
+    goals: Sequence[Sequence[str]],
+) -> dict[str, Any]:  # fmt: skip
+    from neuron_whisper.instances import PRICES_FROM
+    from neuron_whisper.placement import WINDOW_S
+
+    return {
+        "kind": COMPUTED,
+        "model": model,
+        "dims": asdict(spec.dims),
+        "program": {
+            "slots": spec.slots, "beams": spec.beams, "encode_batch": spec.encode_batch,
+            "prompt_buckets": spec.prompt_buckets, "text_context": spec.text_context,
+            "align_buckets": spec.align_buckets, "dtype": profile.target.dtype, "weights_dtype": profile.weights.dtype,
+        },
+        "assumptions": {
+            "window_s": WINDOW_S, "tokens_per_window": given.tokens, "prompt_tokens": spec.prompt_buckets[0],
+            "reserve_bytes": given.reserve_bytes, "not_counted": NOT_COUNTED, "prices": PRICES_FROM,
+        },
+        "placements": [
+            _placement_data(placement, best_for) for placement, best_for in zip(placements, goals, strict=True)
+        ],
+    }
+
+
+def _placement_data(placement: Placement, best_for: Sequence[str]) -> dict[str, Any]:
+    instance, memory = placement.instance, placement.compile_memory
+    return {
+        "instance": instance.name, "tp": placement.tp, "replicas": placement.replicas,
+        "cores_idle": placement.cores_idle, "best_for": best_for,
+        "core_memory": {
+            "total_bytes": instance.core.memory_bytes, "weights_bytes": placement.weight_bytes,
+            "cross_bytes_per_slot": placement.cross_bytes_per_slot,
+            "self_bytes_per_slot": placement.self_bytes_per_slot, "slot_bytes": placement.slot_bytes,
+            "used_bytes": placement.used_bytes, "slots": placement.slots,
+            "slots_that_fit": placement.slots_that_fit, "fits": placement.fits,
+        },
+        "graphs": [
+            _graph_data(cost, seconds, is_memory_bound)
+            for cost, seconds, is_memory_bound in zip(
+                placement.graphs, placement.graph_s, placement.memory_bound, strict=True
+            )
+        ],
+        "bounds": {
+            "encode_s": placement.encode_s, "prefill_s": placement.prefill_s, "step_s": placement.step_s,
+            "latency_s": placement.latency_s, "audio_per_s": placement.audio_per_s, "rtf": placement.rtf,
+            "usd_per_hour": instance.usd_per_hour, "usd_per_audio_hour": placement.usd_per_audio_hour,
+        },
+        "compile_estimate": {
+            **asdict(memory), "host_bytes": instance.host_bytes, "fits_here": placement.can_compile_here,
+        },
+    }  # fmt: skip
+
+
+def _graph_data(cost: GraphCost, seconds: float, is_memory_bound: bool) -> dict[str, Any]:
+    return {
+        **asdict(cost), "bytes": cost.bytes, "least_s": seconds,
+        "bound_by": "memory" if is_memory_bound else "arithmetic",
+    }  # fmt: skip
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def _echo(
+    model: str, profile: CompileProfile, spec: ProgramSpec, given: Assumptions, placements: Sequence[Placement],
+    goals: Sequence[Sequence[str]],
+) -> None:  # fmt: skip
+    from neuron_whisper.instances import PRICES_FROM
+
+    echo_record([
+        ("model", f"{model}: {spec.dims.n_audio_layer} + {spec.dims.n_text_layer} layers of "
+                  f"{spec.dims.n_audio_state}, {spec.dims.n_audio_head} heads, vocabulary {spec.dims.n_vocab:,}"),
+        ("program", f"slots {spec.slots} per replica, beams {spec.beams}, text context {spec.text_context}, "
+                    f"{profile.target.dtype}, weights {profile.weights.dtype}"),
+        ("assumed", f"{given.tokens} tokens per 30 s window, a prompt of {spec.prompt_buckets[0]}, "
+                    f"{given.reserve_bytes / GIB:g} GiB of each core held back"),
+        ("figures", COMPUTED),
+        ("left out", ", ".join(NOT_COUNTED)),
+        ("prices", PRICES_FROM),
+    ])  # fmt: skip
+    click.echo("")
+    echo_table(
+        ("INSTANCE", "TP x REPL", "CORE MEM", "FIT", "ENCODE", "STEP", "LATENCY", "RTF", "$/AUDIO H", "BEST FOR"),
+        [_row(placement, best_for) for placement, best_for in zip(placements, goals, strict=True)],
+    )
+    click.echo("\nCORE MEM: weights, slots and reserve of a core. FIT: slots a core could hold. LATENCY: of a window "
+               "alone.\nRTF: all replicas, every slot full.")  # fmt: skip
+    marked = [placement for placement, best_for in zip(placements, goals, strict=True) if best_for]
+    for placement in _one_of_each_tp(marked or placements):
+        _echo_graphs(placement)
+
+
+def _row(placement: Placement, best_for: Sequence[str]) -> tuple[str, ...]:
+    cost = placement.usd_per_audio_hour
+    fits = "" if placement.fits else ": too few"
+    return (
+        placement.instance.name,
+        f"{placement.tp} x {placement.replicas}" + (f" ({placement.cores_idle} idle)" if placement.cores_idle else ""),
+        in_bytes(placement.used_bytes), f"{placement.slots_that_fit}{fits}",
+        _in_seconds(placement.encode_s), _in_seconds(placement.step_s), _in_seconds(placement.latency_s),
+        f"{placement.rtf:.2g}", "unknown" if cost is None else f"{cost:.2g}", ", ".join(best_for) or "-",
+    )  # fmt: skip
+
+
+def _one_of_each_tp(placements: Sequence[Placement]) -> list[Placement]:
+    """Every chip is alike: a rank's graphs depend on tp alone."""
+    return list({placement.tp: placement for placement in reversed(placements)}.values())[::-1]
+
+
+def _echo_graphs(placement: Placement) -> None:
+    memory = placement.compile_memory
+    click.echo(f"\nper core at tp {placement.tp}: weights {in_bytes(placement.weight_bytes)}; a slot's cross-K/V "
+               f"{in_bytes(placement.cross_bytes_per_slot)}, self-K/V {in_bytes(placement.self_bytes_per_slot)}")
+    click.echo(f"host memory to compile (estimate): {in_bytes(memory.one_at_a_time_bytes)} one graph at a time, "
+               f"{in_bytes(memory.all_at_once_bytes)} all at once")
+    if not placement.can_compile_here:
+        host = placement.instance
+        click.echo(f"more than {host.name} has ({in_bytes(host.host_bytes)}): compile on a bigger machine")
+    click.echo("")
+    echo_table(
+        ("GRAPH", "GFLOP", "WEIGHTS", "CACHES", "ALL-REDUCE", "AT LEAST", "BOUND BY"),
+        [
+            (
+                cost.graph, f"{cost.flops / 1e9:.3g}", in_bytes(cost.weight_bytes),
+                in_bytes(cost.cache_read_bytes + cost.cache_write_bytes), in_bytes(cost.collective_bytes),
+                _in_seconds(seconds), "memory" if is_memory_bound else "arithmetic",
+            )
+            for cost, seconds, is_memory_bound in zip(
+                placement.graphs, placement.graph_s, placement.memory_bound, strict=True
+            )
+        ],
+    )  # fmt: skip
+
+
+def _in_seconds(seconds: float) -> str:
+    """0.0004567 -> "457 us", 0.0234 -> "23.4 ms", 1.5 -> "1.50 s": three digits."""
+    for unit, factor in (("us", 1e6), ("ms", 1e3)):
+        if seconds * factor < 999.5:
+            value = seconds * factor
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+    return f"{seconds:.2f} s"

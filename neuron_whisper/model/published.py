@@ -1,0 +1,83 @@
+"""The dimensions of published models, known without downloading them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from neuron_whisper.errors import CheckpointError, UnknownModel
+from neuron_whisper.model.catalogue import CATALOGUE
+from neuron_whisper.model.checkpoint import checkpoint_format, open_checkpoint
+from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.model.parameters import check_dims
+
+
+def _whisper(state: int, heads: int, layers: tuple[int, int], n_vocab: int, n_mels: int = 80) -> WhisperDims:
+    """`layers` of the encoder and of the decoder. Every published model has 30 s windows and 448 positions."""
+    return WhisperDims(
+        n_mels=n_mels, n_audio_ctx=1500, n_audio_state=state, n_audio_head=heads, n_audio_layer=layers[0],
+        n_vocab=n_vocab, n_text_ctx=448, n_text_state=state, n_text_head=heads, n_text_layer=layers[1],
+    )
+
+
+_EN, _MULTI, _V3 = 51864, 51865, 51866
+_DISTIL_V3 = _whisper(1280, 20, (32, 2), _V3, 128)  # Kotoba-Whisper's too: distilled from large-v3 in the same way
+
+# From each model's config.json on the Hugging Face hub.
+PUBLISHED: Mapping[str, WhisperDims] = {
+    "tiny": _whisper(384, 6, (4, 4), _MULTI),
+    "tiny.en": _whisper(384, 6, (4, 4), _EN),
+    "base": _whisper(512, 8, (6, 6), _MULTI),
+    "base.en": _whisper(512, 8, (6, 6), _EN),
+    "small": _whisper(768, 12, (12, 12), _MULTI),
+    "small.en": _whisper(768, 12, (12, 12), _EN),
+    "medium": _whisper(1024, 16, (24, 24), _MULTI),
+    "medium.en": _whisper(1024, 16, (24, 24), _EN),
+    "large-v1": _whisper(1280, 20, (32, 32), _MULTI),
+    "large-v2": _whisper(1280, 20, (32, 32), _MULTI),
+    "large-v3": _whisper(1280, 20, (32, 32), _V3, 128),
+    "large-v3-turbo": _whisper(1280, 20, (32, 4), _V3, 128),
+    "distil-small.en": _whisper(768, 12, (12, 4), _EN),
+    "distil-medium.en": _whisper(1024, 16, (24, 2), _EN),
+    "distil-large-v2": _whisper(1280, 20, (32, 2), _MULTI),
+    "distil-large-v3": _DISTIL_V3,
+    "distil-large-v3.5": _DISTIL_V3,
+    "kotoba-v1.0": _DISTIL_V3,
+    "kotoba-v1.1": _DISTIL_V3,
+    "kotoba-v2.0": _DISTIL_V3,
+    "kotoba-v2.1": _DISTIL_V3,
+    "kotoba-v2.2": _DISTIL_V3,
+}
+
+
+def known_dims(name: str) -> WhisperDims:
+    """Of a checkpoint's path, a Hugging Face config.json or its directory, a short name, or a catalogued hub id.
+
+    Nothing is downloaded. Raises UnknownModel, CheckpointError.
+    """
+    path = Path(name).expanduser()
+    if checkpoint_format(path) is not None:
+        return open_checkpoint(path).dims
+    config = path / "config.json" if path.is_dir() else path
+    if config.suffix == ".json" and config.is_file():
+        return _dims_in(config)
+    if name in CATALOGUE:
+        return PUBLISHED[CATALOGUE[name].name]
+    for entry in CATALOGUE.values():
+        if entry.hub_id == name.partition("@")[0]:
+            return PUBLISHED[entry.name]
+    raise UnknownModel(name, CATALOGUE, "the path of a checkpoint or of its config.json will do too")
+
+
+def _dims_in(config: Path) -> WhisperDims:
+    try:
+        found = json.loads(config.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(config, "", expected="readable JSON", found=error) from error
+    try:
+        return check_dims(WhisperDims.from_hf_config(found), config)
+    except KeyError as error:
+        raise CheckpointError(config, "", expected=f"a field {error}", found="none") from error
+    except TypeError as error:
+        raise CheckpointError(config, "", expected="a JSON object", found=type(found).__name__) from error
