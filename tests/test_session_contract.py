@@ -154,6 +154,17 @@ def test_banned_tokens_are_never_chosen_until_the_next_prompt(session: Session) 
     assert back.choices.tokens.tolist() == free.choices.tokens.tolist()
 
 
+def test_any_set_of_bans_holds_to_the_token(session: Session) -> None:
+    session.encode([0], mel(1))
+    for seed in range(4):
+        allowed = np.random.default_rng(seed).choice(session.spec.dims.n_vocab, session.spec.choices, replace=False)
+        banned = ~nothing_banned()
+        banned[allowed] = False
+        answer = session.prefill(0, PROMPT, 0, all_allowed(), banned)
+        assert set(answer.choices.tokens[0].tolist()) == set(allowed.tolist())
+        assert set(step(session, {0: 11}, 3).tokens[0].tolist()) == set(allowed.tolist())
+
+
 def test_rules_hold_row_by_row(session: Session) -> None:
     start(session, 0)
     start(session, 1)

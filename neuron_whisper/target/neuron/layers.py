@@ -1,0 +1,134 @@
+"""NeuronLayers: the Layers seam on NxD's parallel layers. Imported only where the graphs are traced.
+
+Parameters have the checkpoint's names. Each holds what model/sharding.shard gives a rank.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+# no stubs; on machines without Neuron also no packages
+from neuronx_distributed.parallel_layers.layers import (  # type: ignore[import-not-found]
+    ColumnParallelLinear,
+    RowParallelLinear,
+    SPMDRank,
+)
+from neuronx_distributed.parallel_layers.mappings import (  # type: ignore[import-not-found]
+    gather_from_tensor_model_parallel_region_with_dim,
+    reduce_from_tensor_model_parallel_region,
+)
+from torch import Tensor, nn
+
+from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
+from neuron_whisper.model.sharding import Split, padded_heads, padded_vocab, split_of
+
+
+class NeuronLayers(nn.Module):
+    """Layers of one rank of `tp`, while NxD's parallel state is that of a trace.
+
+    All parameters and collectives are of `dtype`; layer norms and softmaxes compute in float32.
+    """
+
+    def __init__(self, dims: WhisperDims, *, tp: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.audio_heads = padded_heads(dims.n_audio_head, tp) // tp
+        self.text_heads = padded_heads(dims.n_text_head, tp) // tp
+        self.vocab = padded_vocab(dims.n_vocab, tp)
+        self._dims, self._tp, self._dtype = dims, tp, dtype
+        shapes = expected_shapes(dims)
+        for name, shape in shapes.items():
+            layer, _, kind = name.rpartition(".")
+            split = split_of(name)
+            if split is Split.WHOLE:
+                if f"{layer}.weight" not in shapes or split_of(f"{layer}.weight") is Split.WHOLE:
+                    # The parallel layers have their own whole bias; norms, convolutions, positions come here.
+                    holder = self._holder(layer)
+                    holder.register_parameter(kind, nn.Parameter(torch.zeros(shape, dtype=dtype), requires_grad=False))
+            elif kind == "weight":
+                self._put(layer, self._parallel(name, shape, f"{layer}.bias" in shapes))
+        if tp > 1:
+            # The graph is the same on every rank: which one it runs on is a weight (parallel_layers SPMDRank).
+            self.spmd = SPMDRank(world_size=tp, tensor_model_parallel_size=tp)
+
+    def _parallel(self, name: str, shape: tuple[int, ...], has_bias: bool) -> nn.Module:
+        out, inner = shape
+        options = {"bias": has_bias, "dtype": self._dtype, "init_method": _leave}
+        if name == TOKEN_EMBEDDING:
+            layer: nn.Module = ColumnParallelLinear(inner, self.vocab, gather_output=False, **options)
+        elif split_of(name) is Split.COLUMN:
+            layer = ColumnParallelLinear(inner, self._padded(name, out), gather_output=False, **options)
+        else:
+            layer = RowParallelLinear(
+                self._padded(name, inner), out, input_is_parallel=True, reduce_dtype=self._dtype, **options
+            )
+        for parameter in layer.parameters():
+            parameter.requires_grad_(False)
+        return layer
+
+    def _padded(self, name: str, length: int) -> int:
+        """`length` of the split axis, with the heads that model/sharding adds."""
+        if ".mlp." in name:
+            return length
+        heads = self._dims.n_audio_head if name.startswith("encoder.") else self._dims.n_text_head
+        return padded_heads(heads, self._tp) * (length // heads)
+
+    def _holder(self, path: str) -> nn.Module:
+        module: nn.Module = self
+        for part in path.split("."):
+            if part not in module._modules:
+                module.add_module(part, nn.Module())
+            module = module.get_submodule(part)
+        return module
+
+    def _put(self, path: str, layer: nn.Module) -> None:
+        parent, _, name = path.rpartition(".")
+        self._holder(parent).add_module(name, layer)
+
+    def column(self, name: str, x: Tensor) -> Tensor:
+        out: Tensor = self.get_submodule(name)(x)
+        return out
+
+    def row(self, name: str, x: Tensor) -> Tensor:
+        out: Tensor = self.get_submodule(name)(x)
+        return out
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        weight, bias = self.whole(f"{name}.weight"), self.whole(f"{name}.bias")
+        return F.layer_norm(x.float(), weight.shape, weight.float(), bias.float()).to(x.dtype)
+
+    def conv(self, name: str, x: Tensor, stride: int) -> Tensor:
+        return F.conv1d(x, self.whole(f"{name}.weight"), self.whole(f"{name}.bias"), stride=stride, padding=1)
+
+    def whole(self, name: str) -> Tensor:
+        # no get_parameter: while a graph is traced, other tensors stand where the parameters are
+        layer, _, kind = name.rpartition(".")
+        parameter: Tensor = getattr(self.get_submodule(layer), kind)
+        return parameter
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        table = self.whole(TOKEN_EMBEDDING)
+        if self._tp == 1:
+            return F.embedding(tokens, table)
+        local = tokens - self.spmd.get_rank() * table.shape[0]
+        mine = (local >= 0) & (local < table.shape[0])
+        rows = F.embedding(torch.where(mine, local, torch.zeros_like(local)), table)
+        rows = torch.where(mine.unsqueeze(-1), rows, torch.zeros_like(rows))
+        summed: Tensor = reduce_from_tensor_model_parallel_region(rows)
+        return summed
+
+    def logits(self, x: Tensor) -> Tensor:
+        # gathered before the cast: half the bytes between the ranks, the same numbers
+        part = F.linear(x, self.whole(TOKEN_EMBEDDING))
+        return self.gather(part, x.dim() - 1).float()
+
+    def gather(self, part: Tensor, axis: int) -> Tensor:
+        """Every rank's part, joined on `axis`."""
+        whole: Tensor = gather_from_tensor_model_parallel_region_with_dim(part, gather_dim=axis)
+        return whole
+
+
+def _leave(weight: Tensor) -> Tensor:
+    """NxD would fill it with random numbers that nobody reads."""
+    return weight
