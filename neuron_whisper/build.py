@@ -12,7 +12,7 @@ from typing import Any
 
 from neuron_whisper import __version__
 from neuron_whisper.artifact.key import artifact_key, artifact_name, sources_digest
-from neuron_whisper.artifact.manifest import Manifest, spec_to_data
+from neuron_whisper.artifact.manifest import FORMAT, Manifest, spec_to_data
 from neuron_whisper.artifact.reading import Artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.capacity import WIDTHS, program_of
@@ -25,7 +25,6 @@ from neuron_whisper.target.contract import ProgramSpec, Progress
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
 
-FORMAT = 1
 BYTES_OF = {**WIDTHS, "int8": 1}
 PACKAGE = Path(__file__).parent
 

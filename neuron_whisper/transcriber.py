@@ -131,7 +131,7 @@ class Transcriber:
         """As run. Cancelling the task that waits frees the slot at the engine's next step."""
         plan = await asyncio.to_thread(self._plan, clip, options)
         answer, is_first = None, True
-        # the plan runs in a thread too: its first part is the spectrogram
+        # the plan's own work between windows (text of tokens, cutting a window) runs in a thread too
         while (item := await asyncio.to_thread(_next, plan, answer)) is not None:
             answer = None
             if isinstance(item, WindowAsk):

@@ -12,8 +12,8 @@ from whisper.decoding import ApplyTimestampRules, SuppressBlank, SuppressTokens
 
 from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.rules import apply_rules, banned_mask, next_rules
-from neuron_whisper.graph.answer import FORBIDDEN_LOGPROB, OFF, AnswerTokens, allowed_logits, best_tokens
-from neuron_whisper.target.contract import N_RULES
+from neuron_whisper.graph.answer import AnswerTokens, allowed_logits, best_tokens
+from neuron_whisper.target.contract import FORBIDDEN_LOGPROB, N_RULES, OFF
 from tests.tiny_program import DIMS, SPECIAL, spec
 
 BEGIN = SPECIAL.timestamp_begin

@@ -63,7 +63,7 @@ class StepAsk:
 class WindowDecoding:
     """Greedy decoding of one window.
 
-    Alternate `ask()` and `receive()` until `hypothesis` is there:
+    Alternate `ask()` and `receive_prefill()` or `receive_step()` until `hypothesis` is there:
     detect the language (a prompt of one token) -> the prompt -> one step per token.
     """
 
@@ -130,9 +130,9 @@ class WindowDecoding:
             self._finish()
             return
         self._sampled.append(token)
-        context = min(self._spec.text_context, self._spec.dims.n_text_ctx)
         # openai/whisper decoding.py: half the context at most, and nothing that has no position
-        if len(self._sampled) >= self._spec.dims.n_text_ctx // 2 or self._prompt_length + len(self._sampled) > context:
+        length = self._prompt_length + len(self._sampled)
+        if len(self._sampled) >= self._spec.dims.n_text_ctx // 2 or length > self._spec.text_context:
             self._finish()
 
     def _finish(self) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neuron_whisper.target.contract import (
+    OFF,
     RULE_BLANK,
     RULE_END,
     RULE_MASS,
@@ -21,11 +22,6 @@ from neuron_whisper.target.contract import (
     RULE_TIME_TO,
     ProgramSpec,
 )
-
-# Not -inf: inf - inf is NaN, and 16-bit types must hold it. Logits of Whisper lie within +-100.
-OFF = -3e4
-# Log-probabilities below this are of tokens that the rules forbid.
-FORBIDDEN_LOGPROB = -1e4
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,11 @@ RULE_TIME_TO = 5  # ... up to and with this one; below RULE_TIME_FROM: none
 RULE_MASS = 6  # 1: only timestamps, when together they are likelier than any other token
 N_RULES = 7
 
+# What a graph puts in place of a forbidden logit. Not -inf: inf - inf is NaN, and 16-bit types must hold it;
+# Whisper's logits lie within +-100.
+OFF = -3e4
+FORBIDDEN_LOGPROB = -1e4  # log-probabilities below this are of tokens that the rules forbid
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSpec:
@@ -96,6 +101,11 @@ class ProgramSpec:
         raise InvalidOption("prompt", length, f"at most {self.prompt_buckets[-1]} tokens with this artifact")
 
 
+def ban_logits(banned: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """What a graph adds to the logits of banned (V,) tokens: OFF, and 0 for the others."""
+    return np.where(banned, np.float32(OFF), np.float32(0))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
     """The K best tokens of each row under its rules, best first.
@@ -106,6 +116,13 @@ class Choices:
 
     tokens: NDArray[np.int32]
     logprobs: NDArray[np.float32]
+
+    @classmethod
+    def of_graph(cls, tokens: NDArray[np.int32], logprobs: NDArray[np.float32]) -> Choices:
+        """From a graph's answers, which its next run may overwrite: copied, what is forbidden made -inf."""
+        return cls(
+            tokens=tokens.copy(), logprobs=np.where(logprobs < FORBIDDEN_LOGPROB, np.float32(-np.inf), logprobs)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

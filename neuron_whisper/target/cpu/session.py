@@ -10,13 +10,8 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from neuron_whisper.errors import DeviceFault, InvalidOption, TargetUnavailable
-from neuron_whisper.target.contract import N_RULES, Choices, PrefillAnswer, ProgramSpec
+from neuron_whisper.target.contract import N_RULES, Choices, PrefillAnswer, ProgramSpec, ban_logits
 from neuron_whisper.target.cpu import layout
-
-# What the graphs add to a banned token's logit, and the log-probability below which a choice is none:
-# graph/answer.py OFF and FORBIDDEN_LOGPROB, which cannot be imported without torch. A test holds them equal.
-BANNED = np.float32(-3e4)
-FORBIDDEN_LOGPROB = np.float32(-1e4)
 
 Array = NDArray[np.generic]
 
@@ -43,7 +38,7 @@ class CpuSession:
         self._past: list[Array] = [np.zeros(past, store) for _ in range(2 * layers)]
         self._banned = np.zeros((spec.slots, d.n_vocab), np.float32)
         self._models: dict[str, ov.CompiledModel] = {}
-        self._requests: dict[tuple[str, int], ov.InferRequest] = {}
+        self._requests: dict[str, ov.InferRequest] = {}
         self._steps: dict[tuple[int, int], _Step] = {}
         self._is_open = True
         # Every compiled model holds its own weights. What most requests never ask for (long prompts, word
@@ -74,10 +69,10 @@ class CpuSession:
                 raise TargetUnavailable("cpu", f"OpenVINO cannot load {name}: {error}") from error
         return self._models[name]
 
-    def _request(self, name: str, copy: int = 0) -> ov.InferRequest:
-        if (name, copy) not in self._requests:
-            self._requests[name, copy] = self._model(name).create_infer_request()
-        return self._requests[name, copy]
+    def _request(self, name: str) -> ov.InferRequest:
+        if name not in self._requests:
+            self._requests[name] = self._model(name).create_infer_request()
+        return self._requests[name]
 
     def _run(self, request: ov.InferRequest) -> None:
         if not self._is_open:
@@ -132,7 +127,7 @@ class CpuSession:
         request = self._request(f"prefill_{bucket}")
         tokens = np.zeros((1, bucket), np.int32)
         tokens[0, :length] = prompt
-        self._banned[slot] = np.where(banned, BANNED, np.float32(0))
+        self._banned[slot] = ban_logits(banned)
         inputs = (
             tokens, np.array([sot_index, length - 1], np.int32),
             np.ascontiguousarray(rules, np.int32).reshape(1, N_RULES), self._banned[slot : slot + 1],
@@ -146,7 +141,9 @@ class CpuSession:
             cache[slot, :, :, :length] = rows[:, :, :length]
         languages, no_speech, best, logprobs = (request.get_output_tensor(i).data for i in range(4))
         return PrefillAnswer(
-            language_logprobs=languages.copy(), no_speech_prob=float(no_speech[0]), choices=_choices(best, logprobs)
+            language_logprobs=languages.copy(),
+            no_speech_prob=float(no_speech[0]),
+            choices=Choices.of_graph(best, logprobs),
         )
 
     def decode(
@@ -185,7 +182,7 @@ class CpuSession:
     def _step(self, first: int, slots: int) -> _Step:
         if (first, slots) not in self._steps:
             span = slice(first, first + slots)
-            request = self._request(f"decode_{slots}", first)
+            request = self._model(f"decode_{slots}").create_infer_request()
             for i, cache in enumerate((*self._past, *self._cross)):
                 request.set_input_tensor(layout.DECODE_INPUTS + i, self._cache_tensor(cache[span]))
             request.set_input_tensor(3, ov.Tensor(self._banned[span], shared_memory=True))
@@ -242,10 +239,4 @@ class _Step:
             rows = session._cache_output(self._request, layout.DECODE_OUTPUTS + i)  # (S, B, H, D)
             cache[slot, beam, :, at] = rows[slot, beam]
         best, logprobs = (self._request.get_output_tensor(i).data for i in range(2))
-        return _choices(best, logprobs)
-
-
-def _choices(best: NDArray[np.int32], logprobs: NDArray[np.float32]) -> Choices:
-    return Choices(
-        tokens=best.copy(), logprobs=np.where(logprobs < FORBIDDEN_LOGPROB, np.float32(-np.inf), logprobs)
-    )
+        return Choices.of_graph(best, logprobs)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from neuron_whisper.graph import whisper
-from neuron_whisper.graph.answer import OFF, AnswerTokens
+from neuron_whisper.graph.answer import AnswerTokens
 from neuron_whisper.graph.layers import Layers
-from neuron_whisper.target.contract import N_RULES, ProgramSpec
+from neuron_whisper.target.contract import N_RULES, OFF, ProgramSpec
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Columns of a decode row before its rules; and of a prompt before its rules, bans and tokens. One tensor a call:

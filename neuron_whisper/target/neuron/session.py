@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from neuron_whisper.errors import DeviceFault, InvalidOption
-from neuron_whisper.graph.answer import FORBIDDEN_LOGPROB
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.contract import N_RULES, Choices, PrefillAnswer, ProgramSpec
 from neuron_whisper.target.neuron.application import (
@@ -149,7 +148,7 @@ class NeuronSession:
         return PrefillAnswer(
             language_logprobs=floats[:languages].copy(),
             no_speech_prob=float(floats[languages]),
-            choices=_choices(best, floats[None, languages + 1 :]),
+            choices=Choices.of_graph(best, floats[None, languages + 1 :]),
         )
 
     def decode(
@@ -164,7 +163,7 @@ class NeuronSession:
         steps[:, TOKEN], steps[:, POSITION], steps[:, PARENT] = tokens, positions, parents
         steps[:, ACTIVE] = np.repeat(active, self._spec.beams)
         steps[:, STEP_COLUMNS:] = rules
-        return _choices(*self._run(torch.from_numpy(steps)))
+        return Choices.of_graph(*self._run(torch.from_numpy(steps)))
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         length = len(tokens)
@@ -185,9 +184,3 @@ def pack_bans(banned: NDArray[np.bool_]) -> NDArray[np.int32]:
     bits = np.zeros(BAN_BITS * ban_words(len(banned)), np.bool_)
     bits[: len(banned)] = banned
     return np.packbits(bits, bitorder="little").view("<u2").astype(np.int32)
-
-
-def _choices(best: NDArray[np.int32], logprobs: NDArray[np.float32]) -> Choices:
-    return Choices(
-        tokens=best.copy(), logprobs=np.where(logprobs < FORBIDDEN_LOGPROB, np.float32(-np.inf), logprobs)
-    )

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from neuron_whisper.errors import DeviceFault
 from neuron_whisper.graph import whisper
-from neuron_whisper.graph.answer import FORBIDDEN_LOGPROB, OFF, AnswerTokens
+from neuron_whisper.graph.answer import AnswerTokens
 from neuron_whisper.graph.layers import PlainLayers
-from neuron_whisper.target.contract import Choices, PrefillAnswer, ProgramSpec
+from neuron_whisper.target.contract import Choices, PrefillAnswer, ProgramSpec, ban_logits
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ class ReferenceSession:
         length = len(prompt)
         padded = np.zeros((1, self._spec.bucket_for(length)), np.int32)
         padded[0, :length] = prompt
-        self._banned[slot, : len(banned)] = torch.from_numpy(np.where(banned, np.float32(OFF), np.float32(0)))
+        self._banned[slot, : len(banned)] = torch.from_numpy(ban_logits(banned))
         tokens = torch.from_numpy(padded)
         positions = torch.tensor([sot_index, length - 1])
 
@@ -146,7 +146,9 @@ class ReferenceSession:
 
         languages, no_speech, best, logprobs = self._on_ranks(run)[0]
         return PrefillAnswer(
-            language_logprobs=languages.numpy(), no_speech_prob=float(no_speech[0]), choices=_choices(best, logprobs)
+            language_logprobs=languages.numpy(),
+            no_speech_prob=float(no_speech[0]),
+            choices=Choices.of_graph(best.numpy(), logprobs.numpy()),
         )
 
     def decode(
@@ -175,7 +177,8 @@ class ReferenceSession:
                 past_k[s, b, :, p], past_v[s, b, :, p] = k[live], v[live]
             return best, logprobs
 
-        return _choices(*self._on_ranks(run)[0])
+        best, logprobs = self._on_ranks(run)[0]
+        return Choices.of_graph(best.numpy(), logprobs.numpy())
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         heads = self._spec.alignment_heads
@@ -207,10 +210,3 @@ class ReferenceSession:
     def close(self) -> None:
         self._is_open = False
         self._threads.shutdown()
-
-
-def _choices(best: Tensor, logprobs: Tensor) -> Choices:
-    values = logprobs.numpy()
-    return Choices(
-        tokens=best.numpy(), logprobs=np.where(values < FORBIDDEN_LOGPROB, np.float32(-np.inf), values)
-    )
