@@ -1,8 +1,9 @@
 """What a program costs on a NeuronCore: bytes, FLOPs, the least time they take, and how many slots fit.
 
-Everything here is computed from the program as `graph/whisper` states it, and nothing is measured. FLOPs are those of
-matrix products and convolutions (twice the multiply-adds). Bytes are what must cross the device memory at the very
-least: every weight once, every cache row once, with activations staying on the chip. All figures are of one rank.
+Everything here is computed from the program as `graph/whisper` states it and target/neuron commits it, and nothing is
+measured; tests/test_neuron_plan holds it to the lowered graphs. FLOPs are those of matrix products and convolutions
+(twice the multiply-adds). Bytes are what must cross the device memory at the very least: every weight once, every
+cache row once, with activations staying on the chip. All figures are of one rank.
 
 Axes: N windows, A audio positions, T prompt tokens, S slots, R = S * beams rows, C past positions.
 """
@@ -19,38 +20,47 @@ from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.model.sharding import Split, check_tp, padded_heads, padded_vocab, split_of
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.contract import ProgramSpec
+from neuron_whisper.target.contract import N_RULES, ProgramSpec
 from neuron_whisper.text.special_tokens import SpecialTokens
 
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}  # what NeuronCores-v2 are lowered for; int8 is the CPU's alone
-BAN_WORD_TOKENS, BAN_WORD_BYTES = 32, 4  # of the banned-token mask: a bit per token, in int32 words
-LOGIT_BYTES = 4  # they are gathered in float32
+INT_BYTES = FLOAT_BYTES = 4  # of ids, rules and log-probabilities, which cross to the host and back
+# target/neuron/application's, which needs torch: tokens in an int32 of the banned-token mask, and what a prompt and a
+# step's row hold beside rules, mask and tokens
+BAN_WORD_TOKENS, PROMPT_COLUMNS, STEP_COLUMNS = 16, 3, 4
 TEXT_POSITIONS = "decoder.positional_embedding"
 ALIGN_BUCKETS = (64, 256)  # a short answer, and the longest: 224 tokens and what stands before them
 
-# The two numbers of the estimate of the compiler's memory are guesses. They put a graph of 0.8 TFLOP, such as the
-# U-Net of Stable Diffusion 2.1, at 15 GB: there neuronx-cc was killed on 16 GiB (aws-neuron-samples issue 10).
+# The two numbers of the estimate of the compiler's memory are guesses: no figure of neuronx-cc's peak is published, but
+# where it was killed. They put a graph of 0.8 TFLOP, such as the U-Net of Stable Diffusion 2.1, at 15 GB: that was
+# killed on 16 GiB (aws-neuron-samples issue 10). Not explained by them: a prompt of 32 tokens of Llama 3.1 8B, 1 TFLOP
+# at tp 1, on 32 GiB (nki-samples issue 87), which ended while it was traced, before any compiler began.
 COMPILER_BYTES = 2_000_000_000
 COMPILER_BYTES_PER_TFLOP = 16_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphCost:
-    """One run of one graph on one rank. `collectives` are all-reduces and gathers, of `collective_bytes` in all."""
+    """One run of one graph on one rank. `collectives` are all-reduces and gathers, of `collective_bytes` in all.
+
+    Caches are K/V and the masks of banned tokens. What comes from the host or goes there passes through memory too.
+    """
 
     graph: str
     flops: int
     weight_bytes: int
     cache_read_bytes: int
     cache_write_bytes: int
-    input_bytes: int
+    from_host_bytes: int
+    to_host_bytes: int
     collectives: int
     collective_bytes: int
 
     @property
     def bytes(self) -> int:
         """That cross the device memory at the least."""
-        return self.weight_bytes + self.cache_read_bytes + self.cache_write_bytes + self.input_bytes
+        caches = self.cache_read_bytes + self.cache_write_bytes
+        return self.weight_bytes + caches + self.from_host_bytes + self.to_host_bytes
 
     def least_s(self, core: Core, dtype: str) -> float:
         """The roofline: no run is faster than its arithmetic at peak, nor than its bytes at full bandwidth."""
@@ -62,14 +72,27 @@ class GraphCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileMemory:
-    """Host memory that compiling takes: an estimate. `one_at_a_time_bytes` and `all_at_once_bytes` hold `weight_bytes`.
+    """Host memory that compiling takes: an estimate.
 
-    `weight_bytes` is arithmetic: the checkpoint in float32 and every rank's shards. The compiler's part is a guess.
+    `weight_bytes` is arithmetic: the checkpoint in float32 and every rank's shards. The compiler's part of each graph,
+    in `graph_bytes`, is a guess.
     """
 
     weight_bytes: int
-    one_at_a_time_bytes: int
-    all_at_once_bytes: int
+    graph_bytes: tuple[tuple[str, int], ...]
+
+    def at_once_bytes(self, jobs: int) -> int:
+        """With up to `jobs` graphs in the compiler, the largest ones meeting there. Holds `weight_bytes`."""
+        largest = sorted((size for _, size in self.graph_bytes), reverse=True)
+        return self.weight_bytes + sum(largest[:jobs])
+
+    @property
+    def one_at_a_time_bytes(self) -> int:
+        return self.at_once_bytes(1)
+
+    @property
+    def all_at_once_bytes(self) -> int:
+        return self.at_once_bytes(len(self.graph_bytes))
 
 
 def program_of(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
@@ -157,7 +180,7 @@ class RankCosts:
     @property
     def ban_bytes_per_slot(self) -> int:
         """The banned-token mask; every rank has the whole."""
-        return -(-self.spec.dims.n_vocab // BAN_WORD_TOKENS) * BAN_WORD_BYTES
+        return -(-self.spec.dims.n_vocab // BAN_WORD_TOKENS) * INT_BYTES
 
     @property
     def slot_bytes(self) -> int:
@@ -175,10 +198,10 @@ class RankCosts:
         """Host memory to compile every graph. An estimate: see CompileMemory."""
         whole = sum(math.prod(shape) for shape in expected_shapes(self.spec.dims).values())
         weights = whole * WIDTHS["float32"] + self.tp * self.weight_bytes
-        compiler = [COMPILER_BYTES + int(cost.flops / 1e12 * COMPILER_BYTES_PER_TFLOP) for cost in self.graphs()]
-        return CompileMemory(
-            weight_bytes=weights, one_at_a_time_bytes=weights + max(compiler), all_at_once_bytes=weights + sum(compiler)
+        graphs = tuple(
+            (cost.graph, COMPILER_BYTES + int(cost.flops / 1e12 * COMPILER_BYTES_PER_TFLOP)) for cost in self.graphs()
         )
+        return CompileMemory(weight_bytes=weights, graph_bytes=graphs)
 
     # --- graphs ---------------------------------------------------------------------------------
 
@@ -189,6 +212,7 @@ class RankCosts:
             *(self.encode(batch) for batch in spec.encode_batches),
             *(self.prefill(bucket) for bucket in spec.prompt_buckets),
             self.decode(),
+            self.logits(),
             *(self.align(bucket) for bucket in spec.align_buckets),
         )
 
@@ -208,46 +232,72 @@ class RankCosts:
             weight_bytes=self._weights(_is_projected_in_encode),
             cache_read_bytes=0,
             cache_write_bytes=n * self.cross_bytes_per_slot,
-            input_bytes=n * dims.n_mels * dims.n_frames * self._width,
+            from_host_bytes=n * (dims.n_mels * dims.n_frames * self._width + INT_BYTES),
+            to_host_bytes=n * (INT_BYTES + FLOAT_BYTES),
             collectives=collectives,
             collective_bytes=collectives * rows * state * self._width,
         )
 
     def prefill(self, length: int) -> GraphCost:
-        """A prompt of one slot, padded to `length`; two positions meet the vocabulary."""
-        return self._prompt(f"prefill {length}", length, answers=2)
+        """A prompt of one slot, padded to `length`; two positions meet the vocabulary.
+
+        The slot's past is written whole: fresh rows, and those behind them as they were.
+        """
+        spec, bans, answers = self.spec, self.ban_bytes_per_slot, 2
+        return GraphCost(
+            graph=f"prefill {length}",
+            flops=self._prompt(length) + self._logits(answers),
+            weight_bytes=self._decoder_weights(length, has_answer=True),
+            cache_read_bytes=self.cross_bytes_per_slot + self.self_bytes_per_slot,
+            cache_write_bytes=self.self_bytes_per_slot + bans,
+            from_host_bytes=(PROMPT_COLUMNS + N_RULES + length) * INT_BYTES + bans,
+            to_host_bytes=spec.choices * INT_BYTES + (spec.special.n_languages + 1 + spec.choices) * FLOAT_BYTES,
+            **self._decoder_collectives(length, answers),
+        )
 
     def align(self, length: int) -> GraphCost:
-        """As prefill, without the vocabulary. A compiler may drop what follows the last alignment head."""
-        return self._prompt(f"align {length}", length, answers=0)
+        """A prompt without the vocabulary. A compiler may drop what follows the last alignment head.
 
-    def _prompt(self, graph: str, length: int, *, answers: int) -> GraphCost:
-        dims = self.spec.dims
-        scores = 2 * self._text_heads * _product(length, dims.head_dim, length)
-        has_answer = answers > 0
-        embedded = 0 if has_answer else length * dims.n_text_state  # else the whole matrix is read anyway
+        What is gathered and answered is counted when `spec` names the heads, which are a checkpoint's.
+        """
+        heads, weights = self.spec.alignment_heads, length * self.spec.dims.n_audio_ctx * FLOAT_BYTES
+        embedded = length * self.spec.dims.n_text_state * self._weight_width  # nothing else reads that matrix here
+        shared = self._decoder_collectives(length, 0)
+        if heads and self.tp > 1:  # every head of the layers used
+            shared["collectives"] += 1
+            shared["collective_bytes"] += len({layer for layer, _ in heads}) * self.tp * self._text_heads * weights
         return GraphCost(
-            graph=graph,
-            flops=dims.n_text_layer * (self._decoder_layer(length) + scores) + self._logits(answers),
-            weight_bytes=self._decoder_weights(length, has_answer=has_answer) + embedded * self._weight_width,
+            graph=f"align {length}",
+            flops=self._prompt(length),
+            weight_bytes=self._decoder_weights(length, has_answer=False) + embedded,
             cache_read_bytes=self.cross_bytes_per_slot,
-            cache_write_bytes=2 * dims.n_text_layer * length * self._text_width * self._width if has_answer else 0,
-            input_bytes=self.ban_bytes_per_slot if has_answer else 0,
-            **self._decoder_collectives(length, answers),
+            cache_write_bytes=0,
+            from_host_bytes=(1 + length) * INT_BYTES,
+            to_host_bytes=INT_BYTES + len(heads) * weights,
+            **shared,
         )
 
     def decode(self) -> GraphCost:
         """One token for every row of every slot; idle slots cost the same."""
+        return self._step("decode", STEP_COLUMNS, self.spec.choices * (INT_BYTES + FLOAT_BYTES))
+
+    def logits(self) -> GraphCost:
+        """A decode step whose rows answer every token's log-probability: only sampling runs it."""
+        return self._step("logits", STEP_COLUMNS + 1, INT_BYTES + self.spec.dims.n_vocab * FLOAT_BYTES)
+
+    def _step(self, name: str, columns: int, answer_bytes: int) -> GraphCost:
+        """`columns` numbers beside the rules come in for each row, `answer_bytes` go out."""
         spec, dims = self.spec, self.spec.dims
         rows = spec.rows
         past = 2 * rows * self._text_heads * _product(1, dims.head_dim, spec.text_context)
         return GraphCost(
-            graph=f"decode {spec.slots}" + (f"x{spec.beams}" if spec.beams > 1 else ""),
+            graph=f"{name} {spec.slots}" + (f"x{spec.beams}" if spec.beams > 1 else ""),
             flops=dims.n_text_layer * (self._decoder_layer(rows) + past) + self._logits(rows),
             weight_bytes=self._decoder_weights(rows, has_answer=True),
-            cache_read_bytes=spec.slots * (self.cross_bytes_per_slot + self.self_bytes_per_slot),
+            cache_read_bytes=spec.slots * self.slot_bytes,
             cache_write_bytes=2 * dims.n_text_layer * rows * self._text_width * self._width,
-            input_bytes=spec.slots * self.ban_bytes_per_slot,
+            from_host_bytes=rows * (columns + N_RULES) * INT_BYTES,
+            to_host_bytes=rows * answer_bytes,
             **self._decoder_collectives(rows, rows),
         )
 
@@ -268,6 +318,12 @@ class RankCosts:
         cross = 2 * self._text_heads * _product(rows, dims.head_dim, dims.n_audio_ctx)
         return projections + cross + self._mlp(rows, state)
 
+    def _prompt(self, length: int) -> int:
+        """FLOPs of all decoder layers over a prompt, which attends to itself."""
+        dims = self.spec.dims
+        scores = 2 * self._text_heads * _product(length, dims.head_dim, length)
+        return dims.n_text_layer * (self._decoder_layer(length) + scores)
+
     def _logits(self, rows: int) -> int:
         return _product(rows, self.spec.dims.n_text_state, self._vocab // self.tp)
 
@@ -285,14 +341,14 @@ class RankCosts:
         return sum(count for name, count in self._counts.items() if is_read(name)) * self._weight_width
 
     def _decoder_collectives(self, rows: int, answers: int) -> dict[str, int]:
-        """The embedding and three sums a layer, and the logits joined, which a target may do on each rank's own."""
+        """The embedding and three sums a layer, and the logits joined."""
         if self.tp == 1:
             return {"collectives": 0, "collective_bytes": 0}
         dims = self.spec.dims
         reduces = 1 + 3 * dims.n_text_layer
         return {
             "collectives": reduces + (answers > 0),
-            "collective_bytes": reduces * rows * dims.n_text_state * self._width + answers * self._vocab * LOGIT_BYTES,
+            "collective_bytes": reduces * rows * dims.n_text_state * self._width + answers * self._vocab * self._width,
         }
 
 

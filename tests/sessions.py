@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from neuron_whisper.profile import parse_profile
-from neuron_whisper.target.contract import ProgramSpec, Session
+from neuron_whisper.target.contract import ProgramSpec, Session, Target
 from neuron_whisper.target.cpu.target import CpuTarget
 from neuron_whisper.target.reference.target import ReferenceTarget
 from tests import tiny_program
@@ -40,21 +40,22 @@ def checkpoint(spec: ProgramSpec, seed: int = 0) -> Checkpoint:
 
 
 def open_session(kind: str, spec: ProgramSpec, directory: Path) -> Session:
-    """Compile the small program below `directory` where that is needed, and open it."""
+    """Open the small program; it is compiled below `directory` first, if that is empty."""
     if kind == "fake":
         return FakeSession(spec)
     torch.set_num_threads(2)
     name, detail = kind.split()
+    target: Target
     if name == "reference":
         profile = parse_profile(f'format = 1\n[target]\nname = "reference"\ntp = {detail[2:]}')
-        reference = ReferenceTarget()
-        reference.compile(spec, profile, checkpoint(spec), directory, lambda what, done, total: None)
-        return reference.open(directory, spec, profile)
-    dtype = "float32" if detail == "float32" else "bfloat16"
-    profile = parse_profile(f'format = 1\n[target]\nname = "cpu"\ndtype = "{dtype}"\n[weights]\ndtype = "{detail}"')
-    cpu = CpuTarget()
-    cpu.compile(spec, profile, checkpoint(spec), directory, lambda what, done, total: None)
-    return cpu.open(directory, spec, profile)
+        target = ReferenceTarget()
+    else:
+        dtype = "float32" if detail == "float32" else "bfloat16"
+        profile = parse_profile(f'format = 1\n[target]\nname = "cpu"\ndtype = "{dtype}"\n[weights]\ndtype = "{detail}"')
+        target = CpuTarget()
+    if not any(directory.iterdir()):
+        target.compile(spec, profile, checkpoint(spec), directory, lambda what, done, total: None)
+    return target.open(directory, spec, profile)
 
 
 def tolerance(kind: str) -> float:

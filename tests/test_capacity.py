@@ -31,6 +31,7 @@ from neuron_whisper.model.sharding import Split, check_tp, shard, split_of
 from neuron_whisper.placement import Assumptions, best, cheapest, place, splits
 from neuron_whisper.profile import known_profiles, load_profile, parse_profile
 from neuron_whisper.target.contract import N_RULES, ProgramSpec
+from neuron_whisper.target.neuron.application import ban_words
 from tests.tiny_program import spec as tiny_spec
 
 POSITIONS = "decoder.positional_embedding"
@@ -87,7 +88,7 @@ class Run:
 
     def _gather(self, x: Tensor) -> Tensor:
         joined = torch.cat([x] * self.tp, -1)
-        self.exchanged.append(joined.nbytes)
+        self.exchanged.append(joined.numel() * self.dtype.itemsize)  # PlainLayers joins float32, Neuron its own type
         return joined
 
     def _empty(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
@@ -97,6 +98,14 @@ class Run:
         dims = self.spec.dims
         shape = (*leading, self.layers.text_heads, dims.n_audio_ctx, dims.head_dim)
         return [(self._empty(*shape), self._empty(*shape)) for _ in range(dims.n_text_layer)]
+
+    def _past(self, slots: int, beams: int) -> list[whisper.KeysValues]:
+        dims = self.spec.dims
+        shape = (slots, beams, self.layers.text_heads, self.spec.text_context, dims.head_dim)
+        return [(self._empty(*shape), self._empty(*shape)) for _ in range(dims.n_text_layer)]
+
+    def _bans(self, slots: int) -> Tensor:
+        return self._empty(slots, ban_words(self.spec.dims.n_vocab), dtype=torch.int32)
 
     def _counted(self, graph: str, *sizes: int) -> Run:
         with torch.device("meta"), FlopCounterMode(display=False) as counter:
@@ -116,28 +125,36 @@ class Run:
 
     def _prefill(self, length: int) -> None:
         cross, ints = self._cross(1), torch.int32
-        *_, fresh = whisper.prefill(
+        whisper.prefill(
             self.program, self.layers, cross, self._empty(1, length, dtype=ints), self._empty(2, dtype=ints),
             self._empty(1, N_RULES, dtype=ints), self._empty(1, self.layers.vocab, dtype=torch.float32),
         )  # fmt: skip
-        self.cache_read, self.cache_written = _nbytes(cross), _nbytes(fresh)
+        past = _nbytes(self._past(1, self.spec.beams))  # of the slot, and written back whole
+        self.cache_read, self.cache_written = _nbytes(cross) + past, past + self._bans(1).nbytes
 
     def _align(self, length: int) -> None:
         cross = self._cross(1)
         whisper.align(self.program, self.layers, cross, self._empty(1, length, dtype=torch.int32), [(0, 0)])
+        if used := {layer for layer, _ in self.spec.alignment_heads}:  # all their heads, in float32
+            weights = length * self.spec.dims.n_audio_ctx * 4
+            self.exchanged.append(len(used) * self.tp * self.layers.text_heads * weights)
         self.cache_read = _nbytes(cross)
 
     def _decode(self, slots: int, beams: int = 1) -> None:
-        dims, heads, ints = self.spec.dims, self.layers.text_heads, torch.int32
-        cross = self._cross(slots)
-        shape = (slots, beams, heads, self.spec.text_context, dims.head_dim)
-        past = [(self._empty(*shape), self._empty(*shape)) for _ in range(dims.n_text_layer)]
-        *_, fresh = whisper.decode(
-            self.program, self.layers, past, cross, self._empty(slots, beams, dtype=ints),
-            self._empty(slots, beams, dtype=ints), self._empty(slots * beams, N_RULES, dtype=ints),
-            self._empty(slots, self.layers.vocab, dtype=torch.float32),
+        *_, fresh = whisper.decode(self.program, self.layers, *self._step(slots, beams))
+        self.cache_written = _nbytes(fresh)
+
+    def _logits(self, slots: int, beams: int = 1) -> None:
+        _, fresh = whisper.logits(self.program, self.layers, *self._step(slots, beams))
+        self.cache_written = _nbytes(fresh)
+
+    def _step(self, slots: int, beams: int) -> tuple[Any, ...]:
+        cross, past, ints = self._cross(slots), self._past(slots, beams), torch.int32
+        self.cache_read = _nbytes(cross) + _nbytes(past) + self._bans(slots).nbytes
+        return (
+            past, cross, self._empty(slots, beams, dtype=ints), self._empty(slots, beams, dtype=ints),
+            self._empty(slots * beams, N_RULES, dtype=ints), self._empty(slots, self.layers.vocab, dtype=torch.float32),
         )  # fmt: skip
-        self.cache_read, self.cache_written = _nbytes(cross) + _nbytes(past), _nbytes(fresh)
 
     def weight_bytes(self, rows: int) -> int:
         """Of the parameters asked for. Of tables that are looked up, `rows` rows, unless they are multiplied too."""
@@ -163,7 +180,7 @@ def check(spec: ProgramSpec, tp: int) -> None:
     for cost in costs.graphs():
         run = Run(spec, tp).of(cost)
         graph, size = cost.graph.split()
-        rows = spec.rows if graph == "decode" else int(size)
+        rows = spec.rows if graph in ("decode", "logits") else int(size)
         assert cost.flops == run.flops, cost.graph
         assert cost.weight_bytes == run.weight_bytes(rows), cost.graph
         assert (cost.cache_read_bytes, cost.cache_write_bytes) == (run.cache_read, run.cache_written), cost.graph
@@ -246,7 +263,7 @@ def test_slots_fill_what_weights_and_reserve_leave_and_no_more() -> None:
 def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
     cost = GraphCost(
         graph="x 1", flops=int(95e12), weight_bytes=410 * GIB, cache_read_bytes=410 * GIB, cache_write_bytes=0,
-        input_bytes=0, collectives=0, collective_bytes=0,
+        from_host_bytes=0, to_host_bytes=0, collectives=0, collective_bytes=0,
     )  # fmt: skip
     assert cost.least_s(CORE_V2, "bfloat16") == 2.0
     assert cost.is_memory_bound(CORE_V2, "bfloat16")
@@ -423,12 +440,13 @@ def test_plan_answers_in_json_what_capacity_computes(capsys: pytest.CaptureFixtu
     assert (one["tp"], one["replicas"], one["best_for"]) == (1, 2, ["throughput"])
     assert (two["tp"], two["replicas"], two["best_for"]) == (2, 1, ["latency"])
     assert [graph["graph"] for graph in two["graphs"]] == [
-        "encode 1", "prefill 4", "prefill 32", "prefill 256", "decode 8"
+        "encode 1", "prefill 4", "prefill 32", "prefill 256", "decode 8", "logits 8", "align 64", "align 256"
     ]  # fmt: skip
-    decode = two["graphs"][-1]
+    decode, logits = two["graphs"][-4:-2]
     assert decode["weight_bytes"] == 112_353_280
     assert decode["bound_by"] == "memory"
     assert decode["least_s"] == pytest.approx(decode["bytes"] / (410 * GIB))
+    assert logits["to_host_bytes"] == 8 * (4 + 51_866 * 4)
     assert two["bounds"]["rtf"] == pytest.approx(1 / two["bounds"]["audio_per_s"])
     assert two["bounds"]["usd_per_audio_hour"] == pytest.approx(0.7582 * two["bounds"]["rtf"])
 

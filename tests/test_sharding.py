@@ -107,7 +107,7 @@ def test_every_tp_gives_the_same_tokens_and_logits(dims: WhisperDims) -> None:
             best = session.decode(row, at, np.zeros(2, np.int32), all_allowed(2), np.array([False, True]))
             tokens.append(int(best.tokens[1, 0]))
         history = np.array([*prompt, *tokens], np.int32)
-        answers[tp] = (tokens, session.logits(1, history), session.align(1, history))
+        answers[tp] = (tokens, session.prompt_logits(1, history), session.align(1, history))
         session.close()
     tokens, logits, weights_of_1 = answers[1]
     assert logits.std() > 0.5, "the weights must move the answer"

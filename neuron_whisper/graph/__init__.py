@@ -1,1 +1,1 @@
-"""The program: encode, prefill, decode, align, written once."""
+"""The program: encode, prefill, decode, logits, align, written once."""

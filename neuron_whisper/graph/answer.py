@@ -63,10 +63,23 @@ def allowed_logits(logits: Tensor, rules: Tensor, tokens: AnswerTokens) -> Tenso
 
 
 def best_tokens(logits: Tensor, rules: Tensor, tokens: AnswerTokens, choices: int) -> tuple[Tensor, Tensor]:
-    """The K best of (R, V) after the timestamp-mass rule: (tokens int32 (R, K), log-probabilities float32 (R, K)).
+    """The K best of (R, V) after the timestamp-mass rule: (tokens int32 (R, K), log-probabilities float32 (R, K))."""
+    left, total = _settled(logits, rules, tokens)
+    values, indices = _top(left, choices)
+    return indices.to(torch.int32), values - total
+
+
+def log_probabilities(logits: Tensor, rules: Tensor, tokens: AnswerTokens) -> Tensor:
+    """Of all of (R, V) after the timestamp-mass rule, float32 (R, n_vocab); what is forbidden is far below."""
+    left, total = _settled(logits, rules, tokens)
+    return left[:, : tokens.n_vocab] - total
+
+
+def _settled(logits: Tensor, rules: Tensor, tokens: AnswerTokens) -> tuple[Tensor, Tensor]:
+    """(R, V) -> (what the timestamp-mass rule leaves, the logarithm of its sum of exponentials (R, 1)).
 
     The rule (openai/whisper decoding.py ApplyTimestampRules): when the timestamps' total probability is above
-    that of any other token, only timestamps stay.
+    that of any other token, only timestamps stay. The logarithm is 0 where nothing is allowed.
     """
     begin = tokens.timestamp_begin
     time = logits[:, begin:]
@@ -79,9 +92,8 @@ def best_tokens(logits: Tensor, rules: Tensor, tokens: AnswerTokens, choices: in
     rest_sum = torch.where(only_time, 0.0, torch.exp(rest - top).sum(1, keepdim=True))
     total = top + torch.log(rest_sum + time_sum * torch.exp(top_time - top))
     ids = torch.arange(logits.shape[1], dtype=torch.int32).unsqueeze(0)
-    logits = torch.where(only_time & (ids < begin), OFF, logits)
-    values, indices = _top(logits, choices)
-    return indices.to(torch.int32), values - total
+    left = torch.where(only_time & (ids < begin), OFF, logits)
+    return left, torch.where(top < OFF / 2, 0.0, total)
 
 
 def _top(values: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The program: encode, prefill, decode, align as pure functions of (layers, past, inputs).
+"""The program: encode, prefill, decode, logits, align as pure functions of (layers, past, inputs).
 
 Axes: N windows, S slots, B beams, H heads of this rank, D head width, A audio positions (1500), C past
 positions, T prompt tokens, V padded vocabulary, K choices.
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neuron_whisper.graph.answer import AnswerTokens, allowed_logits, best_tokens
+from neuron_whisper.graph.answer import AnswerTokens, allowed_logits, best_tokens, log_probabilities
 from neuron_whisper.graph.layers import Layers
 from neuron_whisper.model.dims import WhisperDims
 
@@ -25,7 +25,7 @@ MASKED = -1e4
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What the four functions need besides parameters: sizes and the special tokens."""
+    """What the functions need besides parameters: sizes and the special tokens."""
 
     dims: WhisperDims
     tokens: AnswerTokens
@@ -175,6 +175,36 @@ def decode(
     rules (S*B, N_RULES); banned (S, V) additive.
     Returns (choice tokens (S*B, K), log-probabilities (S*B, K), fresh rows per layer (S, B, H, D)).
     """
+    rows, fresh = _step(program, layers, past, cross, tokens, positions, banned)
+    best, logprobs = best_tokens(allowed_logits(rows, rules, program.tokens), rules, program.tokens, program.choices)
+    return best, logprobs, fresh
+
+
+def logits(
+    program: Program,
+    layers: Layers,
+    past: Sequence[KeysValues],
+    cross: Sequence[KeysValues],
+    tokens: Tensor,
+    positions: Tensor,
+    rules: Tensor,
+    banned: Tensor,
+) -> tuple[Tensor, list[KeysValues]]:
+    """As decode, but (log-probabilities of all tokens (S*B, n_vocab), fresh rows): for sampling."""
+    rows, fresh = _step(program, layers, past, cross, tokens, positions, banned)
+    return log_probabilities(allowed_logits(rows, rules, program.tokens), rules, program.tokens), fresh
+
+
+def _step(
+    program: Program,
+    layers: Layers,
+    past: Sequence[KeysValues],
+    cross: Sequence[KeysValues],
+    tokens: Tensor,
+    positions: Tensor,
+    banned: Tensor,
+) -> tuple[Tensor, list[KeysValues]]:
+    """(logits with the bans added (S*B, V), fresh rows)"""
     dims, heads = program.dims, layers.text_heads
     slots, beams = tokens.shape
     context = past[0][0].shape[3]
@@ -196,13 +226,11 @@ def decode(
         x = _mlp(layers, block, x)
         fresh.append((k.squeeze(3), v.squeeze(3)))
     logits = layers.logits(layers.norm("decoder.ln", x))  # (S, B, V)
-    rows = (logits + banned.unsqueeze(1)).flatten(0, 1)
-    best, logprobs = best_tokens(allowed_logits(rows, rules, program.tokens), rules, program.tokens, program.choices)
-    return best, logprobs, fresh
+    return (logits + banned.unsqueeze(1)).flatten(0, 1), fresh
 
 
-def logits(program: Program, layers: Layers, cross: Sequence[KeysValues], tokens: Tensor) -> Tensor:
-    """tokens (1, T) -> the logits after every one of them, (T, n_vocab) float32: for parity and for sampling."""
+def prompt_logits(program: Program, layers: Layers, cross: Sequence[KeysValues], tokens: Tensor) -> Tensor:
+    """tokens (1, T) -> the logits after every one of them, (T, n_vocab) float32: what parity is judged by."""
     x, _, _ = _prompt(program, layers, cross, tokens)
     return layers.logits(layers.norm("decoder.ln", x[0]))[:, : program.dims.n_vocab]
 

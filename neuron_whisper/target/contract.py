@@ -93,6 +93,12 @@ class ProgramSpec:
         d = self.dims
         return 2 * d.n_text_layer * self.text_context * d.n_text_state * 2 * self.beams
 
+    def check_beams(self, beams: int) -> None:
+        """Raises InvalidOption when a window cannot decode in so many rows of a slot."""
+        if not 1 <= beams <= self.beams:
+            allowed = f"a whole number from 1 to {self.beams}" if self.beams > 1 else "1"
+            raise InvalidOption("beams", beams, f"{allowed} with this artifact")
+
     def bucket_for(self, length: int) -> int:
         """The smallest prompt bucket that holds `length` tokens. Raises InvalidOption when none does."""
         for bucket in self.prompt_buckets:
@@ -106,12 +112,29 @@ def ban_logits(banned: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.where(banned, np.float32(OFF), np.float32(0))
 
 
+def logprobs_of_graph(logprobs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From a graph's answers, which its next run may overwrite: copied, what is forbidden made -inf."""
+    return np.where(logprobs < FORBIDDEN_LOGPROB, np.float32(-np.inf), logprobs)
+
+
+def rows_in_use(active: NDArray[np.bool_], widths: NDArray[np.int32], beams: int) -> NDArray[np.bool_]:
+    """(S, B) rows that a step is about: of active slots (S,) the first `widths` (S,), which prefill was told."""
+    return active[:, None] & (np.arange(beams) < widths[:, None])
+
+
+def followed(parents: NDArray[np.int32], in_use: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """parents (R,) -> (S, B): where a row is not in use, or is its slot's only one, it stays what it is."""
+    own = np.arange(in_use.shape[1], dtype=np.int32)
+    moves = in_use & (in_use.sum(1, keepdims=True) > 1)
+    return np.where(moves, parents.reshape(in_use.shape), own)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
     """The K best tokens of each row under its rules, best first.
 
     tokens (R, K) int32; logprobs (R, K) float32, normalised over what the rules left;
-    -inf where fewer than K tokens were allowed.
+    -inf where fewer than K tokens were allowed, and in rows that are not in use.
     """
 
     tokens: NDArray[np.int32]
@@ -120,8 +143,19 @@ class Choices:
     @classmethod
     def of_graph(cls, tokens: NDArray[np.int32], logprobs: NDArray[np.float32]) -> Choices:
         """From a graph's answers, which its next run may overwrite: copied, what is forbidden made -inf."""
-        return cls(
-            tokens=tokens.copy(), logprobs=np.where(logprobs < FORBIDDEN_LOGPROB, np.float32(-np.inf), logprobs)
+        return cls(tokens=tokens.copy(), logprobs=logprobs_of_graph(logprobs))
+
+    @classmethod
+    def none(cls, rows: int, choices: int) -> Choices:
+        """What rows answer that are not in use."""
+        shape = (rows, choices)
+        return cls(tokens=np.zeros(shape, np.int32), logprobs=np.full(shape, -np.inf, np.float32))
+
+    def only(self, in_use: NDArray[np.bool_]) -> Choices:
+        """These, where in_use (S, B) holds."""
+        rows = in_use.reshape(-1, 1)
+        return Choices(
+            tokens=np.where(rows, self.tokens, np.int32(0)), logprobs=np.where(rows, self.logprobs, np.float32(-np.inf))
         )
 
 
@@ -141,8 +175,9 @@ class PrefillAnswer:
 class Session(Protocol):
     """A loaded program on its device. One thread owns it. Every method may raise DeviceFault.
 
-    A slot holds a window's cross-K/V (after encode) and B rows of self-K/V (after prefill). Rows that are
-    idle take part in `decode` with position 0; nobody reads what they answer.
+    A slot holds a window's cross-K/V (after encode) and up to B rows of self-K/V (after prefill). A step's rows are
+    in use where their slot is active and they are among the rows that its prefill was told; the others answer
+    nothing (token 0, log-probability -inf); what they are fed must be valid (0 is), and changes nothing.
     """
 
     @property
@@ -152,11 +187,19 @@ class Session(Protocol):
         """Fill the slots' cross-K/V from mel (N, n_mels, 3000); N = len(slots), at most encode_batch."""
 
     def prefill(
-        self, slot: int, prompt: NDArray[np.int32], sot_index: int, rules: NDArray[np.int32], banned: NDArray[np.bool_]
+        self,
+        slot: int,
+        prompt: NDArray[np.int32],
+        sot_index: int,
+        rules: NDArray[np.int32],
+        banned: NDArray[np.bool_],
+        beams: int = 1,
     ) -> PrefillAnswer:
-        """Run a prompt (T,) from position 0 in every beam of the slot; rules (N_RULES,) hold for the answer.
+        """Run a prompt (T,) from position 0 in the slot's first `beams` rows; rules (N_RULES,) hold for the answer.
 
-        `banned` (V,) stays with the slot: those tokens are never chosen until the next prefill.
+        `banned` (V,) stays with the slot: those tokens are never chosen until the next prefill. So does `beams`:
+        with 1 a session may run a narrower graph. A retry may prefill again with another width; cross-K/V stay.
+        Raises InvalidOption for a prompt longer than every bucket, and for beams outside 1 .. B.
         """
 
     def decode(
@@ -169,8 +212,23 @@ class Session(Protocol):
     ) -> Choices:
         """One token for every row: tokens (R,), positions (R,), parents (R,), rules (R, N_RULES), active (S,).
 
-        positions[r] is where tokens[r] goes; parents[r] is the beam (0 .. B-1, same slot) whose past row r
-        continues. Slots that are not active keep their state; their answers are undefined.
+        positions[r] is where tokens[r] goes; parents[r] is the beam (0 .. beams-1, same slot) whose past row r
+        continues; with one beam it is not read. Slots that are not active keep their state. A slot of one beam
+        may answer fewer than K tokens, but the best.
+        """
+
+    def logits(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """As decode, but the log-probability of every token, (R, V): what decode/rules.apply_rules leaves.
+
+        For sampling at a temperature. Fed the prompt's last token at its own position right after prefill, it
+        answers what prefill answered: it writes the same row.
         """
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -195,6 +253,9 @@ class Target(Protocol):
     def decoder_copies(self, spec: ProgramSpec) -> int:
         """How often an open session holds the decoder's weights, before anything rare was asked of it."""
 
+    def self_rows(self, spec: ProgramSpec) -> int:
+        """Rows of self-K/V that take memory in a slot, before anything rare was asked of the session."""
+
     def compile(
         self,
         spec: ProgramSpec,
@@ -202,8 +263,13 @@ class Target(Protocol):
         checkpoint: Checkpoint,
         into: Path,
         progress: Progress,
+        *,
+        jobs: int = 0,
     ) -> None:
-        """Write graphs and weights below `into`. Raises LoweringFailed, CheckpointError."""
+        """Write graphs and weights below `into`, at most `jobs` graphs compiled at once; 0: as many as it likes.
+
+        Raises LoweringFailed, CheckpointError.
+        """
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> Session:
         """A session on what compile wrote. threads 0: all cores."""

@@ -6,6 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -50,7 +51,7 @@ class Lowering:
 
     def __init__(self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint) -> None:
         self._spec, self._profile = spec, profile
-        self._program = whisper.Program(spec.dims, AnswerTokens.of(spec), spec.choices)
+        self._program = self._answering(spec.choices)
         parameters = {
             name: torch.from_numpy(np.array(checkpoint.tensor(name), np.float32)) for name in checkpoint.names
         }
@@ -79,10 +80,13 @@ class Lowering:
         shutil.rmtree(scratch)
         progress("lowering", len(names), len(names))
 
+    def _answering(self, choices: int) -> whisper.Program:
+        return whisper.Program(self._spec.dims, AnswerTokens.of(self._spec), choices)
+
     def _lower(self, name: str) -> ov.Model:
-        kind, _, size = name.partition("_")
-        build: Callable[[int], tuple[Function, Inputs]] = getattr(self, f"_{kind}")
-        function, inputs = build(int(size))
+        kind, _, sizes = name.partition("_")
+        build: Callable[..., tuple[Function, Inputs]] = getattr(self, f"_{kind}")
+        function, inputs = build(*map(int, sizes.split("x")))
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer warns of every size that becomes a constant, as it must
             traced = torch.jit.trace(_Graph(function), inputs, check_trace=False)  # type: ignore[no-untyped-call]
@@ -122,20 +126,27 @@ class Lowering:
         tokens = torch.zeros(1, length, dtype=torch.int32), torch.zeros(2, dtype=torch.int32)
         return function, (*tokens, *self._rules_inputs(1, 1), *self._cross_inputs(1))
 
-    def _decode(self, slots: int) -> tuple[Function, Inputs]:
-        dims, beams = self._spec.dims, self._spec.beams
+    def _decode(self, slots: int, width: int) -> tuple[Function, Inputs]:
+        return self._step(whisper.decode, slots, width)
+
+    def _logits(self, slots: int, width: int) -> tuple[Function, Inputs]:
+        return self._step(whisper.logits, slots, width)
+
+    def _step(self, graph: Callable[..., tuple[Any, ...]], slots: int, width: int) -> tuple[Function, Inputs]:
+        dims = self._spec.dims
         n_past = 2 * dims.n_text_layer
+        program = self._answering(layout.choices(self._spec, width))
 
         def function(tokens: Tensor, positions: Tensor, rules: Tensor, banned: Tensor, *caches: Tensor) -> Inputs:
-            *answers, fresh = whisper.decode(
-                self._program, self._layers, _pairs(caches[:n_past]), _pairs(caches[n_past:]),
+            *answers, fresh = graph(
+                program, self._layers, _pairs(caches[:n_past]), _pairs(caches[n_past:]),
                 tokens, positions, rules, banned,
             )  # fmt: skip
             return (*answers, *_flat(fresh, self._cache_dtype))
 
-        row = torch.zeros(slots, beams, dtype=torch.int32)
-        past = self._cache_inputs(slots, beams, dims.n_text_head, self._spec.text_context, dims.head_dim)
-        inputs = (row, row.clone(), *self._rules_inputs(slots, slots * beams), *past, *self._cross_inputs(slots))
+        row = torch.zeros(slots, width, dtype=torch.int32)
+        past = self._cache_inputs(slots, width, dims.n_text_head, self._spec.text_context, dims.head_dim)
+        inputs = (row, row.clone(), *self._rules_inputs(slots, slots * width), *past, *self._cross_inputs(slots))
         return function, inputs
 
     def _align(self, length: int) -> tuple[Function, Inputs]:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
 from neuron_whisper.errors import DeviceFault, InvalidOption, TargetUnavailable
-from neuron_whisper.target.contract import N_RULES, Choices, PrefillAnswer, ProgramSpec, ban_logits
+from neuron_whisper.target.contract import (
+    N_RULES,
+    Choices,
+    PrefillAnswer,
+    ProgramSpec,
+    ban_logits,
+    followed,
+    logprobs_of_graph,
+    rows_in_use,
+)
 from neuron_whisper.target.cpu import layout
 
 Array = NDArray[np.generic]
@@ -33,20 +43,20 @@ class CpuSession:
         self._element, store = (ov.Type.bf16, np.uint16) if is_half else (ov.Type.f32, np.float32)
         d, layers = spec.dims, spec.dims.n_text_layer
         cross = (spec.slots, d.n_text_head, d.n_audio_ctx, d.head_dim)
-        past = (spec.slots, spec.beams, d.n_text_head, spec.text_context, d.head_dim)
         self._cross: list[Array] = [np.zeros(cross, store) for _ in range(2 * layers)]
-        self._past: list[Array] = [np.zeros(past, store) for _ in range(2 * layers)]
+        # A set of self-K/V per width of graph: greedy slots read one row, not all. Pages never written take no memory.
+        self._past: dict[int, list[Array]] = {}
+        for width in layout.widths(spec):
+            past = (spec.slots, width, d.n_text_head, spec.text_context, d.head_dim)
+            self._past[width] = [np.zeros(past, store) for _ in range(2 * layers)]
+        self._widths = np.ones(spec.slots, np.int32)  # rows each slot decodes in, as its prefill was told
         self._banned = np.zeros((spec.slots, d.n_vocab), np.float32)
         self._models: dict[str, ov.CompiledModel] = {}
         self._requests: dict[str, ov.InferRequest] = {}
-        self._steps: dict[tuple[int, int], _Step] = {}
+        self._steps: dict[tuple[str, int, int, int], _Step] = {}
         self._is_open = True
-        # Every compiled model holds its own weights. What most requests never ask for (long prompts, word
-        # times) is compiled when it is first asked for.
-        rare = {*(f"prefill_{t}" for t in spec.prompt_buckets[1:]), *(f"align_{t}" for t in spec.align_buckets)}
-        for name in layout.graph_names(spec):
-            if name not in rare:
-                self._model(name)
+        for name in layout.graphs_at_open(spec):
+            self._model(name)
 
     @property
     def spec(self) -> ProgramSpec:
@@ -74,9 +84,11 @@ class CpuSession:
             self._requests[name] = self._model(name).create_infer_request()
         return self._requests[name]
 
-    def _run(self, request: ov.InferRequest) -> None:
+    def _check_open(self) -> None:
         if not self._is_open:
             raise DeviceFault("the session is closed")
+
+    def _run(self, request: ov.InferRequest) -> None:
         try:
             request.infer()
         except RuntimeError as error:
@@ -94,6 +106,7 @@ class CpuSession:
         return values.view(np.uint16) if self._element == ov.Type.bf16 else values
 
     def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        self._check_open()
         n = len(slots)
         if n != len(mel) or n > self._spec.encode_batch:
             raise InvalidOption("slots", n, f"as many as mel windows ({len(mel)}), at most {self._spec.encode_batch}")
@@ -120,8 +133,16 @@ class CpuSession:
             request.set_input_tensor(first + i, self._cache_tensor(cache[slot : slot + 1]))
 
     def prefill(
-        self, slot: int, prompt: NDArray[np.int32], sot_index: int, rules: NDArray[np.int32], banned: NDArray[np.bool_]
+        self,
+        slot: int,
+        prompt: NDArray[np.int32],
+        sot_index: int,
+        rules: NDArray[np.int32],
+        banned: NDArray[np.bool_],
+        beams: int = 1,
     ) -> PrefillAnswer:
+        self._check_open()
+        self._spec.check_beams(beams)
         length = len(prompt)
         bucket = self._spec.bucket_for(length)
         request = self._request(f"prefill_{bucket}")
@@ -136,9 +157,10 @@ class CpuSession:
             request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
         self._bind_cross(request, layout.PREFILL_INPUTS, slot)
         self._run(request)
-        for i, cache in enumerate(self._past):
+        self._widths[slot] = beams
+        for i, cache in enumerate(self._past[1 if beams == 1 else self._spec.beams]):
             rows = self._cache_output(request, layout.PREFILL_OUTPUTS + i)  # (1, H, T, D)
-            cache[slot, :, :, :length] = rows[:, :, :length]
+            cache[slot, :beams, :, :length] = rows[:, :, :length]
         languages, no_speech, best, logprobs = (request.get_output_tensor(i).data for i in range(4))
         return PrefillAnswer(
             language_logprobs=languages.copy(),
@@ -154,42 +176,87 @@ class CpuSession:
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> Choices:
+        answer = Choices.none(self._spec.rows, self._spec.choices)
+        for step, rows, own in self._advance("decode", tokens, positions, parents, rules, active):
+            best, logprobs = step.answer(0)[own], step.answer(1)[own]
+            count = best.shape[1]
+            answer.tokens[rows, :count], answer.logprobs[rows, :count] = best, logprobs_of_graph(logprobs)
+        return answer
+
+    def logits(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        answer = np.full((self._spec.rows, self._spec.dims.n_vocab), -np.inf, np.float32)
+        for step, rows, own in self._advance("logits", tokens, positions, parents, rules, active):
+            answer[rows] = logprobs_of_graph(step.answer(0)[own])
+        return answer
+
+    def _advance(
+        self,
+        kind: str,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> Iterator[tuple[_Step, Array, Array]]:
+        """Run steps that cover the active slots, narrow and wide ones apart; after each (step, rows, own).
+
+        `rows` are those in use of the call, `own` the same rows of the step.
+        """
+        self._check_open()
         spec = self._spec
-        if spec.beams > 1:
-            self._follow_parents(parents.reshape(spec.slots, spec.beams), positions, active)
-        live = np.flatnonzero(active)
-        if len(live) == 1 and spec.slots > 1:
-            slot = int(live[0])
-            rows = slice(slot * spec.beams, (slot + 1) * spec.beams)
-            alone = self._step(slot, 1).run(self, tokens[rows], positions[rows], rules[rows], np.array([True]))
-            shape = (spec.rows, spec.choices)
-            answer = Choices(tokens=np.zeros(shape, np.int32), logprobs=np.full(shape, -np.inf, np.float32))
-            answer.tokens[rows], answer.logprobs[rows] = alone.tokens, alone.logprobs
-            return answer
-        return self._step(0, spec.slots).run(self, tokens, positions, rules, active)
+        is_wide = self._widths > 1
+        in_use = rows_in_use(active, self._widths, spec.beams)
+        tokens, positions = tokens.reshape(in_use.shape), positions.reshape(in_use.shape)
+        rules = rules.reshape(*in_use.shape, N_RULES)
+        if is_wide.any():
+            self._follow_parents(followed(parents, in_use), positions, in_use)
+        for width in layout.widths(spec):
+            live = active & (is_wide == (width > 1))
+            for first, slots in self._spans(kind, np.flatnonzero(live)):
+                span = slice(first, first + slots)
+                slot, beam = np.nonzero(in_use[span, :width] & live[span, None])
+                step = self._step(kind, first, slots, width)
+                step.run(self, tokens[span, :width], positions[span, :width], rules[span, :width], slot, beam)
+                yield step, (first + slot) * spec.beams + beam, slot * width + beam
+
+    def _spans(self, kind: str, live: NDArray[np.intp]) -> list[tuple[int, int]]:
+        """(first slot, slots) of the steps for these: all slots at once, or where that has no graph each alone."""
+        if kind == "logits" or len(live) == 1:
+            return [(int(slot), 1) for slot in live]
+        return [(0, self._spec.slots)] if len(live) else []
 
     def _follow_parents(
-        self, parents: NDArray[np.int32], positions: NDArray[np.int32], active: NDArray[np.bool_]
+        self, parents: NDArray[np.int32], positions: NDArray[np.int32], in_use: NDArray[np.bool_]
     ) -> None:
-        """Each beam takes its parent's past, as far as it is written. Nothing moves where all stay themselves."""
-        lengths = positions.reshape(parents.shape).max(1)
-        own = np.arange(parents.shape[1])
-        for slot in np.flatnonzero(active & (parents != own).any(1)):
-            for cache in self._past:
-                past = cache[slot, :, :, : lengths[slot]]
-                past[:] = past[parents[slot]]
+        """Each beam takes its parent's past, as far as it is written. Rows that stay themselves are not touched."""
+        moves = parents != np.arange(parents.shape[1])
+        for slot in np.flatnonzero(moves.any(1)):
+            length, moved = positions[slot, in_use[slot]].max(), np.flatnonzero(moves[slot])
+            for cache in self._past[self._spec.beams]:
+                past = cache[slot, :, :, :length]
+                past[moved] = past[parents[slot, moved]]
 
-    def _step(self, first: int, slots: int) -> _Step:
-        if (first, slots) not in self._steps:
+    def _step(self, kind: str, first: int, slots: int, width: int) -> _Step:
+        key = kind, first, slots, width
+        if key not in self._steps:
             span = slice(first, first + slots)
-            request = self._model(f"decode_{slots}").create_infer_request()
-            for i, cache in enumerate((*self._past, *self._cross)):
-                request.set_input_tensor(layout.DECODE_INPUTS + i, self._cache_tensor(cache[span]))
+            request = self._model(f"{kind}_{slots}x{width}").create_infer_request()
+            past = [cache[span] for cache in self._past[width]]
+            for i, cache in enumerate((*past, *(cache[span] for cache in self._cross))):
+                request.set_input_tensor(layout.STEP_INPUTS + i, self._cache_tensor(cache))
             request.set_input_tensor(3, ov.Tensor(self._banned[span], shared_memory=True))
-            self._steps[first, slots] = _Step(request, [cache[span] for cache in self._past], self._spec.beams)
-        return self._steps[first, slots]
+            self._steps[key] = _Step(request, past, layout.STEP_ANSWERS[kind])
+        return self._steps[key]
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        self._check_open()
         length = len(tokens)
         bucket = next((b for b in self._spec.align_buckets if length <= b), 0)
         if not bucket:
@@ -211,14 +278,14 @@ class CpuSession:
 
 
 class _Step:
-    """One decode graph bound to consecutive slots: its small inputs are written in place, its rows committed."""
+    """A decode or logits graph bound to consecutive slots: small inputs are written in place, fresh rows committed."""
 
-    def __init__(self, request: ov.InferRequest, past: list[Array], beams: int) -> None:
-        self._request, self._past, self._beams = request, past, beams
-        slots = len(past[0])
-        self._tokens, self._positions = (np.zeros((slots, beams), np.int32) for _ in range(2))
-        self._rules = np.zeros((slots * beams, N_RULES), np.int32)
-        for port, value in enumerate((self._tokens, self._positions, self._rules)):
+    def __init__(self, request: ov.InferRequest, past: list[Array], answers: int) -> None:
+        self._request, self._past, self._answers = request, past, answers
+        slots, width = past[0].shape[:2]
+        self._tokens, self._positions = (np.zeros((slots, width), np.int32) for _ in range(2))
+        self._rules = np.zeros((slots, width, N_RULES), np.int32)
+        for port, value in enumerate((self._tokens, self._positions, self._rules.reshape(-1, N_RULES))):
             request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
 
     def run(
@@ -227,16 +294,18 @@ class _Step:
         tokens: NDArray[np.int32],
         positions: NDArray[np.int32],
         rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> Choices:
-        self._tokens[:], self._positions[:] = tokens.reshape(-1, self._beams), positions.reshape(-1, self._beams)
-        self._rules[:] = rules
+        slot: NDArray[np.intp],
+        beam: NDArray[np.intp],
+    ) -> None:
+        """One token for every row (S, B); the past of rows (slot, beam) grows by it."""
+        self._tokens[:], self._positions[:], self._rules[:] = tokens, positions, rules
         session._run(self._request)
-        live = np.flatnonzero(active)
-        slot, beam = np.repeat(live, self._beams), np.tile(np.arange(self._beams), len(live))
         at = self._positions[slot, beam]
         for i, cache in enumerate(self._past):
-            rows = session._cache_output(self._request, layout.DECODE_OUTPUTS + i)  # (S, B, H, D)
+            rows = session._cache_output(self._request, self._answers + i)  # (S, B, H, D)
             cache[slot, beam, :, at] = rows[slot, beam]
-        best, logprobs = (self._request.get_output_tensor(i).data for i in range(2))
-        return Choices.of_graph(best, logprobs)
+
+    def answer(self, port: int) -> NDArray[Any]:
+        """What the graph answers at an output, a row each; its next run overwrites it."""
+        values: NDArray[Any] = self._request.get_output_tensor(port).data
+        return values

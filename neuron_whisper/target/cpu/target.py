@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from neuron_whisper.errors import LoweringFailed, TargetUnavailable
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.contract import ProgramSpec, Progress
-from neuron_whisper.target.cpu.layout import decode_slots
+from neuron_whisper.target.cpu.layout import graphs_at_open
 from neuron_whisper.target.cpu.session import CpuSession
 
 if TYPE_CHECKING:
@@ -26,11 +26,15 @@ class CpuTarget:
         return {"openvino": version("openvino")}
 
     def decoder_copies(self, spec: ProgramSpec) -> int:
-        return 1 + len(decode_slots(spec))  # the shortest prompt's graph and the steps': each repacks them
+        return sum(not name.startswith("encode_") for name in graphs_at_open(spec))  # each repacks them
+
+    def self_rows(self, spec: ProgramSpec) -> int:
+        return 1  # the wide rows are beside it, and take memory when the first window with beams writes them
 
     def compile(
-        self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress
-    ) -> None:
+        self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress,
+        *, jobs: int = 0,
+    ) -> None:  # fmt: skip
         if profile.target.tp != 1:
             raise LoweringFailed("program", f"target.tp is {profile.target.tp}; the cpu target takes 1")
         try:

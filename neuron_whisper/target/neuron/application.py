@@ -8,7 +8,7 @@ Axes as in graph/whisper; W words of BAN_BITS bans.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 # each input is a transfer of its own to every core.
 TOKEN, POSITION, PARENT, ACTIVE, STEP_COLUMNS = range(5)
 SLOT, SOT, LAST, PROMPT_COLUMNS = range(4)
+LOGITS_COLUMNS = STEP_COLUMNS + N_RULES + 1  # one that nobody reads: NxD tells graphs apart by their inputs' shapes
 
 
 class GatheringLayers(Layers, Protocol):
@@ -151,10 +152,14 @@ class Prefill(Graph):
         return best, torch.cat((languages, no_speech, logprobs[0])), changed
 
 
-class Decode(Graph):
-    """(R, STEP_COLUMNS + N_RULES) int32 -> (tokens (R, K), log-probabilities (R, K))."""
+class Step(Graph):
+    """(R, STEP_COLUMNS + N_RULES or more) int32 -> two answers of R rows; each continues its parent's past."""
 
     kept = ("cross", "self", "banned")
+
+    def answer(self, *inputs: Any) -> tuple[Tensor, Tensor, list[whisper.KeysValues]]:
+        """inputs of whisper.decode after the layers -> (int32 answer, float32 answer, fresh rows)."""
+        raise NotImplementedError
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
         (steps,) = inputs
@@ -166,8 +171,8 @@ class Decode(Graph):
             first = own - own % self.spec.beams
             source = torch.where(active > 0, first + parents, own).flatten().long()
             past = [(_select(k, source), _select(v, source)) for k, v in past]
-        best, logprobs, fresh = whisper.decode(
-            self.program, self.layers, past, self.states.cross(), tokens, positions, steps[:, STEP_COLUMNS:],
+        ints, floats, fresh = self.answer(
+            past, self.states.cross(), tokens, positions, steps[:, STEP_COLUMNS : STEP_COLUMNS + N_RULES],
             self.bans(self.states.banned),
         )  # fmt: skip
         live = (active > 0).view(*shape, 1, 1, 1)
@@ -178,7 +183,23 @@ class Decode(Graph):
                 at = positions.long().view(*shape, 1, 1, 1).expand(row.shape)
                 # an idle row writes back what it holds
                 changed[f"self_{part}_{i}"] = state.scatter(3, at, torch.where(live, row, state.gather(3, at)))
-        return best, logprobs, changed
+        return ints, floats, changed
+
+
+class Decode(Step):
+    """(R, STEP_COLUMNS + N_RULES) int32 -> (tokens (R, K), log-probabilities (R, K))."""
+
+    def answer(self, *inputs: Any) -> tuple[Tensor, Tensor, list[whisper.KeysValues]]:
+        return whisper.decode(self.program, self.layers, *inputs)
+
+
+class Logits(Step):
+    """(R, LOGITS_COLUMNS) int32 -> (tokens that were fed (S, B), log-probabilities of all (R, n_vocab))."""
+
+    def answer(self, *inputs: Any) -> tuple[Tensor, Tensor, list[whisper.KeysValues]]:
+        logprobs, fresh = whisper.logits(self.program, self.layers, *inputs)
+        _, _, tokens, *_ = inputs
+        return tokens, logprobs, fresh
 
 
 class Align(Graph):
@@ -216,6 +237,7 @@ def example_inputs(spec: ProgramSpec, dtype: torch.dtype) -> dict[str, tuple[typ
     prompt = PROMPT_COLUMNS + N_RULES + ban_words(dims.n_vocab)
     graphs: dict[str, tuple[type[Graph], list[tuple[Tensor, ...]]]] = {
         "decode": (Decode, [(ints(spec.rows, STEP_COLUMNS + N_RULES),)]),
+        "logits": (Logits, [(ints(spec.rows, LOGITS_COLUMNS),)]),
         "prefill": (Prefill, [(ints(1, prompt + bucket),) for bucket in spec.prompt_buckets]),
         "encode": (
             Encode,

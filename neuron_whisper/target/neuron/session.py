@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,21 @@ from torch import Tensor
 
 from neuron_whisper.errors import DeviceFault, InvalidOption
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.contract import N_RULES, Choices, PrefillAnswer, ProgramSpec
+from neuron_whisper.target.contract import (
+    N_RULES,
+    Choices,
+    PrefillAnswer,
+    ProgramSpec,
+    followed,
+    logprobs_of_graph,
+    rows_in_use,
+)
 from neuron_whisper.target.neuron.application import (
     ACTIVE,
     BAN_BITS,
     DTYPES,
     LAST,
+    LOGITS_COLUMNS,
     PARENT,
     POSITION,
     PROMPT_COLUMNS,
@@ -32,39 +41,10 @@ from neuron_whisper.target.neuron.application import (
     ban_words,
 )
 from neuron_whisper.target.neuron.lowering import GRAPHS_FILE, weights_file
-
-VISIBLE_CORES, NUM_CORES = "NEURON_RT_VISIBLE_CORES", "NEURON_RT_NUM_CORES"
+from neuron_whisper.target.neuron.reservation import load_fault, plan_cores
 
 Execute = Callable[..., tuple[Tensor, Tensor]]
 """execute(*inputs): the graph that takes inputs of these shapes -> its int32 and its float32 answer."""
-
-
-def plan_cores(environment: MutableMapping[str, str], cores: int) -> str:
-    """Ask the runtime for `cores` NeuronCores, unless the environment has chosen. Returns the choice, in words.
-
-    Before anything of Neuron is imported: by default the runtime takes every core of the machine, and a core
-    that one process holds no other can use. Raises InvalidOption when fewer cores are chosen than needed.
-    """
-    for variable, count in ((VISIBLE_CORES, _count_cores), (NUM_CORES, int)):
-        if chosen := environment.get(variable):
-            try:
-                found = count(chosen)
-            except ValueError:
-                found = -1
-            if found < cores and (found, variable) != (0, NUM_CORES):  # NUM_CORES 0: all
-                raise InvalidOption(variable, chosen, f"{cores} or more NeuronCores for this artifact")
-            return f"{variable}={chosen}"
-    environment[NUM_CORES] = str(cores)
-    return f"{NUM_CORES}={cores}"
-
-
-def _count_cores(visible: str) -> int:
-    """"0-3,6" -> 5. Raises ValueError."""
-    total = 0
-    for part in visible.split(","):
-        first, _, last = part.partition("-")
-        total += int(last or first) - int(first) + 1
-    return total
 
 
 def load_bundle(directory: Path, tp: int, cores: str) -> Execute:
@@ -74,10 +54,8 @@ def load_bundle(directory: Path, tp: int, cores: str) -> Execute:
         bundle = torch.jit.load(directory / GRAPHS_FILE)  # type: ignore[no-untyped-call] # torch leaves it untyped
         weights = [load_file(weights_file(directory, rank)) for rank in range(tp)]
         bundle.nxd_model.initialize(weights, torch.tensor([0], dtype=torch.int32))
-    except RuntimeError as error:
-        raise DeviceFault(
-            f"the Neuron runtime could not load the graphs ({cores}; `neuron-ls` tells who holds the cores): {error}"
-        ) from error
+    except (RuntimeError, torch.jit.Error) as error:  # of the runtime, and of NxD's TorchScript
+        raise load_fault(error, cores) from error
     program: Any = bundle.nxd_model
     # Not the bundle's own forward: that takes as many inputs as the graph traced last, these graphs differ.
     return lambda *inputs: program.forward(list(inputs))
@@ -89,6 +67,7 @@ class NeuronSession:
     def __init__(self, spec: ProgramSpec, execute: Execute, dtype: torch.dtype) -> None:
         self._spec, self._dtype = spec, dtype
         self._execute: Execute | None = execute
+        self._widths = np.ones(spec.slots, np.int32)  # rows each slot decodes in, as its prefill was told
 
     @classmethod
     def load(cls, directory: Path, spec: ProgramSpec, profile: CompileProfile) -> NeuronSession:
@@ -110,7 +89,9 @@ class NeuronSession:
         for bucket in spec.prompt_buckets:
             self.prefill(0, np.zeros(bucket, np.int32), 0, rules, bans)
         rows = np.zeros(spec.rows, np.int32)
-        self.decode(rows, rows, rows, np.zeros((spec.rows, N_RULES), np.int32), np.zeros(spec.slots, np.bool_))
+        idle = rows, rows, rows, np.zeros((spec.rows, N_RULES), np.int32), np.zeros(spec.slots, np.bool_)
+        self.decode(*idle)
+        self.logits(*idle)
         for bucket in spec.align_buckets if spec.alignment_heads else ():
             self.align(0, np.zeros(bucket, np.int32))
 
@@ -120,7 +101,7 @@ class NeuronSession:
         try:
             with torch.inference_mode():
                 ints, floats = self._execute(*inputs)
-        except RuntimeError as error:
+        except (RuntimeError, torch.jit.Error) as error:
             raise DeviceFault(f"the Neuron runtime: {error}") from error
         return ints.numpy(), floats.numpy()
 
@@ -134,8 +115,15 @@ class NeuronSession:
             self._run(windows, torch.tensor(slots[start : start + size], dtype=torch.int32))
 
     def prefill(
-        self, slot: int, prompt: NDArray[np.int32], sot_index: int, rules: NDArray[np.int32], banned: NDArray[np.bool_]
+        self,
+        slot: int,
+        prompt: NDArray[np.int32],
+        sot_index: int,
+        rules: NDArray[np.int32],
+        banned: NDArray[np.bool_],
+        beams: int = 1,
     ) -> PrefillAnswer:
+        self._spec.check_beams(beams)
         length, words = len(prompt), ban_words(self._spec.dims.n_vocab)
         rules_end = PROMPT_COLUMNS + N_RULES
         ask = np.zeros((1, rules_end + words + self._spec.bucket_for(length)), np.int32)
@@ -143,6 +131,7 @@ class NeuronSession:
         ask[0, PROMPT_COLUMNS:rules_end] = rules
         ask[0, rules_end : rules_end + words] = pack_bans(banned)
         ask[0, rules_end + words :][:length] = prompt
+        self._widths[slot] = beams
         best, floats = self._run(torch.from_numpy(ask))
         languages = self._spec.special.n_languages
         return PrefillAnswer(
@@ -159,11 +148,36 @@ class NeuronSession:
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> Choices:
-        steps = np.empty((self._spec.rows, STEP_COLUMNS + N_RULES), np.int32)
-        steps[:, TOKEN], steps[:, POSITION], steps[:, PARENT] = tokens, positions, parents
-        steps[:, ACTIVE] = np.repeat(active, self._spec.beams)
-        steps[:, STEP_COLUMNS:] = rules
-        return Choices.of_graph(*self._run(torch.from_numpy(steps)))
+        in_use, best, logprobs = self._step(STEP_COLUMNS + N_RULES, tokens, positions, parents, rules, active)
+        return Choices.of_graph(best, logprobs).only(in_use)
+
+    def logits(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        in_use, _, logprobs = self._step(LOGITS_COLUMNS, tokens, positions, parents, rules, active)
+        return np.where(in_use.reshape(-1, 1), logprobs_of_graph(logprobs), np.float32(-np.inf))
+
+    def _step(
+        self,
+        columns: int,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int32], NDArray[np.float32]]:
+        """Rows in use (S, B), and what the graph answers whose input has so many columns."""
+        in_use = rows_in_use(active, self._widths, self._spec.beams)
+        steps = np.zeros((self._spec.rows, columns), np.int32)
+        steps[:, TOKEN], steps[:, POSITION] = tokens, positions
+        steps[:, PARENT], steps[:, ACTIVE] = followed(parents, in_use).reshape(-1), in_use.reshape(-1)
+        steps[:, STEP_COLUMNS : STEP_COLUMNS + N_RULES] = rules
+        return in_use, *self._run(torch.from_numpy(steps))
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         length = len(tokens)

@@ -16,7 +16,15 @@ from neuron_whisper.errors import DeviceFault
 from neuron_whisper.graph import whisper
 from neuron_whisper.graph.answer import AnswerTokens
 from neuron_whisper.graph.layers import PlainLayers
-from neuron_whisper.target.contract import Choices, PrefillAnswer, ProgramSpec, ban_logits
+from neuron_whisper.target.contract import (
+    Choices,
+    PrefillAnswer,
+    ProgramSpec,
+    ban_logits,
+    followed,
+    logprobs_of_graph,
+    rows_in_use,
+)
 
 T = TypeVar("T")
 
@@ -82,6 +90,7 @@ class ReferenceSession:
             _Rank(spec, self._layers(parameters, tp, rank), dtype) for rank, parameters in enumerate(ranks)
         ]
         self._banned = torch.zeros(spec.slots, self._ranks[0].layers.vocab)
+        self._widths = np.ones(spec.slots, np.int32)
         self._is_open = True
         self._threads = ThreadPoolExecutor(tp, thread_name_prefix="rank")
 
@@ -126,10 +135,18 @@ class ReferenceSession:
         self._on_ranks(run)
 
     def prefill(
-        self, slot: int, prompt: NDArray[np.int32], sot_index: int, rules: NDArray[np.int32], banned: NDArray[np.bool_]
+        self,
+        slot: int,
+        prompt: NDArray[np.int32],
+        sot_index: int,
+        rules: NDArray[np.int32],
+        banned: NDArray[np.bool_],
+        beams: int = 1,
     ) -> PrefillAnswer:
+        self._spec.check_beams(beams)
         length = len(prompt)
         padded = np.zeros((1, self._spec.bucket_for(length)), np.int32)
+        self._widths[slot] = beams
         padded[0, :length] = prompt
         self._banned[slot, : len(banned)] = torch.from_numpy(ban_logits(banned))
         tokens = torch.from_numpy(padded)
@@ -159,26 +176,54 @@ class ReferenceSession:
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> Choices:
-        shape = (self._spec.slots, self._spec.beams)
-        slots, beams = np.indices(shape)
-        source = torch.from_numpy(np.where(active[:, None], parents.reshape(shape), beams))
-        at = positions.reshape(shape)
-        live = torch.from_numpy(np.repeat(active[:, None], self._spec.beams, 1))
-        s, b, p = (torch.from_numpy(x)[live] for x in (slots, beams, at))
+        def graph(rank: _Rank, *inputs: Tensor) -> tuple[tuple[Tensor, Tensor], list[whisper.KeysValues]]:
+            best, logprobs, fresh = whisper.decode(self._program, rank.layers, rank.past, rank.cross, *inputs)
+            return (best, logprobs), fresh
 
-        def run(rank: _Rank) -> tuple[Tensor, Tensor]:
+        in_use, (best, logprobs) = self._step(graph, tokens, positions, parents, rules, active)
+        return Choices.of_graph(best.numpy(), logprobs.numpy()).only(in_use)
+
+    def logits(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        def graph(rank: _Rank, *inputs: Tensor) -> tuple[Tensor, list[whisper.KeysValues]]:
+            return whisper.logits(self._program, rank.layers, rank.past, rank.cross, *inputs)
+
+        in_use, answer = self._step(graph, tokens, positions, parents, rules, active)
+        return np.where(in_use.reshape(-1, 1), logprobs_of_graph(answer.numpy()), np.float32(-np.inf))
+
+    def _step(
+        self,
+        graph: Callable[..., tuple[T, list[whisper.KeysValues]]],
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> tuple[NDArray[np.bool_], T]:
+        """Rows in use (S, B), and what `graph` answers to (tokens, positions, rules, bans); fresh rows committed."""
+        in_use = rows_in_use(active, self._widths, self._spec.beams)
+        source = followed(parents, in_use)
+        slots, beams = np.indices(in_use.shape)
+        at = positions.reshape(in_use.shape)
+        live = torch.from_numpy(in_use)
+        s, b, p = (torch.from_numpy(x)[live] for x in (slots, beams, at))
+        inputs = tokens.reshape(in_use.shape), at, rules
+
+        def run(rank: _Rank) -> T:
             for keys, values in rank.past:
                 keys[:], values[:] = keys[slots, source], values[slots, source]
-            best, logprobs, fresh = whisper.decode(
-                self._program, rank.layers, rank.past, rank.cross, torch.from_numpy(tokens.reshape(shape)),
-                torch.from_numpy(at), torch.from_numpy(rules), self._banned,
-            )  # fmt: skip
+            answer, fresh = graph(rank, *map(torch.from_numpy, inputs), self._banned)
             for (past_k, past_v), (k, v) in zip(rank.past, fresh, strict=True):
                 past_k[s, b, :, p], past_v[s, b, :, p] = k[live], v[live]
-            return best, logprobs
+            return answer
 
-        best, logprobs = self._on_ranks(run)[0]
-        return Choices.of_graph(best.numpy(), logprobs.numpy())
+        return in_use, self._on_ranks(run)[0]
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         heads = self._spec.alignment_heads
@@ -199,11 +244,11 @@ class ReferenceSession:
             out[[index for index, _ in pairs]] = weights.numpy()
         return out
 
-    def logits(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+    def prompt_logits(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         """(T, n_vocab) logits after every token of tokens (T,): the oracle's own view."""
         prompt = torch.from_numpy(tokens).unsqueeze(0)
         answers = self._on_ranks(
-            lambda rank: whisper.logits(self._program, rank.layers, rank.slot_cross(slot), prompt)
+            lambda rank: whisper.prompt_logits(self._program, rank.layers, rank.slot_cross(slot), prompt)
         )
         return answers[0].numpy()
 

@@ -16,6 +16,7 @@ from neuron_whisper.model.sharding import check_tp, shard
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.contract import ProgramSpec, Progress
 from neuron_whisper.target.reference.session import ReferenceSession
+from neuron_whisper.target.reference.streaming import StreamedParameters
 
 TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -31,9 +32,13 @@ class ReferenceTarget:
     def decoder_copies(self, spec: ProgramSpec) -> int:
         return 1
 
+    def self_rows(self, spec: ProgramSpec) -> int:
+        return spec.beams
+
     def compile(
-        self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress
-    ) -> None:
+        self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress,
+        *, jobs: int = 0,
+    ) -> None:  # fmt: skip
         tp = profile.target.tp
         check_tp(spec.dims, tp)
         folder = into / "weights"
@@ -56,6 +61,10 @@ class ReferenceTarget:
             tensors = load_file(directory / "weights" / f"tp{rank}.safetensors")
             ranks.append({name: tensor.to(dtype) for name, tensor in tensors.items()})
         return ReferenceSession(spec, ranks, dtype=dtype)
+
+    def streamed(self, spec: ProgramSpec, checkpoint: Checkpoint) -> ReferenceSession:
+        """A float32 session on the checkpoint itself: for a few steps of a model that memory may not hold."""
+        return ReferenceSession(spec, [StreamedParameters(checkpoint)])
 
 
 TARGET = ReferenceTarget()

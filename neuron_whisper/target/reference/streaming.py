@@ -1,0 +1,31 @@
+"""A checkpoint's parameters as float32 tensors, each read when it is asked for and kept by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from neuron_whisper.model.checkpoint import Checkpoint
+
+
+class StreamedParameters(Mapping[str, Tensor]):
+    """For a few steps of a model of any size: memory is one parameter's, time is a read of each for every use."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._names = frozenset(checkpoint.names)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        return torch.tensor(self._checkpoint.tensor(name), dtype=torch.float32)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._checkpoint.names)
+
+    def __len__(self) -> int:
+        return len(self._names)
