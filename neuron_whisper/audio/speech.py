@@ -1,0 +1,233 @@
+"""Voice activity: which spans of a clip hold speech, and windows of at most 30 s that hold whole spans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_whisper.audio.clip import SAMPLE_RATE, WINDOW_S, AudioClip
+from neuron_whisper.audio.silero import CHUNK_SAMPLES, speech_probabilities
+from neuron_whisper.errors import InvalidOption
+
+__all__ = [
+    "BATCHED_VAD", "SILERO_VAD", "SpeechSpan", "SpeechWindow", "VadOptions", "pack_spans", "spans_of_probabilities",
+    "speech_probabilities", "speech_spans",
+]  # fmt: skip
+
+CHUNK_MS = 1000 * CHUNK_SAMPLES // SAMPLE_RATE  # 32
+HYSTERESIS = 0.15  # silero-vad get_speech_timestamps: how far below the threshold silence begins
+LOWEST_THRESHOLD = 0.01  # the same
+LONGEST_PAD_MS = 10_000
+MAX_GAP_S = 3.0  # a longer silence inside a window costs more than it saves: text is made up for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechSpan:
+    """Samples `start_sample` to `end_sample` (exclusive) of a clip at 16 kHz; never empty."""
+
+    start_sample: int
+    end_sample: int
+
+    @property
+    def start_s(self) -> float:
+        return self.start_sample / SAMPLE_RATE
+
+    @property
+    def end_s(self) -> float:
+        return self.end_sample / SAMPLE_RATE
+
+    @property
+    def duration_s(self) -> float:
+        return (self.end_sample - self.start_sample) / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VadOptions:
+    """Names as in silero-vad, defaults as in faster-whisper. Raises InvalidOption.
+
+    Speech begins where the probability reaches `threshold` and ends where it stays below `neg_threshold` (None: 0.15
+    below the other, at least 0.01) for `min_silence_duration_ms`. What is not longer than `min_speech_duration_ms`
+    is dropped. Each span is widened by `speech_pad_ms` on both sides, or by half the gap to its neighbour. No span,
+    so widened, is longer than `max_speech_duration_s`: it is cut in the longest of its pauses that are longer than
+    `min_silence_at_max_speech` (ms), or else in the middle of speech.
+    """
+
+    threshold: float = 0.5
+    neg_threshold: float | None = None
+    min_speech_duration_ms: int = 0
+    max_speech_duration_s: float = math.inf
+    min_silence_duration_ms: int = 2000
+    speech_pad_ms: int = 400
+    min_silence_at_max_speech: int = 98
+
+    def __post_init__(self) -> None:
+        if not LOWEST_THRESHOLD <= self.threshold <= 1.0:
+            raise InvalidOption("threshold", self.threshold, f"it may be {LOWEST_THRESHOLD:g} to 1")
+        if self.neg_threshold is not None and not 0.0 <= self.neg_threshold <= self.threshold:
+            allowed = f"it may be 0 to the threshold, {self.threshold:g}, or None"
+            raise InvalidOption("neg_threshold", self.neg_threshold, allowed)
+        for name in ("min_speech_duration_ms", "min_silence_duration_ms", "min_silence_at_max_speech"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InvalidOption(name, getattr(self, name), "it may be 0 or more milliseconds")
+        if not 0 <= self.speech_pad_ms <= LONGEST_PAD_MS:
+            allowed = f"it may be 0 to {LONGEST_PAD_MS:,} milliseconds"
+            raise InvalidOption("speech_pad_ms", self.speech_pad_ms, allowed)
+        shortest_s = (2 * self.speech_pad_ms + 2 * CHUNK_MS) / 1000
+        if not self.max_speech_duration_s >= shortest_s:
+            allowed = f"it may be {shortest_s:g} s, twice speech_pad_ms and {2 * CHUNK_MS} ms, or more"
+            raise InvalidOption("max_speech_duration_s", self.max_speech_duration_s, allowed)
+
+    @property
+    def silence_below(self) -> float:
+        """`neg_threshold`, or what stands for None."""
+        if self.neg_threshold is not None:
+            return self.neg_threshold
+        return max(self.threshold - HYSTERESIS, LOWEST_THRESHOLD)
+
+    def limited(self, max_speech_duration_s: float) -> VadOptions:
+        """The same, with spans of at most so many seconds. Raises InvalidOption when that is too few."""
+        return replace(self, max_speech_duration_s=min(self.max_speech_duration_s, max_speech_duration_s))
+
+
+SILERO_VAD = VadOptions(min_speech_duration_ms=250, min_silence_duration_ms=100, speech_pad_ms=30)
+BATCHED_VAD = VadOptions(max_speech_duration_s=WINDOW_S, min_silence_duration_ms=160)  # faster-whisper, batched
+
+
+# --- spans ------------------------------------------------------------------------------------
+
+
+def speech_spans(audio: AudioClip | NDArray[np.float32], options: VadOptions | None = None) -> list[SpeechSpan]:
+    """Where a clip, or mono samples at 16 kHz, hold speech: in order, disjoint, inside the clip.
+
+    Raises CheckpointError when Silero's weights are not there.
+    """
+    samples = audio.samples if isinstance(audio, AudioClip) else audio
+    return spans_of_probabilities(speech_probabilities(samples), len(samples), options)
+
+
+def spans_of_probabilities(
+    probabilities: NDArray[np.float32], samples: int, options: VadOptions | None = None
+) -> list[SpeechSpan]:
+    """The spans of a clip of so many samples, from the probability of each 512 of them."""
+    options = options or VadOptions()
+    pad = _samples(options.speech_pad_ms)
+    bare = _unpadded(probabilities.tolist(), samples, options)
+    starts, ends = [start for start, _ in bare], [end for _, end in bare]
+    # neighbours share the gap between them where it is shorter than both paddings
+    widened = [min(pad, (start - end) // 2) for (_, end), (start, _) in pairwise(bare)]
+    if bare:
+        before, after = [min(pad, starts[0]), *widened], [*widened, min(pad, samples - ends[-1])]
+        starts = [start - by for start, by in zip(starts, before, strict=True)]
+        ends = [end + by for end, by in zip(ends, after, strict=True)]
+    return [SpeechSpan(start_sample=start, end_sample=end) for start, end in zip(starts, ends, strict=True)]
+
+
+def _unpadded(probabilities: list[float], samples: int, options: VadOptions) -> list[tuple[int, int]]:
+    """(start, end) of speech in samples, before padding.
+
+    Follows silero-vad get_speech_timestamps, but for what it loses when a span grows too long: here the pauses
+    behind the cut can still be cut in, a silence that is going on is not forgotten, and the chunk at which speech
+    itself is cut stays.
+    """
+    speech_from, silence_below = options.threshold, options.silence_below
+    min_speech, min_silence = _samples(options.min_speech_duration_ms), _samples(options.min_silence_duration_ms)
+    min_pause = _samples(options.min_silence_at_max_speech)
+    # so much, and the chunk in which it is noticed, and the padding, are the longest span that is allowed
+    longest = options.max_speech_duration_s * SAMPLE_RATE - CHUNK_SAMPLES - 2 * _samples(options.speech_pad_ms)
+    spans: list[tuple[int, int]] = []
+    pauses: list[tuple[int, int]] = []  # inside the present span, each with speech behind it
+    start: int | None = None  # of the present span
+    silent_from: int | None = None  # of the silence that goes on inside it
+    for at, probability in zip(range(0, samples, CHUNK_SAMPLES), probabilities, strict=True):
+        if probability >= speech_from:
+            if start is None:
+                start = at
+            if silent_from is not None and at - silent_from > min_pause:
+                pauses.append((silent_from, at))
+            silent_from = None
+        if start is None:
+            continue
+        if probability < silence_below and silent_from is None:
+            silent_from = at
+        if at - start > longest:
+            if pauses:
+                end, resumed = max(pauses, key=lambda pause: pause[1] - pause[0])
+                spans.append((start, end))
+                start = resumed
+                pauses = [pause for pause in pauses if pause[0] > resumed]
+            else:
+                spans.append((start, at if silent_from is None else silent_from))
+                start, silent_from = at if silent_from is None else None, None
+                continue
+        if probability < silence_below and silent_from is not None and at - silent_from >= min_silence:
+            if silent_from - start > min_speech:
+                spans.append((start, silent_from))
+            start, silent_from = None, None
+            pauses.clear()
+    if start is not None and samples - start > min_speech:
+        spans.append((start, samples))
+    return spans
+
+
+def _samples(milliseconds: float) -> int:
+    return int(milliseconds * SAMPLE_RATE / 1000)
+
+
+# --- windows ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechWindow:
+    """One stretch of a clip, from its first span's start to its last one's end, with the silences between."""
+
+    spans: tuple[SpeechSpan, ...]
+
+    @property
+    def start_sample(self) -> int:
+        return self.spans[0].start_sample
+
+    @property
+    def end_sample(self) -> int:
+        return self.spans[-1].end_sample
+
+    @property
+    def start_s(self) -> float:
+        return self.spans[0].start_s
+
+    @property
+    def end_s(self) -> float:
+        return self.spans[-1].end_s
+
+    @property
+    def duration_s(self) -> float:
+        return (self.end_sample - self.start_sample) / SAMPLE_RATE
+
+
+def pack_spans(
+    spans: Iterable[SpeechSpan], window_s: float = WINDOW_S, *, max_gap_s: float = MAX_GAP_S
+) -> list[SpeechWindow]:
+    """As few windows of at most `window_s` as hold the spans, which are in order and disjoint, whole and once each.
+
+    A gap longer than `max_gap_s` lies in no window: 0-9 s, 10-19 s, 26-29 s -> 0-19 s, 26-29 s.
+    Raises InvalidOption when a span is longer than a window.
+    """
+    longest, widest_gap = window_s * SAMPLE_RATE, max_gap_s * SAMPLE_RATE
+    windows: list[list[SpeechSpan]] = []
+    for span in spans:
+        if span.end_sample - span.start_sample > longest:
+            allowed = f"the span at {span.start_s:.2f} s is {span.duration_s:.2f} s long; see max_speech_duration_s"
+            raise InvalidOption("window_s", window_s, allowed)
+        window = windows[-1] if windows else []
+        if window and (
+            span.end_sample - window[0].start_sample <= longest
+            and span.start_sample - window[-1].end_sample <= widest_gap
+        ):
+            window.append(span)
+        else:
+            windows.append([span])
+    return [SpeechWindow(spans=tuple(window)) for window in windows]
