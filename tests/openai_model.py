@@ -40,18 +40,18 @@ def openai_model(n_vocab: int, n_mels: int = 80, seed: int = 0) -> Whisper:
     return model.eval()
 
 
-def small_spec(n_vocab: int, n_mels: int = 80, *, slots: int = 2, choices: int = 1) -> ProgramSpec:
+def small_spec(n_vocab: int, n_mels: int = 80, *, slots: int = 2, beams: int = 1) -> ProgramSpec:
     return ProgramSpec(
-        dims=small_dims(n_vocab, n_mels), special=SpecialTokens.of_vocabulary(n_vocab), slots=slots, beams=1,
-        encode_batch=1, prompt_buckets=(4, 64, 256), text_context=448, choices=choices,
+        dims=small_dims(n_vocab, n_mels), special=SpecialTokens.of_vocabulary(n_vocab), slots=slots, beams=beams,
+        encode_batch=1, prompt_buckets=(4, 64, 256), text_context=448, choices=2 * beams + 1,
         align_buckets=(64,), alignment_heads=((0, 0), (1, 1)),
     )  # fmt: skip
 
 
-def reference_session(n_vocab: int, n_mels: int = 80, seed: int = 0) -> ReferenceSession:
+def reference_session(n_vocab: int, n_mels: int = 80, seed: int = 0, *, beams: int = 1) -> ReferenceSession:
     dims = small_dims(n_vocab, n_mels)
     weights = {name: torch.from_numpy(value) for name, value in parameters(dims, seed).items()}
-    return ReferenceSession(small_spec(n_vocab, n_mels), [weights])
+    return ReferenceSession(small_spec(n_vocab, n_mels, beams=beams), [weights])
 
 
 def tokenizer(n_vocab: int, directory: Path) -> Tokenizer:

@@ -203,9 +203,11 @@ def test_closing_fails_what_is_not_done() -> None:
 
 def test_a_device_fault_fails_every_window_and_ends_the_engine() -> None:
     session = FakeSession(spec(slots=2, beams=1), fault_at=3)
+    session.gate.clear()  # no fault before all of them are there
     faults: list[DeviceFault] = []
     shared = Engine(session, TOKENIZER, on_fault=faults.append)
     futures = [shared.submit(ask(seed)) for seed in range(4)]
+    session.gate.set()
     for future in futures:
         with pytest.raises(DeviceFault, match="does not answer"):
             future.result(PATIENCE_S)

@@ -48,7 +48,7 @@ def test_logits_are_openai_whispers(n_mels: int) -> None:
     with torch.no_grad():
         expected = model(torch.from_numpy(mel[None]), torch.from_numpy(tokens[None]).long())[0].numpy()
     session.encode([1], mel[None])
-    found = session.logits(1, tokens)
+    found = session.prompt_logits(1, tokens)
     session.close()
     assert expected.std() > 0.5, "the weights must move the answer"
     np.testing.assert_allclose(found, expected, atol=2e-4)
@@ -63,16 +63,26 @@ WINDOWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "blank allowed": ({"suppress_blank": False}, {"suppress_blank": False}),
     "other tokens suppressed": ({"suppress_tokens": [1, 2, 3]}, {"suppress_tokens": (1, 2, 3)}),
     "translate": ({"task": "translate"}, {"task": "translate"}),
+    "beams": ({"beam_size": 5, "sample_len": 48}, {"beam_size": 5, "max_new_tokens": 48}),
+    "patient beams": (
+        {"beam_size": 3, "patience": 2.0, "length_penalty": 0.7, "sample_len": 32},
+        {"beam_size": 3, "patience": 2.0, "length_penalty": 0.7, "max_new_tokens": 32},
+    ),
+    "a prefix": ({"prefix": " Hello there", "sample_len": 40}, {"prefix": (), "max_new_tokens": 40}),
+    "a short sample": ({"sample_len": 17}, {"max_new_tokens": 17}),
 }
 
 
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # openai-whisper's beams
 @pytest.mark.parametrize("case", WINDOWS)
 def test_a_window_decodes_to_openai_whispers_tokens(case: str, n_vocab: int, directory: Path) -> None:
     theirs, ours = WINDOWS[case]
     model, words = openai_model(n_vocab), tokenizer(n_vocab, directory)
     suppressed = frozenset(words.suppressed(ours.get("suppress_tokens", "-1")))
     options = {"task": "transcribe", **{k: v for k, v in ours.items() if k != "suppress_tokens"}}
-    engine = Engine(reference_session(n_vocab), words)
+    if "prefix" in ours:
+        options["prefix"] = tuple(words.encode(theirs["prefix"]))
+    engine = Engine(reference_session(n_vocab, beams=ours.get("beam_size", 1)), words)
     for seed in (1, 2):
         mel = LogMel.of(noise(30, seed), 80).window(0)
         window = WindowOptions(language="en", suppressed=suppressed, **options)
@@ -117,13 +127,16 @@ LONG: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_a_long_clip_gives_openai_whispers_segments(n_vocab: int, case: str, directory: Path) -> None:
     theirs, ours = LONG[case]
     samples = noise(43.7, seed=5)
-    transcriber = Transcriber(reference_session(n_vocab), tokenizer(n_vocab, directory), name="small")
+    transcriber = Transcriber.on(reference_session(n_vocab), tokenizer(n_vocab, directory), name="small")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = whisper.transcribe(
             openai_model(n_vocab), samples, language="en", temperature=0.0, fp16=False, **theirs
         )
-    found = transcriber.transcribe(AudioClip(samples=samples), TranscribeOptions(language="en", **ours))
+    found = transcriber.transcribe(
+        AudioClip(samples=samples),
+        TranscribeOptions(language="en", temperature=0.0, vad_filter=False, repetition_cut=False, **ours),
+    )
     transcriber.close()
     segments = [segment for segment in expected["segments"] if segment["tokens"]]
     assert [list(segment.tokens) for segment in found.segments] == [segment["tokens"] for segment in segments]
@@ -138,9 +151,9 @@ def test_a_long_clip_gives_openai_whispers_segments(n_vocab: int, case: str, dir
 
 
 def test_many_clips_at_once_say_what_they_say_one_after_another(directory: Path) -> None:
-    transcriber = Transcriber(reference_session(51865), tokenizer(51865, directory), name="small")
+    transcriber = Transcriber.on(reference_session(51865), tokenizer(51865, directory), name="small")
     clips = [AudioClip(samples=noise(6 + seed, seed)) for seed in range(4)]
-    options = TranscribeOptions(language="en")
+    options = TranscribeOptions(language="en", temperature=0.0, vad_filter=False)
     one_by_one = [transcriber.transcribe(clip, options).text for clip in clips]
     with ThreadPoolExecutor(4) as pool:
         at_once = list(pool.map(lambda clip: transcriber.transcribe(clip, options).text, clips))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import rich_click as click
 from click.exceptions import Exit
 
+from neuron_whisper.cli.decoding import decoding_options, transcribe_options
 from neuron_whisper.cli.opening import Wanted, opened, opening_options
 from neuron_whisper.cli.progress import bar
 from neuron_whisper.cli.settings import Settings, with_settings, write_error_line
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from neuron_whisper.audio.load import RawFormat
+    from neuron_whisper.cues import SubtitleOptions
     from neuron_whisper.decode.options import TranscribeOptions
     from neuron_whisper.transcriber import Transcriber
     from neuron_whisper.transcript import Transcript
@@ -35,19 +37,17 @@ STDIN = "-"
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @opening_options
-@click.option("-l", "--language", metavar="CODE", help="Spoken language, code or English name.  [default: detected]")
-@click.option("--task", type=click.Choice(["transcribe", "translate"]), default="transcribe", show_default=True,
-              help="translate: into English.")
-@click.option("--prompt", metavar="TEXT", help="Text said before the audio: names, spelling, style.")
+@decoding_options
 @click.option("-f", "--format", "formats", multiple=True, metavar="FORMAT",
               help="txt, json, verbose_json, srt, vtt or tsv; several with --output-dir.  [default: txt]")
 @click.option("-o", "--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Write <stem>.<format> for each file, instead of stdout.")
 @click.option("--channel", type=click.IntRange(min=0), metavar="N", help="Take one channel, counted from 0.")
 @click.option("--raw", metavar="ENC:RATE:CHANNELS", help="The audio has no header, such as s16le:16000:1.")
-@click.option("--no-condition-on-previous-text", "no_condition", is_flag=True,
-              help="Do not prompt a window with the text before it.")
-@click.option("--without-timestamps", is_flag=True, help="Decode text without times: one segment per window.")
+@click.option("--max-line-width", type=click.IntRange(min=1), metavar="N", help="Subtitles: characters of a line.")
+@click.option("--max-line-count", type=click.IntRange(min=1), metavar="N", help="Subtitles: lines of a cue.")
+@click.option("--max-words-per-line", type=click.IntRange(min=1), metavar="N", help="Subtitles: words of a line.")
+@click.option("--highlight-words", is_flag=True, help="Subtitles: underline each word as it is said.")
 @with_settings
 def transcribe(
     settings: Settings, files: tuple[str, ...], model: str | None, artifact: str | None, profile: str | None,
@@ -59,20 +59,16 @@ def transcribe(
     The text goes to stdout, in the order of the files, each as soon as it is done; - is stdin. A file that
     cannot be read does not stop the others.
     """
-    from neuron_whisper.decode.options import TranscribeOptions
-
     names = _format_names(formats, single=output_dir is None)
     _check_files(files, has_directory=output_dir is not None)
-    options = TranscribeOptions(
-        task=flags["task"], language=flags["language"], initial_prompt=flags["prompt"],
-        condition_on_previous_text=not flags["no_condition"], without_timestamps=flags["without_timestamps"],
-    )
+    subtitles = _subtitle_options(flags)
+    options = transcribe_options({**flags, "word_timestamps": flags["word_timestamps"] or subtitles.needs_words})
     raw_format = _raw_format(raw) if raw is not None else None
     wanted = Wanted(model=model, artifact=artifact, profile=profile, threads=threads)
     with opened(settings, wanted) as (transcriber, opened_artifact), _telling(settings) as tell:
         work = _Work(
             transcriber=transcriber, options=options, formats=names, output_dir=output_dir, channel=channel,
-            raw=raw_format, tell=tell,
+            raw=raw_format, tell=tell, subtitles=subtitles, says_why=settings.verbose,
         )
         n_failed = _run_all(work, files, at_once=min(opened_artifact.spec.slots, len(files)))
     if n_failed:
@@ -92,6 +88,13 @@ def _format_names(given: Sequence[str], *, single: bool) -> list[str]:
     if single and len(names) > 1:
         raise click.UsageError("Several formats need --output-dir; stdout takes one.")
     return names or ["txt"]
+
+
+def _subtitle_options(flags: Mapping[str, Any]) -> SubtitleOptions:
+    from neuron_whisper.cues import SubtitleOptions
+
+    names = ("max_line_width", "max_line_count", "max_words_per_line", "highlight_words")
+    return SubtitleOptions(**{name: flags[name] for name in names})
 
 
 def _check_files(files: Sequence[str], *, has_directory: bool) -> None:
@@ -139,6 +142,8 @@ class _Work:
     channel: int | None
     raw: RawFormat | None
     tell: _Telling
+    subtitles: SubtitleOptions
+    says_why: bool
 
     def do(self, file: str) -> Transcript:
         """Transcribe, and write the files if there is a directory for them. Raises any error of the tree."""
@@ -154,7 +159,10 @@ class _Work:
                 clip, self.options, on_segment=lambda segment: heard_until(segment.end_s)
             )
         if self.output_dir is not None:
-            write_files(transcript, self.output_dir, _stem(file), self.formats)
+            write_files(transcript, self.output_dir, _stem(file), self.formats, self.subtitles)
+        if self.says_why:
+            for line in reasons(transcript):
+                self.tell.line(line)
         took_s = time.perf_counter() - started
         self.tell.done(f"{clip.source}: {clip.duration_s:.1f} s of audio in {took_s:.1f} s ({transcript.language})")
         return transcript
@@ -162,7 +170,7 @@ class _Work:
     def echo(self, transcript: Transcript) -> None:
         from neuron_whisper.render import render
 
-        text = render(transcript, self.formats[0])
+        text = render(transcript, self.formats[0], self.subtitles)
         with self.tell.aside():
             click.echo(text, nl=bool(text) and not text.endswith("\n"))
 
@@ -190,6 +198,20 @@ def _run_all(work: _Work, files: Sequence[str], *, at_once: int) -> int:
         raise
     pool.shutdown()
     return n_failed
+
+
+def reasons(transcript: Transcript) -> Iterator[str]:
+    """A line for every stretch that gave no text, and for every segment that took more than one attempt."""
+    for segment in transcript.segments:
+        span = f"{segment.start_s:.2f}-{segment.end_s:.2f} s"
+        if segment.retries:
+            tried = ", ".join(f"{retry.temperature:g} ({retry.reason})" for retry in segment.retries)
+            yield f"{span}: decoded at temperature {segment.temperature:g} after {tried}"
+        if segment.is_cut:
+            yield f"{span}: a repetition at the window's end was cut off"
+    for gap in transcript.dropped:
+        said = f": {gap.text!r}" if gap.text else ""
+        yield f"{gap.start_s:.2f}-{gap.end_s:.2f} s: no text, {gap.reason}{said}"
 
 
 # --- how far it is --------------------------------------------------------------------------------

@@ -1,64 +1,174 @@
-"""What a caller may ask of a transcription. Names and defaults are openai/whisper's."""
+"""What a caller may ask of a transcription. Names and defaults are openai/whisper's, else faster-whisper's."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from neuron_whisper.audio.speech import VadOptions
+from neuron_whisper.decode.words import APPENDED, PREPENDED
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.text.languages import language_code
 
 TASKS = ("transcribe", "translate")
+LONG_FORMS = ("auto", "sequential", "batched")
 WINDOW_LIMIT_S = 30.0
+# faster-whisper's defaults, but what is not speech for so long is none: an organ's chord is taken for 40 ms of it
+VOICE = VadOptions(min_speech_duration_ms=250)
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+MOST_BEAMS = 16  # as many as a program may have
+MOST_CANDIDATES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscribeOptions:
     """Validated where made: raises InvalidOption with field, value and what is allowed.
 
-    `language` None: detected in the first window. `initial_prompt` is text said before the audio.
-    `max_initial_timestamp_s` None: the first timestamp may be any. A window is skipped as silence when its
-    no-speech probability is above `no_speech_threshold` and its average log-probability is not above
-    `logprob_threshold`; None switches that threshold off.
+    `language` None: detected in the first window (`multilingual`: in every window), among `languages` if given.
+    `temperature`: one, or the ladder that a window climbs while a gate fails: its compression ratio is above
+    `compression_ratio_threshold` or its average log-probability below `logprob_threshold`. At 0 a window is decoded
+    greedily or with `beam_size` beams, above with the best of `best_of` samples drawn from `seed`. A window is
+    skipped as silence when its no-speech probability is above `no_speech_threshold` and its average
+    log-probability not above `logprob_threshold`. None switches a gate off.
+
+    `initial_prompt` is text said before the audio (`carry_initial_prompt`: before every window), `prefix` how the
+    first window's text begins, `hotwords` what each window is reminded of. `max_initial_timestamp_s` None: the first
+    timestamp may be any. `repetition_cut`: a window that repeats itself at every temperature is cut where it begins to.
+    `hallucination_silence_threshold_s`: with word timestamps, longer silences around what looks hallucinated are
+    skipped. `clip_timestamps` are start, end, start, end ... in seconds; the last end may be left out.
+    `vad_filter`: text only where there is speech. `long_form` auto: batched from `BATCHED_FROM_S` on.
     """
 
     task: str = "transcribe"
     language: str | None = None
-    temperature: float = 0.0
+    languages: tuple[str, ...] = ()
+    multilingual: bool = False
+    temperature: float | Sequence[float] = TEMPERATURES
+    beam_size: int | None = None
+    best_of: int | None = None
+    patience: float | None = None
+    length_penalty: float | None = None
+    seed: int = 0
     initial_prompt: str | None = None
+    carry_initial_prompt: bool = False
+    prefix: str | None = None
+    hotwords: str | None = None
     condition_on_previous_text: bool = True
+    prompt_reset_on_temperature: float = 0.5
     suppress_tokens: str | tuple[int, ...] | None = "-1"
     suppress_blank: bool = True
     without_timestamps: bool = False
     max_initial_timestamp_s: float | None = 1.0
-    no_speech_threshold: float | None = 0.6
+    max_new_tokens: int | None = None
+    compression_ratio_threshold: float | None = 2.4
     logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+    repetition_cut: bool = True
+    word_timestamps: bool = False
+    prepend_punctuations: str = PREPENDED
+    append_punctuations: str = APPENDED
+    hallucination_silence_threshold_s: float | None = None
+    clip_timestamps: tuple[float, ...] = ()
+    long_form: str = "auto"
+    vad_filter: bool = True
+    vad: VadOptions = VOICE
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise InvalidOption("task", self.task, f"one of {', '.join(TASKS)}")
+        if self.long_form not in LONG_FORMS:
+            raise InvalidOption("long_form", self.long_form, f"one of {', '.join(LONG_FORMS)}")
         if self.language is not None:
             object.__setattr__(self, "language", language_code(self.language))
-        if self.temperature != 0.0:
-            raise InvalidOption("temperature", self.temperature, "0: this version decodes greedily")
+        object.__setattr__(self, "languages", tuple(language_code(name) for name in self.languages))
+        if self.language and self.languages and self.language not in self.languages:
+            raise InvalidOption("language", self.language, f"one of languages: {', '.join(self.languages)}")
+        self._check_temperatures()
+        self._check_search()
         self._check_range("max_initial_timestamp_s", self.max_initial_timestamp_s, 0.0, WINDOW_LIMIT_S)
         self._check_range("no_speech_threshold", self.no_speech_threshold, 0.0, 1.0)
-        self._check_range("logprob_threshold", self.logprob_threshold, float("-inf"), 0.0)
+        self._check_range("logprob_threshold", self.logprob_threshold, -math.inf, 0.0)
+        self._check_range("compression_ratio_threshold", self.compression_ratio_threshold, 0.0, math.inf)
+        self._check_range("hallucination_silence_threshold_s", self.hallucination_silence_threshold_s, 0.0, math.inf)
+        self._check_count("max_new_tokens", self.max_new_tokens, 1, 448)
+        if self.hallucination_silence_threshold_s is not None and not self.word_timestamps:
+            raise InvalidOption(
+                "hallucination_silence_threshold_s", self.hallucination_silence_threshold_s, "it needs word_timestamps"
+            )
+        times = self.clip_timestamps
+        if any(not 0 <= time < math.inf for time in times) or any(b <= a for a, b in pairwise(times)):
+            raise InvalidOption("clip_timestamps", list(times), "ascending seconds: start, end, start, end ...")
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """The ladder, of one rung where one temperature was given."""
+        given = self.temperature
+        return (float(given),) if isinstance(given, (int, float)) else tuple(float(value) for value in given)
+
+    def _check_temperatures(self) -> None:
+        try:
+            ladder = self.temperatures
+        except (TypeError, ValueError):
+            ladder = ()
+        if not ladder or any(not 0 <= value <= 1 for value in ladder) or list(ladder) != sorted(set(ladder)):
+            raise InvalidOption("temperature", self.temperature, "a number from 0 to 1, or several that rise")
+        object.__setattr__(self, "temperature", ladder)
+
+    def _check_search(self) -> None:
+        self._check_count("beam_size", self.beam_size, 1, MOST_BEAMS)
+        self._check_count("best_of", self.best_of, 1, MOST_CANDIDATES)
+        self._check_count("seed", self.seed, 0, 2**63 - 1)
+        self._check_range("length_penalty", self.length_penalty, 0.0, 1.0)
+        if self.patience is None:
+            return
+        if not self.beam_size:
+            raise InvalidOption("patience", self.patience, "it needs beam_size")
+        if not 0 < self.patience <= MOST_CANDIDATES or round(self.beam_size * self.patience) < 1:
+            allowed = f"above 0 to {MOST_CANDIDATES}, and beam_size times it at least 1"
+            raise InvalidOption("patience", self.patience, allowed)
 
     @staticmethod
-    def _check_range(field: str, value: float | None, low: float, high: float) -> None:
+    def _check_range(name: str, value: float | None, low: float, high: float) -> None:
         if value is not None and not low <= value <= high:
-            raise InvalidOption(field, value, f"a number from {low:g} to {high:g}, or none")
+            raise InvalidOption(name, value, f"a number from {low:g} to {high:g}, or none")
+
+    @staticmethod
+    def _check_count(name: str, value: int | None, low: int, high: int) -> None:
+        if value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise InvalidOption(name, value, f"a whole number from {low} to {high}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowOptions:
-    """How one 30 s window is decoded. `prompt` are tokens of text said before; `language` None: detect it."""
+    """How one 30 s window is decoded. `prompt` are tokens of text said before, `prefix` tokens that its text begins
+    with, `hotwords` tokens before the prompt; `language` None: detect it, among `languages` if given.
+
+    The defaults are one greedy attempt without gates.
+    """
 
     language: str | None
     task: str
+    languages: tuple[str, ...] = ()
     prompt: Sequence[int] = ()
+    prefix: Sequence[int] = ()
+    hotwords: Sequence[int] = ()
     suppressed: frozenset[int] = frozenset()
     suppress_blank: bool = True
     without_timestamps: bool = False
     max_initial_timestamp_s: float | None = 1.0
+    max_new_tokens: int | None = None
+    temperatures: tuple[float, ...] = (0.0,)
+    beam_size: int | None = None
+    best_of: int | None = None
+    patience: float | None = None
+    length_penalty: float | None = None
+    seed: int = 0
+    compression_ratio_threshold: float | None = None
+    logprob_threshold: float | None = None
+    no_speech_threshold: float | None = None
+    repetition_cut: bool = False
+    word_timestamps: bool = False

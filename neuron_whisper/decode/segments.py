@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from neuron_whisper.text.special_tokens import TIMESTAMP_STEP_S
 
 FRAMES_PER_TIMESTAMP = 2
-FRAME_S = 0.01
+FRAMES_PER_SECOND = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ def split_at_timestamps(
     Pairs of timestamps end segments; the next window starts at the last pair, or after this window when the
     tokens end in a single timestamp or hold no pair.
     """
-    offset_s = seek_frames * FRAME_S
+    offset_s = seek_frames / FRAMES_PER_SECOND
     is_time = [token >= timestamp_begin for token in tokens]
     cuts = [i for i in range(1, len(tokens)) if is_time[i] and is_time[i - 1]]
     ends_in_single = is_time[-2:] == [False, True]
@@ -40,7 +40,7 @@ def split_at_timestamps(
         return (token - timestamp_begin) * TIMESTAMP_STEP_S
 
     if not cuts:
-        duration_s = window_frames * FRAME_S
+        duration_s = window_frames / FRAMES_PER_SECOND
         times = [token for token in tokens if token >= timestamp_begin]
         if times and times[-1] != timestamp_begin:
             duration_s = seconds(times[-1])

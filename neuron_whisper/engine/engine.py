@@ -6,16 +6,17 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neuron_whisper.decode.window import Hypothesis, PrefillAsk, StepAsk, WindowAsk, WindowDecoding
+from neuron_whisper.decode.window import AlignAsk, Hypothesis, PrefillAsk, StepAsk, WindowAsk, WindowDecoding
 from neuron_whisper.engine.slots import SlotTable
 from neuron_whisper.errors import DeviceFault, Draining, InvalidOption, QueueFull
-from neuron_whisper.target.contract import N_RULES, Session
+from neuron_whisper.target.contract import N_RULES, ProgramSpec, Session
 from neuron_whisper.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -72,12 +73,12 @@ class Engine:
     def submit(self, ask: WindowAsk, *, is_first: bool = True) -> Future[Hypothesis]:
         """Queue a window. A clip's later windows are always taken: what was begun is not refused half-way.
 
-        Raises QueueFull, Draining, DeviceFault, InvalidOption (a mel of the wrong shape).
+        Raises QueueFull, Draining, DeviceFault, InvalidOption (a mel of the wrong shape, more beams than there are).
         """
         dims = self._session.spec.dims
         if ask.mel.shape != (dims.n_mels, dims.n_frames):
             raise InvalidOption("mel", ask.mel.shape, f"shape {(dims.n_mels, dims.n_frames)} with this model")
-        job = _Job(ask, WindowDecoding(ask.options, self._tokenizer, self._session.spec))
+        job = _Job(ask, WindowDecoding(ask.options, self._tokenizer, self._session.spec, ask.frames))
         with self._changed:
             if self._fault is not None:
                 raise DeviceFault(str(self._fault))
@@ -159,59 +160,60 @@ class Engine:
         self._session.encode([slot for slot, _ in batch], np.stack([job.ask.mel for _, job in batch]))
         log.debug("encode windows=%d ms=%.1f", len(batch), 1e3 * (time.perf_counter() - started))
         for slot, job in batch:
-            self._prefill(slot, job)
+            self._advance(slot, job)
 
-    def _prefill(self, slot: int, job: _Job) -> None:
-        """Answer prompts until the window wants a step, or is done."""
+    def _advance(self, slot: int, job: _Job) -> None:
+        """Answer prompts and alignments until the window wants a step, or is done and delivered."""
         try:
-            while isinstance(ask := job.decoding.ask(), PrefillAsk):
-                answer = self._session.prefill(slot, ask.prompt, ask.sot_index, ask.rules, ask.banned)
-                job.decoding.receive_prefill(answer)
-                if self._settle(slot, job):
-                    return
-            job.next_step = ask
+            while job.decoding.hypothesis is None:
+                match job.decoding.ask():
+                    case PrefillAsk() as ask:
+                        answer = self._session.prefill(
+                            slot, ask.prompt, ask.sot_index, ask.rules, ask.banned, beams=ask.beams
+                        )
+                        job.decoding.receive_prefill(answer)
+                    case AlignAsk() as ask:
+                        job.decoding.receive_alignment(self._session.align(slot, ask.tokens))
+                    case StepAsk() as ask:
+                        job.next_step = ask
+                        return
         except InvalidOption as error:  # this window cannot be decoded; the others can
             self._release(slot)
             _fail(job.future, error)
+            return
+        self._deliver(slot, job)
 
     def _step(self) -> None:
-        """One token for every window in a slot."""
-        spec = self._session.spec
-        tokens, positions = np.zeros(spec.rows, np.int32), np.zeros(spec.rows, np.int32)
-        parents = np.tile(np.arange(spec.beams, dtype=np.int32), spec.slots)
-        rules = np.zeros((spec.rows, N_RULES), np.int32)
-        active = np.zeros(spec.slots, np.bool_)
+        """One token for every row of every window in a slot."""
+        asks: dict[bool, list[tuple[int, _Job, StepAsk]]] = {False: [], True: []}
         for slot, job in self._slots.items():
             if job.future.cancelled():
                 self._release(slot)
                 continue
             assert job.next_step is not None
-            rows = slice(slot * spec.beams, (slot + 1) * spec.beams)
-            tokens[rows], positions[rows] = job.next_step.token, job.next_step.position
-            rules[rows] = job.next_step.rules
-            active[slot] = True
-        if not active.any():
-            return
-        choices = self._session.decode(tokens, positions, parents, rules, active)
-        self._steps += 1
-        for slot, job in self._slots.items():
-            job.decoding.receive_step(choices, slot * spec.beams)
-            if not self._settle(slot, job):
-                step = job.decoding.ask()
-                assert isinstance(step, StepAsk)
-                job.next_step = step
+            asks[job.next_step.wants_logits].append((slot, job, job.next_step))
+        spec = self._session.spec
+        if asks[False]:
+            choices = self._session.decode(*_rows(spec, asks[False]))
+            for slot, job, _ in asks[False]:
+                job.decoding.receive_step(choices, slot * spec.beams)
+        if asks[True]:
+            logprobs = self._session.logits(*_rows(spec, asks[True]))
+            for slot, job, _ in asks[True]:
+                job.decoding.receive_logits(logprobs, slot * spec.beams)
+        self._steps += bool(asks[False] or asks[True])
+        for slot, job, _ in (*asks[False], *asks[True]):
+            self._advance(slot, job)
 
-    def _settle(self, slot: int, job: _Job) -> bool:
-        """Deliver a window that is done and free its slot."""
-        if job.decoding.hypothesis is None:
-            return False
+    def _deliver(self, slot: int, job: _Job) -> None:
+        """Hand over a window that is done and free its slot."""
+        assert job.decoding.hypothesis is not None
         self._release(slot)
         self._delivered += 1
         try:
             job.future.set_result(job.decoding.hypothesis)
         except InvalidStateError:
             log.debug("a window was cancelled while its last step ran")
-        return True
 
     def _release(self, slot: int) -> None:
         with self._changed:
@@ -228,6 +230,24 @@ class Engine:
             self._changed.notify_all()
         for job in jobs:
             _fail(job.future, error)
+
+
+def _rows(
+    spec: ProgramSpec, asks: Sequence[tuple[int, _Job, StepAsk]]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Arguments of Session.decode: a slot's idle rows go along at its position."""
+    tokens, positions = np.zeros(spec.rows, np.int32), np.zeros(spec.rows, np.int32)
+    parents = np.tile(np.arange(spec.beams, dtype=np.int32), spec.slots)
+    rules = np.zeros((spec.rows, N_RULES), np.int32)
+    active = np.zeros(spec.slots, np.bool_)
+    for slot, _, ask in asks:
+        first, n = slot * spec.beams, len(ask.tokens)
+        tokens[first : first + n] = ask.tokens
+        parents[first : first + n] = ask.parents
+        positions[first : first + spec.beams] = ask.position
+        rules[first : first + n] = ask.rules
+        active[slot] = True
+    return tokens, positions, parents, rules, active
 
 
 def _fail(future: Future[Hypothesis], error: Exception) -> None:

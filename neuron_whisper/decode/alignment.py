@@ -1,0 +1,164 @@
+"""Attention over a window's frames -> the time of every word in it.
+
+Follows openai/whisper timing.py find_alignment. H heads, T tokens, A encoder frames of 20 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_whisper.decode.dtw import dtw
+from neuron_whisper.text.special_tokens import TIMESTAMP_STEP_S
+from neuron_whisper.text.tokenizer import Tokenizer
+
+MEL_FRAMES_PER_STEP = 2  # the encoder halves the frame rate: 10 ms -> 20 ms
+STEPS_PER_SECOND = round(1 / TIMESTAMP_STEP_S)
+
+# What sorts seven values far enough that the middle one is in place: compare and exchange these, in order.
+_MEDIAN_OF_SEVEN = (
+    (0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignmentTokens:
+    """`tokens` (T,) int32 are what Session.align takes; row `first_row` of its answer is the first to time."""
+
+    tokens: NDArray[np.int32]
+    first_row: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordTiming:
+    """A word, its tokens, and when it was said, in seconds from the window's start."""
+
+    text: str
+    tokens: tuple[int, ...]
+    start_s: float
+    end_s: float
+    probability: float
+
+
+def alignment_tokens(
+    tokenizer: Tokenizer, text_tokens: Sequence[int], *, language: str | None, task: str, longest: int
+) -> AlignmentTokens:
+    """Start, language, task, no timestamps, the window's text, the end: at most `longest` tokens.
+
+    `longest` is the longest align bucket. A window holds at most n_text_ctx / 2 = 224 text tokens, so 229 is
+    the most there can be, and a bucket of 256 takes any window. In a shorter one the last text tokens are left
+    out, and align_words puts their words at the end, without length.
+    Raises InvalidOption where Tokenizer.sot_sequence does.
+    """
+    start = tokenizer.sot_sequence(language, task, timestamps=False)
+    kept = text_tokens[: max(0, longest - len(start) - 1)]
+    # the row of <|notimestamps|> is the first that looks for text
+    return AlignmentTokens(
+        tokens=np.array([*start, *kept, tokenizer.special.eot], np.int32), first_row=len(start) - 1
+    )
+
+
+def token_times(attention: NDArray[np.float32], first_row: int, n_frames: int) -> NDArray[np.float64]:
+    """Seconds in the window at which each text token begins, and the end of the last: (T - first_row - 1,).
+
+    attention (H, T, A) as Session.align gives it for AlignmentTokens; `n_frames` mel frames of the window are
+    audio. The first time is always 0, and none is before the one ahead of it.
+    """
+    n_rows = attention.shape[1] - first_row - 1  # the row of the end token looks for nothing
+    steps = attention[:, :, : n_frames // MEL_FRAMES_PER_STEP]
+    if not steps.size:
+        return np.zeros(n_rows)
+    matrix = np.zeros((n_rows, steps.shape[2]), np.float32)
+    for weights in steps:  # head by head: a head stays in the processor's cache
+        matrix += _median_filtered(_sharpened(weights)[first_row:-1])
+    rows, columns = dtw(-matrix / len(steps))
+    begins: NDArray[np.intp] = columns[np.searchsorted(rows, np.arange(n_rows))]
+    return begins / STEPS_PER_SECOND
+
+
+def _sharpened(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T, frames) of one head: how far above a frame's mean over the tokens each token is, in deviations."""
+    # softmax over the frames that are left = softmax over all of them, scaled to sum to 1 again
+    total = weights.sum(-1, keepdims=True)
+    shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    deviation = shares.std(0)
+    sharpened = np.zeros_like(weights)
+    np.divide(shares - shares.mean(0), deviation, out=sharpened, where=deviation > 0)
+    return sharpened
+
+
+def _median_filtered(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The median of each value and its three neighbours on both sides in (rows, frames), mirrored at the ends."""
+    width = values.shape[1]
+    if width <= 3:  # nothing to mirror; openai/whisper leaves it alone too
+        return values
+    padded = np.pad(values, ((0, 0), (3, 3)), mode="reflect")
+    lanes = [padded[:, shift : shift + width] for shift in range(7)]
+    for low, high in _MEDIAN_OF_SEVEN:
+        lanes[low], lanes[high] = np.minimum(lanes[low], lanes[high]), np.maximum(lanes[low], lanes[high])
+    return lanes[3]
+
+
+def align_words(
+    attention: NDArray[np.float32],
+    first_row: int,
+    texts: Sequence[Sequence[int]],
+    logprobs: Sequence[float],
+    tokenizer: Tokenizer,
+    *,
+    language: str | None,
+    n_frames: int,
+) -> list[list[WordTiming]]:
+    """The words of each of a window's texts (the text tokens of its segments), timed by their attention.
+
+    `logprobs` has one entry for every token of `texts`; `language` is that of the text ("en" for a translation).
+    openai/whisper splits the texts joined, and a word across two segments then shifts all that follow; here a
+    word ends with its segment.
+    """
+    n_tokens = sum(map(len, texts))
+    assert len(logprobs) == n_tokens, f"{len(logprobs)} log-probabilities for {n_tokens} tokens"
+    times = token_times(attention, first_row, n_frames)
+    times = np.pad(times, (0, max(0, n_tokens + 1 - len(times))), mode="edge")  # left out by alignment_tokens
+    probabilities = np.exp(np.asarray(logprobs, np.float64))
+    timed: list[list[WordTiming]] = []
+    first = 0
+    for tokens in texts:
+        timings = []
+        for text, group in split_words(tokenizer, tokens, language):
+            last = first + len(group)
+            timings.append(WordTiming(
+                text=text, tokens=tuple(group), start_s=float(times[first]), end_s=float(times[last]),
+                probability=float(probabilities[first:last].mean()),
+            ))  # fmt: skip
+            first = last
+        timed.append(timings)
+    return timed
+
+
+def split_words(
+    tokenizer: Tokenizer, tokens: Sequence[int], language: str | None
+) -> list[tuple[str, list[int]]]:
+    """Words with their tokens (text tokens). Joined they are the tokens, and tokenizer.decode of them.
+
+    Tokenizer.split_to_word_tokens, but bytes that are no text, such as half a character at the end, stay with
+    the word before where cutting them off would add a character.
+    """
+    words, groups = tokenizer.split_to_word_tokens(tokens, language)
+    whole = tokenizer.decode(tokens)
+    if "".join(words) == whole:
+        return list(zip(words, groups, strict=True))
+    joined: list[list[int]] = []
+    done = 0
+    is_cut = False  # whether a word may begin here: reading both sides apart gives the same text
+    for group in groups:
+        if is_cut:
+            joined.append(list(group))
+        else:
+            joined[-1:] = [[*chain.from_iterable(joined[-1:]), *group]]
+        done += len(group)
+        is_cut = tokenizer.decode(tokens[:done]) + tokenizer.decode(tokens[done:]) == whole
+    return [(tokenizer.decode(group), group) for group in joined]

@@ -1,0 +1,95 @@
+"""The flags of `transcribe` that say how to decode, and what they become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import rich_click as click
+from click.testing import CliRunner
+
+from neuron_whisper.cli.decoding import decoding_options, transcribe_options
+from neuron_whisper.cli.transcribe import reasons
+from neuron_whisper.decode.options import VOICE, TranscribeOptions
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.transcript import Dropped, Retry, Segment, Transcript
+
+
+def options(*flags: str) -> TranscribeOptions:
+    """What a command line asks for."""
+    found: list[TranscribeOptions] = []
+
+    @click.command()
+    @decoding_options
+    def command(**given: Any) -> None:
+        found.append(transcribe_options(given))
+
+    result = CliRunner().invoke(command, flags, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return found[0]
+
+
+def test_without_flags_the_options_are_the_defaults() -> None:
+    assert options() == TranscribeOptions()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--temperature", "0"), {"temperature": 0.0}),
+        (("--temperature", "0,0.4"), {"temperature": (0.0, 0.4)}),
+        (("--beam-size", "5", "--patience", "2", "--length-penalty", "0.5"),
+         {"beam_size": 5, "patience": 2.0, "length_penalty": 0.5}),
+        (("--best-of", "3", "--seed", "7"), {"best_of": 3, "seed": 7}),
+        (("--no-speech-threshold", "none"), {"no_speech_threshold": None}),
+        (("--logprob-threshold", "-0.5"), {"logprob_threshold": -0.5}),
+        (("--compression-ratio-threshold", "NONE"), {"compression_ratio_threshold": None}),
+        (("--languages", "en, de"), {"languages": ("en", "de")}),
+        (("--prompt", "Names"), {"initial_prompt": "Names"}),
+        (("--no-condition-on-previous-text",), {"condition_on_previous_text": False}),
+        (("--no-repetition-cut",), {"repetition_cut": False}),
+        (("--no-vad", "--long-form", "batched"), {"vad_filter": False, "long_form": "batched"}),
+        (("--word-timestamps", "--hallucination-silence-threshold", "2"),
+         {"word_timestamps": True, "hallucination_silence_threshold_s": 2.0}),
+        (("--clip-timestamps", "1,2.5"), {"clip_timestamps": (1.0, 2.5)}),
+        (("-l", "Japanese", "--task", "translate"), {"language": "ja", "task": "translate"}),
+    ],
+)  # fmt: skip
+def test_a_flag_sets_the_option_of_its_name(flags: tuple[str, ...], expected: dict[str, Any]) -> None:
+    assert options(*flags) == TranscribeOptions(**expected)
+
+
+def test_the_voice_detector_keeps_what_no_flag_names() -> None:
+    found = options("--vad-threshold", "0.3", "--vad-min-silence", "500").vad
+    assert (found.threshold, found.min_silence_duration_ms) == (0.3, 500)
+    assert found.min_speech_duration_ms == VOICE.min_speech_duration_ms
+
+
+@pytest.mark.parametrize("flags", [("--temperature", "warm"), ("--no-speech-threshold", "some"), ("--beam-size", "x")])
+def test_what_is_no_number_is_refused_with_its_flag(flags: tuple[str, str]) -> None:
+    with pytest.raises(click.BadParameter) as refused:
+        options(*flags)
+    assert refused.value.param is not None
+    assert flags[0] in refused.value.param.opts
+    assert repr(flags[1]) in str(refused.value.message)
+
+
+def test_an_option_out_of_range_is_refused_by_its_name() -> None:
+    with pytest.raises(InvalidOption, match="beam_size: 99"):
+        options("--beam-size", "99")
+
+
+def test_verbose_tells_what_was_tried_and_what_gave_no_text() -> None:
+    segment = Segment(
+        id=0, seek_s=0.0, start_s=0.0, end_s=2.5, text=" Hm.", tokens=(1,), temperature=0.4, avg_logprob=-0.5,
+        compression_ratio=1.0, no_speech_prob=0.1, is_cut=True,
+        retries=(Retry(temperature=0.0, reason="compression_ratio"), Retry(temperature=0.2, reason="avg_logprob")),
+    )  # fmt: skip
+    gap = Dropped(start_s=2.5, end_s=30.0, reason="no_speech", text="Thank you.")
+    transcript = Transcript(text="Hm.", language="en", duration_s=30.0, segments=(segment,), dropped=(gap,))
+    assert list(reasons(transcript)) == [
+        "0.00-2.50 s: decoded at temperature 0.4 after 0 (compression_ratio), 0.2 (avg_logprob)",
+        "0.00-2.50 s: a repetition at the window's end was cut off",
+        "2.50-30.00 s: no text, no_speech: 'Thank you.'",
+    ]
