@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -12,37 +13,52 @@ from typing import Self
 from neuron_whisper.artifact.reading import Artifact, open_artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import AudioClip
-from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.decode.options import TranscribeOptions
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
+from neuron_whisper.driving import Told, adrive, drive
+from neuron_whisper.engine.contract import WindowEngine
+from neuron_whisper.engine.cores import core_groups, usable_cpus
 from neuron_whisper.engine.engine import Engine, EngineStatus
-from neuron_whisper.errors import DeviceFault
-from neuron_whisper.longform import Outcome, Plan, sequential
-from neuron_whisper.target.contract import Session
+from neuron_whisper.engine.opening import ArtifactOpening
+from neuron_whisper.engine.pool import EnginePool
+from neuron_whisper.errors import DeviceFault, InvalidOption
+from neuron_whisper.longform import Outcome, Plan, plan_for
+from neuron_whisper.target.contract import ProgramSpec, Session
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tokenizer import Tokenizer
-from neuron_whisper.transcript import Segment, Transcript
+from neuron_whisper.transcript import Dropped, Segment, Transcript
+from neuron_whisper.verification import check_opened
 
 log = logging.getLogger(__name__)
 
+MOST_REPLICAS = 64  # a trn2.48xlarge has that many NeuronCores
+
 
 class Transcriber:
-    """Transcribes clips on one engine; any number of threads and tasks may call it at once."""
+    """Transcribes clips on one engine, here or in worker processes; any number of threads and tasks may call it."""
 
     def __init__(
-        self,
+        self, engine: WindowEngine, spec: ProgramSpec, tokenizer: Tokenizer, *, name: str, replicas: int = 1
+    ) -> None:
+        self.name = name
+        self.tokenizer = tokenizer
+        self._n_mels = spec.dims.n_mels
+        self._width = spec.slots * replicas  # windows that a batched plan keeps decoding
+        self._engine = engine
+        self._held = ExitStack()
+
+    @classmethod
+    def on(
+        cls,
         session: Session,
         tokenizer: Tokenizer,
         *,
         name: str,
         queue_limit: int = 256,
         on_fault: Callable[[DeviceFault], None] = lambda fault: None,
-    ) -> None:
-        self.name = name
-        self.tokenizer = tokenizer
-        self._n_mels = session.spec.dims.n_mels
-        self._engine = Engine(session, tokenizer, queue_limit=queue_limit, on_fault=on_fault)
-        self._held = ExitStack()
+    ) -> Self:
+        """On a session, which belongs to its engine's thread from now on."""
+        engine = Engine(session, tokenizer, queue_limit=queue_limit, on_fault=on_fault)
+        return cls(engine, session.spec, tokenizer, name=name)
 
     @classmethod
     def open(
@@ -51,32 +67,52 @@ class Transcriber:
         artifact: Artifact,
         *,
         threads: int = 0,
+        replicas: int | None = None,
+        verify: bool = False,
         queue_limit: int = 256,
         on_fault: Callable[[DeviceFault], None] = lambda fault: None,
     ) -> Self:
         """Check and load an artifact of the store; it cannot be pruned while it is open.
 
-        threads 0: all cores. Raises ArtifactError, TargetUnavailable.
+        threads 0: all cores. replicas 1: in this process; more: each in a worker process with a share of the
+        cores and threads; None: as many as the artifact's profile says. verify: the artifact's golden tokens are
+        checked first, by every replica. Returns when one replica can work.
+
+        Raises ArtifactError, TargetUnavailable, DeviceFault, InvalidOption (replicas, or too few NeuronCores).
         """
+        target_table, spec = artifact.profile.target, artifact.spec
+        replicas = target_table.replicas if replicas is None else replicas
+        if not 1 <= replicas <= MOST_REPLICAS:
+            raise InvalidOption("replicas", replicas, f"a whole number from 1 to {MOST_REPLICAS}")
         with ExitStack() as held:
             held.enter_context(store.hold(artifact))
-            target = load_target(artifact.manifest.target)
+            target = load_target(target_table.name)
             open_artifact(artifact, target.toolchain())
-            tokenizer = Tokenizer.from_file(artifact.path / "tokenizer.json", artifact.spec.dims.n_vocab)
-            session = target.open(artifact.path, artifact.spec, artifact.profile, threads=threads)
-            made = cls(
-                session, tokenizer, name=artifact.manifest.model, queue_limit=queue_limit, on_fault=on_fault
-            )
+            tokenizer = Tokenizer.from_file(artifact.path / "tokenizer.json", spec.dims.n_vocab)
+            engine: WindowEngine
+            if replicas == 1:
+                session = target.open(artifact.path, spec, artifact.profile, threads=threads)
+                if verify:
+                    check_opened(session, artifact)
+                engine = Engine(session, tokenizer, queue_limit=queue_limit, on_fault=on_fault)
+            else:
+                opening = ArtifactOpening(path=artifact.path.absolute(), verifies=verify)
+                groups = core_groups(
+                    target_table, replicas, threads=threads, environment=os.environ, cpus=usable_cpus()
+                )
+                engine = EnginePool(opening, spec, groups, queue_limit=queue_limit, on_fault=on_fault)
+            made = cls(engine, spec, tokenizer, name=artifact.manifest.model, replicas=replicas)
             made._held = held.pop_all()
         return made
 
     @property
     def status(self) -> EngineStatus:
+        """A PoolStatus where there are several replicas."""
         return self._engine.status
 
     @property
     def fault(self) -> DeviceFault | None:
-        """Set when the device can no longer be trusted: the process should end."""
+        """Set when no device can be trusted any more: the process should end."""
         return self._engine.fault
 
     @property
@@ -85,25 +121,16 @@ class Transcriber:
         return self.tokenizer.languages if self.tokenizer.special.is_multilingual else ("en",)
 
     def _plan(self, clip: AudioClip, options: TranscribeOptions) -> Plan:
-        return sequential(LogMel.of(clip.samples, self._n_mels), options, self.tokenizer)
+        return plan_for(clip, options, self.tokenizer, n_mels=self._n_mels, width=self._width)
 
     # --- threads ----------------------------------------------------------------------------------
 
-    def run(self, clip: AudioClip, options: TranscribeOptions) -> Iterator[Segment | Outcome]:
-        """Segments as they are done, then the outcome. Raises InputError, CapacityError, DeviceFault."""
-        plan = self._plan(clip, options)
-        answer, is_first = None, True
-        while (item := _next(plan, answer)) is not None:
-            answer = None
-            if isinstance(item, WindowAsk):
-                future = self._engine.submit(item, is_first=is_first)
-                is_first = False
-                try:
-                    answer = future.result()
-                finally:
-                    future.cancel()  # does nothing to one that is done
-            else:
-                yield item
+    def run(self, clip: AudioClip, options: TranscribeOptions) -> Iterator[Told]:
+        """Segments, and what was dropped, as they are done, then the outcome.
+
+        Raises InputError, CapacityError, DeviceFault.
+        """
+        return drive(self._plan(clip, options), self._engine.submit)
 
     def transcribe(
         self,
@@ -127,19 +154,11 @@ class Transcriber:
 
     # --- asyncio ----------------------------------------------------------------------------------
 
-    async def arun(self, clip: AudioClip, options: TranscribeOptions) -> AsyncIterator[Segment | Outcome]:
-        """As run. Cancelling the task that waits frees the slot at the engine's next step."""
+    async def arun(self, clip: AudioClip, options: TranscribeOptions) -> AsyncIterator[Told]:
+        """As run. Cancelling the task that waits frees the slots at the engine's next step."""
         plan = await asyncio.to_thread(self._plan, clip, options)
-        answer, is_first = None, True
-        # the plan's own work between windows (text of tokens, cutting a window) runs in a thread too
-        while (item := await asyncio.to_thread(_next, plan, answer)) is not None:
-            answer = None
-            if isinstance(item, WindowAsk):
-                future = self._engine.submit(item, is_first=is_first)
-                is_first = False
-                answer = await asyncio.wrap_future(future)
-            else:
-                yield item
+        async for item in adrive(plan, self._engine.submit):
+            yield item
 
     async def atranscribe(self, clip: AudioClip, options: TranscribeOptions | None = None) -> Transcript:
         """The whole clip. Raises InputError, CapacityError, DeviceFault."""
@@ -159,30 +178,26 @@ class Transcriber:
         self._held.close()
 
 
-def _next(plan: Plan, answer: Hypothesis | None) -> WindowAsk | Segment | Outcome | None:
-    """What the plan yields next, None at its end."""
-    try:
-        return plan.send(answer)
-    except StopIteration:
-        return None
-
-
 def _transcript(
-    clip: AudioClip, options: TranscribeOptions, items: Sequence[Segment | Outcome], started: float
+    clip: AudioClip, options: TranscribeOptions, items: Sequence[Told], started: float
 ) -> Transcript:
-    *segments, outcome = items
+    *told, outcome = items
     assert isinstance(outcome, Outcome)
     took_s = time.perf_counter() - started
+    segments = tuple(item for item in told if isinstance(item, Segment))
     log.info(
-        "transcribed audio_s=%.2f took_s=%.2f rtf=%.3f segments=%d language=%s",
+        "transcribed audio_s=%.2f took_s=%.2f rtf=%.3f segments=%d language=%s long_form=%s dropped=%d retried=%d",
         clip.duration_s, took_s, took_s / max(clip.duration_s, 1e-3), len(segments), outcome.language,
+        outcome.long_form, len(told) - len(segments), sum(bool(segment.retries) for segment in segments),
     )  # fmt: skip
     return Transcript(
         text=outcome.text,
         language=outcome.language,
         language_probability=outcome.language_probability,
         duration_s=clip.duration_s,
-        segments=tuple(segment for segment in segments if isinstance(segment, Segment)),
+        segments=segments,
         task=options.task,
         warnings=clip.warnings,
+        dropped=tuple(item for item in told if isinstance(item, Dropped)),
+        long_form=outcome.long_form,
     )

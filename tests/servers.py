@@ -51,7 +51,7 @@ def transcriber(
     dims = replace(tiny_program.DIMS, n_audio_ctx=1500, n_vocab=special.timestamp_begin + N_TIMESTAMPS)
     session = FakeSession(tiny_program.spec(slots=slots, beams=1, dims=dims, special=special), fault_at=fault_at)
     tokenizer = Tokenizer({CHARACTER_OF_BYTE[byte]: byte for byte in range(256)}, [], special)
-    return Transcriber(session, tokenizer, name=name, queue_limit=queue_limit), session
+    return Transcriber.on(session, tokenizer, name=name, queue_limit=queue_limit), session
 
 
 def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def running(settings: ServerSettings | None = None, **program: Any) -> Iterator[
     spoken_for, session = transcriber(**program)
     listener = socket.create_server(("127.0.0.1", 0))
     started = threading.Event()
-    server = DrainingServer(Service(spoken_for, settings or ServerSettings()), started.set)
+    server = DrainingServer(Service(spoken_for, settings or ServerSettings(vad_filter=False)), started.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -134,7 +134,7 @@ def main(drain_s: str, fault_at: str = "0") -> None:
 
     threading.Thread(target=open_gate, daemon=True).start()
     serve(
-        served, ServerSettings(port=0, drain_s=float(drain_s)),
+        served, ServerSettings(port=0, drain_s=float(drain_s), vad_filter=False),
         on_listening=lambda url: print(url, flush=True),  # noqa: T201  # the test reads it
     )  # fmt: skip
 

@@ -51,6 +51,24 @@ def test_verbose_json_has_language_duration_and_segments_with_times(client: open
     assert answer.usage.seconds == 1
 
 
+def test_words_have_times_inside_their_clip(client: openai.OpenAI) -> None:
+    answer = client.audio.transcriptions.create(
+        file=CLIP, model="turbo", response_format="verbose_json", timestamp_granularities=["word", "segment"]
+    )
+    assert answer.words
+    assert "".join(word.word for word in answer.words) == "".join(answer.text.split())
+    assert all(0 <= word.start <= word.end <= 0.5 for word in answer.words)
+    assert answer.segments
+
+
+def test_a_temperature_is_sampled_at_and_told(client: openai.OpenAI) -> None:
+    answer = client.audio.transcriptions.create(
+        file=CLIP, model="turbo", response_format="verbose_json", temperature=0.6
+    )
+    assert answer.segments
+    assert {segment.temperature for segment in answer.segments} == {0.6}
+
+
 def test_text_is_the_text_alone(client: openai.OpenAI, text: str) -> None:
     answer = client.audio.transcriptions.create(file=CLIP, model="turbo", response_format="text")
     assert answer == " ".join(text.split()) + "\n"
@@ -105,10 +123,9 @@ def test_another_model_is_not_found(client: openai.OpenAI) -> None:
         ("chunking_strategy", {"chunking_strategy": {"type": "server_vad", "threshold": 0.4}}),
         ("known_speaker_names", {"known_speaker_names": ["agent"]}),
         ("known_speaker_references", {"known_speaker_references": ["data:audio/wav;base64,AAA="]}),
-        ("timestamp_granularities", {"timestamp_granularities": ["word"], "response_format": "verbose_json"}),
         ("timestamp_granularities", {"timestamp_granularities": ["segment"]}),
         ("response_format", {"response_format": "diarized_json"}),
-        ("temperature", {"temperature": 0.7}),
+        ("temperature", {"temperature": 1.7}),
         ("language", {"language": "klingon"}),
     ],
 )

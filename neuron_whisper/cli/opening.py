@@ -23,12 +23,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to open, as the flags say it. Raises UsageError when they contradict each other."""
+    """What to open, as the flags say it. Raises UsageError when they contradict each other.
+
+    `replicas` None: as many as the profile says. `verify` None: golden tokens are checked on a Neuron device alone.
+    """
 
     model: str | None
     artifact: str | None
     profile: str | None
     threads: int
+    replicas: int | None = 1
+    verify: bool | None = False
 
     def __post_init__(self) -> None:
         if self.artifact is not None:
@@ -73,7 +78,10 @@ def opened(
     from neuron_whisper.transcriber import Transcriber
 
     artifact = found_artifact(settings, wanted)
-    transcriber = Transcriber.open(settings.store(), artifact, threads=wanted.threads, on_fault=on_fault)
+    verify = artifact.manifest.target == "neuron" if wanted.verify is None else wanted.verify
+    transcriber = Transcriber.open(
+        settings.store(), artifact, threads=wanted.threads, replicas=wanted.replicas, verify=verify, on_fault=on_fault
+    )
     try:
         yield transcriber, artifact
     finally:

@@ -12,7 +12,7 @@ from neuron_whisper.server.fields import TRANSCRIPTIONS, TRANSLATIONS, AudioForm
 
 ERROR_EXAMPLE = {
     "error": {
-        "message": "temperature: 0.5 is not allowed; 0: this version decodes greedily",
+        "message": "temperature: 1.5 is not allowed; a number from 0 to 1, or several that rise",
         "type": "invalid_request_error",
         "param": "temperature",
         "code": "invalid_value",

@@ -67,7 +67,7 @@ def answer_fault(request: Request[Any, Any, Any], fault: Exception) -> Response[
             return error_response(503, str(fault), code=_capacity_code(fault), headers=after)
         case DeviceFault():
             return error_response(
-                503, "the device failed and the server starts again", code="device_fault",
+                503, "the device failed at this; ask again in a moment", code="device_fault",
                 headers={"retry-after": "5"},
             )  # fmt: skip
         case ClientGone():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.forms import Form
 
@@ -61,13 +61,13 @@ RESPONSE_FORMAT = FormField(
 )
 TEMPERATURE = FormField(
     name="temperature",
-    about="0: decoding is greedy. Other values are refused in this version.",
-    schema={"type": "number", "minimum": 0, "maximum": 0, "default": 0},
+    about="Above 0: sampled at it. 0: the likeliest text, and where that repeats itself or is unlikely, higher ones.",
+    schema={"type": "number", "minimum": 0, "maximum": 1, "default": 0},
 )
 GRANULARITIES = FormField(
     name="timestamp_granularities[]",
-    about="With verbose_json: segment. Times of words are refused in this version.",
-    schema={"type": "array", "items": {"type": "string", "enum": ["segment"]}},
+    about="With verbose_json: segment, word or both. word adds the times of words.",
+    schema={"type": "array", "items": {"type": "string", "enum": ["word", "segment"]}},
 )
 STREAM = FormField(
     name="stream",
@@ -109,13 +109,13 @@ class AudioRequest:
     options: TranscribeOptions
 
     @classmethod
-    def of(cls, form: Form, task: str) -> AudioRequest:
+    def of(cls, form: Form, task: str, *, vad_filter: bool = True) -> AudioRequest:
         """Read a form's texts; a field that is empty is one that was not given. Raises InvalidOption."""
         response_format = _one(form, "response_format") or "json"
         if response_format not in RESPONSE_FORMATS:
             allowed = f"one of {', '.join(RESPONSE_FORMATS)}"
             raise InvalidOption("response_format", _short(response_format), allowed)
-        _check_granularities(form, response_format)
+        wants_words = _wants_words(form, response_format)
         _check_stream(_one(form, "stream"))
         language = _one(form, "language")
         return cls(
@@ -126,6 +126,8 @@ class AudioRequest:
                 language=language and _short(language),
                 temperature=_temperature(_one(form, "temperature")),
                 initial_prompt=_one(form, "prompt"),
+                word_timestamps=wants_words,
+                vad_filter=vad_filter,
             ),
         )
 
@@ -137,22 +139,25 @@ def _one(form: Form, name: str) -> str | None:
     return values[0] if values and values[0].strip() else None
 
 
-def _temperature(text: str | None) -> float:
+def _temperature(text: str | None) -> float | tuple[float, ...]:
+    """0 is OpenAI's word for the ladder: the server raises the temperature itself where a gate fails."""
     try:
-        return float(text or 0.0)
+        value = float(text or 0.0)
     except ValueError:
-        raise InvalidOption("temperature", _short(text or ""), "a number; in this version 0") from None
+        raise InvalidOption("temperature", _short(text or ""), "a number from 0 to 1") from None
+    return value or TEMPERATURES
 
 
-def _check_granularities(form: Form, response_format: str) -> None:
+def _wants_words(form: Form, response_format: str) -> bool:
+    """Whether timestamp_granularities names words. Raises InvalidOption."""
     name = "timestamp_granularities"
-    for value in (*form.texts.get(f"{name}[]", ()), *form.texts.get(name, ())):
-        if value == "word":
-            raise InvalidOption(name, value, "this version tells the times of segments only: segment")
-        if value != "segment":
-            raise InvalidOption(name, _short(value), "segment")
+    values = (*form.texts.get(f"{name}[]", ()), *form.texts.get(name, ()))
+    for value in values:
+        if value not in ("word", "segment"):
+            raise InvalidOption(name, _short(value), "word or segment")
         if response_format != "verbose_json":
             raise InvalidOption(name, value, "it needs response_format=verbose_json")
+    return "word" in values
 
 
 def _check_stream(text: str | None) -> None:

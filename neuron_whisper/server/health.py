@@ -6,17 +6,36 @@ import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 
+from neuron_whisper.engine.contract import PoolStatus, WorkerStatus
 from neuron_whisper.server.service import Service
 
 
+class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker process; `state` is starting, ready, restarting or failed, `restarts` how often it was replaced."""
+
+    index: int
+    state: str
+    restarts: int
+    waiting: int
+    decoding: int
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`status` is ready or alive, or why not: draining, device_fault. The counts are windows of 30 s."""
+    """`status` is ready or alive, or why not: draining, device_fault, no_worker. The counts are windows of 30 s.
+
+    The workers are told where there are several: `degraded` when fewer are up than wanted. Requests that come while
+    none is up wait in the queue.
+    """
 
     status: str
+    degraded: bool | None = None
+    workers_up: int | None = None
+    workers_wanted: int | None = None
     model: str | None = None
     waiting: int | None = None
     decoding: int | None = None
     requests: int | None = None
+    workers: tuple[WorkerHealth, ...] | None = None
 
 
 @get("/health/live", operation_id="live", summary="Whether the engine can still work", tags=["health"])
@@ -31,11 +50,14 @@ async def live(service: NamedDependency[Service]) -> Response[Health]:
 async def ready(service: NamedDependency[Service]) -> Response[Health]:
     """200 with what the engine does now, or 503 with the reason."""
     engine = service.transcriber.status
+    pool = engine if isinstance(engine, PoolStatus) else None
     reason = "ready"
     if service.transcriber.fault is not None:
         reason = "device_fault"
     elif service.is_draining:
         reason = "draining"
+    elif pool is not None and not pool.n_ready:
+        reason = "no_worker"
     health = Health(
         status=reason,
         model=service.model_id,
@@ -43,4 +65,19 @@ async def ready(service: NamedDependency[Service]) -> Response[Health]:
         decoding=engine.decoding,
         requests=service.in_flight,
     )
+    if pool is not None:
+        health = msgspec.structs.replace(
+            health,
+            degraded=pool.n_ready < len(pool.workers),
+            workers_up=pool.n_ready,
+            workers_wanted=len(pool.workers),
+            workers=tuple(_worker_health(worker) for worker in pool.workers),
+        )
     return Response(health, status_code=200 if reason == "ready" else 503)
+
+
+def _worker_health(worker: WorkerStatus) -> WorkerHealth:
+    return WorkerHealth(
+        index=worker.index, state=worker.state, restarts=worker.restarts,
+        waiting=worker.waiting, decoding=worker.decoding,
+    )  # fmt: skip

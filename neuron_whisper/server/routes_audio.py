@@ -57,7 +57,7 @@ async def _transcribe(request: AnyRequest, service: Service, endpoint: AudioForm
     facts = RequestRecord.of(request.scope).facts
     with Form() as form:
         await read_form(request, form, endpoint.check, service.settings.max_upload_bytes)
-        asked = AudioRequest.of(form, endpoint.task)
+        asked = AudioRequest.of(form, endpoint.task, vad_filter=service.settings.vad_filter)
         if asked.model is not None:
             service.check_model(asked.model)
         facts |= {"upload_bytes": form.upload_bytes, "format": asked.response_format}

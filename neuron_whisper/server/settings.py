@@ -17,6 +17,7 @@ class ServerSettings:
     `port` 0: any free one. `max_upload_bytes` is OpenAI's limit by default; `max_audio_s` and
     `max_decoded_bytes` hold for what the upload unpacks to. `request_timeout_s` runs from a request's headers
     to its answer. `drain_s` is how long requests in flight may take after the first SIGTERM or SIGINT.
+    `vad_filter`: text only where the voice detector hears speech.
     """
 
     host: str = "127.0.0.1"
@@ -26,6 +27,7 @@ class ServerSettings:
     max_decoded_bytes: int = 4096 * MIB
     request_timeout_s: float = 3600.0
     drain_s: float = 30.0
+    vad_filter: bool = True
 
     def __post_init__(self) -> None:
         if not self.host:

@@ -1,0 +1,148 @@
+"""WorkerProcess: one life of a worker, from its start to what it died of."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+
+from neuron_whisper.engine.cores import CoreGroup
+from neuron_whisper.engine.wire import Channel, FromWorker, Start, ToWorker
+
+log = logging.getLogger(__name__)
+
+LAST_LINES = 20  # of what a worker wrote, kept for the error that tells of its end
+LONGEST_LINE = 1000
+REAP_S = 5.0  # between the end of a worker's socket and its own; a killed one may hang in a driver for ever
+LEVELS = logging.getLevelNamesMapping()
+LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) ")  # a worker's own lines begin with it
+MESSAGE_S = 30  # for the rest of a message that has begun to arrive: its sender may have been stopped midway
+
+
+class WorkerProcess:
+    """Started when made, never by fork. `put` and `kill` are any thread's, the rest is one thread's.
+
+    That thread must outlive the process: Linux sends a parent's death when the thread that started a child ends.
+    Raises OSError when no process can be started.
+    """
+
+    def __init__(self, index: int, group: CoreGroup, start: Start) -> None:
+        self._index = index
+        ours, theirs = socket.socketpair()
+        with theirs:
+            cpus = ",".join(map(str, group.cpus)) or "-"
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
+                    [sys.executable, "-P", "-m", "neuron_whisper.engine.worker",
+                     str(theirs.fileno()), str(os.getpid()), cpus],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
+                    env=dict(group.environment), pass_fds=[theirs.fileno()], start_new_session=True,
+                )  # fmt: skip
+            except BaseException:
+                ours.close()
+                raise
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MESSAGE_S, 0))
+        self._channel = Channel(Connection(ours.detach()))
+        assert self._process.stdout is not None
+        self._said = self._process.stdout
+        os.set_blocking(self._said.fileno(), False)
+        self._is_silent = False
+        self._rest = b""
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._outbox: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name=f"worker-{index}-writer", daemon=True)
+        self._writer.start()
+        self.put(start)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it wrote to stdout and stderr."""
+        return "\n".join(self._last_lines)
+
+    def put(self, message: ToWorker) -> None:
+        """Send it, in order, without waiting: a worker that does not read holds nobody up."""
+        self._outbox.put(message)
+
+    def kill(self) -> None:
+        self._process.kill()  # does nothing to one that was reaped
+
+    def _write(self) -> None:
+        try:
+            while (message := self._outbox.get()) is not None:
+                self._channel.send(message)
+        except OSError:
+            log.debug("worker=%d does not listen any more", self._index)  # `receive` tells
+        except Exception:  # a message that cannot be sent must not be waited for
+            log.exception("worker=%d cannot be told", self._index)
+            self.kill()
+
+    def receive(self, timeout_s: float) -> FromWorker | None:
+        """The next message, None when there is none in time. Passes on what it writes. Raises EOFError at its end."""
+        sources: list[Connection | int] = [self._channel.connection]
+        if not self._is_silent:
+            sources.append(self._said.fileno())
+        ready = wait(sources, timeout_s)
+        if self._said.fileno() in ready:
+            self._hear()
+        if self._channel.connection in ready:
+            message: FromWorker = self._channel.receive()
+            return message
+        if not ready and self._process.poll() is not None:
+            raise EOFError  # somebody else has its socket
+        return None
+
+    def _hear(self) -> None:
+        """Log what it wrote, line by line."""
+        while (data := self._said.read(65536)) is not None:  # None: nothing now
+            self._is_silent = not data
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            if self._is_silent or len(self._rest) > LONGEST_LINE:
+                lines, self._rest = [*lines, self._rest], b""
+            for line in lines:
+                if text := line.decode(errors="replace").rstrip()[:LONGEST_LINE]:
+                    self._last_lines.append(text)
+                    level = LEVELS[found[1]] if (found := LEVEL.match(text)) else logging.INFO
+                    log.log(level, "worker=%d %s", self._index, text)
+            if self._is_silent:
+                return
+
+    def end(self) -> str:
+        """Make sure of its end and free everything: "exit code 3", "signal SIGKILL". Call once."""
+        for _ in range(2):
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(REAP_S)
+                break
+            self.kill()
+        self._outbox.put(None)
+        self._writer.join(REAP_S)
+        if not self._is_silent:
+            self._hear()
+        self._said.close()
+        self._channel.close()
+        return _told(self._process.returncode)
+
+
+def _told(code: int | None) -> str:
+    """-9 -> "signal SIGKILL"; 3 -> "exit code 3" """
+    if code is None:
+        return "not ended by SIGKILL"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
