@@ -24,9 +24,15 @@ from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.contract import ProgramSpec, Progress
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
+from neuron_whisper.verification import make_golden, write_golden
 
 BYTES_OF = {**WIDTHS, "int8": 1}
 PACKAGE = Path(__file__).parent
+# Of a target's own files.
+SHAPE_NO_GRAPH = (
+    "session.py", "target.py", "streaming.py", "sdk.py", "instance.py", "cores.py", "reservation.py",
+    "compile_process.py",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +65,10 @@ class BuildPlan:
 
     @property
     def cache_bytes(self) -> int:
-        """Self- and cross-K/V of all slots, in the profile's activation type."""
+        """Self- and cross-K/V of all slots, in the profile's activation type, before a rare ask has grown them."""
         width = BYTES_OF[self.profile.target.dtype] / 2
-        per_slot = self.spec.cross_bytes_per_slot + self.spec.self_bytes_per_slot
+        rows = load_target(self.profile.target.name).self_rows(self.spec)
+        per_slot = self.spec.cross_bytes_per_slot + self.spec.self_bytes_per_slot * rows // self.spec.beams
         return int(width * per_slot) * self.spec.slots
 
 
@@ -79,7 +86,7 @@ def plan_build(
         "format": FORMAT,
         "graph_sources": sources_digest(_graph_sources(profile.target.name)),
         "checkpoint": checkpoint.digests(digest_cache),
-        "profile": profile.canonical(),
+        "profile": _profile_facts(profile),
         "toolchain": dict(target.toolchain()),
     }
     return BuildPlan(
@@ -93,10 +100,20 @@ def resolve_spec(checkpoint: Checkpoint, profile: CompileProfile) -> ProgramSpec
     return replace(program_of(checkpoint.dims, profile), alignment_heads=heads)
 
 
+def _profile_facts(profile: CompileProfile) -> dict[str, Any]:
+    """The profile, with the instance's family for the instance: graphs are the same on all machines of a family."""
+    facts = profile.canonical()
+    facts["target"] = facts["target"] | {"instance": profile.target.instance.partition(".")[0]}
+    return facts
+
+
 def _graph_sources(target: str) -> list[Path]:
-    """What the compiled graphs are made from; a change there is another artifact."""
+    """What the compiled graphs are made from; a change there is another artifact.
+
+    A target's files count unless they are known to shape no graph: a new one, forgotten here, only compiles again.
+    """
     shared = [PACKAGE / "model/sharding.py", PACKAGE / "target/contract.py", *(PACKAGE / "graph").glob("*.py")]
-    return shared + [path for path in (PACKAGE / "target" / target).glob("*.py") if path.name != "session.py"]
+    return shared + [path for path in (PACKAGE / "target" / target).glob("*.py") if path.name not in SHAPE_NO_GRAPH]
 
 
 def build(
@@ -105,10 +122,12 @@ def build(
     *,
     progress: Progress = lambda what, done, total: None,
     waiting: Callable[[], None] | None = None,
+    jobs: int = 0,
 ) -> Artifact:
     """The plan's artifact: the stored one, or compiled now. `waiting` is told when another process compiles it.
 
-    Raises BuildError, ArtifactUnsafe, TargetUnavailable. Nothing half-written stays in the store.
+    `jobs` graphs are compiled at once, 0: as many as the target likes; whether the host's memory holds that is for
+    compile_jobs to say. Raises BuildError, ArtifactUnsafe, TargetUnavailable. Nothing half-written stays in the store.
     """
     if (stored := store.find(plan.key)) is not None:
         return stored
@@ -117,7 +136,9 @@ def build(
         if (stored := store.find(plan.key)) is not None:  # the one we waited for
             return stored
         with store.stage(plan.name) as staging:
-            target.compile(plan.spec, plan.profile, plan.checkpoint, staging.path, progress)
+            target.compile(plan.spec, plan.profile, plan.checkpoint, staging.path, progress, jobs=jobs)
+            progress("golden tokens", 0, None)
+            write_golden(make_golden(plan.checkpoint, plan.spec, plan.profile), staging.path)
             (staging.path / "tokenizer.json").write_bytes(_tokenizer_json(plan.checkpoint))
             (staging.path / "config.json").write_text(json.dumps(asdict(plan.spec.dims), indent=2) + "\n")
             return store.publish(

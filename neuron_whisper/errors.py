@@ -6,9 +6,9 @@
   - CapacityError: the caller waits or the operator adds capacity
     - QueueFull, Draining, DeadlineExceeded
   - BuildError: whoever compiles changes the profile, the checkpoint or the machine
-    - ProfileError, CheckpointError, FetchFailed, LoweringFailed
+    - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
   - ArtifactError: whoever deploys compiles again or repairs the cache
-    - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactUnsafe
+    - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactUnsafe, GoldenMismatch
   - TargetUnavailable: the operator installs what the message names
   - DeviceFault: the process ends and its supervisor starts it again
 """
@@ -145,6 +145,35 @@ class LoweringFailed(BuildError):
         super().__init__(f"lowering {graph} failed: {reason}")
 
 
+class CompilerKilled(LoweringFailed):
+    """The compiler was killed on `graph`, as the system does when memory runs out; `available_bytes` was there."""
+
+    def __init__(self, graph: str, available_bytes: int | None, last_words: str = "") -> None:
+        self.available_bytes = available_bytes
+        had = f" ({available_bytes / 1e9:.1f} GB was available when it began)" if available_bytes is not None else ""
+        reason = (
+            f"the compiler was killed, as the system does when memory runs out{had}. Compile fewer graphs at once "
+            f"(--jobs 1), or on a host with more memory: compiling needs no Neuron device (--instance inf2), and "
+            f"`artifacts export` and `artifacts import` bring the result here"
+        )
+        super().__init__(graph, f"{reason}\n{last_words}" if last_words else reason)
+
+
+class HostMemoryTooSmall(BuildError):
+    """By the estimate, compiling takes `needed_bytes` of host memory and `available_bytes` are there."""
+
+    def __init__(self, needed_bytes: int, available_bytes: int, *, jobs: int, largest: tuple[str, int]) -> None:
+        self.needed_bytes, self.available_bytes, self.jobs, self.largest = needed_bytes, available_bytes, jobs, largest
+        graph, graph_bytes = largest
+        at_once = "one graph at a time" if jobs == 1 else f"{jobs} graphs at once"
+        super().__init__(
+            f"compiling {at_once} takes about {needed_bytes / 1e9:.1f} GB of host memory, {graph_bytes / 1e9:.1f} GB "
+            f"of it for {graph} alone (an estimate), and {available_bytes / 1e9:.1f} GB is available. Compile on a "
+            f"host with more: it needs no Neuron device (--instance inf2), and `artifacts export` and `artifacts "
+            f"import` bring the result here. --ignore-memory goes on anyway"
+        )
+
+
 # --- ArtifactError ----------------------------------------------------------------------------
 
 
@@ -184,6 +213,17 @@ class ArtifactUnsafe(ArtifactError):
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path, self.reason = Path(path), reason
         super().__init__(f"{path}: {reason}; artifacts are code, so this cache is not used")
+
+
+class GoldenMismatch(ArtifactError):
+    """The loaded program does not say what the reference said of the golden window; `mismatches` tell each step."""
+
+    def __init__(self, mismatches: Iterable[str]) -> None:
+        self.mismatches = tuple(mismatches)
+        super().__init__(
+            f"the loaded program does not say what the reference says, and is not used: {'; '.join(self.mismatches)}; "
+            f"compile it again, and if that changes nothing, with other compiler arguments or on another device"
+        )
 
 
 # --- the rest ---------------------------------------------------------------------------------

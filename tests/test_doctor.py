@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from neuron_whisper.cli import machine
+from neuron_whisper import machine
 from neuron_whisper.cli.main import run
 from neuron_whisper.target.registry import missing_packages
 

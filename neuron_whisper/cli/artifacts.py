@@ -14,6 +14,7 @@ from neuron_whisper.cli.settings import Settings, with_settings, write_error_lin
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.reading import Artifact
+    from neuron_whisper.artifact.store import ArtifactStore
 
 SOMETHING_WRONG = 3  # as the exit code of an ArtifactError
 
@@ -99,32 +100,51 @@ def show(settings: Settings, ref: str, as_json: bool) -> None:
 
 @artifacts.command()
 @click.argument("refs", nargs=-1, metavar="[REF]...")
+@click.option("--run", "runs", is_flag=True,
+              help="Also load each on its device and hold its golden tokens against the reference's.")
 @json_option
 @with_settings
-def verify(settings: Settings, refs: tuple[str, ...], as_json: bool) -> None:
+def verify(settings: Settings, refs: tuple[str, ...], runs: bool, as_json: bool) -> None:
     """Check every file of artifacts against its digest; all of them when none is named.
 
     Exits with 3 when anything is wrong.
     """
-    from neuron_whisper.artifact.reading import verify as problems_of
-
     store = settings.store()
     found, broken = store.all()
     if refs:
         found, broken = [store.resolve(ref) for ref in refs], []
-    results = [(artifact.path, [str(problem) for problem in problems_of(artifact)]) for artifact in found]
+    results = [(artifact.path, *_judged(store, artifact, runs=runs)) for artifact in found]
     # what the quick look found broken may have whole digests to check: one reason is enough
-    results += [(path, [str(error)]) for path, error in broken]
+    results += [(path, [str(error)], "") for path, error in broken]
     results.sort()
     if as_json:
-        echo_json([{"name": path.name, "path": str(path), "sound": not bad, "problems": bad} for path, bad in results])
+        echo_json([
+            {"name": path.name, "path": str(path), "sound": not bad, "problems": bad, **({"run": run} if runs else {})}
+            for path, bad, run in results
+        ])
     else:
-        for path, bad in results:
-            click.echo(f"{path.name}: {'; '.join(bad) if bad else 'sound'}")
+        for path, bad, run in results:
+            click.echo(f"{path.name}: {'; '.join(bad) if bad else 'sound'}{f'; {run}' if run else ''}")
     if not results:
         settings.tell(f"no artifact in {settings.cache}")
-    if any(bad for _, bad in results):
+    if any(bad for _, bad, _ in results):
         raise Exit(SOMETHING_WRONG)
+
+
+def _judged(store: ArtifactStore, artifact: Artifact, *, runs: bool) -> tuple[list[str], str]:
+    """What is wrong with an artifact, and how its run went; a damaged one is not run."""
+    from neuron_whisper.artifact.reading import verify as problems_of
+    from neuron_whisper.errors import NeuronWhisperError
+    from neuron_whisper.verification import verify_running
+
+    problems = [str(problem) for problem in problems_of(artifact)]
+    if problems or not runs:
+        return problems, ""
+    try:
+        has_run = verify_running(store, artifact)
+    except NeuronWhisperError as error:
+        return [str(error)], "the run failed"
+    return [], "its golden tokens are the reference's" if has_run else "not run: it was compiled without golden tokens"
 
 
 @artifacts.command()

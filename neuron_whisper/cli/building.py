@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from neuron_whisper.cli.output import in_bytes
+from neuron_whisper.cli.profiles import profile_for_here
 from neuron_whisper.cli.progress import reporting
 from neuron_whisper.cli.settings import Settings
 
@@ -36,24 +38,47 @@ def planned(settings: Settings, model: str, profile: CompileProfile) -> BuildPla
     from neuron_whisper.model.checkpoint import open_checkpoint
     from neuron_whisper.target.registry import load_target
 
-    load_target(profile.target.name)
+    checked = profile_for_here(profile)
+    load_target(checked.target.name).toolchain()
     checkpoint = open_checkpoint(fetched(settings, model))
-    return plan_build(model, checkpoint, profile, digest_cache=settings.digests)
+    return plan_build(model, checkpoint, checked, digest_cache=settings.digests)
 
 
-def built(settings: Settings, plan: BuildPlan) -> Artifact:
-    """The plan's artifact, compiled now unless it is stored. Raises BuildError, ArtifactUnsafe."""
+def built(
+    settings: Settings, plan: BuildPlan, *, jobs: int | None = None, ignore_memory: bool = False
+) -> Artifact:
+    """The plan's artifact, compiled now unless it is stored: `jobs` graphs at once, or as many as memory holds.
+
+    Raises BuildError (of which HostMemoryTooSmall is one, unless `ignore_memory`), ArtifactUnsafe.
+    """
     from neuron_whisper.build import build
 
     store = settings.made_store()
     if (stored := store.find(plan.key)) is not None:
         return stored
+    at_once = _at_once(settings, plan, jobs, ignore_memory) if plan.profile.target.name == "neuron" else 0
     settings.tell(f"compiling {plan.name} (it is not in {settings.cache})")
     started = time.perf_counter()
     with reporting(settings, "steps") as report:
         artifact = build(
-            store, plan, progress=report,
+            store, plan, progress=report, jobs=at_once,
             waiting=lambda: settings.tell("another process compiles the same; waiting for it"),
         )
     settings.tell(f"compiled in {time.perf_counter() - started:.1f} s")
     return artifact
+
+
+def _at_once(settings: Settings, plan: BuildPlan, jobs: int | None, ignore_memory: bool) -> int:
+    """Graphs that neuronx-cc compiles at once; says so where it is not all of them, or may be too much."""
+    from neuron_whisper.compile_jobs import choose_jobs, compile_memory
+    from neuron_whisper.machine import memory_bytes
+
+    _, available = memory_bytes()
+    chosen = choose_jobs(compile_memory(plan.spec, plan.profile), available, jobs=jobs, ignore_memory=ignore_memory)
+    has = "unknown" if available is None else in_bytes(available)
+    takes = f"about {in_bytes(chosen.needed_bytes)} of host memory by the estimate, {has} is available"
+    if not chosen.fits:
+        settings.tell(f"going on without enough memory: {chosen.jobs} of {chosen.graphs} graphs at once take {takes}")
+    elif chosen.is_limited:
+        settings.tell(f"compiling {chosen.jobs} of {chosen.graphs} graphs at once: {takes}")
+    return chosen.jobs

@@ -44,15 +44,19 @@ def _lengths(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.option("--dtype", metavar="TYPE", help="Of activations and caches: float32, bfloat16, float16.")
 @click.option("--weights-dtype", metavar="TYPE", help="Of weights: float32, bfloat16, float16, int8.")
 @click.option("--prompt-buckets", callback=_lengths, metavar="N,N...", help="Lengths that prompts are padded to.")
-@click.option("--instance", metavar="TYPE", help="Machine that a Neuron artifact is for.")
+@click.option("--instance", metavar="TYPE",
+              help="Family (inf2, trn1, trn2) or machine that a Neuron artifact is for.  [default: this one, or inf2]")
 @click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Any key of the profile.")
 @click.option("--explain", is_flag=True, help="Say what differs from the nearest stored artifact; compile nothing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be compiled, its key and its memory; compile nothing.")
+@click.option("--jobs", type=click.IntRange(min=1),
+              help="Graphs that neuronx-cc compiles at once.  [default: as many as host memory holds]")
+@click.option("--ignore-memory", is_flag=True, help="Compile for Neuron though the memory is estimated not to do.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @with_settings
 def compile_command(
     settings: Settings, model: str, profile: str | None, target: str | None, assignments: tuple[str, ...],
-    explain: bool, dry_run: bool, as_json: bool, **flags: Any,
+    explain: bool, dry_run: bool, jobs: int | None, ignore_memory: bool, as_json: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Compile a model into an artifact and print its directory.
 
@@ -73,7 +77,7 @@ def compile_command(
         else:
             _echo_outline(answer)
         return
-    artifact = stored or built(settings, plan)
+    artifact = stored or built(settings, plan, jobs=jobs, ignore_memory=ignore_memory)
     if stored:
         settings.tell(f"{artifact.name} was compiled before")
     if as_json:
@@ -106,7 +110,20 @@ def _outline(plan: BuildPlan, stored: Artifact | None) -> dict[str, Any]:
         "spec": spec_to_data(spec),
         "profile": plan.profile.canonical(),
         "toolchain": plan.facts["toolchain"],
+        **({"compile_memory": _compile_memory(plan)} if plan.profile.target.name == "neuron" else {}),
     }  # fmt: skip
+
+
+def _compile_memory(plan: BuildPlan) -> dict[str, int | None]:
+    """Host memory that compiling takes, an estimate, and what is available."""
+    from neuron_whisper.compile_jobs import compile_memory
+    from neuron_whisper.machine import memory_bytes
+
+    memory = compile_memory(plan.spec, plan.profile)
+    return {
+        "one_at_a_time_bytes": memory.one_at_a_time_bytes, "all_at_once_bytes": memory.all_at_once_bytes,
+        "available_bytes": memory_bytes()[1],
+    }
 
 
 def _explain(settings: Settings, plan: BuildPlan) -> dict[str, Any]:
@@ -142,7 +159,7 @@ def _echo_outline(answer: dict[str, Any]) -> None:
 def _sizes(answer: dict[str, Any]) -> list[tuple[str, object]]:
     model, spec, slot, memory = (answer[name] for name in ("model", "spec", "bytes_per_slot", "memory"))
     weights, caches, total = (in_bytes(memory[f"{part}_bytes"]) for part in ("weights", "caches", "total"))
-    return [
+    pairs: list[tuple[str, object]] = [
         ("model", f"{model['name']} ({model['format']}, {model['dtype']}) in {model['path']}"),
         ("program", f"slots {spec['slots']}, beams {spec['beams']}, encode batch {spec['encode_batch']}, "
                     f"prompt buckets {', '.join(map(str, spec['prompt_buckets']))}, "
@@ -151,6 +168,13 @@ def _sizes(answer: dict[str, Any]) -> list[tuple[str, object]]:
         ("memory", f"about {total}: weights {weights}, caches {caches}"),
         ("toolchain", ", ".join(f"{name} {version}" for name, version in answer["toolchain"].items())),
     ]  # fmt: skip
+    if compiling := answer.get("compile_memory"):
+        one, every, available = (
+            "unknown" if size is None else in_bytes(size) for size in compiling.values()
+        )  # in the order they were put in
+        pairs.append(("to compile", f"about {one} of host memory one graph at a time, {every} all at once (an "
+                                    f"estimate); {available} is available"))  # fmt: skip
+    return pairs
 
 
 def _echo_explanation(explanation: dict[str, Any]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Literal
 import rich_click as click
 from click.exceptions import Exit
 
-from neuron_whisper.cli import machine
+from neuron_whisper import machine
 from neuron_whisper.cli.output import echo_json, in_bytes
 from neuron_whisper.cli.settings import Settings, with_settings
 
@@ -30,7 +29,6 @@ SERVING_PACKAGES = (
     "huggingface-hub", "rich-click",
 )  # fmt: skip
 COMPILING_PACKAGES = ("torch",)
-NEURON_LS_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,34 +150,54 @@ def _targets() -> Iterator[Check]:
 
 
 def _neuron() -> Iterator[Check]:
+    from neuron_whisper.target.neuron.sdk import UNKNOWN, installed_versions
     from neuron_whisper.target.registry import missing_packages
 
+    versions = {package: text for package, text in installed_versions().items() if text != UNKNOWN}
+    yield _neuron_sdk(versions)
     devices = machine.neuron_devices()
-    tool = shutil.which("neuron-ls")
     if devices:
-        yield Check(name="Neuron devices", verdict="ok", found=f"{', '.join(devices)}{_neuron_ls(tool)}")
+        yield Check(name="Neuron devices", verdict="ok", found=", ".join(devices))
+        yield _neuron_cores()
         if missing := missing_packages("neuron"):
             advice = "without them the devices idle: see target neuron above"
             yield Check(name="Neuron packages", verdict="warn", found=f"missing {', '.join(missing)}", advice=advice)
-    elif tool:
+    elif shutil.which("neuron-ls"):
         advice = "the tools are here but no /dev/neuron*: is the driver (aws-neuronx-dkms) loaded?"
         yield Check(name="Neuron devices", verdict="warn", found="none", advice=advice)
+    elif versions:
+        found = "none: this machine compiles for Neuron (--instance inf2), it cannot run what it compiled"
+        yield Check(name="Neuron devices", verdict="ok", found=found)
     else:
         yield Check(name="Neuron devices", verdict="ok", found="none; the cpu target needs none")
 
 
-def _neuron_ls(tool: str | None) -> str:
-    """What neuron-ls says in its first line, for people; empty when it cannot be asked."""
-    if tool is None:
-        return " (no neuron-ls)"
-    try:
-        answer = subprocess.run(  # noqa: S603 - found on the path, no arguments
-            [tool], capture_output=True, text=True, timeout=NEURON_LS_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f" (neuron-ls: {error})"
-    lines = [line.strip() for line in (answer.stdout or answer.stderr).splitlines() if line.strip()]
-    return f" (neuron-ls: {lines[0]})" if lines else ""
+def _neuron_sdk(versions: Mapping[str, str]) -> Check:
+    """Which SDK the packages are of: outside of the range fails, for nothing works; a mixture warns, for it may."""
+    from neuron_whisper.target.neuron.sdk import INSTALL, PACKAGES, RANGE, find_sdk
+
+    if not versions:
+        return Check(name="Neuron SDK", verdict="ok", found=f"not installed; {RANGE} works here")
+    sdk = find_sdk(versions)
+    listed = ", ".join(f"{package} {text}" for package, text in versions.items())
+    if sdk.outside:
+        found = f"{'; '.join(sdk.outside)}; {RANGE} works here, 2.32 and later do not ({listed})"
+        return Check(name="Neuron SDK", verdict="fail", found=found, advice=INSTALL)
+    if sdk.mixed:
+        return Check(name="Neuron SDK", verdict="warn", found=f"{sdk.mixed}; {RANGE} works here", advice=INSTALL)
+    found = f"{sdk.name} of {RANGE}, which work here ({listed})"
+    if missing := [package for package in PACKAGES if package not in versions]:
+        return Check(name="Neuron SDK", verdict="warn", found=f"{found}; missing {', '.join(missing)}", advice=INSTALL)
+    return Check(name="Neuron SDK", verdict="ok", found=found)
+
+
+def _neuron_cores() -> Check:
+    from neuron_whisper.target.neuron.reservation import core_holders
+
+    if holders := core_holders():
+        advice = "a core belongs to one process: end them, or choose free ones with NEURON_RT_VISIBLE_CORES"
+        return Check(name="NeuronCores", verdict="warn", found="held by " + "; ".join(map(str, holders)), advice=advice)
+    return Check(name="NeuronCores", verdict="ok", found="held by no process that this user can see")
 
 
 def _cache(settings: Settings) -> Iterator[Check]:

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 DEFAULT_PROFILE = "cpu"
 # For targets that have no profile of their name: the tables which every profile has, and a fitting width.
 DEFAULT_DTYPES = {"neuron": "bfloat16", "reference": "float32", "cpu": "bfloat16"}
+# What the neuron profiles that come with the package say beside sizes: the same artifact, then.
+NEURON_TABLES = """[shapes]
+align = true
+[compiler]
+args = ["--model-type=transformer", "--auto-cast=none", "-O1"]
+"""
+DEFAULT_FAMILY = "inf2"  # of a Neuron artifact that is compiled on another machine and not told for which
 
 
 def asked_profile(
@@ -19,8 +26,8 @@ def asked_profile(
 ) -> CompileProfile:
     """The profile that the flags mean, checked; `overrides` are {"target.tp": 2}.
 
-    Without profile and target, more than one rank means the Neuron target: it alone gains from them.
-    Raises ProfileError.
+    Without profile and target, more than one rank, or an instance, means the Neuron target: it alone has them. There
+    --dtype is of the weights too, unless they are named. Raises ProfileError.
     """
     from neuron_whisper.errors import ProfileError
     from neuron_whisper.profile import known_profiles, load_profile, parse_profile
@@ -28,7 +35,10 @@ def asked_profile(
     overrides = dict(overrides or {})
     tp = overrides.get("target.tp", 1)
     if profile is None:
-        target = target or ("neuron" if isinstance(tp, int) and tp > 1 else DEFAULT_PROFILE)
+        needs_neuron = (isinstance(tp, int) and tp > 1) or bool(overrides.get("target.instance"))
+        target = target or ("neuron" if needs_neuron else DEFAULT_PROFILE)
+        if target == "neuron" and "target.dtype" in overrides:
+            overrides.setdefault("weights.dtype", overrides["target.dtype"])
         if target in known_profiles() or target not in DEFAULT_DTYPES:
             asked = load_profile(target, overrides)
         else:
@@ -38,12 +48,32 @@ def asked_profile(
     if asked.target.name == "cpu" and asked.target.tp != 1:
         reason = f"target.tp is {asked.target.tp}; the cpu target takes 1, the targets neuron and reference more"
         raise ProfileError(profile or "cpu", reason)
+    if asked.target.name != "neuron" and asked.target.instance:
+        reason = f"target.instance is {asked.target.instance!r}; only a neuron artifact is for one"
+        raise ProfileError(profile or asked.target.name, reason)
     return asked
+
+
+def profile_for_here(profile: CompileProfile) -> CompileProfile:
+    """Checked, and a Neuron profile without an instance made for this machine's family, or else for inf2.
+
+    Raises ProfileError.
+    """
+    if profile.target.name != "neuron":
+        return profile
+    from msgspec.structs import replace
+
+    from neuron_whisper.target.neuron.instance import check_profile, this_family
+
+    check_profile(profile)
+    instance = profile.target.instance or this_family() or DEFAULT_FAMILY
+    return replace(profile, target=replace(profile.target, instance=instance))
 
 
 def _default_text(target: str) -> str:
     dtype = DEFAULT_DTYPES[target]
-    return f'format = 1\n[target]\nname = "{target}"\ndtype = "{dtype}"\n[weights]\ndtype = "{dtype}"\n'
+    text = f'format = 1\n[target]\nname = "{target}"\ndtype = "{dtype}"\n[weights]\ndtype = "{dtype}"\n'
+    return text + NEURON_TABLES if target == "neuron" else text
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, object]:

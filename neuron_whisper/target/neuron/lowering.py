@@ -1,21 +1,12 @@
-"""Lowering: weights are sharded here, graphs are traced and compiled by NxD in a child process.
-
-A child, because a trace that failed leaves NxD's mocked parallel state behind, and because neuronx-cc, when it
-takes all memory, may be killed without the server that asked for it.
-"""
+"""Lowering: weights are sharded here; the child of compile_process traces the graphs, and NxD compiles them."""
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import torch
 from safetensors.torch import save_file
@@ -25,6 +16,8 @@ from neuron_whisper.model.sharding import check_tp, shard
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.contract import ProgramSpec, Progress
 from neuron_whisper.target.neuron.application import DTYPES, GatheringLayers, Graph, example_inputs
+from neuron_whisper.target.neuron.compile_process import Request, compile_in_child
+from neuron_whisper.target.neuron.instance import instance_family
 
 if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
@@ -32,36 +25,21 @@ if TYPE_CHECKING:
 GRAPHS_FILE = "graphs.pt"
 # Two physical cores are one logical core there, unless NEURON_LOGICAL_NC_CONFIG says otherwise.
 LNC2_FAMILIES = ("trn2", "trn3")
-KILLED = (-9, 137)
-TAIL_LINES = 12
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child is asked for: `work_dir` is NxD's, which empties it; `graphs` the file to write."""
-
-    spec: ProgramSpec
-    profile: CompileProfile
-    work_dir: str
-    graphs: str
 
 
 def weights_file(directory: Path, rank: int) -> Path:
     return directory / "weights" / f"tp{rank}.safetensors"
 
 
-def instance_family(instance: str) -> str:
-    """inf2.xlarge -> inf2"""
-    return instance.partition(".")[0]
-
-
-def lower(spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress) -> None:
+def lower(
+    spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress, *, jobs: int = 0
+) -> None:
     """Write `graphs.pt` and a file of weights per rank below `into`. Raises InvalidOption, LoweringFailed."""
     check_tp(spec.dims, profile.target.tp)
-    if profile.weights.dtype == "int8":
-        raise LoweringFailed("program", "weights.dtype is int8; the neuron target holds weights in target.dtype")
     compiler_args(profile)  # a contradiction there is told before minutes are spent
-    progress("compiling graphs", 0, None)
-    compile_graphs(spec, profile, into)
+    progress("tracing graphs", 0, None)
+    into.mkdir(parents=True, exist_ok=True)
+    compile_in_child(spec, profile, into / GRAPHS_FILE, progress, jobs=jobs)
     write_weights(spec, profile, checkpoint, into, progress)
 
 
@@ -82,42 +60,6 @@ def write_weights(
         file.parent.mkdir(parents=True, exist_ok=True)
         save_file(own, file)
     progress("sharding weights", tp, tp)
-
-
-def compile_graphs(spec: ProgramSpec, profile: CompileProfile, into: Path) -> None:
-    """Run the child. Raises LoweringFailed with what it said last."""
-    into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="neuron-whisper-") as scratch:
-        request = Request(
-            spec=spec, profile=profile, work_dir=str(Path(scratch, "work")), graphs=str((into / GRAPHS_FILE).absolute())
-        )
-        file = Path(scratch, "request.json")
-        file.write_bytes(msgspec.json.encode(request))
-        command = [sys.executable, "-P", "-m", "neuron_whisper.target.neuron.lowering", str(file)]
-        done = subprocess.run(  # noqa: S603 - our own module, and a file we have just written
-            command, env=_child_environment(profile), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", check=False,
-        )  # fmt: skip
-    if done.returncode:
-        raise LoweringFailed("the Neuron graphs", _why(done.returncode, done.stdout))
-
-
-def _child_environment(profile: CompileProfile) -> dict[str, str]:
-    package_parent = str(Path(__file__).parents[3])
-    environment = dict(os.environ)
-    paths = [package_parent, *filter(None, [environment.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
-    if profile.target.instance:
-        # what torch-neuronx compiles for where it cannot ask the machine: compiling needs no device
-        environment["NEURON_PLATFORM_TARGET_OVERRIDE"] = instance_family(profile.target.instance)
-    return environment
-
-
-def _why(code: int, said: str) -> str:
-    last = "\n".join(said.strip().splitlines()[-TAIL_LINES:])
-    if code in KILLED or "F137" in said or "forcibly killed" in said:
-        return f"the compiler was killed, as the system does when memory runs out; compile on a larger host\n{last}"
-    return f"the compile process ended with {code}\n{last}"
 
 
 def compiler_args(profile: CompileProfile) -> str:
@@ -184,7 +126,7 @@ class _Instance:
 
 
 def trace(request: Request) -> None:
-    """Trace and compile every graph into one bundle. Only in a process that ends afterwards."""
+    """Trace and compile every graph into one bundle. Only in the child of compile_process, which ends afterwards."""
     from neuronx_distributed.trace.model_builder import ModelBuilder  # type: ignore[import-not-found] # no stubs
 
     target = request.profile.target
@@ -202,7 +144,3 @@ def trace(request: Request) -> None:
         builder.add(tag, _Instance(graph, request), buckets, compiler_args=args)
     bundle = builder.trace(initialize_model_weights=False)
     torch.jit.save(bundle, request.graphs)
-
-
-if __name__ == "__main__":
-    trace(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Request))

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuron_whisper.errors import ArtifactIncompatible
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.contract import ProgramSpec, Progress
+from neuron_whisper.target.neuron.instance import check_family, check_profile, product_name
+from neuron_whisper.target.neuron.sdk import check_sdk, installed_versions
 
 if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
     from neuron_whisper.target.neuron.session import NeuronSession
 
-SDK_PACKAGES = ("torch-neuronx", "neuronx-cc", "neuronx-distributed", "neuronx-distributed-inference")
-FAMILIES = ("inf2", "trn1", "trn1n", "trn2", "trn3")
-UNKNOWN = "unknown"
-# EC2's name of the machine, such as inf2.xlarge
-PRODUCT_NAME = Path("/sys/devices/virtual/dmi/id/product_name")
+log = logging.getLogger(__name__)
 
 
 class NeuronTarget:
@@ -28,51 +25,48 @@ class NeuronTarget:
     name = "neuron"
 
     def toolchain(self) -> Mapping[str, str]:
-        """Versions of the SDK's packages. The instance family is in the profile, which is a fact of its own."""
-        return {package: _version(package) for package in SDK_PACKAGES}
+        """Versions of the SDK's packages. The instance family is in the profile, which is a fact of its own.
+
+        Raises TargetUnavailable for an SDK that this target does not work with.
+        """
+        versions = installed_versions()
+        check_sdk(versions)
+        return versions
 
     def decoder_copies(self, spec: ProgramSpec) -> int:
         return 1  # all graphs of the bundle share one set of weights
 
+    def self_rows(self, spec: ProgramSpec) -> int:
+        return spec.beams
+
     def compile(
-        self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress
-    ) -> None:
+        self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress,
+        *, jobs: int = 0,
+    ) -> None:  # fmt: skip
+        """Raises ProfileError, TargetUnavailable (a wrong SDK), LoweringFailed, CompilerKilled."""
         from neuron_whisper.target.neuron.lowering import lower
 
-        lower(spec, profile, checkpoint, into, progress)
+        check_profile(profile)
+        self._warn_of_mixed_sdks()
+        lower(spec, profile, checkpoint, into, progress, jobs=jobs)
 
     def open(
         self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0
     ) -> NeuronSession:
         """`threads` says nothing here: the graphs run on the device.
 
-        Raises ArtifactIncompatible on a machine of another family, DeviceFault when the runtime cannot load.
+        Raises ArtifactIncompatible on a machine of another family, TargetUnavailable for a wrong SDK,
+        DeviceFault when the runtime cannot load.
         """
         from neuron_whisper.target.neuron.session import NeuronSession
 
-        check_family(profile.target.instance, _product())
+        check_family(profile.target.instance, product_name())
+        self._warn_of_mixed_sdks()
         return NeuronSession.load(directory, spec, profile)
 
-
-def check_family(instance: str, product: str) -> None:
-    """Raises ArtifactIncompatible when what was compiled for `instance` stands on a known machine of another kind."""
-    wanted, here = instance.partition(".")[0], product.partition(".")[0]
-    if wanted and here in FAMILIES and here != wanted:
-        raise ArtifactIncompatible(f"for {instance}", {"instance family": (wanted, here)})
-
-
-def _product() -> str:
-    try:
-        return PRODUCT_NAME.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return UNKNOWN
+    def _warn_of_mixed_sdks(self) -> None:
+        if mixed := check_sdk(installed_versions()).mixed:
+            log.warning("%s; `neuron-whisper doctor` tells what to install", mixed)
 
 
 TARGET = NeuronTarget()

@@ -1,0 +1,226 @@
+"""The child process that compiles: started, listened to, ended with its parent, and explained when it dies.
+
+A child, because a trace that failed leaves NxD's mocked parallel state behind, and because neuronx-cc, when it
+takes all memory, may be killed without the server that asked for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from neuron_whisper.errors import CompilerKilled, LoweringFailed
+from neuron_whisper.machine import memory_bytes
+from neuron_whisper.profile import CompileProfile
+from neuron_whisper.target.contract import ProgramSpec, Progress
+from neuron_whisper.target.neuron.instance import instance_family
+
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+# What neuronx-cc and those who start it say of a kill (aws-neuron-samples issue 10, aws-neuron-sdk issue 431).
+KILL_WORDS = ("F137", "forcibly killed", "failed with -9", "failed with 137", "returned: -9")
+TAIL_LINES, TAIL_BYTES = 40, 1 << 16  # a traceback, and the compiler's words before it
+STARTED, DONE, FAILED = "started", "done", "failed"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the child is asked for: `work_dir` is NxD's, which empties it; `graphs` the file to write.
+
+    `jobs` graphs are compiled at once, 0: all. `events` is the descriptor on which it tells of each graph.
+    """
+
+    spec: ProgramSpec
+    profile: CompileProfile
+    work_dir: str
+    graphs: str
+    jobs: int
+    events: int
+
+
+def graph_names(spec: ProgramSpec) -> dict[str, str]:
+    """NxD's folder of each graph -> our name for it: "encode/_tp0_bk1" -> "encode 8"."""
+    sizes = {
+        "decode": (spec.slots,), "logits": (spec.slots,), "prefill": spec.prompt_buckets,
+        "encode": spec.encode_batches,
+        "align": spec.align_buckets if spec.alignment_heads else (),
+    }  # fmt: skip
+    return {f"{tag}/_tp0_bk{i}": f"{tag} {size}" for tag, each in sizes.items() for i, size in enumerate(each)}
+
+
+# --- the parent -------------------------------------------------------------------------------
+
+
+def compile_in_child(
+    spec: ProgramSpec, profile: CompileProfile, graphs: Path, progress: Progress, *, jobs: int = 0
+) -> None:
+    """Write the bundle to `graphs`. Raises CompilerKilled, LoweringFailed with what the child said last."""
+    _, available = memory_bytes()
+    watch = _Watch(graph_names(spec), progress)
+    with tempfile.TemporaryDirectory(prefix="neuron-whisper-") as scratch:
+        said = Path(scratch, "said.txt")
+        receive, send = os.pipe()
+        with open(receive, encoding="utf-8") as events, said.open("wb") as output:  # noqa: PTH123 - a descriptor
+            try:
+                request = Request(
+                    spec=spec, profile=profile, work_dir=str(Path(scratch, "work")), graphs=str(graphs.absolute()),
+                    jobs=jobs, events=send,
+                )  # fmt: skip
+                file = Path(scratch, "request.json")
+                file.write_bytes(msgspec.json.encode(request))
+                process = subprocess.Popen(  # noqa: S603 - our own module, and a file we have just written
+                    [sys.executable, "-P", "-m", "neuron_whisper.target.neuron.compile_process", str(file)],
+                    env=_child_environment(profile), stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT,
+                    pass_fds=(send,), start_new_session=True,
+                )  # fmt: skip
+            finally:
+                os.close(send)
+            code = _followed(process, events, watch)
+        last = _tail(said)
+    if code:
+        graph = watch.suspect
+        if code in KILLED or any(word in last for word in KILL_WORDS):
+            raise CompilerKilled(graph, available, _last_lines(last))
+        raise LoweringFailed(graph, f"the compile process ended with {code}\n{_last_lines(last)}")
+
+
+class _Watch:
+    """Which graphs are being compiled."""
+
+    def __init__(self, names: Mapping[str, str], progress: Progress) -> None:
+        self._names, self._progress = names, progress
+        self._running: list[str] = []
+        self._failed: list[str] = []
+        self._done = 0
+
+    def hear(self, line: str) -> None:
+        with suppress(ValueError):  # a last line that its writer's death cut off
+            what, folder = json.loads(line)
+            name = self._names.get(folder, folder)
+            if what == STARTED:
+                self._running.append(name)
+            else:
+                self._running.remove(name)
+                self._done += what == DONE
+                self._failed += [name] if what == FAILED else []
+            self._progress(f"compiling {', '.join(self._running) or 'graphs'}", self._done, len(self._names))
+
+    @property
+    def suspect(self) -> str:
+        """The first graph that failed, or those that were in work; before any was, all of them."""
+        return self._failed[0] if self._failed else ", ".join(self._running) or "the Neuron graphs"
+
+
+def _followed(process: subprocess.Popen[bytes], events: IO[str], watch: _Watch) -> int:
+    """Hear what the child tells until it ends; whatever happens, nothing of it is left. Its exit status."""
+    # neuronx-cc may outlive a child that was killed, with our pipe still open
+    def end_with_child() -> None:
+        process.wait()
+        _end_group(process)
+
+    waiter = threading.Thread(target=end_with_child, daemon=True)
+    waiter.start()
+    try:
+        for line in events:
+            watch.hear(line)
+        waiter.join()
+    finally:
+        _end_group(process)
+        waiter.join()
+        assert process.stdin is not None
+        process.stdin.close()
+    return process.returncode
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # all of it has ended
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _child_environment(profile: CompileProfile) -> dict[str, str]:
+    package_parent = str(Path(__file__).parents[3])
+    environment = dict(os.environ)
+    paths = [package_parent, *filter(None, [environment.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    if profile.target.instance:
+        # what torch-neuronx compiles for where it cannot ask the machine: compiling needs no device
+        environment["NEURON_PLATFORM_TARGET_OVERRIDE"] = instance_family(profile.target.instance)
+    return environment
+
+
+def _tail(file: Path) -> str:
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - TAIL_BYTES))
+        return stream.read().decode(errors="replace")
+
+
+def _last_lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-TAIL_LINES:])
+
+
+# --- the child --------------------------------------------------------------------------------
+
+
+def watched(compile_one: Callable[..., Any], tell: Callable[[str, str], None], jobs: int) -> Callable[..., Any]:
+    """libneuronxla's compile function, at most `jobs` (0: any number) of it at once, each told of."""
+    room = threading.Semaphore(jobs) if jobs else nullcontext()
+
+    def run(*args: Any, **options: Any) -> Any:
+        folder = "/".join(Path(options.get("work_dir", "")).parts[-2:])
+        if "retry_failed_compilation" in options:
+            # a graph that lacked memory once is kept as failed in the NEFF cache, and would fail on any host
+            options["retry_failed_compilation"] = True
+        with room:
+            tell(STARTED, folder)
+            try:
+                made = compile_one(*args, **options)
+            except BaseException:
+                tell(FAILED, folder)
+                raise
+            tell(DONE, folder)
+            return made
+
+    return run
+
+
+def _end_with_parent() -> None:
+    """Stdin is a pipe on which nothing comes: its end is the parent's."""
+    while os.read(0, 1):  # not sys.stdin: its lock, held here, would be missed when Python ends
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+def main(file: Path) -> None:
+    """Compile what the request in `file` says."""
+    request = msgspec.json.decode(file.read_bytes(), type=Request)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def tell(what: str, folder: str) -> None:
+        os.write(request.events, f"{json.dumps([what, folder])}\n".encode())  # short: written whole, from any thread
+
+    # NxD compiles every graph at once, each in a thread, by this name of its module
+    builder: Any = import_module("neuronx_distributed.trace.model_builder")
+    builder.neuron_xla_compile = watched(builder.neuron_xla_compile, tell, request.jobs)
+    from neuron_whisper.target.neuron.lowering import trace
+
+    try:
+        trace(request)
+    except BaseException:
+        traceback.print_exc()
+        sys.stdout.flush()
+        os._exit(1)  # or Python would wait for the graphs that other threads still compile
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

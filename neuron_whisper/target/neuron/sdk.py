@@ -1,0 +1,101 @@
+"""Which releases of the Neuron SDK the installed packages are of, and whether this target works with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from neuron_whisper.errors import TargetUnavailable
+
+UNKNOWN = "unknown"  # not installed, or without the metadata that pip writes
+PACKAGES = ("torch-neuronx", "neuronx-cc", "neuronx-distributed", "neuronx-distributed-inference")
+# Release -> how its packages' versions begin (awsdocs-neuron, release-notes: release content, component versions).
+# What stands before in torch-neuronx's is PyTorch's own: 2.9.0.2.13.26312 is 2.13 for PyTorch 2.9.0.
+RELEASES: Mapping[str, tuple[str, str, str, str]] = {
+    "2.27": ("2.11", "2.22", "0.16", "0.7"),
+    "2.28": ("2.12", "2.23", "0.17", "0.8"),
+    "2.29": ("2.13", "2.24", "0.18", "0.9"),
+    "2.30": ("2.14", "2.25", "0.19", "0.10"),
+    "2.31": ("2.15", "2.26", "0.19", "0.10"),
+}
+RANGE = "2.27 to 2.31.1"
+TORCH_PARTS = 3
+INSTALL = (
+    'pip install "torch-neuronx==2.9.0.2.15.*" "neuronx-cc==2.26.*" "neuronx-distributed==0.19.*" '
+    '"neuronx-distributed-inference==0.10.*" --extra-index-url https://pip.repos.neuron.amazonaws.com'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdkFinding:
+    """What the versions mean. `releases`: those that every known package fits, none when they contradict each other.
+
+    `outside` and `mixed` say what is wrong, one sentence each; outside is refused, mixed may work.
+    """
+
+    releases: tuple[str, ...]
+    outside: tuple[str, ...] = ()
+    mixed: str = ""
+
+    @property
+    def name(self) -> str:
+        """ "2.29", or "2.30 or 2.31" where the packages found do not tell; empty when nothing is known."""
+        return " or ".join(self.releases)
+
+
+def installed_versions() -> dict[str, str]:
+    """Package -> version. Imports none of them."""
+    return {package: _version(package) for package in PACKAGES}
+
+
+def find_sdk(versions: Mapping[str, str]) -> SdkFinding:
+    """{"neuronx-cc": "2.24.5133.0", ...} -> releases ("2.29",). Packages of version UNKNOWN say nothing."""
+    known = {package: text for package, text in versions.items() if package in PACKAGES and text != UNKNOWN}
+    fitting = {package: _releases_of(package, text) for package, text in known.items()}
+    outside = tuple(
+        f"{package} {known[package]} is of an SDK {_before_or_after(package, known[package])}"
+        for package, releases in fitting.items()
+        if not releases
+    )
+    common = [release for release in RELEASES if fitting and all(release in one for one in fitting.values())]
+    mixed = ""
+    if not outside and fitting and not common:
+        each = ", ".join(f"{package} {known[package]} of {' or '.join(fitting[package])}" for package in known)
+        mixed = f"packages of different SDKs: {each}"
+    return SdkFinding(releases=tuple(common), outside=outside, mixed=mixed)
+
+
+def check_sdk(versions: Mapping[str, str]) -> SdkFinding:
+    """What the versions mean. Raises TargetUnavailable, with the range, for packages outside of it."""
+    found = find_sdk(versions)
+    if found.outside:
+        reason = f"{'; '.join(found.outside)}; Neuron SDK {RANGE} works here (2.32 and later have no torch-neuronx)"
+        raise TargetUnavailable("neuron", reason, INSTALL)
+    return found
+
+
+def _releases_of(package: str, text: str) -> tuple[str, ...]:
+    column, own = PACKAGES.index(package), _own_parts(package, text)
+    return tuple(
+        release for release, begins in RELEASES.items() if own[:2] == tuple(map(int, begins[column].split(".")))
+    )
+
+
+def _own_parts(package: str, text: str) -> tuple[int, ...]:
+    """ ("torch-neuronx", "2.9.0.2.13.26312+8e870898") -> (2, 13, 26312)"""
+    parts = [int(part) for part in text.partition("+")[0].split(".") if part.isdecimal()]
+    return tuple(parts[TORCH_PARTS:] if package == "torch-neuronx" else parts)
+
+
+def _before_or_after(package: str, text: str) -> str:
+    begins = [release[PACKAGES.index(package)] for release in RELEASES.values()]
+    first = tuple(map(int, begins[0].split(".")))
+    return f"before {next(iter(RELEASES))}" if _own_parts(package, text)[:2] < first else f"after {list(RELEASES)[-1]}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return UNKNOWN

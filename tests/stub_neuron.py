@@ -1,0 +1,101 @@
+"""A stand-in for the Neuron SDK on sys.path, whose neuronx-cc is a shell script of the test's own.
+
+Its ModelBuilder calls the compiler for every graph at once, each in a thread, as NxD's does, and traces nothing: it
+serves tests of what surrounds a compilation. What NxD really does is the matter of tests/run_neuron_sim.sh.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+SDK_2_29 = {
+    "torch-neuronx": "2.9.0.2.13.26312", "neuronx-cc": "2.24.5133.0", "neuronx-distributed": "0.18.27753",
+    "neuronx-distributed-inference": "0.9.17334",
+}  # fmt: skip
+
+MODEL_BUILDER = '''
+import subprocess
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import torch
+
+
+def neuron_xla_compile(work_dir, retry_failed_compilation):
+    done = subprocess.run(["neuronx-cc", str(work_dir), str(retry_failed_compilation)])
+    if done.returncode:
+        raise RuntimeError(f"neuronx-cc failed with {done.returncode}")
+
+
+class Program(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+    @torch.jit.export
+    def initialize(self, weights: list[dict[str, torch.Tensor]], start: torch.Tensor) -> None:
+        raise RuntimeError("NeuronCore(s) not available - Requested:2 Available:0")
+
+
+class Bundle(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.nxd_model = Program()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.nxd_model(x)
+
+
+class ModelBuilder:
+    def __init__(self, compiler_workdir, **options):
+        self.work_dir, self.graphs = compiler_workdir, []
+
+    def add(self, tag, instance, buckets, compiler_args):
+        self.graphs += [f"{self.work_dir}/{tag}/_tp0_bk{i}" for i in range(len(buckets))]
+
+    def trace(self, initialize_model_weights):
+        executor = ThreadPoolExecutor()
+        jobs = [executor.submit(neuron_xla_compile, work_dir=it, retry_failed_compilation=False) for it in self.graphs]
+        for job in as_completed(jobs):
+            job.result()
+        return torch.jit.script(Bundle())
+'''
+
+
+class StubNeuron:
+    """The packages below `root`, findable by this process and its children."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.site, self.bin = root / "site", root / "bin"
+        self.bin.mkdir(parents=True)
+        for file, text in {
+            "torch_neuronx/__init__.py": "", "neuronx_distributed_inference/__init__.py": "",
+            "neuronx_distributed/__init__.py": "", "neuronx_distributed/trace/__init__.py": "",
+            "neuronx_distributed/trace/model_builder.py": MODEL_BUILDER,
+        }.items():  # fmt: skip
+            path = self.site / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        self.install(SDK_2_29)
+        self.tool("neuronx-cc", "exit 0")
+        monkeypatch.syspath_prepend(str(self.site))
+        monkeypatch.setenv("PYTHONPATH", str(self.site))
+        monkeypatch.setenv("PATH", f"{self.bin}:/usr/bin:/bin")
+
+    def install(self, versions: dict[str, str]) -> None:
+        """These versions, as pip records them, instead of any before."""
+        for old in self.site.glob("*.dist-info/METADATA"):
+            old.unlink()
+            old.parent.rmdir()
+        for package, version in versions.items():
+            directory = self.site / f"{package.replace('-', '_')}-{version}.dist-info"
+            directory.mkdir()
+            (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+        importlib.invalidate_caches()
+
+    def tool(self, name: str, script: str) -> None:
+        """An executable on the path; $1 of neuronx-cc is NxD's folder of the graph."""
+        path = self.bin / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
