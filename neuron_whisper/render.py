@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from neuron_whisper.cues import Cue, SubtitleOptions, cues
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcript import Segment, Transcript
+
+__all__ = [
+    "FORMATS", "SubtitleOptions", "clock", "format_named", "milliseconds", "plain_text", "render", "write_files",
+]
 
 SEEK_FRAMES_PER_S = 100  # `seek` counts mel frames, as openai/whisper does
 
@@ -27,9 +32,16 @@ def format_named(text: str, field: str = "format") -> str:
     return name
 
 
-def render(transcript: Transcript, fmt: str) -> str:
-    """The transcript in one of FORMATS, as a file holds it; JSON is one line without a newline."""
-    return _WRITERS[format_named(fmt)](transcript)
+def render(transcript: Transcript, fmt: str, subtitles: SubtitleOptions | None = None) -> str:
+    """The transcript in one of FORMATS, as a file holds it; JSON is one line without a newline.
+
+    `subtitles` lay out srt and vtt; other formats do not heed them. Raises InvalidOption for a format, and for
+    subtitle options where a segment has no word times.
+    """
+    name = format_named(fmt)
+    if name in _SUBTITLES:
+        return _SUBTITLES[name](transcript, subtitles or SubtitleOptions())
+    return _WRITERS[name](transcript)
 
 
 def plain_text(transcript: Transcript) -> str:
@@ -38,12 +50,13 @@ def plain_text(transcript: Transcript) -> str:
 
 
 def write_files(
-    transcript: Transcript, directory: Path, stem: str, formats: Iterable[str]
+    transcript: Transcript, directory: Path, stem: str, formats: Iterable[str],
+    subtitles: SubtitleOptions | None = None,
 ) -> tuple[Path, ...]:
     """Writes `<directory>/<stem>.<format>` for each format, whole or not at all, and returns the paths.
 
     "talk.v2", ["srt", "json"] -> talk.v2.srt, talk.v2.json. A file that is there is replaced. Raises
-    InvalidOption for a format, a stem with a directory in it, or a directory that cannot be made.
+    InvalidOption for a format, a stem with a directory in it, a directory that cannot be made, and as `render` does.
     """
     names = dict.fromkeys(format_named(fmt) for fmt in formats)
     if stem in ("", ".", "..") or "/" in stem or "\\" in stem or "\0" in stem:
@@ -55,7 +68,7 @@ def write_files(
         raise InvalidOption("output_dir", str(directory), f"it cannot be made: {reason}") from error
     paths = []
     for name in names:
-        content = render(transcript, name)
+        content = render(transcript, name, subtitles)
         # not with_suffix: "talk.v2" keeps its dot
         path = directory / f"{stem}.{name}"
         _write_whole(path, content if content.endswith("\n") or not content else content + "\n")
@@ -119,20 +132,25 @@ def _tsv(transcript: Transcript) -> str:
     return "".join(rows)
 
 
-def _cues(transcript: Transcript, separator: str, *, hours: bool) -> Iterator[str]:
-    for segment, text in _spoken(transcript):
-        start = clock(milliseconds(segment.start_s), separator, hours=hours)
-        end = clock(milliseconds(segment.end_s), separator, hours=hours)
+def _timed(transcript: Transcript, options: SubtitleOptions, separator: str, *, hours: bool) -> Iterator[str]:
+    found = cues(transcript, options) if options.needs_words else _segment_cues(transcript)
+    for cue in found:
+        start, end = (clock(milliseconds(second), separator, hours=hours) for second in (cue.start_s, cue.end_s))
         # an arrow in the text would be read as the line of times; "--->" must not leave a new one
-        yield f"{start} --> {end}\n{re.sub('--+>', '->', text)}\n\n"
+        yield f"{start} --> {end}\n{re.sub('--+>', '->', cue.text)}\n\n"
 
 
-def _srt(transcript: Transcript) -> str:
-    return "".join(f"{n}\n{cue}" for n, cue in enumerate(_cues(transcript, ",", hours=True), start=1))
+def _segment_cues(transcript: Transcript) -> Iterator[Cue]:
+    for segment, text in _spoken(transcript):
+        yield Cue(start_s=segment.start_s, end_s=segment.end_s, text=text)
 
 
-def _vtt(transcript: Transcript) -> str:
-    return "WEBVTT\n\n" + "".join(_cues(transcript, ".", hours=False))
+def _srt(transcript: Transcript, options: SubtitleOptions) -> str:
+    return "".join(f"{n}\n{cue}" for n, cue in enumerate(_timed(transcript, options, ",", hours=True), start=1))
+
+
+def _vtt(transcript: Transcript, options: SubtitleOptions) -> str:
+    return "WEBVTT\n\n" + "".join(_timed(transcript, options, ".", hours=False))
 
 
 def _json(transcript: Transcript) -> str:
@@ -140,7 +158,10 @@ def _json(transcript: Transcript) -> str:
 
 
 def _verbose_json(transcript: Transcript) -> str:
-    """The fields of OpenAI's TranscriptionVerbose; `words` stands there when segments have words."""
+    """The fields of OpenAI's TranscriptionVerbose; `words` stands there when segments have words.
+
+    Beyond those, where there are any: `dropped`, and in segments `retries` and `is_cut`.
+    """
     answer: dict[str, object] = {
         "task": transcript.task,
         "language": LANGUAGES.get(transcript.language, transcript.language),
@@ -158,6 +179,7 @@ def _verbose_json(transcript: Transcript) -> str:
                 "avg_logprob": segment.avg_logprob,
                 "compression_ratio": segment.compression_ratio,
                 "no_speech_prob": segment.no_speech_prob,
+                **_reasons(segment),
             }
             for segment in transcript.segments
         ],
@@ -169,7 +191,22 @@ def _verbose_json(transcript: Transcript) -> str:
     ]
     if words:
         answer["words"] = words
+    if transcript.dropped:
+        answer["dropped"] = [
+            {"start": _seconds(gap.start_s), "end": _seconds(gap.end_s), "reason": gap.reason, "text": gap.text}
+            for gap in transcript.dropped
+        ]
     return _compact(answer)
+
+
+def _reasons(segment: Segment) -> dict[str, object]:
+    """Why it was not decoded at once, or not wholly; nothing where it was."""
+    found: dict[str, object] = {}
+    if segment.retries:
+        found["retries"] = [{"temperature": retry.temperature, "reason": retry.reason} for retry in segment.retries]
+    if segment.is_cut:
+        found["is_cut"] = True
+    return found
 
 
 def _seconds(seconds: float) -> float:
@@ -182,6 +219,7 @@ def _compact(value: object) -> str:
 
 
 _WRITERS: Mapping[str, Callable[[Transcript], str]] = MappingProxyType({
-    "txt": _txt, "json": _json, "verbose_json": _verbose_json, "srt": _srt, "vtt": _vtt, "tsv": _tsv,
+    "txt": _txt, "json": _json, "verbose_json": _verbose_json, "tsv": _tsv,
 })
-FORMATS = tuple(_WRITERS)
+_SUBTITLES: Mapping[str, Callable[[Transcript, SubtitleOptions], str]] = MappingProxyType({"srt": _srt, "vtt": _vtt})
+FORMATS = ("txt", "json", "verbose_json", "srt", "vtt", "tsv")

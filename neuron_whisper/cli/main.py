@@ -11,6 +11,7 @@ import rich_click as click
 
 from neuron_whisper import __version__
 from neuron_whisper.cli.artifacts import artifacts
+from neuron_whisper.cli.bench import bench
 from neuron_whisper.cli.compile import compile_command
 from neuron_whisper.cli.demo import demo
 from neuron_whisper.cli.doctor import doctor
@@ -49,7 +50,7 @@ def cli() -> None:
     """Whisper as compiled graphs: compile a model once, then transcribe and serve with it."""
 
 
-for _command in (demo, transcribe, serve, compile_command, plan, fetch, artifacts, doctor):
+for _command in (demo, transcribe, serve, compile_command, plan, fetch, artifacts, doctor, bench):
     cli.add_command(_command)
 
 

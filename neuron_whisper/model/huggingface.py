@@ -68,9 +68,9 @@ def read_huggingface(directory: Path) -> Contents:
     # A bare WhisperModel was saved without the "model." in front.
     stored = {name.removeprefix("model."): tensor for name, tensor in found.items()}
     shapes = expected_shapes(dims)
-    if _renamed(ENCODER_POSITIONS) not in stored:
+    if renamed(ENCODER_POSITIONS) not in stored:
         del shapes[ENCODER_POSITIONS]  # they are sinusoids, which Checkpoint computes
-    places = {name: Place(_renamed(name)) for name in shapes}
+    places = {name: Place(renamed(name)) for name in shapes}
     tensors = arrange(stored, shapes, places, file=index, known_extra={PROJECTION})
     projection = stored.get(PROJECTION)
     if projection is not None and not projection.holds_the_same_as(tensors[TOKEN_EMBEDDING]):
@@ -82,7 +82,7 @@ def read_huggingface(directory: Path) -> Contents:
     return Contents(dims=dims, tensors=tensors, files=files, alignment_heads=heads)
 
 
-def _renamed(name: str) -> str:
+def renamed(name: str) -> str:
     """decoder.blocks.0.attn.query.weight -> decoder.layers.0.self_attn.q_proj.weight"""
     for ours, theirs in _RENAMED:
         name = name.replace(ours, theirs)

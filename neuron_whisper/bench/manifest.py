@@ -1,0 +1,196 @@
+"""What is transcribed and what is said in it: from a manifest (tsv, csv or jsonl) or a directory."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.text.languages import language_code
+
+# Columns under the names that data sets give them, first choice first.
+PATH_COLUMNS = ("path", "file", "audio", "audio_filepath", "wav")
+TEXT_COLUMNS = ("text", "transcript", "transcription", "sentence", "reference")
+LANGUAGE_COLUMNS = ("language", "lang", "locale")
+AUDIO_SUFFIXES = frozenset({
+    ".wav", ".flac", ".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".opus", ".webm", ".aiff", ".aif", ".mka", ".mkv", ".wma",
+})  # fmt: skip
+
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """A recording, its language and what is said in it; an empty text says that nothing is."""
+
+    path: Path
+    language: str
+    text: str
+    channel: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which rows are taken. `where` are (column, value) that a row must have, `skip` patterns of file names.
+
+    `language` picks the rows in it, and is the language of rows that tell none.
+    """
+
+    language: str | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    skip: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.language is not None:
+            object.__setattr__(self, "language", language_code(self.language))
+
+
+def read_speech(sources: Sequence[Path], choice: Choice | None = None) -> tuple[list[Spoken], int]:
+    """(recordings in order, how many rows were left out because they have no text).
+
+    Raises InvalidOption, naming the file and the line, for what cannot be read, a column or a file that is not
+    there, a language that Whisper does not know, and when nothing is left.
+    """
+    choice = choice or Choice()
+    found: list[Spoken] = []
+    n_without_text = 0
+    for source in sources:
+        if source.is_dir():
+            found += _directory(source, choice)
+            continue
+        for place, row in _rows(source):
+            if not _is_chosen(row, choice, place):
+                continue
+            spoken = _spoken(row, source.parent, place, choice)
+            if spoken is None:
+                n_without_text += 1
+            else:
+                found.append(spoken)
+    found = found[: choice.limit]
+    if not found:
+        names = ", ".join(map(str, sources))
+        raise InvalidOption("SPEECH", names, "none of its recordings is in the choice and has a text")
+    return found, n_without_text
+
+
+# --- directories ----------------------------------------------------------------------------------
+
+
+def _directory(directory: Path, choice: Choice) -> Iterator[Spoken]:
+    """Each audio file with the .txt beside it."""
+    if choice.language is None:
+        raise InvalidOption("SPEECH", str(directory), "a directory tells no language: give --language")
+    for path in sorted(directory.iterdir()):
+        text = path.with_suffix(".txt")
+        if path.suffix.lower() in AUDIO_SUFFIXES and text.is_file() and not _is_skipped(path.name, choice):
+            yield Spoken(path=path, language=choice.language, text=_read(text).strip())
+
+
+# --- manifests ------------------------------------------------------------------------------------
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """("speech.tsv line 2", row), checked to have a path and a text column."""
+    suffix = path.suffix.lower()
+    if suffix not in (".tsv", ".csv", ".jsonl"):
+        raise InvalidOption("SPEECH", str(path), "a manifest (.tsv, .csv, .jsonl) or a directory of audio and .txt")
+    content = _read(path)
+    if suffix == ".jsonl":
+        for n, line in enumerate(content.splitlines(), start=1):
+            if line.strip():
+                place = f"{path.name} line {n}"
+                row = _object(line, place)
+                _check_columns(row, place)
+                yield place, {name: value for name, value in row.items() if value is not None}
+        return
+    # tab-separated files have no quoting: a text may begin with a quotation mark
+    lines = content.splitlines()
+    table = (
+        csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if suffix == ".tsv" else csv.DictReader(lines)
+    )
+    _check_columns(dict.fromkeys(table.fieldnames or ()), f"{path.name} line 1")
+    for cells in table:
+        # an empty cell says nothing about the clip; a text that is known to be empty can be told in jsonl
+        yield f"{path.name} line {table.line_num}", {name: cell for name, cell in cells.items() if cell and name}
+
+
+def _object(line: str, place: str) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InvalidOption("SPEECH", place, f"a JSON object in each line: {error}") from None
+    if not isinstance(row, dict):
+        raise InvalidOption("SPEECH", place, "a JSON object in each line")
+    return row
+
+
+def _check_columns(columns: Row, place: str) -> None:
+    for wanted in (PATH_COLUMNS, TEXT_COLUMNS):
+        if not any(name in columns for name in wanted):
+            there = ", ".join(columns) or "none"
+            raise InvalidOption("SPEECH", place, f"a column {' or '.join(wanted)}; there are: {there}")
+
+
+def _is_chosen(row: Row, choice: Choice, place: str) -> bool:
+    if choice.where and (unknown := [name for name, _ in choice.where if name not in row]):
+        raise InvalidOption("--where", unknown[0], f"a column of the manifest; {place} has {', '.join(row)}")
+    if any(str(row[name]) != value for name, value in choice.where):
+        return False
+    told = _cell(row, LANGUAGE_COLUMNS)
+    if choice.language is not None and told is not None and _code_or_none(told) != choice.language:
+        return False
+    return not _is_skipped(Path(str(_cell(row, PATH_COLUMNS))).name, choice)
+
+
+def _spoken(row: Row, base: Path, place: str, choice: Choice) -> Spoken | None:
+    """None when the row has no text. Paths are relative to the manifest."""
+    text = _cell(row, TEXT_COLUMNS)
+    if text is None:
+        return None
+    named = _cell(row, PATH_COLUMNS)
+    path = base / str(named)
+    if named is None or not path.is_file():
+        raise InvalidOption("SPEECH", place, f"a file that is there; {path} is not")
+    told = _cell(row, LANGUAGE_COLUMNS) or choice.language
+    if told is None:
+        raise InvalidOption("SPEECH", place, f"a column {' or '.join(LANGUAGE_COLUMNS)}, or give --language")
+    try:
+        language = language_code(str(told))
+    except InvalidOption as error:
+        raise InvalidOption("SPEECH", place, f"a known language; {error.value!r} is none ({error.allowed})") from None
+    channel = row.get("channel")
+    if channel is not None and not str(channel).isdecimal():
+        raise InvalidOption("SPEECH", place, f"channel is a number from 0; it is {channel!r}")
+    number = None if channel is None else int(str(channel))
+    return Spoken(path=path, language=language, text=str(text).strip(), channel=number)
+
+
+def _cell(row: Row, names: Sequence[str]) -> object | None:
+    return next((row[name] for name in names if name in row), None)
+
+
+def _code_or_none(told: object) -> str | None:
+    try:
+        return language_code(str(told))
+    except InvalidOption:
+        return None
+
+
+def _is_skipped(name: str, choice: Choice) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in choice.skip)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOption("SPEECH", str(path), f"a file of UTF-8 text: {error}") from None

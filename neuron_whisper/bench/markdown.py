@@ -1,0 +1,180 @@
+"""The report as Markdown: what was measured on what, a table of systems, and the clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+Document = Mapping[str, Any]
+DASH = "–"
+
+
+def markdown(document: Document) -> str:
+    """The whole report, ending in a newline."""
+    parts = [
+        "# Accuracy and speed", *_about(document), _systems(document), *_languages(document), *_skipped(document),
+        "## Clips", _clips(document), *_texts(document),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(document: Document) -> str:
+    """The table of systems and what was skipped, for a terminal."""
+    return "\n\n".join([_systems(document), *_skipped(document)]) + "\n"
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def _about(document: Document) -> Iterator[str]:
+    machine, options, speech = document["machine"], document["options"], document["speech"]
+    memory = f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine["memory_bytes"] else "unknown memory"
+    flags = ", ".join(machine["instruction_sets"]) or "none of note"
+    load = f"load {machine['load_before']:g} before it began"
+    lines = [
+        f"{document['date']}, `{document['command']}`",
+        f"Machine: {machine['processor']}, {machine['cores']} cores, {memory}, {flags}; {load}.",
+        "Versions: " + ", ".join(f"{name} {number}" for name, number in document["versions"].items()) + ".",
+        f"Speech: {speech['clips']} clips, {speech['audio_s']:.0f} s, {', '.join(speech['languages'])}. "
+        f"Medians of {options['runs']} runs, systems in turns, {options['threads']} threads each, one clip after the "
+        "other; decoding of audio files is not counted.",
+        "Asked of all: " + ", ".join(f"{name} {_shown(value)}" for name, value in options.items()
+                                     if name not in ("runs", "threads")) + ".",
+    ]  # fmt: skip
+    yield "\n\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+    return "greedy" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _systems(document: Document) -> str:
+    systems = document["systems"]
+    streams = list(dict.fromkeys(n for system in systems for n in system["throughput"]))
+    agrees = any(system["as_openai_whisper"] for system in systems)
+    head = [
+        "system", "WER %", "sub+del+ins / words", "CER %", "RTF", "x real time", "p50 s", "p95 s", "p99 s",
+        *(f"{n} at a time" for n in streams), "load s", "peak MB", *(["text / tokens as openai-whisper"] * agrees),
+        "artifact",
+    ]  # fmt: skip
+    rows = []
+    for system in systems:
+        row = [
+            system["name"], _percent(system["wer"]), _counts(system["wer"]), _percent(system["cer"]),
+            f"{system['rtf']:.4f}", f"{system['speed']:.1f}",
+            *(f"{seconds:.2f}" for seconds in system["latency_s"].values()),
+            *(_throughput(system, n) for n in streams),
+            f"{system['load_s']:.1f}", f"{system['peak_bytes'] / 1e6:.0f}",
+        ]
+        if agrees:
+            row.append(_agreement(system["as_openai_whisper"], document["speech"]["clips"]))
+        rows.append([*row, f"`{system['artifact_key'][:16]}`" if "artifact_key" in system else DASH])
+    told = [f"{system['name']}: {system['note']}." for system in systems if system.get("note")]
+    told += [f"{system['name']}: its text changed between runs." for system in systems if system["texts_vary"]]
+    if streams:
+        told.append("N at a time: seconds of audio per second by N threads that share one system; "
+                    "(1) marks a system that takes one clip at a time.")  # fmt: skip
+    return "\n\n".join([_table(head, rows), *(["\n".join(f"- {line}" for line in told)] if told else [])])
+
+
+def _throughput(system: Mapping[str, Any], streams: str) -> str:
+    value = system["throughput"].get(streams)
+    return DASH if value is None else f"{value:.1f}" + " (1)" * (system["is_serial"] and streams != "1")
+
+
+def _agreement(found: Mapping[str, Any] | None, n_clips: int) -> str:
+    if found is None:
+        return DASH
+    tokens = DASH if found["same_tokens"] is None else f"{found['same_tokens']}/{n_clips}"
+    return f"{found['same_text']}/{n_clips} / {tokens}"
+
+
+def _languages(document: Document) -> Iterator[str]:
+    languages = document["speech"]["languages"]
+    if len(languages) < 2:
+        return
+    yield "## Languages"
+    head = ["system", *(f"{language} WER % / CER %" for language in languages)]
+    rows = []
+    for system in document["systems"]:
+        found = [system["languages"][language] for language in languages]
+        rows.append([system["name"], *(f"{_percent(it['wer'])} / {_percent(it['cer'])}" for it in found)])
+    yield _table(head, rows)
+
+
+def _skipped(document: Document) -> Iterator[str]:
+    if document["skipped"]:
+        yield "\n".join(
+            f"- not measured: **{it['name']}**: {it['reason']}" + f"; `{it['install']}`" * bool(it["install"])
+            for it in document["skipped"]
+        )
+
+
+def _clips(document: Document) -> str:
+    head = ["clip", "s", *(f"{system['name']}: errors / of, s" for system in document["systems"])]
+    rows = [
+        [
+            clip["name"], f"{clip['audio_s']:.1f}",
+            *(f"{_errors(system['clips'][n])}, {system['clips'][n]['seconds']:.2f}" for system in document["systems"]),
+        ]
+        for n, clip in enumerate(document["clips"])
+    ]  # fmt: skip
+    return _table(head, rows)
+
+
+def _texts(document: Document) -> Iterator[str]:
+    """What was said where a system heard something else by the metric, or ours wrote other than openai-whisper."""
+    systems = document["systems"]
+    told = {n for system in systems for n, clip in enumerate(system["clips"]) if _counted(clip)["errors"]}
+    for system in systems:
+        if system["engine"] == "neuron-whisper" and system["as_openai_whisper"]:
+            told.update(system["as_openai_whisper"]["differing"])
+    if not told:
+        return
+    yield "## Texts with errors or differences"
+    for n in sorted(told):
+        clip = document["clips"][n]
+        heard: dict[str, list[str]] = {}
+        for system in systems:
+            heard.setdefault(system["clips"][n]["text"], []).append(system["name"])
+        lines = [f"**{_cell(clip['name'])}**", f"- reference: {_cell(clip['reference'])}"]
+        lines += [f"- {', '.join(names)}: {_cell(text) or '(nothing)'}" for text, names in heard.items()]
+        yield "\n".join(lines)
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+
+def _counted(heard: Mapping[str, Any]) -> dict[str, int]:
+    """Words, or characters where the language is scored by them."""
+    counts = heard["words"] if heard["words"] is not None else heard["characters"]
+    return {
+        "errors": counts["substitutions"] + counts["deletions"] + counts["insertions"], "of": counts["reference"],
+    }  # fmt: skip
+
+
+def _errors(heard: Mapping[str, Any]) -> str:
+    counts = _counted(heard)
+    return f"{counts['errors']} / {counts['of']}"
+
+
+def _percent(rate: Mapping[str, Any]) -> str:
+    return DASH if rate["rate"] is None else f"{100 * rate['rate']:.2f}"
+
+
+def _counts(rate: Mapping[str, Any]) -> str:
+    if not rate["reference"] and not rate["insertions"]:
+        return DASH
+    return f"{rate['substitutions']}+{rate['deletions']}+{rate['insertions']} / {rate['reference']}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """A bar would end the cell, a line break the row."""
+    return " ".join(str(value).split()).replace("|", "\\|")

@@ -1,0 +1,122 @@
+"""Error rates with the counts behind them, and percentiles."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from neuron_whisper.errors import TargetUnavailable
+
+# Scored by characters: where a word begins is not written, or (ko) is a matter of taste.
+CHARACTER_LANGUAGES = frozenset({"zh", "yue", "ja", "ko", "th", "lo", "my", "km"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorCounts:
+    """What turns a reference into what was heard; `reference` is how many words or characters it has."""
+
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+    reference: int = 0
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float | None:
+        """Errors per word or character of the reference; None when that is empty."""
+        return self.errors / self.reference if self.reference else None
+
+    def __add__(self, other: ErrorCounts) -> ErrorCounts:
+        return ErrorCounts(
+            substitutions=self.substitutions + other.substitutions, deletions=self.deletions + other.deletions,
+            insertions=self.insertions + other.insertions, reference=self.reference + other.reference,
+        )  # fmt: skip
+
+
+def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
+    return sum(counts, ErrorCounts())
+
+
+def word_errors(reference: str, heard: str, language: str) -> ErrorCounts:
+    """By openai-whisper's normaliser of the language. Raises TargetUnavailable where jiwer or it is missing."""
+    normalise = _normaliser(language)
+    return _counted(normalise(reference).split(), normalise(heard).split())
+
+
+def character_errors(reference: str, heard: str, language: str) -> ErrorCounts:
+    """Of CHARACTER_LANGUAGES without spaces and punctuation, after NFKC; else of the normalised words, with spaces.
+
+    "東京、です。" against "東京 で" -> one deletion of four characters.
+    """
+    if language in CHARACTER_LANGUAGES:
+        return _counted(list(_bare(reference)), list(_bare(heard)))
+    normalise = _normaliser(language)
+    one, other = (" ".join(normalise(text).split()) for text in (reference, heard))
+    return _counted(list(one), list(other))
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Linear between the two nearest: percentile([1, 2, 3, 4], 50) -> 2.5. Raises ValueError without values."""
+    if not values:
+        raise ValueError("no values")
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * percent / 100
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def _counted(reference: list[str], heard: list[str]) -> ErrorCounts:
+    if not reference:
+        return ErrorCounts(insertions=len(heard))
+    if not heard:
+        return ErrorCounts(deletions=len(reference), reference=len(reference))
+    try:
+        import jiwer
+    except ImportError:
+        raise _missing("jiwer") from None
+    # jiwer splits at spaces, which are characters here: each word or character stands as its number
+    numbers = {unit: str(n) for n, unit in enumerate(dict.fromkeys((*reference, *heard)))}
+    one, other = (" ".join(numbers[unit] for unit in units) for units in (reference, heard))
+    found = jiwer.process_words(one, other)
+    return ErrorCounts(
+        substitutions=found.substitutions, deletions=found.deletions, insertions=found.insertions,
+        reference=len(reference),
+    )  # fmt: skip
+
+
+def _bare(text: str) -> str:
+    """NFKC, lower case, without what is neither letter, mark, number nor symbol."""
+    return "".join(
+        character for character in unicodedata.normalize("NFKC", text).lower()
+        if unicodedata.category(character)[0] not in "PZC"
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=2)
+def _openai_normaliser(is_english: bool) -> Callable[[str], str]:
+    try:
+        from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
+    except ImportError:
+        raise _missing("openai-whisper") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves its table of spellings open
+        made: Callable[[str], str] = EnglishTextNormalizer() if is_english else BasicTextNormalizer()
+    return made
+
+
+def _normaliser(language: str) -> Callable[[str], str]:
+    normalise = _openai_normaliser(language == "en")
+    return lambda text: re.sub(r"\s+", " ", normalise(text)).strip()
+
+
+def _missing(package: str) -> TargetUnavailable:
+    return TargetUnavailable("bench", f"{package} is not installed", "pip install 'neuron-whisper[bench]'")

@@ -1,0 +1,41 @@
+"""What is asked of a system, as data that goes to its process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """What is asked of every engine alike; names and defaults are openai/whisper's. `beam_size` None: greedy.
+
+    `extras`: ours may do what openai/whisper does not, voice activity and the cut of repetitions.
+    """
+
+    task: str = "transcribe"
+    beam_size: int | None = None
+    temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    best_of: int = 5
+    condition_on_previous_text: bool = True
+    extras: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """`source` is the weights' path, ours: the artifact's; `cache` serves ours alone."""
+
+    engine: str
+    variant: str
+    source: str
+    threads: int
+    decoding: Decoding
+    is_multilingual: bool = True
+    cache: str = ""
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Opening:
+        decoding = dict(data["decoding"])
+        decoding["temperature"] = tuple(decoding["temperature"])
+        return cls(**{**data, "decoding": Decoding(**decoding)})

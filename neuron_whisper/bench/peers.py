@@ -1,0 +1,117 @@
+"""Which peers there are, what each needs, and whether a python has it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from neuron_whisper.errors import InvalidOption
+
+# Where it is answered which packages a python has, without importing any of them.
+_PROBE = """
+import importlib.util, json, sys
+from importlib.metadata import PackageNotFoundError, version
+modules, packages = json.loads(sys.argv[1])
+found = {}
+for name in packages:
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        pass
+def is_there(name):
+    # a module inside a package that is not there raises
+    parent = name.rpartition(".")[0]
+    return (not parent or is_there(parent)) and importlib.util.find_spec(name) is not None
+print(json.dumps([[name for name in modules if not is_there(name)], found]))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """`variants` are widths of its weights or arithmetic, the first the default; `form` is of its weights.
+
+    `modules` must be importable; the versions of `packages` are reported.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    packages: tuple[str, ...]
+    variants: tuple[str, ...]
+    form: str
+    install: str
+    note: str = ""
+
+
+_FASTER = Peer(
+    name="faster-whisper", modules=("faster_whisper",), packages=("faster-whisper", "ctranslate2"),
+    variants=("int8", "float32", "bfloat16", "int8_float32", "int8_bfloat16"), form="ctranslate2",
+    install="pip install faster-whisper", note="sequential, without VAD, its default",
+)  # fmt: skip
+_PEERS = (
+    _FASTER,
+    replace(_FASTER, name="faster-whisper-batched", note="batches of 8 spans of its VAD, no gates"),
+    Peer(
+        name="openai-whisper", modules=("whisper", "torch"), packages=("openai-whisper", "torch"),
+        variants=("float32",), form="openai", install="pip install openai-whisper",
+    ),
+    Peer(
+        name="openvino-genai", modules=("openvino_genai", "openvino_tokenizers", "optimum.intel"), form="genai",
+        packages=("openvino-genai", "openvino", "optimum-intel"), variants=("default", "float32"),
+        install="pip install openvino-genai openvino-tokenizers 'optimum-intel[openvino]'",
+        note="float16 weights; no temperature ladder, no gates",
+    ),
+    Peer(
+        name="whisper.cpp", modules=("pywhispercpp",), packages=("pywhispercpp",), variants=("f16", "q8_0"),
+        form="ggml", install="pip install pywhispercpp",
+    ),
+)  # fmt: skip
+PEERS: Mapping[str, Peer] = MappingProxyType({peer.name: peer for peer in _PEERS})
+
+
+def peer_named(text: str) -> tuple[Peer, str]:
+    """ "faster-whisper" -> (its Peer, "int8"), "whisper.cpp:q8_0" -> (its Peer, "q8_0"). Raises InvalidOption."""
+    name, _, variant = text.partition(":")
+    if name not in PEERS:
+        raise InvalidOption("--peer", text, f"one of {', '.join(PEERS)}, with :VARIANT if need be")
+    peer = PEERS[name]
+    variant = variant or peer.variants[0]
+    if variant not in peer.variants:
+        raise InvalidOption("--peer", text, f"variants of {name}: {', '.join(peer.variants)}")
+    return peer, variant
+
+
+def pythons(assignments: tuple[str, ...]) -> dict[str, str]:
+    """("faster-whisper=/venv/bin/python", "/other/python") -> {"faster-whisper": ..., "": ...}: "" is for the rest.
+
+    Raises InvalidOption.
+    """
+    found: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, python = assignment.partition("=")
+        if not equals:
+            name, python = "", assignment
+        if name and name not in PEERS:
+            raise InvalidOption("--peer-python", assignment, f"NAME=PYTHON with one of {', '.join(PEERS)}, or PYTHON")
+        found[name] = python
+    return found
+
+
+def python_of(peer: Peer, named: Mapping[str, str]) -> str:
+    return named.get(peer.name, named.get("", sys.executable))
+
+
+def installed(peer: Peer, python: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """(modules that the python lacks, versions of the peer's packages). Raises InvalidOption for no python."""
+    asked = json.dumps([peer.modules, peer.packages])
+    try:
+        done = subprocess.run(  # noqa: S603 - our own lines, in a python that the user named
+            [python, "-c", _PROBE, asked], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise InvalidOption("--peer-python", python, f"a Python 3.11 or later: {error}") from None
+    missing, versions = json.loads(done.stdout)
+    return tuple(missing), versions

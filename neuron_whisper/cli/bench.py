@@ -1,0 +1,302 @@
+"""`bench`: accuracy and speed of models, profiles, artifacts and peers, side by side in one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from neuron_whisper import __version__, machine
+from neuron_whisper.cli.building import DEFAULT_MODEL, built, fetched, planned
+from neuron_whisper.cli.profiles import DEFAULT_PROFILE, asked_profile, parse_overrides
+from neuron_whisper.cli.settings import Settings, with_settings
+from neuron_whisper.errors import InvalidOption, TargetUnavailable
+
+if TYPE_CHECKING:
+    from neuron_whisper.artifact.reading import Artifact
+    from neuron_whisper.bench.opening import Decoding
+    from neuron_whisper.bench.peers import Peer
+    from neuron_whisper.bench.report import Skipped
+    from neuron_whisper.bench.run import System
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+OUR_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
+
+
+@click.command()
+@click.argument("speech", nargs=-1, required=True, metavar="SPEECH...", type=click.Path(path_type=Path, exists=True))
+@click.option("-m", "--model", "models", multiple=True, metavar="NAME",
+              help=f"Compiled with each profile, and what peers run; may be repeated.  [default: {DEFAULT_MODEL}, "
+                   "unless artifacts are given]")
+@click.option("-a", "--artifact", "artifacts", multiple=True, metavar="REF", help="A stored artifact; may be repeated.")
+@click.option("--profile", "profiles", multiple=True, metavar="NAME|FILE",
+              help=f"What each --model is compiled with; may be repeated.  [default: {DEFAULT_PROFILE}]")
+@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Any key of every profile.")
+@click.option("--peer", "peers", multiple=True, metavar="NAME[:VARIANT]",
+              help="faster-whisper, faster-whisper-batched (:int8, :float32, ...), openai-whisper, openvino-genai, "
+                   "whisper.cpp (:f16, :q8_0); may be repeated. One that is not installed is named in the report.")
+@click.option("--peer-python", "peer_pythons", multiple=True, metavar="[NAME=]PYTHON",
+              help="The python that has a peer, or all peers.  [default: this one]")
+@click.option("-l", "--language", metavar="CODE", help="Only the clips in this language.")
+@click.option("--detect", is_flag=True, help="Do not tell the language: it is detected.")
+@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only the rows that have this, as kind=real.")
+@click.option("--skip", multiple=True, metavar="PATTERN", help="Not the files of this name, as fmt_*.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N clips.")
+@click.option("--beam-size", type=click.IntRange(min=1), metavar="N", help="Beams at temperature 0.  [default: greedy]")
+@click.option("--temperature", metavar="T,T...", default="0,0.2,0.4,0.6,0.8,1", show_default=True,
+              help="The ladder; 0 alone: no fallback.")
+@click.option("--no-condition-on-previous-text", "no_condition", is_flag=True,
+              help="Do not prompt a window with the text before it.")
+@click.option("--long-form", "long_forms", multiple=True, metavar="PLAN",
+              help="Ours: auto, sequential, batched; each is a system.  [default: auto]")
+@click.option("--no-extras", is_flag=True,
+              help="Ours does nothing that openai-whisper does not: no voice activity, no cut of repetitions.")
+@click.option("--streams", metavar="N,N...", help="Measure throughput with so many clips at once, as 1,8.")
+@click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="Medians over so many.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Each has; 0: all cores.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all that was measured there.")
+@click.option("--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write tables and texts there.")
+@click.option("--picture", "picture_file", type=FILE, metavar="FILE", help="Write an SVG of RTF and WER there.")
+@with_settings
+def bench(
+    settings: Settings, speech: tuple[Path, ...], models: tuple[str, ...], artifacts: tuple[str, ...],
+    json_file: Path | None, markdown_file: Path | None, picture_file: Path | None, **flags: Any,
+) -> None:  # fmt: skip
+    """Measure error rates, speed, latency and memory on SPEECH, beside peers on the same weights.
+
+    SPEECH is a manifest (.tsv, .csv or .jsonl with path, text and language) or a directory of audio with a .txt beside
+    each file. Every system runs in a process of its own, with the same threads, on the same decoded audio; runs go
+    round all systems. The table goes to stdout.
+    """
+    from neuron_whisper.bench.manifest import Choice, read_speech
+    from neuron_whisper.bench.markdown import markdown, summary
+    from neuron_whisper.bench.metrics import word_errors
+    from neuron_whisper.bench.picture import picture
+    from neuron_whisper.bench.report import document
+    from neuron_whisper.bench.run import Measurement
+
+    word_errors("a", "b", "en")  # what scoring needs is missing now, not after the measurement
+    choice = Choice(
+        language=flags["language"], where=tuple(_pair(text) for text in flags["where"]), skip=flags["skip"],
+        limit=flags["limit"],
+    )
+    spoken, n_without_text = read_speech(speech, choice)
+    if n_without_text:
+        settings.tell(f"{n_without_text} recordings have no text and are left out")
+    asked, streams = _Asked.of(settings, models, artifacts, flags), _streams(flags["streams"])
+    systems, skipped = asked.systems()
+    if not systems:
+        raise TargetUnavailable("bench", f"nothing is left to measure: {'; '.join(it.reason for it in skipped)}")
+    measurement = Measurement(
+        systems=systems, speech=spoken, runs=flags["runs"], streams=streams, detects=flags["detect"],
+        tell=settings.tell,
+    )
+    load, *_ = os.getloadavg()  # what others had the machine do
+    clips, results = measurement.measure()
+    found = document(clips, results, skipped, _about(asked, systems, flags, load))
+    as_json = json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    for file, content in ((json_file, as_json), (markdown_file, markdown(found)), (picture_file, picture(found))):
+        if file is not None:
+            file.write_text(content, encoding="utf-8")
+    click.echo(summary(found), nl=False)
+    failed = [result for result in results if result.fault and result.system.is_ours]
+    if failed:
+        raise TargetUnavailable(failed[0].system.name, failed[0].fault)
+
+
+# --- what is measured -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The systems that the flags ask for."""
+
+    settings: Settings
+    models: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    profiles: tuple[str, ...]
+    overrides: dict[str, object]
+    peers: tuple[tuple[Peer, str], ...]
+    pythons: dict[str, str]
+    long_forms: tuple[str, ...]
+    decoding: Decoding
+    threads: int
+
+    @classmethod
+    def of(
+        cls, settings: Settings, models: tuple[str, ...], artifacts: tuple[str, ...], flags: dict[str, Any]
+    ) -> _Asked:
+        """Raises InvalidOption."""
+        from neuron_whisper.bench.opening import Decoding
+        from neuron_whisper.bench.peers import peer_named, pythons
+        from neuron_whisper.decode.options import TranscribeOptions
+
+        decoding = Decoding(
+            beam_size=flags["beam_size"], temperature=_numbers("--temperature", flags["temperature"], float),
+            condition_on_previous_text=not flags["no_condition"], extras=not flags["no_extras"],
+        )
+        long_forms = tuple(dict.fromkeys(flags["long_forms"])) or ("auto",)
+        for plan in long_forms:  # refused here rather than by each system
+            TranscribeOptions(beam_size=decoding.beam_size, temperature=decoding.temperature, long_form=plan)
+        if artifacts and not models and (flags["profiles"] or flags["assignments"]):
+            raise click.UsageError("--profile and --set are for a --model; an --artifact has its own.")
+        return cls(
+            settings=settings, models=models or (() if artifacts else (DEFAULT_MODEL,)), artifacts=artifacts,
+            profiles=flags["profiles"] or (DEFAULT_PROFILE,), overrides=parse_overrides(flags["assignments"]),
+            peers=tuple(peer_named(text) for text in dict.fromkeys(flags["peers"])),
+            pythons=pythons(flags["peer_pythons"]), long_forms=long_forms, decoding=decoding,
+            threads=flags["threads"] or machine.usable_cores(),
+        )
+
+    def systems(self) -> tuple[list[System], list[Skipped]]:
+        """All of ours, compiled now where they are not, then the peers; and the peers that cannot be had.
+
+        Raises any error of building or storing ours.
+        """
+        from neuron_whisper.bench.run import System
+
+        systems = [
+            self._ours(artifact, label, plan) for label, artifact in self._artifacts() for plan in self.long_forms
+        ]
+        models = dict.fromkeys((*self.models, *(system.model for system in systems)))
+        skipped: list[Skipped] = []
+        for model in models if self.peers else ():
+            for peer, variant in self.peers:
+                made = self._peer(peer, variant, model)
+                if isinstance(made, System):
+                    systems.append(made)
+                else:
+                    skipped.append(made)
+        return systems, list({(it.name, it.reason): it for it in skipped}.values())
+
+    def _artifacts(self) -> Iterator[tuple[str, Artifact]]:
+        """What tells it from the others, and the artifact."""
+        for reference in self.artifacts:
+            artifact = self.settings.store().resolve(reference)
+            yield artifact.name, artifact
+        for model in self.models:
+            for name in self.profiles:
+                profile = asked_profile(name, overrides=self.overrides)
+                beams = self.decoding.beam_size or 1
+                if profile.shapes.beams < beams:
+                    profile = asked_profile(name, overrides=self.overrides | {"shapes.beams": beams})
+                plan = planned(self.settings, model, profile)
+                yield f"{Path(model).name} {Path(name).stem}", built(self.settings, plan)
+
+    def _ours(self, artifact: Artifact, label: str, plan: str) -> System:
+        from neuron_whisper.bench.opening import Opening
+        from neuron_whisper.bench.run import System
+
+        return System(
+            name=f"neuron-whisper {label}" + f" {plan}" * (plan != "auto"),
+            model=artifact.manifest.model, python=sys.executable,
+            opening=Opening(
+                engine="neuron-whisper", variant=plan, source=str(artifact.path), threads=self.threads,
+                decoding=self.decoding, is_multilingual=artifact.spec.dims.is_multilingual,
+                cache=str(self.settings.cache),
+            ),
+            facts={
+                "artifact": artifact.name, "artifact_key": artifact.key, "profile": artifact.profile.canonical(),
+                "toolchain": artifact.manifest.facts["toolchain"],
+            },
+        )
+
+    def _peer(self, peer: Peer, variant: str, model: str) -> System | Skipped:
+        """The peer with the model's weights in its own form, or why there is none."""
+        from neuron_whisper.bench.opening import Opening
+        from neuron_whisper.bench.peers import installed, python_of
+        from neuron_whisper.bench.report import Skipped
+        from neuron_whisper.bench.run import System
+        from neuron_whisper.bench.weights import Forms
+        from neuron_whisper.model.checkpoint import open_checkpoint
+
+        label = Path(model).name
+        name = f"{peer.name} {label} {variant}"
+        python = python_of(peer, self.pythons)
+        missing, versions = installed(peer, python)
+        if missing:
+            where = "here" if python == sys.executable else f"for {python}"
+            return Skipped(name=name, reason=f"{', '.join(missing)} is not installed {where}", install=peer.install)
+        try:
+            checkpoint = open_checkpoint(fetched(self.settings, model))
+            forms = Forms(
+                checkpoint=checkpoint, directory=self.settings.cache / "bench", digests=self.settings.digests,
+                tell=lambda line: self.settings.tell(f"{name}: {line}"),
+            )
+            source = forms.path(peer.form, variant, python)
+        except TargetUnavailable as error:
+            return Skipped(name=name, reason=error.reason, install=peer.install)
+        opening = Opening(
+            engine=peer.name, variant=variant, source=str(source), threads=self.threads, decoding=self.decoding,
+            is_multilingual=checkpoint.dims.is_multilingual,
+        )
+        facts = {"versions": versions, "note": peer.note}
+        return System(name=name, model=model, opening=opening, python=python, facts=facts)
+
+
+# --- flags ----------------------------------------------------------------------------------------
+
+
+def _pair(text: str) -> tuple[str, str]:
+    column, equals, value = text.partition("=")
+    if not equals or not column:
+        raise InvalidOption("--where", text, "COLUMN=VALUE, as kind=real")
+    return column, value
+
+
+def _numbers(flag: str, text: str, kind: type[Any]) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidOption(flag, text, "numbers with commas between them") from None
+
+
+def _streams(text: str | None) -> tuple[int, ...]:
+    found = _numbers("--streams", text, int) if text else ()
+    if any(n < 1 for n in found):
+        raise InvalidOption("--streams", text, "whole numbers from 1, with commas between them")
+    return tuple(dict.fromkeys(found))
+
+
+def _about(asked: _Asked, systems: Sequence[System], flags: dict[str, Any], load: float) -> dict[str, Any]:
+    versions = {"neuron-whisper": __version__, "python": platform.python_version()}
+    for package in OUR_PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    for system in systems:
+        for package, number in system.facts.get("versions", {}).items():
+            # a peer's python may have another version than ours
+            name = package if versions.get(package, number) == number else f"{package} of {system.opening.engine}"
+            versions[name] = number
+    memory_bytes, _ = machine.memory_bytes()
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": _command(),
+        "machine": {
+            "processor": machine.processor(), "architecture": platform.machine(), "cores": machine.usable_cores(),
+            "memory_bytes": memory_bytes, "instruction_sets": list(machine.instruction_sets()),
+            "system": f"{platform.system()} {platform.release()}", "load_before": round(load, 2),
+        },
+        "versions": versions,
+        "options": {
+            **asdict(asked.decoding), "temperature": list(asked.decoding.temperature),
+            "language": "detected" if flags["detect"] else "told", "runs": flags["runs"], "threads": asked.threads,
+        },
+    }  # fmt: skip
+
+
+def _command() -> str:
+    """As it was typed, but for where the program lies."""
+    return shlex.join(["neuron-whisper", *sys.argv[1:]])
