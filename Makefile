@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test lint parity clean
+.PHONY: install demo test lint parity bench-peers neuron-sim neuron-sim-speech clean
 
 install: $(VENV)/.installed
 
@@ -33,9 +33,44 @@ test: lint
 	-$(BIN)/neuron-whisper fetch tiny.en >/dev/null
 	$(BIN)/pytest
 
-# WER and identical token sequences against openai-whisper, and speed against faster-whisper where it is installed
+SPEECH := ../shared/speech/manifest.tsv --where kind=real --language en --skip '*stereo*'
+
+# WER, and how many texts and token sequences are openai-whisper's: greedy, and nothing that it does not do
 parity: install
-	$(BIN)/python -m neuron_whisper.bench.parity --speech ../shared/speech --model base
+	$(BIN)/neuron-whisper bench $(SPEECH) --model base --profile cpu-float32 --profile cpu --profile cpu-int8 \
+	  --temperature 0 --long-form sequential --no-extras --runs 1 --peer openai-whisper \
+	  --peer faster-whisper:int8 --peer faster-whisper:float32
+
+# accuracy and speed beside every peer, on the same weights, threads and options; peers get a venv of their own
+PEERS := .venv-peers
+bench-peers: install $(PEERS)/.installed
+	$(BIN)/neuron-whisper bench $(SPEECH) --model base --profile cpu --profile cpu-int8 --beam-size 5 --streams 1,8 \
+	  --peer faster-whisper:int8 --peer faster-whisper-batched:int8 --peer openai-whisper --peer openvino-genai \
+	  --peer whisper.cpp:f16 --peer whisper.cpp:q8_0 --peer-python $(abspath $(PEERS))/bin/python
+
+$(PEERS)/.installed:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet $(TORCH)
+	$(PEERS)/bin/pip install --quiet faster-whisper pywhispercpp openvino-genai openvino-tokenizers \
+	  $(TORCH) 'optimum-intel[openvino]' tiktoken more-itertools numba tqdm
+	$(PEERS)/bin/pip install --quiet --no-deps openai-whisper==20250625
+	touch $@
+
+# The Neuron target on NxD's and NxDI's own code, without a device. NXD_SRC and NXDI_SRC are src folders of checkouts;
+# without them it says what is missing. What it needs is kept below NEURON_SIM_HOME (~/.cache/neuron_sim).
+SIM := sh tests/neuron_sim
+neuron-sim:
+	@PYTHON=$(PYTHON) $(SIM)/setup.sh
+	-@$(SIM)/run.sh -m neuron_whisper fetch tiny.en >/dev/null
+	@$(SIM)/run.sh
+
+# end to end with two models on more recordings: hours
+RECORDINGS = $(notdir $(wildcard $(addprefix ../shared/speech/, en_LJ001-* en_arctic_* en_fleurs-* en_jfk.flac)))
+neuron-sim-speech:
+	@PYTHON=$(PYTHON) $(SIM)/setup.sh
+	@for model in tiny.en base; do $(SIM)/run.sh -m neuron_whisper fetch $$model >/dev/null || exit 1; done
+	@NEURON_SIM_MODELS="tiny.en base" NEURON_SIM_CLIPS="$(RECORDINGS)" \
+	  $(SIM)/run.sh tests/test_neuron_end_to_end.py -rP
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,55 @@
+"""Prints what the program's graphs cost a core, and NxDI's own Whisper, as a table in Markdown.
+
+    sh tests/neuron_sim/run.sh -m tests.neuron_sim.budget_table [MODEL ...]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import torch
+
+from neuron_whisper.capacity import program_of
+from neuron_whisper.model.published import PUBLISHED
+from neuron_whisper.profile import parse_profile
+from tests.neuron_sim.costs import HloBudget
+from tests.neuron_sim.lowered import nxdi_budgets, program_budgets
+
+MODELS = ("kotoba-v2.2", "large-v3-turbo", "large-v3")
+PROFILE = 'format = 1\n[target]\nname = "neuron"\n[shapes]\nslots = 8\nprompt_buckets = [4]\n'
+HEADER = (
+    "model, graph", "tp", "GFLOP", "weights read, MB", "K/V read, written, MB", "all-reduces", "from the host", "to it",
+)  # fmt: skip
+
+
+def row(name: str, tp: int, cost: HloBudget) -> str:
+    reduces = [f"{one.count} {one.dtype}, {one.bytes / 1e6:.3g} MB" for one in cost.collectives
+               if one.opcode == "all-reduce"]  # fmt: skip
+    cells = [
+        name, str(tp), f"{cost.flops / 1e9:.4g}", f"{cost.weight_bytes / 1e6:.1f}",
+        f"{cost.state_read_bytes / 1e6:.1f}, {cost.state_write_bytes / 1e6:.3g}", "; ".join(reduces) or "none",
+        f"{cost.from_host_bytes:,} B", f"{cost.to_host_bytes:,} B",
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def table(model: str, tps: tuple[int, ...]) -> Iterator[str]:
+    spec = program_of(PUBLISHED[model], parse_profile(PROFILE))
+    for tp in tps:
+        ours, nxdi = program_budgets(spec, tp, torch.float16), nxdi_budgets(spec.dims, tp, torch.float16)
+        for graph in ("encode", "prefill", "decode"):
+            yield row(f"{model}, {graph}", tp, ours[f"{graph} 0"])
+            yield row(f"NxDI {model}, {graph}", tp, nxdi[graph])
+        yield row(f"{model}, logits (sampling)", tp, ours["logits 0"])
+
+
+def main(*models: str) -> None:
+    print(f"| {' | '.join(HEADER)} |\n|{' --- |' * len(HEADER)}")  # noqa: T201 # this is a command
+    for model in models or MODELS:
+        for line in table(model, (1, 2, 4, 8) if model == MODELS[0] else (2,)):
+            print(line, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
