@@ -1,3 +1,3 @@
 """Whisper speech-to-text as compiled graphs: compile, store, serve."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -147,6 +147,18 @@ def test_the_command_compiles_and_transcribes_as_the_reference(
     assert JFK in heard.replace(",", "")
 
 
+def test_a_killed_compiler_is_told_and_leaves_nothing(place: Place) -> None:
+    stored = place.store.all()
+    killed = place.command(
+        "compile", "--model", str(place.checkpoint), "--target", "neuron", "--slots", "2", "--dtype", "float16",
+        "--weights-dtype", "float16", "--set", 'compiler.args=["--simulate-fault=killed"]',
+    )  # fmt: skip
+    done = subprocess.run(killed, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the compiler was killed" in done.stderr
+    assert place.store.all() == stored
+
+
 @contextmanager
 def serving(place: Place, artifact: Path) -> Iterator[str]:
     """The address of `neuron-whisper serve`, which must end well when it is told to."""

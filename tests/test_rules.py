@@ -12,8 +12,8 @@ from whisper.decoding import ApplyTimestampRules, SuppressBlank, SuppressTokens
 
 from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.rules import apply_rules, banned_mask, next_rules
-from neuron_whisper.graph.answer import AnswerTokens, allowed_logits, best_tokens
-from neuron_whisper.target.contract import FORBIDDEN_LOGPROB, N_RULES, OFF
+from neuron_whisper.graph.answer import AnswerTokens, allowed_logits, best_tokens, log_probabilities
+from neuron_whisper.target.contract import FORBIDDEN_LOGPROB, N_RULES, OFF, logprobs_of_graph
 from tests.tiny_program import DIMS, SPECIAL, spec
 
 BEGIN = SPECIAL.timestamp_begin
@@ -111,6 +111,7 @@ def test_the_graph_chooses_what_the_numpy_rules_leave(
     added = torch.from_numpy(logits + np.where(banned, np.float32(OFF), np.float32(0)))
     asked = torch.from_numpy(rules)
     best, logprobs = best_tokens(allowed_logits(added, asked, tokens), asked, tokens, choices)
+    everything = log_probabilities(allowed_logits(added, asked, tokens), asked, tokens)
     for row, (_, _, _, _) in enumerate(rows):
         expected = apply_rules(logits[row], rules[row], banned[row], SPECIAL)
         found = logprobs[row].numpy()
@@ -119,6 +120,7 @@ def test_the_graph_chooses_what_the_numpy_rules_leave(
         np.testing.assert_allclose(found[:n_allowed], order[:n_allowed], atol=2e-5)
         np.testing.assert_allclose(expected[best[row].numpy()[:n_allowed]], order[:n_allowed], atol=2e-5)
         assert (found[n_allowed:] < FORBIDDEN_LOGPROB).all(), "what is forbidden can be told from what is unlikely"
+        np.testing.assert_allclose(logprobs_of_graph(everything[row].numpy()), expected, atol=2e-5)
 
 
 def test_a_step_takes_and_answers_less_than_1_kb_a_row() -> None:

@@ -167,7 +167,9 @@ def _placement_data(placement: Placement, best_for: Sequence[str]) -> dict[str, 
             "usd_per_hour": instance.usd_per_hour, "usd_per_audio_hour": placement.usd_per_audio_hour,
         },
         "compile_estimate": {
-            **asdict(memory), "host_bytes": instance.host_bytes, "fits_here": placement.can_compile_here,
+            **asdict(memory), "one_at_a_time_bytes": memory.one_at_a_time_bytes,
+            "all_at_once_bytes": memory.all_at_once_bytes, "host_bytes": instance.host_bytes,
+            "fits_here": placement.can_compile_here,
         },
     }  # fmt: skip
 

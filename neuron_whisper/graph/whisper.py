@@ -225,8 +225,9 @@ def _step(
         x, _ = _cross_attention(program, layers, block, x, cross[i])
         x = _mlp(layers, block, x)
         fresh.append((k.squeeze(3), v.squeeze(3)))
-    logits = layers.logits(layers.norm("decoder.ln", x))  # (S, B, V)
-    return (logits + banned.unsqueeze(1)).flatten(0, 1), fresh
+    # rows first, then the vocabulary: OpenVINO lays (S, B, V) out anew before it adds a (S, 1, V), and back after it
+    logits = layers.logits(layers.norm("decoder.ln", x).reshape(-1, dims.n_text_state))  # (S*B, V)
+    return logits + banned.unsqueeze(1).expand(-1, beams, -1).flatten(0, 1), fresh
 
 
 def prompt_logits(program: Program, layers: Layers, cross: Sequence[KeysValues], tokens: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Prints what the program's graphs cost a core, and NxDI's own Whisper, as a table in Markdown.
 
+A step of ours is one of eight slots, NxDI's of the one window it takes; prompts are of 4 tokens, NxDI's always of 448.
+
     sh tests/neuron_sim/run.sh -m tests.neuron_sim.budget_table [MODEL ...]
 """
 

@@ -156,6 +156,9 @@ def _child_environment(profile: CompileProfile) -> dict[str, str]:
     if profile.target.instance:
         # what torch-neuronx compiles for where it cannot ask the machine: compiling needs no device
         environment["NEURON_PLATFORM_TARGET_OVERRIDE"] = instance_family(profile.target.instance)
+    if profile.target.tp == 4:
+        # NxD 0.16 (SDK 2.27) asks for it at tp 4, though nothing has launched us; later ones take this by themselves
+        environment.setdefault("LOCAL_WORLD_SIZE", "4")
     return environment
 
 
