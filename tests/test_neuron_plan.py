@@ -116,8 +116,10 @@ def test_what_plan_prints_for_kotoba_on_an_inf2_is_what_its_graphs_cost(capsys: 
     for placement in answer["placements"]:
         tp = placement["tp"]
         hlo = budgets(replace(spec, align_buckets=()), tp)
-        assert {graph["graph"] for graph in placement["graphs"]} == set(hlo)
-        for graph in placement["graphs"]:
+        # align's heads are a checkpoint's, of which plan reads nothing: the test above knows them
+        graphs = [graph for graph in placement["graphs"] if not graph["graph"].startswith("align")]
+        assert {graph["graph"] for graph in graphs} == set(hlo)
+        for graph in graphs:
             cost = hlo[graph["graph"]]
             has_rank = tp > 1 and not graph["graph"].startswith("encode")
             assert graph["flops"] == cost.flops
