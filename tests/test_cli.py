@@ -479,7 +479,8 @@ def test_serve_tells_its_address_when_it_listens_and_ends_cleanly_on_sigterm(cac
 def test_serve_names_an_upload_limit_that_is_none(cli: Cli) -> None:
     done = cli("serve", "--max-upload", "25 parsecs")
     assert done.code == 2
-    assert "'25 parsecs' is not a size such as 25MB" in done.err
+    assert "max_upload_bytes: '25 parsecs' is not allowed; a whole number" in done.err
+    assert "or a size such as 25MB (from --max-upload)" in done.err
 
 
 # --- demo -----------------------------------------------------------------------------------------

@@ -3,51 +3,84 @@
 from __future__ import annotations
 
 import logging
-import re
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from neuron_whisper.cli.opening import Wanted, opened, opening_options
 from neuron_whisper.cli.settings import Settings, set_up_logging, with_settings, write_error_line
 
+if TYPE_CHECKING:
+    from neuron_whisper.server.setting_fields import Knob
+
 LISTENING = "listening on "  # and the URL; `demo` waits for this line
-UNITS = {"": 1, "B": 1, "KB": 1024, "KIB": 1024, "MB": 1024**2, "MIB": 1024**2, "GB": 1024**3, "GIB": 1024**3}
 
 
-def _size(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    """ "25MB" -> 26_214_400: units of 1024, as OpenAI's limit of 25 MB is counted."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)", value.strip())
-    if match is None or match[2].upper() not in UNITS:
-        raise click.BadParameter(f"{value!r} is not a size such as 25MB")
-    return int(float(match[1]) * UNITS[match[2].upper()])
+class ServeCommand(click.RichCommand):
+    """A command whose flags are the server's settings as well; those are looked up when they are asked for."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from neuron_whisper.server.setting_fields import knobs
+        from neuron_whisper.server.settings import ServerSettings
+
+        own = super().get_params(ctx)
+        return [*own[:-1], *(_option(knob) for knob in knobs(ServerSettings).values()), own[-1]]  # --help is last
 
 
-@click.command()
+def _option(knob: Knob) -> click.Parameter:
+    """A flag whose value stays text: a file and the environment are read by the same rules."""
+    told = knob.default if knob.default not in (None, ()) else "none"
+    if knob.is_size and isinstance(told, int):
+        told = f"{told / 1024**2:g}MB"
+    about = f"{knob.about.text}  [default: {str(told).lower() if isinstance(told, bool) else told}]"
+    if knob.kind is bool:
+        return click.Option([f"{knob.flag}/--no-{knob.flag[2:]}", knob.name], default=None, help=about)
+    shapes = {int: "SIZE" if knob.is_size else "N", float: "SECONDS" if knob.name.endswith("_s") else "NUMBER"}
+    shapes |= {Path: "PATH", tuple: "TEXT,..."}
+    metavar = "|".join(knob.about.choices) or shapes.get(knob.kind, "TEXT")
+    return click.Option([knob.flag, knob.name], default=None, metavar=metavar, help=about)
+
+
+@click.command(cls=ServeCommand)
 @opening_options
 @click.option("--replicas", type=click.IntRange(min=1), metavar="N",
               help="Worker processes, each with a share of the cores and all slots.  [default: as the profile says]")
 @click.option("--verify/--no-verify", default=None,
               help="Check the artifact's golden tokens before serving.  [default: on a Neuron device]")
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 listens on every address.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one.")
-@click.option("--max-upload", callback=_size, default="25MB", show_default=True, metavar="SIZE",
-              help="Largest request taken; 25MB, 1GB.")
-@click.option("--vad/--no-vad", "vad_filter", default=True, show_default=True,
-              help="Text only where the voice detector hears speech.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), envvar="NEURON_WHISPER_CONFIG",
+              show_envvar=True, metavar="FILE", help="Settings in TOML, for what no flag and no variable says.")
+@click.option("--print-config", is_flag=True, help="Print the settings and where each comes from, and end.")
 @with_settings
 def serve(
     settings: Settings, model: str | None, artifact: str | None, profile: str | None, threads: int,
-    replicas: int | None, verify: bool | None, host: str, port: int, max_upload: int, vad_filter: bool,
+    replicas: int | None, verify: bool | None, config: Path | None, print_config: bool, **flags: Any,
 ) -> None:  # fmt: skip
-    """Serve OpenAI's transcription API over HTTP until SIGTERM or Ctrl-C, then finish what is in flight."""
-    from neuron_whisper.server.run import serve as serve_until_stopped
+    """Serve OpenAI's transcription API over HTTP until SIGTERM or Ctrl-C, then finish what is in flight.
+
+    Each setting below is also a variable, NEURON_WHISPER_ and its name as --print-config shows it, and a key of the
+    file: flags win over variables, variables over the file.
+    """
+    from neuron_whisper.errors import InvalidOption
+    from neuron_whisper.server.configuration import resolve
     from neuron_whisper.server.settings import ServerSettings
+
+    given = {name: str(value) for name, value in flags.items() if value is not None}
+    try:
+        resolved = resolve(ServerSettings, flags=given, environment=os.environ, file=config)
+    except InvalidOption as error:
+        raise click.UsageError(str(error)) from error
+    if print_config:
+        click.echo(resolved.toml(), nl=False)
+        return
+    wanted = Wanted(model=model, artifact=artifact, profile=profile, threads=threads, replicas=replicas, verify=verify)
+
+    from neuron_whisper.server.run import serve as serve_until_stopped
 
     if not settings.quiet and not settings.verbose:
         set_up_logging(logging.INFO, with_times=True)
-    server_settings = ServerSettings(host=host, port=port, max_upload_bytes=max_upload, vad_filter=vad_filter)
-    wanted = Wanted(model=model, artifact=artifact, profile=profile, threads=threads, replicas=replicas, verify=verify)
     with opened(settings, wanted) as (transcriber, _):
         serve_until_stopped(
-            transcriber, server_settings, on_listening=lambda url: write_error_line(f"{LISTENING}{url}")
+            transcriber, resolved.settings, on_listening=lambda url: write_error_line(f"{LISTENING}{url}")
         )

@@ -1,4 +1,4 @@
-"""How the server listens and how much one request may ask of it."""
+"""What whoever runs the server decides: every setting, its default and what it may be."""
 
 from __future__ import annotations
 
@@ -6,43 +6,40 @@ from dataclasses import dataclass
 
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.errors import InvalidOption
+from neuron_whisper.server.setting_fields import check_settings, setting
 
 MIB = 1024**2
+DAY_S = 86400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """Validated where made: raises InvalidOption with field, value and what is allowed.
 
-    `port` 0: any free one. `max_upload_bytes` is OpenAI's limit by default; `max_audio_s` and
-    `max_decoded_bytes` hold for what the upload unpacks to. `request_timeout_s` runs from a request's headers
-    to its answer. `drain_s` is how long requests in flight may take after the first SIGTERM or SIGINT.
-    `vad_filter`: text only where the voice detector hears speech.
+    A field declared with `setting` is a flag of `serve`, a NEURON_WHISPER_* variable and a key of its file as well.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    max_upload_bytes: int = 25 * MIB
-    max_audio_s: float = 2 * 3600.0
-    max_decoded_bytes: int = 4096 * MIB
-    request_timeout_s: float = 3600.0
-    drain_s: float = 30.0
-    vad_filter: bool = True
+    host: str = setting("127.0.0.1", "0.0.0.0 listens on every address.")
+    port: int = setting(8000, "0: any free one.", low=0, high=65535)
+    max_upload_bytes: int = setting(
+        25 * MIB, "Largest upload taken; OpenAI's limit by default.", low=1, high=1024**4, flag="max-upload"
+    )
+    max_audio_s: float = setting(2 * 3600.0, "Longest audio taken.", low=0.1, high=7 * DAY_S)
+    max_decoded_bytes: int = setting(
+        4096 * MIB, "Most that an upload may unpack to.", low=1, high=1024**4, flag="max-decoded"
+    )
+    request_timeout_s: float = setting(
+        3600.0, "From a request's headers to its answer.", low=0.1, high=7 * DAY_S
+    )
+    drain_s: float = setting(
+        30.0, "How long requests in flight may take after the first SIGTERM or SIGINT.", low=0, high=DAY_S
+    )
+    vad_filter: bool = setting(True, "Text only where the voice detector hears speech.", flag="vad")
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not self.host:
             raise InvalidOption("host", self.host, "an address or a name of this machine, such as 127.0.0.1")
-        for field, low, high in (
-            ("port", 0, 65535),
-            ("max_upload_bytes", 1, 1024**4),
-            ("max_audio_s", 0.1, 7 * 86400),
-            ("max_decoded_bytes", 1, 1024**4),
-            ("request_timeout_s", 0.1, 7 * 86400),
-            ("drain_s", 0, 86400),
-        ):
-            value = getattr(self, field)
-            if not low <= value <= high:
-                raise InvalidOption(field, value, f"a number from {low} to {high}")
 
     @property
     def audio_limits(self) -> AudioLimits:
