@@ -15,7 +15,8 @@ from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcript import Segment, Transcript
 
 __all__ = [
-    "FORMATS", "SubtitleOptions", "clock", "format_named", "milliseconds", "plain_text", "render", "write_files",
+    "FORMATS", "SubtitleOptions", "clock", "format_named", "milliseconds", "plain_text", "render", "verbose",
+    "verbose_segment", "verbose_words", "write_files",
 ]
 
 SEEK_FRAMES_PER_S = 100  # `seek` counts mel frames, as openai/whisper does
@@ -47,6 +48,53 @@ def render(transcript: Transcript, fmt: str, subtitles: SubtitleOptions | None =
 def plain_text(transcript: Transcript) -> str:
     """All that was said, in one line, without a newline: what OpenAI's API answers to the format "text"."""
     return _one_line(transcript.text)
+
+
+def verbose(transcript: Transcript) -> dict[str, object]:
+    """The fields of OpenAI's TranscriptionVerbose; `words` stands there when segments have words.
+
+    Beyond those, where there are any: `dropped`, and in segments `retries` and `is_cut`.
+    """
+    answer: dict[str, object] = {
+        "task": transcript.task,
+        "language": LANGUAGES.get(transcript.language, transcript.language),
+        "duration": _seconds(transcript.duration_s),
+        "text": transcript.text.strip(),
+        "segments": [verbose_segment(segment) for segment in transcript.segments],
+    }
+    if words := [word for segment in transcript.segments for word in verbose_words(segment)]:
+        answer["words"] = words
+    if transcript.dropped:
+        answer["dropped"] = [
+            {"start": _seconds(gap.start_s), "end": _seconds(gap.end_s), "reason": gap.reason, "text": gap.text}
+            for gap in transcript.dropped
+        ]
+    return answer
+
+
+def verbose_segment(segment: Segment) -> dict[str, object]:
+    """A segment as OpenAI's TranscriptionSegment, with `retries` and `is_cut` where there are any."""
+    return {
+        "id": segment.id,
+        "seek": round(segment.seek_s * SEEK_FRAMES_PER_S),
+        "start": _seconds(segment.start_s),
+        "end": _seconds(segment.end_s),
+        "text": segment.text,
+        "tokens": segment.tokens,
+        "temperature": segment.temperature,
+        "avg_logprob": segment.avg_logprob,
+        "compression_ratio": segment.compression_ratio,
+        "no_speech_prob": segment.no_speech_prob,
+        **_reasons(segment),
+    }
+
+
+def verbose_words(segment: Segment) -> list[dict[str, object]]:
+    """A segment's words as OpenAI's TranscriptionWord."""
+    return [
+        {"word": word.text.strip(), "start": _seconds(word.start_s), "end": _seconds(word.end_s)}
+        for word in segment.words
+    ]
 
 
 def write_files(
@@ -158,45 +206,7 @@ def _json(transcript: Transcript) -> str:
 
 
 def _verbose_json(transcript: Transcript) -> str:
-    """The fields of OpenAI's TranscriptionVerbose; `words` stands there when segments have words.
-
-    Beyond those, where there are any: `dropped`, and in segments `retries` and `is_cut`.
-    """
-    answer: dict[str, object] = {
-        "task": transcript.task,
-        "language": LANGUAGES.get(transcript.language, transcript.language),
-        "duration": _seconds(transcript.duration_s),
-        "text": transcript.text.strip(),
-        "segments": [
-            {
-                "id": segment.id,
-                "seek": round(segment.seek_s * SEEK_FRAMES_PER_S),
-                "start": _seconds(segment.start_s),
-                "end": _seconds(segment.end_s),
-                "text": segment.text,
-                "tokens": segment.tokens,
-                "temperature": segment.temperature,
-                "avg_logprob": segment.avg_logprob,
-                "compression_ratio": segment.compression_ratio,
-                "no_speech_prob": segment.no_speech_prob,
-                **_reasons(segment),
-            }
-            for segment in transcript.segments
-        ],
-    }
-    words = [
-        {"word": word.text.strip(), "start": _seconds(word.start_s), "end": _seconds(word.end_s)}
-        for segment in transcript.segments
-        for word in segment.words
-    ]
-    if words:
-        answer["words"] = words
-    if transcript.dropped:
-        answer["dropped"] = [
-            {"start": _seconds(gap.start_s), "end": _seconds(gap.end_s), "reason": gap.reason, "text": gap.text}
-            for gap in transcript.dropped
-        ]
-    return _compact(answer)
+    return _compact(verbose(transcript))
 
 
 def _reasons(segment: Segment) -> dict[str, object]:

@@ -150,7 +150,7 @@ class Transcriber:
             items.append(item)
             if isinstance(item, Segment):
                 on_segment(item)
-        return _transcript(clip, options, items, started)
+        return transcript_of(clip, options, items, took_s=time.perf_counter() - started)
 
     # --- asyncio ----------------------------------------------------------------------------------
 
@@ -164,7 +164,8 @@ class Transcriber:
         """The whole clip. Raises InputError, CapacityError, DeviceFault."""
         options = options or TranscribeOptions()
         started = time.perf_counter()
-        return _transcript(clip, options, [item async for item in self.arun(clip, options)], started)
+        items = [item async for item in self.arun(clip, options)]
+        return transcript_of(clip, options, items, took_s=time.perf_counter() - started)
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -178,17 +179,15 @@ class Transcriber:
         self._held.close()
 
 
-def _transcript(
-    clip: AudioClip, options: TranscribeOptions, items: Sequence[Told], started: float
-) -> Transcript:
-    *told, outcome = items
+def transcript_of(clip: AudioClip, options: TranscribeOptions, told: Sequence[Told], *, took_s: float) -> Transcript:
+    """All that `run` or `arun` told of a clip, as one transcript; logs what it was."""
+    *items, outcome = told
     assert isinstance(outcome, Outcome)
-    took_s = time.perf_counter() - started
-    segments = tuple(item for item in told if isinstance(item, Segment))
+    segments = tuple(item for item in items if isinstance(item, Segment))
     log.info(
         "transcribed audio_s=%.2f took_s=%.2f rtf=%.3f segments=%d language=%s long_form=%s dropped=%d retried=%d",
         clip.duration_s, took_s, took_s / max(clip.duration_s, 1e-3), len(segments), outcome.language,
-        outcome.long_form, len(told) - len(segments), sum(bool(segment.retries) for segment in segments),
+        outcome.long_form, len(items) - len(segments), sum(bool(segment.retries) for segment in segments),
     )  # fmt: skip
     return Transcript(
         text=outcome.text,
@@ -198,6 +197,6 @@ def _transcript(
         segments=segments,
         task=options.task,
         warnings=clip.warnings,
-        dropped=tuple(item for item in told if isinstance(item, Dropped)),
+        dropped=tuple(item for item in items if isinstance(item, Dropped)),
         long_form=outcome.long_form,
     )

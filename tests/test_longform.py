@@ -103,6 +103,16 @@ def test_a_window_starts_where_the_last_timestamp_of_the_one_before_stands() -> 
     assert decoder.is_first == [True] + [False] * (len(decoder.asks) - 1)
 
 
+def test_the_tokens_of_every_segment_keep_their_own_log_probabilities() -> None:
+    tokens = (at(0), ord("a"), at(500), at(500), ord("b"), ord("c"), at(1500), at(1500), ord("d"), at(2900))
+    logprobs = tuple(-0.01 * n for n in range(len(tokens)))
+    decoder = Decoder(lambda ask: tokens, token_logprobs=logprobs)
+    found, _, _ = run(sequential(hearing(30, vad_filter=False), Context(language="en"), [(0, 3000)]), decoder)
+    assert [segment.text for segment in found] == ["a", "bc", "d"]
+    told = [pair for segment in found for pair in zip(segment.tokens, segment.token_logprobs, strict=True)]
+    assert told == list(zip(tokens, logprobs, strict=True))
+
+
 def test_a_window_is_prompted_with_the_text_before_it_unless_that_was_hot_or_unwanted() -> None:
     def prompts(temperature: float, **options: Any) -> list[str]:
         decoder = Decoder(lambda ask: [at(0), ord("a"), at(3000)], temperature=temperature)

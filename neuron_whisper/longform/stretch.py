@@ -156,7 +156,8 @@ def _take_window(
             context.last_speech_s = last_s
     logprobs = iter(hypothesis.token_logprobs)
     for span in spans:
-        own = tuple(logprob for logprob, _ in zip(logprobs, span.tokens, strict=False))
+        # the tokens first: a zip that ends takes one too many from what stands before
+        own = tuple(logprob for _, logprob in zip(span.tokens, logprobs, strict=False))
         text = tokenizer.decode(span.tokens)
         if span.start_s == span.end_s or not text.strip():
             if text.strip():

@@ -61,8 +61,12 @@ async def _transcribe(request: AnyRequest, service: Service, endpoint: AudioForm
         if asked.model is not None:
             service.check_model(asked.model)
         facts |= {"upload_bytes": form.upload_bytes, "format": asked.response_format}
-        work = service.transcribe(form.take_upload(), form.upload_name, asked.options)
-    transcript = await unless_gone(request.receive, work)
+        upload, name = form.take_upload(), form.upload_name
+
+    async def work() -> Transcript:
+        return await service.transcriber.atranscribe(await service.decode(upload, name), asked.options)
+
+    transcript = await unless_gone(request.receive, work())
     facts |= {"audio_s": f"{transcript.duration_s:.2f}", "language": transcript.language}
     return render_answer(transcript, asked.response_format)
 

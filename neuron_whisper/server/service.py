@@ -14,12 +14,10 @@ from typing import Any, BinaryIO, cast
 
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import DeviceFault, Draining, UnknownModel
 from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.server.settings import ServerSettings
 from neuron_whisper.transcriber import Transcriber
-from neuron_whisper.transcript import Transcript
 
 ALIAS = "whisper-1"  # the name that OpenAI's clients send
 MOST_DECODERS = 4
@@ -82,17 +80,12 @@ class Service:
         for task in self._working:
             task.cancel()
 
-    async def transcribe(
-        self, upload: SpooledTemporaryFile[bytes], name: str, options: TranscribeOptions
-    ) -> Transcript:
-        """Decode the upload in a thread, then transcribe it. Takes the upload over and closes it.
-
-        Raises InputError, CapacityError, DeviceFault. Cancelled, it gives its slot back at the next step.
-        """
+    async def decode(self, upload: SpooledTemporaryFile[bytes], name: str) -> AudioClip:
+        """The upload as a clip, decoded in a thread. Takes the upload over and closes it. Raises InputError."""
         decoding = self._decoders.submit(self._decode, cast("BinaryIO", upload), name)
         # not before: a decoder that runs while its request is cancelled still reads from it
         decoding.add_done_callback(lambda _: upload.close())
-        return await self.transcriber.atranscribe(await asyncio.wrap_future(decoding), options)
+        return await asyncio.wrap_future(decoding)
 
     def _decode(self, upload: BinaryIO, name: str) -> AudioClip:
         return load_audio(upload, name=name, limits=self.settings.audio_limits)

@@ -142,6 +142,10 @@ class Tokenizer:
         eot = self.special.eot
         return self._text(token for token in tokens if token < eot)
 
+    def bytes_of(self, token: int) -> bytes:
+        """What one token spells, which may be a part of a character."""
+        return self._bytes[token]
+
     def decode_with_timestamps(self, tokens: Iterable[int]) -> str:
         """Text with control tokens and timestamps spelled out: " and so<|1.08|>"."""
         return self._text(tokens)
