@@ -53,19 +53,20 @@ async def adrive(plan: Plan, submit: Submitter) -> AsyncIterator[Told]:
     answer: Answer = None
     is_first = True
     try:
-        # the plan's own work between windows (text of tokens, times of words) runs in a thread
-        while (item := await asyncio.to_thread(_next, plan, answer)) is not None:
+        # the plan's own work between windows (text of tokens, times of words) runs in a thread, in one go
+        while items := await asyncio.to_thread(_until_it_waits, plan, answer):
             answer = None
-            match item:
-                case Submit():
-                    running[item.ticket] = asyncio.wrap_future(submit(item.ask, is_first=is_first))
-                    is_first = False
-                case Await():
-                    await asyncio.wait([running[ticket] for ticket in item.tickets], return_when=FIRST_COMPLETED)
-                    ticket = min(ticket for ticket in item.tickets if running[ticket].done())
-                    answer = ticket, running.pop(ticket).result()
-                case _:
-                    yield item
+            for item in items:
+                match item:
+                    case Submit():
+                        running[item.ticket] = asyncio.wrap_future(submit(item.ask, is_first=is_first))
+                        is_first = False
+                    case Await():
+                        await asyncio.wait([running[ticket] for ticket in item.tickets], return_when=FIRST_COMPLETED)
+                        ticket = min(ticket for ticket in item.tickets if running[ticket].done())
+                        answer = ticket, running.pop(ticket).result()
+                    case _:
+                        yield item
     finally:
         for future in running.values():  # cancelling these cancels the engine's, too
             if not future.cancel() and not future.cancelled():
@@ -78,3 +79,14 @@ def _next(plan: Plan, answer: Answer) -> Item | None:
         return plan.send(answer)
     except StopIteration:
         return None
+
+
+def _until_it_waits(plan: Plan, answer: Answer) -> list[Item]:
+    """What the plan yields until it waits, the Await last, or ends; nothing once it has ended."""
+    items: list[Item] = []
+    while (item := _next(plan, answer)) is not None:
+        answer = None
+        items.append(item)
+        if isinstance(item, Await):
+            break
+    return items

@@ -16,7 +16,7 @@ from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
 from neuron_whisper.decode.attempt import Attempt, BeamSearch, Greedy, Hypo, Limits, Sampling, sample
 from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.repetition import cut_loop, loop_start
-from neuron_whisper.decode.rules import apply_rules
+from neuron_whisper.decode.rules import apply_rules, next_rules
 from tests.tiny_program import DIMS, SPECIAL
 
 PROMPT = [SPECIAL.sot, SPECIAL.first_language, SPECIAL.transcribe]
@@ -76,7 +76,8 @@ def openai_beams(model: Model, own: Limits, beam_size: int, patience: float | No
     sums = torch.zeros(beam_size)
     for _ in range(own.most_tokens):
         rows = [
-            apply_rules(model(row[3:]), own.rules(row[3:]), NOTHING_BANNED, SPECIAL) for row in tokens.tolist()
+            apply_rules(model(row[3:]), next_rules(row[3:], SPECIAL, own.options), NOTHING_BANNED, SPECIAL)
+            for row in tokens.tolist()
         ]
         tokens, is_done = decoder.update(tokens, torch.from_numpy(np.stack(rows)), sums)
         if is_done:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from whisper.decoding import ApplyTimestampRules, SuppressBlank, SuppressTokens
 
 from neuron_whisper.decode.options import WindowOptions
-from neuron_whisper.decode.rules import apply_rules, banned_mask, next_rules
+from neuron_whisper.decode.rules import RuleBook, apply_rules, banned_mask, next_rules
 from neuron_whisper.graph.answer import AnswerTokens, allowed_logits, best_tokens, log_probabilities
 from neuron_whisper.target.contract import FORBIDDEN_LOGPROB, N_RULES, OFF, logprobs_of_graph
 from tests.tiny_program import DIMS, SPECIAL, spec
@@ -80,6 +80,17 @@ def random_logits(seed: int, lift: float) -> NDArray[np.float32]:
     logits = np.random.default_rng(seed).standard_normal(DIMS.n_vocab).astype(np.float32) * 2
     logits[BEGIN:] += np.float32(lift)
     return logits
+
+
+@settings(max_examples=300, deadline=None)
+@given(histories(), windows)
+def test_a_sequence_that_grows_has_the_rules_of_its_whole(sampled: list[int], options: WindowOptions) -> None:
+    book = RuleBook(SPECIAL, options)
+    state = book.first
+    np.testing.assert_array_equal(state.row, next_rules([], SPECIAL, options))
+    for n, token in enumerate(sampled, start=1):
+        state = book.after(state, token)
+        np.testing.assert_array_equal(state.row, next_rules(sampled[:n], SPECIAL, options))
 
 
 @settings(max_examples=300, deadline=None)

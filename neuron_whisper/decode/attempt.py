@@ -6,14 +6,14 @@ Axes: n rows of the attempt (beams or samples), K choices, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.decode.options import WindowOptions
-from neuron_whisper.decode.rules import next_rules
+from neuron_whisper.decode.rules import RuleBook, RuleState
 from neuron_whisper.text.special_tokens import SpecialTokens
 
 Tokens = NDArray[np.int32]
@@ -22,32 +22,54 @@ Logprobs = NDArray[np.float32]
 
 @dataclass(slots=True)
 class Hypo:
-    """A sequence on its way: sampled tokens without the end, each with its log-probability."""
+    """A sequence on its way: sampled tokens without the end, each with its log-probability.
 
-    tokens: list[int]
-    logprobs: list[float]
+    `state` says what may come next.
+    """
+
+    state: RuleState
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
     sum_logprob: float = 0.0
     is_ended: bool = False
 
-    def with_token(self, token: int, logprob: float, eot: int) -> Hypo:
+    def with_token(self, token: int, logprob: float, limits: Limits) -> Hypo:
         total = self.sum_logprob + logprob
-        if token == eot:
-            return Hypo(self.tokens, self.logprobs, total, True)
-        return Hypo([*self.tokens, token], [*self.logprobs, logprob], total)
+        if token == limits.special.eot:
+            return Hypo(self.state, self.tokens, self.logprobs, total, True)
+        state = limits.book.after(self.state, token)
+        return Hypo(state, [*self.tokens, token], [*self.logprobs, logprob], total)
 
-    def take(self, token: int, logprob: float, eot: int) -> None:
+    def take(self, token: int, logprob: float, limits: Limits) -> None:
         """As with_token, in place."""
         self.sum_logprob += logprob
-        if token == eot:
+        if token == limits.special.eot:
             self.is_ended = True
         else:
             self.tokens.append(token)
             self.logprobs.append(logprob)
+            self.state = limits.book.after(self.state, token)
 
     @property
     def avg_logprob(self) -> float:
         """By tokens and their end, as openai/whisper counts."""
         return self.sum_logprob / (len(self.tokens) + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`most_tokens` of a sequence: it ends there without an end token. One thread uses its `book`."""
+
+    special: SpecialTokens
+    options: WindowOptions
+    most_tokens: int
+    book: RuleBook = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "book", RuleBook(self.special, self.options))
+
+    def begun(self) -> Hypo:
+        return Hypo(self.book.first)
 
 
 class Attempt(Protocol):
@@ -82,18 +104,6 @@ class Attempt(Protocol):
         """The log-probabilities of each row, (n, V)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """`most_tokens` of a sequence: it ends there without an end token."""
-
-    special: SpecialTokens
-    options: WindowOptions
-    most_tokens: int
-
-    def rules(self, sampled: Sequence[int]) -> NDArray[np.int32]:
-        return next_rules(sampled, self.special, self.options)
-
-
 class Greedy:
     """The likeliest token each time."""
 
@@ -102,7 +112,7 @@ class Greedy:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._hypo = Hypo([], [])
+        self._hypo = limits.begun()
 
     @property
     def length(self) -> int:
@@ -121,10 +131,10 @@ class Greedy:
         return self._hypo
 
     def rules(self) -> list[NDArray[np.int32]]:
-        return [self._limits.rules(self._hypo.tokens)]
+        return [self._hypo.state.row]
 
     def begin(self, tokens: Tokens, logprobs: Logprobs) -> None:
-        self._hypo.take(int(tokens[0]), float(logprobs[0]), self._limits.special.eot)
+        self._hypo.take(int(tokens[0]), float(logprobs[0]), self._limits)
 
     def step(self) -> tuple[list[int], list[int]]:
         return [self._hypo.tokens[-1]], [0]
@@ -150,7 +160,7 @@ class BeamSearch:
         assert beam_size is not None
         self._limits, self.rows = limits, beam_size
         self._most_ended = round(beam_size * (limits.options.patience or 1.0))
-        self._beams: list[Hypo] = [Hypo([], [])]
+        self._beams: list[Hypo] = [limits.begun()]
         self._parents: list[int] = [0]
         self._ended: list[Hypo] = []
 
@@ -167,7 +177,7 @@ class BeamSearch:
         """What ended; filled up with the best that did not, where too few did."""
         missing = max(0, self.rows - len(self._ended))
         rest = sorted(self._beams, key=lambda beam: beam.sum_logprob, reverse=True)
-        return [*self._ended, *rest[:missing]] or [Hypo([], [])]
+        return [*self._ended, *rest[:missing]] or [self._limits.begun()]
 
     def _score(self, hypo: Hypo) -> float:
         length = max(1, len(hypo.tokens))
@@ -175,7 +185,7 @@ class BeamSearch:
         return hypo.sum_logprob / (length if alpha is None else ((5 + length) / 6) ** alpha)
 
     def rules(self) -> list[NDArray[np.int32]]:
-        return [self._limits.rules(beam.tokens) for beam in self._beams]
+        return [beam.state.row for beam in self._beams]
 
     def begin(self, tokens: Tokens, logprobs: Logprobs) -> None:
         self._extend(tokens[None], logprobs[None])
@@ -190,17 +200,15 @@ class BeamSearch:
         n, k = len(self._beams), self.rows + 1
         sums = np.array([beam.sum_logprob for beam in self._beams])
         scores = (sums[:, None] + logprobs[:n, :k]).ravel()
-        choices = tokens[:n, :k].ravel()
+        order = np.argsort(-scores, kind="stable")
+        order = order[np.isfinite(scores[order])]
         width = scores.size // n
-        eot = self._limits.special.eot
+        chosen, told = tokens[:n, :k].ravel()[order].tolist(), logprobs[:n, :k].ravel()[order].tolist()
         beams: list[Hypo] = []
         parents: list[int] = []
         ended: list[Hypo] = []
-        for place in np.argsort(-scores, kind="stable"):
-            if not np.isfinite(scores[place]):
-                break
-            parent, token = int(place) // width, int(choices[place])
-            made = self._beams[parent].with_token(token, float(logprobs[parent, int(place) % width]), eot)
+        for parent, token, logprob in zip((order // width).tolist(), chosen, told, strict=True):
+            made = self._beams[parent].with_token(token, logprob, self._limits)
             if made.is_ended:
                 ended.append(made)
                 continue
@@ -234,7 +242,7 @@ class Sampling:
 
     def _begin_round(self) -> None:
         self._draws, self._waiting = self._waiting[: self.rows], self._waiting[self.rows :]
-        self._hypos = [Hypo([], []) for _ in self._draws]
+        self._hypos = [self._limits.begun() for _ in self._draws]
         self._steps = 0
 
     @property
@@ -246,7 +254,7 @@ class Sampling:
         return self._best
 
     def rules(self) -> list[NDArray[np.int32]]:
-        return [self._limits.rules(hypo.tokens) for hypo in self._hypos]
+        return [hypo.state.row for hypo in self._hypos]
 
     def begin(self, tokens: Tokens, logprobs: Logprobs) -> None:
         """Nothing is drawn from the best choices alone: the prompt's last token is asked again."""
@@ -263,7 +271,7 @@ class Sampling:
         for hypo, draw, row in zip(self._hypos, self._draws, logprobs, strict=False):
             if not hypo.is_ended:
                 token = sample(row, self._temperature, float(draw.random()))
-                hypo.take(token, float(row[token]), self._limits.special.eot)
+                hypo.take(token, float(row[token]), self._limits)
         if all(hypo.is_ended for hypo in self._hypos) or self._steps >= self._limits.most_tokens:
             self._done += self._hypos
             if self._waiting:

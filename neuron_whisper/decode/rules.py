@@ -6,6 +6,7 @@ Follows openai/whisper decoding.py: SuppressBlank, SuppressTokens, ApplyTimestam
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,48 @@ def next_rules(sampled: Sequence[int], special: SpecialTokens, options: WindowOp
         else:
             rules[RULE_TEXT] = 0  # the second of the pair, or the end
     return rules
+
+
+@dataclass(frozen=True, slots=True)
+class RuleState:
+    """How a sequence ends, as far as the rules care. `row` is next_rules of it: shared, not to be written to."""
+
+    row: NDArray[np.int32]
+    ends_in_time: bool
+    last_time: int | None
+
+
+class RuleBook:
+    """next_rules of sequences that grow by one token at a time, without a look back. Used by one thread.
+
+    The rules see no more of a sequence than its last timestamp and whether the last two tokens are timestamps, so
+    a short sequence stands for all that end alike: text after text changes nothing.
+    """
+
+    def __init__(self, special: SpecialTokens, options: WindowOptions) -> None:
+        self._special, self._options = special, options
+        self._begin = special.timestamp_begin
+        self._states: dict[tuple[int, ...], RuleState] = {}
+        self.first = self._state(())
+
+    def after(self, state: RuleState, token: int) -> RuleState:
+        """The state of a sequence in `state` with the token added."""
+        if token >= self._begin:
+            follows_text = state is not self.first and not state.ends_in_time
+            return self._state((0, token) if follows_text else (token,))
+        if state is self.first or state.ends_in_time:
+            return self._state((0,) if state.last_time is None else (state.last_time, 0))
+        return state
+
+    def _state(self, like: tuple[int, ...]) -> RuleState:
+        found = self._states.get(like)
+        if found is None:
+            times = [token for token in like if token >= self._begin]
+            found = self._states[like] = RuleState(
+                next_rules(like, self._special, self._options),
+                ends_in_time=bool(like) and like[-1] >= self._begin, last_time=times[-1] if times else None,
+            )  # fmt: skip
+        return found
 
 
 def apply_rules(

@@ -6,17 +6,17 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neuron_whisper.decode.window import AlignAsk, Hypothesis, PrefillAsk, StepAsk, WindowAsk, WindowDecoding
+from neuron_whisper.engine.rows import StepRows
 from neuron_whisper.engine.slots import SlotTable
 from neuron_whisper.errors import DeviceFault, Draining, InvalidOption, QueueFull
-from neuron_whisper.target.contract import N_RULES, ProgramSpec, Session
+from neuron_whisper.target.contract import Session
 from neuron_whisper.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class Engine:
         self._queue_limit, self._on_fault = queue_limit, on_fault
         self._waiting: deque[_Job] = deque()
         self._slots: SlotTable[_Job] = SlotTable(session.spec.slots)
+        self._rows = StepRows(session.spec)
         self._changed = threading.Condition()
         self._is_draining = self._is_closed = False
         self._fault: DeviceFault | None = None
@@ -185,24 +186,26 @@ class Engine:
 
     def _step(self) -> None:
         """One token for every row of every window in a slot."""
-        asks: dict[bool, list[tuple[int, _Job, StepAsk]]] = {False: [], True: []}
+        choosing: list[tuple[int, _Job, StepAsk]] = []
+        sampling: list[tuple[int, _Job, StepAsk]] = []
         for slot, job in self._slots.items():
             if job.future.cancelled():
                 self._release(slot)
                 continue
-            assert job.next_step is not None
-            asks[job.next_step.wants_logits].append((slot, job, job.next_step))
-        spec = self._session.spec
-        if asks[False]:
-            choices = self._session.decode(*_rows(spec, asks[False]))
-            for slot, job, _ in asks[False]:
-                job.decoding.receive_step(choices, slot * spec.beams)
-        if asks[True]:
-            logprobs = self._session.logits(*_rows(spec, asks[True]))
-            for slot, job, _ in asks[True]:
-                job.decoding.receive_logits(logprobs, slot * spec.beams)
-        self._steps += bool(asks[False] or asks[True])
-        for slot, job, _ in (*asks[False], *asks[True]):
+            ask = job.next_step
+            assert ask is not None
+            (sampling if ask.wants_logits else choosing).append((slot, job, ask))
+        beams = self._session.spec.beams
+        if choosing:
+            choices = self._session.decode(*self._rows.filled((slot, ask) for slot, _, ask in choosing))
+            for slot, job, _ in choosing:
+                job.decoding.receive_step(choices, slot * beams)
+        if sampling:
+            logprobs = self._session.logits(*self._rows.filled((slot, ask) for slot, _, ask in sampling))
+            for slot, job, _ in sampling:
+                job.decoding.receive_logits(logprobs, slot * beams)
+        self._steps += bool(choosing or sampling)
+        for slot, job, _ in (*choosing, *sampling):
             self._advance(slot, job)
 
     def _deliver(self, slot: int, job: _Job) -> None:
@@ -230,24 +233,6 @@ class Engine:
             self._changed.notify_all()
         for job in jobs:
             _fail(job.future, error)
-
-
-def _rows(
-    spec: ProgramSpec, asks: Sequence[tuple[int, _Job, StepAsk]]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
-    """Arguments of Session.decode: a slot's idle rows go along at its position."""
-    tokens, positions = np.zeros(spec.rows, np.int32), np.zeros(spec.rows, np.int32)
-    parents = np.tile(np.arange(spec.beams, dtype=np.int32), spec.slots)
-    rules = np.zeros((spec.rows, N_RULES), np.int32)
-    active = np.zeros(spec.slots, np.bool_)
-    for slot, _, ask in asks:
-        first, n = slot * spec.beams, len(ask.tokens)
-        tokens[first : first + n] = ask.tokens
-        parents[first : first + n] = ask.parents
-        positions[first : first + spec.beams] = ask.position
-        rules[first : first + n] = ask.rules
-        active[slot] = True
-    return tokens, positions, parents, rules, active
 
 
 def _fail(future: Future[Hypothesis], error: Exception) -> None:

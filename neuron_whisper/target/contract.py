@@ -214,7 +214,7 @@ class Session(Protocol):
 
         positions[r] is where tokens[r] goes; parents[r] is the beam (0 .. beams-1, same slot) whose past row r
         continues; with one beam it is not read. Slots that are not active keep their state. A slot of one beam
-        may answer fewer than K tokens, but the best.
+        may answer fewer than K tokens, but the best. The caller may overwrite the arrays when this has returned.
         """
 
     def logits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class CpuSession:
     """Session on OpenVINO's CPU plugin.
 
     Caches are numpy arrays per decoder layer (bfloat16 as its bits in uint16). Compiled models see views of
-    them, so a step copies only the fresh rows.
+    them, so a step copies only the fresh rows. `device_s` are the seconds spent in OpenVINO since it was opened.
     """
 
     def __init__(self, directory: Path, spec: ProgramSpec, *, dtype: str, threads: int = 0) -> None:
@@ -54,6 +55,7 @@ class CpuSession:
         self._models: dict[str, ov.CompiledModel] = {}
         self._requests: dict[str, ov.InferRequest] = {}
         self._steps: dict[tuple[str, int, int, int], _Step] = {}
+        self.device_s = 0.0
         self._is_open = True
         for name in layout.graphs_at_open(spec):
             self._model(name)
@@ -89,10 +91,12 @@ class CpuSession:
             raise DeviceFault("the session is closed")
 
     def _run(self, request: ov.InferRequest) -> None:
+        started = time.perf_counter()
         try:
             request.infer()
         except RuntimeError as error:
             raise DeviceFault(f"OpenVINO: {error}") from error
+        self.device_s += time.perf_counter() - started
 
     def _cache_tensor(self, view: Array) -> ov.Tensor:
         if self._element == ov.Type.bf16:
