@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.window import Hypothesis, WindowAsk
+from neuron_whisper.engine.counts import EngineCounts, Tally
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.engine.slots import SlotTable
 from neuron_whisper.errors import DeviceFault, Draining, InvalidOption, QueueFull
@@ -167,6 +168,54 @@ def test_a_cancelled_window_that_waits_is_never_encoded() -> None:
         held.result(PATIENCE_S)
         assert shared.drain(PATIENCE_S)
     assert session.encoded_batches == [1]
+
+
+def test_a_cancelled_window_that_waits_leaves_its_place_to_another_at_once() -> None:
+    session = FakeSession(spec(slots=1, beams=1))
+    session.gate.clear()
+    with engine(session, queue_limit=1) as running:
+        first = running.submit(ask(1))
+        while not running.status.decoding:
+            pass
+        assert running.submit(ask(2)).cancel()
+        assert running.status.waiting == 0
+        last = running.submit(ask(3))  # a queue of one would have been full
+        session.gate.set()
+        assert first.result(PATIENCE_S).tokens
+        assert last.result(PATIENCE_S).tokens
+        assert running.status.counts.cancelled == 1
+
+
+def test_what_was_done_is_counted_and_a_call_that_runs_is_seen_from_outside() -> None:
+    session = FakeSession(spec(slots=2, beams=1))
+    session.gate.clear()
+    with engine(session) as running:
+        futures = [running.submit(ask(seed)) for seed in range(3)]
+        while not running.status.device_call_s:  # until the first step, which the gate holds
+            pass
+        earlier = running.status.device_call_s
+        assert running.status.device_call_s > earlier
+        session.gate.set()
+        tokens = sum(len(future.result(PATIENCE_S).tokens) for future in futures)
+        status = running.status
+    counts = status.counts
+    assert (status.delivered, status.slots, status.device_call_s) == (3, 2, 0.0)
+    assert sum(counts.encode_s.counts) == len(session.encoded_batches)
+    assert sum(counts.prefill_s.counts) == sum(counts.wait_s.counts) == 3
+    assert sum(counts.step_s.counts) == sum(counts.rows.counts) == status.steps == session.decode_calls
+    assert counts.rows.total == sum(session.active_per_step)
+    assert counts.tokens == tokens
+
+
+def test_counts_add_up_and_tell_buckets_as_prometheus_wants_them() -> None:
+    tally = Tally((1.0, 2.0))
+    for value in (0.5, 1.0, 1.5, 9.0):
+        tally.add(value)
+    assert list(tally.now.cumulative()) == [(1.0, 2), (2.0, 3), (float("inf"), 4)]
+    assert (tally.now + tally.now).total == 24
+    one = EngineCounts(cancelled=1, gates={"avg_logprob": 2})
+    assert (one + one).cancelled == 2
+    assert (one + one).gates == {"avg_logprob": 4}
 
 
 def test_drain_finishes_what_is_there_and_takes_nothing_new() -> None:

@@ -15,10 +15,11 @@ DEATHS = 2  # a window is tried once more after its worker's first death
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A window on its way through the pool. `deaths` counts workers that died while they had it."""
+    """A window on its way through the pool since `came_at`. `deaths` counts workers that died while they had it."""
 
     id: int
     ask: WindowAsk
+    came_at: float = 0.0
     future: Future[Hypothesis] = field(default_factory=Future)
     deaths: int = 0
 
@@ -60,8 +61,8 @@ class Dispatch:
         n = len(self._held[worker])
         return max(0, n - self._slots), min(n, self._slots)
 
-    def add(self, ask: WindowAsk) -> Job:
-        job = Job(next(self._ids), ask)
+    def add(self, ask: WindowAsk, came_at: float = 0.0) -> Job:
+        job = Job(next(self._ids), ask, came_at)
         self._queue.append(job)
         return job
 

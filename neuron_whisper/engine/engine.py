@@ -9,10 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from neuron_whisper.decode.window import AlignAsk, Hypothesis, PrefillAsk, StepAsk, WindowAsk, WindowDecoding
+from neuron_whisper.engine.counts import EngineCounts, EngineTallies, Tally
 from neuron_whisper.engine.rows import StepRows
 from neuron_whisper.engine.slots import SlotTable
 from neuron_whisper.errors import DeviceFault, Draining, InvalidOption, QueueFull
@@ -21,25 +24,35 @@ from neuron_whisper.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class _Job:
     """A window on its way through the engine."""
 
     ask: WindowAsk
     decoding: WindowDecoding
+    came_at: float  # time.monotonic
     future: Future[Hypothesis] = field(default_factory=Future)
     next_step: StepAsk | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
-    """A snapshot: windows that wait, windows in slots, windows delivered and steps run since the start."""
+    """A snapshot: windows that wait, windows in slots, windows delivered and steps run since the start.
+
+    `device_call_s` is how long the device's present call has taken so far, 0 between calls.
+    """
 
     waiting: int
     decoding: int
     delivered: int
     steps: int
+    slots: int = 0
+    device_call_s: float = 0.0
+    counts: EngineCounts = field(default_factory=EngineCounts)
 
 
 class Engine:
@@ -66,20 +79,25 @@ class Engine:
         self._is_draining = self._is_closed = False
         self._fault: DeviceFault | None = None
         self._delivered = self._steps = 0
+        self._tallies = EngineTallies()
+        self._call_began: float | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
     # --- any thread -------------------------------------------------------------------------------
 
-    def submit(self, ask: WindowAsk, *, is_first: bool = True) -> Future[Hypothesis]:
+    def submit(self, ask: WindowAsk, *, is_first: bool = True, waited_s: float = 0.0) -> Future[Hypothesis]:
         """Queue a window. A clip's later windows are always taken: what was begun is not refused half-way.
+
+        `waited_s` is what it has waited elsewhere, for the counts.
 
         Raises QueueFull, Draining, DeviceFault, InvalidOption (a mel of the wrong shape, more beams than there are).
         """
         dims = self._session.spec.dims
         if ask.mel.shape != (dims.n_mels, dims.n_frames):
             raise InvalidOption("mel", ask.mel.shape, f"shape {(dims.n_mels, dims.n_frames)} with this model")
-        job = _Job(ask, WindowDecoding(ask.options, self._tokenizer, self._session.spec, ask.frames))
+        decoding = WindowDecoding(ask.options, self._tokenizer, self._session.spec, ask.frames)
+        job = _Job(ask, decoding, time.monotonic() - waited_s)
         with self._changed:
             if self._fault is not None:
                 raise DeviceFault(str(self._fault))
@@ -89,13 +107,31 @@ class Engine:
                 raise QueueFull(self._queue_limit)
             self._waiting.append(job)
             self._changed.notify_all()
+        job.future.add_done_callback(partial(self._forget_cancelled, job))
         return job.future
+
+    def _forget_cancelled(self, job: _Job, future: Future[Hypothesis]) -> None:
+        """A window that nobody wants any more keeps no place in the queue from others."""
+        if not future.cancelled():
+            return
+        with self._changed:
+            self._tallies.cancelled += 1
+            if job in self._waiting:
+                self._waiting.remove(job)
+                self._changed.notify_all()
 
     @property
     def status(self) -> EngineStatus:
         with self._changed:
+            began = self._call_began
             return EngineStatus(
-                waiting=len(self._waiting), decoding=self._slots.n_taken, delivered=self._delivered, steps=self._steps
+                waiting=len(self._waiting),
+                decoding=self._slots.n_taken,
+                delivered=self._delivered,
+                steps=self._steps,
+                slots=self._session.spec.slots,
+                device_call_s=0.0 if began is None else time.monotonic() - began,
+                counts=self._tallies.now,
             )
 
     @property
@@ -157,9 +193,12 @@ class Engine:
             self._changed.notify_all()
         if not batch:
             return
-        started = time.perf_counter()
-        self._session.encode([slot for slot, _ in batch], np.stack([job.ask.mel for _, job in batch]))
-        log.debug("encode windows=%d ms=%.1f", len(batch), 1e3 * (time.perf_counter() - started))
+        now = time.monotonic()
+        for _, job in batch:
+            self._tallies.wait_s.add(now - job.came_at)
+        slots, mel = [slot for slot, _ in batch], np.stack([job.ask.mel for _, job in batch])
+        self._timed(self._tallies.encode_s, self._session.encode, slots, mel)
+        log.debug("encode windows=%d ms=%.1f", len(batch), 1e3 * (time.monotonic() - now))
         for slot, job in batch:
             self._advance(slot, job)
 
@@ -169,12 +208,14 @@ class Engine:
             while job.decoding.hypothesis is None:
                 match job.decoding.ask():
                     case PrefillAsk() as ask:
-                        answer = self._session.prefill(
-                            slot, ask.prompt, ask.sot_index, ask.rules, ask.banned, beams=ask.beams
-                        )
+                        answer = self._timed(
+                            self._tallies.prefill_s, self._session.prefill,
+                            slot, ask.prompt, ask.sot_index, ask.rules, ask.banned, beams=ask.beams,
+                        )  # fmt: skip
                         job.decoding.receive_prefill(answer)
                     case AlignAsk() as ask:
-                        job.decoding.receive_alignment(self._session.align(slot, ask.tokens))
+                        attention = self._timed(self._tallies.align_s, self._session.align, slot, ask.tokens)
+                        job.decoding.receive_alignment(attention)
                     case StepAsk() as ask:
                         job.next_step = ask
                         return
@@ -197,24 +238,44 @@ class Engine:
             (sampling if ask.wants_logits else choosing).append((slot, job, ask))
         beams = self._session.spec.beams
         if choosing:
-            choices = self._session.decode(*self._rows.filled((slot, ask) for slot, _, ask in choosing))
+            choices = self._timed(
+                self._tallies.step_s, self._session.decode,
+                *self._rows.filled((slot, ask) for slot, _, ask in choosing),
+            )  # fmt: skip
             for slot, job, _ in choosing:
                 job.decoding.receive_step(choices, slot * beams)
         if sampling:
-            logprobs = self._session.logits(*self._rows.filled((slot, ask) for slot, _, ask in sampling))
+            logprobs = self._timed(
+                self._tallies.step_s, self._session.logits,
+                *self._rows.filled((slot, ask) for slot, _, ask in sampling),
+            )  # fmt: skip
             for slot, job, _ in sampling:
                 job.decoding.receive_logits(logprobs, slot * beams)
-        self._steps += bool(choosing or sampling)
+        if stepped := sum(len(ask.tokens) for _, _, ask in (*choosing, *sampling)):
+            self._steps += 1
+            self._tallies.rows.add(stepped)
         for slot, job, _ in (*choosing, *sampling):
             self._advance(slot, job)
 
+    def _timed(self, tally: Tally, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A call of the device, whose beginning is published: from outside it shows whether it ever ends."""
+        self._call_began = began = time.monotonic()
+        try:
+            return call(*args, **kwargs)
+        finally:
+            self._call_began = None
+            tally.add(time.monotonic() - began)
+
     def _deliver(self, slot: int, job: _Job) -> None:
         """Hand over a window that is done and free its slot."""
-        assert job.decoding.hypothesis is not None
+        hypothesis = job.decoding.hypothesis
+        assert hypothesis is not None
         self._release(slot)
         self._delivered += 1
+        self._tallies.tokens += len(hypothesis.tokens)
+        self._tallies.gates.update(it.rejected_for for it in hypothesis.attempts if it.rejected_for)
         try:
-            job.future.set_result(job.decoding.hypothesis)
+            job.future.set_result(hypothesis)
         except InvalidStateError:
             log.debug("a window was cancelled while its last step ran")
 

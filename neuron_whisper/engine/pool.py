@@ -12,6 +12,7 @@ from functools import partial
 from neuron_whisper.decode.window import Hypothesis, WindowAsk
 from neuron_whisper.engine.contract import PoolStatus
 from neuron_whisper.engine.cores import CoreGroup
+from neuron_whisper.engine.counts import EngineCounts
 from neuron_whisper.engine.dispatch import Dispatch, Job
 from neuron_whisper.engine.opening import Opening
 from neuron_whisper.engine.process import WorkerProcess
@@ -65,6 +66,7 @@ class EnginePool:
         self._kill_at = float("inf")
         self._fault: DeviceFault | None = None
         self._delivered = 0
+        self._unseen = EngineCounts()
         self._seats = [Seat(index, group) for index, group in enumerate(groups)]
         for seat in self._seats:
             seat.thread = threading.Thread(target=self._tend, args=(seat,), name=f"worker-{seat.index}", daemon=True)
@@ -102,7 +104,7 @@ class EnginePool:
                 raise Draining
             if is_first and self._dispatch.waiting >= self._queue_limit:
                 raise QueueFull(self._queue_limit)
-            job = self._dispatch.add(ask)
+            job = self._dispatch.add(ask, time.monotonic())
             self._hand_out()
         job.future.add_done_callback(partial(self._forget_cancelled, job))
         return job.future
@@ -114,12 +116,15 @@ class EnginePool:
             worker = self._dispatch.cancel(job)
             if worker is not None:
                 self._process_of(worker).put(Cancel(id=job.id))
+            else:  # no worker counts it
+                self._unseen += EngineCounts(cancelled=1)
             self._hand_out()
 
     def _hand_out(self) -> None:
         """Send what can be sent, tell who waits. The lock is held."""
         for worker, job in self._dispatch.assign():
-            self._process_of(worker).put(Window(id=job.id, ask=job.ask))
+            waited_s = time.monotonic() - job.came_at
+            self._process_of(worker).put(Window(id=job.id, ask=job.ask, waited_s=waited_s))
         self._changed.notify_all()
 
     def _process_of(self, worker: int) -> WorkerProcess:
@@ -136,6 +141,9 @@ class EnginePool:
                 decoding=self._dispatch.decoding,
                 delivered=self._delivered,
                 steps=sum(seat.steps for seat in self._seats),
+                slots=self._spec.slots * sum(seat.state == "ready" for seat in self._seats),
+                device_call_s=max(seat.device_call_s for seat in self._seats),
+                counts=sum((seat.counts for seat in self._seats), self._unseen),
                 workers=tuple(
                     seat.status(waiting=waiting, decoding=decoding)
                     for seat in self._seats
@@ -246,7 +254,7 @@ class EnginePool:
                     _fail(job.future, message.error.error())
             case Beat():
                 life.watch.beat(message.status, now)
-                life.steps = message.status.steps
+                life.status = message.status
             case Ready():
                 life.watch.ready(now)
                 with self._changed:
@@ -269,7 +277,8 @@ class EnginePool:
             seat.life = None
             if seat.state != "failed":
                 seat.state = "restarting"
-            seat.steps_before += life.steps
+            seat.steps_before += life.status.steps
+            seat.counts_before += life.status.counts
             if life.was_of_use(time.monotonic()):
                 seat.failures = 0
             self._hand_out()

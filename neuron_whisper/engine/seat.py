@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 from neuron_whisper.engine.contract import WorkerState, WorkerStatus
 from neuron_whisper.engine.cores import CoreGroup
+from neuron_whisper.engine.counts import EngineCounts
+from neuron_whisper.engine.engine import EngineStatus
 from neuron_whisper.engine.process import WorkerProcess
 from neuron_whisper.engine.watch import Watch
 from neuron_whisper.errors import NeuronWhisperError
 
 SETTLED_S = 60.0  # a worker that lived so long after its start did not fail at starting
+NOTHING = EngineStatus(waiting=0, decoding=0, delivered=0, steps=0)
 MOST_FAILURES = 5  # lives in a row of no use; then a worker counts as failed
 
 
@@ -23,7 +26,7 @@ class Life:
     watch: Watch
     ready_at: float | None = None
     delivered: int = 0
-    steps: int = 0
+    status: EngineStatus = NOTHING  # as it told last
     error: NeuronWhisperError | None = None  # what kept it from starting, by its own account
     reason: str = ""  # why it ends, where more is known than its exit code
 
@@ -43,12 +46,23 @@ class Seat:
     failures: int = 0  # lives in a row that were of no use
     error: NeuronWhisperError | None = None  # why it does not work, while it does not
     steps_before: int = 0
+    counts_before: EngineCounts = field(default_factory=EngineCounts)
     thread: threading.Thread = field(init=False)
 
     @property
     def steps(self) -> int:
         """Of every life so far, as they told."""
-        return self.steps_before + (self.life.steps if self.life else 0)
+        return self.steps_before + (self.life.status.steps if self.life else 0)
+
+    @property
+    def counts(self) -> EngineCounts:
+        """Of every life so far, as they told."""
+        return self.counts_before + self.life.status.counts if self.life else self.counts_before
+
+    @property
+    def device_call_s(self) -> float:
+        """How long its device's present call has taken, as it told last."""
+        return self.life.status.device_call_s if self.life else 0.0
 
     def status(self, *, waiting: int, decoding: int) -> WorkerStatus:
         pid = self.life.process.pid if self.life else None

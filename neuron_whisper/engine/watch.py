@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from neuron_whisper.engine.counts import EngineCounts
 from neuron_whisper.engine.engine import EngineStatus
 
 
@@ -43,7 +44,8 @@ class Watch:
         """A worker with work has to show another status from time to time: steps, windows delivered or taken up."""
         self._heard_at = now
         has_work = status.waiting or status.decoding
-        status = replace(status, waiting=0)  # what comes in is no work done
+        # what comes in, is given up or takes its time is no work done
+        status = replace(status, waiting=0, device_call_s=0.0, counts=EngineCounts())
         if status != self._last or not has_work:
             self._last, self._moved_at = status, now
 

@@ -48,8 +48,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
+    """`waited_s`: so long it has waited in the pool."""
+
     id: int
     ask: WindowAsk
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,8 @@ def _serve(channel: Channel, engine: Engine) -> None:
         match message:
             case Window():
                 try:
-                    future = engine.submit(message.ask, is_first=False)  # the pool has counted the queue
+                    # the pool has counted the queue
+                    future = engine.submit(message.ask, is_first=False, waited_s=message.waited_s)
                 except DeviceFault:
                     log.debug("a window came after the fault")  # it is tried elsewhere
                 except NeuronWhisperError as error:
