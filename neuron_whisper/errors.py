@@ -4,7 +4,7 @@
   - InputError: the caller changes the request
     - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption, UnknownModel
   - CapacityError: the caller waits or the operator adds capacity
-    - QueueFull, Draining, DeadlineExceeded
+    - QueueFull, Draining, DeadlineExceeded, ModelUnavailable
   - BuildError: whoever compiles changes the profile, the checkpoint or the machine
     - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
   - ArtifactError: whoever deploys compiles again or repairs the cache
@@ -103,6 +103,14 @@ class DeadlineExceeded(CapacityError):
     def __init__(self, deadline_s: float) -> None:
         self.deadline_s = deadline_s
         super().__init__(f"not done within {deadline_s:g} seconds")
+
+
+class ModelUnavailable(CapacityError):
+    """Model `name` is served here, and not now; `reason` is fit for its callers."""
+
+    def __init__(self, name: str, reason: str, retry_after_s: float = 30.0) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"model {name!r} is not available now: {reason}", retry_after_s)
 
 
 # --- BuildError -------------------------------------------------------------------------------

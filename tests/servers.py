@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 
 from neuron_whisper.server import ServerSettings, serve
+from neuron_whisper.server.models import Models
 from neuron_whisper.server.run import DrainingServer
 from neuron_whisper.server.service import Service
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
@@ -108,19 +109,28 @@ def wait_for(url: str, **told: Any) -> None:
 def running(settings: ServerSettings | None = None, **program: Any) -> Iterator[Running]:
     """A server on a free port, ended with everything it holds."""
     spoken_for, session = transcriber(**program)
+    with serving(spoken_for, settings or ServerSettings(vad_filter=False)) as (url, server):
+        try:
+            yield Running(url, spoken_for, session, server)
+        finally:
+            session.gate.set()
+    spoken_for.close()
+
+
+@contextmanager
+def serving(served: Transcriber | Models, settings: ServerSettings) -> Iterator[tuple[str, DrainingServer]]:
+    """The address of a server in a thread, and the server; what is served stays its caller's to close."""
     listener = socket.create_server(("127.0.0.1", 0))
     started = threading.Event()
-    server = DrainingServer(Service(spoken_for, settings or ServerSettings(vad_filter=False)), started.set)
+    server = DrainingServer(Service(served, settings), started.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
         assert started.wait(PATIENCE_S)
-        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", spoken_for, session, server)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
     finally:
-        session.gate.set()
         server.should_exit = True
         thread.join()
-        spoken_for.close()
 
 
 def main(drain_s: str, fault_at: str = "0") -> None:

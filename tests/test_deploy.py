@@ -150,6 +150,7 @@ def test_every_command_line_is_one_that_the_program_takes(call: Call) -> None:
         assert params["profile"] in known_profiles()
     if params.get("model") is not None:
         assert params["model"] in CATALOGUE
+    assert set(params.get("models", ())) <= set(CATALOGUE)
     assert set(params.get("instances", ())) <= set(INSTANCES)
 
 

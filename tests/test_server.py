@@ -27,7 +27,7 @@ from neuron_whisper.errors import (
 )
 from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.faults import answer_fault
-from neuron_whisper.server.service import served_names
+from neuron_whisper.server.model_names import served_names
 from tests.servers import TRANSCRIPTIONS, Running, error_of, running, tone
 
 FORM = {"content-type": "multipart/form-data; boundary=edge"}
@@ -256,7 +256,9 @@ def test_a_ready_server_says_what_it_serves_and_does(server: Running) -> None:
         assert client.get("/health/live").json() == {"status": "alive"}
         ready = client.get("/health/ready")
     assert ready.status_code == 200
-    assert ready.json() == {"status": "ready", "model": "turbo", "waiting": 0, "decoding": 0, "requests": 0}
+    assert ready.json() == {
+        "status": "ready", "model": "turbo", "models": {"turbo": "loaded"}, "waiting": 0, "decoding": 0, "requests": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

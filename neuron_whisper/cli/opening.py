@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,7 @@ from neuron_whisper.cli.settings import Settings
 if TYPE_CHECKING:
     from neuron_whisper.artifact.reading import Artifact
     from neuron_whisper.errors import DeviceFault
+    from neuron_whisper.server.models import ModelSource
     from neuron_whisper.transcriber import Transcriber
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,15 +44,17 @@ class Wanted:
                     raise click.UsageError(f"--artifact names all of it: leave {flag} out, or --artifact.")
 
 
-def opening_options(command: F) -> F:
-    """--model, --artifact, --profile and --threads."""
+def opening_options(command: F, *, several: bool = False) -> F:
+    """--model, --artifact, --profile and --threads. `several`: the first two again and again, as models, artifacts."""
+    again = "  May be given again." if several else ""
     for option in reversed((
         click.option(
-            "-m", "--model", metavar="NAME",
-            help=f"Short name, Hugging Face id or path; compiled first if need be.  [default: {DEFAULT_MODEL}]",
+            "-m", "--model", *(["models"] if several else []), metavar="NAME", multiple=several,
+            help=f"Short name, Hugging Face id or path; compiled first if need be.{again}  [default: {DEFAULT_MODEL}]",
         ),
         click.option(
-            "-a", "--artifact", metavar="REF", help="A compiled artifact, by name, label, key or path; never compiles."
+            "-a", "--artifact", *(["artifacts"] if several else []), metavar="REF", multiple=several,
+            help=f"A compiled artifact, by name, label, key or path; never compiles.{again}",
         ),
         click.option(
             "--profile", metavar="NAME|FILE",
@@ -70,19 +74,39 @@ def found_artifact(settings: Settings, wanted: Wanted) -> Artifact:
     return built(settings, plan)
 
 
+def found_sources(settings: Settings, wanted: Sequence[Wanted]) -> list[ModelSource]:
+    """Models for a server to open, in this order; what must be compiled is compiled now. Raises as found_artifact."""
+    from neuron_whisper.server.model_names import served_names
+    from neuron_whisper.server.models import ModelSource
+
+    sources = []
+    for each in wanted:
+        artifact = found_artifact(settings, each)
+        # the artifact's own name tells two artifacts of one model apart
+        names = (*served_names(artifact.manifest.model), artifact.name)
+        sources.append(ModelSource(names=names, open=functools.partial(_open, settings, each, artifact)))
+    return sources
+
+
 @contextmanager
 def opened(
     settings: Settings, wanted: Wanted, *, on_fault: Callable[[DeviceFault], None] = lambda fault: None
 ) -> Iterator[tuple[Transcriber, Artifact]]:
     """The transcriber on what is wanted, closed when the block ends. Raises any error of the tree."""
-    from neuron_whisper.transcriber import Transcriber
-
     artifact = found_artifact(settings, wanted)
-    verify = artifact.manifest.target == "neuron" if wanted.verify is None else wanted.verify
-    transcriber = Transcriber.open(
-        settings.store(), artifact, threads=wanted.threads, replicas=wanted.replicas, verify=verify, on_fault=on_fault
-    )
+    transcriber = _open(settings, wanted, artifact, on_fault)
     try:
         yield transcriber, artifact
     finally:
         transcriber.close()
+
+
+def _open(
+    settings: Settings, wanted: Wanted, artifact: Artifact, on_fault: Callable[[DeviceFault], None] = lambda fault: None
+) -> Transcriber:
+    from neuron_whisper.transcriber import Transcriber
+
+    verify = artifact.manifest.target == "neuron" if wanted.verify is None else wanted.verify
+    return Transcriber.open(
+        settings.store(), artifact, threads=wanted.threads, replicas=wanted.replicas, verify=verify, on_fault=on_fault
+    )

@@ -1,7 +1,8 @@
-"""`serve`: an OpenAI-compatible server on one model."""
+"""`serve`: an OpenAI-compatible server on one model or several."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from neuron_whisper.cli.opening import Wanted, opened, opening_options
+from neuron_whisper.cli.opening import Wanted, found_sources, opening_options
 from neuron_whisper.cli.settings import Settings, set_up_logging, with_settings, write_error_line
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _option(knob: Knob) -> click.Parameter:
 
 
 @click.command(cls=ServeCommand)
-@opening_options
+@functools.partial(opening_options, several=True)
 @click.option("--replicas", type=click.IntRange(min=1), metavar="N",
               help="Worker processes, each with a share of the cores and all slots.  [default: as the profile says]")
 @click.option("--verify/--no-verify", default=None,
@@ -54,7 +55,7 @@ def _option(knob: Knob) -> click.Parameter:
 @click.option("--print-config", is_flag=True, help="Print the settings and where each comes from, and end.")
 @with_settings
 def serve(
-    settings: Settings, model: str | None, artifact: str | None, profile: str | None, threads: int,
+    settings: Settings, models: tuple[str, ...], artifacts: tuple[str, ...], profile: str | None, threads: int,
     replicas: int | None, verify: bool | None, config: Path | None, print_config: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Serve OpenAI's transcription API over HTTP until SIGTERM or Ctrl-C, then finish what is in flight.
@@ -74,13 +75,28 @@ def serve(
     if print_config:
         click.echo(resolved.toml(), nl=False)
         return
-    wanted = Wanted(model=model, artifact=artifact, profile=profile, threads=threads, replicas=replicas, verify=verify)
+    wanted = [
+        Wanted(
+            model=model, artifact=artifact, threads=threads, replicas=replicas, verify=verify,
+            profile=None if artifact and models else profile,
+        )
+        for model, artifact in _asked(models, artifacts)
+    ]
 
+    from neuron_whisper.server.models import Models
     from neuron_whisper.server.run import serve as serve_until_stopped
 
     if not settings.quiet and not settings.verbose:
         set_up_logging(logging.INFO, with_times=True)
-    with opened(settings, wanted) as (transcriber, _):
-        serve_until_stopped(
-            transcriber, resolved.settings, on_listening=lambda url: write_error_line(f"{LISTENING}{url}")
-        )
+    served = Models.configured(found_sources(settings, wanted), resolved.settings)
+    try:
+        served.preload(resolved.settings.preload)
+        serve_until_stopped(served, resolved.settings, on_listening=lambda url: write_error_line(f"{LISTENING}{url}"))
+    finally:
+        served.close()
+
+
+def _asked(models: tuple[str, ...], artifacts: tuple[str, ...]) -> list[tuple[str | None, str | None]]:
+    """(model, artifact) of each that is asked for, artifacts first; of one that is neither where none is."""
+    asked: list[tuple[str | None, str | None]] = [(None, artifact) for artifact in artifacts]
+    return [*asked, *((model, None) for model in models)] or [(None, None)]

@@ -1,13 +1,15 @@
 """create_app: the HTTP face of a transcriber, in OpenAI's shapes.
 
-Routes: /v1/audio/transcriptions, /v1/audio/translations, /v1/models, /health/live, /health/ready, a page to
+Routes: /v1/audio/transcriptions, /v1/audio/translations, /v1/models, with settings.model_admin /v1/models/load and
+/unload, /health/live, /health/ready, a page to
 try it at /, and the OpenAPI document at /schema/openapi.json. The page at /schema that draws the document
 loads its script from a public network; the document itself and everything else need none.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
@@ -20,17 +22,19 @@ from neuron_whisper.server.access import RecordedApp
 from neuron_whisper.server.faults import answer_fault
 from neuron_whisper.server.forms import FORM_BYTES
 from neuron_whisper.server.health import live, ready
+from neuron_whisper.server.models import Models
 from neuron_whisper.server.page import page_route
 from neuron_whisper.server.routes_audio import create_transcription, create_translation
-from neuron_whisper.server.routes_models import list_models, retrieve_model
+from neuron_whisper.server.routes_models import list_models, load_model, retrieve_model, unload_model
 from neuron_whisper.server.service import Service
 from neuron_whisper.server.settings import ServerSettings
+from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcriber import Transcriber
 
 
-def create_app(transcriber: Transcriber, settings: ServerSettings) -> Litestar:
-    """An ASGI application on a transcriber, which stays its opener's to close."""
-    return app_of(Service(transcriber, settings))
+def create_app(served: Transcriber | Models, settings: ServerSettings) -> Litestar:
+    """An ASGI application on a transcriber or on several models, which stay their opener's to close."""
+    return app_of(Service(served, settings))
 
 
 def app_of(service: Service) -> Litestar:
@@ -41,13 +45,19 @@ def app_of(service: Service) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        yield
-        service.close()
+        watching = asyncio.ensure_future(service.models.watch_idle())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            service.close()
 
     return RecordedApp(
         route_handlers=[
             create_transcription, create_translation, list_models, retrieve_model, live, ready,
-            page_route(service.model_id, service.transcriber.languages),
+            page_route(service.models.default.id, _languages(service.models)),
+            *((load_model, unload_model) if service.settings.model_admin else ()),
         ],
         dependencies={"service": Provide(provide_service, sync_to_thread=False)},
         exception_handlers={Exception: answer_fault},
@@ -63,3 +73,9 @@ def app_of(service: Service) -> Litestar:
             render_plugins=[ScalarRenderPlugin(path="/"), JsonRenderPlugin()],
         ),
     )  # fmt: skip
+
+
+def _languages(models: Models) -> Sequence[str]:
+    """Codes that the page offers: the default model's, or all while it is not loaded."""
+    transcriber = models.default.transcriber
+    return tuple(LANGUAGES) if transcriber is None else transcriber.languages

@@ -20,6 +20,7 @@ from neuron_whisper.errors import (
     DeviceFault,
     Draining,
     InvalidOption,
+    ModelUnavailable,
     QueueFull,
     UnknownModel,
 )
@@ -84,6 +85,8 @@ def _capacity_code(fault: CapacityError) -> str:
             return "queue_full"
         case Draining():
             return "draining"
+        case ModelUnavailable():
+            return "model_unavailable"
     return "no_capacity"
 
 

@@ -23,6 +23,8 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`status` is ready or alive, or why not: draining, device_fault, no_worker. The counts are windows of 30 s.
 
+    `model` is the default's name, `models` the state of each. A model that is not loaded is no reason not to be ready.
+
     The workers are told where there are several: `degraded` when fewer are up than wanted. Requests that come while
     none is up wait in the queue.
     """
@@ -32,6 +34,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workers_up: int | None = None
     workers_wanted: int | None = None
     model: str | None = None
+    models: dict[str, str] | None = None
     waiting: int | None = None
     decoding: int | None = None
     requests: int | None = None
@@ -41,7 +44,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 @get("/health/live", operation_id="live", summary="Whether the engine can still work", tags=["health"])
 async def live(service: NamedDependency[Service]) -> Response[Health]:
     """503 once the device failed: nothing but a restart helps."""
-    if service.transcriber.fault is not None:
+    if service.models.fault is not None:
         return Response(Health(status="device_fault"), status_code=503)
     return Response(Health(status="alive"))
 
@@ -49,29 +52,33 @@ async def live(service: NamedDependency[Service]) -> Response[Health]:
 @get("/health/ready", operation_id="ready", summary="Whether to send requests here", tags=["health"])
 async def ready(service: NamedDependency[Service]) -> Response[Health]:
     """200 with what the engine does now, or 503 with the reason."""
-    engine = service.transcriber.status
-    pool = engine if isinstance(engine, PoolStatus) else None
+    models = service.models
+    engines = [transcriber.status for transcriber in models.loaded]
+    pools = [engine for engine in engines if isinstance(engine, PoolStatus)]
     reason = "ready"
-    if service.transcriber.fault is not None:
+    if models.fault is not None:
         reason = "device_fault"
     elif service.is_draining:
         reason = "draining"
-    elif pool is not None and not pool.n_ready:
+    elif any(not pool.n_ready for pool in pools):
         reason = "no_worker"
     health = Health(
         status=reason,
-        model=service.model_id,
-        waiting=engine.waiting,
-        decoding=engine.decoding,
+        model=models.default.id,
+        models={model.id: model.state for model in models},
+        waiting=sum(engine.waiting for engine in engines),
+        decoding=sum(engine.decoding for engine in engines),
         requests=service.in_flight,
     )
-    if pool is not None:
+    if pools:
+        workers = [worker for pool in pools for worker in pool.workers]
+        workers_up = sum(pool.n_ready for pool in pools)
         health = msgspec.structs.replace(
             health,
-            degraded=pool.n_ready < len(pool.workers),
-            workers_up=pool.n_ready,
-            workers_wanted=len(pool.workers),
-            workers=tuple(_worker_health(worker) for worker in pool.workers),
+            degraded=workers_up < len(workers),
+            workers_up=workers_up,
+            workers_wanted=len(workers),
+            workers=tuple(_worker_health(worker) for worker in workers),
         )
     return Response(health, status_code=200 if reason == "ready" else 503)
 

@@ -58,13 +58,14 @@ async def _transcribe(request: AnyRequest, service: Service, endpoint: AudioForm
     with Form() as form:
         await read_form(request, form, endpoint.check, service.settings.max_upload_bytes)
         asked = AudioRequest.of(form, endpoint.task, vad_filter=service.settings.vad_filter)
-        if asked.model is not None:
-            service.check_model(asked.model)
+        service.models.named(asked.model)  # refused before its audio is looked at
         facts |= {"upload_bytes": form.upload_bytes, "format": asked.response_format}
         upload, name = form.take_upload(), form.upload_name
 
     async def work() -> Transcript:
-        return await service.transcriber.atranscribe(await service.decode(upload, name), asked.options)
+        clip = await service.decode(upload, name)
+        async with service.models.using(asked.model) as transcriber:  # what is no audio loads no model
+            return await transcriber.atranscribe(clip, asked.options)
 
     transcript = await unless_gone(request.receive, work())
     facts |= {"audio_s": f"{transcript.duration_s:.2f}", "language": transcript.language}

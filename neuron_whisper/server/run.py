@@ -15,6 +15,7 @@ import uvicorn
 
 from neuron_whisper.errors import DeviceFault, InvalidOption
 from neuron_whisper.server.app import app_of
+from neuron_whisper.server.models import Models
 from neuron_whisper.server.service import Service
 from neuron_whisper.server.settings import ServerSettings
 from neuron_whisper.transcriber import Transcriber
@@ -27,9 +28,9 @@ BACKLOG = 2048
 
 
 def serve(
-    transcriber: Transcriber, settings: ServerSettings, *, on_listening: Callable[[str], None] = lambda url: None
+    served: Transcriber | Models, settings: ServerSettings, *, on_listening: Callable[[str], None] = lambda url: None
 ) -> None:
-    """Serve until SIGTERM or SIGINT; call it from the main thread. The transcriber is closed when this returns.
+    """Serve until SIGTERM or SIGINT; call it from the main thread. What is served is closed when this returns.
 
     The first signal drains: not ready, new work is refused, requests in flight finish within
     `settings.drain_s`. A second one ends the process at once. `on_listening` is told the address.
@@ -37,13 +38,15 @@ def serve(
     Raises InvalidOption when the address cannot be had, DeviceFault when the device failed: end the process.
     """
     with _listen(settings) as listener:
-        server = DrainingServer(Service(transcriber, settings), lambda: on_listening(_url(settings, listener)))
+        service = Service(served, settings)
+        server = DrainingServer(service, lambda: on_listening(_url(settings, listener)))
         try:
             server.run(sockets=[listener])
+            fault = service.models.fault
         finally:
-            _close(transcriber)
-    if transcriber.fault is not None:
-        raise DeviceFault(str(transcriber.fault))
+            _close(service.models)
+    if fault is not None:
+        raise DeviceFault(str(fault))
 
 
 class DrainingServer(uvicorn.Server):
@@ -72,7 +75,7 @@ class DrainingServer(uvicorn.Server):
         self._on_listening()
 
     async def on_tick(self, counter: int) -> bool:
-        if self._service.transcriber.fault is not None:
+        if self._service.models.fault is not None:
             log.critical("the device failed; the server ends")
             return True
         return await super().on_tick(counter)
@@ -117,8 +120,8 @@ def _url(settings: ServerSettings, listener: socket.socket) -> str:
     return f"http://{host}:{listener.getsockname()[1]}"
 
 
-def _close(transcriber: Transcriber) -> None:
-    """Close it, but do not wait for a device that hangs."""
-    closing = threading.Thread(target=transcriber.close, daemon=True)
+def _close(models: Models) -> None:
+    """Close them, but do not wait for a device that hangs."""
+    closing = threading.Thread(target=models.close, daemon=True)
     closing.start()
     closing.join(LAST_ANSWERS_S)

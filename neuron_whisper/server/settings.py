@@ -10,6 +10,7 @@ from neuron_whisper.server.setting_fields import check_settings, setting
 
 MIB = 1024**2
 DAY_S = 86400
+PRELOADS = ("all", "default", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +36,23 @@ class ServerSettings:
         30.0, "How long requests in flight may take after the first SIGTERM or SIGINT.", low=0, high=DAY_S
     )
     vad_filter: bool = setting(True, "Text only where the voice detector hears speech.", flag="vad")
+    aliases: tuple[str, ...] = setting((), "More names for models: whisper-1=turbo,gpt-4o-transcribe=turbo.")
+    default_model: str | None = setting(None, "Meant where a request names no model; otherwise the first one.")
+    preload: str = setting(
+        "all", "Models loaded before the server listens; others are by their first request.", choices=PRELOADS
+    )
+    idle_unload_s: float = setting(
+        0.0, "A model that nobody used for so long is let go until it is asked for; 0: never.", low=0, high=30 * DAY_S
+    )
+    model_admin: bool = setting(False, "Routes that load and unload models, for whoever may send requests.")
 
     def __post_init__(self) -> None:
         check_settings(self)
         if not self.host:
             raise InvalidOption("host", self.host, "an address or a name of this machine, such as 127.0.0.1")
+        for alias in self.aliases:
+            if not all(alias.partition("=")[::2]):
+                raise InvalidOption("aliases", alias, "NAME=MODEL, such as whisper-1=turbo")
 
     @property
     def audio_limits(self) -> AudioLimits:
