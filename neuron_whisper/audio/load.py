@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.decode_av import MAX_CHANNELS, MAX_RATE, MIN_RATE, Block, Decoding
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.audio.resample import Resampler
+from neuron_whisper.audio.spill import GrowingSignal
 from neuron_whisper.errors import AudioTooLarge, AudioUnreadable, InvalidOption
 
 __all__ = ["AudioLimits", "RawEncoding", "RawFormat", "load_audio"]
@@ -24,7 +25,6 @@ __all__ = ["AudioLimits", "RawEncoding", "RawFormat", "load_audio"]
 RawEncoding = Literal["s16le", "s32le", "f32le", "u8", "mulaw", "alaw"]
 LARGEST_SAMPLE = 1e12  # far beyond any recording, far below where the power of a spectrum overflows float32
 READ_BYTES = 1 << 20
-FIRST_SAMPLES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,8 @@ def load_audio(
     """Decode `source` to mono float32 at 16 kHz; the string "-" is stdin.
 
     The format is told by the content, never by the name. Channels are averaged, or `channel` (from 0) is
-    taken alone. What could not be decoded is left out and told in `AudioClip.warnings`.
+    taken alone. What could not be decoded is left out and told in `AudioClip.warnings`. The samples of more than
+    ten minutes are in a temporary file, mapped.
 
     Raises AudioUnreadable, AudioTooLong, AudioTooLarge, and InvalidOption for a channel that is not there.
     """
@@ -72,7 +73,7 @@ def load_audio(
                 "sample_rate": str(raw.sample_rate),
                 "ch_layout": f"{raw.channels} channels",
             }
-        samples, notes = _to_mono_16k(decoding.blocks(), channel)
+        samples, notes = _to_mono_16k(decoding.blocks(), channel, opened)
     if not len(samples):
         raise AudioUnreadable(name, "it holds no samples")
     return AudioClip(samples=samples, source=name, warnings=(*decoding.warnings, *notes))
@@ -133,9 +134,11 @@ def _read_all(file: BinaryIO, name: str, max_bytes: int) -> BinaryIO:
 # --- what becomes of the samples --------------------------------------------------------------
 
 
-def _to_mono_16k(blocks: Iterable[Block], channel: int | None) -> tuple[NDArray[np.float32], list[str]]:
+def _to_mono_16k(
+    blocks: Iterable[Block], channel: int | None, opened: ExitStack
+) -> tuple[NDArray[np.float32], list[str]]:
     """All blocks as one signal at 16 kHz, and what is to be told of it."""
-    signal = _GrowingSignal()
+    signal = opened.enter_context(closing(GrowingSignal()))
     resampler: Resampler | None = None
     silenced, replaced = 0, False
     for block in blocks:
@@ -174,22 +177,3 @@ def _without_nonsense(values: NDArray[np.float32]) -> tuple[NDArray[np.float32],
     sound = np.abs(values) <= LARGEST_SAMPLE  # False for NaN
     bad = values.size - int(np.count_nonzero(sound))
     return (np.where(sound, values, np.float32(0)), bad) if bad else (values, 0)
-
-
-class _GrowingSignal:
-    """Appended to in pieces and held once: hours of samples are not copied to be joined."""
-
-    def __init__(self) -> None:
-        self._held = np.empty(FIRST_SAMPLES, np.float32)
-        self._length = 0
-
-    def append(self, piece: NDArray[np.float32]) -> None:
-        end = self._length + len(piece)
-        if end > len(self._held):
-            self._held.resize(max(end, len(self._held) * 3 // 2), refcheck=False)
-        self._held[self._length : end] = piece
-        self._length = end
-
-    def whole(self) -> NDArray[np.float32]:
-        self._held.resize(self._length, refcheck=False)
-        return self._held

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from neuron_whisper.audio.clip import FFT_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, WINDOW_FRAMES, WINDOW_SAMPLES
+from neuron_whisper.audio.spill import forget
 from neuron_whisper.errors import InvalidOption
 
 MEL_COUNTS = (80, 128)  # large-v3, turbo and Kotoba have 128
 BLOCK_FRAMES = 1000  # per FFT call; their spectrum stays in the cache
 FLOOR = 1e-10  # openai/whisper audio.py: of the power, before the logarithm
+EDGE_FRAMES = 2  # behind the content, which the last of its samples still reach
 DYNAMIC_RANGE = 8.0  # openai/whisper audio.py: decades below the loudest bin
 
 # The Slaney mel scale: linear to 1 kHz, then logarithmic.
@@ -71,12 +73,17 @@ def log_mel(samples: NDArray[np.float32], n_mels: int, *, padding: int = 0) -> N
     Raises InvalidOption when n_mels is neither 80 nor 128.
     """
     filters = mel_filters(n_mels)
-    padded = _padded(samples, padding)
     frames = (len(samples) + padding) // HOP_SAMPLES
-    mel = np.empty((n_mels, frames), np.float32)
+    log10 = _log10_of(_padded(samples, padding), filters, frames)
+    return _normalised(log10, float(log10.max())) if frames else log10
+
+
+def _log10_of(padded: NDArray[np.float32], filters: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """log10 of the mel bins of `frames` frames, the first of which is at the first sample: (n_mels, frames)."""
+    mel = np.empty((len(filters), frames), np.float32)
     if not frames:
         return mel
-    pieces = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]  # (frames + 1, 400)
+    pieces = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]  # (at least frames, 400)
     for start in range(0, frames, BLOCK_FRAMES):
         end = min(start + BLOCK_FRAMES, frames)
         spectrum = rfft(pieces[start:end] * _hann())  # (block, 201)
@@ -84,10 +91,15 @@ def log_mel(samples: NDArray[np.float32], n_mels: int, *, padding: int = 0) -> N
         block = filters @ power.T
         np.maximum(block, FLOOR, out=block)
         np.log10(block, out=mel[:, start:end])
-    np.maximum(mel, mel.max() - DYNAMIC_RANGE, out=mel)
-    mel += 4.0
-    mel /= 4.0
     return mel
+
+
+def _normalised(log10: NDArray[np.float32], loudest: float) -> NDArray[np.float32]:
+    """What is far below the loudest bin is raised to there, then scaled to about [-1, 1]."""
+    raised: NDArray[np.float32] = np.maximum(log10, np.float32(loudest - DYNAMIC_RANGE))
+    raised += 4.0
+    raised /= 4.0
+    return raised
 
 
 def _padded(samples: NDArray[np.float32], zeros: int) -> NDArray[np.float32]:
@@ -106,19 +118,36 @@ def _padded(samples: NDArray[np.float32], zeros: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogMel:
-    """The spectrogram of a clip, from which windows are cut: `frames` (n_mels, content + 3000).
+    """The spectrogram of a clip, computed where a window is cut from it: hours cost no more memory than a minute.
 
-    The first `content_frames` hold the clip, the others the silence behind it. 1 MB per 30 s at 80 mels.
+    `content_frames` hold the clip. `loudest` is the largest log10 of any bin of the whole clip, which decides what
+    counts as silence in every window; finding it takes a pass of about a ten-thousandth of the clip's length.
     """
 
-    frames: NDArray[np.float32]
+    samples: NDArray[np.float32]
+    n_mels: int
+    loudest: float
     content_frames: int
+    held: NDArray[np.float32] | None = None  # the log10 of a short clip: its only window is not computed twice
 
     @classmethod
     def of(cls, samples: NDArray[np.float32], n_mels: int) -> LogMel:
-        """With 30 s of silence appended, as openai/whisper transcribe.py does."""
-        frames = log_mel(samples, n_mels, padding=WINDOW_SAMPLES)
-        return cls(frames=frames, content_frames=frames.shape[1] - WINDOW_FRAMES)
+        """As if with 30 s of silence appended, as openai/whisper transcribe.py does.
+
+        Raises InvalidOption when n_mels is neither 80 nor 128.
+        """
+        content_frames = len(samples) // HOP_SAMPLES
+        loudest = float(np.log10(FLOOR))  # of the silence behind the clip
+        held = None
+        for start in range(0, content_frames + EDGE_FRAMES, WINDOW_FRAMES):
+            end = min(start + WINDOW_FRAMES, content_frames + EDGE_FRAMES)
+            held = _log10_frames(samples, n_mels, start, end)
+            loudest = max(loudest, float(held.max()))
+            forget(samples, end * HOP_SAMPLES)
+        return cls(
+            samples=samples, n_mels=n_mels, loudest=loudest, content_frames=content_frames,
+            held=held if content_frames + EDGE_FRAMES <= WINDOW_FRAMES else None,
+        )  # fmt: skip
 
     def window(self, start: int, end: int | None = None) -> NDArray[np.float32]:
         """Frames `start` to `end` (at most 3000, never beyond the content), (n_mels, 3000), zeros behind.
@@ -126,7 +155,22 @@ class LogMel:
         The zeros come after the logarithm, as in openai/whisper transcribe.py.
         """
         limit = min(start + WINDOW_FRAMES, self.content_frames)
-        return pad_or_trim(self.frames[:, start : limit if end is None else min(end, limit)])
+        end = limit if end is None else min(end, limit)
+        log10 = _log10_frames(self.samples, self.n_mels, start, end) if self.held is None else self.held[:, start:end]
+        forget(self.samples, end * HOP_SAMPLES)
+        return pad_or_trim(_normalised(log10, self.loudest))
+
+
+def _log10_frames(samples: NDArray[np.float32], n_mels: int, start: int, end: int) -> NDArray[np.float32]:
+    """Frames `start` to `end` of log_mel before its normalisation, with silence behind the samples: (n_mels, n)."""
+    edge = FFT_SAMPLES // 2
+    first, last = start * HOP_SAMPLES - edge, (end - 1) * HOP_SAMPLES + edge
+    held = np.zeros(max(last - first, 0), np.float32)
+    piece = samples[max(first, 0) : max(last, 0)]
+    held[max(-first, 0) :][: len(piece)] = piece
+    if first < 0 and len(held) > 2 * edge:  # the clip begins with its own mirror image
+        held[:-first] = held[-2 * first : -first : -1]
+    return _log10_of(held, mel_filters(n_mels), max(end - start, 0))
 
 
 def pad_or_trim(mel: NDArray[np.float32], frames: int = WINDOW_FRAMES) -> NDArray[np.float32]:

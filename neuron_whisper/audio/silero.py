@@ -21,6 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.onnx_tensors import Tensors, onnx_tensors
+from neuron_whisper.audio.spill import forget
 from neuron_whisper.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         end = min(start + BLOCK_CHUNKS, chunks)
         block = _with_context(samples, start, end)
         probabilities[start:end], state = model(block, state)
+        forget(samples, end * CHUNK_SAMPLES)
     return probabilities
 
 
