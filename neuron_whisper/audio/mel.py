@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import rfft
+from scipy.sparse import csr_array
 
 from neuron_whisper.audio.clip import FFT_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, WINDOW_FRAMES, WINDOW_SAMPLES
 from neuron_whisper.audio.spill import forget
@@ -57,6 +58,14 @@ def mel_filters(n_mels: int) -> NDArray[np.float32]:
     return filters
 
 
+@lru_cache(maxsize=2)
+def _sparse_filters(n_mels: int) -> csr_array:
+    """As mel_filters. A bin is in two of them at most; and a dense product would wake all cores for every block,
+    and fight for them with what decodes meanwhile.
+    """
+    return csr_array(mel_filters(n_mels))
+
+
 @lru_cache(maxsize=1)
 def _hann() -> NDArray[np.float32]:
     """Periodic, as torch.hann_window."""
@@ -72,23 +81,23 @@ def log_mel(samples: NDArray[np.float32], n_mels: int, *, padding: int = 0) -> N
     raised to there. Works in blocks: memory is the answer, a copy of the samples and a few MB.
     Raises InvalidOption when n_mels is neither 80 nor 128.
     """
-    filters = mel_filters(n_mels)
     frames = (len(samples) + padding) // HOP_SAMPLES
-    log10 = _log10_of(_padded(samples, padding), filters, frames)
+    log10 = _log10_of(_padded(samples, padding), n_mels, frames)
     return _normalised(log10, float(log10.max())) if frames else log10
 
 
-def _log10_of(padded: NDArray[np.float32], filters: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+def _log10_of(padded: NDArray[np.float32], n_mels: int, frames: int) -> NDArray[np.float32]:
     """log10 of the mel bins of `frames` frames, the first of which is at the first sample: (n_mels, frames)."""
-    mel = np.empty((len(filters), frames), np.float32)
+    filters = _sparse_filters(n_mels)
+    mel = np.empty((n_mels, frames), np.float32)
     if not frames:
         return mel
     pieces = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]  # (at least frames, 400)
     for start in range(0, frames, BLOCK_FRAMES):
         end = min(start + BLOCK_FRAMES, frames)
         spectrum = rfft(pieces[start:end] * _hann())  # (block, 201)
-        power = spectrum.real**2 + spectrum.imag**2
-        block = filters @ power.T
+        power = np.ascontiguousarray((spectrum.real**2 + spectrum.imag**2).T)
+        block = filters @ power
         np.maximum(block, FLOOR, out=block)
         np.log10(block, out=mel[:, start:end])
     return mel
@@ -170,7 +179,7 @@ def _log10_frames(samples: NDArray[np.float32], n_mels: int, start: int, end: in
     held[max(-first, 0) :][: len(piece)] = piece
     if first < 0 and len(held) > 2 * edge:  # the clip begins with its own mirror image
         held[:-first] = held[-2 * first : -first : -1]
-    return _log10_of(held, mel_filters(n_mels), max(end - start, 0))
+    return _log10_of(held, n_mels, max(end - start, 0))
 
 
 def pad_or_trim(mel: NDArray[np.float32], frames: int = WINDOW_FRAMES) -> NDArray[np.float32]:

@@ -7,8 +7,6 @@ from math import ceil, gcd
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import upfirdn
-from scipy.special import i0
 
 from neuron_whisper.audio.clip import SAMPLE_RATE
 
@@ -32,7 +30,7 @@ def design_filter(rate: int) -> tuple[int, int, NDArray[np.float32]]:
     reach = ceil(FILTER_TAPS / factor / 2)  # input samples to either side
     half = reach * up
     time = np.arange(-half, half + 1) / up
-    window = i0(KAISER_BETA * np.sqrt(np.maximum(1.0 - (time / reach) ** 2, 0.0)))
+    window = np.i0(KAISER_BETA * np.sqrt(np.maximum(1.0 - (time / reach) ** 2, 0.0)))
     taps = np.sinc(factor * time) * window
     phases = np.pad(taps, (0, -len(taps) % up)).reshape(-1, up)
     phases /= phases.sum(axis=0)
@@ -78,6 +76,8 @@ class Resampler:
         return self._outputs_until(-(-total * self._up // self._down))
 
     def _outputs_until(self, end: int) -> NDArray[np.float32]:
+        from scipy.signal import upfirdn  # most of a second of imports, which audio at 16 kHz need not wait for
+
         end = max(end, self._done)
         held = np.concatenate(self._held)
         filtered = upfirdn(self._taps, held, self._up, self._down)
