@@ -25,8 +25,9 @@ from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.instances import CORE_V2, GIB, INSTANCES, instance_named
 from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.model.known_dims import known_dims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
-from neuron_whisper.model.published import PUBLISHED, known_dims
+from neuron_whisper.model.published import PUBLISHED
 from neuron_whisper.model.sharding import Split, check_tp, shard, split_of
 from neuron_whisper.placement import Assumptions, best, cheapest, place, splits
 from neuron_whisper.profile import known_profiles, load_profile, parse_profile

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import struct
 import subprocess
@@ -22,6 +24,8 @@ from safetensors.numpy import save_file
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.checkpoint import Checkpoint, expected_shapes, open_checkpoint
 from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.model.openai_heads import openai_alignment_heads
+from neuron_whisper.model.published import PUBLISHED
 
 Weights = dict[str, NDArray[Any]]
 
@@ -542,3 +546,21 @@ def test_a_path_without_a_checkpoint_says_what_would_be_one(name: str, tmp_path:
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(CheckpointError, match=r"a .pt file, or a directory with model.safetensors"):
         open_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny.en", "tiny", "base.en", "base", "small", "medium", "large-v2", "large-v3", "turbo"]
+)
+def test_a_pt_file_has_the_alignment_heads_that_openai_chose_for_its_model(name: str) -> None:
+    whisper = pytest.importorskip("whisper", reason="not proved that the heads are openai-whisper's")
+    published = {"turbo": "large-v3-turbo"}.get(name, name)
+    dims = PUBLISHED[published]
+    mask = np.frombuffer(gzip.decompress(base64.b85decode(whisper._ALIGNMENT_HEADS[name])), np.bool_)
+    theirs = np.argwhere(mask.reshape(dims.n_text_layer, dims.n_text_head)).tolist()
+    assert openai_alignment_heads(dims, published) == theirs
+
+
+def test_a_pt_file_of_no_model_that_openai_made_has_none() -> None:
+    assert openai_alignment_heads(DIMS, "base") is None
+    assert openai_alignment_heads(PUBLISHED["large-v2"], "my-model") is None, "large-v1 has the same dimensions"
+    assert openai_alignment_heads(PUBLISHED["distil-large-v3"], "distil-large-v3") is None

@@ -57,7 +57,7 @@ def plan(
     """
     from neuron_whisper.capacity import program_of
     from neuron_whisper.instances import INSTANCES, instance_named
-    from neuron_whisper.model.published import known_dims
+    from neuron_whisper.model.known_dims import known_dims
     from neuron_whisper.placement import Assumptions, place, splits
 
     asked = asked_profile(profile, "neuron", _overrides(assignments, flags, has_profile=profile is not None))

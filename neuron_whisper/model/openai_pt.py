@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.model.openai_heads import openai_alignment_heads
 from neuron_whisper.model.parameters import check_dims, expected_shapes
 from neuron_whisper.model.stored import Contents, Place, arrange
 from neuron_whisper.model.torch_zip import TorchZip
@@ -30,4 +31,6 @@ def read_openai(path: Path) -> Contents:
     stored = {str(name): archive.tensor(str(name), value) for name, value in state.items()}
     shapes = expected_shapes(dims)
     tensors = arrange(stored, shapes, {name: Place(name) for name in shapes}, file=path)
-    return Contents(dims=dims, tensors=tensors, files=(path,))
+    return Contents(
+        dims=dims, tensors=tensors, files=(path,), alignment_heads=openai_alignment_heads(dims, path.stem)
+    )

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
-from neuron_whisper.errors import CheckpointError, UnknownModel
-from neuron_whisper.model.catalogue import CATALOGUE
-from neuron_whisper.model.checkpoint import checkpoint_format, open_checkpoint
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.parameters import check_dims
 
 
 def _whisper(state: int, heads: int, layers: tuple[int, int], n_vocab: int, n_mels: int = 80) -> WhisperDims:
@@ -49,35 +43,3 @@ PUBLISHED: Mapping[str, WhisperDims] = {
     "kotoba-v2.1": _DISTIL_V3,
     "kotoba-v2.2": _DISTIL_V3,
 }
-
-
-def known_dims(name: str) -> WhisperDims:
-    """Of a checkpoint's path, a Hugging Face config.json or its directory, a short name, or a catalogued hub id.
-
-    Nothing is downloaded. Raises UnknownModel, CheckpointError.
-    """
-    path = Path(name).expanduser()
-    if checkpoint_format(path) is not None:
-        return open_checkpoint(path).dims
-    config = path / "config.json" if path.is_dir() else path
-    if config.suffix == ".json" and config.is_file():
-        return _dims_in(config)
-    if name in CATALOGUE:
-        return PUBLISHED[CATALOGUE[name].name]
-    for entry in CATALOGUE.values():
-        if entry.hub_id == name.partition("@")[0]:
-            return PUBLISHED[entry.name]
-    raise UnknownModel(name, CATALOGUE, "the path of a checkpoint or of its config.json will do too")
-
-
-def _dims_in(config: Path) -> WhisperDims:
-    try:
-        found = json.loads(config.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(config, "", expected="readable JSON", found=error) from error
-    try:
-        return check_dims(WhisperDims.from_hf_config(found), config)
-    except KeyError as error:
-        raise CheckpointError(config, "", expected=f"a field {error}", found="none") from error
-    except TypeError as error:
-        raise CheckpointError(config, "", expected="a JSON object", found=type(found).__name__) from error
