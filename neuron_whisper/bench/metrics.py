@@ -7,10 +7,12 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from neuron_whisper.errors import TargetUnavailable
+from neuron_whisper.errors import InvalidOption, TargetUnavailable
+from neuron_whisper.text.chinese import CHINESE_LANGUAGES, converter
 
 # Scored by characters: where a word begins is not written, or (ko) is a matter of taste.
 CHARACTER_LANGUAGES = frozenset({"zh", "yue", "ja", "ko", "th", "lo", "my", "km"})
@@ -52,15 +54,25 @@ def word_errors(reference: str, heard: str, language: str) -> ErrorCounts:
 
 
 def character_errors(reference: str, heard: str, language: str) -> ErrorCounts:
-    """Of CHARACTER_LANGUAGES without spaces and punctuation, after NFKC; else of the normalised words, with spaces.
+    """Of CHARACTER_LANGUAGES without spaces and punctuation, after NFKC, Chinese in one script; else of the normalised
+    words, with spaces.
 
     "東京、です。" against "東京 で" -> one deletion of four characters.
     """
     if language in CHARACTER_LANGUAGES:
-        return _counted(list(_bare(reference)), list(_bare(heard)))
+        in_one_script = _one_script(language)
+        return _counted(*(list(_bare(in_one_script(text))) for text in (reference, heard)))
     normalise = _normaliser(language)
     one, other = (" ".join(normalise(text).split()) for text in (reference, heard))
     return _counted(list(one), list(other))
+
+
+def _one_script(language: str) -> Callable[[str], str]:
+    """Chinese in simplified characters, whichever a reference and a model chose; as it is where OpenCC is missing."""
+    if language in CHINESE_LANGUAGES:
+        with suppress(InvalidOption):
+            return converter("simplified")
+    return lambda text: text
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -75,6 +75,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--clip-timestamps", callback=_numbers, metavar="S,S...", help="Only from start to end, and so on."),
     click.option("--long-form", type=click.Choice(["auto", "sequential", "batched"]), default="auto", show_default=True,
                  help="Windows one after another, or stretches of speech side by side; auto: by length."),
+    click.option("--chinese-script", type=click.Choice(["simplified", "traditional"]),
+                 help="Characters of Chinese and Cantonese text.  [default: as the model writes them]"),
     click.option("--vad/--no-vad", "vad_filter", default=True, show_default=True,
                  help="Text only where the voice detector hears speech."),
     click.option("--vad-threshold", type=float, metavar="P", help="Probability that makes it speech.  [default: 0.5]"),
@@ -99,7 +101,7 @@ def transcribe_options(flags: Mapping[str, Any]) -> TranscribeOptions:
         "language", "multilingual", "task", "initial_prompt", "carry_initial_prompt", "prefix", "hotwords",
         "temperature", "beam_size", "best_of", "patience", "length_penalty", "seed", "suppress_tokens",
         "without_timestamps", "max_new_tokens", "word_timestamps", "hallucination_silence_threshold_s",
-        "clip_timestamps", "long_form", "vad_filter",
+        "clip_timestamps", "long_form", "chinese_script", "vad_filter",
     )  # fmt: skip
     given: dict[str, Any] = {name: flags[name] for name in same if flags[name] is not None}
     for name in ("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"):

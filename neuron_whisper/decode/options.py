@@ -10,6 +10,7 @@ from itertools import pairwise
 from neuron_whisper.audio.speech import VadOptions
 from neuron_whisper.decode.words import APPENDED, PREPENDED
 from neuron_whisper.errors import InvalidOption
+from neuron_whisper.text.chinese import check_script
 from neuron_whisper.text.languages import language_code
 
 TASKS = ("transcribe", "translate")
@@ -39,6 +40,7 @@ class TranscribeOptions:
     `hallucination_silence_threshold_s`: with word timestamps, longer silences around what looks hallucinated are
     skipped. `clip_timestamps` are start, end, start, end ... in seconds; the last end may be left out.
     `vad_filter`: text only where there is speech. `long_form` auto: batched from `BATCHED_FROM_S` on.
+    `chinese_script`: Chinese and Cantonese in "simplified" or "traditional" characters; None: as the model writes them.
     """
 
     task: str = "transcribe"
@@ -72,6 +74,7 @@ class TranscribeOptions:
     hallucination_silence_threshold_s: float | None = None
     clip_timestamps: tuple[float, ...] = ()
     long_form: str = "auto"
+    chinese_script: str | None = None
     vad_filter: bool = True
     vad: VadOptions = VOICE
 
@@ -80,6 +83,7 @@ class TranscribeOptions:
             raise InvalidOption("task", self.task, f"one of {', '.join(TASKS)}")
         if self.long_form not in LONG_FORMS:
             raise InvalidOption("long_form", self.long_form, f"one of {', '.join(LONG_FORMS)}")
+        check_script(self.chinese_script)
         if self.language is not None:
             object.__setattr__(self, "language", language_code(self.language))
         object.__setattr__(self, "languages", tuple(language_code(name) for name in self.languages))

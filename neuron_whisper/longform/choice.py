@@ -12,9 +12,11 @@ from neuron_whisper.decode.options import VOICE, TranscribeOptions
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.longform.batched import batched
 from neuron_whisper.longform.plan import FRAMES_PER_S, Plan
+from neuron_whisper.longform.script import in_script
 from neuron_whisper.longform.sequential import sequential
 from neuron_whisper.longform.stretch import Context, Hearing
 from neuron_whisper.longform.voice import Voice
+from neuron_whisper.text.chinese import converter
 from neuron_whisper.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -25,9 +27,16 @@ BATCHED_FROM_S = 60.0  # two windows: below, there is nothing to put side by sid
 def plan_for(clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, width: int) -> Plan:
     """The plan that `options.long_form` names, or the clip's length; `width` windows at once where it is batched.
 
-    Raises InvalidOption for a language that the model does not know, CheckpointError where the batched plan was asked
-    for and the voice detector's weights are missing; without them any other clip is decoded sequentially.
+    Raises InvalidOption for a language that the model does not know and for a script that needs OpenCC,
+    CheckpointError where the batched plan was asked for and the voice detector's weights are missing; without them
+    any other clip is decoded sequentially.
     """
+    convert = converter(options.chinese_script) if options.chinese_script is not None else None
+    plan = _plan(clip, options, tokenizer, n_mels=n_mels, width=width)
+    return plan if convert is None else in_script(plan, convert)
+
+
+def _plan(clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, width: int) -> Plan:
     language = options.language
     if not tokenizer.special.is_multilingual:
         tokenizer.sot_sequence(language, options.task, timestamps=True)  # refuses any language but English
