@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Protocol, TypeAlias
 
@@ -47,7 +47,7 @@ def drive(plan: Plan, submit: Submitter) -> Iterator[Told]:
             future.cancel()
 
 
-async def adrive(plan: Plan, submit: Submitter) -> AsyncIterator[Told]:
+async def adrive(plan: Plan, submit: Submitter) -> AsyncGenerator[Told]:
     """As drive. Cancelling the task that waits frees the slots at the engine's next step."""
     running: dict[int, asyncio.Future[Hypothesis]] = {}
     answer: Answer = None

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import ExitStack, aclosing
 from typing import Self
 
 from neuron_whisper.artifact.reading import Artifact, open_artifact
@@ -154,11 +154,13 @@ class Transcriber:
 
     # --- asyncio ----------------------------------------------------------------------------------
 
-    async def arun(self, clip: AudioClip, options: TranscribeOptions) -> AsyncIterator[Told]:
+    async def arun(self, clip: AudioClip, options: TranscribeOptions) -> AsyncGenerator[Told]:
         """As run. Cancelling the task that waits frees the slots at the engine's next step."""
         plan = await asyncio.to_thread(self._plan, clip, options)
-        async for item in adrive(plan, self._engine.submit):
-            yield item
+        # closed with us: what is still being decoded when a caller leaves early is cancelled at once
+        async with aclosing(adrive(plan, self._engine.submit)) as told:
+            async for item in told:
+                yield item
 
     async def atranscribe(self, clip: AudioClip, options: TranscribeOptions | None = None) -> Transcript:
         """The whole clip. Raises InputError, CapacityError, DeviceFault."""

@@ -70,14 +70,11 @@ def test_an_upload_without_audio_is_unreadable(server: Running, content: bytes, 
     assert (error["param"], error["code"]) == ("file", "audio_unreadable"), why
 
 
-def test_a_field_nobody_knows_is_named_with_those_that_are_known(server: Running) -> None:
-    error = error_of(server.post(beam_size="5"), 400)
-    assert error["param"] == "beam_size"
-    assert "there is no such field; fields: file, model, language, prompt, response_format" in error["message"]
-
-
-def test_a_translation_takes_no_language(server: Running) -> None:
-    assert error_of(server.post(path="/v1/audio/translations", language="de"), 400)["param"] == "language"
+def test_a_field_nobody_knows_is_named_with_those_that_it_may_be_meant_for(server: Running) -> None:
+    error = error_of(server.post(beamsize="5"), 400)
+    assert error["param"] == "beamsize"
+    assert error["message"] == "beamsize: '5' is not allowed; there is no such field; is it beam_size?"
+    assert error_of(server.post(colour="red"), 400)["message"].endswith("there is no such field")
 
 
 @pytest.mark.parametrize(
@@ -214,7 +211,7 @@ def test_settings_that_cannot_be_are_refused_where_they_are_made() -> None:
 def test_eight_clients_at_once_each_get_the_text_of_their_own_clip(server: Running) -> None:
     clips = [tone(200 + 150 * n, 0.4) for n in range(8)]
     alone = [server.post(clip, response_format="verbose_json").json() for clip in clips]
-    assert len({answer["text"] for answer in alone}) == 8
+    assert len({str(answer["segments"]) for answer in alone}) == 8
     with ThreadPoolExecutor(8) as clients:
         together = list(clients.map(lambda clip: server.post(clip, response_format="verbose_json").json(), clips))
     assert together == alone
@@ -329,16 +326,3 @@ def test_the_page_runs_under_a_policy_that_lets_nothing_else_in(server: Running)
     assert len(re.findall(r"'sha256-[A-Za-z0-9+/=]{44}'", policy)) == 2
     assert not re.search(r"""(src|href)=["'](https?:)?//|style=|\son\w+=|{{""", page.text)
     assert '<option value="de">German</option>' in page.text
-
-
-def test_the_openapi_document_describes_every_field_and_error(server: Running) -> None:
-    with server.client() as client:
-        document = client.get("/schema/openapi.json").json()
-    operation = document["paths"][TRANSCRIPTIONS]["post"]
-    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert set(form["properties"]) == {
-        "file", "model", "language", "prompt", "response_format", "temperature", "timestamp_granularities[]", "stream",
-    }  # fmt: skip
-    assert form["required"] == ["file"]
-    assert form["additionalProperties"] is False
-    assert operation["responses"].keys() == {"200", "400", "404", "413", "500", "503", "504"}

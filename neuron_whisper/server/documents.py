@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody, Schema
 
-from neuron_whisper.server.fields import TRANSCRIPTIONS, TRANSLATIONS, AudioForm
+from neuron_whisper.server import answer_schemas as shapes
+from neuron_whisper.server.audio_fields import (
+    OPENAI,
+    REQUIREMENTS,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+    AudioForm,
+    Requirement,
+)
+from neuron_whisper.server.fields import MOST_VALUES, FormField
 
-ERROR_EXAMPLE = {
-    "error": {
-        "message": "temperature: 1.5 is not allowed; a number from 0 to 1, or several that rise",
-        "type": "invalid_request_error",
-        "param": "temperature",
-        "code": "invalid_value",
-    }
-}
-JSON_EXAMPLE = {"text": "And so, my fellow Americans ...", "usage": {"type": "duration", "seconds": 11}}
+Examples = Mapping[str, tuple[str, Any]]
+
 ERRORS = {
     "400": "The request is wrong: a field, its value, or audio that cannot be read",
     "404": "No such model here",
@@ -27,69 +29,102 @@ ERRORS = {
     "503": "No room now, or the server is ending; Retry-After says when to ask again",
     "504": "Not done within the server's time limit",
 }
+UPLOAD = "(the bytes of the file)"
+REQUEST_EXAMPLES: Examples = {
+    "transcript": ("The text alone", {"file": UPLOAD, "model": "whisper-1"}),
+    "words": (
+        "Times of words and segments",
+        {
+            "file": UPLOAD, "model": "whisper-1", "language": "en", "response_format": "verbose_json",
+            "timestamp_granularities[]": ["word", "segment"],
+        },
+    ),
+    "stream": ("Segments as they are done", {"file": UPLOAD, "model": "whisper-1", "stream": True}),
+    "subtitles": (
+        "Subtitles of two lines",
+        {"file": UPLOAD, "response_format": "srt", "max_line_width": 42, "max_line_count": 2},
+    ),
+    "careful": (
+        "Names, and pauses to cut at",
+        {
+            "file": UPLOAD, "keywords[]": ["Nakamura"],
+            "chunking_strategy": {"type": "server_vad", "silence_duration_ms": 700}, "compression_ratio_threshold": 2.2,
+        },
+    ),
+}  # fmt: skip
 
 
-def _schema(data: Mapping[str, Any]) -> Schema:
-    """A JSON schema as Litestar's object."""
-    known = dict(data)
-    if "items" in known:
-        known["items"] = _schema(known["items"])
-    return Schema(**known)
+def schema_of(data: Mapping[str, Any]) -> Schema:
+    """A JSON schema as a mapping, where Litestar's types want its object and its document takes either."""
+    return cast("Schema", data)
 
 
-def _text_or_null() -> Schema:
-    return _schema({"type": ["string", "null"]})
+def error_response(description: str) -> OpenAPIResponse:
+    """An error of any route, in OpenAI's shape."""
+    return OpenAPIResponse(
+        description=description,
+        content={"application/json": _content(shapes.ERROR, {"error": ("An error", shapes.ERROR_EXAMPLE)})},
+    )
 
 
-ERROR_SCHEMA = Schema(
-    type="object",  # type: ignore[arg-type]  # Litestar's enum of these words takes the words
-    required=["error"],
-    properties={
-        "error": Schema(
-            type="object",  # type: ignore[arg-type]
-            required=["message", "type", "param", "code"],
-            properties={
-                "message": _schema({"type": "string"}),
-                "type": _schema({"type": "string"}),
-                "param": _text_or_null(),
-                "code": _text_or_null(),
-            },
-        )
-    },
-)
+def _content(schema: Mapping[str, Any], examples: Examples) -> OpenAPIMediaType:
+    return OpenAPIMediaType(
+        schema=schema_of(schema),
+        examples={name: Example(summary=about, value=value) for name, (about, value) in examples.items()},
+    )
 
 
 def _request_body(form: AudioForm) -> RequestBody:
-    properties: dict[str, Schema | Reference] = {
-        field.name: _schema({**field.schema, "description": field.about}) for field in form.fields
+    schema = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {field.sent_as: _property(field) for field in form.fields},
+        "additionalProperties": False,
+        "allOf": [_rule(requirement) for requirement in REQUIREMENTS],
     }
-    schema = Schema(
-        type="object",  # type: ignore[arg-type]
-        required=["file"],
-        properties=properties,
-        additional_properties=False,
+    return RequestBody(required=True, content={"multipart/form-data": _content(schema, REQUEST_EXAMPLES)})
+
+
+def _property(field: FormField) -> Mapping[str, Any]:
+    about = field.about if field in OPENAI else f"{field.about} Beyond OpenAI's API."
+    schema: dict[str, Any] = dict(field.kind.schema)
+    if field.is_list:
+        schema = {"type": "array", "items": schema, "maxItems": MOST_VALUES}
+    return {**schema, "description": about, **({"examples": list(field.examples)} if field.examples else {})}
+
+
+def _rule(requirement: Requirement) -> Mapping[str, Any]:
+    """if this field (with that value), then that one."""
+    name, needs = (
+        next(field.sent_as for field in TRANSCRIPTIONS.fields if field.name == plain)
+        for plain in (requirement.name, requirement.needs)
     )
-    return RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(schema=schema)})
+    given: dict[str, Any] = {"required": [name]}
+    if requirement.value is not None:
+        given["properties"] = {name: {"const": requirement.value}}
+    then: dict[str, Any] = {}
+    if requirement.among:
+        then["properties"] = {needs: {"enum": list(requirement.among)}}
+    if requirement.default not in requirement.among:
+        then["required"] = [needs]
+    return {"if": given, "then": then}
 
 
 def _responses() -> dict[str, OpenAPIResponse]:
-    text = OpenAPIMediaType(schema=_schema({"type": "string"}))
-    answer = OpenAPIMediaType(
-        schema=_schema({"type": "object", "required": ["text", "usage"]}),
-        examples={"json": Example(summary="response_format=json", value=JSON_EXAMPLE)},
-    )
-    failure = OpenAPIMediaType(
-        schema=ERROR_SCHEMA, examples={"error": Example(summary="A value that is not allowed", value=ERROR_EXAMPLE)}
-    )
     done = OpenAPIResponse(
         description="The transcript, in the form that was asked for",
-        content={"application/json": answer, "text/plain": text, "text/vtt": text},
+        content={
+            "application/json": _content({"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE]}, shapes.JSON_EXAMPLES),
+            "text/plain": _content(shapes.TEXT, shapes.TEXT_EXAMPLES),
+            "text/vtt": _content(shapes.TEXT, shapes.VTT_EXAMPLES),
+            "text/event-stream": _content(
+                # what the data of each event holds
+                {"type": "string", "contentMediaType": "application/json", "contentSchema": shapes.EVENT},
+                shapes.EVENT_EXAMPLES,
+            ),
+        },
     )
-    failed = {
-        status: OpenAPIResponse(description=about, content={"application/json": failure})
-        for status, about in ERRORS.items()
-    }
-    return {"200": done, **failed}
+    return {"200": done, **{status: error_response(about) for status, about in ERRORS.items()}}
 
 
 @dataclass

@@ -1,170 +1,184 @@
-"""The fields of the audio API's forms: which there are, what they may be, and what becomes of them."""
+"""What a field of a form may be: its JSON schema, and what its text becomes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
-from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.server.forms import Form
 
-RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+LONGEST_TEXT = 16_384  # characters; Whisper's prompt ends long before
 LONGEST_ECHO = 80
+MOST_VALUES = 100  # of a list
+NONE = "none"  # spelled out, it switches a threshold off
+MAX_SEED = 2**63 - 1
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
-# Fields of OpenAI's API that this server refuses. To ignore one would be to answer another question.
-NOT_HERE: Mapping[str, str] = MappingProxyType({
-    "chunking_strategy": "audio of any length is cut into windows as openai/whisper does",
-    "include": "log-probabilities stand in the segments of verbose_json, not by token",
-    "keywords": "write them into the prompt",
-    "known_speaker_names": "speakers are not told apart",
-    "known_speaker_references": "speakers are not told apart",
-    "languages": "give one language, or none to have it detected",
-})
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """`read` gives a text's value and raises ValueError or InvalidOption; `allowed` says what it may be.
+
+    `blank_is_none`: a text that is empty was not given. Clients send such for what their user left out.
+    """
+
+    schema: Mapping[str, Any]
+    allowed: str
+    read: Callable[[str], object]
+    blank_is_none: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormField:
-    """A field that is taken: its name in the form, what it does, and its JSON schema."""
+    """A field of a form. A list is sent as `name[]`, once for each of its values.
+
+    `option` is the field of TranscribeOptions that it sets, where it sets just one.
+    """
 
     name: str
+    kind: Kind
     about: str
-    schema: Mapping[str, Any]
+    option: str | None = None
+    is_list: bool = False
+    examples: Sequence[Any] = ()
+
+    @property
+    def sent_as(self) -> str:
+        return f"{self.name}[]" if self.is_list else self.name
+
+    def read(self, texts: Mapping[str, Sequence[str]]) -> Any:
+        """The value of one that was given (see `is_given`). Raises InvalidOption."""
+        given = self._texts(texts)
+        if self.is_list:
+            if len(given) > MOST_VALUES:
+                raise InvalidOption(self.name, f"{len(given)} values", f"at most {MOST_VALUES}")
+            return tuple(self._value(text) for text in given)
+        if len(given) > 1:
+            raise InvalidOption(self.name, f"{len(given)} values", "it may be given once")
+        return self._value(given[0])
+
+    def is_given(self, texts: Mapping[str, Sequence[str]]) -> bool:
+        return bool(self._texts(texts))
+
+    def _texts(self, texts: Mapping[str, Sequence[str]]) -> list[str]:
+        names = (self.sent_as, self.name) if self.is_list else (self.name,)
+        given = [text for name in names for text in texts.get(name, ())]
+        return [text for text in given if text.strip()] if self.kind.blank_is_none else given
+
+    def _value(self, text: str) -> object:
+        try:
+            return self.kind.read(text)
+        except ValueError:
+            raise InvalidOption(self.name, short(text), self.kind.allowed) from None
+        except InvalidOption as fault:  # of a reader that knows better what is near
+            raise InvalidOption(self.name, short(text), fault.allowed) from None
 
 
-FILE = FormField(
-    name="file",
-    about="The audio: wav, flac, mp3, mp4, m4a, ogg, opus, webm and more. The format is told by the content.",
-    schema={"type": "string", "format": "binary"},
-)
-MODEL = FormField(
-    name="model",
-    about="A name of the loaded model, or whisper-1. Without it: the loaded model.",
-    schema={"type": "string", "examples": ["whisper-1"]},
-)
-LANGUAGE = FormField(
-    name="language",
-    about="What is spoken: a code or an English name. Without it, it is detected.",
-    schema={"type": "string", "examples": ["en"]},
-)
-PROMPT = FormField(
-    name="prompt",
-    about="Text as if said before the audio: style, names, spelling.",
-    schema={"type": "string", "examples": ["Names: Nakamura, O'Brien."]},
-)
-RESPONSE_FORMAT = FormField(
-    name="response_format",
-    about="The form of the answer.",
-    schema={"type": "string", "enum": list(RESPONSE_FORMATS), "default": "json"},
-)
-TEMPERATURE = FormField(
-    name="temperature",
-    about="Above 0: sampled at it. 0: the likeliest text, and where that repeats itself or is unlikely, higher ones.",
-    schema={"type": "number", "minimum": 0, "maximum": 1, "default": 0},
-)
-GRANULARITIES = FormField(
-    name="timestamp_granularities[]",
-    about="With verbose_json: segment, word or both. word adds the times of words.",
-    schema={"type": "array", "items": {"type": "string", "enum": ["word", "segment"]}},
-)
-STREAM = FormField(
-    name="stream",
-    about="false. Streamed answers are refused in this version.",
-    schema={"type": "boolean", "enum": [False], "default": False},
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudioForm:
-    """One endpoint's form: the task it stands for and the fields it takes."""
-
-    task: str
-    fields: tuple[FormField, ...]
-
-    def check(self, name: str, value: str) -> None:
-        """Raises InvalidOption for a field that is not taken, with the reason where it is OpenAI's."""
-        names = [known.name for known in self.fields]
-        if name in names or f"{name}[]" in names:
-            return
-        plain = name.partition("[")[0]
-        reason = f"not supported here: {NOT_HERE[plain]}" if plain in NOT_HERE else "there is no such field"
-        raise InvalidOption(plain or "(unnamed field)", _short(value), f"{reason}; fields: {', '.join(names)}")
-
-
-TRANSCRIPTIONS = AudioForm(
-    task="transcribe",
-    fields=(FILE, MODEL, LANGUAGE, PROMPT, RESPONSE_FORMAT, TEMPERATURE, GRANULARITIES, STREAM),
-)
-TRANSLATIONS = AudioForm(task="translate", fields=(FILE, MODEL, PROMPT, RESPONSE_FORMAT, TEMPERATURE))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudioRequest:
-    """What a form asks for. `model` None: the loaded one."""
-
-    model: str | None
-    response_format: str
-    options: TranscribeOptions
-
-    @classmethod
-    def of(cls, form: Form, task: str, *, vad_filter: bool = True) -> AudioRequest:
-        """Read a form's texts; a field that is empty is one that was not given. Raises InvalidOption."""
-        response_format = _one(form, "response_format") or "json"
-        if response_format not in RESPONSE_FORMATS:
-            allowed = f"one of {', '.join(RESPONSE_FORMATS)}"
-            raise InvalidOption("response_format", _short(response_format), allowed)
-        wants_words = _wants_words(form, response_format)
-        _check_stream(_one(form, "stream"))
-        language = _one(form, "language")
-        return cls(
-            model=_one(form, "model"),
-            response_format=response_format,
-            options=TranscribeOptions(
-                task=task,
-                language=language and _short(language),
-                temperature=_temperature(_one(form, "temperature")),
-                initial_prompt=_one(form, "prompt"),
-                word_timestamps=wants_words,
-                vad_filter=vad_filter,
-            ),
-        )
-
-
-def _one(form: Form, name: str) -> str | None:
-    values = form.texts.get(name, [])
-    if len(values) > 1:
-        raise InvalidOption(name, f"{len(values)} values", "it may be given once")
-    return values[0] if values and values[0].strip() else None
-
-
-def _temperature(text: str | None) -> float | tuple[float, ...]:
-    """0 is OpenAI's word for the ladder: the server raises the temperature itself where a gate fails."""
-    try:
-        value = float(text or 0.0)
-    except ValueError:
-        raise InvalidOption("temperature", _short(text or ""), "a number from 0 to 1") from None
-    return value or TEMPERATURES
-
-
-def _wants_words(form: Form, response_format: str) -> bool:
-    """Whether timestamp_granularities names words. Raises InvalidOption."""
-    name = "timestamp_granularities"
-    values = (*form.texts.get(f"{name}[]", ()), *form.texts.get(name, ()))
-    for value in values:
-        if value not in ("word", "segment"):
-            raise InvalidOption(name, _short(value), "word or segment")
-        if response_format != "verbose_json":
-            raise InvalidOption(name, value, "it needs response_format=verbose_json")
-    return "word" in values
-
-
-def _check_stream(text: str | None) -> None:
-    if text is not None and text.strip().lower() not in ("false", "0"):
-        raise InvalidOption("stream", _short(text), "false: this version answers at once, when it is done")
-
-
-def _short(value: str) -> str:
+def short(value: str) -> str:
     """A caller's value as it may stand in an answer to it."""
     return value if len(value) <= LONGEST_ECHO else value[:LONGEST_ECHO] + "…"
+
+
+# --- kinds ----------------------------------------------------------------------------------------
+
+
+def _text(text: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(text)
+    return text
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "false": False}[text.strip().lower()]
+
+
+def _flag_or_error(text: str) -> bool:
+    try:
+        return _flag(text)
+    except KeyError:
+        raise ValueError(text) from None
+
+
+TEXT = Kind(
+    schema={"type": "string", "maxLength": LONGEST_TEXT}, allowed=f"text of at most {LONGEST_TEXT:,} characters",
+    read=_text, blank_is_none=True,
+)  # fmt: skip
+FLAG = Kind(schema={"type": "boolean"}, allowed="true or false", read=_flag_or_error)
+
+
+def number(low: float = -math.inf, high: float = math.inf, *, or_none: bool = False) -> Kind:
+    """A number from low to high; with `or_none` the word none, too, which is read as None."""
+
+    def read(text: str) -> float | None:
+        if or_none and text.strip().lower() == NONE:
+            return None
+        value = _finite(text)
+        if not low <= value <= high:
+            raise ValueError(text)
+        return value
+
+    schema: dict[str, Any] = {"type": "number"}
+    schema |= {} if low == -math.inf else {"minimum": low}
+    schema |= {} if high == math.inf else {"maximum": high}
+    if or_none:
+        schema = {"anyOf": [schema, {"type": "string", "enum": [NONE]}]}
+    return Kind(schema=schema, allowed=f"a number{_range(low, high)}{', or none' if or_none else ''}", read=read)
+
+
+def whole(low: int, high: int) -> Kind:
+    """A whole number from low to high."""
+
+    def read(text: str) -> int:
+        value = int(text) if re.fullmatch(r"[+-]?[0-9]{1,20}", text.strip()) else _finite(text)
+        if not low <= value <= high or value != int(value):
+            raise ValueError(text)
+        return int(value)
+
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return Kind(schema=schema, allowed=f"a whole number{_range(low, high)}", read=read)
+
+
+def one_of(*words: str) -> Kind:
+    """One of these words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return Kind(schema={"type": "string", "enum": list(words)}, allowed=f"one of {', '.join(words)}", read=read)
+
+
+def listed(item: str, about: str, read_item: Callable[[str], object], most: int) -> Kind:
+    """Values with commas between them, each spelled as the regular expression `item` says."""
+    pattern = f"^{item}(,{item}){{0,{most - 1}}}$"
+
+    def read(text: str) -> tuple[object, ...]:
+        if not re.fullmatch(pattern[1:-1], text):
+            raise ValueError(text)
+        return tuple(read_item(part) for part in text.split(","))
+
+    return Kind(schema={"type": "string", "pattern": pattern}, allowed=about, read=read)
+
+
+def _finite(text: str) -> float:
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ValueError(text)
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _range(low: float, high: float) -> str:
+    match low == -math.inf, high == math.inf:
+        case True, True:
+            return ""
+        case True, False:
+            return f" of at most {high:g}"
+        case False, True:
+            return f" from {low:g}"
+    return f" from {low:g} to {high if isinstance(high, int) else format(high, 'g')}"

@@ -22,8 +22,8 @@ from neuron_whisper.server.faults import ClientGone
 
 MEMORY_BYTES = 1 << 20  # of an upload; what is beyond goes to a temporary file
 TEXT_BYTES = 1 << 16  # of one text field; Whisper's prompt ends long before
-MOST_PARTS = 64
-FORM_BYTES = MOST_PARTS * TEXT_BYTES  # what a body may hold beside its upload
+MOST_PARTS = 256
+FORM_BYTES = 4 << 20  # what a body may hold beside its upload
 LONGEST_NAME = 100
 
 CheckName = Callable[[str, str], None]

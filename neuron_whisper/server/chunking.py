@@ -1,0 +1,73 @@
+"""chunking_strategy: where audio is cut, as OpenAI's clients say it, and the voice detector's options that it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from neuron_whisper.audio.speech import VadOptions
+from neuron_whisper.decode.options import VOICE
+
+FIELD = "chunking_strategy"
+AUTO = "auto"
+LONGEST_MS = 10_000
+
+
+class ServerVad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """OpenAI's server_vad; what is not given stays as this server has it."""
+
+    type: Literal["server_vad"] = "server_vad"
+    threshold: Annotated[float, msgspec.Meta(ge=0.01, le=1.0)] = VOICE.threshold
+    prefix_padding_ms: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)] = VOICE.speech_pad_ms
+    silence_duration_ms: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)] | None = None
+
+    @property
+    def vad(self) -> VadOptions:
+        """As our detector's options: it pads speech on both sides, not in front alone."""
+        vad = replace(VOICE, threshold=self.threshold, speech_pad_ms=self.prefix_padding_ms)
+        if self.silence_duration_ms is None:
+            return vad
+        return replace(vad, min_silence_duration_ms=self.silence_duration_ms)
+
+
+ALLOWED = (
+    f'"auto", or {{"type": "server_vad"}} with threshold (0.01 to 1), prefix_padding_ms and silence_duration_ms '
+    f"(whole numbers from 0 to {LONGEST_MS})"
+)
+
+
+def read_chunking(text: str) -> str | ServerVad:
+    """ "auto" or a JSON text of a server_vad object. Raises ValueError."""
+    if text in (AUTO, f'"{AUTO}"'):
+        return AUTO
+    # not strict: what came as form fields has numbers in quotes
+    try:
+        return msgspec.json.decode(text, type=ServerVad, strict=False)
+    except msgspec.DecodeError as error:
+        raise ValueError(text) from error
+
+
+def folded(texts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """`chunking_strategy[threshold]` and its like, as the openai client sends an object, as the JSON text of one field.
+
+    {"chunking_strategy[type]": ["server_vad"]} -> {"chunking_strategy": ['{"type":"server_vad"}']}
+    """
+    found: dict[str, list[str]] = {}
+    parts: dict[str, Any] = {}
+    for name, values in texts.items():
+        if is_part(name):
+            # a part given twice is no text, and is refused as such
+            parts[name[len(FIELD) + 1 : -1]] = values[0] if len(values) == 1 else values
+        else:
+            found[name] = list(values)
+    if parts:
+        found.setdefault(FIELD, []).append(msgspec.json.encode(parts).decode())
+    return found
+
+
+def is_part(name: str) -> bool:
+    """Whether this is `chunking_strategy[...]`."""
+    return name.startswith(f"{FIELD}[") and name.endswith("]") and not name.endswith("[]")
