@@ -4,7 +4,7 @@
   - InputError: the caller changes the request
     - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption, UnknownModel
   - CapacityError: the caller waits or the operator adds capacity
-    - QueueFull, Draining, DeadlineExceeded, ModelUnavailable
+    - QueueFull, Overloaded, ClientBusy, Draining, DeadlineExceeded, ModelUnavailable
   - BuildError: whoever compiles changes the profile, the checkpoint or the machine
     - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
   - ArtifactError: whoever deploys compiles again or repairs the cache
@@ -95,6 +95,22 @@ class Draining(CapacityError):
 
     def __init__(self, retry_after_s: float = 5.0) -> None:
         super().__init__("the engine is draining and takes no new work", retry_after_s)
+
+
+class Overloaded(CapacityError):
+    """So many requests are here that this one would wait too long; `reason` says how it is known."""
+
+    def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
+        self.reason = reason
+        super().__init__(f"the server is busy: {reason}", retry_after_s)
+
+
+class ClientBusy(CapacityError):
+    """This client has as many requests in flight as one client may."""
+
+    def __init__(self, limit: int, retry_after_s: float = 1.0) -> None:
+        self.limit = limit
+        super().__init__(f"{limit} of your requests are in flight already, which is the limit", retry_after_s)
 
 
 class DeadlineExceeded(CapacityError):

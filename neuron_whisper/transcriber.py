@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing
 from typing import Self
@@ -45,6 +46,7 @@ class Transcriber:
         self._width = spec.slots * replicas  # windows that a batched plan keeps decoding
         self._engine = engine
         self._held = ExitStack()
+        self.dropped: Counter[str] = Counter()  # stretches without text that asyncio's callers were told of, by reason
 
     @classmethod
     def on(
@@ -160,6 +162,8 @@ class Transcriber:
         # closed with us: what is still being decoded when a caller leaves early is cancelled at once
         async with aclosing(adrive(plan, self._engine.submit)) as told:
             async for item in told:
+                if isinstance(item, Dropped):
+                    self.dropped[item.reason] += 1
                 yield item
 
     async def atranscribe(self, clip: AudioClip, options: TranscribeOptions | None = None) -> Transcript:

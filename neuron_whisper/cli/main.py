@@ -16,6 +16,7 @@ from neuron_whisper.cli.compile import compile_command
 from neuron_whisper.cli.demo import demo
 from neuron_whisper.cli.doctor import doctor
 from neuron_whisper.cli.fetch import fetch
+from neuron_whisper.cli.keys import keys
 from neuron_whisper.cli.plan import plan
 from neuron_whisper.cli.serve import serve
 from neuron_whisper.cli.settings import write_error_line
@@ -50,7 +51,7 @@ def cli() -> None:
     """Whisper as compiled graphs: compile a model once, then transcribe and serve with it."""
 
 
-for _command in (demo, transcribe, serve, compile_command, plan, fetch, artifacts, doctor, bench):
+for _command in (demo, transcribe, serve, keys, compile_command, plan, fetch, artifacts, doctor, bench):
     cli.add_command(_command)
 
 

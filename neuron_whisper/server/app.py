@@ -13,15 +13,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
+from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 
 from neuron_whisper import __version__
-from neuron_whisper.server.access import RecordedApp
+from neuron_whisper.server.access import RecordedApp, require_key
 from neuron_whisper.server.faults import answer_fault
 from neuron_whisper.server.forms import FORM_BYTES
-from neuron_whisper.server.health import live, ready
+from neuron_whisper.server.health import live, metrics, ready
 from neuron_whisper.server.models import Models
 from neuron_whisper.server.page import page_route
 from neuron_whisper.server.routes_audio import create_transcription, create_translation
@@ -53,14 +54,16 @@ def app_of(service: Service) -> Litestar:
             await asyncio.gather(watching, return_exceptions=True)
             service.close()
 
-    return RecordedApp(
+    app = RecordedApp(
         route_handlers=[
-            create_transcription, create_translation, list_models, retrieve_model, live, ready,
+            create_transcription, create_translation, list_models, retrieve_model, live, ready, metrics,
             page_route(service.models.default.id, _languages(service.models)),
             *((load_model, unload_model) if service.settings.model_admin else ()),
         ],
         dependencies={"service": Provide(provide_service, sync_to_thread=False)},
         exception_handlers={Exception: answer_fault},
+        guards=[require_key],
+        cors_config=_cors(service.settings),
         lifespan=[lifespan],
         # for bodies that Litestar reads; the audio routes read theirs themselves, with limits for each part
         request_max_body_size=service.settings.max_upload_bytes + FORM_BYTES,
@@ -72,6 +75,19 @@ def app_of(service: Service) -> Litestar:
             path="/schema",
             render_plugins=[ScalarRenderPlugin(path="/"), JsonRenderPlugin()],
         ),
+    )  # fmt: skip
+    app.front = service.front
+    return app
+
+
+def _cors(settings: ServerSettings) -> CORSConfig | None:
+    """Off unless origins are named: then these pages may ask, with a key, and read what limits tell them."""
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(settings.cors_origins), allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
+        expose_headers=["X-Request-Id", "Retry-After"],
     )  # fmt: skip
 
 

@@ -16,14 +16,17 @@ from neuron_whisper.errors import (
     AudioTooLong,
     AudioUnreadable,
     CapacityError,
+    ClientBusy,
     DeadlineExceeded,
     DeviceFault,
     Draining,
     InvalidOption,
     ModelUnavailable,
+    Overloaded,
     QueueFull,
     UnknownModel,
 )
+from neuron_whisper.server.record import STATE_KEY, RequestRecord
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,25 @@ SERVER = "server_error"
 
 class ClientGone(Exception):
     """The client closed its connection before it had its answer."""
+
+
+class UploadTooSlow(Exception):
+    """The body of a request does not come, or too slowly; `reason` has the numbers."""
+
+
+class NoKey(Exception):
+    """The request has no key, or `is_wrong`: one that is nobody's."""
+
+    def __init__(self, *, is_wrong: bool) -> None:
+        self.is_wrong = is_wrong
+        super().__init__(
+            "the API key is not one of this server's" if is_wrong
+            else "there is no API key: send it as the header Authorization: Bearer KEY"
+        )  # fmt: skip
+
+
+class NotAllowed(Exception):
+    """The key is good, and not for this."""
 
 
 def error_response(
@@ -50,6 +72,14 @@ def error_response(
 
 def answer_fault(request: Request[Any, Any, Any], fault: Exception) -> Response[dict[str, Any]]:
     """What a client is told of `fault`. Anything that is not its own doing comes without details."""
+    answer = _answered(request, fault)
+    record = request.scope.get("state", {}).get(STATE_KEY)
+    if isinstance(record, RequestRecord):  # metrics count refusals by their code
+        record.code = answer.content["error"]["code"] or str(answer.status_code)
+    return answer
+
+
+def _answered(request: Request[Any, Any, Any], fault: Exception) -> Response[dict[str, Any]]:
     match fault:
         case InvalidOption():
             return error_response(400, str(fault), param=fault.field, code="invalid_value")
@@ -65,12 +95,22 @@ def answer_fault(request: Request[Any, Any, Any], fault: Exception) -> Response[
             return error_response(504, str(fault), code="deadline_exceeded")
         case CapacityError():
             after = {"retry-after": str(max(1, math.ceil(fault.retry_after_s)))}
-            return error_response(503, str(fault), code=_capacity_code(fault), headers=after)
+            status = 429 if isinstance(fault, ClientBusy) else 503
+            return error_response(status, str(fault), code=_capacity_code(fault), headers=after)
         case DeviceFault():
             return error_response(
                 503, "the device failed at this; ask again in a moment", code="device_fault",
                 headers={"retry-after": "5"},
             )  # fmt: skip
+        case NoKey():
+            return error_response(
+                401, str(fault), code="invalid_api_key" if fault.is_wrong else None,
+                headers={"www-authenticate": "Bearer"},
+            )  # fmt: skip
+        case NotAllowed():
+            return error_response(403, str(fault), code="insufficient_permissions")
+        case UploadTooSlow():
+            return error_response(408, str(fault), code="upload_too_slow", headers={"connection": "close"})
         case ClientGone():
             return error_response(CLIENT_GONE, "the client is gone", code="client_gone")
         case HTTPException():
@@ -83,6 +123,10 @@ def _capacity_code(fault: CapacityError) -> str:
     match fault:
         case QueueFull():
             return "queue_full"
+        case Overloaded():
+            return "overloaded"
+        case ClientBusy():
+            return "rate_limit_exceeded"
         case Draining():
             return "draining"
         case ModelUnavailable():

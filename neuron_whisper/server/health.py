@@ -1,12 +1,14 @@
-"""GET /health/live and /health/ready: whether to restart this process, and whether to send it requests."""
+"""GET /health/live and /health/ready, whether to restart this process and to send it requests, and GET /metrics."""
 
 from __future__ import annotations
 
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
 
 from neuron_whisper.engine.contract import PoolStatus, WorkerStatus
+from neuron_whisper.server.access import AnyConnection, front_of, require_admin
 from neuron_whisper.server.service import Service
 
 
@@ -21,7 +23,7 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`status` is ready or alive, or why not: draining, device_fault, no_worker. The counts are windows of 30 s.
+    """`status` is ready or alive, or why not: draining, device_fault, device_hung, no_worker. The counts are windows.
 
     `model` is the default's name, `models` the state of each. A model that is not loaded is no reason not to be ready.
 
@@ -43,9 +45,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @get("/health/live", operation_id="live", summary="Whether the engine can still work", tags=["health"])
 async def live(service: NamedDependency[Service]) -> Response[Health]:
-    """503 once the device failed: nothing but a restart helps."""
+    """503 once the device failed, or a call of it does not end: nothing but a restart helps."""
     if service.models.fault is not None:
         return Response(Health(status="device_fault"), status_code=503)
+    if is_hung(service):
+        return Response(Health(status="device_hung"), status_code=503)
     return Response(Health(status="alive"))
 
 
@@ -58,6 +62,8 @@ async def ready(service: NamedDependency[Service]) -> Response[Health]:
     reason = "ready"
     if models.fault is not None:
         reason = "device_fault"
+    elif is_hung(service):
+        reason = "device_hung"
     elif service.is_draining:
         reason = "draining"
     elif any(not pool.n_ready for pool in pools):
@@ -81,6 +87,28 @@ async def ready(service: NamedDependency[Service]) -> Response[Health]:
             workers=tuple(_worker_health(worker) for worker in workers),
         )
     return Response(health, status_code=200 if reason == "ready" else 503)
+
+
+def is_hung(service: Service) -> bool:
+    """Whether a device call of an engine in this process takes too long. A pool replaces its workers itself."""
+    engines = (transcriber.status for transcriber in service.models.loaded)
+    return any(
+        engine.device_call_s > service.settings.hang_s for engine in engines if not isinstance(engine, PoolStatus)
+    )
+
+
+def _may_look(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+    if front_of(connection).settings.metrics_need_key:
+        require_admin(connection, handler)
+
+
+@get(
+    "/metrics", operation_id="metrics", summary="Prometheus' text format", tags=["health"], guards=[_may_look],
+    media_type="text/plain",
+)  # fmt: skip
+async def metrics(service: NamedDependency[Service]) -> Response[bytes]:
+    """Requests, limits, engines, this process."""
+    return Response(service.front.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _worker_health(worker: WorkerStatus) -> WorkerHealth:

@@ -14,7 +14,6 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.driving import Told
 from neuron_whisper.errors import DeadlineExceeded
-from neuron_whisper.server.access import RequestRecord
 from neuron_whisper.server.answers import Answering
 from neuron_whisper.server.asking import AudioRequest, named_as_sent
 from neuron_whisper.server.audio_fields import TRANSCRIPTIONS, TRANSLATIONS, AudioForm
@@ -22,6 +21,7 @@ from neuron_whisper.server.disconnect import unless_gone
 from neuron_whisper.server.documents import TranscriptionOperation, TranslationOperation
 from neuron_whisper.server.faults import ClientGone, answer_fault
 from neuron_whisper.server.forms import Form, read_form
+from neuron_whisper.server.record import RequestRecord
 from neuron_whisper.server.service import Service
 from neuron_whisper.server.streaming import EventStream, TextEvents, with_pulse
 from neuron_whisper.transcriber import Transcriber, transcript_of

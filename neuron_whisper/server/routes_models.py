@@ -7,6 +7,7 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from neuron_whisper.server.access import require_admin
 from neuron_whisper.server.models import ModelState, ServedModel
 from neuron_whisper.server.service import Service
 
@@ -58,7 +59,7 @@ async def retrieve_model(service: NamedDependency[Service], model: FromPath[str]
 
 
 @post(
-    "/v1/models/load", status_code=200, operation_id="loadModel", tags=["models"],
+    "/v1/models/load", status_code=200, guards=[require_admin], operation_id="loadModel", tags=["models"],
     summary="Load a model, and serve it again where it was unloaded by hand",
 )  # fmt: skip
 async def load_model(service: NamedDependency[Service], data: JSONBody[ModelNamed]) -> Model:
@@ -67,7 +68,7 @@ async def load_model(service: NamedDependency[Service], data: JSONBody[ModelName
 
 
 @post(
-    "/v1/models/unload", status_code=200, operation_id="unloadModel", tags=["models"],
+    "/v1/models/unload", status_code=200, guards=[require_admin], operation_id="unloadModel", tags=["models"],
     summary="Refuse requests for a model, and free its memory when those in flight are done",
 )  # fmt: skip
 async def unload_model(service: NamedDependency[Service], data: JSONBody[ModelNamed]) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import signal
 import socket
@@ -15,6 +16,7 @@ import uvicorn
 
 from neuron_whisper.errors import DeviceFault, InvalidOption
 from neuron_whisper.server.app import app_of
+from neuron_whisper.server.connections import limited_protocol
 from neuron_whisper.server.models import Models
 from neuron_whisper.server.service import Service
 from neuron_whisper.server.settings import ServerSettings
@@ -37,6 +39,7 @@ def serve(
 
     Raises InvalidOption when the address cannot be had, DeviceFault when the device failed: end the process.
     """
+    _warn_of_no_keys(settings)
     with _listen(settings) as listener:
         service = Service(served, settings)
         server = DrainingServer(service, lambda: on_listening(_url(settings, listener)))
@@ -56,7 +59,11 @@ class DrainingServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app_of(service),
-                http="h11",  # reads what a client still sends after an early answer, so that it sees the answer
+                # h11 reads what a client still sends after an early answer, so that it sees the answer
+                http=limited_protocol(
+                    max_connections=service.settings.max_connections,
+                    header_timeout_s=service.settings.header_timeout_s,
+                ),
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -72,7 +79,15 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        self._watch_keys()
         self._on_listening()
+
+    def _watch_keys(self) -> None:
+        """SIGHUP reads the file of keys again, at once; without one it does nothing, and does not end the process."""
+        keys = self._service.front.keys
+        if threading.current_thread() is threading.main_thread():
+            assert self._loop is not None
+            self._loop.add_signal_handler(signal.SIGHUP, keys.reload if keys is not None else lambda: None)
 
     async def on_tick(self, counter: int) -> bool:
         if self._service.models.fault is not None:
@@ -104,6 +119,21 @@ class DrainingServer(uvicorn.Server):
             log.warning("drain took too long requests=%d", service.in_flight)
             service.end_work()
         self.should_exit = True
+
+
+def _warn_of_no_keys(settings: ServerSettings) -> None:
+    if settings.keys_file is None and not _is_loopback(settings.host):
+        log.warning(
+            "ANYBODY who reaches %s can use this server: it has no keys. Make some with `neuron-whisper keys create` "
+            "and serve with --keys-file, or put something in front that asks for them", settings.host,
+        )  # fmt: skip
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _listen(settings: ServerSettings) -> socket.socket:

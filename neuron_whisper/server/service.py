@@ -13,8 +13,12 @@ from typing import Any, BinaryIO, cast
 
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.errors import DeviceFault, Draining
+from neuron_whisper.errors import DeviceFault, Draining, Overloaded, QueueFull
+from neuron_whisper.server.access import Front
+from neuron_whisper.server.admission import Admission, Ticket
+from neuron_whisper.server.metrics import Metrics
 from neuron_whisper.server.models import Models
+from neuron_whisper.server.record import CURRENT, RequestRecord
 from neuron_whisper.server.settings import ServerSettings
 from neuron_whisper.transcriber import Transcriber
 
@@ -31,6 +35,11 @@ class Service:
         self.is_draining = False
         self.idle = asyncio.Event()
         self.idle.set()
+        self.admission = Admission(
+            max_requests=settings.max_requests, max_per_client=settings.max_requests_per_client,
+            max_wait_s=settings.max_wait_s,
+        )  # fmt: skip
+        self.front = Front(settings, Metrics(self.models, self.admission))
         self._working: set[asyncio.Task[Any]] = set()
         self._is_over = False
         # a pool of its own bounds how much audio is unpacked at once, and never keeps the plans waiting
@@ -40,27 +49,45 @@ class Service:
     def working(self) -> Iterator[None]:
         """What the current task does is waited for by a drain, and ended with Draining by `end_work`.
 
-        Raises Draining, and DeviceFault when the device is gone.
+        A request has to be admitted, too. Raises Draining, Overloaded, ClientBusy, and DeviceFault when the device
+        is gone.
         """
-        task = asyncio.current_task()
+        task, record = asyncio.current_task(), CURRENT.get()
         assert task is not None
         if (fault := self.models.fault) is not None:
             raise DeviceFault(str(fault))
         if self.is_draining:
             raise Draining
+        if record is not None:
+            record.ticket = self._admitted(record)
         self._working.add(task)
         self.idle.clear()
+        is_served = False
         try:
             yield
+            is_served = True
         except asyncio.CancelledError:
             if not self._is_over:
                 raise
             task.uncancel()
             raise Draining from None
+        except QueueFull as error:  # the engine does not know how fast it is
+            error.retry_after_s = max(error.retry_after_s, self.admission.wait_s)
+            raise
         finally:
+            if record is not None and record.ticket is not None:
+                self.admission.leave(record.ticket, time.monotonic(), is_served=is_served)
             self._working.discard(task)
             if not self._working:
                 self.idle.set()
+
+    def _admitted(self, record: RequestRecord) -> Ticket:
+        self.admission.slots = max(1, sum(transcriber.status.slots for transcriber in self.models.loaded))
+        client = record.client
+        return self.admission.enter(
+            client.id if client is not None else "", time.monotonic(),
+            most=client.max_requests if client is not None else None,
+        )  # fmt: skip
 
     @property
     def in_flight(self) -> int:
@@ -74,11 +101,24 @@ class Service:
             task.cancel()
 
     async def decode(self, upload: SpooledTemporaryFile[bytes], name: str) -> AudioClip:
-        """The upload as a clip, decoded in a thread. Takes the upload over and closes it. Raises InputError."""
+        """The upload as a clip, decoded in a thread. Takes the upload over and closes it.
+
+        Raises InputError, and Overloaded where others have filled the queue while it came in.
+        """
+        record = CURRENT.get()
+        if record is not None and record.ticket is not None:
+            try:
+                self.admission.ready(record.ticket, time.monotonic())
+            except Overloaded:
+                upload.close()
+                raise
         decoding = self._decoders.submit(self._decode, cast("BinaryIO", upload), name)
         # not before: a decoder that runs while its request is cancelled still reads from it
         decoding.add_done_callback(lambda _: upload.close())
-        return await asyncio.wrap_future(decoding)
+        clip = await asyncio.wrap_future(decoding)
+        if record is not None:
+            record.audio_s += clip.duration_s
+        return clip
 
     def _decode(self, upload: BinaryIO, name: str) -> AudioClip:
         return load_audio(upload, name=name, limits=self.settings.audio_limits)

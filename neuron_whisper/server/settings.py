@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.errors import InvalidOption
@@ -44,12 +46,35 @@ class ServerSettings:
     idle_unload_s: float = setting(
         0.0, "A model that nobody used for so long is let go until it is asked for; 0: never.", low=0, high=30 * DAY_S
     )
-    model_admin: bool = setting(False, "Routes that load and unload models, for whoever may send requests.")
+    model_admin: bool = setting(False, "Routes that load and unload models; with keys, for the role admin.")
+    keys_file: Path | None = setting(None, "API keys, made with `neuron-whisper keys`; without it anybody may ask.")
+    cors_origins: tuple[str, ...] = setting((), "Pages of these origins may ask, such as https://app.example.com.")
+    metrics_need_key: bool = setting(False, "GET /metrics for the role admin alone.")
+    max_requests: int = setting(512, "Requests in flight; more are refused with 503.", low=1, high=100_000)
+    max_requests_per_client: int = setting(
+        0, "Of one key, or without keys of one address; more are refused with 429. 0: no limit.", low=0, high=100_000
+    )
+    max_wait_s: float = setting(
+        30.0, "A request that would wait longer for a slot, by the present rate, is refused with 503.",
+        low=0.1, high=DAY_S,
+    )  # fmt: skip
+    max_connections: int = setting(4096, "Open connections; more are closed at once.", low=1, high=1_000_000)
+    header_timeout_s: float = setting(20.0, "From a connection to a request's headers.", low=0.1, high=DAY_S)
+    upload_idle_s: float = setting(30.0, "An upload that stops for so long is given up.", low=0.1, high=DAY_S)
+    upload_least_bytes_s: float = setting(
+        1024.0, "An upload slower than so many bytes a second is given up after 10 s; 0: none is.", low=0, high=1e9
+    )
+    hang_s: float = setting(
+        120.0, "A device call that takes longer hangs: /health/live turns 503.", low=0.1, high=DAY_S
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
         if not self.host:
             raise InvalidOption("host", self.host, "an address or a name of this machine, such as 127.0.0.1")
+        for origin in self.cors_origins:
+            if not re.fullmatch(r"https?://[^/\s]+|\*", origin):
+                raise InvalidOption("cors_origins", origin, "an origin such as https://app.example.com, without a path")
         for alias in self.aliases:
             if not all(alias.partition("=")[::2]):
                 raise InvalidOption("aliases", alias, "NAME=MODEL, such as whisper-1=turbo")

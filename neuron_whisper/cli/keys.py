@@ -1,0 +1,81 @@
+"""`keys`: API keys of a server, made, listed and taken back; the server sees it within a second."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from neuron_whisper.cli.settings import Settings, with_settings
+
+if TYPE_CHECKING:
+    from neuron_whisper.server.keys import StoredKey
+
+file_option = click.option(
+    "--file", "file", type=click.Path(path_type=Path, dir_okay=False), required=True,
+    envvar="NEURON_WHISPER_KEYS_FILE", show_envvar=True, help="The file that `serve --keys-file` reads.",
+)  # fmt: skip
+
+
+@click.group()
+def keys() -> None:
+    """API keys of a server: a file with their hashes, which `serve --keys-file` reads and watches."""
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@file_option
+@click.option("--admin", is_flag=True, help="May also load and unload models and see what only admins see.")
+@click.option("--max-requests", type=click.IntRange(min=1), metavar="N", help="Requests at once; more get 429.")
+@with_settings
+def create(settings: Settings, key_id: str, file: Path, admin: bool, max_requests: int | None) -> None:
+    """Make a key for ID and print it: only its hash is kept, so nobody can print it again."""
+    from neuron_whisper.errors import InvalidOption
+    from neuron_whisper.server.keys import made_key, write_keys
+
+    stored = _stored(file)
+    if any(key.id == key_id for key in stored):
+        raise InvalidOption("id", key_id, f"an id that {file} does not have yet")
+    text, key = made_key(
+        key_id, ("user", "admin") if admin else ("user",), created=f"{datetime.now(UTC):%Y-%m-%d}",
+        max_requests=max_requests,
+    )  # fmt: skip
+    write_keys(file, [*stored, key])
+    settings.tell(f"added {key_id} to {file}; this key is shown once:")
+    click.echo(text)
+
+
+@keys.command("list")
+@file_option
+@with_settings
+def list_keys(settings: Settings, file: Path) -> None:
+    """Ids, roles, dates and limits."""
+    for key in _stored(file):
+        limit = f" max_requests={key.max_requests}" if key.max_requests is not None else ""
+        click.echo(f"{key.id} roles={','.join(key.roles)} created={key.created}{limit}")
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@file_option
+@with_settings
+def revoke(settings: Settings, key_id: str, file: Path) -> None:
+    """Take ID's key back."""
+    from neuron_whisper.errors import InvalidOption
+    from neuron_whisper.server.keys import write_keys
+
+    stored = _stored(file)
+    left = [key for key in stored if key.id != key_id]
+    if len(left) == len(stored):
+        raise InvalidOption("id", key_id, f"one of {', '.join(key.id for key in stored) or 'none: there is no key'}")
+    write_keys(file, left)
+    settings.tell(f"removed {key_id} from {file}")
+
+
+def _stored(file: Path) -> tuple[StoredKey, ...]:
+    from neuron_whisper.server.keys import read_keys
+
+    return read_keys(file) if file.exists() else ()
+

@@ -1,0 +1,42 @@
+"""What is known of a request while it is answered, for the log, the metrics and the limits."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from litestar.types import Scope
+
+from neuron_whisper.server.admission import Ticket
+from neuron_whisper.server.keys import Client
+
+STATE_KEY = "request_record"
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestRecord:
+    """What the log says of a request. `facts` are numbers and names, never audio or text of anybody's.
+
+    `code` is the error's it was answered with, `client` whoever asks, once that is known, `audio_s` what was decoded,
+    `body_s` when its body was here, `ticket` its place among the requests in flight.
+    """
+
+    id: str
+    started: float
+    status: int = 0
+    code: str = ""
+    client: Client | None = None
+    audio_s: float = 0.0
+    ticket: Ticket | None = None
+    facts: dict[str, object] = field(default_factory=dict)
+
+    @staticmethod
+    def of(scope: Scope) -> RequestRecord:
+        """The record of the request that is being answered."""
+        record = scope["state"][STATE_KEY]
+        assert isinstance(record, RequestRecord)
+        return record
+
+
+CURRENT: ContextVar[RequestRecord | None] = ContextVar("request_record", default=None)
+"""The record of the request or the socket that the current task works for."""
