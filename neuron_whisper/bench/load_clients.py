@@ -61,13 +61,13 @@ async def run_level(
     asked: Asked, clips: Sequence[Clip], *, clients: int, duration_s: float, seed: int = 0, memory: Memory | None = None
 ) -> list[Answered]:
     """So many clients, each with one request after another, for so long; requests that run then are finished."""
-    began = time.perf_counter()
     answers: list[Answered] = []
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     headers = {"Authorization": f"Bearer {asked.key}"} if asked.key else {}
     async with httpx.AsyncClient(
         base_url=asked.url, timeout=asked.timeout_s, limits=limits, headers=headers, trust_env=False
     ) as http:
+        began = time.perf_counter()  # now: a client that could do TLS takes its time to be made
 
         async def client(number: int) -> None:
             chance = random.Random(seed * 1000 + number)  # noqa: S311 - which clip comes next is no secret
@@ -76,7 +76,8 @@ async def run_level(
                 answers.append(answer)
                 if answer.kind == "refused" and asked.rests:
                     rest = answer.retry_after_s if answer.retry_after_s is not None else 1.0
-                    rest = min(rest * chance.uniform(0.8, 1.2), LONGEST_REST_S, began + duration_s - time.perf_counter())
+                    left = began + duration_s - time.perf_counter()
+                    rest = min(rest * chance.uniform(0.8, 1.2), LONGEST_REST_S, left)
                     await asyncio.sleep(max(SHORTEST_REST_S, rest))
                 elif answer.kind != "ok":
                     await asyncio.sleep(SHORTEST_REST_S)
