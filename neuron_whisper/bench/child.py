@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import neuron_whisper
+from neuron_whisper.bench.engines import Heard
 from neuron_whisper.bench.opening import Opening
 from neuron_whisper.errors import TargetUnavailable
 
@@ -40,8 +41,14 @@ class Child:
 
     def hear(self, clip: Path, language: str | None) -> tuple[str, list[int] | None, float]:
         """(text, tokens, seconds) of a file of raw float32 samples."""
+        heard, took_s = self.heard(clip, language)
+        return heard.text.strip(), heard.tokens, took_s
+
+    def heard(self, clip: Path, language: str | None) -> tuple[Heard, float]:
+        """As `hear`, with times."""
         answer = self._ask({"do": "hear", "clip": str(clip), "language": language})
-        return answer["text"].strip(), answer["tokens"], answer["took_s"]
+        took_s = float(answer.pop("took_s"))
+        return Heard(**answer), took_s
 
     def together(self, clips: Sequence[tuple[Path, str | None]], streams: int) -> float:
         """Seconds for all clips, `streams` at a time."""

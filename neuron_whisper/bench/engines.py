@@ -21,12 +21,19 @@ Samples = NDArray[np.float32]  # mono, 16 kHz
 BATCH = 8  # faster-whisper's batch_size and whisperX's
 
 
+Span = tuple[float, float, str]  # start and end in seconds, text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """`tokens` are the model's, timestamps included; None where the engine does not tell them."""
+    """`tokens` are the model's, timestamps included; None where the engine does not tell them. So are `segments`, and
+    `words`, which are there where they were asked for.
+    """
 
     text: str
     tokens: list[int] | None = None
+    segments: list[Span] | None = None
+    words: list[Span] | None = None
 
 
 class Engine(Protocol):
@@ -63,9 +70,14 @@ class NeuronWhisper:
             language=language, task=asked.task, beam_size=asked.beam_size, temperature=asked.temperature,
             best_of=asked.best_of, condition_on_previous_text=asked.condition_on_previous_text,
             long_form=self._opening.variant, vad_filter=asked.extras, repetition_cut=asked.extras,
+            word_timestamps=asked.word_timestamps,
         )
         found = self._transcriber.transcribe(AudioClip(samples=samples), options)
-        return Heard(text=found.text, tokens=[token for segment in found.segments for token in segment.tokens])
+        return Heard(
+            text=found.text, tokens=[token for segment in found.segments for token in segment.tokens],
+            segments=[(it.start_s, it.end_s, it.text) for it in found.segments],
+            words=[(word.start_s, word.end_s, word.text) for it in found.segments for word in it.words],
+        )
 
 
 class FasterWhisper:
@@ -88,11 +100,15 @@ class FasterWhisper:
         asked = self._asked
         segments, _ = self._transcribe(
             samples, language=language, task=asked.task, beam_size=asked.beam_size or 1, best_of=asked.best_of,
-            temperature=list(asked.temperature), **self._extra,
+            temperature=list(asked.temperature), word_timestamps=asked.word_timestamps, **self._extra,
         )
         found = list(segments)
-        tokens = [token for segment in found for token in segment.tokens]
-        return Heard(text="".join(segment.text for segment in found).strip(), tokens=tokens)
+        return Heard(
+            text="".join(segment.text for segment in found).strip(),
+            tokens=[token for segment in found for token in segment.tokens],
+            segments=[(float(it.start), float(it.end), it.text) for it in found],
+            words=[(float(word.start), float(word.end), word.word) for it in found for word in it.words or ()],
+        )
 
 
 class FasterWhisperBatched(FasterWhisper):
@@ -127,10 +143,14 @@ class OpenAIWhisper:
             answer = self._transcribe(
                 self._model, samples, language=language, task=asked.task, beam_size=asked.beam_size,
                 best_of=asked.best_of, temperature=asked.temperature, fp16=False,
-                condition_on_previous_text=asked.condition_on_previous_text,
+                condition_on_previous_text=asked.condition_on_previous_text, word_timestamps=asked.word_timestamps,
             )
-        tokens = [token for segment in answer["segments"] for token in segment["tokens"]]
-        return Heard(text=str(answer["text"]).strip(), tokens=tokens)
+        found = answer["segments"]
+        return Heard(
+            text=str(answer["text"]).strip(), tokens=[token for segment in found for token in segment["tokens"]],
+            segments=[(float(it["start"]), float(it["end"]), it["text"]) for it in found],
+            words=[(float(w["start"]), float(w["end"]), w["word"]) for it in found for w in it.get("words", ())],
+        )
 
 
 class OpenVINOGenAI:

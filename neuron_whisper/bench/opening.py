@@ -20,6 +20,7 @@ class Decoding:
     best_of: int = 5
     condition_on_previous_text: bool = True
     extras: bool = True
+    word_timestamps: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """One system in a process of its own, asked over stdin and answering over stdout: a JSON object in a line.
 
-{"do": "open", ...Opening} -> {"is_serial"}    {"do": "hear", "clip", "language"} -> {"text", "tokens", "took_s"}
+{"do": "open", ...Opening} -> {"is_serial"}    {"do": "hear", "clip", "language"} -> {"took_s", ...Heard}
 {"do": "together", "clips", "streams"} -> {"took_s"}    {"do": "memory"} -> {"peak_bytes"}
 Whatever goes wrong is an answer {"error", "kind"}. It ends with its stdin.
 """
@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, TextIO
 
 import numpy as np
@@ -48,7 +49,7 @@ class Worker:
         started = time.perf_counter()
         heard = self._engine.transcribe(samples, language)
         took_s = time.perf_counter() - started
-        return {"text": heard.text, "tokens": heard.tokens, "took_s": took_s}
+        return {**asdict(heard), "took_s": took_s}
 
 
 def _samples(path: str) -> Samples:
