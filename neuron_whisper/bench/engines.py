@@ -241,9 +241,11 @@ def together(engine: Engine, clips: Sequence[tuple[Samples, str | None]], stream
         raise faults[0]
 
 
-def peak_memory_bytes() -> int:
-    """Most memory this process ever held, and each of those that it started and that run; Linux's files, else 0."""
-    waiting, total = [str(os.getpid())], 0
+def peak_memory_bytes(pid: int | None = None) -> int:
+    """Most memory a process (None: this one) ever held, and each of those that it started and that run; Linux's files,
+    else 0.
+    """
+    waiting, total = [str(pid or os.getpid())], 0
     while waiting:
         process = Path("/proc") / waiting.pop()
         try:

@@ -1,0 +1,77 @@
+"""Openings of ours and of peers for a row's work, with weights in each one's own form."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neuron_whisper.artifact.reading import Artifact
+from neuron_whisper.bench.goals.rows import OURS, Row
+from neuron_whisper.bench.opening import Decoding, Opening
+from neuron_whisper.bench.peers import installed, peer_named, python_of
+from neuron_whisper.bench.weights import Forms
+from neuron_whisper.errors import TargetUnavailable
+from neuron_whisper.model.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """`name` is as reports tell it; `peer` the goals' name of it, ours: OURS."""
+
+    name: str
+    peer: str
+    python: str
+    opening: Opening
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_ours(self) -> bool:
+        return self.peer == OURS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Systems:
+    """`artifacts` are (label, artifact) of ours; peers run the checkpoint's weights."""
+
+    artifacts: tuple[tuple[str, Artifact], ...]
+    checkpoint: Checkpoint
+    cache: Path
+    pythons: Mapping[str, str]
+    threads: int
+    tell: Callable[[str], None] = lambda line: None
+
+    def ours(self, row: Row) -> list[Candidate]:
+        return [
+            Candidate(
+                name=f"{OURS} {label}", peer=OURS, python=sys.executable,
+                opening=Opening(
+                    engine=OURS, variant=row.plan, source=str(artifact.path), threads=self.threads,
+                    decoding=Decoding(beam_size=row.beam_size), cache=str(self.cache),
+                    is_multilingual=artifact.spec.dims.is_multilingual,
+                ),
+                facts={"artifact": artifact.name, "artifact_key": artifact.key},
+            )
+            for label, artifact in self.artifacts
+        ]  # fmt: skip
+
+    def peer(self, told: str, row: Row) -> Candidate:
+        """Of "faster-whisper:int8". Raises InvalidOption, TargetUnavailable (not installed, or no weights for it)."""
+        peer, variant = peer_named(told)
+        name, python = f"{peer.name} {variant}", python_of(peer, self.pythons)
+        missing, versions = installed(peer, python)
+        if missing:
+            raise TargetUnavailable(name, f"{', '.join(missing)} is not installed for {python}", peer.install)
+        forms = Forms(
+            checkpoint=self.checkpoint, directory=self.cache / "bench", digests=self.cache / "digests",
+            tell=lambda line: self.tell(f"{name}: {line}"),
+        )
+        opening = Opening(
+            engine=peer.name, variant=variant, source=str(forms.path(peer.form, variant, python)),
+            threads=self.threads, decoding=Decoding(beam_size=row.beam_size),
+            is_multilingual=self.checkpoint.dims.is_multilingual,
+        )
+        facts = {"versions": versions, "note": peer.note}
+        return Candidate(name=name, peer=peer.name, python=python, opening=opening, facts=facts)
