@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test lint parity bench-peers neuron-sim neuron-sim-speech clean
+.PHONY: install demo test lint parity bench-peers bench-accuracy soak neuron-sim neuron-sim-speech clean
 
 install: $(VENV)/.installed
 
@@ -41,18 +41,41 @@ parity: install
 	  --temperature 0 --long-form sequential --no-extras --runs 1 --peer openai-whisper \
 	  --peer faster-whisper:int8 --peer faster-whisper:float32
 
-# accuracy and speed beside every peer, on the same weights, threads and options; peers get a venv of their own
+# peers get a venv of their own
 PEERS := .venv-peers
+PEER_PYTHON := --peer-python $(abspath $(PEERS))/bin/python
+
+# The goals beside every peer: one run, the same weights, threads and clips. GOALS takes more: --quick, --rows short,hour,
+# --runs N (python -m neuron_whisper.bench.goals --help). Results lie in build/.
+GOALS ?=
+PROFILES ?= cpu cpu-int8
 bench-peers: install $(PEERS)/.installed
+	@mkdir -p build
+	@for profile in $(PROFILES); do echo "--artifact $$profile=$$($(BIN)/neuron-whisper compile --model base --profile $$profile)" \
+	  || exit 1; done > build/goals.artifacts
+	$(BIN)/python -m neuron_whisper.bench.goals $(SPEECH) $$(cat build/goals.artifacts) $(PEER_PYTHON) \
+	  --json build/goals.json --markdown build/goals.md --picture build/goals.svg $(GOALS)
+
+# error rates, text by text, beside every peer
+bench-accuracy: install $(PEERS)/.installed
 	$(BIN)/neuron-whisper bench $(SPEECH) --model base --profile cpu --profile cpu-int8 --beam-size 5 --streams 1,8 \
 	  --peer faster-whisper:int8 --peer faster-whisper-batched:int8 --peer openai-whisper --peer openvino-genai \
-	  --peer whisper.cpp:f16 --peer whisper.cpp:q8_0 --peer-python $(abspath $(PEERS))/bin/python
+	  --peer whisper.cpp:f16 --peer whisper.cpp:q8_0 $(PEER_PYTHON)
 
+# 30 minutes of a server under 8 clients: MINUTES=1 make soak
+MINUTES ?= 30
+soak: install
+	@mkdir -p build
+	$(BIN)/python -m neuron_whisper.bench.soak --artifact "$$($(BIN)/neuron-whisper compile --model base)" \
+	  --speech ../shared/speech/manifest.tsv --minutes $(MINUTES) --json build/soak.json
+
+# torchvision comes with optimum-intel, is of no use here, and fails beside another build of torch
 $(PEERS)/.installed:
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet $(TORCH)
-	$(PEERS)/bin/pip install --quiet faster-whisper pywhispercpp openvino-genai openvino-tokenizers \
-	  $(TORCH) 'optimum-intel[openvino]' tiktoken more-itertools numba tqdm
+	$(PEERS)/bin/pip install --quiet faster-whisper==1.2.1 pywhispercpp==1.5.1 openvino-genai==2026.4.1.0 \
+	  openvino-tokenizers==2026.4.1.0 'optimum-intel[openvino]==2.2.0' $(TORCH) tiktoken more-itertools numba tqdm
+	$(PEERS)/bin/pip uninstall --quiet --yes torchvision
 	$(PEERS)/bin/pip install --quiet --no-deps openai-whisper==20250625
 	touch $@
 

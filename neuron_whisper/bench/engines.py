@@ -242,16 +242,24 @@ def together(engine: Engine, clips: Sequence[tuple[Samples, str | None]], stream
 
 
 def peak_memory_bytes(pid: int | None = None) -> int:
-    """Most memory a process (None: this one) ever held, and each of those that it started and that run; Linux's files,
-    else 0.
-    """
-    waiting, total = [str(pid or os.getpid())], 0
+    """Most memory a process (None: this one) ever held, and each of those that it started and that run."""
+    return _memory_bytes(pid or os.getpid(), "VmHWM")
+
+
+def resident_memory_bytes(pid: int) -> int:
+    """As peak_memory_bytes, but what they hold now."""
+    return _memory_bytes(pid, "VmRSS")
+
+
+def _memory_bytes(pid: int, field: str) -> int:
+    """By Linux's files, else 0."""
+    waiting, total = [str(pid)], 0
     while waiting:
         process = Path("/proc") / waiting.pop()
         try:
             # not getrusage: that counts the parent's memory, too, from between fork and exec
             status = (process / "status").read_text(errors="replace")
-            total += next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+            total += next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(field)), 0)
             for task in (process / "task").iterdir():
                 waiting += (task / "children").read_text().split()
         except OSError:  # it has ended

@@ -143,8 +143,7 @@ def _about(given: argparse.Namespace) -> dict[str, Any]:
     memory_bytes, _ = machine.memory_bytes()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        # files of results are of no interest to who repeats it
-        "command": shlex.join(["python", "-m", "neuron_whisper.bench.goals", *sys.argv[1:]]),
+        "command": _command(given),
         "machine": {
             "processor": machine.processor(), "architecture": platform.machine(), "cores": machine.usable_cores(),
             "memory_bytes": memory_bytes, "instruction_sets": list(machine.instruction_sets()),
@@ -152,6 +151,17 @@ def _about(given: argparse.Namespace) -> dict[str, Any]:
         "threads": given.threads or machine.usable_cores(), "seed": given.seed,
         "versions": {"neuron-whisper": __version__, "openvino": version("openvino")},
     }  # fmt: skip
+
+
+def _command(given: argparse.Namespace) -> str:
+    """What decides the figures; where files lie on this machine is nobody's business."""
+    told = [f"--rows {given.rows}" if given.rows else "", "--quick" if given.quick else ""]
+    told += [
+        f"--{name.replace('_', '-')} {value}"
+        for name in ("runs", "clips", "hour_s", "long_s", "seed", "threads") if (value := getattr(given, name))
+    ]
+    told = [it for it in told if it]
+    return "make bench-peers" + (f" GOALS={shlex.quote(' '.join(told))}" if told else "")
 
 
 def _write(given: argparse.Namespace, document: dict[str, Any]) -> None:

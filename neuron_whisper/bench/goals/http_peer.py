@@ -52,7 +52,7 @@ def form(content_type: str, body: bytes) -> dict[str, bytes]:
     message = BytesParser(policy=HTTP).parsebytes(f"content-type: {content_type}\r\n\r\n".encode() + body)
     return {
         str(part.get_param("name", header="content-disposition")): bytes(part.get_payload(decode=True) or b"")
-        for part in message.iter_parts()  # type: ignore[attr-defined]  # HTTP's policy makes EmailMessages
+        for part in message.iter_parts()
     }
 
 

@@ -19,7 +19,8 @@ def _goals(found: Sequence[Verdict]) -> str:
     head = ["work", "against", "ours", "theirs", "ratio", "goal", "WER % ours / theirs", "met"]
     rows = [
         [
-            f"{it.title}, {UNITS[it.goal.metric]}", it.their_name, _shown(it.ours, it.goal.metric), _shown(it.theirs, it.goal.metric),
+            f"{it.title}, {UNITS[it.goal.metric]}", it.their_name,
+            _shown(it.ours, it.goal.metric), _shown(it.theirs, it.goal.metric),
             DASH if it.ratio is None else f"{it.ratio:.2f}", f"{it.goal.factor:g}",
             f"{_percent(it.our_wer)} / {_percent(it.their_wer)}", {True: "yes", False: "**no**", None: DASH}[it.is_met],
         ]
@@ -53,7 +54,7 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _spread(metrics: Mapping[str, Any]) -> str:
     """How far the runs lie apart."""
-    runs = next((it["runs"] for name, it in metrics.items() if name != "peak_bytes"), [])
+    runs: Sequence[float] = next((it["runs"] for name, it in metrics.items() if name != "peak_bytes"), ())
     return DASH if not runs else f"{len(runs)}: {min(runs):.2f} to {max(runs):.2f}"
 
 
