@@ -110,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     clips = _clips(given)
     sys.stderr.write(f"{given.minutes:g} minutes, {given.clients} clients, {len(clips)} clips\n")
-    command = [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", given.artifact, "--port", "0"]
+    command = [
+        sys.executable, "-m", "neuron_whisper", "serve", "--artifact", given.artifact, "--port", "0",
+        "--max-wait-s", "3600",
+    ]  # fmt: skip
     with ServerProcess(command, ready_path="/health/ready") as server:
         found = soaked(server, clips, clients=given.clients, seconds=60 * given.minutes)
     figures = found.figures()

@@ -161,7 +161,7 @@ class Bench:
         if candidate.is_ours:
             return ServerProcess(
                 [candidate.python, "-m", "neuron_whisper", "serve", "--artifact", Path(opening.source).name,
-                 "--port", "0"],
+                 "--port", "0", "--max-wait-s", "3600"],  # a refusal is no measurement
                 {**environment, "NEURON_WHISPER_CACHE": opening.cache}, ready_path="/health/ready",
             )  # fmt: skip
         workers, threads = (setting or self._best["http"][0]).split("x")
