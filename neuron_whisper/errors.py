@@ -2,9 +2,10 @@
 
 - NeuronWhisperError
   - InputError: the caller changes the request
-    - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption, UnknownModel
+    - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption, UnknownModel, UnknownJob, WrongJobState, UrlFailed
   - CapacityError: the caller waits or the operator adds capacity
-    - QueueFull, Overloaded, ClientBusy, Draining, DeadlineExceeded, ModelUnavailable
+    - QueueFull, Overloaded, ClientBusy, Draining, DeadlineExceeded, ModelUnavailable, JobsFull,
+      StorageFull
   - BuildError: whoever compiles changes the profile, the checkpoint or the machine
     - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
   - ArtifactError: whoever deploys compiles again or repairs the cache
@@ -71,6 +72,30 @@ class UnknownModel(InputError):
         super().__init__(f"no model named {name!r}{names}{'; ' + hint if hint else ''}")
 
 
+class UnknownJob(InputError):
+    """There is no job `job_id`, or it is somebody else's."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"no job {job_id!r}")
+
+
+class WrongJobState(InputError):
+    """What is asked of job `job_id` cannot be had while it is `status`."""
+
+    def __init__(self, job_id: str, status: str, wanted: str) -> None:
+        self.job_id, self.status = job_id, status
+        super().__init__(f"job {job_id} is {status}: {wanted}")
+
+
+class UrlFailed(InputError):
+    """What the caller said is at a URL could not be had from `host`."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        self.host, self.reason = host, reason
+        super().__init__(f"{host}: {reason}")
+
+
 # --- CapacityError ----------------------------------------------------------------------------
 
 
@@ -127,6 +152,21 @@ class ModelUnavailable(CapacityError):
     def __init__(self, name: str, reason: str, retry_after_s: float = 30.0) -> None:
         self.name, self.reason = name, reason
         super().__init__(f"model {name!r} is not available now: {reason}", retry_after_s)
+
+
+class JobsFull(CapacityError):
+    """As many jobs, or as many bytes of them, are stored as may be; `limit` tells which."""
+
+    def __init__(self, limit: str, retry_after_s: float = 60.0) -> None:
+        self.limit = limit
+        super().__init__(f"no room for another job: {limit}; delete jobs that are done", retry_after_s)
+
+
+class StorageFull(CapacityError):
+    """The disk has no room for what must be kept; nothing of it was kept."""
+
+    def __init__(self, retry_after_s: float = 60.0) -> None:
+        super().__init__("the server's disk is full; nothing of this was stored", retry_after_s)
 
 
 # --- BuildError -------------------------------------------------------------------------------

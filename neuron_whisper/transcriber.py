@@ -122,8 +122,8 @@ class Transcriber:
         """Codes of the languages the model knows."""
         return self.tokenizer.languages if self.tokenizer.special.is_multilingual else ("en",)
 
-    def _plan(self, clip: AudioClip, options: TranscribeOptions) -> Plan:
-        return plan_for(clip, options, self.tokenizer, n_mels=self._n_mels, width=self._width)
+    def _plan(self, clip: AudioClip, options: TranscribeOptions, width: int) -> Plan:
+        return plan_for(clip, options, self.tokenizer, n_mels=self._n_mels, width=width)
 
     # --- threads ----------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class Transcriber:
 
         Raises InputError, CapacityError, DeviceFault.
         """
-        return drive(self._plan(clip, options), self._engine.submit)
+        return drive(self._plan(clip, options, self._width), self._engine.submit)
 
     def transcribe(
         self,
@@ -156,9 +156,14 @@ class Transcriber:
 
     # --- asyncio ----------------------------------------------------------------------------------
 
-    async def arun(self, clip: AudioClip, options: TranscribeOptions) -> AsyncGenerator[Told]:
-        """As run. Cancelling the task that waits frees the slots at the engine's next step."""
-        plan = await asyncio.to_thread(self._plan, clip, options)
+    async def arun(
+        self, clip: AudioClip, options: TranscribeOptions, *, is_in_background: bool = False
+    ) -> AsyncGenerator[Told]:
+        """As run. Cancelling the task that waits frees the slots at the engine's next step.
+
+        `is_in_background`: a batched plan keeps at most half of the slots, so that others find one free.
+        """
+        plan = await asyncio.to_thread(self._plan, clip, options, max(1, self._width // (1 + is_in_background)))
         # closed with us: what is still being decoded when a caller leaves early is cancelled at once
         async with aclosing(adrive(plan, self._engine.submit)) as told:
             async for item in told:

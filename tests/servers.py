@@ -11,6 +11,7 @@ import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -77,6 +78,7 @@ class Running:
     transcriber: Transcriber
     session: FakeSession
     server: DrainingServer
+    settings: ServerSettings
 
     @property
     def address(self) -> tuple[str, int]:
@@ -108,21 +110,25 @@ def wait_for(url: str, **told: Any) -> None:
 @contextmanager
 def running(settings: ServerSettings | None = None, **program: Any) -> Iterator[Running]:
     """A server on a free port, ended with everything it holds."""
+    chosen = settings or ServerSettings(vad_filter=False)
     spoken_for, session = transcriber(**program)
-    with serving(spoken_for, settings or ServerSettings(vad_filter=False)) as (url, server):
-        try:
-            yield Running(url, spoken_for, session, server)
-        finally:
-            session.gate.set()
-    spoken_for.close()
+    try:
+        with serving(spoken_for, chosen) as (url, server):
+            try:
+                yield Running(url, spoken_for, session, server, chosen)
+            finally:
+                session.gate.set()
+    finally:
+        spoken_for.close()
 
 
 @contextmanager
 def serving(served: Transcriber | Models, settings: ServerSettings) -> Iterator[tuple[str, DrainingServer]]:
     """The address of a server in a thread, and the server; what is served stays its caller's to close."""
+    service = Service(served, settings)
     listener = socket.create_server(("127.0.0.1", 0))
     started = threading.Event()
-    server = DrainingServer(Service(served, settings), started.set)
+    server = DrainingServer(service, started.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -133,7 +139,7 @@ def serving(served: Transcriber | Models, settings: ServerSettings) -> Iterator[
         thread.join()
 
 
-def main(drain_s: str, fault_at: str = "0") -> None:
+def main(drain_s: str, fault_at: str = "0", jobs_dir: str = "") -> None:
     """A server process: tells its address, holds its first step until a line comes in, and serves to its end."""
     served, session = transcriber(fault_at=int(fault_at) or None)
     session.gate.clear()
@@ -143,10 +149,10 @@ def main(drain_s: str, fault_at: str = "0") -> None:
         session.gate.set()
 
     threading.Thread(target=open_gate, daemon=True).start()
-    serve(
-        served, ServerSettings(port=0, drain_s=float(drain_s), vad_filter=False),
-        on_listening=lambda url: print(url, flush=True),  # noqa: T201  # the test reads it
-    )  # fmt: skip
+    settings = ServerSettings(
+        port=0, drain_s=float(drain_s), vad_filter=False, jobs_dir=Path(jobs_dir) if jobs_dir else None
+    )
+    serve(served, settings, on_listening=lambda url: print(url, flush=True))  # noqa: T201  # the test reads it
 
 
 if __name__ == "__main__":

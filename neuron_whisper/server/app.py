@@ -1,7 +1,7 @@
 """create_app: the HTTP face of a transcriber, in OpenAI's shapes.
 
 Routes: /v1/audio/transcriptions, /v1/audio/translations, /v1/models, with settings.model_admin /v1/models/load and
-/unload, /health/live, /health/ready, a page to
+/unload, with settings.jobs_dir /v1/jobs, /health/live, /health/ready, a page to
 try it at /, and the OpenAPI document at /schema/openapi.json. The page at /schema that draws the document
 loads its script from a public network; the document itself and everything else need none.
 """
@@ -26,6 +26,7 @@ from neuron_whisper.server.health import live, metrics, ready
 from neuron_whisper.server.models import Models
 from neuron_whisper.server.page import page_route
 from neuron_whisper.server.routes_audio import create_transcription, create_translation
+from neuron_whisper.server.routes_jobs import JOB_ROUTES
 from neuron_whisper.server.routes_models import list_models, load_model, retrieve_model, unload_model
 from neuron_whisper.server.service import Service
 from neuron_whisper.server.settings import ServerSettings
@@ -46,12 +47,16 @@ def app_of(service: Service) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        if service.jobs is not None:
+            await service.jobs.start()
         watching = asyncio.ensure_future(service.models.watch_idle())
         try:
             yield
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+            if service.jobs is not None:
+                await service.jobs.stop()
             service.close()
 
     app = RecordedApp(
@@ -59,6 +64,7 @@ def app_of(service: Service) -> Litestar:
             create_transcription, create_translation, list_models, retrieve_model, live, ready, metrics,
             page_route(service.models.default.id, _languages(service.models)),
             *((load_model, unload_model) if service.settings.model_admin else ()),
+            *(JOB_ROUTES if service.jobs is not None else ()),
         ],
         dependencies={"service": Provide(provide_service, sync_to_thread=False)},
         exception_handlers={Exception: answer_fault},

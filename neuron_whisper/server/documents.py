@@ -63,26 +63,29 @@ def error_response(description: str) -> OpenAPIResponse:
     """An error of any route, in OpenAI's shape."""
     return OpenAPIResponse(
         description=description,
-        content={"application/json": _content(shapes.ERROR, {"error": ("An error", shapes.ERROR_EXAMPLE)})},
+        content={"application/json": content_of(shapes.ERROR, {"error": ("An error", shapes.ERROR_EXAMPLE)})},
     )
 
 
-def _content(schema: Mapping[str, Any], examples: Examples) -> OpenAPIMediaType:
+def content_of(schema: Mapping[str, Any], examples: Examples) -> OpenAPIMediaType:
+    """A body of this schema, with examples by name."""
     return OpenAPIMediaType(
         schema=schema_of(schema),
         examples={name: Example(summary=about, value=value) for name, (about, value) in examples.items()},
     )
 
 
-def _request_body(form: AudioForm) -> RequestBody:
+def request_body(form: AudioForm, needs: Mapping[str, Any], examples: Examples) -> RequestBody:
+    """A form by its fields and their requirements; `needs` is the schema of what must be given."""
+    names = [field.name for field in form.fields]
     schema = {
         "type": "object",
-        "required": ["file"],
+        **needs,
         "properties": {field.sent_as: _property(field) for field in form.fields},
         "additionalProperties": False,
-        "allOf": [_rule(requirement) for requirement in REQUIREMENTS],
+        "allOf": [_rule(requirement) for requirement in REQUIREMENTS if requirement.name in names],
     }
-    return RequestBody(required=True, content={"multipart/form-data": _content(schema, REQUEST_EXAMPLES)})
+    return RequestBody(required=True, content={"multipart/form-data": content_of(schema, examples)})
 
 
 def _property(field: FormField) -> Mapping[str, Any]:
@@ -114,10 +117,10 @@ def _responses() -> dict[str, OpenAPIResponse]:
     done = OpenAPIResponse(
         description="The transcript, in the form that was asked for",
         content={
-            "application/json": _content({"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE]}, shapes.JSON_EXAMPLES),
-            "text/plain": _content(shapes.TEXT, shapes.TEXT_EXAMPLES),
-            "text/vtt": _content(shapes.TEXT, shapes.VTT_EXAMPLES),
-            "text/event-stream": _content(
+            "application/json": content_of({"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE]}, shapes.JSON_EXAMPLES),
+            "text/plain": content_of(shapes.TEXT, shapes.TEXT_EXAMPLES),
+            "text/vtt": content_of(shapes.TEXT, shapes.VTT_EXAMPLES),
+            "text/event-stream": content_of(
                 # what the data of each event holds
                 {"type": "string", "contentMediaType": "application/json", "contentSchema": shapes.EVENT},
                 shapes.EVENT_EXAMPLES,
@@ -134,7 +137,7 @@ class _AudioOperation(Operation):
     form: ClassVar[AudioForm]
 
     def __post_init__(self) -> None:
-        self.request_body = _request_body(self.form)
+        self.request_body = request_body(self.form, {"required": ["file"]}, REQUEST_EXAMPLES)
         self.responses = dict(_responses())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 from collections.abc import Mapping
@@ -20,11 +21,17 @@ from neuron_whisper.errors import (
     DeadlineExceeded,
     DeviceFault,
     Draining,
+    InputError,
     InvalidOption,
+    JobsFull,
     ModelUnavailable,
     Overloaded,
     QueueFull,
+    StorageFull,
+    UnknownJob,
     UnknownModel,
+    UrlFailed,
+    WrongJobState,
 )
 from neuron_whisper.server.record import STATE_KEY, RequestRecord
 
@@ -91,6 +98,16 @@ def _answered(request: Request[Any, Any, Any], fault: Exception) -> Response[dic
             return error_response(413, str(fault), param="file", code="audio_too_large")
         case UnknownModel():
             return error_response(404, str(fault), param="model", code="model_not_found")
+        case UnknownJob():
+            return error_response(404, str(fault), param="job", code="job_not_found")
+        case WrongJobState():
+            return error_response(409, str(fault), param="job", code="wrong_job_state")
+        case UrlFailed():
+            return error_response(400, str(fault), param="url", code="url_failed")
+        case StorageFull():
+            return _storage_full(fault)
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return _storage_full(StorageFull())
         case DeadlineExceeded():
             return error_response(504, str(fault), code="deadline_exceeded")
         case CapacityError():
@@ -119,6 +136,18 @@ def _answered(request: Request[Any, Any, Any], fault: Exception) -> Response[dic
     return error_response(500, "the server failed at this request; its log says more", code="internal_error")
 
 
+def _storage_full(fault: StorageFull) -> Response[dict[str, Any]]:
+    after = {"retry-after": str(math.ceil(fault.retry_after_s))}
+    return error_response(507, str(fault), code="storage_full", headers=after)
+
+
+def told_of(fault: InputError) -> dict[str, Any]:
+    """The message, param and code that a request would have been answered with."""
+    request: Any = None  # only what Litestar refuses is about the request itself
+    error = _answered(request, fault).content["error"]
+    return {name: error[name] for name in ("message", "param", "code")}
+
+
 def _capacity_code(fault: CapacityError) -> str:
     match fault:
         case QueueFull():
@@ -129,6 +158,8 @@ def _capacity_code(fault: CapacityError) -> str:
             return "rate_limit_exceeded"
         case Draining():
             return "draining"
+        case JobsFull():
+            return "jobs_full"
         case ModelUnavailable():
             return "model_unavailable"
     return "no_capacity"

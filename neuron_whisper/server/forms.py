@@ -35,6 +35,7 @@ class Form:
     """A form as it was sent. Closes its upload when left; take `upload` out of it to keep it."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
+    spool_dir: str | None = None  # of the upload; None: the system's for temporary files
     upload: SpooledTemporaryFile[bytes] | None = None
     upload_name: str = "audio"
     upload_bytes: int = 0
@@ -108,7 +109,7 @@ def _begin(form: Form, part: MultipartSegment, check: CheckName) -> None:
         return
     if form.upload is not None:
         raise InvalidOption("file", "a second file", "one file with each request")
-    form.upload = SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # the form closes it
+    form.upload = SpooledTemporaryFile(MEMORY_BYTES, dir=form.spool_dir)  # noqa: SIM115  # the form closes it
     form.upload_name = _safe_name(part.filename)
 
 

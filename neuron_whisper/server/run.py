@@ -112,6 +112,8 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain(self) -> None:
         service = self._service
+        if service.jobs is not None:
+            await service.jobs.stop()  # they go on where the next process starts
         log.info("draining requests=%d within_s=%g", service.in_flight, service.settings.drain_s)
         with suppress(TimeoutError):
             await asyncio.wait_for(service.idle.wait(), service.settings.drain_s)

@@ -16,6 +16,7 @@ from neuron_whisper.audio.load import load_audio
 from neuron_whisper.errors import DeviceFault, Draining, Overloaded, QueueFull
 from neuron_whisper.server.access import Front
 from neuron_whisper.server.admission import Admission, Ticket
+from neuron_whisper.server.jobs.service import Jobs
 from neuron_whisper.server.metrics import Metrics
 from neuron_whisper.server.models import Models
 from neuron_whisper.server.record import CURRENT, RequestRecord
@@ -40,6 +41,7 @@ class Service:
             max_wait_s=settings.max_wait_s,
         )  # fmt: skip
         self.front = Front(settings, Metrics(self.models, self.admission))
+        self.jobs = Jobs(settings, self.models, self.idle) if settings.jobs_dir is not None else None
         self._working: set[asyncio.Task[Any]] = set()
         self._is_over = False
         # a pool of its own bounds how much audio is unpacked at once, and never keeps the plans waiting
@@ -124,5 +126,7 @@ class Service:
         return load_audio(upload, name=name, limits=self.settings.audio_limits)
 
     def close(self) -> None:
-        """Start no decoder any more. The models belong to whoever made them."""
+        """Start no decoder any more, and let the jobs' directory go. The models belong to whoever made them."""
+        if self.jobs is not None:
+            self.jobs.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)

@@ -67,6 +67,27 @@ class ServerSettings:
     hang_s: float = setting(
         120.0, "A device call that takes longer hangs: /health/live turns 503.", low=0.1, high=DAY_S
     )
+    jobs_dir: Path | None = setting(None, "Keeps /v1/jobs, for this user alone; without it there are no jobs.")
+    jobs_max: int = setting(1000, "Jobs stored at once, done ones included.", low=1, high=1_000_000)
+    jobs_max_bytes: int = setting(20_480 * MIB, "Uploads and results stored at once.", low=1, high=1024**5)
+    jobs_max_upload_bytes: int = setting(1024 * MIB, "Largest file of a job.", low=1, high=1024**4)
+    jobs_max_audio_s: float = setting(12 * 3600.0, "Longest audio of a job.", low=0.1, high=7 * DAY_S)
+    jobs_at_once: int = setting(1, "Jobs that run at once, each on at most half of the slots.", low=1, high=64)
+    jobs_max_attempts: int = setting(
+        3, "A job that was begun so often, and during which the server ended each time, fails.", low=1, high=100
+    )
+    jobs_retention_s: float = setting(DAY_S, "How long a job that ended is kept.", low=1, high=365 * DAY_S)
+    jobs_url_origins: tuple[str, ...] = setting(
+        (), "Where a job's audio may be fetched from: files.example.org,*.example.org,http://10.0.0.5:9000."
+    )
+    jobs_url_timeout_s: float = setting(3600.0, "For fetching a job's audio.", low=1, high=DAY_S)
+    webhook_origins: tuple[str, ...] = setting((), "Where jobs that ended may be told to, as jobs_url_origins.")
+    webhook_secret: str | None = setting(None, "Signs webhooks: whsec_ and base64 of 24 to 64 bytes.", is_secret=True)
+    webhook_retry_s: float = setting(5.0, "Before a webhook's second attempt; each wait is 4 times the last.",
+                                     low=0.01, high=DAY_S)  # fmt: skip
+    private_networks: tuple[str, ...] = setting(
+        (), "Addresses such as 10.1.0.0/16 that these may have though they are not public."
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -86,4 +107,14 @@ class ServerSettings:
             max_bytes=self.max_upload_bytes,
             max_seconds=self.max_audio_s,
             max_decoded_bytes=self.max_decoded_bytes,
+        )
+
+    @property
+    def job_limits(self) -> AudioLimits:
+        """What a decoder may read and give for one job."""
+        return AudioLimits(
+            max_bytes=self.jobs_max_upload_bytes,
+            max_seconds=self.jobs_max_audio_s,
+            # as many bytes for each second as a request has
+            max_decoded_bytes=int(self.max_decoded_bytes * max(1.0, self.jobs_max_audio_s / self.max_audio_s)),
         )

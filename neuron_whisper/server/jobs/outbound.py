@@ -1,0 +1,164 @@
+"""Requests that callers make this server send: to listed origins, to public addresses, and never redirected.
+
+The address is chosen and checked where the connection is made, so a name that means something else a moment later
+gains nobody anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import httpcore
+
+from neuron_whisper import __version__
+from neuron_whisper.errors import InvalidOption, UrlFailed
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+LONGEST_URL = 2048
+PORTS = {"https": 443, "http": 80}
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-f:.]*")
+
+
+class AllowedOrigins:
+    """Scheme, host and port that a URL may have; none: no URL is allowed.
+
+    "files.example.org" is https on its port; "*.example.org" are all hosts below it; "http://10.0.0.5:9000" says all.
+    Raises InvalidOption about `setting`.
+    """
+
+    def __init__(self, setting: str, entries: Iterable[str]) -> None:
+        self._origins = []
+        for entry in entries:
+            full = entry if "://" in entry else f"https://{entry}"
+            origin = _origin(full, may_have_star=True)
+            if origin is None or urlsplit(full).path.strip("/"):
+                raise InvalidOption(setting, entry, "an origin: example.org, *.example.org, http://10.0.0.5:9000")
+            self._origins.append(origin)
+
+    def __bool__(self) -> bool:
+        return bool(self._origins)
+
+    def check(self, field: str, url: str) -> str:
+        """The URL, if it is one that may be asked for. Raises InvalidOption about `field`."""
+        shown = url[:200]
+        origin = _origin(url) if len(url) <= LONGEST_URL and url.isascii() and url.isprintable() else None
+        if origin is None or " " in url:
+            raise InvalidOption(field, shown, "a URL in ASCII with http or https, a host, and no user in it")
+        if not any(_matches(allowed, origin) for allowed in self._origins):
+            raise InvalidOption(field, shown, "its scheme, host and port must be among those this server allows")
+        return url
+
+
+def _origin(url: str, *, may_have_star: bool = False) -> tuple[str, str, int] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return None
+    host = (parts.hostname or "").lower().rstrip(".")
+    if parts.scheme not in PORTS or "@" in parts.netloc or "\\" in url or not HOST.fullmatch(host):
+        return None
+    return None if host.startswith("*") and not may_have_star else (parts.scheme, host, port)
+
+
+def _matches(allowed: tuple[str, str, int], origin: tuple[str, str, int]) -> bool:
+    """("https", "*.example.org", 443) matches ("https", "a.example.org", 443), not example.org itself."""
+    host, asked = allowed[1], origin[1]
+    fits = asked.endswith(host[1:]) if host.startswith("*.") else asked == host
+    return fits and (allowed[0], allowed[2]) == (origin[0], origin[2])
+
+
+def private_networks(entries: Iterable[str]) -> tuple[Network, ...]:
+    """Networks of the setting `private_networks`. Raises InvalidOption."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(ipaddress.ip_network(entry))
+        except ValueError:
+            raise InvalidOption("private_networks", entry, "a network such as 10.1.0.0/16 or fd00::/8") from None
+    return tuple(found)
+
+
+class Outbound:
+    """Sends requests of one event loop. `allowed` are networks that may be reached though they are not public."""
+
+    def __init__(self, allowed: Sequence[Network] = (), *, connect_s: float = 10.0, silence_s: float = 30.0) -> None:
+        # a connection for each request: there are few, and none is kept that was checked long ago
+        self._pool = httpcore.AsyncConnectionPool(
+            network_backend=_CheckedBackend(allowed), max_keepalive_connections=0, retries=0
+        )
+        self._timeouts = {"connect": connect_s, "read": silence_s, "write": silence_s, "pool": None}
+
+    @asynccontextmanager
+    async def send(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: bytes | None = None
+    ) -> AsyncIterator[httpcore.Response]:
+        """The answer, whatever its status, with its body yet to be read. Raises UrlFailed, also from the block."""
+        host = urlsplit(url).hostname or ""
+        sent = {"user-agent": f"neuron-whisper/{__version__}", "accept-encoding": "identity", **(headers or {})}
+        try:
+            async with self._pool.stream(
+                method, url, headers=list(sent.items()), content=content, extensions={"timeout": self._timeouts}
+            ) as response:
+                yield response
+        except httpcore.TimeoutException:
+            raise UrlFailed(host, "it did not answer in time") from None
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            raise UrlFailed(host, f"the connection failed: {str(error)[:200] or type(error).__name__}") from None
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+
+class _CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to the addresses of a name that may be reached."""
+
+    def __init__(self, allowed: Sequence[Network]) -> None:
+        self._allowed, self._inner = allowed, httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:  # fmt: skip
+        failure: Exception = httpcore.ConnectError("it may not be reached from here: its address is not public")
+        for address in await self._addresses(host, port, timeout):
+            try:
+                return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def _addresses(self, host: str, port: int, timeout: float | None) -> list[Address]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout("its name was not resolved in time") from None
+        except OSError as error:
+            raise httpcore.ConnectError(f"its name means no address: {error.strerror}") from None
+        addresses = dict.fromkeys(ipaddress.ip_address(str(it[4][0]).partition("%")[0]) for it in found)
+        return [address for address in addresses if may_reach(address, self._allowed)]
+
+
+def may_reach(address: Address, allowed: Sequence[Network]) -> bool:
+    """Whether it is a public address or one of an allowed network."""
+    plain = address
+    if isinstance(address, ipaddress.IPv6Address):
+        # an IPv4 address in another dress is what it is
+        plain = address.ipv4_mapped or address.sixtofour or address
+        if address in NAT64:
+            plain = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if any(plain.version == network.version and plain in network for network in allowed):
+        return True
+    return plain.is_global and not plain.is_multicast

@@ -1,0 +1,323 @@
+"""The jobs and the webhooks to be delivered, in SQLite: every change is one transaction, on disk when it returns."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    MetaData,
+    RowMapping,
+    String,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import StaticPool
+
+from neuron_whisper.errors import InvalidOption, JobsFull, StorageFull, UnknownJob
+from neuron_whisper.server.jobs.record import ENDED, Delivery, Job, JobError, JobStatus
+
+SCHEMA = 1
+CRASHED = "the server ended while it ran"
+WORN_OUT = "too_many_attempts"
+
+Announcing: TypeAlias = Callable[[Job], Delivery | None]
+"""The webhook that tells of a job which ended, if it has one."""
+
+_metadata = MetaData()
+_jobs = Table(
+    "jobs", _metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),  # the order they came in
+    Column("id", String, nullable=False, unique=True),
+    Column("owner", String, nullable=False),
+    Column("idempotency_key", String),
+    Column("created_at", Float, nullable=False),
+    Column("status", String, nullable=False, index=True),
+    Column("task", String, nullable=False),
+    Column("fields", JSON, nullable=False),
+    Column("model", String, nullable=False),
+    Column("response_format", String, nullable=False),
+    Column("file_name", String, nullable=False),
+    Column("upload_bytes", Integer, nullable=False),
+    Column("url", String),
+    Column("webhook_url", String),
+    Column("attempts", Integer, nullable=False),
+    Column("restarted", String),
+    Column("waits_for", String),
+    Column("not_before", Float, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("error", JSON(none_as_null=True)),
+    Column("audio_s", Float),
+    Column("language", String),
+    Column("result_bytes", Integer, nullable=False),
+    UniqueConstraint("owner", "idempotency_key"),
+)  # fmt: skip
+_deliveries = Table(
+    "deliveries", _metadata,
+    Column("id", String, primary_key=True),
+    Column("job_id", String, nullable=False, index=True),
+    Column("url", String, nullable=False),
+    Column("payload", String, nullable=False),
+    Column("status", String, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Float, nullable=False),
+    Column("last_error", String),
+)  # fmt: skip
+_job_columns = [column for column in _jobs.c if column.name != "number"]
+
+
+class JobStore:
+    """Any thread may call it; calls come one after another. Every method may raise StorageFull.
+
+    Opening makes the file, or raises InvalidOption for one that another version wrote.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.touch(mode=0o600)
+        self._lock = threading.Lock()
+        self._engine = create_engine(
+            URL.create("sqlite", database=os.fspath(path)), poolclass=StaticPool,
+            connect_args={"check_same_thread": False},
+        )  # fmt: skip
+        event.listen(self._engine, "connect", _set_up)
+        with self._changing() as db:
+            version = db.execute(text("PRAGMA user_version")).scalar_one()
+            if version not in (0, SCHEMA):
+                raise InvalidOption("jobs_dir", str(path), f"its jobs were written by another version ({version})")
+            _metadata.create_all(db)
+            db.execute(text(f"PRAGMA user_version = {SCHEMA}"))
+
+    @contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        with self._lock:
+            try:
+                with self._engine.begin() as db:
+                    yield db
+            except DatabaseError as error:
+                if "disk is full" in str(error.orig) or "disk I/O error" in str(error.orig):
+                    raise StorageFull from error
+                raise
+
+    def close(self) -> None:
+        with self._lock:
+            self._engine.dispose()
+
+    # --- jobs -------------------------------------------------------------------------------------
+
+    def add(self, job: Job, *, most_jobs: int, most_bytes: int) -> Job:
+        """Keep a new job; where its owner used the idempotency key before, that job is returned instead.
+
+        Raises JobsFull.
+        """
+        with self._changing() as db:
+            if job.idempotency_key is not None and (old := _keyed(db, job.owner, job.idempotency_key)):
+                return old
+            count, stored = db.execute(
+                select(func.count(), func.coalesce(func.sum(_jobs.c.upload_bytes + _jobs.c.result_bytes), 0))
+                .select_from(_jobs)
+            ).one()  # fmt: skip
+            if count >= most_jobs:
+                raise JobsFull(f"{most_jobs:,} jobs are stored")
+            if stored + job.upload_bytes > most_bytes:
+                raise JobsFull(f"{most_bytes:,} bytes of jobs may be stored")
+            db.execute(insert(_jobs).values(**asdict(job)))
+            return job
+
+    def get(self, job_id: str, owner: str | None = None) -> Job:
+        """Raises UnknownJob, also for a job of another owner than the one named."""
+        with self._changing() as db:
+            row = db.execute(select(*_job_columns).where(_jobs.c.id == job_id)).mappings().one_or_none()
+        if row is None or owner not in (None, row["owner"]):
+            raise UnknownJob(job_id)
+        return _job(row)
+
+    def keyed(self, owner: str, idempotency_key: str) -> Job | None:
+        """The job that an owner made with this key."""
+        with self._changing() as db:
+            return _keyed(db, owner, idempotency_key)
+
+    def page(self, owner: str, *, limit: int, after: str | None = None, status: JobStatus | None = None) -> list[Job]:
+        """An owner's jobs, the newest first, those behind `after` if it is given. Raises UnknownJob for `after`."""
+        wanted = select(*_job_columns).where(_jobs.c.owner == owner).order_by(_jobs.c.number.desc()).limit(limit)
+        with self._changing() as db:
+            if after is not None:
+                number = db.execute(
+                    select(_jobs.c.number).where(_jobs.c.id == after, _jobs.c.owner == owner)
+                ).scalar_one_or_none()
+                if number is None:
+                    raise UnknownJob(after)
+                wanted = wanted.where(_jobs.c.number < number)
+            if status is not None:
+                wanted = wanted.where(_jobs.c.status == status)
+            return [_job(row) for row in db.execute(wanted).mappings()]
+
+    def claim(self, now: float) -> Job | None:
+        """The oldest job that may run: running from now on, its attempt counted."""
+        with self._changing() as db:
+            row = db.execute(
+                select(*_job_columns).where(_jobs.c.status == "queued", _jobs.c.not_before <= now)
+                .order_by(_jobs.c.number).limit(1)
+            ).mappings().one_or_none()  # fmt: skip
+            if row is None:
+                return None
+            begun: dict[str, Any] = {
+                "status": "running", "attempts": row["attempts"] + 1, "started_at": now, "waits_for": None,
+            }  # fmt: skip
+            db.execute(update(_jobs).where(_jobs.c.id == row["id"]).values(**begun))
+        return replace(_job(row), **begun)
+
+    def next_claim_at(self) -> float | None:
+        """When the next queued job may run; None where there is none."""
+        with self._changing() as db:
+            found = db.execute(select(func.min(_jobs.c.not_before)).where(_jobs.c.status == "queued")).scalar_one()
+        return None if found is None else float(found)
+
+    def requeue(self, job_id: str, reason: str) -> None:
+        """A running job is begun anew, later, and says why."""
+        with self._changing() as db:
+            db.execute(_while(job_id, "running").values(status="queued", restarted=reason, started_at=None))
+
+    def put_off(self, job_id: str, waits_for: str, not_before: float) -> None:
+        """A running job had no chance to begin: that was no attempt."""
+        with self._changing() as db:
+            db.execute(_while(job_id, "running").values(
+                status="queued", attempts=_jobs.c.attempts - 1, waits_for=waits_for, not_before=not_before,
+                started_at=None,
+            ))  # fmt: skip
+
+    def note_upload(self, job_id: str, size_bytes: int, *, most_bytes: int) -> None:
+        """What a URL gave. Raises JobsFull."""
+        with self._changing() as db:
+            stored = db.execute(
+                select(func.coalesce(func.sum(_jobs.c.upload_bytes + _jobs.c.result_bytes), 0))
+                .where(_jobs.c.id != job_id)
+            ).scalar_one()  # fmt: skip
+            if stored + size_bytes > most_bytes:
+                raise JobsFull(f"{most_bytes:,} bytes of jobs may be stored")
+            db.execute(update(_jobs).where(_jobs.c.id == job_id).values(upload_bytes=size_bytes))
+
+    def end(
+        self, job_id: str, status: JobStatus, now: float, *, error: JobError | None = None, result_bytes: int = 0,
+        audio_s: float | None = None, language: str | None = None, announced: Announcing = lambda job: None,
+    ) -> Job | None:
+        """A job that has not ended ends, and what `announced` makes of it is kept; None where it had, or is gone."""
+        ended: dict[str, Any] = {
+            "status": status, "ended_at": now, "error": asdict(error) if error else None, "result_bytes": result_bytes,
+            "audio_s": audio_s, "language": language, "upload_bytes": 0, "waits_for": None,
+        }  # fmt: skip
+        with self._changing() as db:
+            changed = db.execute(_while(job_id, "queued", "running").values(**ended))
+            if not changed.rowcount:
+                return None
+            return self._announce(db, job_id, announced)
+
+    def _announce(self, db: Connection, job_id: str, announced: Announcing) -> Job:
+        job = _job(db.execute(select(*_job_columns).where(_jobs.c.id == job_id)).mappings().one())
+        if (delivery := announced(job)) is not None:
+            db.execute(insert(_deliveries).values(**asdict(delivery)))
+        return job
+
+    def end_waiting(self, job_id: str, now: float, *, announced: Announcing) -> bool:
+        """Cancel a job that is queued; False where it is not."""
+        with self._changing() as db:
+            ended = {"status": "cancelled", "ended_at": now, "upload_bytes": 0, "waits_for": None}
+            if not db.execute(_while(job_id, "queued").values(**ended)).rowcount:
+                return False
+            self._announce(db, job_id, announced)
+            return True
+
+    def remove(self, job_id: str) -> None:
+        """The job and its webhooks are forgotten."""
+        with self._changing() as db:
+            db.execute(delete(_jobs).where(_jobs.c.id == job_id))
+            db.execute(delete(_deliveries).where(_deliveries.c.job_id == job_id))
+
+    def recover(
+        self, now: float, *, most_attempts: int, announced: Announcing = lambda job: None
+    ) -> tuple[list[Job], list[Job]]:
+        """After a start: (jobs that ran and wait again, jobs that ran as often as they may and have failed now)."""
+        with self._changing() as db:
+            ran = [_job(row) for row in db.execute(select(*_job_columns).where(_jobs.c.status == "running")).mappings()]
+        again = [job for job in ran if job.attempts < most_attempts]
+        for job in again:
+            self.requeue(job.id, CRASHED)
+        message = f"{CRASHED}, {most_attempts} times"
+        failed = [
+            self.end(job.id, "failed", now, error=JobError(message=message, code=WORN_OUT), announced=announced)
+            for job in ran
+            if job.attempts >= most_attempts
+        ]
+        return again, [job for job in failed if job is not None]
+
+    def ended_before(self, time: float) -> list[str]:
+        """Ids of jobs that ended before this time."""
+        with self._changing() as db:
+            wanted = select(_jobs.c.id).where(_jobs.c.status.in_(ENDED), _jobs.c.ended_at < time)
+            return list(db.execute(wanted).scalars())
+
+    def ids(self) -> dict[str, JobStatus]:
+        """Every job's status."""
+        with self._changing() as db:
+            return {row.id: row.status for row in db.execute(select(_jobs.c.id, _jobs.c.status))}
+
+    # --- webhooks ---------------------------------------------------------------------------------
+
+    def deliveries(self, job_ids: Sequence[str]) -> dict[str, Delivery]:
+        """The last webhook of each of these jobs that has one."""
+        with self._changing() as db:
+            rows = db.execute(select(_deliveries).where(_deliveries.c.job_id.in_(job_ids))).mappings()
+            return {row["job_id"]: Delivery(**row) for row in rows}
+
+    def pending_deliveries(self) -> list[Delivery]:
+        """What is still to be delivered, the first due first."""
+        wanted = select(_deliveries).where(_deliveries.c.status == "pending").order_by(_deliveries.c.next_at)
+        with self._changing() as db:
+            return [Delivery(**row) for row in db.execute(wanted).mappings()]
+
+    def change_delivery(self, delivery: Delivery) -> None:
+        """Keep what became of an attempt."""
+        with self._changing() as db:
+            db.execute(update(_deliveries).where(_deliveries.c.id == delivery.id).values(**asdict(delivery)))
+
+
+def _set_up(connection: Any, record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # what was answered is not taken back by a power cut
+    cursor.close()
+
+
+def _while(job_id: str, *statuses: JobStatus) -> Any:
+    """An update of the job if it has one of these statuses."""
+    return update(_jobs).where(_jobs.c.id == job_id, _jobs.c.status.in_(statuses))
+
+
+def _keyed(db: Connection, owner: str, key: str) -> Job | None:
+    wanted = select(*_job_columns).where(_jobs.c.owner == owner, _jobs.c.idempotency_key == key)
+    row = db.execute(wanted).mappings().one_or_none()
+    return None if row is None else _job(row)
+
+
+def _job(row: RowMapping) -> Job:
+    return Job(**row)
