@@ -22,6 +22,7 @@ from neuron_whisper.engine.engine import Engine, EngineStatus
 from neuron_whisper.engine.opening import ArtifactOpening
 from neuron_whisper.engine.pool import EnginePool
 from neuron_whisper.errors import DeviceFault, InvalidOption
+from neuron_whisper.live import LiveOptions, LivePlan, LiveSession
 from neuron_whisper.longform import Outcome, Plan, plan_for
 from neuron_whisper.target.contract import ProgramSpec, Session
 from neuron_whisper.target.registry import load_target
@@ -44,6 +45,8 @@ class Transcriber:
         self.tokenizer = tokenizer
         self._n_mels = spec.dims.n_mels
         self._width = spec.slots * replicas  # windows that a batched plan keeps decoding
+        # with a start sequence, and with as many tokens again for what follows
+        self._longest_prefix = min(spec.dims.n_text_ctx // 2, spec.prompt_buckets[-1] - 5, spec.text_context // 2)
         self._engine = engine
         self._held = ExitStack()
         self.dropped: Counter[str] = Counter()  # stretches without text that asyncio's callers were told of, by reason
@@ -177,6 +180,20 @@ class Transcriber:
         started = time.perf_counter()
         items = [item async for item in self.arun(clip, options)]
         return transcript_of(clip, options, items, took_s=time.perf_counter() - started)
+
+    def live(self, options: LiveOptions | None = None, *, most_buffered_s: float = 60.0) -> LiveSession:
+        """A session that is fed samples as they are spoken, in the running event loop; close it.
+
+        Raises InvalidOption.
+        """
+        plan = LivePlan(
+            options or LiveOptions(), self.tokenizer, n_mels=self._n_mels, longest_prefix=self._longest_prefix
+        )
+        # partial text decodes beside others' windows, never before them
+        return LiveSession(
+            plan, self._engine.submit, most_buffered_s=most_buffered_s,
+            is_busy=lambda: self._engine.status.waiting > 0,
+        )  # fmt: skip
 
     # --- the end ----------------------------------------------------------------------------------
 

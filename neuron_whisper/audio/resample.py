@@ -41,17 +41,18 @@ class Resampler:
     """One signal at `rate` Hz in, 16 kHz out; `push` its pieces in order, then `finish`. For one thread.
 
     n samples in give ceil(n * 16000 / rate) out, the first at the same instant as the first in. Memory is a
-    block and the filter's reach, however long the signal is.
+    block and the filter's reach, however long the signal is. `block_samples`: outputs come when so many inputs
+    are held, which costs least; 1: as soon as they can.
     """
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, *, block_samples: int = BLOCK_SAMPLES) -> None:
         self.rate = rate
         up, down, taps = design_filter(rate)
         self._up, self._down, self._half = up, down, len(taps) // 2
         # zeros in front make the filter's delay a whole number of outputs
         self._taps = np.pad(taps, (-self._half % down, 0))
         self._delay = -(-self._half // down)
-        self._block = max(BLOCK_SAMPLES, 4 * down)
+        self._block = max(block_samples, 4 * down) if block_samples > 1 else 1
         self._held: list[NDArray[np.float32]] = []
         self._held_samples = 0
         self._origin = 0  # input index of the first held sample, a multiple of down

@@ -73,6 +73,31 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return probabilities
 
 
+class SpeechStream:
+    """The same, of samples that are still coming: `push` them in pieces of any length. For one thread.
+
+    Raises CheckpointError when the weights are not there.
+    """
+
+    def __init__(self) -> None:
+        self._model = silero_model()
+        self._state = np.zeros((2, UNITS), np.float32)
+        self._held = np.zeros(CONTEXT_SAMPLES, np.float32)  # what the next chunk sees again, and what begins it
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probabilities of the chunks that are whole now, in order; often none."""
+        held = np.concatenate([self._held, samples])
+        chunks = (len(held) - CONTEXT_SAMPLES) // CHUNK_SAMPLES
+        probabilities = np.empty(chunks, np.float32)
+        for start in range(0, chunks, BLOCK_CHUNKS):
+            end = min(start + BLOCK_CHUNKS, chunks)
+            piece = held[start * CHUNK_SAMPLES : CONTEXT_SAMPLES + end * CHUNK_SAMPLES]
+            block = sliding_window_view(piece, CONTEXT_SAMPLES + CHUNK_SAMPLES)[::CHUNK_SAMPLES]
+            probabilities[start:end], self._state = self._model(block, self._state)
+        self._held = held[chunks * CHUNK_SAMPLES :].copy()
+        return probabilities
+
+
 def _with_context(samples: NDArray[np.float32], start: int, end: int) -> NDArray[np.float32]:
     """Chunks `start` to `end`, each behind the last 64 samples of the one before: (n, 576), a view."""
     first, last = start * CHUNK_SAMPLES - CONTEXT_SAMPLES, end * CHUNK_SAMPLES

@@ -91,39 +91,43 @@ class Hearing:
 
 
 def decode_stretch(hearing: Hearing, context: Context, start: int, end: int) -> Stretch:
-    """The windows from frame `start` to `end`, with the context they leave behind.
+    """The windows from frame `start` to `end`, with the context they leave behind."""
+    seek = start
+    while seek < end:
+        seek = yield from decode_window(hearing, context, seek, end, is_rest=seek > start)
+
+
+def decode_window(
+    hearing: Hearing, context: Context, seek: int, end: int, *, is_rest: bool
+) -> Generator[WindowAsk | Segment | Dropped, Hypothesis | None, int]:
+    """The window from frame `seek` on, at most to `end`; returns where the next one starts.
 
     A window where nobody speaks is not decoded, nor a rest that holds less than LEAST_REST_S of speech: what a
     model says of silence is the text before it, or thanks for watching.
     """
-    seek = start
-    while seek < end:
-        frames = min(WINDOW_FRAMES, end - seek)
-        voice = hearing.voice
-        if voice is not None and (
-            not voice.is_heard(seek, seek + frames)
-            or (seek > start and voice.seconds(seek, seek + frames) < LEAST_REST_S)
-        ):
-            yield Dropped(start_s=seek / FRAMES_PER_S, end_s=(seek + frames) / FRAMES_PER_S, reason="no_voice")
-            seek += frames
-            continue
-        ask = WindowAsk(
-            mel=hearing.mel.window(seek, seek + frames), options=hearing.window_options(context), frames=frames
-        )
-        hypothesis = yield ask
-        assert hypothesis is not None, "a stretch is sent the hypothesis of what it asked"
-        context.is_first = False
-        if context.language is None:
-            context.language = hypothesis.language
-            context.language_probability = hypothesis.language_probs.get(hypothesis.language or "")
-        if hypothesis.is_silence:
-            yield Dropped(
-                start_s=seek / FRAMES_PER_S, end_s=(seek + frames) / FRAMES_PER_S, reason="no_speech",
-                text=hypothesis.text,
-            )  # fmt: skip
-            seek += frames
-            continue
-        seek = yield from _take_window(hearing, context, hypothesis, seek, frames)
+    frames = min(WINDOW_FRAMES, end - seek)
+    voice = hearing.voice
+    if voice is not None and (
+        not voice.is_heard(seek, seek + frames) or (is_rest and voice.seconds(seek, seek + frames) < LEAST_REST_S)
+    ):
+        yield Dropped(start_s=seek / FRAMES_PER_S, end_s=(seek + frames) / FRAMES_PER_S, reason="no_voice")
+        return seek + frames
+    ask = WindowAsk(
+        mel=hearing.mel.window(seek, seek + frames), options=hearing.window_options(context), frames=frames
+    )
+    hypothesis = yield ask
+    assert hypothesis is not None, "a stretch is sent the hypothesis of what it asked"
+    context.is_first = False
+    if context.language is None:
+        context.language = hypothesis.language
+        context.language_probability = hypothesis.language_probs.get(hypothesis.language or "")
+    if hypothesis.is_silence:
+        yield Dropped(
+            start_s=seek / FRAMES_PER_S, end_s=(seek + frames) / FRAMES_PER_S, reason="no_speech",
+            text=hypothesis.text,
+        )  # fmt: skip
+        return seek + frames
+    return (yield from _take_window(hearing, context, hypothesis, seek, frames))
 
 
 def _take_window(

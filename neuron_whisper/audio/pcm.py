@@ -1,0 +1,71 @@
+"""Raw audio as sockets send it, in pieces of any length, to float32 at 16 kHz: 16-bit PCM and G.711."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_whisper.audio.resample import Resampler
+from neuron_whisper.errors import InvalidOption
+
+ENCODINGS = ("pcm16", "g711_ulaw", "g711_alaw")
+RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # those whose filters are small
+G711_RATE = 8000
+BYTES_PER_SAMPLE: Mapping[str, int] = MappingProxyType({"pcm16": 2, "g711_ulaw": 1, "g711_alaw": 1})
+FULL_SCALE = 32768.0
+
+
+class PcmStream:
+    """One signal of an encoding and rate; `push` its bytes as they come. For one thread.
+
+    How the bytes are cut changes nothing, also in the middle of a sample. Raises InvalidOption.
+    """
+
+    def __init__(self, encoding: str = "pcm16", rate: int = 16_000) -> None:
+        if encoding not in ENCODINGS:
+            raise InvalidOption("encoding", encoding, f"one of {', '.join(ENCODINGS)}")
+        allowed = RATES if encoding == "pcm16" else (G711_RATE,)
+        if rate not in allowed:
+            raise InvalidOption("sample_rate", rate, f"with {encoding} it is {' or '.join(map(str, allowed))}")
+        self.encoding, self.rate = encoding, rate
+        self._resampler = Resampler(rate, block_samples=1)
+        self._odd = b""
+
+    def push(self, data: bytes) -> NDArray[np.float32]:
+        """The samples at 16 kHz that are certain now, about [-1, 1)."""
+        data = self._odd + data
+        whole = len(data) // BYTES_PER_SAMPLE[self.encoding] * BYTES_PER_SAMPLE[self.encoding]
+        self._odd = data[whole:]
+        return self._resampler.push(self._samples(data[:whole])) if whole else np.empty(0, np.float32)
+
+    def finish(self) -> NDArray[np.float32]:
+        """What the resampler still holds; half a sample is dropped. Nothing may be pushed after it."""
+        return self._resampler.finish()
+
+    def _samples(self, data: bytes) -> NDArray[np.float32]:
+        if self.encoding == "pcm16":
+            return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(FULL_SCALE)
+        return _g711(self.encoding)[np.frombuffer(data, np.uint8)]
+
+
+@cache
+def _g711(encoding: str) -> NDArray[np.float32]:
+    """(256,) what each byte means, by ITU-T G.711."""
+    code = np.arange(256)
+    if encoding == "g711_ulaw":
+        code = ~code & 0xFF
+        exponent, mantissa = (code >> 4) & 7, code & 15
+        size = (((mantissa << 3) + 0x84) << exponent) - 0x84
+        signed = np.where(code & 0x80, -size, size)
+    else:
+        code = code ^ 0x55
+        exponent, mantissa = (code >> 4) & 7, code & 15
+        size = np.where(exponent == 0, (mantissa << 4) + 8, ((mantissa << 4) + 0x108) << np.maximum(exponent - 1, 0))
+        signed = np.where(code & 0x80, size, -size)
+    table = (signed / FULL_SCALE).astype(np.float32)
+    table.setflags(write=False)
+    return table

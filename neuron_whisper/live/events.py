@@ -1,0 +1,93 @@
+"""What a live session tells. Samples and seconds count from the first sample that it was fed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from neuron_whisper.transcript import Dropped, Segment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPiece:
+    """A word, or a mark, with the space before it and the tokens it is made of."""
+
+    text: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+def told_text(pieces: Sequence[TextPiece]) -> str:
+    """The pieces as text: [" And", " so", ","] -> "And so,"."""
+    return "".join(piece.text for piece in pieces).lstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStarted:
+    """The voice detector heard somebody; the utterance begins at `start_s`, padding included."""
+
+    utterance: int
+    start_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStopped:
+    """The silence that ends an utterance is long enough, at `end_s`."""
+
+    utterance: int
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """The utterance has its end; its final text will come."""
+
+    utterance: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partial:
+    """Text of an utterance that goes on. `stable` only ever grows at its end; `unstable` is the latest guess at what
+    follows it. `end_s` is how far was heard.
+    """
+
+    utterance: int
+    start_s: float
+    end_s: float
+    stable: tuple[TextPiece, ...]
+    unstable: tuple[TextPiece, ...]
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Final:
+    """An utterance's text, decoded with every gate: it has the last word where partial text was something else.
+
+    `told` is the stable text with what was missing at its end, for those who only append: it equals `text` where
+    the partial text was right. `pieces` are the words of `text`.
+    """
+
+    utterance: int
+    start_s: float
+    end_s: float
+    text: str
+    segments: tuple[Segment, ...]
+    dropped: tuple[Dropped, ...]
+    pieces: tuple[TextPiece, ...]
+    told: tuple[TextPiece, ...]
+    language: str
+    language_probability: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """An utterance that has no text, because of `error`. The session goes on."""
+
+    utterance: int
+    error: Exception
+
+
+Event: TypeAlias = SpeechStarted | SpeechStopped | Committed | Partial | Final | Failed

@@ -1,0 +1,56 @@
+"""How a live session listens: who ends an utterance, how often partial text comes, and how much may wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from neuron_whisper.audio.clip import WINDOW_S
+from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.errors import InvalidOption
+
+LONGEST_PADDING_MS = 5_000
+LONGEST_SILENCE_MS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnDetection:
+    """The voice detector ends utterances. Names and defaults are OpenAI's. Raises InvalidOption.
+
+    Speech begins where the detector's probability reaches `threshold`, and `prefix_padding_ms` before it are heard
+    too; it ends when the probability stays 0.15 below for `silence_duration_ms`.
+    """
+
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("threshold", 0.0, 1.0),
+            ("prefix_padding_ms", 0, LONGEST_PADDING_MS),
+            ("silence_duration_ms", 0, LONGEST_SILENCE_MS),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InvalidOption(name, value, f"a number from {low:g} to {high:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveOptions:
+    """`turns` None: the caller commits utterances. `partials`: whether text comes before an utterance ends; the
+    first after `first_partial_s` of speech, later ones after `partial_every_s`, and more rarely where decoding
+    does not keep up. Raises InvalidOption.
+    """
+
+    transcribe: TranscribeOptions = field(default_factory=TranscribeOptions)
+    turns: TurnDetection | None = field(default_factory=TurnDetection)
+    partials: bool = True
+    first_partial_s: float = 0.35
+    partial_every_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("first_partial_s", "partial_every_s"):
+            if not 0.1 <= getattr(self, name) <= WINDOW_S:
+                raise InvalidOption(name, getattr(self, name), f"seconds from 0.1 to {WINDOW_S:g}")
+        if self.transcribe.clip_timestamps:
+            raise InvalidOption("clip_timestamps", self.transcribe.clip_timestamps, "none: what is live has no clips")
