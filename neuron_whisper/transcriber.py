@@ -14,6 +14,7 @@ from typing import Self
 from neuron_whisper.artifact.reading import Artifact, open_artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import AudioClip
+from neuron_whisper.audio.silero import SpeechStream
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.driving import Told, adrive, drive
 from neuron_whisper.engine.contract import WindowEngine
@@ -21,7 +22,7 @@ from neuron_whisper.engine.cores import core_groups, usable_cpus
 from neuron_whisper.engine.engine import Engine, EngineStatus
 from neuron_whisper.engine.opening import ArtifactOpening
 from neuron_whisper.engine.pool import EnginePool
-from neuron_whisper.errors import DeviceFault, InvalidOption
+from neuron_whisper.errors import CheckpointError, DeviceFault, InvalidOption
 from neuron_whisper.live import LiveOptions, LivePlan, LiveSession
 from neuron_whisper.longform import Outcome, Plan, plan_for
 from neuron_whisper.target.contract import ProgramSpec, Session
@@ -186,9 +187,16 @@ class Transcriber:
 
         Raises InvalidOption.
         """
+        speech: SpeechStream | None
+        try:
+            speech = SpeechStream()
+        except CheckpointError as error:  # an installation without Silero's weights
+            log.warning("utterances are ended by who speaks, and text may come from silence: %s", error)
+            speech = None
         plan = LivePlan(
-            options or LiveOptions(), self.tokenizer, n_mels=self._n_mels, longest_prefix=self._longest_prefix
-        )
+            options or LiveOptions(), self.tokenizer, speech, n_mels=self._n_mels,
+            longest_prefix=self._longest_prefix,
+        )  # fmt: skip
         # partial text decodes beside others' windows, never before them
         return LiveSession(
             plan, self._engine.submit, most_buffered_s=most_buffered_s,

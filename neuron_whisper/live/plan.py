@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
-from neuron_whisper.audio.silero import CHUNK_SAMPLES, SpeechStream
+from neuron_whisper.audio.silero import CHUNK_SAMPLES
 from neuron_whisper.audio.speech import LOWEST_THRESHOLD
 from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.errors import CheckpointError, InvalidOption
+from neuron_whisper.errors import InvalidOption
 from neuron_whisper.live.events import Committed, Event, Failed, SpeechStarted, SpeechStopped
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.tape import Tape
@@ -44,6 +44,13 @@ class Cancel:
     ticket: int
 
 
+class VoiceDetector(Protocol):
+    """SpeechStream."""
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probability of speech in each 512 samples that are whole now."""
+
+
 Step: TypeAlias = Ask | Cancel | Event
 
 
@@ -55,18 +62,18 @@ class LivePlan:
     partial hypothesis on its way, and none is asked while `skips_partials` is set: they never queue up.
     """
 
-    def __init__(self, options: LiveOptions, tokenizer: Tokenizer, *, n_mels: int, longest_prefix: int) -> None:
+    def __init__(
+        self, options: LiveOptions, tokenizer: Tokenizer, speech: VoiceDetector | None, *, n_mels: int,
+        longest_prefix: int,
+    ) -> None:  # fmt: skip
         """Raises InvalidOption for a language that the model does not know, or turns without a voice detector."""
         self._tokenizer, self._n_mels, self._longest_prefix = tokenizer, n_mels, longest_prefix
         self._tape, self._tracker = Tape(), TurnTracker()
-        self._speech: SpeechStream | None
-        try:
-            self._speech = SpeechStream()
-        except CheckpointError:  # an installation without Silero's weights
-            self._speech = None
+        self._speech = speech
         self._options = self._checked(options)
         self._judged = 0  # samples that the voice detector heard, or all
         self._cut = 0  # where the last utterance ended
+        self._voice_until = 0  # where voice was heard last
         self._open: Utterance | None = None
         self._pending: deque[Utterance] = deque()  # the open one is the last
         self._window_ticket: int | None = None
@@ -118,6 +125,8 @@ class LivePlan:
         """Samples at 16 kHz, any number of them."""
         self._tape.append(samples)
         steps: list[Step] = []
+        if self._options.turns is None and self._open is None and self._tape.end > self._cut:
+            self._begin(max(self._cut, self._tape.start))
         if self._speech is None:
             self._judged = self._tape.end
         else:
@@ -125,8 +134,6 @@ class LivePlan:
                 self._tape.append_probability(probability)
                 self._judged += CHUNK_SAMPLES
                 steps += self._judge(probability)
-        if self._options.turns is None and self._open is None and self._tape.end > self._cut:
-            self._begin(max(self._cut, self._tape.start))
         return steps + self._go_on()
 
     def update(self, options: LiveOptions) -> list[Step]:
@@ -205,7 +212,7 @@ class LivePlan:
             steps.append(SpeechStarted(utterance=utterance.number, start_s=begin / SAMPLE_RATE))
         is_voice = probability >= self._options.transcribe.vad.threshold
         if self._open is not None and is_voice:
-            self._heard_at = self._judged
+            self._voice_until = self._judged
             if self._open.spoken_from is None:
                 self._open.spoken_from = max(start, self._open.start)
         if turns is not None and self._tracker.ends(probability, self._judged, turns):
@@ -213,8 +220,6 @@ class LivePlan:
             steps.append(SpeechStopped(utterance=self._open.number, end_s=self._judged / SAMPLE_RATE))
             steps += self._end(self._judged)
         return steps
-
-    _heard_at = 0  # where voice was heard last
 
     def _begin(self, start: int) -> Utterance:
         self._open = Utterance(
@@ -298,7 +303,7 @@ class LivePlan:
         else:
             # as much audio as came while the last one was decoded: half of the time nothing is, at the least
             wait = max(utterance.options.partial_every_s * SAMPLE_RATE, 2 * self._lag)
-            has_heard = self._speech is None or self._heard_at > utterance.asked_at - samples_of_ms(100)
+            has_heard = self._speech is None or self._voice_until > utterance.asked_at - samples_of_ms(100)
             if heard - utterance.asked_at < wait or not has_heard:
                 return []
         if heard - utterance.seek > WINDOW_SAMPLES:

@@ -28,7 +28,7 @@ class LiveSession:
 
     `feed` waits while more than `most_buffered_s` of speech wait for their final text: what is fed faster than it
     is decoded is slowed down, nothing is lost and memory is bounded. The events end after `finish`, or `aclose`.
-    A session whose call was cancelled can only be closed.
+    A call that is cancelled is done all the same.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class LiveSession:
         self._turn = asyncio.Lock()  # the plan works in threads, one at a time
         self._progress = asyncio.Event()
         self._answers: dict[int, asyncio.Task[None]] = {}
+        self._doing: set[asyncio.Task[None]] = set()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._is_finishing = self._is_closed = False
         self._broken: Exception | None = None
@@ -85,9 +86,11 @@ class LiveSession:
 
     async def finish(self) -> None:
         """Nothing more will be fed: commit what was said; the events end after its final text."""
-        if not self._is_finishing:
-            self._is_finishing = True
-            await self._do(self._plan.finish)
+        await self._do(self._finish)
+
+    def _finish(self) -> list[Step]:
+        self._is_finishing = True  # in its turn: no answer before it may take the plan for done
+        return self._plan.finish()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while (event := await self._events.get()) is not None:
@@ -98,20 +101,25 @@ class LiveSession:
 
     async def aclose(self) -> None:
         """Give up what is being decoded; its slots are free at the engine's next step. Idempotent."""
-        if self._is_closed:
-            return
         self._is_closed = True
         self._progress.set()
         answers = list(self._answers.values())
         for answer in answers:
             answer.cancel()
-        await asyncio.gather(*answers, return_exceptions=True)
+        await asyncio.gather(*answers, *self._doing, return_exceptions=True)
         self._events.put_nowait(None)
 
     # --- the plan ---------------------------------------------------------------------------------
 
     async def _do(self, call: Callable[..., list[Step]], *arguments: Any) -> None:
         """One call of the plan's, and what it wants done."""
+        # a thread cannot be cancelled, and no other may be in the plan beside it
+        doing = asyncio.create_task(self._in_turn(call, *arguments))
+        self._doing.add(doing)
+        doing.add_done_callback(self._doing.discard)
+        await asyncio.shield(doing)
+
+    async def _in_turn(self, call: Callable[..., list[Step]], *arguments: Any) -> None:
         async with self._turn:
             # spectrograms and the voice detector take milliseconds, which the event loop has not
             steps = await asyncio.to_thread(call, *arguments)

@@ -1,8 +1,8 @@
 """create_app: the HTTP face of a transcriber, in OpenAI's shapes.
 
-Routes: /v1/audio/transcriptions, /v1/audio/translations, /v1/models, with settings.model_admin /v1/models/load and
-/unload, with settings.jobs_dir /v1/jobs, /health/live, /health/ready, a page to
-try it at /, and the OpenAPI document at /schema/openapi.json. The page at /schema that draws the document
+Routes: /v1/audio/transcriptions, /v1/audio/translations, the sockets /v1/realtime and /v1/audio/stream, /v1/models,
+with settings.model_admin /v1/models/load and /unload, with settings.jobs_dir /v1/jobs, /health/live, /health/ready, a
+page to try it at /, and the OpenAPI document at /schema/openapi.json. The page at /schema that draws the document
 loads its script from a public network; the document itself and everything else need none.
 """
 
@@ -25,6 +25,8 @@ from neuron_whisper.server.forms import FORM_BYTES
 from neuron_whisper.server.health import live, metrics, ready
 from neuron_whisper.server.models import Models
 from neuron_whisper.server.page import page_route
+from neuron_whisper.server.realtime_openai import realtime
+from neuron_whisper.server.realtime_stream import audio_stream
 from neuron_whisper.server.routes_audio import create_transcription, create_translation
 from neuron_whisper.server.routes_jobs import JOB_ROUTES
 from neuron_whisper.server.routes_models import list_models, load_model, retrieve_model, unload_model
@@ -61,8 +63,8 @@ def app_of(service: Service) -> Litestar:
 
     app = RecordedApp(
         route_handlers=[
-            create_transcription, create_translation, list_models, retrieve_model, live, ready, metrics,
-            page_route(service.models.default.id, _languages(service.models)),
+            create_transcription, create_translation, realtime, audio_stream, list_models, retrieve_model, live, ready,
+            metrics, page_route(service.models.default.id, _languages(service.models)),
             *((load_model, unload_model) if service.settings.model_admin else ()),
             *(JOB_ROUTES if service.jobs is not None else ()),
         ],

@@ -64,7 +64,10 @@ class DrainingServer(uvicorn.Server):
                     max_connections=service.settings.max_connections,
                     header_timeout_s=service.settings.header_timeout_s,
                 ),
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=service.settings.realtime_message_bytes,
+                ws_ping_timeout=None,  # a client that is slowed down answers late; our own idle timeout finds the dead
+                ws_per_message_deflate=False,  # speech does not shrink, and what unpacks is an attack
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -107,7 +110,7 @@ class DrainingServer(uvicorn.Server):
     def begin_drain(self) -> None:
         """Refuse new work, finish what is in flight, then end. In the event loop's thread."""
         if self._draining is None:
-            self._service.is_draining = True
+            self._service.drain_begun.set()
             self._draining = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:

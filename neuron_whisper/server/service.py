@@ -21,6 +21,7 @@ from neuron_whisper.server.metrics import Metrics
 from neuron_whisper.server.models import Models
 from neuron_whisper.server.record import CURRENT, RequestRecord
 from neuron_whisper.server.settings import ServerSettings
+from neuron_whisper.server.sockets import Sockets
 from neuron_whisper.transcriber import Transcriber
 
 MOST_DECODERS = 4
@@ -33,7 +34,8 @@ class Service:
         self.models = served if isinstance(served, Models) else Models.of(served, settings)
         self.settings = settings
         self.started_at = int(time.time())
-        self.is_draining = False
+        self.drain_begun = asyncio.Event()
+        self.sockets = Sockets(settings.realtime_sessions)
         self.idle = asyncio.Event()
         self.idle.set()
         self.admission = Admission(
@@ -46,6 +48,11 @@ class Service:
         self._is_over = False
         # a pool of its own bounds how much audio is unpacked at once, and never keeps the plans waiting
         self._decoders = ThreadPoolExecutor(min(MOST_DECODERS, os.cpu_count() or 1), "decode-audio")
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether new work is refused."""
+        return self.drain_begun.is_set()
 
     @contextmanager
     def working(self) -> Iterator[None]:

@@ -37,6 +37,16 @@ class ServerSettings:
     drain_s: float = setting(
         30.0, "How long requests in flight may take after the first SIGTERM or SIGINT.", low=0, high=DAY_S
     )
+    realtime_sessions: int = setting(32, "Realtime sockets at once.", low=0, high=100_000)
+    realtime_buffer_s: float = setting(
+        60.0, "Speech of one socket that may wait for its text before the socket is slowed down.", low=32, high=3600
+    )
+    realtime_idle_s: float = setting(
+        300.0, "A socket that sends nothing for so long is closed.", low=0.1, high=7 * DAY_S
+    )
+    realtime_message_bytes: int = setting(
+        16 * MIB, "Largest message of a socket.", low=1024, high=1024**3
+    )
     vad_filter: bool = setting(True, "Text only where the voice detector hears speech.", flag="vad")
     aliases: tuple[str, ...] = setting((), "More names for models: whisper-1=turbo,gpt-4o-transcribe=turbo.")
     default_model: str | None = setting(None, "Meant where a request names no model; otherwise the first one.")
