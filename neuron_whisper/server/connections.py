@@ -19,6 +19,7 @@ def limited_protocol(*, max_connections: int, header_timeout_s: float) -> type[H
     class LimitedProtocol(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
             super().connection_made(transport)
+            self._is_socket = False
             self._headers_due: asyncio.TimerHandle | None = None
             if len(self.connections) > max_connections:
                 transport.write(FULL)
@@ -28,6 +29,8 @@ def limited_protocol(*, max_connections: int, header_timeout_s: float) -> type[H
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
+            if self._is_socket:
+                return
             if self._answers():
                 self._forget_headers()
             elif self._headers_due is None:
@@ -62,6 +65,7 @@ def limited_protocol(*, max_connections: int, header_timeout_s: float) -> type[H
 
         # a connection that became a WebSocket has another protocol from then on, and no headers to come
         def handle_websocket_upgrade(self, event: Any) -> None:
+            self._is_socket = True
             self._forget_headers()
             super().handle_websocket_upgrade(event)
 
