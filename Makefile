@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test lint parity bench-peers bench-accuracy soak neuron-sim neuron-sim-speech clean
+.PHONY: install demo test lint parity bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress clean
 
 install: $(VENV)/.installed
 
@@ -94,6 +94,12 @@ neuron-sim-speech:
 	@for model in tiny.en base; do $(SIM)/run.sh -m neuron_whisper fetch $$model >/dev/null || exit 1; done
 	@NEURON_SIM_MODELS="tiny.en base" NEURON_SIM_CLIPS="$(RECORDINGS)" \
 	  $(SIM)/run.sh tests/test_neuron_end_to_end.py -rP
+
+# Fuzzed uploads, bombs, slow, half-closed and vanishing clients by the hundreds on a served tiny.en: minutes
+stress: install
+	-$(BIN)/neuron-whisper fetch tiny.en >/dev/null
+	$(BIN)/python -m tests.stress --artifact "$$($(BIN)/neuron-whisper compile --model tiny.en)" \
+	  $(addprefix --speech ,$(wildcard ../shared/speech/en_jfk.flac))
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

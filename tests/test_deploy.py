@@ -174,7 +174,7 @@ def test_every_file_says_what_to_run() -> None:
         "Deployment": {"serve"},
         "neuron-whisper-compile.service": {"compile"},
         "neuron-whisper.service": {"serve"},
-        "README.md": {"plan", "doctor", "compile", "artifacts", "serve", "transcribe"},
+        "README.md": {"plan", "doctor", "compile", "artifacts", "serve", "transcribe", "keys"},
     }
 
 
@@ -407,3 +407,53 @@ def test_manifests_name_each_other() -> None:
         assert state["persistentVolumeClaim"]["claimName"] == found["PersistentVolumeClaim"]["metadata"]["name"]
         mounted = {it["name"] for it in pod(kind)["containers"][0]["volumeMounts"]}
         assert mounted == {it["name"] for it in pod(kind)["volumes"]}
+
+
+# --- monitoring -----------------------------------------------------------------------------------
+
+MONITORING = DEPLOY / "monitoring"
+BY_PROMETHEUS = {"up"}  # which it makes itself
+
+
+def metrics_named(text: str) -> set[str]:
+    """Every metric that an expression of PromQL names."""
+    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]', " ", text)
+    found = set(re.findall(r"\b(?:neuron_whisper|process)_\w+|\bup\b", bare))
+    return found - BY_PROMETHEUS
+
+
+def metrics_told() -> set[str]:
+    """Every sample's name that a server tells once everything has happened to it that is counted."""
+    with running() as server, server.client() as client:
+        server.post()
+        server.post(b"no sound")
+        text = client.get("/metrics").text
+    return {line.split(" ")[2] for line in text.splitlines() if line.startswith("# TYPE ")} | {
+        re.split(r"[{ ]", line)[0] for line in text.splitlines() if line and line[0] != "#"
+    }
+
+
+def test_dashboard_and_alerts_name_metrics_that_the_server_has() -> None:
+    told = metrics_told()
+    # a histogram's and a counter's family is there before a sample of it is
+    families = {*told, *(f"{name}{end}" for name in told for end in ("_bucket", "_sum", "_count", "_total"))}
+    board = json.loads((MONITORING / "grafana.json").read_text())
+    in_board = {name for panel in board["panels"] for it in panel["targets"] for name in metrics_named(it["expr"])}
+    in_board |= {name for it in board["templating"]["list"] for name in metrics_named(str(it["query"]))}
+    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
+    in_alerts = {name for rule in rules for name in metrics_named(rule["expr"])}
+
+    assert len(in_board) > 20
+    assert in_board <= families
+    assert in_alerts <= families
+    assert all(rule["labels"]["severity"] in ("page", "ticket") for rule in rules)
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_prometheus_reads_the_rules_that_lie_beside_it_and_scrapes_the_servers_port() -> None:
+    told = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())
+    assert [(MONITORING / name).exists() for name in told["rule_files"]] == [True]
+    (job,) = told["scrape_configs"]
+    assert job["job_name"] == "neuron-whisper"
+    assert job["static_configs"][0]["targets"] == [f"127.0.0.1:{ServerSettings().port}"]

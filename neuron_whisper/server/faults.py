@@ -38,6 +38,7 @@ from neuron_whisper.server.record import STATE_KEY, RequestRecord
 log = logging.getLogger(__name__)
 
 CLIENT_GONE = 499  # nginx's; it is logged and reaches nobody
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 CALLER = "invalid_request_error"
 SERVER = "server_error"
 
@@ -128,6 +129,11 @@ def _answered(request: Request[Any, Any, Any], fault: Exception) -> Response[dic
             return error_response(403, str(fault), code="insufficient_permissions")
         case UploadTooSlow():
             return error_response(408, str(fault), code="upload_too_slow", headers={"connection": "close"})
+        case OSError() if fault.errno in DISK_FULL:
+            log.error("an upload found no room on the disk: %s", fault)
+            return error_response(
+                503, "the server has no room for the upload now", code="disk_full", headers={"retry-after": "30"}
+            )
         case ClientGone():
             return error_response(CLIENT_GONE, "the client is gone", code="client_gone")
         case HTTPException():

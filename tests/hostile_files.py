@@ -1,0 +1,189 @@
+"""Uploads made to do harm: mutated recordings, forged headers, bombs, wrong types, odd forms. Seeded."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import av
+import numpy as np
+
+NAMES = (
+    "a.wav", "録音 №1 \U0001f3a4.flac", "../../etc/passwd", "a" * 5000, "", "con.mp3", 'quo"te\r\nx: y.ogg',
+    "\u202egpj.wav", "%00.wav", "nul\x00.wav", "..", "/", "\\\\host\\share", "e\u0301" * 50,
+)  # fmt: skip
+CONTAINERS = (
+    ("wav", "pcm_s16le"), ("flac", "flac"), ("mp3", "mp3"), ("ogg", "libopus"), ("mp4", "aac"), ("webm", "libopus"),
+)  # fmt: skip
+BAD_NUMBERS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file with its name, and the form's other fields."""
+
+    kind: str
+    name: str
+    content: bytes
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+def encoded(container: str, codec: str, seconds: float = 2.0) -> bytes:
+    """A tone in this format."""
+    rate = 48_000
+    samples = (0.3 * np.sin(np.arange(int(rate * seconds)) * 0.05)).astype(np.float32)
+    held = io.BytesIO()
+    with av.open(held, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=rate, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        resampler = av.AudioResampler(format=stream.format, layout="mono", rate=rate, frame_size=stream.frame_size)
+        for piece in (*resampler.resample(frame), *resampler.resample(None)):
+            out.mux(stream.encode(piece))
+        out.mux(stream.encode(None))
+    return held.getvalue()
+
+
+@lru_cache
+def recordings() -> tuple[bytes, ...]:
+    return tuple(encoded(*pair) for pair in CONTAINERS)
+
+
+def uploads(n: int, seed: int = 0, more: Sequence[bytes] = ()) -> Iterator[Upload]:
+    """So many of all kinds; `more` are recordings to be mutated as well."""
+    chance = random.Random(seed)
+    originals = (*recordings(), *more)
+    made = (_mutated, _mutated, _mutated, _forged_wav, _wrong_type, _odd_form)
+    for _ in range(n):
+        upload = chance.choice(made)(chance, originals)
+        yield Upload(
+            kind=upload.kind, name=chance.choice(NAMES), content=upload.content, fields=upload.fields
+        )
+
+
+def bombs(*, hours: float = 4.0, flac_s: float = 20.0) -> Iterator[Upload]:
+    """Small files that unpack to hours and gigabytes: a second of the FLAC is 6 MB of samples."""
+    yield Upload(kind="bomb: opus", name="bomb.opus", content=opus_silence(hours=hours))
+    yield Upload(kind="bomb: flac", name="bomb.flac", content=flac_silence(seconds=flac_s))
+    yield Upload(kind="bomb: wav", name="bomb.wav", content=wav_header(size=0xFFFFFFFF, channels=64) + bytes(1 << 20))
+    yield Upload(kind="bomb: rate", name="rate.wav", content=wav_header(size=1 << 20, rate=1) + bytes(1 << 20))
+
+
+def _mutated(chance: random.Random, originals: Sequence[bytes]) -> Upload:
+    content = bytearray(chance.choice(originals))
+    for _ in range(chance.choice((1, 1, 3, 10, 100))):
+        at = chance.randrange(len(content)) if chance.random() < 0.5 else chance.randrange(min(256, len(content)))
+        what = chance.randrange(5)
+        if what == 0:
+            content[at] ^= 1 << chance.randrange(8)
+        elif what == 1:
+            content[at : at + 4] = struct.pack(chance.choice("<>") + "I", chance.choice(BAD_NUMBERS))
+        elif what == 2:
+            del content[at : at + chance.randrange(1, 2000)]
+        elif what == 3:
+            content[at:at] = chance.randbytes(chance.randrange(1, 500))
+        else:
+            content[at:at] = content[max(0, at - 700) : at]
+        if not content:
+            content += b"\x00"
+    return Upload(kind="mutated", name="", content=bytes(content))
+
+
+def wav_header(*, size: int, channels: int = 1, rate: int = 16_000, bits: int = 16, code: int = 1) -> bytes:
+    block = channels * bits // 8 & 0xFFFF
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 0xFFFFFFFF & (size + 36), b"WAVE", b"fmt ", 16, code, channels, rate,
+        rate * block & 0xFFFFFFFF, block, bits, b"data", size,
+    )  # fmt: skip
+
+
+def _forged_wav(chance: random.Random, originals: Sequence[bytes]) -> Upload:
+    header = wav_header(
+        size=chance.choice(BAD_NUMBERS), channels=chance.choice((0, 1, 2, 255, 65535)),
+        rate=chance.choice((0, 1, 8000, 16000, 0x7FFFFFFF, 0xFFFFFFFF)),
+        bits=chance.choice((0, 1, 8, 16, 24, 32, 65535)),
+        code=chance.choice((0, 1, 3, 6, 7, 85, 0xFFFE)),
+    )  # fmt: skip
+    return Upload(kind="forged header", name="", content=header + chance.randbytes(chance.randrange(0, 4000)))
+
+
+def _wrong_type(chance: random.Random, originals: Sequence[bytes]) -> Upload:
+    heads = (
+        b"", b"\x89PNG\r\n\x1a\n", b"PK\x03\x04", b"%PDF-1.7", b"<html>", b"{}", b"\x1f\x8b", b"ID3\x04", b"OggS",
+        b"fLaC",
+        b"\x00\x00\x00\x20ftypM4A ", b"#EXTM3U\nhttp://127.0.0.1:9/x.wav\n", b"\x1aE\xdf\xa3", b"\xff\xfb", b"GIF89a",
+        b"ffconcat version 1.0\nfile /etc/passwd\n", b"v=0\no=- 0 0 IN IP4 127.0.0.1\n",
+    )  # fmt: skip
+    rest = chance.randbytes(chance.choice((0, 1, 3000)))
+    return Upload(kind="wrong type", name="", content=chance.choice(heads) + rest)
+
+
+def _odd_form(chance: random.Random, originals: Sequence[bytes]) -> Upload:
+    value = chance.choice((
+        "", "x" * 70_000, "\x00", "−1", "1e999", "[]", "{" * 5000, "\U0001d522\U0001d52b", "true", "\U0001f3a4" * 2000,
+    ))  # fmt: skip
+    name = chance.choice((
+        "model", "language", "prompt", "temperature", "response_format", "timestamp_granularities[]", "stream",
+        "include[]",
+        "chunking_strategy", "nobody_knows", "x" * 3000, "",
+    ))  # fmt: skip
+    return Upload(kind="odd form", name="", content=chance.choice(originals), fields={name: value})
+
+
+def flac_silence(*, seconds: float, rate: int = 192_000, channels: str = "7.1") -> bytes:
+    """Silence that FLAC keeps in about a thousandth of its size."""
+    held = io.BytesIO()
+    silence = np.zeros((1, 8 * 65_536), np.int16)
+    with av.open(held, "w", format="flac") as out:
+        stream = out.add_stream("flac", rate=rate, layout=channels)
+        for _ in range(int(seconds * rate) // 65_536):
+            frame = av.AudioFrame.from_ndarray(silence, format="s16", layout=channels)
+            frame.sample_rate = rate
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return held.getvalue()
+
+
+# --- Ogg Opus by hand: a packet of one byte is 60 ms ------------------------------------------------
+
+
+def opus_silence(*, hours: float) -> bytes:
+    """Four bytes for each quarter of a second or so: hours in a megabyte."""
+    head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 0, 48_000, 0, 0)
+    tags = b"OpusTags" + struct.pack("<I", 0) + struct.pack("<I", 0)
+    pages = [_page([head], 0, 0, 2), _page([tags], 0, 1, 0)]
+    packets = [bytes([3 << 3])] * 255  # SILK, narrow band, 60 ms, nothing coded
+    for n in range(int(hours * 3600 / (255 * 0.06))):
+        pages.append(_page(packets, (n + 1) * 255 * 2880, n + 2, 0))
+    return b"".join(pages)
+
+
+def _page(packets: Sequence[bytes], granule: int, number: int, flags: int) -> bytes:
+    lacing = bytes(len(packet) for packet in packets)
+    page = bytearray(struct.pack("<4sBBqIII", b"OggS", 0, flags, granule, 7, number, 0))
+    page += bytes([len(lacing)]) + lacing + b"".join(packets)
+    page[22:26] = struct.pack("<I", _ogg_crc(page))
+    return bytes(page)
+
+
+@lru_cache
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        value = byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ 0x04C11DB7 if value & 0x80000000 else value << 1) & 0xFFFFFFFF
+        table.append(value)
+    return tuple(table)
+
+
+def _ogg_crc(page: bytes | bytearray) -> int:
+    table, value = _crc_table(), 0
+    for byte in page:
+        value = (value << 8 & 0xFFFFFFFF) ^ table[value >> 24 ^ byte]
+    return value
