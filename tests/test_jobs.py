@@ -14,7 +14,7 @@ import pytest
 
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server import ServerSettings
-from tests.job_clients import JOBS, Turnstile, make, result, until
+from tests.job_clients import AT_ONCE, JOBS, Turnstile, make, result, until
 from tests.servers import Running, error_of, running, tone
 
 LONG = tone(330.0, 40.0, rate=8000)  # windows one after another
@@ -41,21 +41,21 @@ def client(server: Running) -> Iterator[httpx.Client]:
 
 @pytest.mark.parametrize("fmt", ["json", "text", "srt", "verbose_json", "vtt"])
 def test_a_job_says_in_every_format_what_a_request_says(server: Running, client: httpx.Client, fmt: str) -> None:
-    job = make(client, LONG, response_format=fmt, language="en")
+    job = make(client, LONG, response_format=fmt, language="en", **AT_ONCE)
     assert (job["object"], job["status"], job["attempts"], job["model"]) == ("job", "queued", 0, "turbo")
     done = until(client, job["id"], "succeeded")
     assert (done["attempts"], done["restarted"], done["progress"]) == (1, None, None)
     assert done["usage"] == {"type": "duration", "seconds": 40}
     assert done["expires_at"] - done["ended_at"] == 86_400
-    answer, direct = result(client, job["id"]), server.post(LONG, response_format=fmt, language="en")
+    answer, direct = result(client, job["id"]), server.post(LONG, response_format=fmt, language="en", **AT_ONCE)
     assert (answer.content, answer.headers["content-type"]) == (direct.content, direct.headers["content-type"])
 
 
 def test_a_result_is_had_in_any_format_afterwards(server: Running, client: httpx.Client) -> None:
-    job = make(client, LONG)
+    job = make(client, LONG, **AT_ONCE)
     until(client, job["id"], "succeeded")
     for fmt in ("srt", "verbose_json"):
-        assert result(client, job["id"], fmt).content == server.post(LONG, response_format=fmt).content
+        assert result(client, job["id"], fmt).content == server.post(LONG, response_format=fmt, **AT_ONCE).content
     table = result(client, job["id"], "tsv")
     assert table.headers["content-type"].startswith("text/tab-separated-values")
     assert table.text.startswith("start\tend\ttext\n")
@@ -82,8 +82,8 @@ def test_audio_that_cannot_be_read_fails_as_a_request_does(server: Running, clie
 
 def test_a_job_tells_how_far_it_is_and_what_was_said_so_far(tmp_path: Path) -> None:
     with running(with_jobs(tmp_path)) as server, server.client() as client:
-        server.session.gate = Turnstile(20)  # type: ignore[assignment]  # one window and a part of the next
-        job = make(client, LONG)
+        server.session.gate = Turnstile(14)  # type: ignore[assignment]  # one window and a part of the next
+        job = make(client, LONG, **AT_ONCE)
         running_job = until(client, job["id"], lambda it: it["progress"] and it["progress"]["segments"])
         progress = running_job["progress"]
         assert (progress["stage"], progress["total_s"]) == ("transcribing", 40.0)
@@ -100,7 +100,7 @@ def test_a_job_tells_how_far_it_is_and_what_was_said_so_far(tmp_path: Path) -> N
 
 def test_requests_are_answered_while_a_job_runs(tmp_path: Path) -> None:
     with running(with_jobs(tmp_path), slots=2) as server, server.client() as client:
-        job = make(client, tone(330.0, 120.0, rate=8000))
+        job = make(client, tone(330.0, 120.0, rate=8000), **AT_ONCE)
         until(client, job["id"], "running")
         assert server.post(tone(500.0)).status_code == 200
         assert until(client, job["id"], "succeeded")["usage"]["seconds"] == 120
@@ -112,7 +112,7 @@ def test_requests_are_answered_while_a_job_runs(tmp_path: Path) -> None:
 def test_a_job_that_runs_is_cancelled_and_frees_its_slot(tmp_path: Path) -> None:
     with running(with_jobs(tmp_path), slots=1) as server, server.client() as client:
         server.session.gate.clear()
-        first, second = make(client, LONG), make(client, LONG)
+        first, second = make(client, LONG, **AT_ONCE), make(client, LONG, **AT_ONCE)
         until(client, first["id"], lambda job: job["progress"] and job["progress"]["stage"] == "transcribing")
         server.wait_for(decoding=1)
         waiting = client.post(f"{JOBS}/{second['id']}/cancel").json()
@@ -127,10 +127,10 @@ def test_a_job_that_runs_is_cancelled_and_frees_its_slot(tmp_path: Path) -> None
 
 def test_a_deleted_job_leaves_nothing(tmp_path: Path) -> None:
     with running(with_jobs(tmp_path)) as server, server.client() as client:
-        done = make(client)
+        done = make(client, **AT_ONCE)
         until(client, done["id"], "succeeded")
         server.session.gate.clear()
-        held = make(client)
+        held = make(client, **AT_ONCE)
         until(client, held["id"], "running")
         for job in (done, held):
             assert client.delete(f"{JOBS}/{job['id']}").json() == {
@@ -144,7 +144,7 @@ def test_a_deleted_job_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_job_that_ended_cannot_be_cancelled(client: httpx.Client) -> None:
-    job = make(client)
+    job = make(client, **AT_ONCE)
     until(client, job["id"], "succeeded")
     error = error_of(client.post(f"{JOBS}/{job['id']}/cancel"), 409)
     assert error["message"] == f"job {job['id']} is succeeded: it has ended"
@@ -160,7 +160,7 @@ def test_a_job_that_is_not_there_is_told_so(client: httpx.Client, method: str, p
 
 def test_jobs_are_listed_the_newest_first_page_by_page(tmp_path: Path) -> None:
     with running(with_jobs(tmp_path)) as server, server.client() as client:
-        made = [make(client, tone(200.0 + n))["id"] for n in range(5)]
+        made = [make(client, tone(200.0 + n), **AT_ONCE)["id"] for n in range(5)]
         for job_id in made:
             until(client, job_id, "succeeded")
         first = client.get(JOBS, params={"limit": 3}).json()
@@ -215,7 +215,7 @@ def test_more_jobs_and_bytes_than_may_be_stored_are_refused(tmp_path: Path) -> N
     settings = with_jobs(tmp_path, jobs_max=2, jobs_max_bytes=100_000, jobs_max_upload_bytes=70_000)
     with running(settings) as server, server.client() as client:
         server.session.gate.clear()
-        first = make(client, tone(seconds=2.0))  # 64 kB
+        first = make(client, tone(seconds=2.0), **AT_ONCE)  # 64 kB
         answer = client.post(JOBS, files={"file": tone(seconds=2.0)})
         assert error_of(answer, 503)["code"] == "jobs_full"
         assert int(answer.headers["retry-after"]) >= 1
@@ -226,7 +226,7 @@ def test_more_jobs_and_bytes_than_may_be_stored_are_refused(tmp_path: Path) -> N
         server.session.gate.set()
         until(client, first["id"], "succeeded")
         client.delete(f"{JOBS}/{first['id']}")
-        make(client)
+        make(client, **AT_ONCE)
 
 
 # --- the directory --------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_more_jobs_and_bytes_than_may_be_stored_are_refused(tmp_path: Path) -> N
 def test_jobs_are_kept_for_this_user_alone(server: Running, client: httpx.Client) -> None:
     directory = server.settings.jobs_dir
     assert directory is not None
-    until(client, make(client)["id"], "succeeded")
+    until(client, make(client, **AT_ONCE)["id"], "succeeded")
     for path in (directory, directory / "uploads", directory / "results"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
@@ -257,7 +257,7 @@ def test_two_servers_do_not_share_a_directory(server: Running) -> None:
 
 def test_a_job_is_forgotten_when_its_time_is_over(tmp_path: Path) -> None:
     with running(with_jobs(tmp_path, jobs_retention_s=1.0)) as server, server.client() as client:
-        job = make(client)
+        job = make(client, **AT_ONCE)
         until(client, job["id"], "succeeded")
         for _ in range(500):
             if client.get(f"{JOBS}/{job['id']}").status_code == 404:
@@ -296,7 +296,7 @@ def test_a_job_that_has_to_wait_tells_for_what_and_that_was_no_attempt(tmp_path:
         server.wait_for(decoding=1)
         answers.append(clients.submit(server.post))
         server.wait_for(waiting=1)
-        waiting = until(client, make(client)["id"], lambda job: job["waits_for"])
+        waiting = until(client, make(client, **AT_ONCE)["id"], lambda job: job["waits_for"])
         assert waiting["waits_for"] == "the queue is full: 1 windows are waiting"
         server.session.gate.set()
         assert [it.result().status_code for it in answers] == [200, 200]

@@ -9,17 +9,13 @@ from urllib.parse import unquote, urlsplit
 
 from neuron_whisper.errors import AudioTooLarge, UrlFailed
 from neuron_whisper.server.jobs.files import JobFiles
-from neuron_whisper.server.jobs.outbound import Outbound
+from neuron_whisper.server.jobs.outbound import Outbound, UrlRefused
 
 log = logging.getLogger(__name__)
 
 TRIES = 3
 FIRST_WAIT_S = 1.0
 LONGEST_NAME = 100
-
-
-class DownloadRefused(UrlFailed):
-    """The server answered, and not with a file: asking again changes nothing."""
 
 
 def name_in(url: str) -> str:
@@ -41,7 +37,7 @@ async def download(
             for attempt in range(TRIES):
                 try:
                     return await _once(outbound, url, files, job_id, max_bytes)
-                except DownloadRefused:
+                except UrlRefused:
                     raise
                 except UrlFailed as failure:
                     if attempt == TRIES - 1:
@@ -57,11 +53,11 @@ async def _once(outbound: Outbound, url: str, files: JobFiles, job_id: str, max_
     host = urlsplit(url).hostname or ""
     async with outbound.send("GET", url, headers={"accept": "*/*"}) as response:
         if response.status in range(300, 400):
-            raise DownloadRefused(host, f"it answered {response.status}; redirects are not followed")
+            raise UrlRefused(host, f"it answered {response.status}; redirects are not followed")
         if response.status >= 500 or response.status == 429:
             raise UrlFailed(host, f"it answered {response.status}")
         if response.status != 200:
-            raise DownloadRefused(host, f"it answered {response.status}")
+            raise UrlRefused(host, f"it answered {response.status}")
         announced = dict(response.headers).get(b"content-length", b"")
         if announced.isdigit() and int(announced) > max_bytes:
             raise AudioTooLarge(name_in(url), "the file at the URL", max_bytes)

@@ -29,6 +29,14 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-f:.]*")
 
 
+class UrlRefused(UrlFailed):
+    """Asking again would change nothing."""
+
+
+class _NotReachable(httpcore.ConnectError):
+    """A name without an address that may be reached."""
+
+
 class AllowedOrigins:
     """Scheme, host and port that a URL may have; none: no URL is allowed.
 
@@ -111,6 +119,8 @@ class Outbound:
                 method, url, headers=list(sent.items()), content=content, extensions={"timeout": self._timeouts}
             ) as response:
                 yield response
+        except _NotReachable:
+            raise UrlRefused(host, "it has no address that may be reached from here") from None
         except httpcore.TimeoutException:
             raise UrlFailed(host, "it did not answer in time") from None
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
@@ -130,7 +140,7 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:  # fmt: skip
-        failure: Exception = httpcore.ConnectError("it may not be reached from here: its address is not public")
+        failure: Exception = _NotReachable()
         for address in await self._addresses(host, port, timeout):
             try:
                 return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
