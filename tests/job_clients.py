@@ -15,7 +15,8 @@ from tests.servers import PATIENCE_S, tone
 
 JOBS = "/v1/jobs"
 LOOK_EVERY_S = 0.005
-AT_ONCE: dict[str, Any] = {"logprob_threshold": "none", "compression_ratio_threshold": "none"}  # a FakeSession's text passes no gate
+# a FakeSession's text passes no gate, and would be decoded at every temperature
+AT_ONCE: dict[str, Any] = {"logprob_threshold": "none", "compression_ratio_threshold": "none"}
 
 
 class Turnstile:
