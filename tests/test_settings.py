@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from neuron_whisper.cli.log_lines import JsonLines
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.configuration import resolve
 from neuron_whisper.server.setting_fields import check_settings, knobs, setting
@@ -125,3 +129,31 @@ def test_every_setting_of_the_server_says_what_it_is_and_takes_its_own_default(t
     printed = resolve(ServerSettings, flags={}, environment={}).toml()
     assert tomllib.loads(printed).keys() <= declared.keys()
     assert resolve(ServerSettings, flags={}, environment={}, file=toml(tmp_path, printed)).settings == ServerSettings()
+
+
+# --- log lines ------------------------------------------------------------------------------------
+
+
+def test_a_line_of_the_log_is_an_object_with_its_facts_in_json() -> None:
+    record = logging.LogRecord(
+        "neuron_whisper.server", logging.INFO, "x.py", 1, "request id=%s status=%d took_ms=%.1f path=%s why=%r",
+        ("req_1", 200, 12.5, "/v1/a%20b", "it's over"), None,
+    )  # fmt: skip
+    line = json.loads(JsonLines().format(record))
+    assert line.pop("time").endswith("+00:00")
+    assert line == {
+        "level": "INFO", "logger": "neuron_whisper.server", "event": "request", "id": "req_1", "status": 200,
+        "took_ms": 12.5, "path": "/v1/a%20b", "why": "it's over",
+    }  # fmt: skip
+
+
+def test_a_line_without_facts_and_one_with_a_traceback_are_objects_too() -> None:
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        told = logging.LogRecord("n", logging.ERROR, "x.py", 1, "engine stopped", None, sys.exc_info())
+    text = JsonLines().format(told)
+    assert "\n" not in text
+    line = json.loads(text)
+    assert line["event"] == "engine stopped"
+    assert "ValueError: two" in line["traceback"]

@@ -16,6 +16,8 @@ from neuron_whisper.cli.settings import Settings, set_up_logging, with_settings,
 if TYPE_CHECKING:
     from neuron_whisper.server.setting_fields import Knob
 
+log = logging.getLogger(__name__)
+
 LISTENING = "listening on "  # and the URL; `demo` waits for this line
 
 
@@ -86,12 +88,20 @@ def serve(
     from neuron_whisper.server.models import Models
     from neuron_whisper.server.run import serve as serve_until_stopped
 
-    if not settings.quiet and not settings.verbose:
-        set_up_logging(logging.INFO, with_times=True)
+    as_json = resolved.settings.log_format == "json"
+    level = logging.DEBUG if settings.verbose else logging.ERROR if settings.quiet else logging.INFO
+    set_up_logging(level, with_times=True, as_json=as_json)
+
+    def tell(url: str) -> None:
+        if as_json:
+            log.info("listening url=%s", url)
+        else:
+            write_error_line(f"{LISTENING}{url}")
+
     served = Models.configured(found_sources(settings, wanted), resolved.settings)
     try:
         served.preload(resolved.settings.preload)
-        serve_until_stopped(served, resolved.settings, on_listening=lambda url: write_error_line(f"{LISTENING}{url}"))
+        serve_until_stopped(served, resolved.settings, on_listening=tell)
     finally:
         served.close()
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
+from neuron_whisper.cli.log_lines import JsonLines
+
 if TYPE_CHECKING:
     from neuron_whisper.artifact.store import ArtifactStore
 
@@ -65,13 +67,14 @@ class _StderrHandler(logging.Handler):
         write_error_line(self.format(record))
 
 
-def set_up_logging(level: int, *, with_times: bool) -> None:
+def set_up_logging(level: int, *, with_times: bool, as_json: bool = False) -> None:
     """This package's log on stderr, from `level` on; lines with their time are for logs that are kept."""
     logger = logging.getLogger(LOGGER)
     for handler in [handler for handler in logger.handlers if isinstance(handler, _StderrHandler)]:
         logger.removeHandler(handler)
     added = _StderrHandler()
-    added.setFormatter(logging.Formatter(f"{'%(asctime)s ' * with_times}%(levelname)s %(name)s: %(message)s"))
+    lines = logging.Formatter(f"{'%(asctime)s ' * with_times}%(levelname)s %(name)s: %(message)s")
+    added.setFormatter(JsonLines() if as_json else lines)
     logger.addHandler(added)
     logger.setLevel(level)
 

@@ -57,6 +57,7 @@ class ServerSettings:
         0.0, "A model that nobody used for so long is let go until it is asked for; 0: never.", low=0, high=30 * DAY_S
     )
     model_admin: bool = setting(False, "Routes that load and unload models; with keys, for the role admin.")
+    log_format: str = setting("text", "Lines of the log on stderr.", choices=("text", "json"))
     keys_file: Path | None = setting(None, "API keys, made with `neuron-whisper keys`; without it anybody may ask.")
     cors_origins: tuple[str, ...] = setting((), "Pages of these origins may ask, such as https://app.example.com.")
     metrics_need_key: bool = setting(False, "GET /metrics for the role admin alone.")
