@@ -51,8 +51,9 @@ GOALS ?=
 PROFILES ?= cpu cpu-int8
 bench-peers: install $(PEERS)/.installed
 	@mkdir -p build
-	@for profile in $(PROFILES); do echo "--artifact $$profile=$$($(BIN)/neuron-whisper compile --model base --profile $$profile)" \
-	  || exit 1; done > build/goals.artifacts
+	@for profile in $(PROFILES); do \
+	  artifact=$$($(BIN)/neuron-whisper compile --model base --profile $$profile) || exit 1; \
+	  echo "--artifact $$profile=$$artifact"; done > build/goals.artifacts
 	$(BIN)/python -m neuron_whisper.bench.goals $(SPEECH) $$(cat build/goals.artifacts) $(PEER_PYTHON) \
 	  --json build/goals.json --markdown build/goals.md --picture build/goals.svg $(GOALS)
 

@@ -19,7 +19,7 @@ from neuron_whisper.bench.goals.__main__ import main
 from neuron_whisper.bench.goals.clients import load
 from neuron_whisper.bench.goals.http_peer import Handler, Server, form
 from neuron_whisper.bench.goals.markdown import markdown
-from neuron_whisper.bench.goals.measure import Measured, worker_settings
+from neuron_whisper.bench.goals.measure import Measured, mean_rows, worker_settings
 from neuron_whisper.bench.goals.picture import picture
 from neuron_whisper.bench.goals.report import merged, row_document, verdicts
 from neuron_whisper.bench.goals.rows import GOALS, ROWS, rows_named
@@ -157,6 +157,17 @@ def test_workers_and_threads_are_tried_from_one_that_has_all_cores_to_two_for_ea
     assert worker_settings(1) == ("1x1", "2x1")
 
 
+def test_how_full_the_slots_were_is_read_from_the_servers_metrics() -> None:
+    told = """# TYPE neuron_whisper_step_rows histogram
+neuron_whisper_step_rows_bucket{le="1.0",model="base"} 1.0
+neuron_whisper_step_rows_count{model="base"} 4.0
+neuron_whisper_step_rows_sum{model="base"} 24.0
+neuron_whisper_step_seconds_sum{model="base"} 99.0
+"""
+    assert mean_rows(told) == 6.0
+    assert mean_rows("") == 0.0
+
+
 @contextmanager
 def peer(transcribe: Any) -> Iterator[str]:
     """faster-whisper's server around a model that is not there."""
@@ -246,6 +257,8 @@ def test_a_whole_run_measures_ours_in_processes_and_over_http_and_names_the_peer
         assert 50e6 < ours["metrics"]["peak_bytes"]["median"] < 3e9
         assert ours["wer"]["reference"] == 2
         assert theirs
+        if row["name"] == "clients-8":
+            assert 1 <= float(ours["note"].split()[0]) <= 8
     assert found["command"] == "make bench-peers GOALS='--rows short,clients-8 --runs 1 --threads 1'"
     assert "| short | neuron-whisper tiny |" in said.out
     code = main(["--merge", str(tmp_path / "found.json")])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,6 +155,10 @@ class Bench:
                         result.texts = result.texts or dict(zip((it.name for it in asked), found.texts, strict=True))
                         result.add(seconds=found.seconds, p95_s=found.p95_s, peak_bytes=server.peak_memory_bytes())
                         self.tell(f"{result.name}: {found.seconds:.2f} s, p95 {found.p95_s:.2f} s")
+            for candidate, server, result in zip(candidates, servers, results, strict=True):
+                if candidate.is_ours and server is not None and not result.fault:
+                    with suppress(OSError), urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:  # noqa: S310 - our own server
+                        result.note = f"{mean_rows(answer.read().decode()):.1f} rows in a step on average"
 
     def _server(self, candidate: Candidate, setting: str | None = None) -> ServerProcess:
         opening = candidate.opening
@@ -217,6 +222,17 @@ def _failing(result: Measured, tell: Callable[[str], None]) -> Iterator[None]:
     except TargetUnavailable as error:
         result.fault = error.reason
         tell(f"{result.name}: {error.reason}")
+
+
+def mean_rows(metrics: str) -> float:
+    """Rows of a decode step on average, of what our server's /metrics tells; how full the slots were."""
+    totals = {"sum": 0.0, "count": 0.0}
+    for line in metrics.splitlines():
+        name, _, value = line.rpartition(" ")
+        kind = name.partition("{")[0].removeprefix("neuron_whisper_step_rows_")
+        if kind in totals:
+            totals[kind] += float(value)
+    return totals["sum"] / (totals["count"] or 1.0)
 
 
 def worker_settings(cores: int) -> tuple[str, ...]:
