@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from neuron_whisper.server.ending import ends_at_once
 from tests.servers import PATIENCE_S, TRANSCRIPTIONS, error_of, tone, wait_for
 
 REPOSITORY = Path(__file__).parents[1]
@@ -63,6 +65,33 @@ def test_a_drain_that_takes_too_long_answers_what_is_left_and_ends() -> None:
         child.process.terminate()
         assert error_of(answer.result(), 503)["code"] == "draining"
         assert child.process.wait(PATIENCE_S) == 0
+
+
+LOADING = """
+import hashlib
+from neuron_whisper.server.ending import ends_at_once
+with ends_at_once():
+    print("loading", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2_000_000_000)  # native code, for minutes
+"""
+
+
+def test_a_server_that_loads_its_models_ends_at_once_even_inside_native_code() -> None:
+    with subprocess.Popen([sys.executable, "-c", LOADING], cwd=REPOSITORY, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"loading\n"
+        process.terminate()
+        try:
+            assert process.wait(PATIENCE_S) == 128 + 15
+        finally:
+            process.kill()
+
+
+def test_signals_are_as_they_were_when_the_models_are_loaded() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with ends_at_once():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:

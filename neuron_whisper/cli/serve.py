@@ -85,6 +85,7 @@ def serve(
         for model, artifact in _asked(models, artifacts)
     ]
 
+    from neuron_whisper.server.ending import ends_at_once
     from neuron_whisper.server.models import Models
     from neuron_whisper.server.run import serve as serve_until_stopped
 
@@ -100,7 +101,8 @@ def serve(
 
     served = Models.configured(found_sources(settings, wanted), resolved.settings)
     try:
-        served.preload(resolved.settings.preload)
+        with ends_at_once():
+            served.preload(resolved.settings.preload)
         serve_until_stopped(served, resolved.settings, on_listening=tell)
     finally:
         served.close()
