@@ -165,6 +165,27 @@ def test_windows_that_kill_their_worker_fail_and_no_other_does(
     assert made.waiting == made.decoding == 0
 
 
+# --- what workers count ---------------------------------------------------------------------------
+
+
+def test_what_workers_count_adds_up_and_outlives_them() -> None:
+    with pool() as made:
+        tokens = sum(len(found.tokens) for found in results([made.submit(ask(seed)) for seed in range(6)]))
+        ends = time.monotonic() + PATIENCE_S
+        while made.status.counts.tokens < tokens:  # they tell from time to time
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        counts = made.status.counts
+        assert sum(counts.prefill_s.counts) == sum(counts.wait_s.counts) == 6
+        victim = made.status.workers[0].pid
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        while made.status.workers[0].pid in (victim, None):
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        assert made.status.counts.tokens == tokens
+
+
 # --- when a worker is given up --------------------------------------------------------------------
 
 TIMES = PoolTimes(start_s=60, hang_s=10, backoff_s=0.5, most_backoff_s=3)
