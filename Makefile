@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test lint parity bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress clean
+.PHONY: install demo test lint parity bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload clean
 
 install: $(VENV)/.installed
 
@@ -101,6 +101,10 @@ stress: install
 	-$(BIN)/neuron-whisper fetch tiny.en >/dev/null
 	$(BIN)/python -m tests.stress --artifact "$$($(BIN)/neuron-whisper compile --model tiny.en)" \
 	  $(addprefix --speech ,$(wildcard ../shared/speech/en_jfk.flac))
+
+# one, two, four and eight clients for each slot of a device that is a clock: who is served, and how fast others are refused
+overload: install
+	$(BIN)/python -m tests.overload
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
