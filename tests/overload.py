@@ -35,7 +35,7 @@ def clocked(session: FakeSession, step_s: float) -> None:
         time.sleep(step_s)
         return decode(*given)
 
-    session.decode = slow  # type: ignore[method-assign]  # a session whose time is known
+    session.decode = slow  # type: ignore[method-assign, assignment]  # a known time
 
 
 def _serve(given: argparse.Namespace) -> None:
