@@ -73,7 +73,7 @@ class Outcome:
     error: JobError | None = None
     reason: str | None = None
     waits_for: str = ""
-    not_before: float = 0.0
+    wait_s: float = 0.0
 
     @property
     def told(self) -> str:
@@ -182,8 +182,7 @@ class JobRunner:
             message = f"{FAULTED}, {job.attempts} times"
             return Outcome(status="failed", error=JobError(message=message, code=WORN_OUT))
         except CapacityError as error:
-            not_before = time.time() + max(1.0, error.retry_after_s)
-            return Outcome(status="queued", waits_for=str(error), not_before=not_before)
+            return Outcome(status="queued", waits_for=str(error), wait_s=max(1.0, error.retry_after_s))
         except InputError as error:
             return Outcome(status="failed", error=JobError(**told_of(error)))
         except Exception:
@@ -208,7 +207,7 @@ class JobRunner:
             if outcome.reason is not None:
                 self._store.requeue(job.id, outcome.reason)
             else:
-                self._store.put_off(job.id, outcome.waits_for, outcome.not_before)
+                self._store.put_off(job.id, outcome.waits_for, now=time.time(), wait_s=outcome.wait_s)
             return
         transcript, size_bytes = outcome.transcript, 0
         if transcript is not None:
@@ -230,13 +229,13 @@ class JobRunner:
         """Raises InputError, CapacityError, DeviceFault."""
         job, settings = running.job, self._settings
         asked = asked_by(job.fields, job.task, vad_filter=settings.vad_filter)
-        self._models.named(asked.model)
+        self._models.named(job.model)  # the one it was made for, whatever its names mean by now
         await self._fetch(running)
         running.stage = "decoding"
         loop = asyncio.get_running_loop()
         clip = await loop.run_in_executor(self._decoders, self._decode, job)
         running.total_s = clip.duration_s
-        async with self._models.using(asked.model) as transcriber:
+        async with self._models.using(job.model) as transcriber:
             running.stage = "transcribing"
             told: list[Told] = []
             began = worked_from = time.perf_counter()

@@ -26,6 +26,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    or_,
     select,
     text,
     update,
@@ -38,6 +39,7 @@ from neuron_whisper.errors import InvalidOption, JobsFull, StorageFull, UnknownJ
 from neuron_whisper.server.jobs.record import ENDED, Delivery, Job, JobError, JobStatus
 
 SCHEMA = 1
+LONGEST_PUT_OFF_S = 600.0
 CRASHED = "the server ended while it ran"
 WORN_OUT = "too_many_attempts"
 
@@ -174,9 +176,12 @@ class JobStore:
 
     def claim(self, now: float) -> Job | None:
         """The oldest job that may run: running from now on, its attempt counted."""
+        at = _jobs.c.not_before
         with self._changing() as db:
             row = db.execute(
-                select(*_job_columns).where(_jobs.c.status == "queued", _jobs.c.not_before <= now)
+                select(*_job_columns)
+                # one that is put off for longer than any is: the clock was set back
+                .where(_jobs.c.status == "queued", or_(at <= now, at > now + LONGEST_PUT_OFF_S))
                 .order_by(_jobs.c.number).limit(1)
             ).mappings().one_or_none()  # fmt: skip
             if row is None:
@@ -198,8 +203,9 @@ class JobStore:
         with self._changing() as db:
             db.execute(_while(job_id, "running").values(status="queued", restarted=reason, started_at=None))
 
-    def put_off(self, job_id: str, waits_for: str, not_before: float) -> None:
-        """A running job had no chance to begin: that was no attempt."""
+    def put_off(self, job_id: str, waits_for: str, *, now: float, wait_s: float) -> None:
+        """A running job had no chance to begin: that was no attempt. It may begin in `wait_s`, ten minutes at most."""
+        not_before = now + min(wait_s, LONGEST_PUT_OFF_S)
         with self._changing() as db:
             db.execute(_while(job_id, "running").values(
                 status="queued", attempts=_jobs.c.attempts - 1, waits_for=waits_for, not_before=not_before,

@@ -80,7 +80,9 @@ class WebhookSender:
         """Seconds until the next one is due."""
         pending = await asyncio.to_thread(self._store.pending_deliveries)
         now = time.time()
-        due = [delivery for delivery in pending if delivery.next_at <= now]
+        longest_s = 1.1 * self._first_wait_s * GROWTH ** (MOST_ATTEMPTS - 2)
+        # one that is due later than any is: the clock was set back
+        due = [delivery for delivery in pending if not now < delivery.next_at <= now + longest_s]
         for delivery in await asyncio.gather(*(self._sent(delivery) for delivery in due[:AT_ONCE])):
             await asyncio.to_thread(self._store.change_delivery, delivery)
         if due:
