@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test lint parity bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload clean
+.PHONY: install demo test lint parity bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload jobs-chaos clean
 
 install: $(VENV)/.installed
 
@@ -105,6 +105,9 @@ stress: install
 # one, two, four and eight clients for each slot of a device that is a clock: who is served, and how fast others are refused
 overload: install
 	$(BIN)/python -m tests.overload
+# a server killed again and again while jobs are made and run: none may be lost, done twice unsaid, or wrong
+jobs-chaos: install
+	$(BIN)/python -m tests.jobs_chaos --kills 20 --jobs 20
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -139,7 +139,7 @@ def serving(served: Transcriber | Models, settings: ServerSettings) -> Iterator[
         thread.join()
 
 
-def main(drain_s: str, fault_at: str = "0", jobs_dir: str = "") -> None:
+def main(drain_s: str, fault_at: str = "0", jobs_dir: str = "", jobs_max_attempts: str = "3") -> None:
     """A server process: tells its address, holds its first step until a line comes in, and serves to its end."""
     served, session = transcriber(fault_at=int(fault_at) or None)
     session.gate.clear()
@@ -150,8 +150,9 @@ def main(drain_s: str, fault_at: str = "0", jobs_dir: str = "") -> None:
 
     threading.Thread(target=open_gate, daemon=True).start()
     settings = ServerSettings(
-        port=0, drain_s=float(drain_s), vad_filter=False, jobs_dir=Path(jobs_dir) if jobs_dir else None
-    )
+        port=0, drain_s=float(drain_s), vad_filter=False, jobs_dir=Path(jobs_dir) if jobs_dir else None,
+        jobs_max_attempts=int(jobs_max_attempts),
+    )  # fmt: skip
     serve(served, settings, on_listening=lambda url: print(url, flush=True))  # noqa: T201  # the test reads it
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server import ServerSettings
+from neuron_whisper.server.keys import made_key, write_keys
 from tests.job_clients import AT_ONCE, JOBS, Turnstile, make, result, until
 from tests.servers import Running, error_of, running, tone
 
@@ -181,6 +182,21 @@ def test_a_job_made_twice_with_one_idempotency_key_is_one_job(client: httpx.Clie
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json()["id"] == second.json()["id"]
     error_of(client.post(JOBS, files=files, headers={"idempotency-key": "k" * 200}), 400)
+
+
+def test_nobody_sees_the_jobs_of_another_key(tmp_path: Path) -> None:
+    made = [made_key(name, ["user"], created="2026-11-25", max_requests=None) for name in ("ann", "bob")]
+    write_keys(tmp_path / "keys.json", [stored for _, stored in made])
+    ann, bob = ({"authorization": f"Bearer {text}"} for text, _ in made)
+    with running(with_jobs(tmp_path, keys_file=tmp_path / "keys.json")) as server, server.client() as client:
+        job_id = client.post(JOBS, files={"file": tone()}, data=AT_ONCE, headers=ann).json()["id"]
+        assert error_of(client.get(JOBS), 401)
+        assert client.get(JOBS, headers=bob).json()["data"] == []
+        for asked in ("GET ", "GET /result", "GET /segments", "POST /cancel", "DELETE "):
+            method, path = asked.split(" ")
+            error = error_of(client.request(method, f"{JOBS}/{job_id}{path}", headers=bob), 404)
+            assert error["message"] == f"no job '{job_id}'"
+        assert client.get(f"{JOBS}/{job_id}", headers=ann).status_code == 200
 
 
 # --- what is refused ------------------------------------------------------------------------------
