@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test lint parity bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload jobs-chaos clean
+.PHONY: install demo test lint parity conformance bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload jobs-chaos clean
 
 install: $(VENV)/.installed
 
@@ -80,6 +80,18 @@ $(PEERS)/.installed:
 	$(PEERS)/bin/pip install --quiet --no-deps openai-whisper==20250625
 	touch $@
 
+# other people's clients and tools against a running server; they get an environment of their own
+CONFORMANCE := .venv-conformance
+CLIP := ../shared/speech/en_arctic_aew_a0001.wav
+conformance: install $(CONFORMANCE)/.installed
+	$(BIN)/neuron-whisper fetch tiny.en >/dev/null
+	$(CONFORMANCE)/bin/python -m tests.conformance $(abspath $(BIN))/neuron-whisper $(CLIP)
+
+$(CONFORMANCE)/.installed:
+	$(PYTHON) -m venv $(CONFORMANCE)
+	$(CONFORMANCE)/bin/pip install --quiet 'schemathesis==4.32.5' 'pipecat-ai[openai]==1.14.0' 'openai>=3'
+	touch $@
+
 # The Neuron target on NxD's and NxDI's own code, without a device. NXD_SRC and NXDI_SRC are src folders of checkouts;
 # without them it says what is missing. What it needs is kept below NEURON_SIM_HOME (~/.cache/neuron_sim).
 SIM := sh tests/neuron_sim
@@ -110,4 +122,4 @@ jobs-chaos: install
 	$(BIN)/python -m tests.jobs_chaos --kills 20 --jobs 20
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(CONFORMANCE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

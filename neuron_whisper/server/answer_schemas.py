@@ -80,6 +80,12 @@ EVENT = {
     ]
 }  # fmt: skip
 
+# a stream is a sequence of these, as OpenAPI describes server-sent events
+SERVER_SENT_EVENT: Schema = {
+    "type": "object", "required": ["data"],
+    "properties": {"data": {"type": "string", "contentMediaType": "application/json", "contentSchema": EVENT}},
+}  # fmt: skip
+
 # --- examples -------------------------------------------------------------------------------------
 
 SAID = "And so, my fellow Americans, ask not what your country can do for you."

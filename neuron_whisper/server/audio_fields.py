@@ -10,7 +10,7 @@ from typing import Any
 
 from neuron_whisper.decode.options import LONG_FORMS, MOST_BEAMS, MOST_CANDIDATES, WINDOW_LIMIT_S
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.server.chunking import ALLOWED, LONGEST_MS, is_part, read_chunking
+from neuron_whisper.server.chunking import ALLOWED, LONGEST_MS, ServerVad, is_part, read_chunking
 from neuron_whisper.server.fields import (
     FLAG,
     LONGEST_TEXT,
@@ -94,11 +94,11 @@ OPENAI = (
     FormField(name="temperature", kind=number(0, 1),
               about="Above 0: sampled at it. 0, the default: the likeliest text, and where that repeats itself or is "
               "unlikely, sampled at 0.2, 0.4 ... 1 until one is neither."),
-    FormField(name="timestamp_granularities", kind=one_of("word", "segment"), is_list=True, examples=[["word"]],
+    FormField(name="timestamp_granularities", kind=one_of("word", "segment"), is_list=True,
               about="With verbose_json: what has times; segment by default. word alone leaves the segments out."),
-    FormField(name="include", kind=one_of("logprobs"), is_list=True, examples=[["logprobs"]],
+    FormField(name="include", kind=one_of("logprobs"), is_list=True,
               about="With json: the log-probability of every token of the text."),
-    FormField(name="chunking_strategy", kind=_CHUNKING, examples=["auto", {"type": "server_vad", "threshold": 0.6}],
+    FormField(name="chunking_strategy", kind=_CHUNKING,
               about="Cut the audio where nobody speaks and decode the pieces side by side: auto, or with your own "
               "thresholds: as JSON, or as fields chunking_strategy[threshold] and so on. What is left out stays as "
               "it is here. Needs the voice detector."),
@@ -188,6 +188,8 @@ class Requirement:
 def _spelled(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, ServerVad):
+        return value.type
     return short(", ".join(value) if isinstance(value, tuple) else str(value))
 
 

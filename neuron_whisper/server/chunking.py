@@ -19,16 +19,16 @@ LONGEST_MS = 10_000
 class ServerVad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """OpenAI's server_vad; what is not given stays as this server has it."""
 
-    type: Literal["server_vad"] = "server_vad"
+    type: Literal["server_vad"]
     threshold: Annotated[float, msgspec.Meta(ge=0.01, le=1.0)] = VOICE.threshold
     prefix_padding_ms: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)] = VOICE.speech_pad_ms
-    silence_duration_ms: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)] | None = None
+    silence_duration_ms: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def vad(self) -> VadOptions:
         """As our detector's options: it pads speech on both sides, not in front alone."""
         vad = replace(VOICE, threshold=self.threshold, speech_pad_ms=self.prefix_padding_ms)
-        if self.silence_duration_ms is None:
+        if self.silence_duration_ms is msgspec.UNSET:
             return vad
         return replace(vad, min_silence_duration_ms=self.silence_duration_ms)
 
@@ -43,9 +43,8 @@ def read_chunking(text: str) -> str | ServerVad:
     """ "auto" or a JSON text of a server_vad object. Raises ValueError."""
     if text in (AUTO, f'"{AUTO}"'):
         return AUTO
-    # not strict: what came as form fields has numbers in quotes
     try:
-        return msgspec.json.decode(text, type=ServerVad, strict=False)
+        return msgspec.json.decode(text, type=ServerVad)
     except msgspec.DecodeError as error:
         raise ValueError(text) from error
 
@@ -59,13 +58,22 @@ def folded(texts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     parts: dict[str, Any] = {}
     for name, values in texts.items():
         if is_part(name):
-            # a part given twice is no text, and is refused as such
-            parts[name[len(FIELD) + 1 : -1]] = values[0] if len(values) == 1 else values
+            # a part given twice is no value, and is refused as such
+            parts[name[len(FIELD) + 1 : -1]] = _number_or_text(values[0]) if len(values) == 1 else values
         else:
             found[name] = list(values)
     if parts:
         found.setdefault(FIELD, []).append(msgspec.json.encode(parts).decode())
     return found
+
+
+def _number_or_text(text: str) -> float | str:
+    """A part of a form is a text; the JSON that it becomes a part of tells numbers from texts."""
+    try:
+        value: float = msgspec.json.decode(text, type=int | float)
+    except msgspec.DecodeError:
+        return text
+    return value
 
 
 def is_part(name: str) -> bool:

@@ -23,11 +23,16 @@ Examples = Mapping[str, tuple[str, Any]]
 
 ERRORS = {
     "400": "The request is wrong: a field, its value, or audio that cannot be read",
+    "401": "No API key, or one that is not known, where the server wants one",
+    "403": "The API key is not for this",
     "404": "No such model here",
+    "408": "The upload stopped, or comes too slowly",
     "413": "The upload or its audio is over a limit",
+    "429": "This client has as much in work as it may; Retry-After says when to ask again",
     "500": "The server failed at this request",
     "503": "No room now, or the server is ending; Retry-After says when to ask again",
     "504": "Not done within the server's time limit",
+    "507": "The server's disk is full",
 }
 UPLOAD = "(the bytes of the file)"
 REQUEST_EXAMPLES: Examples = {
@@ -65,6 +70,11 @@ def error_response(description: str) -> OpenAPIResponse:
         description=description,
         content={"application/json": content_of(shapes.ERROR, {"error": ("An error", shapes.ERROR_EXAMPLE)})},
     )
+
+
+def errors(*statuses: str) -> dict[str, OpenAPIResponse]:
+    """Responses of these statuses, which ERRORS describes."""
+    return {status: error_response(ERRORS[status]) for status in statuses}
 
 
 def content_of(schema: Mapping[str, Any], examples: Examples) -> OpenAPIMediaType:
@@ -120,14 +130,18 @@ def _responses() -> dict[str, OpenAPIResponse]:
             "application/json": content_of({"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE]}, shapes.JSON_EXAMPLES),
             "text/plain": content_of(shapes.TEXT, shapes.TEXT_EXAMPLES),
             "text/vtt": content_of(shapes.TEXT, shapes.VTT_EXAMPLES),
-            "text/event-stream": content_of(
-                # what the data of each event holds
-                {"type": "string", "contentMediaType": "application/json", "contentSchema": shapes.EVENT},
-                shapes.EVENT_EXAMPLES,
-            ),
+            "text/event-stream": content_of(shapes.SERVER_SENT_EVENT, shapes.EVENT_EXAMPLES),
         },
     )
-    return {"200": done, **{status: error_response(about) for status, about in ERRORS.items()}}
+    return {"200": done, **errors(*ERRORS)}
+
+
+@dataclass
+class Guarded(Operation):
+    """A route below /v1 that its signature describes, with the errors that it may have beside its own."""
+
+    def __post_init__(self) -> None:
+        self.responses = {**(self.responses or {}), **errors("400", "401", "403", "404", "500", "503")}
 
 
 @dataclass

@@ -6,6 +6,7 @@ import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 
 from neuron_whisper.engine.contract import PoolStatus, WorkerStatus
 from neuron_whisper.server.access import AnyConnection, front_of, require_admin
@@ -43,7 +44,13 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workers: tuple[WorkerHealth, ...] | None = None
 
 
-@get("/health/live", operation_id="live", summary="Whether the engine can still work", tags=["health"])
+NOT_NOW = {503: ResponseSpec(Health, description="No; `status` says why", generate_examples=False)}
+
+
+@get(
+    "/health/live", operation_id="live", summary="Whether the engine can still work", tags=["health"],
+    responses=NOT_NOW,
+)  # fmt: skip
 async def live(service: NamedDependency[Service]) -> Response[Health]:
     """503 once the device failed, or a call of it does not end: nothing but a restart helps."""
     if service.models.fault is not None:
@@ -53,7 +60,10 @@ async def live(service: NamedDependency[Service]) -> Response[Health]:
     return Response(Health(status="alive"))
 
 
-@get("/health/ready", operation_id="ready", summary="Whether to send requests here", tags=["health"])
+@get(
+    "/health/ready", operation_id="ready", summary="Whether to send requests here", tags=["health"],
+    responses=NOT_NOW,
+)  # fmt: skip
 async def ready(service: NamedDependency[Service]) -> Response[Health]:
     """200 with what the engine does now, or 503 with the reason."""
     models = service.models

@@ -7,8 +7,9 @@ import re
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, delete, get, post
+from litestar import HttpMethod, Request, Response, delete, get, post, route
 from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import Example
 from litestar.params import FromPath, Parameter
 
@@ -101,7 +102,9 @@ async def list_jobs(
     request: AnyRequest, service: NamedDependency[Service],
     limit: Annotated[int, Parameter(ge=1, le=MOST_ON_A_PAGE, description="Jobs on this page.")] = 20,
     after: Annotated[str | None, Parameter(description="The last id of the page before.")] = None,
-    status: Annotated[str | None, Parameter(description=f"One of {', '.join(STATUSES)}.")] = None,
+    status: Annotated[
+        str | None, Parameter(description="Jobs in this state.", schema_extra={"enum": list(STATUSES)})
+    ] = None,
 ) -> JobList:  # fmt: skip
     jobs = _jobs(service)
     wanted = next((known for known in STATUSES if known == status), None)
@@ -150,7 +153,7 @@ async def retrieve_result(
     format: Annotated[  # as it stands in the URL
         str | None,
         Parameter(
-            description=f"One of {', '.join(FORMATS)}; without it, the job's response_format.",
+            description="Without it, the job's response_format.", schema_extra={"enum": list(FORMATS)},
             examples=[Example(value="srt")],
         ),
     ] = None,
@@ -180,4 +183,17 @@ async def delete_job(request: AnyRequest, service: NamedDependency[Service], job
     return JobDeleted(id=job_id)
 
 
-JOB_ROUTES = (create_job, list_jobs, retrieve_job, list_segments, retrieve_result, cancel_job, delete_job)
+def _options_of(path: str, *methods: str) -> HTTPRouteHandler:
+    """OPTIONS of a path with several methods: Litestar's own handler knows the first of them alone."""
+
+    @route(path, http_method=HttpMethod.OPTIONS, include_in_schema=False, status_code=204)
+    async def options() -> Response[None]:
+        return Response(None, headers={"allow": ", ".join(sorted((*methods, "OPTIONS")))})
+
+    return options
+
+
+JOB_ROUTES = (
+    _options_of("/v1/jobs", "GET", "POST"), _options_of("/v1/jobs/{job_id:str}", "GET", "DELETE"),
+    create_job, list_jobs, retrieve_job, list_segments, retrieve_result, cancel_job, delete_job,
+)  # fmt: skip

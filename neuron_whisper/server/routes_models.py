@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from neuron_whisper.server.access import require_admin
+from neuron_whisper.server.documents import Guarded
 from neuron_whisper.server.models import ModelState, ServedModel
 from neuron_whisper.server.service import Service
 
@@ -44,13 +45,16 @@ class ModelNamed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     model: str
 
 
-@get("/v1/models", operation_id="listModels", summary="The models, loaded or not", tags=["models"])
+@get(
+    "/v1/models", operation_id="listModels", tags=["models"], operation_class=Guarded,
+    summary="The models, loaded or not",
+)  # fmt: skip
 async def list_models(service: NamedDependency[Service]) -> ModelList:
     return ModelList(data=[_told(service, model) for model in service.models])
 
 
 @get(
-    "/v1/models/{model:path}", operation_id="retrieveModel", tags=["models"],
+    "/v1/models/{model:path}", operation_id="retrieveModel", tags=["models"], operation_class=Guarded,
     summary="A model, by any of its names",
 )  # fmt: skip
 async def retrieve_model(service: NamedDependency[Service], model: FromPath[str]) -> Model:
@@ -60,7 +64,7 @@ async def retrieve_model(service: NamedDependency[Service], model: FromPath[str]
 
 @post(
     "/v1/models/load", status_code=200, guards=[require_admin], operation_id="loadModel", tags=["models"],
-    summary="Load a model, and serve it again where it was unloaded by hand",
+    operation_class=Guarded, summary="Load a model, and serve it again where it was unloaded by hand",
 )  # fmt: skip
 async def load_model(service: NamedDependency[Service], data: JSONBody[ModelNamed]) -> Model:
     # the name is in the body: in a path, its slash would be one of the path's
@@ -69,7 +73,7 @@ async def load_model(service: NamedDependency[Service], data: JSONBody[ModelName
 
 @post(
     "/v1/models/unload", status_code=200, guards=[require_admin], operation_id="unloadModel", tags=["models"],
-    summary="Refuse requests for a model, and free its memory when those in flight are done",
+    operation_class=Guarded, summary="Refuse requests for a model, and free its memory when those in flight are done",
 )  # fmt: skip
 async def unload_model(service: NamedDependency[Service], data: JSONBody[ModelNamed]) -> Model:
     return _told(service, await service.models.unload(data.model, within_s=UNLOAD_WAIT_S))

@@ -1,0 +1,74 @@
+"""Pipecat's OpenAISTTService in a pipeline of Pipecat's, its base_url ours."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import wave
+from difflib import SequenceMatcher
+
+os.environ.setdefault("OPENAI_API_KEY", "none")
+
+import openai
+from pipecat.frames.frames import (
+    ErrorFrame,
+    InputAudioRawFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.pipeline.worker import PipelineParams
+from pipecat.services.openai.stt import OpenAISTTService
+from pipecat.tests.utils import run_test
+
+PROMPT = "A novel."
+PIECE_S = 0.02  # of audio, as transports hand it on
+ALIKE = 0.8  # the service adds silence, and a clip of a few words may get another word
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+async def heard(url: str, clip: str, model: str, *, with_probabilities: bool) -> str:
+    with wave.open(clip) as file:
+        rate, audio = file.getframerate(), file.readframes(file.getnframes())
+    step = 2 * round(rate * PIECE_S)
+    service = OpenAISTTService(
+        api_key="none", base_url=f"{url}/v1", sample_rate=rate, include_prob_metrics=with_probabilities,
+        settings=OpenAISTTService.Settings(model=model, prompt=PROMPT, temperature=0.0),
+    )  # fmt: skip
+    pieces = [
+        InputAudioRawFrame(audio=audio[at : at + step], sample_rate=rate, num_channels=1)
+        for at in range(0, len(audio), step)
+    ]
+    down, up = await run_test(
+        service,
+        frames_to_send=[VADUserStartedSpeakingFrame(), *pieces, VADUserStoppedSpeakingFrame()],
+        pipeline_params=PipelineParams(audio_in_sample_rate=rate),
+        start_timeout=60.0,
+    )
+    errors = [frame.error for frame in (*down, *up) if isinstance(frame, ErrorFrame)]
+    assert not errors, errors
+    told = [frame for frame in down if isinstance(frame, TranscriptionFrame)]
+    assert len(told) == 1, told
+    assert told[0].finalized
+    return str(told[0].text)
+
+
+def main(url: str, clip: str) -> None:
+    with openai.OpenAI(base_url=f"{url}/v1") as client, open(clip, "rb") as file:  # noqa: PTH123  # a file, as users have it
+        expected = client.audio.transcriptions.create(
+            file=file, model="whisper-1", prompt=PROMPT, language="en", temperature=0.0
+        ).text
+    for model, with_probabilities in (("gpt-transcribe", False), ("gpt-transcribe", True), ("whisper-1", True)):
+        said = asyncio.run(heard(url, clip, model, with_probabilities=with_probabilities))
+        alike = SequenceMatcher(a=words(said), b=words(expected)).ratio()
+        print(f"Pipecat, {model}{', probabilities' if with_probabilities else ''}: {said}")
+        assert alike >= ALIKE, f"{alike:.2f} of it is as expected: {expected}"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
