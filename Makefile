@@ -117,6 +117,7 @@ stress: install
 # one, two, four and eight clients for each slot of a device that is a clock: who is served, and how fast others are refused
 overload: install
 	$(BIN)/python -m tests.overload
+
 # a server killed again and again while jobs are made and run: none may be lost, done twice unsaid, or wrong
 jobs-chaos: install
 	$(BIN)/python -m tests.jobs_chaos --kills 20 --jobs 20

@@ -34,7 +34,7 @@ def command(directory: Path, artifact: str | None) -> list[str]:
         return [sys.executable, "-m", "tests.servers", "30", "0", str(directory / "jobs"), "100"]
     return [
         sys.executable, "-m", "neuron_whisper", "serve", "--artifact", artifact, "--port", "0", "--jobs-dir",
-        str(directory / "jobs"), "--jobs-max-attempts", "100",
+        str(directory / "jobs"), "--jobs-max-attempts", "100", "--quiet",  # nobody reads its log
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -281,6 +282,14 @@ def test_a_job_is_forgotten_when_its_time_is_over(tmp_path: Path) -> None:
             time.sleep(0.02)
         assert error_of(client.get(f"{JOBS}/{job['id']}"), 404)
         assert list((tmp_path / "jobs" / "results").iterdir()) == []
+
+
+def test_metrics_count_the_jobs_by_status(client: httpx.Client) -> None:
+    until(client, make(client, **AT_ONCE)["id"], "succeeded")
+    told = client.get("/metrics").text
+    assert re.search(r'^neuron_whisper_jobs\{status="succeeded"\} [1-9]', told, re.MULTILINE)
+    assert 'neuron_whisper_jobs{status="running"} 0.0' in told
+    assert "neuron_whisper_jobs_stored_bytes" in told
 
 
 def test_without_a_directory_there_are_no_jobs() -> None:

@@ -67,6 +67,10 @@ class Metrics:
         self._registry.register(EngineCollector(models, admission))
         ProcessCollector(registry=self._registry)
 
+    def also(self, collector: Collector) -> None:
+        """Tell what `collector` tells, too."""
+        self._registry.register(collector)
+
     def request_ended(self, record: RequestRecord, scope: Scope, took_s: float) -> None:
         route = _route(scope)
         self._requests.labels(route, str(record.status or CLIENT_GONE), record.code).inc()

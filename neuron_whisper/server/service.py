@@ -16,6 +16,7 @@ from neuron_whisper.audio.load import load_audio
 from neuron_whisper.errors import DeviceFault, Draining, Overloaded, QueueFull
 from neuron_whisper.server.access import Front
 from neuron_whisper.server.admission import Admission, Ticket
+from neuron_whisper.server.jobs.metrics import JobsCollector
 from neuron_whisper.server.jobs.service import Jobs
 from neuron_whisper.server.metrics import Metrics
 from neuron_whisper.server.models import Models
@@ -44,6 +45,8 @@ class Service:
         )  # fmt: skip
         self.front = Front(settings, Metrics(self.models, self.admission))
         self.jobs = Jobs(settings, self.models, self.idle) if settings.jobs_dir is not None else None
+        if self.jobs is not None:
+            self.front.metrics.also(JobsCollector(self.jobs))
         self._working: set[asyncio.Task[Any]] = set()
         self._is_over = False
         # a pool of its own bounds how much audio is unpacked at once, and never keeps the plans waiting

@@ -20,7 +20,7 @@ import msgspec
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.driving import Told
-from neuron_whisper.errors import CapacityError, DeviceFault, InputError, StorageFull, UrlFailed
+from neuron_whisper.errors import CapacityError, DeviceFault, InputError, UrlFailed
 from neuron_whisper.server.asking import named_as_sent
 from neuron_whisper.server.faults import told_of
 from neuron_whisper.server.jobs.asking import JOB_FORM, asked_by
@@ -137,9 +137,9 @@ class JobRunner:
             self._wanted.clear()
             try:
                 job = await asyncio.to_thread(self._store.claim, time.time())
-            except CapacityError as error:  # a full disk
-                log.warning("jobs wait: %s", error)
-                await asyncio.sleep(error.retry_after_s)
+            except Exception:  # a full disk, a broken one: the requests need none
+                log.exception("jobs wait: the store does not answer")
+                await asyncio.sleep(RETRY_S)
                 continue
             if job is None:
                 await self._wait_for_one()
@@ -191,11 +191,11 @@ class JobRunner:
             return Outcome(status="failed", error=JobError(message=message, code="internal_error"))
 
     async def _kept(self, job: Job, outcome: Outcome) -> bool:
-        """Whether it could be kept: there may be no room on the disk."""
+        """Whether it could be kept: there may be no room on the disk, or no disk."""
         try:
             await asyncio.to_thread(self._keep, job, outcome)
-        except StorageFull as error:
-            log.warning("job cannot be kept id=%s: %s", job.id, error)
+        except Exception:
+            log.exception("job cannot be kept id=%s", job.id)
             return False
         if outcome.status != "queued":
             self._on_end()

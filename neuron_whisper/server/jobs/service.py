@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 import msgspec
 
-from neuron_whisper.errors import Draining, InvalidOption, JobsFull, NeuronWhisperError, WrongJobState
+from neuron_whisper.errors import Draining, InvalidOption, JobsFull, WrongJobState
 from neuron_whisper.server.jobs.asking import JobAsked, asked_by
 from neuron_whisper.server.jobs.download import name_in
 from neuron_whisper.server.jobs.files import JobFiles
@@ -23,7 +23,7 @@ from neuron_whisper.server.jobs.outbound import AllowedOrigins, Outbound, privat
 from neuron_whisper.server.jobs.record import ENDED, Delivery, Job, JobStatus
 from neuron_whisper.server.jobs.runner import JobRunner, Running
 from neuron_whisper.server.jobs.shown import event_of
-from neuron_whisper.server.jobs.store import JobStore
+from neuron_whisper.server.jobs.store import JobStore, StoredCounts
 from neuron_whisper.server.jobs.webhooks import WebhookSender, secret_of
 from neuron_whisper.server.models import Models
 from neuron_whisper.server.settings import ServerSettings
@@ -121,8 +121,8 @@ class Jobs:
                 ):
                     await asyncio.to_thread(self._forget, job_id)
                     log.info("job forgotten id=%s", job_id)
-            except NeuronWhisperError as error:
-                log.warning("old jobs stay: %s", error)
+            except Exception:  # a full disk, say
+                log.exception("old jobs stay")
             await asyncio.sleep(min(SWEEP_S, self.settings.jobs_retention_s))
 
     def _forget(self, job_id: str) -> None:
@@ -152,6 +152,10 @@ class Jobs:
             yield
         finally:
             del self._arriving[ticket]
+
+    def counts(self) -> StoredCounts:
+        """What is stored now."""
+        return self._store.counts()
 
     async def keyed(self, owner: str, idempotency_key: str | None) -> Job | None:
         """The job that this owner made with this key before."""

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -86,7 +86,17 @@ _deliveries = Table(
     Column("next_at", Float, nullable=False),
     Column("last_error", String),
 )  # fmt: skip
+_SIZE = _jobs.c.upload_bytes + _jobs.c.result_bytes
 _job_columns = [column for column in _jobs.c if column.name != "number"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCounts:
+    """Jobs by their status, bytes of uploads and results, and webhooks that are still to be delivered."""
+
+    jobs: dict[str, int]
+    stored_bytes: int
+    webhooks_pending: int
 
 
 class JobStore:
@@ -136,7 +146,7 @@ class JobStore:
             if job.idempotency_key is not None and (old := _keyed(db, job.owner, job.idempotency_key)):
                 return old
             count, stored = db.execute(
-                select(func.count(), func.coalesce(func.sum(_jobs.c.upload_bytes + _jobs.c.result_bytes), 0))
+                select(func.count(), func.coalesce(func.sum(_SIZE), 0))
                 .select_from(_jobs)
             ).one()  # fmt: skip
             if count >= most_jobs:
@@ -216,7 +226,7 @@ class JobStore:
         """What a URL gave. Raises JobsFull."""
         with self._changing() as db:
             stored = db.execute(
-                select(func.coalesce(func.sum(_jobs.c.upload_bytes + _jobs.c.result_bytes), 0))
+                select(func.coalesce(func.sum(_SIZE), 0))
                 .where(_jobs.c.id != job_id)
             ).scalar_one()  # fmt: skip
             if stored + size_bytes > most_bytes:
@@ -286,6 +296,14 @@ class JobStore:
         """Every job's status."""
         with self._changing() as db:
             return {row.id: row.status for row in db.execute(select(_jobs.c.id, _jobs.c.status))}
+
+    def counts(self) -> StoredCounts:
+        with self._changing() as db:
+            by_status = db.execute(select(_jobs.c.status, func.count()).group_by(_jobs.c.status))
+            jobs = {status: int(count) for status, count in by_status}
+            size = db.execute(select(func.coalesce(func.sum(_SIZE), 0))).scalar_one()
+            pending = db.execute(select(func.count()).where(_deliveries.c.status == "pending")).scalar_one()
+        return StoredCounts(jobs=jobs, stored_bytes=int(size), webhooks_pending=int(pending))
 
     # --- webhooks ---------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import random
 import time
 from dataclasses import replace
 
-from neuron_whisper.errors import InvalidOption, NeuronWhisperError, UrlFailed
+from neuron_whisper.errors import InvalidOption, UrlFailed
 from neuron_whisper.server.jobs.outbound import Outbound
 from neuron_whisper.server.jobs.record import Delivery
 from neuron_whisper.server.jobs.store import JobStore
@@ -67,8 +67,8 @@ class WebhookSender:
             self._changed.clear()
             try:
                 wait_s = await self._send_due()
-            except NeuronWhisperError as error:  # a full disk: what was sent may be sent again
-                log.warning("webhooks wait: %s", error)
+            except Exception:  # a full disk, say: what was sent may be sent again
+                log.exception("webhooks wait")
                 wait_s = LONGEST_LOOK_S
             try:
                 async with asyncio.timeout(wait_s):

@@ -1,0 +1,36 @@
+"""Prometheus' figures of the jobs, read from the store when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from neuron_whisper.server.jobs.record import STATUSES
+from neuron_whisper.server.jobs.service import Jobs
+from neuron_whisper.server.metrics import PREFIX
+
+
+class JobsCollector(Collector):
+    """jobs{status}, jobs_stored_bytes, webhooks_pending."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: registering must not ask the store."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        counts = self._jobs.counts()
+        jobs = GaugeMetricFamily(f"{PREFIX}jobs", "Jobs stored, by status.", labels=["status"])
+        for status in STATUSES:
+            jobs.add_metric([status], counts.jobs.get(status, 0))
+        yield jobs
+        yield GaugeMetricFamily(
+            f"{PREFIX}jobs_stored_bytes", "Bytes of uploads and results stored.", value=counts.stored_bytes
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}webhooks_pending", "Webhooks still to be delivered.", value=counts.webhooks_pending
+        )
