@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test lint parity conformance bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload jobs-chaos clean
+.PHONY: install demo test test-speech lint parity conformance bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload jobs-chaos clean
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,11 @@ test: lint
 	$(BIN)/pytest
 
 SPEECH := ../shared/speech/manifest.tsv --where kind=real --language en --skip '*stereo*'
+
+# real speech with base: languages, translation, scripts, both plans
+test-speech: install
+	$(BIN)/neuron-whisper fetch base >/dev/null
+	NEURON_WHISPER_SLOW_TESTS=1 $(BIN)/pytest tests/test_real_speech.py tests/test_peers_expectations.py
 
 # WER, and how many texts and token sequences are openai-whisper's: greedy, and nothing that it does not do
 parity: install

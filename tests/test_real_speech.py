@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from neuron_whisper.artifact.cache_directory import default_cache_directory
-from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.build import build, plan_build
-from neuron_whisper.errors import BuildError
-from neuron_whisper.model.checkpoint import open_checkpoint
-from neuron_whisper.model.sources import resolve_model
-from neuron_whisper.profile import load_profile
 from neuron_whisper.transcriber import Transcriber
+from tests.speech import SPEECH, needs_recordings, opened, words
 
-SPEECH = Path(__file__).resolve().parents[2] / "shared" / "speech"
 JFK = "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
 
-pytestmark = pytest.mark.skipif(
-    not (SPEECH / "manifest.tsv").exists(),
-    reason="no recordings beside the repository: that real speech is understood is not proved",
-)
+pytestmark = needs_recordings
 
 
 @pytest.fixture(scope="module")
 def transcriber() -> Iterator[Transcriber]:
-    cache = default_cache_directory()
-    store = ArtifactStore(cache)
-    try:
-        checkpoint = open_checkpoint(resolve_model("tiny.en", cache=cache, offline=True))
-    except BuildError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"tiny.en was not fetched ({error}): that real speech is understood is not proved")
-    artifact = build(store, plan_build("tiny.en", checkpoint, load_profile("cpu")))
-    made = Transcriber.open(store, artifact)
-    yield made
-    made.close()
-
-
-def words(text: str) -> list[str]:
-    return "".join(letter if letter.isalnum() else " " for letter in text.lower()).split()
+    with opened("tiny.en") as made:
+        yield made
 
 
 @pytest.mark.parametrize("file", ["en_jfk.flac", "en_jfk.mp3"])

@@ -150,6 +150,17 @@ def test_a_prompt_is_hotwords_then_text_then_the_start_then_the_prefix() -> None
     assert prompt_of(options(prefix=(8,), prompt=(1,), hotwords=(5,))) == [SPECIAL.sot_prev, 1, *sot, 8]
 
 
+def test_a_prefix_that_is_told_begins_the_hypothesis_and_the_rules_go_on_from_it() -> None:
+    begin = SPECIAL.timestamp_begin
+    (plain,) = decoded(options(prefix=(begin, 8, 9)))
+    (told,) = decoded(options(prefix=(begin, 8, 9), tells_prefix=True))
+    assert plain.tokens[0] >= begin, "as in openai-whisper, the first token that is sampled is a timestamp"
+    assert told.tokens[:3] == (begin, 8, 9)
+    assert told.token_logprobs[:3] == (0.0, 0.0, 0.0)
+    assert len(told.token_logprobs) == len(told.tokens)
+    assert told.text.startswith(TOKENIZER.decode([8, 9]).strip())
+
+
 @given(
     st.lists(st.integers(0, 80), max_size=40), st.lists(st.integers(0, 80), max_size=40),
     st.lists(st.integers(0, 80), max_size=40),

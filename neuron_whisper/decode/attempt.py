@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -58,18 +59,22 @@ class Hypo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """`most_tokens` of a sequence: it ends there without an end token. One thread uses its `book`."""
+    """`most_tokens` of a sequence: it ends there without an end token. One thread uses its `book`.
+
+    `said` are tokens in the prompt that the rules go on from, as if they had been sampled.
+    """
 
     special: SpecialTokens
     options: WindowOptions
     most_tokens: int
+    said: Sequence[int] = ()
     book: RuleBook = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "book", RuleBook(self.special, self.options))
 
     def begun(self) -> Hypo:
-        return Hypo(self.book.first)
+        return Hypo(reduce(self.book.after, self.said, self.book.first))
 
 
 class Attempt(Protocol):

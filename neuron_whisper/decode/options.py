@@ -150,6 +150,7 @@ class TranscribeOptions:
 class WindowOptions:
     """How one 30 s window is decoded. `prompt` are tokens of text said before, `prefix` tokens that its text begins
     with, `hotwords` tokens before the prompt; `language` None: detect it, among `languages` if given.
+    `tells_prefix`: the rules go on from the prefix, and the hypothesis begins with it.
 
     The defaults are one greedy attempt without gates.
     """
@@ -159,6 +160,7 @@ class WindowOptions:
     languages: tuple[str, ...] = ()
     prompt: Sequence[int] = ()
     prefix: Sequence[int] = ()
+    tells_prefix: bool = False
     hotwords: Sequence[int] = ()
     suppressed: frozenset[int] = frozenset()
     suppress_blank: bool = True

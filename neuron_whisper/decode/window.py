@@ -132,6 +132,7 @@ class WindowDecoding:
         self._attempt: Attempt | None = None
         self._prompt_tokens: list[int] = []
         self._sot_index = 0
+        self._said: list[int] = []  # the prefix, where the window tells it
         self._is_prompted = False
         self._align: AlignAsk | None = None
         self._final: Hypothesis | None = None
@@ -173,6 +174,7 @@ class WindowDecoding:
         half = self._spec.dims.n_text_ctx // 2
         room = self._spec.prompt_buckets[-1] - 1 - len(sot)
         prefix = list(options.prefix)[: max(0, min(half, room))]
+        self._said = prefix if options.tells_prefix else []
         room = max(0, min(half - 1, room - len(prefix)))
         hotwords = [] if prefix else list(options.hotwords)[: room // 2]
         room -= len(hotwords)
@@ -187,8 +189,9 @@ class WindowDecoding:
         # openai/whisper decoding.py: half the context at most, and nothing that has no position
         room = self._spec.text_context - len(self._prompt_tokens) + 1
         limits = Limits(
-            special=self._special, options=options, most_tokens=max(1, min(options.max_new_tokens or half, half, room))
-        )
+            special=self._special, options=options, said=self._said,
+            most_tokens=max(1, min(options.max_new_tokens or half, half, room)),
+        )  # fmt: skip
         rung = len(self._records)
         temperature = options.temperatures[rung]
         if temperature > 0:
@@ -304,15 +307,15 @@ class WindowDecoding:
             tokens, text = kept, self._tokenizer.decode(kept).strip()
         average = best.avg_logprob
         final = Hypothesis(
-            tokens=tuple(tokens),
-            text=text,
+            tokens=(*self._said, *tokens),
+            text=self._tokenizer.decode([*self._said, *tokens]).strip() if self._said else text,
             avg_logprob=average,
             no_speech_prob=self._found.no_speech_prob,
             compression_ratio=compression_ratio(text) if is_cut else ratio,
             temperature=self._records[-1].temperature,
             language=self._found.language if self._special.is_multilingual else None,
             language_probs=self._found.language_probs,
-            token_logprobs=tuple(best.logprobs[: len(tokens)]),
+            token_logprobs=(*(0.0 for _ in self._said), *best.logprobs[: len(tokens)]),
             attempts=tuple(self._records),
             is_silence=self._is_silent(average),
             is_cut=is_cut,

@@ -150,6 +150,7 @@ class Utterance:
             hearing.window_options(self.context),
             language=language,
             prefix=prefix,
+            tells_prefix=False,
             # behind words that were said, nothing may follow
             suppress_blank=options.suppress_blank and not prefix,
             without_timestamps=True,

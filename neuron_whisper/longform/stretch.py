@@ -56,6 +56,12 @@ class Hearing:
     def _spoken(self, text: str | None) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(" " + text.strip())) if text and text.strip() else ()
 
+    def _prefix(self) -> tuple[int, ...]:
+        """Behind a timestamp where there are to be some, as faster-whisper has it."""
+        spoken = self._spoken(self.options.prefix)
+        at_start = () if self.options.without_timestamps else (self.tokenizer.special.timestamp_begin,)
+        return (*at_start, *spoken) if spoken else ()
+
     def window_options(self, context: Context) -> WindowOptions:
         options = self.options
         prompt = tuple(context.tokens[context.prompt_from :])
@@ -69,7 +75,8 @@ class Hearing:
             languages=options.languages,
             task=options.task,
             prompt=prompt,
-            prefix=self._spoken(options.prefix) if context.is_first else (),
+            prefix=self._prefix() if context.is_first else (),
+            tells_prefix=True,
             hotwords=self._spoken(options.hotwords),
             suppressed=frozenset(self.tokenizer.suppressed(options.suppress_tokens)),
             suppress_blank=options.suppress_blank,
