@@ -183,7 +183,7 @@ class Transcriber:
         return transcript_of(clip, options, items, took_s=time.perf_counter() - started)
 
     def live(self, options: LiveOptions | None = None, *, most_buffered_s: float = 60.0) -> LiveSession:
-        """A session that is fed samples as they are spoken, in the running event loop; close it.
+        """A session that is fed samples as they are spoken, in one event loop; close it. Any thread may make it.
 
         Raises InvalidOption.
         """

@@ -9,6 +9,7 @@ import json
 import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from neuron_whisper.server import ServerSettings
+from neuron_whisper.server.keys import made_key, write_keys
 from tests.live_speech import pcm16, vowels
 from tests.servers import PATIENCE_S, Running, running, wait_for
 
@@ -56,7 +58,7 @@ class Client:
             await self.socket.send(json.dumps(message) if isinstance(message, dict) else message)
 
     async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(3 * PATIENCE_S):
             event = json.loads(await self.socket.recv())
         assert isinstance(event, dict)
         return event
@@ -70,7 +72,7 @@ class Client:
 
     async def closed(self) -> int:
         """The code of the server's close, after whatever it still says."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(3 * PATIENCE_S):
             with suppress(ConnectionClosed):
                 while True:
                     await self.hear()
@@ -81,7 +83,7 @@ class Client:
 
 @asynccontextmanager
 async def opened(server: Running, path: str = REALTIME, **more: Any) -> AsyncIterator[Client]:
-    async with connect(f"ws://127.0.0.1:{server.address[1]}{path}", **more) as socket:
+    async with connect(f"ws://127.0.0.1:{server.address[1]}{path}", open_timeout=PATIENCE_S, **more) as socket:
         yield Client(socket)
 
 
@@ -287,6 +289,23 @@ def test_a_handshake_that_asks_for_something_else_is_refused(
 def test_a_page_from_elsewhere_may_not_open_a_socket(server: Running) -> None:
     status, _ = asyncio.run(refused(server, "/v1/realtime", origin="https://elsewhere.example"))
     assert status == 403
+
+
+def test_a_socket_needs_a_key_where_there_are_keys_and_browsers_may_offer_theirs(tmp_path: Path) -> None:
+    text, stored = made_key("one", ("user",), created="2026-01-01", max_requests=None)
+    write_keys(tmp_path / "keys.json", [stored])
+    offered: Any = ["realtime", f"openai-insecure-api-key.{text}", "openai-beta.realtime-v1"]
+    with running(ServerSettings(vad_filter=False, keys_file=tmp_path / "keys.json")) as guarded:
+
+        async def talk() -> tuple[int, str, str, str | None]:
+            status, _ = await refused(guarded, "/v1/audio/stream")
+            async with opened(guarded, additional_headers={"Authorization": f"Bearer {text}"}) as client:
+                first = await client.hear()
+            async with opened(guarded, subprotocols=offered) as client:
+                return status, first["type"], (await client.hear())["type"], client.socket.subprotocol
+
+        found = asyncio.run(talk())
+    assert found == (401, "session.created", "transcription_session.created", "realtime")
 
 
 def test_one_session_too_many_is_told_to_come_again_and_is_let_in_when_another_leaves(server: Running) -> None:

@@ -170,7 +170,7 @@ class LivePlan:
             utterance = self._pending[0]
             told = len(utterance.agreement.stable)
             utterance.end_window(hypothesis)
-            if utterance.end is None and len(utterance.agreement.stable) > told:
+            if utterance.end is None and utterance.options.partials and len(utterance.agreement.stable) > told:
                 steps.append(utterance.partial())
         elif self._partial is not None and ticket == self._partial[0]:
             _, utterance, seek = self._partial

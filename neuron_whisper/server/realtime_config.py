@@ -18,6 +18,7 @@ LOGPROBS = "item.input_audio_transcription.logprobs"
 GA_ENCODINGS: Mapping[str, str] = MappingProxyType(
     {"audio/pcm": "pcm16", "audio/pcmu": "g711_ulaw", "audio/pcma": "g711_alaw"}
 )
+ECHOED = ("id", "object", "expires_at")  # of a session that was told; clients send it back, changed
 NO_ANSWERS = "this server transcribes, and answers nothing"
 NOT_HERE: Mapping[str, Mapping[str, str]] = MappingProxyType({
     "transcription": {"delay": "partial text comes when two hypotheses agree"},
@@ -67,6 +68,7 @@ class RealtimeConfig:
         kind = fields.text("type")
         if kind not in (None, "transcription"):
             raise InvalidOption("session.type", short(kind), f"transcription: {NO_ANSWERS}")
+        fields.drop(ECHOED)
         made = self._included(fields)
         if fields.has("audio"):
             audio = Fields(fields.take("audio"), "session.audio")
@@ -87,6 +89,7 @@ class RealtimeConfig:
             fields = Fields(event["session"], "session")
         else:
             fields = Fields({name: it for name, it in event.items() if name not in ("type", "event_id")}, "")
+        fields.drop(ECHOED)
         made = self._included(fields)
         if (name := fields.text("input_audio_format")) is not None:
             if name not in GA_ENCODINGS.values():

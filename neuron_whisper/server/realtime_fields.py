@@ -72,6 +72,11 @@ class Fields:
             if value is not None and value is not False:
                 raise InvalidOption(self.at(name), short(value), f"not supported here: {reason}")
 
+    def drop(self, names: tuple[str, ...]) -> None:
+        """Fields that say nothing here."""
+        for name in names:
+            self.take(name)
+
     def end(self) -> None:
         """Raises InvalidOption for what was not read."""
         for name, value in self._left.items():

@@ -13,7 +13,6 @@ import msgspec
 from litestar import websocket
 from litestar.di import NamedDependency
 
-from neuron_whisper.audio.pcm import PcmStream
 from neuron_whisper.errors import InputError, InvalidOption
 from neuron_whisper.live import (
     Committed,
@@ -28,10 +27,19 @@ from neuron_whisper.live import (
 )
 from neuron_whisper.server.realtime_config import RealtimeConfig
 from neuron_whisper.server.realtime_fields import short
-from neuron_whisper.server.realtime_socket import NORMAL, THREAD_FROM_BYTES, AnySocket, Dialogue, Ended, error_of
+from neuron_whisper.server.realtime_socket import (
+    NORMAL,
+    THREAD_FROM_BYTES,
+    AnySocket,
+    Dialogue,
+    Ended,
+    error_of,
+    pcm_stream,
+)
 from neuron_whisper.server.service import Service
 
 QUERY = ("intent", "model")
+BETA_SUBPROTOCOL = "openai-beta.realtime-v1"  # of browsers, whose sockets send no headers
 LEAST_COMMIT_S = 0.1  # OpenAI's: less is no utterance
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 CLIENT_EVENTS = (
@@ -60,8 +68,8 @@ class RealtimeDialogue(Dialogue):
     def __init__(self, socket: AnySocket, service: Service) -> None:
         super().__init__(socket, service)
         self._config = RealtimeConfig()
-        self._pcm = PcmStream(self._config.encoding, self._config.rate)
-        self._is_beta = "realtime=v1" in socket.headers.get("openai-beta", "")
+        is_header = "realtime=v1" in socket.headers.get("openai-beta", "")
+        self._is_beta = is_header or BETA_SUBPROTOCOL in socket.scope.get("subprotocols", ())
         self._items: dict[int, str] = {}  # by utterance, until its end
         self._told: dict[int, int] = {}  # words of it that were sent
         self._last_item: str | None = None
@@ -75,6 +83,7 @@ class RealtimeDialogue(Dialogue):
             raise InvalidOption("intent", short(query["intent"]), "transcription: this server answers nothing")
         if "model" in query:
             self._config = RealtimeConfig(model=query["model"])
+        self._pcm = await pcm_stream(self._config.encoding, self._config.rate)
         await self.listen(self._config.model, self._config.live_options(vad_filter=self.service.settings.vad_filter))
 
     async def greet(self) -> None:
@@ -156,7 +165,7 @@ class RealtimeDialogue(Dialogue):
             await self.live.update(options)
         if (config.encoding, config.rate) != (self._config.encoding, self._config.rate):
             await self.live.feed(self._pcm.finish())
-            self._pcm = PcmStream(config.encoding, config.rate)
+            self._pcm = await pcm_stream(config.encoding, config.rate)
         self._config = config
         await self._send_session("updated")
 

@@ -14,6 +14,7 @@ import msgspec
 from litestar import Request, Response, WebSocket
 from litestar.exceptions import HTTPException, WebSocketDisconnect
 
+from neuron_whisper.audio.pcm import PcmStream
 from neuron_whisper.errors import CapacityError, DeviceFault, Draining, InputError, InvalidOption, NeuronWhisperError
 from neuron_whisper.live import Event, Final, LiveOptions, LiveSession, Partial
 from neuron_whisper.server.faults import answer_fault, error_response
@@ -192,7 +193,10 @@ class Dialogue(ABC):
         """Begin a live session of a model, in the place of the one before. Raises InputError, CapacityError."""
         async with AsyncExitStack() as held:
             transcriber = await held.enter_async_context(self.service.models.using(model))
-            live = transcriber.live(options, most_buffered_s=self.service.settings.realtime_buffer_s)
+            # in a thread: the first one loads the voice detector
+            live = await asyncio.to_thread(
+                transcriber.live, options, most_buffered_s=self.service.settings.realtime_buffer_s
+            )
             held.push_async_callback(live.aclose)
             before, self._held = self._held, held.pop_all()
         self._live, self.tokenizer, self.model = live, transcriber.tokenizer, self.service.models.named(model).id
@@ -217,6 +221,16 @@ class Dialogue(ABC):
         """One JSON message. Raises TimeoutError when the client does not take it."""
         async with self._sending, asyncio.timeout(SEND_TIMEOUT_S):
             await self.socket.send_text(msgspec.json.encode(message).decode())
+
+
+async def pcm_stream(encoding: str, rate: int) -> PcmStream:
+    """A stream whose filter is designed, and its library loaded, outside the event loop. Raises InvalidOption."""
+
+    def made() -> PcmStream:
+        PcmStream(encoding, rate).push(bytes(4096))
+        return PcmStream(encoding, rate)
+
+    return await asyncio.to_thread(made)
 
 
 def check_origin(socket: AnySocket) -> None:

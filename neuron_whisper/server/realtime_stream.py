@@ -11,7 +11,6 @@ import msgspec
 from litestar import websocket
 from litestar.di import NamedDependency
 
-from neuron_whisper.audio.pcm import PcmStream
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.live import (
@@ -27,7 +26,15 @@ from neuron_whisper.live import (
     told_text,
 )
 from neuron_whisper.server.realtime_fields import short
-from neuron_whisper.server.realtime_socket import NORMAL, THREAD_FROM_BYTES, AnySocket, Dialogue, Ended, error_of
+from neuron_whisper.server.realtime_socket import (
+    NORMAL,
+    THREAD_FROM_BYTES,
+    AnySocket,
+    Dialogue,
+    Ended,
+    error_of,
+    pcm_stream,
+)
 from neuron_whisper.server.service import Service
 from neuron_whisper.transcript import Segment
 
@@ -85,7 +92,7 @@ class StreamDialogue(Dialogue):
         query = StreamQuery({name: str(value) for name, value in self.socket.query_params.items()})
         encoding = query.text("encoding") or "pcm16"
         default = 16_000 if encoding == "pcm16" else 8_000
-        self._pcm = PcmStream(encoding, query.whole("sample_rate", default))
+        self._pcm = await pcm_stream(encoding, query.whole("sample_rate", default))
         turns = TurnDetection(
             threshold=query.number("threshold", 0.5), prefix_padding_ms=query.whole("prefix_padding_ms", 300),
             silence_duration_ms=query.whole("silence_duration_ms", 500),
