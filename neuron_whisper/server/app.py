@@ -26,6 +26,7 @@ from neuron_whisper.server.health import live, metrics, ready
 from neuron_whisper.server.models import Models
 from neuron_whisper.server.page import page_route
 from neuron_whisper.server.realtime_openai import realtime
+from neuron_whisper.server.realtime_socket import warm_up
 from neuron_whisper.server.realtime_stream import audio_stream
 from neuron_whisper.server.routes_audio import create_transcription, create_translation
 from neuron_whisper.server.routes_jobs import JOB_ROUTES
@@ -41,6 +42,10 @@ def create_app(served: Transcriber | Models, settings: ServerSettings) -> Litest
     return app_of(Service(served, settings))
 
 
+def _hears_speech(settings: ServerSettings) -> bool:
+    return settings.vad_filter and settings.realtime_sessions > 0
+
+
 def app_of(service: Service) -> Litestar:
     """The application of a service that its caller wants to watch and to drain."""
 
@@ -52,11 +57,12 @@ def app_of(service: Service) -> Litestar:
         if service.jobs is not None:
             await service.jobs.start()
         watching = asyncio.ensure_future(service.models.watch_idle())
+        warming = asyncio.ensure_future(asyncio.to_thread(warm_up)) if _hears_speech(service.settings) else None
         try:
             yield
         finally:
             watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            await asyncio.gather(watching, *([warming] if warming else []), return_exceptions=True)
             if service.jobs is not None:
                 await service.jobs.stop()
             service.close()

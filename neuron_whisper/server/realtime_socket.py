@@ -15,9 +15,19 @@ from litestar import Request, Response, WebSocket
 from litestar.exceptions import HTTPException, WebSocketDisconnect
 
 from neuron_whisper.audio.pcm import PcmStream
-from neuron_whisper.errors import CapacityError, DeviceFault, Draining, InputError, InvalidOption, NeuronWhisperError
+from neuron_whisper.audio.silero import silero_model
+from neuron_whisper.errors import (
+    CapacityError,
+    CheckpointError,
+    DeviceFault,
+    Draining,
+    InputError,
+    InvalidOption,
+    NeuronWhisperError,
+)
 from neuron_whisper.live import Event, Final, LiveOptions, LiveSession, Partial
 from neuron_whisper.server.faults import answer_fault, error_response
+from neuron_whisper.server.realtime_config import PCM_RATE
 from neuron_whisper.server.record import RequestRecord
 from neuron_whisper.server.service import Service
 from neuron_whisper.text.tokenizer import Tokenizer
@@ -221,6 +231,13 @@ class Dialogue(ABC):
         """One JSON message. Raises TimeoutError when the client does not take it."""
         async with self._sending, asyncio.timeout(SEND_TIMEOUT_S):
             await self.socket.send_text(msgspec.json.encode(message).decode())
+
+
+def warm_up() -> None:
+    """What the first speaker would wait for: the voice detector, and the filter of the usual rate. Takes seconds."""
+    with suppress(CheckpointError):  # without its weights there is none
+        silero_model()
+    PcmStream("pcm16", PCM_RATE).push(bytes(4096))
 
 
 async def pcm_stream(encoding: str, rate: int) -> PcmStream:
