@@ -21,7 +21,7 @@ from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.bench.child import Child
-from neuron_whisper.bench.engines import Heard, Span
+from neuron_whisper.bench.heard import Heard, Span
 from neuron_whisper.bench.manifest import Choice, Spoken, read_speech
 from neuron_whisper.bench.metrics import percentile, word_errors
 from neuron_whisper.bench.opening import Decoding, Opening

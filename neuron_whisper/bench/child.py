@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import neuron_whisper
-from neuron_whisper.bench.engines import Heard
+from neuron_whisper.bench.heard import Heard
 from neuron_whisper.bench.opening import Opening
 from neuron_whisper.errors import TargetUnavailable
 

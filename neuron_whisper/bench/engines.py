@@ -8,32 +8,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neuron_whisper.bench.heard import Heard
 from neuron_whisper.bench.opening import Opening
 
 Samples = NDArray[np.float32]  # mono, 16 kHz
 BATCH = 8  # faster-whisper's batch_size and whisperX's
-
-
-Span = tuple[float, float, str]  # start and end in seconds, text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """`tokens` are the model's, timestamps included; None where the engine does not tell them. So are `segments`, and
-    `words`, which are there where they were asked for.
-    """
-
-    text: str
-    tokens: list[int] | None = None
-    segments: list[Span] | None = None
-    words: list[Span] | None = None
 
 
 class Engine(Protocol):

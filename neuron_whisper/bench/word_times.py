@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 
-from neuron_whisper.bench.engines import Span
+from neuron_whisper.bench.heard import Span
 
 
 def differences_s(ours: Sequence[Span], theirs: Sequence[Span]) -> list[float]:

@@ -1,0 +1,19 @@
+"""What a system heard, as data that comes from its process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Span = tuple[float, float, str]  # start and end in seconds, text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """`tokens` are the model's, timestamps included; None where the engine does not tell them. So are `segments`, and
+    `words`, which are there where they were asked for.
+    """
+
+    text: str
+    tokens: list[int] | None = None
+    segments: list[Span] | None = None
+    words: list[Span] | None = None
