@@ -1,4 +1,4 @@
-"""Serves tiny.en and runs schemathesis, the openai client and Pipecat's service against it; exits 1 if one fails.
+"""Serves tiny.en and runs schemathesis, the openai client and Pipecat's services against it; exits 1 if one fails.
 
 `python -m tests.conformance NEURON_WHISPER CLIP`: the command of the installation that is tested, and 16-bit mono
 speech as a wav. Runs in the environment that `make conformance` makes; nothing of the package is imported.
@@ -54,6 +54,7 @@ def main(command: str, clip: str) -> int:
         for name, arguments in {
             "openai": [python, "-m", "tests.conformance.openai_client", url, str(speech)],
             "Pipecat": [python, "-m", "tests.conformance.pipecat_service", url, str(speech)],
+            "Pipecat in realtime": [python, "-m", "tests.conformance.pipecat_realtime", url, str(speech)],
             "schemathesis": [
                 str(Path(python).with_name("schemathesis")), "run", f"{url}/schema/openapi.json", "--checks", "all",
                 "--continue-on-failure", "--max-examples", EXAMPLES, "--max-response-time", LONGEST_ANSWER_S,

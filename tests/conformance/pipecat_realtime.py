@@ -1,0 +1,76 @@
+"""Pipecat's OpenAIRealtimeSTTService in a pipeline of Pipecat's, its base_url ours: both ways to end an utterance."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import wave
+from difflib import SequenceMatcher
+from typing import Any
+
+os.environ.setdefault("OPENAI_API_KEY", "none")
+
+import openai
+from pipecat.frames.frames import (
+    ErrorFrame,
+    InputAudioRawFrame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.pipeline.worker import PipelineParams
+from pipecat.services.openai.stt import OpenAIRealtimeSTTService
+from pipecat.tests.utils import SleepFrame, run_test
+
+PIECE_S = 0.1
+ALIKE = 0.9  # what a pause cuts in two may get another comma
+LONGEST_ANSWER_S = 20.0  # of a machine that does other things, too
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+async def heard(url: str, clip: str, turn_detection: Any) -> tuple[str, int]:
+    """The text that came, and how many interim ones before it."""
+    with wave.open(clip) as file:
+        rate, audio = file.getframerate(), file.readframes(file.getnframes())
+    step = 2 * round(rate * PIECE_S)
+    audio += bytes(2 * rate)  # a second of silence ends the last utterance
+    service = OpenAIRealtimeSTTService(
+        api_key="none", base_url=f"{url.replace('http', 'ws', 1)}/v1/realtime", sample_rate=rate,
+        turn_detection=turn_detection, should_interrupt=False,
+        settings=OpenAIRealtimeSTTService.Settings(model="whisper-1"),
+    )  # fmt: skip
+    frames: list[Any] = [SleepFrame(sleep=1.0), VADUserStartedSpeakingFrame()]
+    for at in range(0, len(audio), step):
+        frames += [
+            InputAudioRawFrame(audio=audio[at : at + step], sample_rate=rate, num_channels=1), SleepFrame(sleep=PIECE_S)
+        ]
+    frames += [VADUserStoppedSpeakingFrame(), SleepFrame(sleep=LONGEST_ANSWER_S)]
+    down, up = await run_test(
+        service, frames_to_send=frames, pipeline_params=PipelineParams(audio_in_sample_rate=rate), start_timeout=60.0
+    )
+    errors = [frame.error for frame in (*down, *up) if isinstance(frame, ErrorFrame)]
+    assert not errors, errors
+    told = [frame.text for frame in down if isinstance(frame, TranscriptionFrame)]
+    assert told, "no TranscriptionFrame came"
+    return " ".join(told), sum(isinstance(frame, InterimTranscriptionFrame) for frame in down)
+
+
+def main(url: str, clip: str) -> None:
+    with openai.OpenAI(base_url=f"{url}/v1") as client, open(clip, "rb") as file:  # noqa: PTH123  # a file, as users have it
+        expected = client.audio.transcriptions.create(file=file, model="whisper-1").text
+    asked = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 700}
+    for name, turn_detection in {"its own detector": False, "ours": None, "ours, as asked": asked}.items():
+        said, interim = asyncio.run(heard(url, clip, turn_detection))
+        alike = SequenceMatcher(a=words(said), b=words(expected)).ratio()
+        print(f"Pipecat in realtime, {name}: {said} ({interim} interim)")
+        assert alike >= ALIKE, f"{alike:.2f} of it is as expected: {expected}"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
