@@ -314,7 +314,7 @@ def test_probes_ask_routes_that_the_server_has() -> None:
     ports = {it["name"]: it["containerPort"] for it in pod("Deployment")["containers"][0]["ports"]}
 
     assert {name: it["httpGet"]["path"] for name, it in probes.items()} == {
-        "startupProbe": "/health/live", "readinessProbe": "/health/ready", "livenessProbe": "/health/live",
+        "startupProbe": "/health/startup", "readinessProbe": "/health/ready", "livenessProbe": "/health/live",
     }  # fmt: skip
     assert {it["httpGet"]["path"] for it in probes.values()} <= routes
     assert {it["httpGet"]["port"] for it in probes.values()} == {"http"} == set(ports)

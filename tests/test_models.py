@@ -157,9 +157,12 @@ def test_requests_for_a_model_that_is_not_loaded_load_it_once() -> None:
         shelf.may_open.clear()
         first, second = (clients.submit(ask, client, "tiny.en") for _ in range(2))
         wait_for(str(client.base_url), models={"turbo": "unloaded", "tiny.en": "loading"}, requests=2)
+        startup = client.get("/health/startup")
+        assert (startup.status_code, startup.json()) == (503, {"status": "loading"})
         shelf.may_open.set()
         assert first.result().status_code == second.result().status_code == 200
         assert shelf.opened == {"turbo": 0, "tiny.en": 1}
+        assert client.get("/health/startup").json() == {"status": "started"}
 
 
 def test_a_load_that_fails_is_told_to_all_who_wait_and_not_tried_at_once_again() -> None:

@@ -1,9 +1,9 @@
 """create_app: the HTTP face of a transcriber, in OpenAI's shapes.
 
 Routes: /v1/audio/transcriptions, /v1/audio/translations, the sockets /v1/realtime and /v1/audio/stream, /v1/models,
-with settings.model_admin /v1/models/load and /unload, with settings.jobs_dir /v1/jobs, /health/live, /health/ready, a
-page to try it at /, and the OpenAPI document at /schema/openapi.json. The page at /schema that draws the document
-loads its script from a public network; the document itself and everything else need none.
+with settings.model_admin /v1/models/load and /unload, with settings.jobs_dir /v1/jobs, /health/startup, /health/live,
+/health/ready, /metrics, a page to try it at /, and the OpenAPI document at /schema/openapi.json. The page at /schema
+that draws the document loads its script from a public network; the document itself and everything else need none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from neuron_whisper import __version__
 from neuron_whisper.server.access import RecordedApp, require_key
 from neuron_whisper.server.faults import answer_fault
 from neuron_whisper.server.forms import FORM_BYTES
-from neuron_whisper.server.health import live, metrics, ready
+from neuron_whisper.server.health import live, metrics, ready, startup
 from neuron_whisper.server.models import Models
 from neuron_whisper.server.page import page_route
 from neuron_whisper.server.realtime_openai import realtime
@@ -70,6 +70,7 @@ def app_of(service: Service) -> Litestar:
     app = RecordedApp(
         route_handlers=[
             create_transcription, create_translation, realtime, audio_stream, list_models, retrieve_model, live, ready,
+            startup,
             metrics, page_route(service.models.default.id, _languages(service.models)),
             *((load_model, unload_model) if service.settings.model_admin else ()),
             *(JOB_ROUTES if service.jobs is not None else ()),

@@ -61,6 +61,16 @@ async def live(service: NamedDependency[Service]) -> Response[Health]:
 
 
 @get(
+    "/health/startup", operation_id="startup", summary="Whether the first model is loaded", tags=["health"],
+    responses=NOT_NOW,
+)  # fmt: skip
+async def startup(service: NamedDependency[Service]) -> Response[Health]:
+    """503 while the first model is still loading, which happens behind this port only where none is preloaded."""
+    is_loading = not service.models.loaded and any(model.state == "loading" for model in service.models)
+    return Response(Health(status="loading" if is_loading else "started"), status_code=503 if is_loading else 200)
+
+
+@get(
     "/health/ready", operation_id="ready", summary="Whether to send requests here", tags=["health"],
     responses=NOT_NOW,
 )  # fmt: skip
