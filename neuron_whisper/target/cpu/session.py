@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import openvino as ov
@@ -27,6 +27,24 @@ from neuron_whisper.target.cpu import layout
 Array = NDArray[np.generic]
 
 
+class Step(Protocol):
+    """A decode or logits graph of some slots."""
+
+    def run(
+        self,
+        session: Any,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        slot: NDArray[np.intp],
+        beam: NDArray[np.intp],
+    ) -> None:
+        """One token for every row (S, B); the past of rows (slot, beam) grows by it."""
+
+    def answer(self, port: int) -> NDArray[Any]:
+        """What the graph answers at an output, a row each; its next run overwrites it."""
+
+
 class CpuSession:
     """Session on OpenVINO's CPU plugin.
 
@@ -40,18 +58,10 @@ class CpuSession:
         self._threads = threads
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._precision = "bf16" if dtype != "float32" and "BF16" in capabilities else "f32"
-        is_half = dtype != "float32"
-        self._element, store = (ov.Type.bf16, np.uint16) if is_half else (ov.Type.f32, np.float32)
-        d, layers = spec.dims, spec.dims.n_text_layer
-        cross = (spec.slots, d.n_text_head, d.n_audio_ctx, d.head_dim)
-        self._cross: list[Array] = [np.zeros(cross, store) for _ in range(2 * layers)]
-        # A set of self-K/V per width of graph: greedy slots read one row, not all. Pages never written take no memory.
-        self._past: dict[int, list[Array]] = {}
-        for width in layout.widths(spec):
-            past = (spec.slots, width, d.n_text_head, spec.text_context, d.head_dim)
-            self._past[width] = [np.zeros(past, store) for _ in range(2 * layers)]
+        self._is_half = dtype != "float32"
+        self._allocate()
         self._widths = np.ones(spec.slots, np.int32)  # rows each slot decodes in, as its prefill was told
-        self._banned = np.zeros((spec.slots, d.n_vocab), np.float32)
+        self._banned = np.zeros((spec.slots, spec.dims.n_vocab), np.float32)
         self._models: dict[str, ov.CompiledModel] = {}
         self._requests: dict[str, ov.InferRequest] = {}
         self._steps: dict[tuple[str, int, int, int], _Step] = {}
@@ -64,19 +74,34 @@ class CpuSession:
     def spec(self) -> ProgramSpec:
         return self._spec
 
+    def _allocate(self) -> None:
+        """The caches: cross-K/V of all slots, and a set of self-K/V per width of graph, since greedy slots read one
+        row, not all. Pages never written take no memory.
+        """
+        spec, d = self._spec, self._spec.dims
+        self._element, store = (ov.Type.bf16, np.uint16) if self._is_half else (ov.Type.f32, np.float32)
+        cross = (spec.slots, d.n_text_head, d.n_audio_ctx, d.head_dim)
+        self._cross: list[Array] = [np.zeros(cross, store) for _ in range(2 * d.n_text_layer)]
+        self._past: dict[int, list[Array]] = {}
+        for width in layout.widths(spec):
+            past = (spec.slots, width, d.n_text_head, spec.text_context, d.head_dim)
+            self._past[width] = [np.zeros(past, store) for _ in range(2 * d.n_text_layer)]
+
+    def _options(self) -> dict[str, str]:
+        return {
+            "INFERENCE_PRECISION_HINT": self._precision,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": str(self._threads),
+        }
+
+    def _read(self, name: str) -> ov.Model:
+        return self._core.read_model(layout.graph_file(self._directory, name), layout.weights_file(self._directory))
+
     def _model(self, name: str) -> ov.CompiledModel:
         if name not in self._models:
-            options = {
-                "INFERENCE_PRECISION_HINT": self._precision,
-                "PERFORMANCE_HINT": "LATENCY",
-                "NUM_STREAMS": "1",
-                "INFERENCE_NUM_THREADS": str(self._threads),
-            }
             try:
-                model = self._core.read_model(
-                    layout.graph_file(self._directory, name), layout.weights_file(self._directory)
-                )
-                self._models[name] = self._core.compile_model(model, "CPU", options)
+                self._models[name] = self._core.compile_model(self._read(name), "CPU", self._options())
             except RuntimeError as error:
                 raise TargetUnavailable("cpu", f"OpenVINO cannot load {name}: {error}") from error
         return self._models[name]
@@ -162,15 +187,19 @@ class CpuSession:
         self._bind_cross(request, layout.PREFILL_INPUTS, slot)
         self._run(request)
         self._widths[slot] = beams
-        for i, cache in enumerate(self._past[1 if beams == 1 else self._spec.beams]):
-            rows = self._cache_output(request, layout.PREFILL_OUTPUTS + i)  # (1, H, T, D)
-            cache[slot, :beams, :, :length] = rows[:, :, :length]
+        self._commit_prompt(slot, beams, length, request)
         languages, no_speech, best, logprobs = (request.get_output_tensor(i).data for i in range(4))
         return PrefillAnswer(
             language_logprobs=languages.copy(),
             no_speech_prob=float(no_speech[0]),
             choices=Choices.of_graph(best, logprobs),
         )
+
+    def _commit_prompt(self, slot: int, beams: int, length: int, request: ov.InferRequest) -> None:
+        """The prompt's fresh rows (1, H, T, D) become the past of the slot's rows."""
+        for i, cache in enumerate(self._past[1 if beams == 1 else self._spec.beams]):
+            rows = self._cache_output(request, layout.PREFILL_OUTPUTS + i)
+            cache[slot, :beams, :, :length] = rows[:, :, :length]
 
     def decode(
         self,
@@ -208,7 +237,7 @@ class CpuSession:
         parents: NDArray[np.int32],
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
-    ) -> Iterator[tuple[_Step, Array, Array]]:
+    ) -> Iterator[tuple[Step, Array, Array]]:
         """Run steps that cover the active slots, narrow and wide ones apart; after each (step, rows, own).
 
         `rows` are those in use of the call, `own` the same rows of the step.
@@ -247,7 +276,7 @@ class CpuSession:
                 past = cache[slot, :, :, :length]
                 past[moved] = past[parents[slot, moved]]
 
-    def _step(self, kind: str, first: int, slots: int, width: int) -> _Step:
+    def _step(self, kind: str, first: int, slots: int, width: int) -> Step:
         key = kind, first, slots, width
         if key not in self._steps:
             span = slice(first, first + slots)

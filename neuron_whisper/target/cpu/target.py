@@ -11,6 +11,7 @@ from neuron_whisper.errors import LoweringFailed, TargetUnavailable
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.contract import ProgramSpec, Progress
 from neuron_whisper.target.cpu.layout import graphs_at_open
+from neuron_whisper.target.cpu.paged_session import PagedSession, reads_blocks
 from neuron_whisper.target.cpu.session import CpuSession
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class CpuTarget:
         Lowering(spec, profile, checkpoint).write(into, progress)
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> CpuSession:
-        return CpuSession(directory, spec, dtype=profile.target.dtype, threads=threads)
+        make = PagedSession if reads_blocks() else CpuSession
+        return make(directory, spec, dtype=profile.target.dtype, threads=threads)
 
 
 TARGET = CpuTarget()

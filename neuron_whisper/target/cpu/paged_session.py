@@ -1,0 +1,185 @@
+"""PagedSession: CpuSession for processors that compute in float32, with K/V in blocks that the graphs read in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from neuron_whisper.machine import BFLOAT16_FLAGS, instruction_sets
+from neuron_whisper.target.contract import N_RULES
+from neuron_whisper.target.cpu import layout
+from neuron_whisper.target.cpu.paging import BLOCK, STEP_INDICES, blocks_of, paged
+from neuron_whisper.target.cpu.session import Array, CpuSession, Step
+
+
+def reads_blocks() -> bool:
+    """Whether this machine is one for PagedSession: AVX2 and no bfloat16, which is where it was measured."""
+    return "avx2" in (flags := instruction_sets()) and not any(flag in flags for flag in BFLOAT16_FLAGS)
+
+
+class PagedSession(CpuSession):
+    """K/V in float16 for 16-bit profiles (its conversion is one instruction), in float32 for the others.
+
+    Blocks are (H, BLOCK, D). Row r of the self-K/V owns the blocks from r * P on, slot s of the cross-K/V those from
+    s * W on; the last block of each cache is for rows that no step is about.
+    """
+
+    def _allocate(self) -> None:
+        spec, d = self._spec, self._spec.dims
+        self._precision = "f32"  # what the plugin's kernels over blocks of float16 compute in
+        self._element, store = (ov.Type.f16, np.float16) if self._is_half else (ov.Type.f32, np.float32)
+        self._row_blocks, self._window_blocks = blocks_of(spec.text_context), blocks_of(d.n_audio_ctx)
+        block = (d.n_text_head, BLOCK, d.head_dim)
+        count = range(2 * d.n_text_layer)
+        self._self_cache = [np.zeros((spec.rows * self._row_blocks + 1, *block), store) for _ in count]
+        self._cross_cache = [np.zeros((spec.slots * self._window_blocks + 1, *block), store) for _ in count]
+        # (S, H*D) per layer: a step gives attention a fresh row, which for a window is its last one once more
+        self._last = [np.zeros((spec.slots, d.n_text_state), np.float32) for _ in count]
+        # where each beam's past lies: beams change places by their numbers
+        self._places = np.arange(spec.rows, dtype=np.int32).reshape(spec.slots, spec.beams)
+        self._paged_steps: dict[tuple[str, int, int], _PagedStep] = {}
+
+    def _options(self) -> dict[str, str]:
+        return super()._options() | {"KV_CACHE_PRECISION": "f16" if self._is_half else "f32"}
+
+    def _read(self, name: str) -> ov.Model:
+        return paged(super()._read(name), name, self._spec, self._element)
+
+    def _window(self, cache: Array, slot: int) -> Array:
+        """The slot's blocks (W, H, BLOCK, D), a view."""
+        return cache[slot * self._window_blocks : (slot + 1) * self._window_blocks]
+
+    def _encode_batch(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        request = self._request(f"encode_{len(slots)}")
+        request.set_input_tensor(0, ov.Tensor(np.ascontiguousarray(mel), shared_memory=True))
+        if len(slots) == 1:  # the graph writes into the slot
+            for port, cache in enumerate(self._cross_cache):
+                request.set_output_tensor(port, self._cache_tensor(self._window(cache, slots[0])[None]))
+        self._run(request)
+        last = (self._spec.dims.n_audio_ctx - 1) % BLOCK
+        for port, (cache, rows) in enumerate(zip(self._cross_cache, self._last, strict=True)):
+            for i, slot in enumerate(slots):
+                window = self._window(cache, slot)
+                if len(slots) > 1:
+                    window[:] = self._cache_output(request, port)[i]
+                rows[slot] = window[-1, :, last].reshape(-1)
+
+    def _bind_cross(self, request: ov.InferRequest, first: int, slot: int) -> None:
+        for i, cache in enumerate(self._cross_cache):
+            request.set_input_tensor(first + i, self._cache_tensor(self._window(cache, slot)))
+
+    def _commit_prompt(self, slot: int, beams: int, length: int, request: ov.InferRequest) -> None:
+        self._places[slot] = np.arange(slot * self._spec.beams, (slot + 1) * self._spec.beams)
+        for i, cache in enumerate(self._self_cache):
+            rows = self._cache_output(request, layout.PREFILL_OUTPUTS + i)[0]  # (H, T, D)
+            by_row = cache[:-1].reshape(self._spec.rows, self._row_blocks, *cache.shape[1:])
+            own = by_row[slot * self._spec.beams :][:beams]
+            for block in range(blocks_of(length)):
+                fresh = rows[:, block * BLOCK : min(length, (block + 1) * BLOCK)]
+                own[:, block, :, : fresh.shape[1]] = fresh
+
+    def _follow_parents(
+        self, parents: NDArray[np.int32], positions: NDArray[np.int32], in_use: NDArray[np.bool_]
+    ) -> None:
+        """Each beam goes on from its parent's past. The first child takes it as it lies, the others a copy."""
+        moves = parents != np.arange(parents.shape[1])
+        for slot in np.flatnonzero(moves.any(1)):
+            beams = np.flatnonzero(in_use[slot])
+            old = self._places[slot].copy()
+            taken: set[int] = set()
+            copies = []
+            for beam in beams:
+                place = int(old[parents[slot, beam]])
+                if place in taken:
+                    copies.append((int(beam), place))
+                else:
+                    taken.add(place)
+                    self._places[slot, beam] = place
+            free = [int(place) for place in old[beams] if int(place) not in taken]
+            blocks = blocks_of(int(positions[slot, beams].max()))
+            for (child, source), place in zip(copies, free, strict=True):
+                self._places[slot, child] = place
+                for cache in self._self_cache:
+                    to, start = place * self._row_blocks, source * self._row_blocks
+                    cache[to : to + blocks] = cache[start : start + blocks]
+
+    def _step(self, kind: str, first: int, slots: int, width: int) -> Step:
+        key = kind, slots, width
+        if key not in self._paged_steps:
+            self._paged_steps[key] = _PagedStep(self, kind, slots, width)
+        self._paged_steps[key].bind(self, first)
+        return self._paged_steps[key]
+
+    def close(self) -> None:
+        super().close()
+        self._paged_steps.clear()
+
+
+class _PagedStep:
+    """A decode or logits graph, for whatever slots its tables name; the graph commits the fresh rows itself."""
+
+    def __init__(self, session: PagedSession, kind: str, slots: int, width: int) -> None:
+        self._first = -1  # the session's slot that is the graph's first
+        self._request = request = session._model(f"{kind}_{slots}x{width}").create_infer_request()
+        row, window = session._row_blocks, session._window_blocks
+        self._tokens, self._positions = (np.zeros((slots, width), np.int32) for _ in range(2))
+        self._rules = np.zeros((slots, width, N_RULES), np.int32)
+        self._self_blocks = np.zeros((slots, width, row), np.int32)
+        self._cross_blocks = np.zeros((slots, window), np.int32)
+        self._cross_past = np.zeros(slots, np.int32)
+        for port, value in enumerate((self._tokens, self._positions, self._rules.reshape(-1, N_RULES))):
+            request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
+        indices: tuple[NDArray[np.int32], ...] = (
+            self._self_blocks.reshape(-1),
+            self._cross_blocks.reshape(-1),
+            self._cross_past,
+        )
+        for i, value in enumerate(indices):
+            request.set_input_tensor(layout.STEP_INPUTS + i, ov.Tensor(value, shared_memory=True))
+        for i, cache in enumerate((*session._self_cache, *session._cross_cache)):
+            port = layout.STEP_INPUTS + STEP_INDICES + len(session._last) + i
+            request.set_input_tensor(port, session._cache_tensor(cache))
+
+    def bind(self, session: PagedSession, first: int) -> None:
+        """The next run is about the slots from this one on."""
+        if first == self._first:
+            return
+        self._first = first
+        span = slice(first, first + len(self._tokens))
+        self._request.set_input_tensor(layout.STEP_INPUTS - 1, ov.Tensor(session._banned[span], shared_memory=True))
+        for i, rows in enumerate(session._last):
+            port = layout.STEP_INPUTS + STEP_INDICES + i
+            self._request.set_input_tensor(port, ov.Tensor(rows[span], shared_memory=True))
+
+    def run(
+        self,
+        session: PagedSession,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        slot: NDArray[np.intp],
+        beam: NDArray[np.intp],
+    ) -> None:
+        """One token for every row (S, B); the past of rows (slot, beam) grows by it."""
+        span = slice(self._first, self._first + len(self._tokens))
+        row, window = session._row_blocks, session._window_blocks
+        self._tokens[:], self._rules[:] = tokens, rules
+        # rows that the step is not about write one position of the last block, and read no more
+        self._positions[:] = 0
+        self._positions[slot, beam] = positions[slot, beam]
+        self._self_blocks[:], self._cross_blocks[:] = len(session._self_cache[0]) - 1, len(session._cross_cache[0]) - 1
+        places = session._places[span][slot, beam]
+        self._self_blocks[slot, beam] = places[:, None] * row + np.arange(row)
+        live = np.unique(slot)
+        self._cross_blocks[live] = (self._first + live)[:, None] * window + np.arange(window)
+        self._cross_past[:] = 0
+        self._cross_past[live] = session.spec.dims.n_audio_ctx - 1
+        session._run(self._request)
+
+    def answer(self, port: int) -> Array:
+        """What the graph answers at an output, a row each; its next run overwrites it."""
+        values: Array = self._request.get_output_tensor(port).data
+        return values
