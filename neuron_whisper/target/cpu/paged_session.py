@@ -8,16 +8,10 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from neuron_whisper.machine import BFLOAT16_FLAGS, instruction_sets
 from neuron_whisper.target.contract import N_RULES
 from neuron_whisper.target.cpu import layout
 from neuron_whisper.target.cpu.paging import BLOCK, STEP_INDICES, blocks_of, paged
 from neuron_whisper.target.cpu.session import Array, CpuSession, Step
-
-
-def reads_blocks() -> bool:
-    """Whether this machine is one for PagedSession: AVX2 and no bfloat16, which is where it was measured."""
-    return "avx2" in (flags := instruction_sets()) and not any(flag in flags for flag in BFLOAT16_FLAGS)
 
 
 class PagedSession(CpuSession):

@@ -1,7 +1,7 @@
 """Graphs whose K/V lie in blocks, read where they are by the plugin's paged attention: for machines without bfloat16.
 
 Made from the artifact's graphs when a session opens. There a decode step's attention is one product of a vector with
-a matrix per head, which the plugin's matrix product does at a fifth of the memory's speed (and 16-bit K/V it first
+a matrix per head, which the plugin's matrix product does at a quarter of the memory's speed (and 16-bit K/V it first
 writes out as float32). Paged attention reads 16-bit rows in place, only as many as are written, and nothing for a slot
 that is idle; it writes the fresh rows itself.
 

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuron_whisper.errors import LoweringFailed, TargetUnavailable
+from neuron_whisper.machine import BFLOAT16_FLAGS, instruction_sets
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.contract import ProgramSpec, Progress
 from neuron_whisper.target.cpu.layout import graphs_at_open
-from neuron_whisper.target.cpu.paged_session import PagedSession, reads_blocks
 from neuron_whisper.target.cpu.session import CpuSession
 
 if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
+
+
+PAGED_ATTENTION_OF = "2026.4."  # OpenVINO's release that target/cpu/paging is written for
 
 
 class CpuTarget:
@@ -47,8 +50,21 @@ class CpuTarget:
         Lowering(spec, profile, checkpoint).write(into, progress)
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> CpuSession:
-        make = PagedSession if reads_blocks() else CpuSession
+        make = CpuSession
+        if reads_blocks():
+            from neuron_whisper.target.cpu.paged_session import PagedSession
+
+            make = PagedSession
         return make(directory, spec, dtype=profile.target.dtype, threads=threads)
+
+
+def reads_blocks() -> bool:
+    """Whether K/V lie in blocks here: with AVX2 and no bfloat16, where that was measured, and an OpenVINO of which the
+    attention over blocks is known. It is an operation whose inputs change from version to version.
+    """
+    flags = instruction_sets()
+    is_known = version("openvino").startswith(PAGED_ATTENTION_OF)
+    return is_known and "avx2" in flags and not any(flag in flags for flag in BFLOAT16_FLAGS)
 
 
 TARGET = CpuTarget()
