@@ -260,6 +260,7 @@ def test_a_whole_run_measures_ours_in_processes_and_over_http_and_names_the_peer
         assert not ours["fault"]
         assert all(ours["metrics"][metric]["median"] > 0 for metric in metrics)
         assert 50e6 < ours["metrics"]["peak_bytes"]["median"] < 3e9
+        assert ours["metrics"]["cpu_s"]["median"] > 0
         assert ours["wer"]["reference"] == 2
         assert theirs
         if row["name"] == "clients-8":

@@ -56,7 +56,11 @@ class Child:
         return float(self._ask({"do": "together", "clips": told, "streams": streams})["took_s"])
 
     def peak_memory_bytes(self) -> int:
-        return int(self._ask({"do": "memory"})["peak_bytes"])
+        return int(self._ask({"do": "cost"})["peak_bytes"])
+
+    def cpu_s(self) -> float:
+        """Processor time of all its threads so far."""
+        return float(self._ask({"do": "cost"})["cpu_s"])
 
     def _ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -228,25 +229,40 @@ def together(engine: Engine, clips: Sequence[tuple[Samples, str | None]], stream
 
 def peak_memory_bytes(pid: int | None = None) -> int:
     """Most memory a process (None: this one) ever held, and each of those that it started and that run."""
-    return _memory_bytes(pid or os.getpid(), "VmHWM")
+    return sum(_memory_bytes(process, "VmHWM") for process in _processes(pid or os.getpid()))
 
 
 def resident_memory_bytes(pid: int) -> int:
     """As peak_memory_bytes, but what they hold now."""
-    return _memory_bytes(pid, "VmRSS")
+    return sum(_memory_bytes(process, "VmRSS") for process in _processes(pid))
 
 
-def _memory_bytes(pid: int, field: str) -> int:
-    """By Linux's files, else 0."""
-    waiting, total = [str(pid)], 0
+def processor_s(pid: int) -> float:
+    """Processor time of a process and of those that it started and that run, all threads, so far."""
+    total = 0
+    for process in _processes(pid):
+        with suppress(OSError):  # it has ended
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])  # utime, stime: proc(5) counts from the state on
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def _processes(pid: int) -> list[Path]:
+    """Linux's directories of a process and all that it started; none elsewhere."""
+    waiting, found = [str(pid)], []
     while waiting:
         process = Path("/proc") / waiting.pop()
-        try:
-            # not getrusage: that counts the parent's memory, too, from between fork and exec
-            status = (process / "status").read_text(errors="replace")
-            total += next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(field)), 0)
+        with suppress(OSError):  # it has ended
             for task in (process / "task").iterdir():
                 waiting += (task / "children").read_text().split()
-        except OSError:  # it has ended
-            continue
-    return total
+            found.append(process)
+    return found
+
+
+def _memory_bytes(process: Path, field: str) -> int:
+    try:
+        # not getrusage: that counts the parent's memory, too, from between fork and exec
+        status = (process / "status").read_text(errors="replace")
+    except OSError:  # it has ended
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(field)), 0)

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from neuron_whisper.bench.engines import peak_memory_bytes
+from neuron_whisper.bench.engines import peak_memory_bytes, processor_s
 from neuron_whisper.errors import TargetUnavailable
 
 STEP_S = 0.01
@@ -68,6 +68,10 @@ class ServerProcess:
 
     def peak_memory_bytes(self) -> int:
         return peak_memory_bytes(self.pid)
+
+    def cpu_s(self) -> float:
+        """Processor time so far."""
+        return processor_s(self.pid)
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
 """One system in a process of its own, asked over stdin and answering over stdout: a JSON object in a line.
 
 {"do": "open", ...Opening} -> {"is_serial"}    {"do": "hear", "clip", "language"} -> {"took_s", ...Heard}
-{"do": "together", "clips", "streams"} -> {"took_s"}    {"do": "memory"} -> {"peak_bytes"}
+{"do": "together", "clips", "streams"} -> {"took_s"}    {"do": "cost"} -> {"peak_bytes", "cpu_s"}
 Whatever goes wrong is an answer {"error", "kind"}. It ends with its stdin.
 """
 
@@ -42,7 +42,7 @@ class Worker:
                 together(self._engine, clips, message["streams"])
                 return {"took_s": time.perf_counter() - started}
             case _:
-                return {"peak_bytes": peak_memory_bytes()}
+                return {"peak_bytes": peak_memory_bytes(), "cpu_s": time.process_time()}
 
     def _hear(self, samples: Samples, language: str | None) -> dict[str, Any]:
         assert self._engine is not None

@@ -35,7 +35,7 @@ def _goals(found: Sequence[Verdict]) -> str:
 
 
 def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
-    head = ["work", "system", "s", "x real time", "p95 s", "first text s", "peak MB", "WER %", "runs"]
+    head = ["work", "system", "s", "x real time", "CPU s", "p95 s", "first text s", "peak MB", "WER %", "runs"]
     lines = []
     for row in rows:
         for system in row["systems"]:
@@ -46,7 +46,8 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
             lines.append([
                 row["name"], system["name"], _shown(seconds, "seconds"),
                 DASH if not seconds or "requests_audio_s" not in row else f"{row['requests_audio_s'] / seconds:.1f}",
-                *(_shown(metrics.get(name, {}).get("median"), name) for name in ("p95_s", "first_s", "peak_bytes")),
+                *(_shown(metrics.get(name, {}).get("median"), name)
+                  for name in ("cpu_s", "p95_s", "first_s", "peak_bytes")),
                 _percent(system["wer"]["rate"]), _spread(metrics),
             ])  # fmt: skip
     return _table(head, lines)

@@ -81,6 +81,8 @@ class Bench:
                 child = None
                 with _failing(result, self.tell):
                     child = self._opened(candidate, stack)
+                    if row.work == "together":  # that tells no texts
+                        result.texts = {it.name: _heard(child, it)[0] for it in recordings}
                 children.append(child)
             for run in range(self.runs):
                 for turn in range(len(results)):
@@ -89,8 +91,9 @@ class Bench:
                     if child is None or result.fault:
                         continue
                     with _failing(result, self.tell):
+                        before_s = child.cpu_s()
                         took_s = self._once(row, child, result, recordings)
-                        result.add(seconds=took_s)
+                        result.add(seconds=took_s, cpu_s=child.cpu_s() - before_s)
                         self.tell(f"{result.name}: run {run + 1} of {self.runs}: {took_s:.2f} s")
             for child, result in zip(children, results, strict=True):
                 if child is not None and not result.fault:
@@ -108,8 +111,6 @@ class Bench:
     def _once(self, row: Row, child: Child, result: Measured, recordings: Sequence[Recording]) -> float:
         if row.work == "together":
             clips = [(it.samples, it.language) for it in _enough(recordings, REQUESTS_EACH * row.at_once)]
-            if not result.texts:
-                result.texts = {it.name: _heard(child, it)[0] for it in recordings}
             return child.together(clips, row.at_once)
         heard = {it.name: _heard(child, it) for it in recordings}
         result.texts = result.texts or {name: text for name, (text, _) in heard.items()}
@@ -151,7 +152,9 @@ class Bench:
                     if server is None or result.fault:
                         continue
                     with _failing(result, self.tell):
+                        before_s = server.cpu_s()
                         found = load(server.url, _uploads(asked), row.at_once)
+                        result.add(cpu_s=server.cpu_s() - before_s)
                         result.texts = result.texts or dict(zip((it.name for it in asked), found.texts, strict=True))
                         result.add(seconds=found.seconds, p95_s=found.p95_s, peak_bytes=server.peak_memory_bytes())
                         self.tell(f"{result.name}: {found.seconds:.2f} s, p95 {found.p95_s:.2f} s")
