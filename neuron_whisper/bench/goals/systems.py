@@ -11,9 +11,7 @@ from typing import Any
 from neuron_whisper.artifact.reading import Artifact
 from neuron_whisper.bench.goals.rows import OURS, Row
 from neuron_whisper.bench.opening import Decoding, Opening
-from neuron_whisper.bench.peers import installed, peer_named, python_of
-from neuron_whisper.bench.weights import Forms
-from neuron_whisper.errors import TargetUnavailable
+from neuron_whisper.bench.peer_opening import ready_peer
 from neuron_whisper.model.checkpoint import Checkpoint
 
 
@@ -59,19 +57,10 @@ class Systems:
 
     def peer(self, told: str, row: Row) -> Candidate:
         """Of "faster-whisper:int8". Raises InvalidOption, TargetUnavailable (not installed, or no weights for it)."""
-        peer, variant = peer_named(told)
-        name, python = f"{peer.name} {variant}", python_of(peer, self.pythons)
-        missing, versions = installed(peer, python)
-        if missing:
-            raise TargetUnavailable(name, f"{', '.join(missing)} is not installed for {python}", peer.install)
-        forms = Forms(
-            checkpoint=self.checkpoint, directory=self.cache / "bench", digests=self.cache / "digests",
-            tell=lambda line: self.tell(f"{name}: {line}"),
+        ready = ready_peer(
+            told, self.checkpoint, cache=self.cache, pythons=self.pythons, threads=self.threads,
+            decoding=Decoding(beam_size=row.beam_size), tell=self.tell,
         )
-        opening = Opening(
-            engine=peer.name, variant=variant, source=str(forms.path(peer.form, variant, python)),
-            threads=self.threads, decoding=Decoding(beam_size=row.beam_size),
-            is_multilingual=self.checkpoint.dims.is_multilingual,
+        return Candidate(
+            name=ready.name, peer=ready.opening.engine, python=ready.python, opening=ready.opening, facts=ready.facts
         )
-        facts = {"versions": versions, "note": peer.note}
-        return Candidate(name=name, peer=peer.name, python=python, opening=opening, facts=facts)

@@ -48,6 +48,8 @@ def _encode(model: ov.Model, dims: WhisperDims, element: ov.Type) -> ov.Model:
     results = []
     for port in model.outputs:
         x = _source(port, "Transpose", "Convert")  # (N, A, H, D)
+        if x.get_shape()[1] != dims.n_audio_ctx:  # the transposition of one head moves nothing, and is a reshape
+            x = ops.transpose(x, np.array([0, 2, 1, 3], np.int64)).output(0)
         batch = x.get_shape()[0]
         end = np.array([0, blocks * BLOCK - dims.n_audio_ctx, 0, 0], np.int64)
         padded = ops.pad(x, np.zeros(4, np.int64), end, "constant", np.float32(0))
