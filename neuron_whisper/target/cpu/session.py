@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,6 +68,9 @@ class CpuSession:
         self._steps: dict[tuple[str, int, int, int], _Step] = {}
         self.device_s = 0.0
         self._is_open = True
+        with layout.weights_file(directory).open("rb") as file:
+            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # what OpenVINO could write to
+        self._weights = ov.Tensor(np.frombuffer(self._mapped, np.uint8), shared_memory=True)
         for name in layout.graphs_at_open(spec):
             self._model(name)
 
@@ -96,14 +100,17 @@ class CpuSession:
         }
 
     def _read(self, name: str) -> ov.Model:
-        return self._core.read_model(layout.graph_file(self._directory, name), layout.weights_file(self._directory))
+        # constants of all graphs are views of one mapping: by its path, each graph would map the file for itself
+        return self._core.read_model(layout.graph_file(self._directory, name).read_bytes(), self._weights)
 
     def _model(self, name: str) -> ov.CompiledModel:
         if name not in self._models:
             try:
                 self._models[name] = self._core.compile_model(self._read(name), "CPU", self._options())
-            except RuntimeError as error:
+            except (RuntimeError, OSError) as error:
                 raise TargetUnavailable("cpu", f"OpenVINO cannot load {name}: {error}") from error
+            if hasattr(self._mapped, "madvise"):  # a compiled graph holds its own; the next one reads it again
+                self._mapped.madvise(mmap.MADV_DONTNEED)
         return self._models[name]
 
     def _request(self, name: str) -> ov.InferRequest:
