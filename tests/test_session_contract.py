@@ -191,8 +191,10 @@ def test_an_idle_slot_keeps_its_state(session: Session, kind: str) -> None:
     session.prefill(1, PROMPT, 0, all_allowed(), nothing_banned())
     for position in (3, 4, 5):
         step(session, {0: 11}, position)
-    later = step(session, {1: 12}, 3)
-    assert later.logprobs[session.spec.beams].tolist() == expected.logprobs[session.spec.beams].tolist()
+    later, row = step(session, {1: 12}, 3), session.spec.beams
+    assert later.tokens[row].tolist() == expected.tokens[row].tolist()
+    # a lone slot may have a graph of its own, whose sums are rounded in another order
+    np.testing.assert_allclose(later.logprobs[row], expected.logprobs[row], atol=1e-5)
 
 
 def test_a_beam_continues_its_parents_past(session: Session, kind: str) -> None:
