@@ -297,6 +297,22 @@ def test_a_voice_is_heard_where_a_span_lies(pieces: list[tuple[int, int]], start
         assert not voice.is_heard(start, start + length)
 
 
+@pytest.mark.parametrize(
+    ("stretch", "left"),
+    [
+        ((3.0, 9.0), (3.4, 8.1)), ((3.6, 7.0), (3.6, 7.0)), ((3.0, 15.0), (3.4, 12.1)), ((8.5, 9.5), (8.5, 9.5)),
+        ((8.0, 9.9), (8.0, 9.9)), ((20.0, 30.0), (20.0, 30.0)),
+    ],
+)  # fmt: skip
+def test_silence_at_the_ends_of_a_segment_is_taken_off_it(
+    stretch: tuple[float, float], left: tuple[float, float]
+) -> None:
+    bare = [SpeechSpan(start_sample=int(a * RATE), end_sample=int(b * RATE)) for a, b in ((3.5, 8.0), (10.0, 12.0))]
+    voice = Voice(bare, 0.4, bare)
+    assert voice.tightened(*stretch) == pytest.approx(left)
+    assert Voice(bare, 0.4).tightened(*stretch) == stretch, "nothing is known of the speech without its padding"
+
+
 # --- drivers ----------------------------------------------------------------------------------
 
 

@@ -7,7 +7,13 @@ from dataclasses import replace
 
 from neuron_whisper.audio.clip import WINDOW_S, AudioClip
 from neuron_whisper.audio.mel import LogMel
-from neuron_whisper.audio.speech import BATCHED_VAD, VadOptions, pack_spans, speech_spans
+from neuron_whisper.audio.speech import (
+    BATCHED_VAD,
+    VadOptions,
+    pack_spans,
+    spans_of_probabilities,
+    speech_probabilities,
+)
 from neuron_whisper.decode.options import VOICE, TranscribeOptions
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.longform.batched import batched
@@ -72,7 +78,11 @@ def _plan(clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, 
 
 
 def _voice(clip: AudioClip, vad: VadOptions) -> Voice:
-    return Voice(speech_spans(clip.samples, vad), vad.speech_pad_ms / 1000)
+    heard = speech_probabilities(clip.samples)
+    padded, bare = (
+        spans_of_probabilities(heard, len(clip.samples), options) for options in (vad, replace(vad, speech_pad_ms=0))
+    )
+    return Voice(padded, vad.speech_pad_ms / 1000, bare)
 
 
 def _batched_vad(asked: VadOptions) -> VadOptions:

@@ -179,6 +179,9 @@ def _take_window(
             yield _dropped(tokenizer, span, "no_voice")
             continue
         context.tokens += span.tokens
+        if heard is not None and not span.words:  # the model hears where words are, and guesses where silence ends
+            start_s, end_s = heard.tightened(span.start_s, span.end_s)
+            span = replace(span, start_s=start_s, end_s=end_s)
         yield _segment(hypothesis, span, seek, text, own)
     if not options.condition_on_previous_text or hypothesis.temperature > options.prompt_reset_on_temperature:
         context.prompt_from = len(context.tokens)

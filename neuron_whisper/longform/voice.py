@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neuron_whisper.audio.speech import SpeechSpan
 from neuron_whisper.longform.plan import FRAMES_PER_S
 
+MARGIN_S = 0.1  # the detector hears a soft sound late, and forgets one early
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Spans of speech in order, in seconds, `pad_s` of silence around each included."""
+    """Spans of speech in order, in seconds, `pad_s` of silence around each included; `bare` are the same without it."""
 
     spans: Sequence[SpeechSpan]
     pad_s: float
+    bare: Sequence[SpeechSpan] = ()
 
     def is_heard(self, start_frame: int, end_frame: int) -> bool:
         """Whether any of it, padding included, lies there."""
@@ -32,3 +35,16 @@ class Voice:
                 break
             total += max(0.0, min(end_s, span.end_s - self.pad_s) - max(start_s, span.start_s + self.pad_s))
         return total
+
+    def tightened(self, start_s: float, end_s: float) -> tuple[float, float]:
+        """A stretch without the silence at its ends, but for MARGIN_S: 3.0-9.0 with speech at 3.5-8.0 -> 3.4-8.1.
+
+        Where it holds no speech, or `bare` is not known, it stays what it is.
+        """
+        first = bisect_right(self.bare, start_s, key=lambda span: span.end_s)
+        after = bisect_left(self.bare, end_s, key=lambda span: span.start_s)
+        if first >= after:
+            return start_s, end_s
+        return (
+            max(start_s, self.bare[first].start_s - MARGIN_S), min(end_s, self.bare[after - 1].end_s + MARGIN_S)
+        )  # fmt: skip
