@@ -84,7 +84,7 @@ def test_a_prefix_is_how_the_text_begins(english: Transcriber) -> None:
     transcript = heard(english, "en_jfk.flac", prefix="And so my fellow Americans")
     assert transcript.text.startswith("And so my fellow Americans ask not")
     assert words(transcript.text) == words(heard(english, "en_jfk.flac").text)
-    assert transcript.segments[0].start_s == 0.0
+    assert 0 <= transcript.segments[0].start_s < 0.5
     assert 10 < transcript.segments[-1].end_s <= 11
 
 
