@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from neuron_whisper.decode.window import Hypothesis, WindowAsk
 from neuron_whisper.driving import Told, adrive, drive
 from neuron_whisper.errors import DeviceFault, InvalidOption
 from neuron_whisper.longform import Outcome, Plan, plan_for
-from neuron_whisper.longform.batched import batched
+from neuron_whisper.longform.batched import batched, runs
 from neuron_whisper.longform.sequential import sequential
 from neuron_whisper.longform.stretch import Context, Hearing
 from neuron_whisper.longform.voice import Voice
@@ -252,8 +253,8 @@ def test_as_many_windows_decode_at_once_as_there_is_room_for() -> None:
             waiting.append(1)
             return super().__call__(ask, is_first=is_first)
 
-    plan = batched(hearing(100, vad_filter=False), Context(language="en"), [(n, n + 900) for n in range(0, 9000, 1000)],
-                   width=4)  # fmt: skip
+    heard = hearing(100, vad_filter=False, condition_on_previous_text=False)
+    plan = batched(heard, Context(language="en"), [(n, n + 900) for n in range(0, 9000, 1000)], width=4)
     submitted = 0
     for item in drive(plan, Held()):
         submitted = submitted or len(waiting)
@@ -261,9 +262,37 @@ def test_as_many_windows_decode_at_once_as_there_is_room_for() -> None:
     assert submitted == 4
 
 
-def test_the_others_wait_until_the_first_stretch_has_told_the_language() -> None:
+def test_a_few_stretches_in_a_row_are_prompted_with_the_text_before_them_unless_that_is_unwanted() -> None:
+    stretches = [(n, n + 900) for n in range(0, 9 * 900, 900)]
+    prompts: dict[bool, list[tuple[int, ...]]] = {}
+    texts: dict[bool, list[list[int]]] = {}
+    for conditions in (True, False):
+        decoder = Decoder()
+        heard = hearing(81, vad_filter=False, condition_on_previous_text=conditions)
+        found, _, _ = run(batched(heard, Context(language="en"), stretches, width=8), decoder)
+        asked = {ask.mel.tobytes(): tuple(ask.options.prompt) for ask in decoder.asks}
+        prompts[conditions] = [asked[heard.mel.window(*stretch).tobytes()] for stretch in stretches]
+        texts[conditions] = [list(segment.tokens) for segment in found]
+    assert prompts[False] == [()] * 9
+    told = texts[True]
+    before = [told[first:at] for first in (0, 3, 6) for at in range(first, first + 3)]  # three runs of three
+    assert prompts[True] == [tuple(chain.from_iterable(said)) for said in before]
+
+
+@given(st.integers(0, 100), st.integers(1, 9))
+def test_runs_hold_every_stretch_once_and_are_even(n: int, longest: int) -> None:
+    stretches = [(at, at + 1) for at in range(n)]
+    made = [list(one) for one in runs(stretches, longest)]
+    assert list(chain.from_iterable(made)) == stretches
+    lengths = [len(one) for one in made]
+    assert max(lengths, default=1) <= longest
+    assert max(lengths, default=0) - min(lengths, default=0) <= 1
+    assert len(made) == -(-n // longest)
+
+
+def test_the_others_wait_until_the_first_run_has_told_the_language() -> None:
     decoder = Decoder()
-    heard = hearing(60, vad_filter=False)
+    heard = hearing(60, vad_filter=False, condition_on_previous_text=False)
     plan = batched(heard, Context(language=None), [(0, 900), (1000, 1900), (2000, 2500)], width=3)
     _, _, outcome = run(plan, decoder)
     assert [ask.options.language for ask in decoder.asks] == [None, "de", "de"]
@@ -342,7 +371,7 @@ class Unanswered:
 
 
 def three_stretches() -> Plan:
-    heard = hearing(60, vad_filter=False)
+    heard = hearing(60, vad_filter=False, condition_on_previous_text=False)
     return batched(heard, Context(language="en"), [(0, 900), (1000, 1900), (2000, 2500)], width=3)
 
 
@@ -362,8 +391,9 @@ def test_a_task_that_is_cancelled_cancels_its_windows() -> None:
                 pass
 
         task = asyncio.ensure_future(consume())
-        while len(engine.futures) < 3:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            while len(engine.futures) < 3:
+                await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -1,13 +1,14 @@
-"""The batched plan: stretches of speech decode side by side, each with every gate and its own timestamps.
+"""The batched plan: runs of speech decode side by side, with every gate, timestamps, and text as a prompt within a run.
 
-Nothing is given up for it but the text of other stretches as a prompt: what fails a gate climbs the ladder in its
-slot, and what a window leaves over at its end is decoded in a window of its own.
+What fails a gate climbs the ladder in its slot, and what a window leaves over at its end is decoded in a window of its
+own. A window without the text before it spells and punctuates anew what stood there: so a few stretches in a row
+are decoded one after another, each run beside the others.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from neuron_whisper.decode.window import Hypothesis, WindowAsk
@@ -15,10 +16,12 @@ from neuron_whisper.longform.plan import Await, Outcome, Plan, Submit
 from neuron_whisper.longform.stretch import Context, Hearing, Stretch, decode_stretch, numbered
 from neuron_whisper.transcript import Dropped, Segment
 
+RUN = 4  # stretches that are decoded one after another: two minutes; more than two said no more than that
+
 
 @dataclass(slots=True, kw_only=True)
 class _Lane:
-    """A stretch on its way: what it has said so far, in order."""
+    """A run on its way: what it has said so far, in order."""
 
     context: Context
     stretch: Stretch
@@ -39,27 +42,40 @@ class _Lane:
             self.said.append(item)
 
 
+def runs(stretches: Sequence[tuple[int, int]], longest: int) -> Iterator[Sequence[tuple[int, int]]]:
+    """As few runs as there can be of at most `longest` stretches, none longer than another by more than one."""
+    n_runs = -(-len(stretches) // longest)
+    for number in range(n_runs):
+        yield stretches[number * len(stretches) // n_runs : (number + 1) * len(stretches) // n_runs]
+
+
+def _decode_run(hearing: Hearing, context: Context, run: Sequence[tuple[int, int]]) -> Stretch:
+    for start, end in run:
+        yield from decode_stretch(hearing, context, start, end)
+
+
 def batched(hearing: Hearing, context: Context, stretches: Sequence[tuple[int, int]], *, width: int) -> Plan:
     """The stretches (first and last mel frame), up to `width` at once; segments come out in their order.
 
-    The language is that of the first stretch, unless it was given or is detected in every window.
+    Where text before is to be a prompt, they go in runs of up to RUN; else each is for itself. The language is that of
+    the first stretch, unless it was given or is detected in every window.
     """
     options = hearing.options
     lanes: deque[_Lane] = deque()
-    waiting = deque(stretches)
+    waiting = deque(runs(stretches, RUN if options.condition_on_previous_text else 1))
     running: dict[int, _Lane] = {}
     ticket = count = 0
     texts: list[int] = []
     knows_language = context.language is not None or options.multilingual
     while waiting or lanes:
         while waiting and len(running) < width and (knows_language or not lanes):
-            start, end = waiting.popleft()
+            run = waiting.popleft()
             own = Context(
                 language=context.language, tokens=list(context.initial), initial=context.initial,
-                is_first=context.is_first, last_speech_s=start / 100,
+                is_first=context.is_first, last_speech_s=run[0][0] / 100,
             )  # fmt: skip
             context.is_first = False
-            lane = _Lane(context=own, stretch=decode_stretch(hearing, own, start, end))
+            lane = _Lane(context=own, stretch=_decode_run(hearing, own, run))
             lanes.append(lane)
             if (ask := lane.advance(None)) is not None:
                 yield Submit(ticket=ticket, ask=ask)
