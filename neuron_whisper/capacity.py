@@ -98,6 +98,8 @@ class CompileMemory:
 def program_of(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
     """The sizes that `profile` means for a model of which only the dimensions are known. Raises InvalidOption."""
     shapes = profile.shapes
+    if shapes.audio_contexts and profile.target.name == "neuron":
+        raise InvalidOption("audio_contexts", list(shapes.audio_contexts), "none with the Neuron target")
     context = min(shapes.text_context, dims.n_text_ctx)
 
     def cut(buckets: Iterable[int]) -> tuple[int, ...]:
@@ -113,6 +115,7 @@ def program_of(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
         text_context=context,
         choices=1 if shapes.beams == 1 else 2 * shapes.beams + 1,
         align_buckets=cut(ALIGN_BUCKETS) if shapes.align else (),
+        audio_contexts=shapes.audio_contexts,
     )
 
 

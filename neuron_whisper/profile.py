@@ -35,7 +35,10 @@ class TargetTable(_Strict, frozen=True, kw_only=True):
 
 
 class ShapesTable(_Strict, frozen=True, kw_only=True):
-    """`prompt_buckets` and `text_context` are cut to the model's own text context."""
+    """`prompt_buckets` and `text_context` are cut to the model's own text context.
+
+    `audio_contexts` are shorter windows of the encoder for short audio, in its positions (20 ms): approximate.
+    """
 
     slots: PositiveInt = 8
     beams: PositiveInt = 1
@@ -43,6 +46,7 @@ class ShapesTable(_Strict, frozen=True, kw_only=True):
     prompt_buckets: Annotated[tuple[PositiveInt, ...], msgspec.Meta(min_length=1)] = (4, 32, 256)
     text_context: PositiveInt = 448
     align: bool = False
+    audio_contexts: tuple[PositiveInt, ...] = ()
 
 
 class WeightsTable(_Strict, frozen=True, kw_only=True):
@@ -67,6 +71,8 @@ class CompileProfile(_Strict, frozen=True, kw_only=True):
         tables: dict[str, Any] = msgspec.to_builtins(self)
         if self.target.replicas == 1:  # left out, so that what was compiled before there were replicas keeps its key
             del tables["target"]["replicas"]
+        if not self.shapes.audio_contexts:  # the same
+            del tables["shapes"]["audio_contexts"]
         return tables
 
     def to_toml(self) -> str:

@@ -87,7 +87,8 @@ def show(settings: Settings, ref: str, as_json: bool) -> None:
         ("made by", f"neuron-whisper {manifest.neuron_whisper}"),
         ("toolchain", ", ".join(f"{name} {version}" for name, version in manifest.toolchain.items())),
         ("program", f"slots {spec.slots}, beams {spec.beams}, encode batch {spec.encode_batch}, prompt buckets "
-                    f"{', '.join(map(str, spec.prompt_buckets))}, text context {spec.text_context}"),
+                    f"{', '.join(map(str, spec.prompt_buckets))}, text context {spec.text_context}"
+                    + (f", audio contexts {', '.join(map(str, spec.audio_contexts))}" if spec.audio_contexts else "")),
         ("size", in_bytes(artifact.size_bytes)),
     ])  # fmt: skip
     click.echo("")

@@ -156,6 +156,11 @@ def _echo_outline(answer: dict[str, Any]) -> None:
         _echo_explanation(answer["explain"])
 
 
+def _contexts(spec: dict[str, Any]) -> str:
+    contexts = spec.get("audio_contexts") or ()
+    return f", audio contexts {', '.join(map(str, contexts))}" if contexts else ""
+
+
 def _sizes(answer: dict[str, Any]) -> list[tuple[str, object]]:
     model, spec, slot, memory = (answer[name] for name in ("model", "spec", "bytes_per_slot", "memory"))
     weights, caches, total = (in_bytes(memory[f"{part}_bytes"]) for part in ("weights", "caches", "total"))
@@ -163,7 +168,7 @@ def _sizes(answer: dict[str, Any]) -> list[tuple[str, object]]:
         ("model", f"{model['name']} ({model['format']}, {model['dtype']}) in {model['path']}"),
         ("program", f"slots {spec['slots']}, beams {spec['beams']}, encode batch {spec['encode_batch']}, "
                     f"prompt buckets {', '.join(map(str, spec['prompt_buckets']))}, "
-                    f"text context {spec['text_context']}"),
+                    f"text context {spec['text_context']}{_contexts(spec)}"),
         ("per slot", f"cross-K/V {in_bytes(slot['cross'])}, self-K/V {in_bytes(slot['self'])}"),
         ("memory", f"about {total}: weights {weights}, caches {caches}"),
         ("toolchain", ", ".join(f"{name} {version}" for name, version in answer["toolchain"].items())),

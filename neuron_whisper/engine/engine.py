@@ -196,8 +196,12 @@ class Engine:
         now = time.monotonic()
         for _, job in batch:
             self._tallies.wait_s.add(now - job.came_at)
-        slots, mel = [slot for slot, _ in batch], np.stack([job.ask.mel for _, job in batch])
-        self._timed(self._tallies.encode_s, self._session.encode, slots, mel)
+        by_frames: dict[int, list[tuple[int, _Job]]] = {}
+        for slot, job in batch:
+            by_frames.setdefault(self._session.spec.frames_to_encode(job.ask.frames), []).append((slot, job))
+        for frames, alike in by_frames.items():
+            mel = np.stack([job.ask.mel[:, :frames] for _, job in alike])
+            self._timed(self._tallies.encode_s, self._session.encode, [slot for slot, _ in alike], mel)
         log.debug("encode windows=%d ms=%.1f", len(batch), 1e3 * (time.monotonic() - now))
         for slot, job in batch:
             self._advance(slot, job)

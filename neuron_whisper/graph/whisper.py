@@ -65,12 +65,17 @@ def _mlp(layers: Layers, block: str, x: Tensor) -> Tensor:
 
 
 def encode(program: Program, layers: Layers, mel: Tensor) -> list[KeysValues]:
-    """mel (N, n_mels, 2A) -> cross-K/V per decoder layer, (N, H, A, D) each."""
+    """mel (N, n_mels, 2A) -> cross-K/V per decoder layer, (N, H, A, D) each.
+
+    Of a shorter mel, whose positions divide A, they are repeated: softmax gives a key that is there r times r times its
+    part, and everything else as much less, so attention is that over the shorter window.
+    """
     dims, heads = program.dims, layers.audio_heads
     scale = float((dims.n_audio_state // dims.n_audio_head) ** -0.5)
     x = F.gelu(layers.conv("encoder.conv1", mel, stride=1))
     x = F.gelu(layers.conv("encoder.conv2", x, stride=2)).transpose(1, 2)  # (N, A, state)
-    x = x + layers.whole("encoder.positional_embedding").to(x.dtype)
+    repeats = dims.n_audio_ctx // x.shape[1]
+    x = x + layers.whole("encoder.positional_embedding")[: x.shape[1]].to(x.dtype)
     for i in range(dims.n_audio_layer):
         block = f"encoder.blocks.{i}"
         y = layers.norm(f"{block}.attn_ln", x)
@@ -84,8 +89,10 @@ def encode(program: Program, layers: Layers, mel: Tensor) -> list[KeysValues]:
     cross = []
     for i in range(dims.n_text_layer):
         attn = f"decoder.blocks.{i}.cross_attn"
-        k = _split_heads(layers.column(f"{attn}.key", x), layers.text_heads)
-        v = _split_heads(layers.column(f"{attn}.value", x), layers.text_heads)
+        k, v = layers.column(f"{attn}.key", x), layers.column(f"{attn}.value", x)
+        if repeats > 1:
+            k, v = k.repeat(1, repeats, 1), v.repeat(1, repeats, 1)
+        k, v = _split_heads(k, layers.text_heads), _split_heads(v, layers.text_heads)
         cross.append((k.contiguous(), v.contiguous()))
     return cross
 

@@ -36,6 +36,8 @@ N_RULES = 7
 OFF = -3e4
 FORBIDDEN_LOGPROB = -1e4  # log-probabilities below this are of tokens that the rules forbid
 
+QUIET_FRAMES = 200  # at least so much silence (2 s) behind the audio in a shorter window, or text is made up at its end
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSpec:
@@ -43,7 +45,9 @@ class ProgramSpec:
 
     `prompt_buckets` are ascending lengths a prompt is padded to; `text_context` is the length of a row's
     self-K/V; `choices` (K) is how many best tokens a step answers per row; `align_buckets` are lengths of the
-    align graph (empty: none was built).
+    align graph (empty: none was built). `audio_contexts` are ascending lengths of shorter windows that the encoder
+    takes, in positions (20 ms), each a divisor of the model's n_audio_ctx: what it answers is repeated until a slot's
+    cross-K/V are full, which is attention over the shorter window alone (equal keys share one's weight).
     """
 
     dims: WhisperDims
@@ -56,6 +60,7 @@ class ProgramSpec:
     choices: int
     align_buckets: tuple[int, ...] = ()
     alignment_heads: tuple[tuple[int, int], ...] = ()
+    audio_contexts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for field, value, low, high in (
@@ -71,6 +76,9 @@ class ProgramSpec:
             raise InvalidOption(
                 "prompt_buckets", list(buckets), f"ascending lengths from 4 to text_context ({self.text_context})"
             )
+        contexts, whole = self.audio_contexts, self.dims.n_audio_ctx
+        if list(contexts) != sorted(set(contexts)) or any(not 0 < it < whole or whole % it for it in contexts):
+            raise InvalidOption("audio_contexts", list(contexts), f"ascending divisors of {whole}, less than it")
 
     @property
     def rows(self) -> int:
@@ -80,6 +88,12 @@ class ProgramSpec:
     def encode_batches(self) -> tuple[int, ...]:
         """Batch sizes that have an encode graph."""
         return (1,) if self.encode_batch == 1 else (1, self.encode_batch)
+
+    def frames_to_encode(self, frames: int) -> int:
+        """Mel frames of the shortest window that holds so many of audio and QUIET_FRAMES, or of the whole one."""
+        return next(
+            (2 * context for context in self.audio_contexts if frames + QUIET_FRAMES <= 2 * context), self.dims.n_frames
+        )
 
     @property
     def cross_bytes_per_slot(self) -> int:
@@ -184,7 +198,10 @@ class Session(Protocol):
     def spec(self) -> ProgramSpec: ...
 
     def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
-        """Fill the slots' cross-K/V from mel (N, n_mels, 3000); N = len(slots), at most encode_batch."""
+        """Fill the slots' cross-K/V from mel (N, n_mels, 3000); N = len(slots), at most encode_batch.
+
+        Or from as many frames as two times one of the spec's audio_contexts.
+        """
 
     def prefill(
         self,

@@ -6,6 +6,7 @@ decode in one row) or the program's beams (wide).
 | graph      | inputs                                                     | outputs                                    |
 | ---------- | ---------------------------------------------------------- | ------------------------------------------ |
 | encode_N   | mel (N, n_mels, 2A)                                        | cross-K/V (N, H, A, D)                     |
+| encode_1xC | mel (1, n_mels, 2C), a shorter window                      | the same                                   |
 | prefill_T  | tokens (1, T), sot_and_last (2,), rules, banned, cross-K/V | languages, no_speech, best, logprobs, rows |
 | decode_SxB | tokens, positions (S, B), rules, banned, past, cross       | best, logprobs, rows (S, B, H, D)          |
 | logits_1xB | as decode_1xB                                              | logprobs (B, n_vocab), rows (1, B, H, D)   |
@@ -29,7 +30,7 @@ ALIGN_INPUTS = 1
 def graph_names(spec: ProgramSpec) -> tuple[str, ...]:
     """Every graph of the program, in the order they are lowered."""
     return (
-        *(f"encode_{n}" for n in spec.encode_batches),
+        *_encoders(spec),
         *(f"prefill_{t}" for t in spec.prompt_buckets),
         *(f"decode_{slots}x{width}" for width in widths(spec) for slots in decode_slots(spec)),
         *(f"logits_1x{width}" for width in widths(spec)),
@@ -42,10 +43,14 @@ def graphs_at_open(spec: ProgramSpec) -> tuple[str, ...]:
     sampling, word times) are compiled when they are first asked for.
     """
     return (
-        *(f"encode_{n}" for n in spec.encode_batches),
+        *_encoders(spec),
         f"prefill_{spec.prompt_buckets[0]}",
         *(f"decode_{slots}x1" for slots in decode_slots(spec)),
     )
+
+
+def _encoders(spec: ProgramSpec) -> tuple[str, ...]:
+    return *(f"encode_{n}" for n in spec.encode_batches), *(f"encode_1x{context}" for context in spec.audio_contexts)
 
 
 def decode_slots(spec: ProgramSpec) -> tuple[int, ...]:

@@ -109,12 +109,12 @@ class Lowering:
     def _rules_inputs(self, slots: int, rows: int) -> Inputs:
         return torch.zeros(rows, N_RULES, dtype=torch.int32), torch.zeros(slots, self._spec.dims.n_vocab)
 
-    def _encode(self, batch: int) -> tuple[Function, Inputs]:
+    def _encode(self, batch: int, context: int | None = None) -> tuple[Function, Inputs]:
         def function(mel: Tensor) -> tuple[Tensor, ...]:
             return _flat(whisper.encode(self._program, self._layers, mel), self._cache_dtype)
 
         dims = self._spec.dims
-        return function, (torch.zeros(batch, dims.n_mels, dims.n_frames),)
+        return function, (torch.zeros(batch, dims.n_mels, 2 * context if context else dims.n_frames),)
 
     def _prefill(self, length: int) -> tuple[Function, Inputs]:
         def function(tokens: Tensor, sot_and_last: Tensor, rules: Tensor, banned: Tensor, *cross: Tensor) -> Inputs:

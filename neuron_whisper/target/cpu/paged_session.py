@@ -46,9 +46,10 @@ class PagedSession(CpuSession):
         """The slot's blocks (W, H, BLOCK, D), a view."""
         return cache[slot * self._window_blocks : (slot + 1) * self._window_blocks]
 
-    def _encode_batch(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
-        request = self._request(f"encode_{len(slots)}")
-        request.set_input_tensor(0, ov.Tensor(np.ascontiguousarray(mel), shared_memory=True))
+    def _encode_batch(self, name: str, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        request = self._request(name)
+        heard = np.ascontiguousarray(mel)  # the tensor does not keep it
+        request.set_input_tensor(0, ov.Tensor(heard, shared_memory=True))
         if len(slots) == 1:  # the graph writes into the slot
             for port, cache in enumerate(self._cross_cache):
                 request.set_output_tensor(port, self._cache_tensor(self._window(cache, slots[0])[None]))

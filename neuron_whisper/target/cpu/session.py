@@ -146,15 +146,18 @@ class CpuSession:
         n = len(slots)
         if n != len(mel) or n > self._spec.encode_batch:
             raise InvalidOption("slots", n, f"as many as mel windows ({len(mel)}), at most {self._spec.encode_batch}")
-        if n == self._spec.encode_batch:
-            self._encode_batch(slots, mel)
+        whole = mel.shape[-1] == self._spec.dims.n_frames
+        if whole and n == self._spec.encode_batch:
+            self._encode_batch(f"encode_{n}", slots, mel)
         else:
+            name = "encode_1" if whole else f"encode_1x{mel.shape[-1] // 2}"
             for i, slot in enumerate(slots):
-                self._encode_batch([slot], mel[i : i + 1])
+                self._encode_batch(name, [slot], mel[i : i + 1])
 
-    def _encode_batch(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
-        request = self._request(f"encode_{len(slots)}")
-        request.set_input_tensor(0, ov.Tensor(np.ascontiguousarray(mel), shared_memory=True))
+    def _encode_batch(self, name: str, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        request = self._request(name)
+        heard = np.ascontiguousarray(mel)  # the tensor does not keep it
+        request.set_input_tensor(0, ov.Tensor(heard, shared_memory=True))
         if len(slots) == 1:  # the graph writes into the slot
             for port, cache in enumerate(self._cross):
                 request.set_output_tensor(port, self._cache_tensor(cache[slots[0] : slots[0] + 1]))
