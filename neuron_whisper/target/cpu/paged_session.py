@@ -32,6 +32,8 @@ class PagedSession(CpuSession):
         self._cross_cache = [np.zeros((spec.slots * self._window_blocks + 1, *block), store) for _ in count]
         # (S, H*D) per layer: a step gives attention a fresh row, which for a window is its last one once more
         self._last = [np.zeros((spec.slots, d.n_text_state), np.float32) for _ in count]
+        # positions of each slot's window: of a shorter one the first, which hold it all
+        self._contexts = np.full(spec.slots, d.n_audio_ctx, np.int32)
         # where each beam's past lies: beams change places by their numbers
         self._places = np.arange(spec.rows, dtype=np.int32).reshape(spec.slots, spec.beams)
         self._paged_steps: dict[tuple[str, int, int], _PagedStep] = {}
@@ -54,13 +56,15 @@ class PagedSession(CpuSession):
             for port, cache in enumerate(self._cross_cache):
                 request.set_output_tensor(port, self._cache_tensor(self._window(cache, slots[0])[None]))
         self._run(request)
-        last = (self._spec.dims.n_audio_ctx - 1) % BLOCK
+        context = mel.shape[-1] // 2
+        last_block, last = divmod(context - 1, BLOCK)
+        self._contexts[list(slots)] = context
         for port, (cache, rows) in enumerate(zip(self._cross_cache, self._last, strict=True)):
             for i, slot in enumerate(slots):
                 window = self._window(cache, slot)
                 if len(slots) > 1:
                     window[:] = self._cache_output(request, port)[i]
-                rows[slot] = window[-1, :, last].reshape(-1)
+                rows[slot] = window[last_block, :, last].reshape(-1)
 
     def _bind_cross(self, request: ov.InferRequest, first: int, slot: int) -> None:
         for i, cache in enumerate(self._cross_cache):
@@ -171,7 +175,7 @@ class _PagedStep:
         live = np.unique(slot)
         self._cross_blocks[live] = (self._first + live)[:, None] * window + np.arange(window)
         self._cross_past[:] = 0
-        self._cross_past[live] = session.spec.dims.n_audio_ctx - 1
+        self._cross_past[live] = session._contexts[self._first + live] - 1
         session._run(self._request)
 
     def answer(self, port: int) -> Array:
