@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.audio.mel import LogMel
+from neuron_whisper.audio.speech import MAX_GAP_S
 from neuron_whisper.decode.alignment import align_words
 from neuron_whisper.decode.hallucination import without_hallucinations
 from neuron_whisper.decode.options import TranscribeOptions, WindowOptions
@@ -109,16 +110,22 @@ def decode_window(
 ) -> Generator[WindowAsk | Segment | Dropped, Hypothesis | None, int]:
     """The window from frame `seek` on, at most to `end`; returns where the next one starts.
 
-    A window where nobody speaks is not decoded, nor a rest that holds less than LEAST_REST_S of speech: what a
-    model says of silence is the text before it, or thanks for watching.
+    A window where nobody speaks is not decoded, nor a rest that holds less than LEAST_REST_S of speech, nor a
+    silence longer than MAX_GAP_S before or behind speech: what a model says of silence is the text before it, or thanks
+    for watching.
     """
     frames = min(WINDOW_FRAMES, end - seek)
     voice = hearing.voice
-    if voice is not None and (
-        not voice.is_heard(seek, seek + frames) or (is_rest and voice.seconds(seek, seek + frames) < LEAST_REST_S)
-    ):
-        yield Dropped(start_s=seek / FRAMES_PER_S, end_s=(seek + frames) / FRAMES_PER_S, reason="no_voice")
-        return seek + frames
+    if voice is not None:
+        silence = frames
+        if (run := voice.next_run(seek)) is not None and run[0] < seek + frames:
+            silence = run[0] - seek if run[0] - seek > MAX_GAP_S * FRAMES_PER_S else 0
+            frames = min(frames, run[1] - seek)
+        if is_rest and not silence and voice.seconds(seek, seek + frames) < LEAST_REST_S:
+            silence = frames
+        if silence:
+            yield Dropped(start_s=seek / FRAMES_PER_S, end_s=(seek + silence) / FRAMES_PER_S, reason="no_voice")
+            return seek + silence
     ask = WindowAsk(
         mel=hearing.mel.window(seek, seek + frames), options=hearing.window_options(context), frames=frames
     )

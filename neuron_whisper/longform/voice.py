@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neuron_whisper.audio.speech import SpeechSpan
+from neuron_whisper.audio.speech import MAX_GAP_S, SpeechSpan
 from neuron_whisper.longform.plan import FRAMES_PER_S
 
 MARGIN_S = 0.1  # the detector hears a soft sound late, and forgets one early
@@ -25,6 +26,20 @@ class Voice:
         start_s, end_s = start_frame / FRAMES_PER_S, end_frame / FRAMES_PER_S
         first = bisect_left(self.spans, start_s, key=lambda span: span.end_s)
         return first < len(self.spans) and self.spans[first].start_s < end_s
+
+    def next_run(self, frame: int) -> tuple[int, int] | None:
+        """Frames of speech from the first span that ends behind `frame`, up to a silence longer than MAX_GAP_S.
+
+        0-4 s, 6-9 s, 20-25 s: from 1 s on 0-9 s, from 9 s on 20-25 s; None: nobody speaks any more.
+        """
+        at = bisect_right(self.spans, frame / FRAMES_PER_S, key=lambda span: span.end_s)
+        if at == len(self.spans):
+            return None
+        last = at
+        while last + 1 < len(self.spans) and self.spans[last + 1].start_s - self.spans[last].end_s <= MAX_GAP_S:
+            last += 1
+        start, end = self.spans[at].start_s * FRAMES_PER_S, self.spans[last].end_s * FRAMES_PER_S
+        return math.floor(start), max(math.ceil(end), frame + 1)
 
     def seconds(self, start_frame: int, end_frame: int) -> float:
         """How much of it, without its padding, lies there."""
