@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test test-speech lint parity conformance bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload jobs-chaos clean
+.PHONY: install demo test test-speech lint parity conformance bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos clean
 
 install: $(VENV)/.installed
 
@@ -122,6 +122,12 @@ stress: install
 # one, two, four and eight clients for each slot of a device that is a clock: who is served, and how fast others are refused
 overload: install
 	$(BIN)/python -m tests.overload
+
+# servers killed amid a stream and jobs, a worker killed, a full disk, a broken artifact: what clients see, and what is left
+faults: install
+	-$(BIN)/neuron-whisper fetch tiny.en >/dev/null
+	$(BIN)/python -m tests.faults --artifact "$$($(BIN)/neuron-whisper compile --model tiny.en)" \
+	  --speech ../shared/speech/en_jfk.flac
 
 # a server killed again and again while jobs are made and run: none may be lost, done twice unsaid, or wrong
 jobs-chaos: install
