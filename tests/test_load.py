@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from neuron_whisper.bench.load import main
 from neuron_whisper.bench.load_clients import Answered, Asked, Clip, Memory, run_level
 from neuron_whisper.bench.load_report import figures, markdown, picture
@@ -24,19 +26,26 @@ def test_a_level_counts_what_came_and_how_long_it_took(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with running() as server:
         code = main([
-            server.url, "--clients", "1,4", "--duration", "0.5", "--speech", str(tmp_path), "--longest", "1",
+            server.url, "--clients", "1,4", "--duration", "0.4,0.8", "--speech", str(tmp_path), "--longest", "1",
             "--pid", str(os.getpid()), "--out", str(out),
         ])  # fmt: skip
     document = json.loads((out / "load.json").read_text())
     assert code == 0
     assert document["clips"] == 1
     assert [level["clients"] for level in document["levels"]] == [1, 4]
+    assert document["levels"][1]["duration_s"] >= 0.8
     for level in document["levels"]:
         assert level["ok"] == level["requests"] > 0
         assert 0 < level["latency_s"]["p50"] <= level["latency_s"]["p99"] <= level["latency_s"]["max"]
         assert level["resident_mb"]["most"] > 0
     ElementTree.fromstring((out / "load.svg").read_text())
     assert (out / "load.md").read_text().count("\n| ") == 4
+
+
+def test_a_duration_for_each_level_or_one_for_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["http://127.0.0.1:1", "--clients", "1,4,8", "--duration", "1,2", "--speech", "."])
+    assert "one number, or 3 as --clients has" in capsys.readouterr().err
 
 
 def test_at_four_times_what_it_may_take_a_server_serves_or_refuses_and_nothing_else() -> None:

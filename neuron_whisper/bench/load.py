@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 
 from neuron_whisper.audio.load import load_audio
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("--clients", default="1,4,16,64", help="numbers, one level after another")
-    parser.add_argument("--duration", type=float, default=60.0, help="seconds of each level")
+    parser.add_argument("--duration", default="60", help="seconds: of each level, or one number for each")
     parser.add_argument("--speech", type=Path, required=True, nargs="+", help="recordings, or folders of them")
     parser.add_argument("--longest", type=float, default=35.0, help="leave out longer recordings, in seconds")
     parser.add_argument("--field", action="append", default=[], metavar="NAME=VALUE", help="of the form; model=...")
@@ -44,14 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = Asked(
         url=given.url.rstrip("/"), fields=fields, key=given.key, timeout_s=given.timeout, rests=not given.no_rest
     )
-    clips = read_clips(given.speech, longest_s=given.longest)
     levels = []
-    for clients in (int(part) for part in given.clients.split(",")):
+    numbers = [int(part) for part in given.clients.split(",")]
+    durations_s = [float(part) for part in given.duration.split(",")]
+    if len(durations_s) not in (1, len(numbers)):
+        parser.error(f"--duration {given.duration}: one number, or {len(numbers)} as --clients has")
+    clips = read_clips(given.speech, longest_s=given.longest)
+    for clients, duration_s in zip(numbers, cycle(durations_s), strict=False):
         memory = Memory(given.pid) if given.pid else None
         answers = asyncio.run(
-            run_level(asked, clips, clients=clients, duration_s=given.duration, seed=given.seed, memory=memory)
+            run_level(asked, clips, clients=clients, duration_s=duration_s, seed=given.seed, memory=memory)
         )
-        levels.append(figures(answers, clients=clients, duration_s=given.duration, memory=memory))
+        levels.append(figures(answers, clients=clients, duration_s=duration_s, memory=memory))
         sys.stderr.write(f"{json.dumps({**levels[-1], 'resident_mb': None})}\n")
     command = [*(sys.argv[1:] if arguments is None else arguments)]
     document = {
