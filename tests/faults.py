@@ -30,7 +30,7 @@ from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.bench.load_clients import family
+from neuron_whisper.bench.processes import family
 from neuron_whisper.bench.server_process import ServerProcess
 from tests.job_clients import JOBS
 from tests.servers import TRANSCRIPTIONS

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from neuron_whisper.bench.load_clients import family, resident_bytes
 from neuron_whisper.bench.metrics import percentile
+from neuron_whisper.bench.processes import resident_memory_bytes
 from tests.hostile_clients import (
     Neighbour,
     disconnect,
@@ -90,7 +90,7 @@ class Stressed:
         return found
 
     def _resident(self) -> int:
-        return sum(map(resident_bytes, family(self.pid)))
+        return resident_memory_bytes(self.pid)
 
     def judge(self) -> None:
         """Nothing is left over, compared with the first half: by then every program and every thread is there."""

@@ -5,10 +5,8 @@ Only the standard library and numpy are imported on the way here, so that a peer
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -225,44 +223,3 @@ def together(engine: Engine, clips: Sequence[tuple[Samples, str | None]], stream
         thread.join()
     if faults:
         raise faults[0]
-
-
-def peak_memory_bytes(pid: int | None = None) -> int:
-    """Most memory a process (None: this one) ever held, and each of those that it started and that run."""
-    return sum(_memory_bytes(process, "VmHWM") for process in _processes(pid or os.getpid()))
-
-
-def resident_memory_bytes(pid: int) -> int:
-    """As peak_memory_bytes, but what they hold now."""
-    return sum(_memory_bytes(process, "VmRSS") for process in _processes(pid))
-
-
-def processor_s(pid: int) -> float:
-    """Processor time of a process and of those that it started and that run, all threads, so far."""
-    total = 0
-    for process in _processes(pid):
-        with suppress(OSError):  # it has ended
-            fields = (process / "stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])  # utime, stime: proc(5) counts from the state on
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def _processes(pid: int) -> list[Path]:
-    """Linux's directories of a process and all that it started; none elsewhere."""
-    waiting, found = [str(pid)], []
-    while waiting:
-        process = Path("/proc") / waiting.pop()
-        with suppress(OSError):  # it has ended
-            for task in (process / "task").iterdir():
-                waiting += (task / "children").read_text().split()
-            found.append(process)
-    return found
-
-
-def _memory_bytes(process: Path, field: str) -> int:
-    try:
-        # not getrusage: that counts the parent's memory, too, from between fork and exec
-        status = (process / "status").read_text(errors="replace")
-    except OSError:  # it has ended
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(field)), 0)

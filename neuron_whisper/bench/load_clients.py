@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
+
+from neuron_whisper.bench.processes import resident_memory_bytes
 
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 REFUSED = (429, 503)
@@ -54,7 +55,7 @@ class Memory:
     samples: list[tuple[float, int]] = field(default_factory=list)
 
     def look(self, at_s: float) -> None:
-        self.samples.append((at_s, sum(map(resident_bytes, family(self.pid)))))
+        self.samples.append((at_s, resident_memory_bytes(self.pid)))
 
 
 async def run_level(
@@ -124,31 +125,3 @@ async def _look(memory: Memory, began: float, every_s: float = 1.0) -> None:
     while True:
         memory.look(time.perf_counter() - began)
         await asyncio.sleep(every_s)
-
-
-# --- memory, by /proc -----------------------------------------------------------------------------
-
-
-def family(pid: int) -> Iterator[int]:
-    """The process and everything it started, and those in turn."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(entry.read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError, ValueError):
-            continue  # it has ended
-        parents.setdefault(parent, []).append(int(entry.parent.name))
-    waiting = [pid]
-    while waiting:
-        found = waiting.pop()
-        yield found
-        waiting += parents.get(found, [])
-
-
-def resident_bytes(pid: int) -> int:
-    """0 of a process that is not there."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), 0)

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from neuron_whisper.bench.engines import peak_memory_bytes, processor_s
+from neuron_whisper.bench.processes import peak_memory_bytes, processor_s
 from neuron_whisper.errors import TargetUnavailable
 
 STEP_S = 0.01

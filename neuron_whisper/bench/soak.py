@@ -16,10 +16,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from neuron_whisper.bench.engines import resident_memory_bytes
 from neuron_whisper.bench.goals.clients import load
 from neuron_whisper.bench.manifest import Choice, read_speech
 from neuron_whisper.bench.metrics import percentile
+from neuron_whisper.bench.processes import resident_memory_bytes
 from neuron_whisper.bench.server_process import ServerProcess
 from neuron_whisper.errors import TargetUnavailable
 

@@ -18,8 +18,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from neuron_whisper.bench.engines import Engine, Samples, open_engine, peak_memory_bytes, together
+from neuron_whisper.bench.engines import Engine, Samples, open_engine, together
 from neuron_whisper.bench.opening import Opening
+from neuron_whisper.bench.processes import peak_memory_bytes
 
 
 class Worker:

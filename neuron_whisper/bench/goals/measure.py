@@ -154,9 +154,12 @@ class Bench:
                     with _failing(result, self.tell):
                         before_s = server.cpu_s()
                         found = load(server.url, _uploads(asked), row.at_once)
-                        result.add(cpu_s=server.cpu_s() - before_s)
+                        cpu_s = server.cpu_s() - before_s
                         result.texts = result.texts or dict(zip((it.name for it in asked), found.texts, strict=True))
-                        result.add(seconds=found.seconds, p95_s=found.p95_s, peak_bytes=server.peak_memory_bytes())
+                        result.add(
+                            seconds=found.seconds, p95_s=found.p95_s, cpu_s=cpu_s,
+                            peak_bytes=server.peak_memory_bytes(),
+                        )  # fmt: skip
                         self.tell(f"{result.name}: {found.seconds:.2f} s, p95 {found.p95_s:.2f} s")
             for candidate, server, result in zip(candidates, servers, results, strict=True):
                 if candidate.is_ours and server is not None and not result.fault:
