@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,8 @@ def ready_peer(
     name, python = f"{peer.name} {variant}", python_of(peer, pythons)
     missing, versions = installed(peer, python)
     if missing:
-        raise TargetUnavailable(name, f"{', '.join(missing)} is not installed for {python}", peer.install)
+        where = "here" if python == sys.executable else f"for {python}"
+        raise TargetUnavailable(name, f"{', '.join(missing)} is not installed {where}", peer.install)
     forms = Forms(
         checkpoint=checkpoint, directory=cache / "bench", digests=cache / "digests",
         tell=lambda line: tell(f"{name}: {line}"),

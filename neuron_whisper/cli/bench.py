@@ -25,7 +25,6 @@ from neuron_whisper.errors import InvalidOption, TargetUnavailable
 if TYPE_CHECKING:
     from neuron_whisper.artifact.reading import Artifact
     from neuron_whisper.bench.opening import Decoding
-    from neuron_whisper.bench.peers import Peer
     from neuron_whisper.bench.report import Skipped
     from neuron_whisper.bench.run import System
 
@@ -126,7 +125,7 @@ class _Asked:
     artifacts: tuple[str, ...]
     profiles: tuple[str, ...]
     overrides: dict[str, object]
-    peers: tuple[tuple[Peer, str], ...]
+    peers: tuple[str, ...]
     pythons: dict[str, str]
     long_forms: tuple[str, ...]
     decoding: Decoding
@@ -145,6 +144,9 @@ class _Asked:
             beam_size=flags["beam_size"], temperature=_numbers("--temperature", flags["temperature"], float),
             condition_on_previous_text=not flags["no_condition"], extras=not flags["no_extras"],
         )
+        peers = tuple(dict.fromkeys(flags["peers"]))
+        for told in peers:  # refused before anything is compiled
+            peer_named(told)
         long_forms = tuple(dict.fromkeys(flags["long_forms"])) or ("auto",)
         for plan in long_forms:  # refused here rather than by each system
             TranscribeOptions(beam_size=decoding.beam_size, temperature=decoding.temperature, long_form=plan)
@@ -153,7 +155,7 @@ class _Asked:
         return cls(
             settings=settings, models=models or (() if artifacts else (DEFAULT_MODEL,)), artifacts=artifacts,
             profiles=flags["profiles"] or (DEFAULT_PROFILE,), overrides=parse_overrides(flags["assignments"]),
-            peers=tuple(peer_named(text) for text in dict.fromkeys(flags["peers"])),
+            peers=peers,
             pythons=pythons(flags["peer_pythons"]), long_forms=long_forms, decoding=decoding,
             threads=flags["threads"] or machine.usable_cores(),
         )
@@ -171,8 +173,8 @@ class _Asked:
         models = dict.fromkeys((*self.models, *(system.model for system in systems)))
         skipped: list[Skipped] = []
         for model in models if self.peers else ():
-            for peer, variant in self.peers:
-                made = self._peer(peer, variant, model)
+            for told in self.peers:
+                made = self._peer(told, model)
                 if isinstance(made, System):
                     systems.append(made)
                 else:
@@ -211,37 +213,24 @@ class _Asked:
             },
         )
 
-    def _peer(self, peer: Peer, variant: str, model: str) -> System | Skipped:
+    def _peer(self, told: str, model: str) -> System | Skipped:
         """The peer with the model's weights in its own form, or why there is none."""
-        from neuron_whisper.bench.opening import Opening
-        from neuron_whisper.bench.peers import installed, python_of
+        from neuron_whisper.bench.peer_opening import ready_peer
+        from neuron_whisper.bench.peers import peer_named
         from neuron_whisper.bench.report import Skipped
         from neuron_whisper.bench.run import System
-        from neuron_whisper.bench.weights import Forms
         from neuron_whisper.model.checkpoint import open_checkpoint
 
-        label = Path(model).name
-        name = f"{peer.name} {label} {variant}"
-        python = python_of(peer, self.pythons)
-        missing, versions = installed(peer, python)
-        if missing:
-            where = "here" if python == sys.executable else f"for {python}"
-            return Skipped(name=name, reason=f"{', '.join(missing)} is not installed {where}", install=peer.install)
+        peer, variant = peer_named(told)
+        name = f"{peer.name} {Path(model).name} {variant}"
         try:
-            checkpoint = open_checkpoint(fetched(self.settings, model))
-            forms = Forms(
-                checkpoint=checkpoint, directory=self.settings.cache / "bench", digests=self.settings.digests,
-                tell=lambda line: self.settings.tell(f"{name}: {line}"),
+            ready = ready_peer(
+                told, open_checkpoint(fetched(self.settings, model)), cache=self.settings.cache, pythons=self.pythons,
+                threads=self.threads, decoding=self.decoding, tell=self.settings.tell,
             )
-            source = forms.path(peer.form, variant, python)
         except TargetUnavailable as error:
-            return Skipped(name=name, reason=error.reason, install=peer.install)
-        opening = Opening(
-            engine=peer.name, variant=variant, source=str(source), threads=self.threads, decoding=self.decoding,
-            is_multilingual=checkpoint.dims.is_multilingual,
-        )
-        facts = {"versions": versions, "note": peer.note}
-        return System(name=name, model=model, opening=opening, python=python, facts=facts)
+            return Skipped(name=name, reason=error.reason, install=error.install or peer.install)
+        return System(name=name, model=model, opening=ready.opening, python=ready.python, facts=dict(ready.facts))
 
 
 # --- flags ----------------------------------------------------------------------------------------

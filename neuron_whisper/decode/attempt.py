@@ -76,6 +76,12 @@ class Limits:
     def begun(self) -> Hypo:
         return Hypo(reduce(self.book.after, self.said, self.book.first))
 
+    def score(self, hypo: Hypo) -> float:
+        """What the best sequence has most of: openai/whisper decoding.py MaximumLikelihoodRanker."""
+        length = max(1, len(hypo.tokens))
+        alpha = self.options.length_penalty
+        return hypo.sum_logprob / (length if alpha is None else ((5 + length) / 6) ** alpha)
+
 
 class Attempt(Protocol):
     """Alternate `step` and `receive` (or `receive_logits`) until `best` is there; before that comes `begin`.
@@ -176,18 +182,13 @@ class BeamSearch:
     @property
     def best(self) -> Hypo | None:
         is_done = not self._beams or len(self._ended) >= self._most_ended or self.length >= self._limits.most_tokens
-        return max(self._candidates(), key=self._score) if is_done else None
+        return max(self._candidates(), key=self._limits.score) if is_done else None
 
     def _candidates(self) -> list[Hypo]:
         """What ended; filled up with the best that did not, where too few did."""
         missing = max(0, self.rows - len(self._ended))
         rest = sorted(self._beams, key=lambda beam: beam.sum_logprob, reverse=True)
         return [*self._ended, *rest[:missing]] or [self._limits.begun()]
-
-    def _score(self, hypo: Hypo) -> float:
-        length = max(1, len(hypo.tokens))
-        alpha = self._limits.options.length_penalty
-        return hypo.sum_logprob / (length if alpha is None else ((5 + length) / 6) ** alpha)
 
     def rules(self) -> list[NDArray[np.int32]]:
         return [beam.state.row for beam in self._beams]
@@ -282,12 +283,7 @@ class Sampling:
             if self._waiting:
                 self._begin_round()
             else:
-                self._best = max(self._done, key=self._score)
-
-    def _score(self, hypo: Hypo) -> float:
-        length = max(1, len(hypo.tokens))
-        alpha = self._limits.options.length_penalty
-        return hypo.sum_logprob / (length if alpha is None else ((5 + length) / 6) ** alpha)
+                self._best = max(self._done, key=self._limits.score)
 
 
 def sample(logprobs: Logprobs, temperature: float, chance: float) -> int:
