@@ -22,6 +22,7 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -125,7 +126,7 @@ class Faults:
         shutil.rmtree(directory)
         return "nothing: each job has its id before the end", f"{len(ids)} jobs done, {again} begun again and said so"
 
-    def _ended(self, url: str, job: str) -> dict[str, object]:
+    def _ended(self, url: str, job: str) -> dict[str, Any]:
         ends = time.monotonic() + PATIENCE_S
         while (told := httpx.get(f"{url}{JOBS}/{job}", timeout=60).json())["status"] in ("queued", "running"):
             check(time.monotonic() < ends, f"job {job} does not end")

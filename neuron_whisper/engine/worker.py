@@ -41,7 +41,9 @@ def main() -> int:
     from multiprocessing.connection import Connection
 
     from neuron_whisper.engine.wire import Channel
+    from neuron_whisper.malloc import limit_arenas
 
+    limit_arenas()
     return _work(Channel(Connection(descriptor)))
 
 
