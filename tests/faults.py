@@ -9,7 +9,6 @@ over or told badly.
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import shutil
 import signal
@@ -18,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,12 +27,12 @@ import numpy as np
 
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
-from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.bench.processes import family
 from neuron_whisper.bench.server_process import ServerProcess
 from tests.job_clients import JOBS
-from tests.servers import TRANSCRIPTIONS
+from tests.servers import TRANSCRIPTIONS, wav
+from tests.small_disks import small_disk
 
 PATIENCE_S = 300.0
 DISK_BYTES = 8 << 20
@@ -52,14 +50,7 @@ def check(holds: bool, what: str) -> None:
 
 def ten_times(clip: bytes) -> bytes:
     """A wav of the recording ten times over: a stream of it is still open when something happens to its server."""
-    samples = np.tile(load_audio(clip).samples, 10)
-    held = io.BytesIO()
-    with wave.open(held, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
-    return held.getvalue()
+    return wav(np.clip(np.tile(load_audio(clip).samples, 10), -1, 1))
 
 
 class Faults:
@@ -72,18 +63,16 @@ class Faults:
             self._text = self._ask(server.url)
 
     @contextmanager
-    def served(self, *flags: str, cache: Path | None = None) -> Iterator[ServerProcess]:
+    def served(self, *flags: str) -> Iterator[ServerProcess]:
         command = [
             sys.executable, "-m", "neuron_whisper", "serve", "--artifact", self._artifact, "--port", "0", *flags,
         ]  # fmt: skip
         environment = {**os.environ, "TMPDIR": str(self._scratch)}
-        if cache is not None:
-            environment["NEURON_WHISPER_CACHE"] = str(cache)
         with ServerProcess(command, environment, ready_path="/health/ready") as server:
             yield server
 
-    def _ask(self, url: str, **form: str) -> str:
-        answer = httpx.post(url + TRANSCRIPTIONS, files={"file": self._clip}, data=form, timeout=PATIENCE_S)
+    def _ask(self, url: str) -> str:
+        answer = httpx.post(url + TRANSCRIPTIONS, files={"file": self._clip}, timeout=PATIENCE_S)
         check(answer.status_code == 200, f"a sound request got {answer.status_code}: {answer.text[:200]}")
         return str(answer.json()["text"])
 
@@ -155,10 +144,9 @@ class Faults:
     def disk_full(self) -> tuple[str, str]:
         disk = self._scratch / "disk"
         disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(disk)]
-        if os.geteuid() or shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-            return "not shown: no file system can be mounted here", ""
-        try:
+        with small_disk(disk, DISK_BYTES) as is_mounted:
+            if not is_mounted:
+                return "not shown: no file system can be mounted here", ""
             with self.served("--jobs-dir", str(disk / "jobs")) as server:
                 (disk / "filler").write_bytes(bytes(DISK_BYTES - 300_000))
                 answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=60)
@@ -171,8 +159,6 @@ class Faults:
                 answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=60)
                 check(answer.is_success, f"with room again a job got {answer.status_code}: {answer.text[:200]}")
                 check(self._ended(server.url, answer.json()["id"])["status"] == "succeeded", "the next job fails")
-        finally:
-            subprocess.run(["umount", str(disk)], check=True)
         return "507 storage_full with Retry-After; requests are served", "no part of the upload; jobs go on with room"
 
     def artifact_broken(self) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from numpy.typing import NDArray
 
 from neuron_whisper.server import ServerSettings, serve
 from neuron_whisper.server.models import Models
@@ -34,13 +35,17 @@ PATIENCE_S = 20.0
 def tone(hertz: float = 440.0, seconds: float = 1.0, rate: int = 16_000) -> bytes:
     """A wav of one tone; the program says something else to each."""
     t = np.arange(int(seconds * rate)) / rate
-    samples = (0.3 * 32_767 * np.sin(2 * np.pi * hertz * t)).astype("<i2")
+    return wav(0.3 * np.sin(2 * np.pi * hertz * t), rate)
+
+
+def wav(samples: NDArray[np.floating], rate: int = 16_000) -> bytes:
+    """Samples of -1 to 1 as 16 bit, mono."""
     held = io.BytesIO()
     with wave.open(held, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes(samples.tobytes())
+        file.writeframes((32_767 * samples).astype("<i2").tobytes())
     return held.getvalue()
 
 

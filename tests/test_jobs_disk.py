@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.jobs.files import JobFiles
 from tests.job_clients import JOBS, make, until
 from tests.servers import error_of, running, tone
+from tests.small_disks import small_disk as mounted
 
 DISK_BYTES = 2 << 20
 
@@ -25,13 +23,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
     path = tmp_path / "disk"
     path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(path)]
-    if os.geteuid() or shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no small file system can be mounted here: a full disk is not proved over the wire")
-    try:
+    with mounted(path, DISK_BYTES) as is_mounted:
+        if not is_mounted:
+            pytest.skip("no small file system can be mounted here: a full disk is not proved over the wire")
         yield path
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
 
 
 def test_a_file_that_finds_no_room_is_nowhere(tmp_path: Path) -> None:
