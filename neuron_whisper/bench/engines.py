@@ -118,6 +118,11 @@ class OpenAIWhisper:
         torch.set_num_threads(opening.threads)
         self._transcribe = whisper.transcribe
         self._model = whisper.load_model(opening.source, device="cpu")
+        if opening.alignment_heads:  # of weights loaded by their path it takes every head of the decoder's upper half
+            dims = self._model.dims
+            heads = torch.zeros(dims.n_text_layer, dims.n_text_head, dtype=torch.bool)
+            heads[tuple(zip(*opening.alignment_heads, strict=True))] = True
+            self._model.register_buffer("alignment_heads", heads.to_sparse(), persistent=False)
         self._asked = opening.decoding
         self._lock = threading.Lock()
 

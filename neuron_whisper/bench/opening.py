@@ -25,7 +25,10 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """`source` is the weights' path, ours: the artifact's; `cache` serves ours alone."""
+    """`source` is the weights' path, ours: the artifact's; `cache` serves ours alone.
+
+    `alignment_heads`: (layer, head) pairs that follow the audio, for an engine whose weights do not name them.
+    """
 
     engine: str
     variant: str
@@ -34,9 +37,11 @@ class Opening:
     decoding: Decoding
     is_multilingual: bool = True
     cache: str = ""
+    alignment_heads: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Opening:
         decoding = dict(data["decoding"])
         decoding["temperature"] = tuple(decoding["temperature"])
-        return cls(**{**data, "decoding": Decoding(**decoding)})
+        heads = tuple((layer, head) for layer, head in data["alignment_heads"])
+        return cls(**{**data, "decoding": Decoding(**decoding), "alignment_heads": heads})

@@ -46,5 +46,6 @@ def ready_peer(
     opening = Opening(
         engine=peer.name, variant=variant, source=str(forms.path(peer.form, variant, python)), threads=threads,
         decoding=decoding, is_multilingual=checkpoint.dims.is_multilingual,
+        alignment_heads=checkpoint.alignment_heads or (),
     )
     return ReadyPeer(name=name, python=python, opening=opening, facts={"versions": versions, "note": peer.note})
