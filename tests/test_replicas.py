@@ -588,7 +588,7 @@ def test_a_closed_pool_leaves_no_process_no_thread_and_no_descriptor() -> None:
             assert isinstance(future.exception(PATIENCE_S), Draining | None)
         with pytest.raises(Draining):
             made.submit(ask(1))
-    # What earlier tests left may go meanwhile, but nothing comes. The kernel lists a joined thread for an instant longer.
+    # What earlier tests left may go meanwhile; the kernel lists a joined thread for an instant longer.
     until(lambda: not kept() - before, "every process, thread and descriptor gone")
     for pid in pids:
         with pytest.raises(ProcessLookupError):
