@@ -1,20 +1,22 @@
 """Which graphs a CPU artifact holds, and the order of their ports: agreed between lowering and session.
 
-K/V ports come per decoder layer as key, value. Axes as in graph/whisper; a graph's B is 1 (narrow: of slots that
-decode in one row) or the program's beams (wide).
+K/V ports come per decoder layer as key, value. Axes as in graph/whisper. T and S are free: a compiled graph holds its
+own weights, so there is one for prompts of any length, and one for any number of slots. Its B is 1 (narrow: of slots
+that decode in one row) or the program's beams (wide).
 
 | graph      | inputs                                                     | outputs                                    |
 | ---------- | ---------------------------------------------------------- | ------------------------------------------ |
 | encode_N   | mel (N, n_mels, 2A)                                        | cross-K/V (N, H, A, D)                     |
 | encode_1xC | mel (1, n_mels, 2C), a shorter window                      | the same                                   |
-| prefill_T  | tokens (1, T), sot_and_last (2,), rules, banned, cross-K/V | languages, no_speech, best, logprobs, rows |
-| decode_SxB | tokens, positions (S, B), rules, banned, past, cross       | best, logprobs, rows (S, B, H, D)          |
-| logits_1xB | as decode_1xB                                              | logprobs (B, n_vocab), rows (1, B, H, D)   |
-| align_T    | tokens (1, T), cross-K/V                                   | weights (heads, T, A)                      |
+| prefill    | tokens (1, T), sot_and_last (2,), rules, banned, cross-K/V | languages, no_speech, best, logprobs, rows |
+| decode_B   | tokens, positions (S, B), rules, banned, past, cross       | best, logprobs, rows (S, B, H, D)          |
+| logits_B   | as decode_B                                                | logprobs (S*B, n_vocab), rows (S, B, H, D) |
+| align      | tokens (1, T), cross-K/V                                   | weights (heads, T, A)                      |
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from neuron_whisper.target.contract import ProgramSpec
@@ -25,40 +27,37 @@ PREFILL_OUTPUTS = 4
 STEP_INPUTS = 4  # of decode and logits, before the K/V ports
 STEP_ANSWERS = {"decode": 2, "logits": 1}  # outputs before the rows
 ALIGN_INPUTS = 1
+PROMPT_STEP = 32  # tokens
 
 
 def graph_names(spec: ProgramSpec) -> tuple[str, ...]:
     """Every graph of the program, in the order they are lowered."""
     return (
         *_encoders(spec),
-        *(f"prefill_{t}" for t in spec.prompt_buckets),
-        *(f"decode_{slots}x{width}" for width in widths(spec) for slots in decode_slots(spec)),
-        *(f"logits_1x{width}" for width in widths(spec)),
-        *(f"align_{t}" for t in spec.align_buckets),
+        "prefill",
+        *(f"decode_{width}" for width in widths(spec)),
+        *(f"logits_{width}" for width in widths(spec)),
+        *(("align",) if spec.align_buckets else ()),
     )
 
 
 def graphs_at_open(spec: ProgramSpec) -> tuple[str, ...]:
-    """Those that every request needs. Each compiled graph holds its own weights: the others (long prompts, beams,
-    sampling, word times) are compiled when they are first asked for.
+    """Those that every request needs. The others (beams, sampling, word times) are compiled when they are first
+    asked for.
     """
-    return (
-        *_encoders(spec),
-        f"prefill_{spec.prompt_buckets[0]}",
-        *(f"decode_{slots}x1" for slots in decode_slots(spec)),
-    )
+    return (*_encoders(spec), "prefill", "decode_1")
+
+
+def prompt_length(buckets: Sequence[int], length: int) -> int:
+    """Tokens that a prompt of `length` is padded to: the first bucket, or whole steps up to the last one.
+
+    A length that a graph has not seen costs it some 10 ms, so it does not get to see every one.
+    """
+    return buckets[0] if length <= buckets[0] else min(-(-length // PROMPT_STEP) * PROMPT_STEP, buckets[-1])
 
 
 def _encoders(spec: ProgramSpec) -> tuple[str, ...]:
     return *(f"encode_{n}" for n in spec.encode_batches), *(f"encode_1x{context}" for context in spec.audio_contexts)
-
-
-def decode_slots(spec: ProgramSpec) -> tuple[int, ...]:
-    """Numbers of slots that have a decode graph: one alone, and all of them.
-
-    A step of all slots reads every slot's cross-K/V, idle or not; a lone request must not pay for that.
-    """
-    return (1,) if spec.slots == 1 else (1, spec.slots)
 
 
 def widths(spec: ProgramSpec) -> tuple[int, ...]:

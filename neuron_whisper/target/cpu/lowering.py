@@ -1,10 +1,10 @@
-"""Graphs -> OpenVINO IR with static shapes. Compile stage: imports torch."""
+"""Graphs -> OpenVINO IR; what layout calls free stays free. Compile stage: imports torch."""
 
 from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from neuron_whisper.target.cpu.weights import WeightsFile, compress_int8
 
 Inputs = tuple[Tensor, ...]
 Function = Callable[..., Inputs]
+Axes = Mapping[int, int]
+TRACED_SLOTS, TRACED_LENGTH = 3, 7  # of what a free axis is while it is traced: no other axis's length
 
 
 class _Graph(nn.Module):
@@ -85,15 +87,18 @@ class Lowering:
 
     def _lower(self, name: str) -> ov.Model:
         kind, _, sizes = name.partition("_")
-        build: Callable[..., tuple[Function, Inputs]] = getattr(self, f"_{kind}")
-        function, inputs = build(*map(int, sizes.split("x")))
+        build: Callable[..., tuple[Function, Inputs, Axes]] = getattr(self, f"_{kind}")
+        function, inputs, free = build(*map(int, sizes.split("x") if sizes else ()))
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer warns of every size that becomes a constant, as it must
             traced = torch.jit.trace(_Graph(function), inputs, check_trace=False)  # type: ignore[no-untyped-call]
             model = ov.convert_model(traced, example_input=inputs)
         if len(model.inputs) != len(inputs):
             raise RuntimeError(f"{len(inputs)} inputs became {len(model.inputs)}")
-        model.reshape({port: list(example.shape) for port, example in enumerate(inputs)})
+        shapes = [list(example.shape) for example in inputs]
+        for port, axis in free.items():
+            shapes[port][axis] = -1
+        model.reshape(dict(enumerate(shapes)))
         if self._profile.weights.dtype == "int8" and kind != "encode":
             # the encoder is bound by arithmetic, not by reading weights: it gains nothing from 8 bit
             compress_int8(model)
@@ -109,31 +114,31 @@ class Lowering:
     def _rules_inputs(self, slots: int, rows: int) -> Inputs:
         return torch.zeros(rows, N_RULES, dtype=torch.int32), torch.zeros(slots, self._spec.dims.n_vocab)
 
-    def _encode(self, batch: int, context: int | None = None) -> tuple[Function, Inputs]:
+    def _encode(self, batch: int, context: int | None = None) -> tuple[Function, Inputs, Axes]:
         def function(mel: Tensor) -> tuple[Tensor, ...]:
             return _flat(whisper.encode(self._program, self._layers, mel), self._cache_dtype)
 
         dims = self._spec.dims
-        return function, (torch.zeros(batch, dims.n_mels, 2 * context if context else dims.n_frames),)
+        return function, (torch.zeros(batch, dims.n_mels, 2 * context if context else dims.n_frames),), {}
 
-    def _prefill(self, length: int) -> tuple[Function, Inputs]:
+    def _prefill(self) -> tuple[Function, Inputs, Axes]:
         def function(tokens: Tensor, sot_and_last: Tensor, rules: Tensor, banned: Tensor, *cross: Tensor) -> Inputs:
             *answers, fresh = whisper.prefill(
                 self._program, self._layers, _pairs(cross), tokens, sot_and_last, rules, banned
             )
             return (*answers, *_flat(fresh, self._cache_dtype))
 
-        tokens = torch.zeros(1, length, dtype=torch.int32), torch.zeros(2, dtype=torch.int32)
-        return function, (*tokens, *self._rules_inputs(1, 1), *self._cross_inputs(1))
+        tokens = torch.zeros(1, TRACED_LENGTH, dtype=torch.int32), torch.zeros(2, dtype=torch.int32)
+        return function, (*tokens, *self._rules_inputs(1, 1), *self._cross_inputs(1)), {0: 1}
 
-    def _decode(self, slots: int, width: int) -> tuple[Function, Inputs]:
-        return self._step(whisper.decode, slots, width)
+    def _decode(self, width: int) -> tuple[Function, Inputs, Axes]:
+        return self._step(whisper.decode, width)
 
-    def _logits(self, slots: int, width: int) -> tuple[Function, Inputs]:
-        return self._step(whisper.logits, slots, width)
+    def _logits(self, width: int) -> tuple[Function, Inputs, Axes]:
+        return self._step(whisper.logits, width)
 
-    def _step(self, graph: Callable[..., tuple[Any, ...]], slots: int, width: int) -> tuple[Function, Inputs]:
-        dims = self._spec.dims
+    def _step(self, graph: Callable[..., tuple[Any, ...]], width: int) -> tuple[Function, Inputs, Axes]:
+        dims, slots = self._spec.dims, TRACED_SLOTS
         n_past = 2 * dims.n_text_layer
         program = self._answering(layout.choices(self._spec, width))
 
@@ -147,11 +152,11 @@ class Lowering:
         row = torch.zeros(slots, width, dtype=torch.int32)
         past = self._cache_inputs(slots, width, dims.n_text_head, self._spec.text_context, dims.head_dim)
         inputs = (row, row.clone(), *self._rules_inputs(slots, slots * width), *past, *self._cross_inputs(slots))
-        return function, inputs
+        return function, inputs, dict.fromkeys(range(len(inputs)), 0)
 
-    def _align(self, length: int) -> tuple[Function, Inputs]:
+    def _align(self) -> tuple[Function, Inputs, Axes]:
         def function(tokens: Tensor, *cross: Tensor) -> tuple[Tensor, ...]:
             heads = self._spec.alignment_heads
             return (whisper.align(self._program, self._layers, _pairs(cross), tokens, heads),)
 
-        return function, (torch.zeros(1, length, dtype=torch.int32), *self._cross_inputs(1))
+        return function, (torch.zeros(1, TRACED_LENGTH, dtype=torch.int32), *self._cross_inputs(1)), {0: 1}

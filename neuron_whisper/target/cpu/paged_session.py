@@ -8,10 +8,9 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from neuron_whisper.target.contract import N_RULES
 from neuron_whisper.target.cpu import layout
 from neuron_whisper.target.cpu.paging import BLOCK, STEP_INDICES, blocks_of, paged
-from neuron_whisper.target.cpu.session import Array, CpuSession, Step
+from neuron_whisper.target.cpu.session import Array, CpuSession, Step, StepInputs
 
 
 class PagedSession(CpuSession):
@@ -36,7 +35,7 @@ class PagedSession(CpuSession):
         self._contexts = np.full(spec.slots, d.n_audio_ctx, np.int32)
         # where each beam's past lies: beams change places by their numbers
         self._places = np.arange(spec.rows, dtype=np.int32).reshape(spec.slots, spec.beams)
-        self._paged_steps: dict[tuple[str, int, int], _PagedStep] = {}
+        self._paged_steps: dict[tuple[str, int], _PagedStep] = {}
 
     def _options(self) -> dict[str, str]:
         return super()._options() | {"KV_CACHE_PRECISION": "f16" if self._is_half else "f32"}
@@ -105,12 +104,10 @@ class PagedSession(CpuSession):
                     to, start = place * self._row_blocks, source * self._row_blocks
                     cache[to : to + blocks] = cache[start : start + blocks]
 
-    def _step(self, kind: str, first: int, slots: int, width: int) -> Step:
-        key = kind, slots, width
-        if key not in self._paged_steps:
-            self._paged_steps[key] = _PagedStep(self, kind, slots, width)
-        self._paged_steps[key].bind(self, first)
-        return self._paged_steps[key]
+    def _step(self, kind: str, width: int) -> Step:
+        if (kind, width) not in self._paged_steps:
+            self._paged_steps[kind, width] = _PagedStep(self, kind, width)
+        return self._paged_steps[kind, width]
 
     def close(self) -> None:
         super().close()
@@ -120,38 +117,30 @@ class PagedSession(CpuSession):
 class _PagedStep:
     """A decode or logits graph, for whatever slots its tables name; the graph commits the fresh rows itself."""
 
-    def __init__(self, session: PagedSession, kind: str, slots: int, width: int) -> None:
-        self._first = -1  # the session's slot that is the graph's first
-        self._request = request = session._model(f"{kind}_{slots}x{width}").create_infer_request()
-        row, window = session._row_blocks, session._window_blocks
-        self._tokens, self._positions = (np.zeros((slots, width), np.int32) for _ in range(2))
-        self._rules = np.zeros((slots, width, N_RULES), np.int32)
+    def __init__(self, session: PagedSession, kind: str, width: int) -> None:
+        self._span = slice(0)
+        self._request = request = session._model(f"{kind}_{width}").create_infer_request()
+        row, window, slots = session._row_blocks, session._window_blocks, session.spec.slots
+        self._inputs = StepInputs(slots, width)
         self._self_blocks = np.zeros((slots, width, row), np.int32)
         self._cross_blocks = np.zeros((slots, window), np.int32)
         self._cross_past = np.zeros(slots, np.int32)
-        for port, value in enumerate((self._tokens, self._positions, self._rules.reshape(-1, N_RULES))):
-            request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
-        indices: tuple[NDArray[np.int32], ...] = (
-            self._self_blocks.reshape(-1),
-            self._cross_blocks.reshape(-1),
-            self._cross_past,
-        )
-        for i, value in enumerate(indices):
-            request.set_input_tensor(layout.STEP_INPUTS + i, ov.Tensor(value, shared_memory=True))
         for i, cache in enumerate((*session._self_cache, *session._cross_cache)):
             port = layout.STEP_INPUTS + STEP_INDICES + len(session._last) + i
             request.set_input_tensor(port, session._cache_tensor(cache))
 
-    def bind(self, session: PagedSession, first: int) -> None:
-        """The next run is about the slots from this one on."""
-        if first == self._first:
+    def bind(self, session: PagedSession, span: slice) -> None:
+        """The next run is about these slots."""
+        if span == self._span:
             return
-        self._first = first
-        span = slice(first, first + len(self._tokens))
-        self._request.set_input_tensor(layout.STEP_INPUTS - 1, ov.Tensor(session._banned[span], shared_memory=True))
-        for i, rows in enumerate(session._last):
-            port = layout.STEP_INPUTS + STEP_INDICES + i
-            self._request.set_input_tensor(port, ov.Tensor(rows[span], shared_memory=True))
+        self._span = span
+        self._inputs.bind(self._request, session._banned[span])
+        slots = span.stop - span.start
+        indices = (
+            self._self_blocks[:slots].reshape(-1), self._cross_blocks[:slots].reshape(-1), self._cross_past[:slots],
+        )  # fmt: skip
+        for i, value in enumerate((*indices, *(rows[span] for rows in session._last))):
+            self._request.set_input_tensor(layout.STEP_INPUTS + i, ov.Tensor(value, shared_memory=True))
 
     def run(
         self,
@@ -163,19 +152,20 @@ class _PagedStep:
         beam: NDArray[np.intp],
     ) -> None:
         """One token for every row (S, B); the past of rows (slot, beam) grows by it."""
-        span = slice(self._first, self._first + len(self._tokens))
         row, window = session._row_blocks, session._window_blocks
-        self._tokens[:], self._rules[:] = tokens, rules
+        first, slots = self._span.start, len(tokens)
+        given = self._inputs
+        given.tokens[:slots], given.rules[:slots] = tokens, rules
         # rows that the step is not about write one position of the last block, and read no more
-        self._positions[:] = 0
-        self._positions[slot, beam] = positions[slot, beam]
+        given.positions[:] = 0
+        given.positions[slot, beam] = positions[slot, beam]
         self._self_blocks[:], self._cross_blocks[:] = len(session._self_cache[0]) - 1, len(session._cross_cache[0]) - 1
-        places = session._places[span][slot, beam]
+        places = session._places[self._span][slot, beam]
         self._self_blocks[slot, beam] = places[:, None] * row + np.arange(row)
         live = np.unique(slot)
-        self._cross_blocks[live] = (self._first + live)[:, None] * window + np.arange(window)
+        self._cross_blocks[live] = (first + live)[:, None] * window + np.arange(window)
         self._cross_past[:] = 0
-        self._cross_past[live] = session._contexts[self._first + live] - 1
+        self._cross_past[live] = session._contexts[first + live] - 1
         session._run(self._request)
 
     def answer(self, port: int) -> Array:

@@ -77,18 +77,18 @@ def _prompt(model: ov.Model, first: int, answers: int, dims: WhisperDims, elemen
 def _step(model: ov.Model, kind: str, spec: ProgramSpec) -> ov.Model:
     dims = spec.dims
     answers, kept = layout.STEP_ANSWERS[kind], model.get_parameters()[: layout.STEP_INPUTS]
-    slots, width = (d.get_length() for d in kept[0].get_partial_shape())
+    width = kept[0].get_partial_shape()[1].get_length()
     layers = dims.n_text_layer
     caches = model.get_parameters()[layout.STEP_INPUTS :]
     past, cross = caches[: 2 * layers], caches[2 * layers :]
     fresh = [_source(port, "Convert") for port in model.outputs[answers:]]
 
-    own = _Sequences(slots * width, blocks_of(spec.text_context), spec.text_context)
-    windows = _Sequences(slots, blocks_of(dims.n_audio_ctx), blocks_of(dims.n_audio_ctx) * BLOCK)
-    cross_past = ops.parameter([slots], np.int32)
     positions = ops.reshape(kept[1], np.array([-1], np.int64), False)
-    flat = np.array([slots * width, dims.n_text_state], np.int64)
-    beside = np.array([slots, width * dims.n_text_state], np.int64)  # beams are queries of the same window
+    cross_past = ops.parameter([-1], np.int32)
+    own = _Sequences(positions, blocks_of(spec.text_context), spec.text_context)
+    windows = _Sequences(cross_past, blocks_of(dims.n_audio_ctx), blocks_of(dims.n_audio_ctx) * BLOCK)
+    flat = np.array([-1, dims.n_text_state], np.int64)
+    beside = np.array([-1, width * dims.n_text_state], np.int64)  # beams are queries of the same window
 
     last_rows, self_caches, cross_caches = [], [], []
     for layer in range(layers):
@@ -96,15 +96,15 @@ def _step(model: ov.Model, kind: str, spec: ProgramSpec) -> ov.Model:
         pair = [_cache(f"key_cache.{2 * layer}"), _cache(f"value_cache.{2 * layer}")]
         end = _reader(_reader(_as_float(v), "MatMul"), "Add")  # of past and fresh
         rows = [ops.reshape(x, flat, False) for x in (_queries(_as_float(k)), *fresh[2 * layer : 2 * layer + 2])]
-        _replace(end.output(0), _like(end, own.attend(rows, pair, positions, dims)))
+        _replace(end.output(0), _like(end, own.attend(rows, pair, dims)))
         self_caches += pair
 
         k, v = cross[2 * layer : 2 * layer + 2]
         pair = [_cache(f"key_cache.{2 * layer + 1}"), _cache(f"value_cache.{2 * layer + 1}")]
-        last = [ops.parameter([slots, dims.n_text_state], np.float32) for _ in pair]
+        last = [ops.parameter([-1, dims.n_text_state], np.float32) for _ in pair]
         end = _reader(_as_float(v), "MatMul")
         query = ops.reshape(_queries(_as_float(k)), beside, False)  # of (S, H, B, D)
-        _replace(end.output(0), _like(end, windows.attend([query, *last], pair, cross_past, dims)))
+        _replace(end.output(0), _like(end, windows.attend([query, *last], pair, dims)))
         last_rows += last
         cross_caches += pair
     results = [port.get_node().input_value(0) for port in model.outputs[:answers]]
@@ -113,25 +113,30 @@ def _step(model: ov.Model, kind: str, spec: ProgramSpec) -> ov.Model:
 
 
 class _Sequences:
-    """Sequences of one token each, with room for `blocks` blocks; `longest` bounds past and fresh together."""
+    """Sequences of one token each behind a past of `past` (count,), with room for `blocks` blocks; `longest` bounds
+    past and fresh together.
+    """
 
-    def __init__(self, count: int, blocks: int, longest: int) -> None:
-        self._count, self._longest = count, longest
-        self.blocks = ops.parameter([count * blocks], np.int32)
-        self._begins = ops.constant(np.arange(count + 1, dtype=np.int32))
-        self._block_begins = ops.constant(np.arange(0, count * blocks + 1, blocks, dtype=np.int32))
+    def __init__(self, past: ov.Node, blocks: int, longest: int) -> None:
+        self._past, self._longest = past, longest
+        self.blocks = ops.parameter([-1], np.int32)
+        count = ops.squeeze(ops.shape_of(past, "i32"), ops.constant(np.int32(0)))
+        one = ops.constant(np.int32(1))
+        self._begins = ops.range(ops.constant(np.int32(0)), ops.add(count, one), one, "i32")
+        self._block_begins = ops.multiply(self._begins, ops.constant(np.int32(blocks)))
+        self._no_windows = ops.multiply(past, ops.constant(np.int32(0)))
 
-    def attend(self, rows: list[ov.Node], caches: list[ov.Node], past: ov.Node, dims: WhisperDims) -> ov.Node:
+    def attend(self, rows: list[ov.Node], caches: list[ov.Node], dims: WhisperDims) -> ov.Node:
         """Queries (scaled before), fresh keys and values, each (count, ...), over the caches and themselves."""
         none = ops.constant(np.zeros(0, np.int32))
         no_reals = ops.constant(np.zeros(0, np.float32))
         zero = ops.constant(np.int32(0))
         inputs = [
-            *rows, *caches, past, self._begins, self.blocks, self._block_begins,
+            *rows, *caches, self._past, self._begins, self.blocks, self._block_begins,
             ops.constant(np.float32(1)),  # scale
             zero, no_reals,  # sliding window, alibi
             ops.constant(np.int32(self._longest)),
-            ops.constant(np.zeros(self._count, np.int32)),  # windows of score aggregation, one per sequence
+            self._no_windows,  # of score aggregation, one per sequence
             none, none, no_reals,  # rotation
             no_reals, zero, zero, no_reals,  # sparse attention; sinks
             zero, none, none, none,  # eviction
@@ -154,7 +159,8 @@ def _cache(name: str) -> ov.Node:
 
 def _like(end: ov.Node, attention: ov.Node) -> ov.Output:
     """Attention's rows in the shape of what they replace."""
-    return ops.reshape(attention.output(0), np.array(end.output(0).get_shape(), np.int64), False).output(0)
+    shape = [-1 if axis.is_dynamic else axis.get_length() for axis in end.output(0).get_partial_shape()]
+    return ops.reshape(attention.output(0), np.array(shape, np.int64), False).output(0)
 
 
 def _as_float(cache: ov.Node) -> ov.Output:

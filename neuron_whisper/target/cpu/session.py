@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +30,10 @@ Array = NDArray[np.generic]
 
 
 class Step(Protocol):
-    """A decode or logits graph of some slots."""
+    """A decode or logits graph, about a span of slots."""
+
+    def bind(self, session: Any, span: slice) -> None:
+        """The next run is about these slots."""
 
     def run(
         self,
@@ -65,14 +69,14 @@ class CpuSession:
         self._banned = np.zeros((spec.slots, spec.dims.n_vocab), np.float32)
         self._models: dict[str, ov.CompiledModel] = {}
         self._requests: dict[str, ov.InferRequest] = {}
-        self._steps: dict[tuple[str, int, int, int], _Step] = {}
+        self._steps: dict[tuple[str, int], _Step] = {}
         self.device_s = 0.0
         self._is_open = True
         with layout.weights_file(directory).open("rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # what OpenVINO could write to
         self._weights = ov.Tensor(np.frombuffer(self._mapped, np.uint8), shared_memory=True)
-        for name in layout.graphs_at_open(spec):
-            self._model(name)
+        with ThreadPoolExecutor() as several:  # OpenVINO compiles a graph on one core
+            list(several.map(self._model, layout.graphs_at_open(spec)))
 
     @property
     def spec(self) -> ProgramSpec:
@@ -183,9 +187,9 @@ class CpuSession:
         self._check_open()
         self._spec.check_beams(beams)
         length = len(prompt)
-        bucket = self._spec.bucket_for(length)
-        request = self._request(f"prefill_{bucket}")
-        tokens = np.zeros((1, bucket), np.int32)
+        self._spec.bucket_for(length)
+        request = self._request("prefill")
+        tokens = np.zeros((1, layout.prompt_length(self._spec.prompt_buckets, length)), np.int32)
         tokens[0, :length] = prompt
         self._banned[slot] = ban_logits(banned)
         inputs = (
@@ -248,7 +252,7 @@ class CpuSession:
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> Iterator[tuple[Step, Array, Array]]:
-        """Run steps that cover the active slots, narrow and wide ones apart; after each (step, rows, own).
+        """Run a step from the first to the last active slot, narrow and wide ones apart; after each (step, rows, own).
 
         `rows` are those in use of the call, `own` the same rows of the step.
         """
@@ -262,18 +266,15 @@ class CpuSession:
             self._follow_parents(followed(parents, in_use), positions, in_use)
         for width in layout.widths(spec):
             live = active & (is_wide == (width > 1))
-            for first, slots in self._spans(kind, np.flatnonzero(live)):
-                span = slice(first, first + slots)
-                slot, beam = np.nonzero(in_use[span, :width] & live[span, None])
-                step = self._step(kind, first, slots, width)
-                step.run(self, tokens[span, :width], positions[span, :width], rules[span, :width], slot, beam)
-                yield step, (first + slot) * spec.beams + beam, slot * width + beam
-
-    def _spans(self, kind: str, live: NDArray[np.intp]) -> list[tuple[int, int]]:
-        """(first slot, slots) of the steps for these: all slots at once, or where that has no graph each alone."""
-        if kind == "logits" or len(live) == 1:
-            return [(int(slot), 1) for slot in live]
-        return [(0, self._spec.slots)] if len(live) else []
+            if not live.any():
+                continue
+            slots = np.flatnonzero(live)
+            span = slice(int(slots[0]), int(slots[-1]) + 1)
+            slot, beam = np.nonzero(in_use[span, :width] & live[span, None])
+            step = self._step(kind, width)
+            step.bind(self, span)
+            step.run(self, tokens[span, :width], positions[span, :width], rules[span, :width], slot, beam)
+            yield step, (span.start + slot) * spec.beams + beam, slot * width + beam
 
     def _follow_parents(
         self, parents: NDArray[np.int32], positions: NDArray[np.int32], in_use: NDArray[np.bool_]
@@ -286,26 +287,19 @@ class CpuSession:
                 past = cache[slot, :, :, :length]
                 past[moved] = past[parents[slot, moved]]
 
-    def _step(self, kind: str, first: int, slots: int, width: int) -> Step:
-        key = kind, first, slots, width
-        if key not in self._steps:
-            span = slice(first, first + slots)
-            request = self._model(f"{kind}_{slots}x{width}").create_infer_request()
-            past = [cache[span] for cache in self._past[width]]
-            for i, cache in enumerate((*past, *(cache[span] for cache in self._cross))):
-                request.set_input_tensor(layout.STEP_INPUTS + i, self._cache_tensor(cache))
-            request.set_input_tensor(3, ov.Tensor(self._banned[span], shared_memory=True))
-            self._steps[key] = _Step(request, past, layout.STEP_ANSWERS[kind])
-        return self._steps[key]
+    def _step(self, kind: str, width: int) -> Step:
+        if (kind, width) not in self._steps:
+            self._steps[kind, width] = _Step(self, kind, width)
+        return self._steps[kind, width]
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         self._check_open()
         length = len(tokens)
-        bucket = next((b for b in self._spec.align_buckets if length <= b), 0)
-        if not bucket:
-            raise InvalidOption("align", length, f"token counts up to one of {list(self._spec.align_buckets)}")
-        request = self._request(f"align_{bucket}")
-        padded = np.zeros((1, bucket), np.int32)
+        buckets = self._spec.align_buckets
+        if not buckets or length > buckets[-1]:
+            raise InvalidOption("align", length, f"token counts up to one of {list(buckets)}")
+        request = self._request("align")
+        padded = np.zeros((1, layout.prompt_length(buckets, length)), np.int32)
         padded[0, :length] = tokens
         request.set_input_tensor(0, ov.Tensor(padded, shared_memory=True))
         self._bind_cross(request, layout.ALIGN_INPUTS, slot)
@@ -320,16 +314,41 @@ class CpuSession:
         self._models.clear()
 
 
-class _Step:
-    """A decode or logits graph bound to consecutive slots: small inputs are written in place, fresh rows committed."""
+class StepInputs:
+    """What a step is told of `slots` slots of `width` rows: written in place, bound as far as a span goes."""
 
-    def __init__(self, request: ov.InferRequest, past: list[Array], answers: int) -> None:
-        self._request, self._past, self._answers = request, past, answers
-        slots, width = past[0].shape[:2]
-        self._tokens, self._positions = (np.zeros((slots, width), np.int32) for _ in range(2))
-        self._rules = np.zeros((slots, width, N_RULES), np.int32)
-        for port, value in enumerate((self._tokens, self._positions, self._rules.reshape(-1, N_RULES))):
+    def __init__(self, slots: int, width: int) -> None:
+        self.tokens, self.positions = (np.zeros((slots, width), np.int32) for _ in range(2))
+        self.rules = np.zeros((slots, width, N_RULES), np.int32)
+
+    def bind(self, request: ov.InferRequest, banned: NDArray[np.float32]) -> None:
+        """For the slots that `banned` (S, V) is of."""
+        slots = len(banned)
+        values = self.tokens[:slots], self.positions[:slots], self.rules[:slots].reshape(-1, N_RULES), banned
+        for port, value in enumerate(values):
             request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
+
+
+class _Step:
+    """A decode or logits graph, bound to a span of slots; fresh rows are committed after each run."""
+
+    def __init__(self, session: CpuSession, kind: str, width: int) -> None:
+        self._request = session._model(f"{kind}_{width}").create_infer_request()
+        self._answers = layout.STEP_ANSWERS[kind]
+        self._inputs = StepInputs(session.spec.slots, width)
+        self._width = width
+        self._span = slice(0)
+        self._past: list[Array] = []
+
+    def bind(self, session: CpuSession, span: slice) -> None:
+        """The next run is about these slots."""
+        if span == self._span:
+            return
+        self._span = span
+        self._inputs.bind(self._request, session._banned[span])
+        self._past = [cache[span] for cache in session._past[self._width]]
+        for i, cache in enumerate((*self._past, *(cache[span] for cache in session._cross))):
+            self._request.set_input_tensor(layout.STEP_INPUTS + i, session._cache_tensor(cache))
 
     def run(
         self,
@@ -341,9 +360,10 @@ class _Step:
         beam: NDArray[np.intp],
     ) -> None:
         """One token for every row (S, B); the past of rows (slot, beam) grows by it."""
-        self._tokens[:], self._positions[:], self._rules[:] = tokens, positions, rules
+        given, slots = self._inputs, len(tokens)
+        given.tokens[:slots], given.positions[:slots], given.rules[:slots] = tokens, positions, rules
         session._run(self._request)
-        at = self._positions[slot, beam]
+        at = positions[slot, beam]
         for i, cache in enumerate(self._past):
             rows = session._cache_output(self._request, self._answers + i)  # (S, B, H, D)
             cache[slot, beam, :, at] = rows[slot, beam]
