@@ -162,7 +162,6 @@ async def _warm(url: str, clip: bytes) -> int:
 
 
 def _stress(it: Stressed, given: argparse.Namespace, clip: bytes) -> None:
-    httpx.post(it.url + TRANSCRIPTIONS, files={"file": clip}, timeout=60).raise_for_status()
     it.under("every program once", _warm(it.url, clip))
     more, half = [clip] if given.speech else [], given.uploads // 2
     for name, seed in (("uploads, first half", given.seed), ("uploads, second half", given.seed + 1)):

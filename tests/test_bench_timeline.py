@@ -34,6 +34,14 @@ def test_clips_lie_where_the_timeline_says_whole_and_apart(seconds: float, seed:
     assert laid.reference.split() == [placed.text for placed in laid.clips]
 
 
+def test_a_timeline_is_the_same_for_a_seed_and_takes_every_clip_before_one_comes_again() -> None:
+    clips = [(clip(n + 1.0, 0.5), f"clip{n}") for n in range(3)]
+    laid, again, other = (lay_out(clips, seconds=40, gap_s=(0.3, 4.0), seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(laid.samples, again.samples)
+    assert laid.clips == again.clips != other.clips
+    assert set(laid.reference.split()[:3]) == {"clip0", "clip1", "clip2"}
+
+
 @pytest.mark.parametrize("name", SOUNDS)
 def test_sounds_are_as_long_as_asked_and_never_clip(name: str) -> None:
     made = SOUNDS[name](RATE, np.random.default_rng(0))

@@ -23,7 +23,7 @@ from neuron_whisper.bench.goals.measure import Measured, engine_note, worker_set
 from neuron_whisper.bench.goals.picture import picture
 from neuron_whisper.bench.goals.report import merged, row_document, verdicts
 from neuron_whisper.bench.goals.rows import GOALS, ROWS, rows_named
-from neuron_whisper.bench.goals.speech import Recording, joined
+from neuron_whisper.bench.goals.speech import Recording
 from neuron_whisper.cli.main import run
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
 from tests.tiny_models import TINY_DIMS, tiny_profile, write_tiny_checkpoint
@@ -47,21 +47,6 @@ def test_rows_are_chosen_by_name_in_the_tables_order() -> None:
     assert rows_named([]) == ROWS
     with pytest.raises(InvalidOption, match="--rows: 'day' is not allowed; short, long-greedy"):
         rows_named(["day"])
-
-
-def test_an_hour_is_made_of_all_clips_and_the_same_for_a_seed() -> None:
-    pieces = [(np.full(16_000 * (n + 1), 0.5, np.float32), f"clip{n}") for n in range(3)]
-    samples, said = joined(pieces, seconds=40, seed=1)
-    again, _ = joined(pieces, seconds=40, seed=1)
-    other, _ = joined(pieces, seconds=40, seed=2)
-    np.testing.assert_array_equal(samples, again)
-    assert not np.array_equal(samples[: len(other)], other[: len(samples)])
-    assert 40 <= len(samples) / 16_000 < 40 + 3 + 4
-    words = said.split()
-    assert set(words[:3]) == {"clip0", "clip1", "clip2"}
-    # every sample of speech is there, and what lies between is quieter
-    assert np.isclose((samples == 0.5).sum(), sum(16_000 * (int(word[-1]) + 1) for word in words))
-    assert np.abs(samples[samples != 0.5]).max() < 0.2
 
 
 # --- how it is judged -----------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.keys import made_key, write_keys
 from tests.job_clients import AT_ONCE, JOBS, Turnstile, make, result, until
-from tests.servers import Running, error_of, running, tone
+from tests.servers import PATIENCE_S, Running, error_of, running, tone
 
 LONG = tone(330.0, 40.0, rate=8000)  # windows one after another
 
@@ -98,6 +98,33 @@ def test_a_job_tells_how_far_it_is_and_what_was_said_so_far(tmp_path: Path) -> N
         rest = client.get(f"{JOBS}/{job['id']}/segments", params={"after": known}).json()["data"]
         whole = result(client, job["id"], "verbose_json").json()["segments"]
         assert [it["text"] for it in (*said["data"], *rest)] == [it["text"] for it in whole]
+
+
+@pytest.mark.parametrize("jump_s", [7 * 86_400.0, -7 * 86_400.0], ids=["ahead", "back"])
+def test_a_clock_that_is_set_harms_nothing_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    """A request that streams, a job that runs, one that waits; what is stored keeps its times."""
+    real = time.time
+    with running(with_jobs(tmp_path), slots=2) as server, server.client() as client:
+        before = make(client, LONG, **AT_ONCE)
+        until(client, before["id"], "succeeded")
+        server.session.gate = Turnstile(14)  # type: ignore[assignment]
+        runs, waits = (make(client, LONG, **AT_ONCE) for _ in range(2))
+        until(client, runs["id"], "running")
+        with ThreadPoolExecutor(1) as other:
+            streamed = other.submit(server.post, LONG, stream="true")
+            server.wait_for(requests=1)
+            monkeypatch.setattr(time, "time", lambda: real() + jump_s)
+            server.session.gate.set()
+            assert '"type":"transcript.text.done"' in streamed.result().text
+        for job in (runs, waits):
+            done = until(client, job["id"], "succeeded")
+            assert result(client, job["id"]).status_code == 200
+            assert done["attempts"] == 1
+        assert client.get("/health/live").status_code == client.get("/health/ready").status_code == 200
+        late = until(client, make(client, None, **AT_ONCE)["id"], "succeeded")
+        assert abs(late["ended_at"] - real() - jump_s) < PATIENCE_S
 
 
 def test_requests_are_answered_while_a_job_runs(tmp_path: Path) -> None:

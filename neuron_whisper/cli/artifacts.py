@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 from click.exceptions import Exit
 
-from neuron_whisper.cli.output import echo_json, echo_record, echo_table, in_bytes
+from neuron_whisper.cli.output import echo_json, echo_record, echo_table, in_bytes, program_line
 from neuron_whisper.cli.settings import Settings, with_settings, write_error_line
 
 if TYPE_CHECKING:
@@ -80,15 +80,12 @@ def show(settings: Settings, ref: str, as_json: bool) -> None:
     if as_json:
         echo_json({"path": str(artifact.path), **msgspec.to_builtins(manifest)})
         return
-    spec = artifact.spec
     echo_record([
         ("name", artifact.name), ("path", artifact.path), ("key", artifact.key), ("model", manifest.model),
         ("target", f"{manifest.target}, tp {manifest.tp}"), ("created", manifest.created),
         ("made by", f"neuron-whisper {manifest.neuron_whisper}"),
         ("toolchain", ", ".join(f"{name} {version}" for name, version in manifest.toolchain.items())),
-        ("program", f"slots {spec.slots}, beams {spec.beams}, encode batch {spec.encode_batch}, prompt buckets "
-                    f"{', '.join(map(str, spec.prompt_buckets))}, text context {spec.text_context}"
-                    + (f", audio contexts {', '.join(map(str, spec.audio_contexts))}" if spec.audio_contexts else "")),
+        ("program", program_line(msgspec.to_builtins(artifact.spec))),
         ("size", in_bytes(artifact.size_bytes)),
     ])  # fmt: skip
     click.echo("")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from neuron_whisper.cli.building import DEFAULT_MODEL, built, planned
-from neuron_whisper.cli.output import echo_json, echo_record, in_bytes
+from neuron_whisper.cli.output import echo_json, echo_record, in_bytes, program_line
 from neuron_whisper.cli.profiles import asked_profile, parse_overrides
 from neuron_whisper.cli.settings import Settings, with_settings
 
@@ -156,19 +156,12 @@ def _echo_outline(answer: dict[str, Any]) -> None:
         _echo_explanation(answer["explain"])
 
 
-def _contexts(spec: dict[str, Any]) -> str:
-    contexts = spec.get("audio_contexts") or ()
-    return f", audio contexts {', '.join(map(str, contexts))}" if contexts else ""
-
-
 def _sizes(answer: dict[str, Any]) -> list[tuple[str, object]]:
     model, spec, slot, memory = (answer[name] for name in ("model", "spec", "bytes_per_slot", "memory"))
     weights, caches, total = (in_bytes(memory[f"{part}_bytes"]) for part in ("weights", "caches", "total"))
     pairs: list[tuple[str, object]] = [
         ("model", f"{model['name']} ({model['format']}, {model['dtype']}) in {model['path']}"),
-        ("program", f"slots {spec['slots']}, beams {spec['beams']}, encode batch {spec['encode_batch']}, "
-                    f"prompt buckets {', '.join(map(str, spec['prompt_buckets']))}, "
-                    f"text context {spec['text_context']}{_contexts(spec)}"),
+        ("program", program_line(spec)),
         ("per slot", f"cross-K/V {in_bytes(slot['cross'])}, self-K/V {in_bytes(slot['self'])}"),
         ("memory", f"about {total}: weights {weights}, caches {caches}"),
         ("toolchain", ", ".join(f"{name} {version}" for name, version in answer["toolchain"].items())),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import rich_click as click
 
@@ -44,6 +45,16 @@ def echo_record(pairs: Iterable[tuple[str, object]]) -> None:
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         click.echo(f"{name:<{width}}  {value}".rstrip())
+
+
+def program_line(spec: Mapping[str, Any]) -> str:
+    """A program's sizes, as builtins have them, on one line."""
+    contexts = spec.get("audio_contexts") or ()
+    return (
+        f"slots {spec['slots']}, beams {spec['beams']}, encode batch {spec['encode_batch']}, "
+        f"prompt buckets {', '.join(map(str, spec['prompt_buckets']))}, text context {spec['text_context']}"
+        + (f", audio contexts {', '.join(map(str, contexts))}" if contexts else "")
+    )
 
 
 def in_bytes(count: int) -> str:

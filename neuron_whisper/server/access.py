@@ -32,6 +32,7 @@ from neuron_whisper.server.keys import Client, KeyRing
 from neuron_whisper.server.metrics import Metrics
 from neuron_whisper.server.record import CURRENT, STATE_KEY, RequestRecord
 from neuron_whisper.server.settings import ServerSettings
+from neuron_whisper.server.tracing import Tracing
 from neuron_whisper.server.uploads import watched
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,9 @@ class Front:
     """What stands before the routes: the keys, if there are any, the limits on uploads, the metrics."""
 
     def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
-        """Raises InvalidOption when there is to be a file of keys and it cannot be read."""
+        """Raises InvalidOption when there is to be a file of keys and it cannot be read, or traces and no SDK."""
         self.settings, self.metrics = settings, metrics
+        self.tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint is not None else None
         self.keys = KeyRing(settings.keys_file) if settings.keys_file is not None else None
 
     def client_of(self, scope: Scope) -> Client:
@@ -121,6 +123,8 @@ class RecordedApp(Litestar):
         took_s = time.perf_counter() - record.started
         if record.client is not None and record.client.has_key:
             record.facts["key"] = record.client.id
+        if self.front.tracing is not None and (trace := self.front.tracing.request_ended(record, scope, method)):
+            record.facts["trace"] = trace
         path = quote(scope["path"][:200])
         facts = "".join(f" {name}={value}" for name, value in record.facts.items())
         log.info(

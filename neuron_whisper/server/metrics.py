@@ -72,7 +72,7 @@ class Metrics:
         self._registry.register(collector)
 
     def request_ended(self, record: RequestRecord, scope: Scope, took_s: float) -> None:
-        route = _route(scope)
+        route = route_of(scope)
         self._requests.labels(route, str(record.status or CLIENT_GONE), record.code).inc()
         if not record.status or record.status == CLIENT_GONE:
             self._cancelled.inc()
@@ -165,7 +165,7 @@ def _bound(bound: float) -> str:
     return "+Inf" if bound == float("inf") else repr(bound)
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The route's own path, "/v1/models/{model:path}", so that there are as many labels as routes."""
     handler = scope.get("route_handler")
     paths = sorted(getattr(handler, "paths", ()))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -11,6 +14,15 @@ from neuron_whisper.server.admission import Ticket
 from neuron_whisper.server.keys import Client
 
 STATE_KEY = "request_record"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A part of a request's way, in seconds of time.perf_counter()."""
+
+    name: str
+    started: float
+    ended: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +41,7 @@ class RequestRecord:
     audio_s: float = 0.0
     ticket: Ticket | None = None
     facts: dict[str, object] = field(default_factory=dict)
+    stages: list[Stage] = field(default_factory=list)
 
     @staticmethod
     def of(scope: Scope) -> RequestRecord:
@@ -40,3 +53,14 @@ class RequestRecord:
 
 CURRENT: ContextVar[RequestRecord | None] = ContextVar("request_record", default=None)
 """The record of the request or the socket that the current task works for."""
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """What is done here is a stage of the current task's request, also where it fails."""
+    record, started = CURRENT.get(), time.perf_counter()
+    try:
+        yield
+    finally:
+        if record is not None:
+            record.stages.append(Stage(name=name, started=started, ended=time.perf_counter()))

@@ -21,7 +21,7 @@ from neuron_whisper.server.disconnect import unless_gone
 from neuron_whisper.server.documents import TranscriptionOperation, TranslationOperation
 from neuron_whisper.server.faults import ClientGone, answer_fault
 from neuron_whisper.server.forms import Form, read_form
-from neuron_whisper.server.record import RequestRecord
+from neuron_whisper.server.record import RequestRecord, stage
 from neuron_whisper.server.service import Service
 from neuron_whisper.server.streaming import EventStream, TextEvents, with_pulse
 from neuron_whisper.transcriber import Transcriber, transcript_of
@@ -78,7 +78,8 @@ class AudioAnswer:
     async def _answer(self, request: AnyRequest, events: EventStream, scope: Scope, send: Send) -> None:
         service, endpoint, facts = self._service, self._endpoint, RequestRecord.of(scope).facts
         with Form() as form:
-            await read_form(request, form, endpoint.check, service.settings.max_upload_bytes)
+            with stage("receive"):
+                await read_form(request, form, endpoint.check, service.settings.max_upload_bytes)
             asked = AudioRequest.of(form, endpoint, vad_filter=service.settings.vad_filter)
             service.models.named(asked.model)  # refused before its audio is looked at
             facts |= {"upload_bytes": form.upload_bytes, "format": asked.response_format}
@@ -88,10 +89,11 @@ class AudioAnswer:
             clip = await service.decode(upload, name)
             async with service.models.using(asked.model) as transcriber:  # what is no audio loads no model
                 answering = Answering(asked=asked, tokenizer=transcriber.tokenizer)
-                if asked.streams:
-                    transcript = await _stream(transcriber, clip, answering, events)
-                else:
-                    transcript = await transcriber.atranscribe(clip, asked.options)
+                with stage("transcribe"):
+                    if asked.streams:
+                        transcript = await _stream(transcriber, clip, answering, events)
+                    else:
+                        transcript = await transcriber.atranscribe(clip, asked.options)
             facts.update(audio_s=f"{transcript.duration_s:.2f}", language=transcript.language)
             return None if asked.streams else answering.response(transcript)
 

@@ -20,7 +20,7 @@ from neuron_whisper.server.jobs.metrics import JobsCollector
 from neuron_whisper.server.jobs.service import Jobs
 from neuron_whisper.server.metrics import Metrics
 from neuron_whisper.server.models import Models
-from neuron_whisper.server.record import CURRENT, RequestRecord
+from neuron_whisper.server.record import CURRENT, RequestRecord, stage
 from neuron_whisper.server.settings import ServerSettings
 from neuron_whisper.server.sockets import Sockets
 from neuron_whisper.transcriber import Transcriber
@@ -127,7 +127,8 @@ class Service:
         decoding = self._decoders.submit(self._decode, cast("BinaryIO", upload), name)
         # not before: a decoder that runs while its request is cancelled still reads from it
         decoding.add_done_callback(lambda _: upload.close())
-        clip = await asyncio.wrap_future(decoding)
+        with stage("decode audio"):
+            clip = await asyncio.wrap_future(decoding)
         if record is not None:
             record.audio_s += clip.duration_s
         return clip
@@ -136,7 +137,9 @@ class Service:
         return load_audio(upload, name=name, limits=self.settings.audio_limits)
 
     def close(self) -> None:
-        """Start no decoder any more, and let the jobs' directory go. The models belong to whoever made them."""
+        """Start no decoder any more, let the jobs' directory go, tell the last spans. The models are their maker's."""
         if self.jobs is not None:
             self.jobs.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
+        if self.front.tracing is not None:
+            self.front.tracing.close()

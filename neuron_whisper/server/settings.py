@@ -61,6 +61,9 @@ class ServerSettings:
     keys_file: Path | None = setting(None, "API keys, made with `neuron-whisper keys`; without it anybody may ask.")
     cors_origins: tuple[str, ...] = setting((), "Pages of these origins may ask, such as https://app.example.com.")
     metrics_need_key: bool = setting(False, "GET /metrics for the role admin alone.")
+    otlp_endpoint: str | None = setting(
+        None, "A collector of OpenTelemetry traces, spoken to over OTLP/HTTP, such as http://127.0.0.1:4318."
+    )
     max_requests: int = setting(512, "Requests in flight; more are refused with 503.", low=1, high=100_000)
     max_requests_per_client: int = setting(
         0, "Of one key, or without keys of one address; more are refused with 429. 0: no limit.", low=0, high=100_000
@@ -107,6 +110,8 @@ class ServerSettings:
         for origin in self.cors_origins:
             if not re.fullmatch(r"https?://[^/\s]+|\*", origin):
                 raise InvalidOption("cors_origins", origin, "an origin such as https://app.example.com, without a path")
+        if self.otlp_endpoint is not None and not re.fullmatch(r"https?://[^/\s]+(/[^\s?#]*)?", self.otlp_endpoint):
+            raise InvalidOption("otlp_endpoint", self.otlp_endpoint, "an address such as http://127.0.0.1:4318")
         for alias in self.aliases:
             if not all(alias.partition("=")[::2]):
                 raise InvalidOption("aliases", alias, "NAME=MODEL, such as whisper-1=turbo")

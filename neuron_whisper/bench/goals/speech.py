@@ -1,4 +1,4 @@
-"""What the rows are measured on: short clips, a long file, an hour of clips with silence, noise or chords between."""
+"""What the rows are measured on: short clips, a long file, an hour of clips with what is no speech between."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.bench.manifest import Spoken
+from neuron_whisper.bench.timeline import lay_out
 from neuron_whisper.errors import InvalidOption
 
-Samples = NDArray[np.float32]
 SHORT_S = 30.0  # a window
-CHORD_HZ = (261.63, 329.63, 392.0)
 GAP_S = (0.3, 4.0)
 
 
@@ -59,12 +57,12 @@ def prepared(spoken: Sequence[Spoken], scratch: Path, *, short: int, long_s: flo
     hour: tuple[Recording, ...] = ()
     if hour_s:
         pieces = [(np.fromfile(clip.samples, np.float32), clip.reference) for clip in short_ones]
-        samples, reference = joined(pieces, seconds=hour_s, seed=seed)
+        laid = lay_out(pieces, seconds=hour_s, gap_s=GAP_S, seed=seed)
         path = scratch / "hour.f32"
-        samples.tofile(path)
+        laid.samples.tofile(path)
         hour = (Recording(
-            name=f"{hour_s:.0f} s of clips, seed {seed}", language=short_ones[0].language, reference=reference,
-            samples=path, duration_s=len(samples) / SAMPLE_RATE,
+            name=f"{hour_s:.0f} s of clips, seed {seed}", language=short_ones[0].language, reference=laid.reference,
+            samples=path, duration_s=len(laid.samples) / SAMPLE_RATE,
         ),)  # fmt: skip
     longest = max(long_ones, key=lambda clip: clip.duration_s)
     return Speech(short=tuple(short_ones[:short]), long=(longest,), hour=hour)
@@ -77,38 +75,3 @@ def _decoded(spoken: Spoken, path: Path) -> Recording:
         name=spoken.name, language=spoken.language, reference=spoken.text, samples=path, duration_s=clip.duration_s,
         file=spoken.path,
     )  # fmt: skip
-
-
-def joined(pieces: Sequence[tuple[Samples, str]], *, seconds: float, seed: int) -> tuple[Samples, str]:
-    """(samples, what is said) of pieces in random order with silence, noise or a chord between, cut nowhere.
-
-    The last piece that begins before `seconds` is the end.
-    """
-    random = np.random.default_rng(seed)
-    parts: list[Samples] = []
-    said: list[str] = []
-    length = 0
-    while length < seconds * SAMPLE_RATE:
-        for n in random.permutation(len(pieces)):
-            samples, text = pieces[n]
-            gap = _gap(random)
-            parts += [samples, gap]
-            said.append(text)
-            length += len(samples) + len(gap)
-            if length >= seconds * SAMPLE_RATE:
-                break
-    return np.concatenate(parts), " ".join(said)
-
-
-def _gap(random: np.random.Generator) -> Samples:
-    """Something in which nobody speaks, quieter than speech."""
-    length = int(random.uniform(*GAP_S) * SAMPLE_RATE)
-    kind = random.integers(3)
-    if kind == 0:
-        return np.zeros(length, np.float32)
-    if kind == 1:
-        return (0.01 * random.standard_normal(length)).astype(np.float32)
-    time = np.arange(length) / SAMPLE_RATE
-    chord = sum(np.sin(2 * np.pi * hz * time) for hz in CHORD_HZ) / len(CHORD_HZ)
-    fade = np.minimum(1.0, np.minimum(time, time[::-1]) / 0.05) if length else time
-    return (0.1 * chord * fade).astype(np.float32)
