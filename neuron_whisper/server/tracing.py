@@ -50,7 +50,7 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
 
     def request_ended(self, record: RequestRecord, scope: Scope, method: str) -> str:
-        """Tell the request's spans, in the trace that its traceparent names. Returns the trace's id, "" for an untold one."""
+        """Tell the request's spans, in the trace that its traceparent names. Returns the trace's id, or ""."""
         from opentelemetry.trace import SpanKind, set_span_in_context
 
         if not scope["path"].startswith(TRACED):
