@@ -244,3 +244,20 @@ def test_keys_are_made_listed_and_taken_back_by_the_command_line(
 )  # fmt: skip
 def test_an_address_that_others_reach_is_known(host: str, is_safe: bool) -> None:
     assert _is_loopback(host) == is_safe
+
+
+def test_the_document_says_which_routes_want_a_key(tmp_path: Path) -> None:
+    def wanting(document: dict[str, Any]) -> set[str]:
+        operations = [(path, it) for path, item in document["paths"].items() for it in item.values()]
+        return {path for path, it in operations if it.get("security")}
+
+    with guarded(tmp_path, model_admin=True, jobs_dir=tmp_path / "jobs") as it:
+        document = it.get("/schema/openapi.json", it.user).json()
+    paths = set(document["paths"])
+    assert wanting(document) == {path for path in paths if path.startswith("/v1/")}
+    assert {"/v1/models/load", "/v1/jobs", "/v1/audio/transcriptions"} < wanting(document) < paths
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    with running() as open_to_all, open_to_all.client() as client:
+        document = client.get("/schema/openapi.json").json()
+    assert not wanting(document)
+    assert "securitySchemes" not in document["components"]

@@ -12,11 +12,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 
 from neuron_whisper import __version__
 from neuron_whisper.server.access import RecordedApp, require_key
@@ -35,6 +36,9 @@ from neuron_whisper.server.service import Service
 from neuron_whisper.server.settings import ServerSettings
 from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcriber import Transcriber
+
+KEY_SCHEME = "key"
+KEY_SECURITY = SecurityScheme(type="http", scheme="bearer", description="A key made with `neuron-whisper keys create`.")
 
 
 def create_app(served: Transcriber | Models, settings: ServerSettings) -> Litestar:
@@ -67,13 +71,20 @@ def app_of(service: Service) -> Litestar:
                 await service.jobs.stop()
             service.close()
 
-    app = RecordedApp(
+    has_keys = service.front.keys is not None
+    behind_keys = Router(
+        "/",
         route_handlers=[
-            create_transcription, create_translation, realtime, audio_stream, list_models, retrieve_model, live, ready,
-            startup,
-            metrics, page_route(service.models.default.id, _languages(service.models)),
+            create_transcription, create_translation, realtime, audio_stream, list_models, retrieve_model,
             *((load_model, unload_model) if service.settings.model_admin else ()),
             *(JOB_ROUTES if service.jobs is not None else ()),
+        ],
+        security=[{KEY_SCHEME: []}] if has_keys else None,  # what the document says; the guard is require_key
+    )  # fmt: skip
+    app = RecordedApp(
+        route_handlers=[
+            behind_keys, live, ready, startup, metrics,
+            page_route(service.models.default.id, _languages(service.models)),
         ],
         dependencies={"service": Provide(provide_service, sync_to_thread=False)},
         exception_handlers={Exception: answer_fault},
@@ -88,6 +99,7 @@ def app_of(service: Service) -> Litestar:
             version=__version__,
             description="Speech to text with OpenAI's audio API. Fields that are not supported are refused by name.",
             path="/schema",
+            components=Components(security_schemes={KEY_SCHEME: KEY_SECURITY} if has_keys else None),
             render_plugins=[ScalarRenderPlugin(path="/"), JsonRenderPlugin()],
         ),
     )  # fmt: skip

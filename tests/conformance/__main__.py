@@ -1,5 +1,7 @@
 """Serves tiny.en and runs schemathesis, the openai client and Pipecat's services against it; exits 1 if one fails.
 
+A second server has keys and lets admins load and unload models.
+
 `python -m tests.conformance NEURON_WHISPER CLIP`: the command of the installation that is tested, and 16-bit mono
 speech as a wav. Runs in the environment that `make conformance` makes; nothing of the package is imported.
 """
@@ -24,9 +26,9 @@ EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "40")
 
 
 @contextmanager
-def served(command: str, directory: Path) -> Iterator[str]:
-    """The address of a server with every route that needs no key."""
-    arguments = ["--model", MODEL, "--port", "0", "--aliases", f"{ALIAS}={MODEL}", "--jobs-dir", f"{directory}/jobs"]
+def served(command: str, directory: Path, *more: str) -> Iterator[str]:
+    """The address of a server."""
+    arguments = ["--model", MODEL, "--port", "0", "--aliases", f"{ALIAS}={MODEL}", *more]
     with (directory / "log").open("w") as log, subprocess.Popen([command, "serve", *arguments], stderr=log) as server:
         try:
             yield address(directory / "log", server)
@@ -46,26 +48,48 @@ def address(log: Path, server: subprocess.Popen[bytes]) -> str:
     raise SystemExit(f"the server ended:\n{log.read_text()}")
 
 
+def admin_key(command: str, directory: Path) -> tuple[Path, str]:
+    """A file of keys, and the admin's in it."""
+    file = directory / "keys.json"
+    made = subprocess.run([command, "keys", "create", "admin", "--admin", "--file", file], check=True,
+                          stdout=subprocess.PIPE, text=True)  # fmt: skip
+    return file, made.stdout.split()[-1]
+
+
+def schemathesis(url: str, *more: str) -> list[str]:
+    return [
+        str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/schema/openapi.json", "--checks", "all",
+        "--continue-on-failure", "--max-examples", EXAMPLES, "--max-response-time", LONGEST_ANSWER_S,
+        "--request-timeout", LONGEST_ANSWER_S, "--no-color", *more,
+    ]  # fmt: skip
+
+
 def main(command: str, clip: str) -> int:
     python = sys.executable
     here = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SCHEMATHESIS_HOOKS": "tests.conformance.hooks"}
     failed, speech = [], Path(clip).absolute()
-    with tempfile.TemporaryDirectory() as directory, served(command, Path(directory)) as url:
-        for name, arguments in {
-            "openai": [python, "-m", "tests.conformance.openai_client", url, str(speech)],
-            "Pipecat": [python, "-m", "tests.conformance.pipecat_service", url, str(speech)],
-            "Pipecat in realtime": [python, "-m", "tests.conformance.pipecat_realtime", url, str(speech)],
-            "schemathesis": [
-                str(Path(python).with_name("schemathesis")), "run", f"{url}/schema/openapi.json", "--checks", "all",
-                "--continue-on-failure", "--max-examples", EXAMPLES, "--max-response-time", LONGEST_ANSWER_S,
-                "--request-timeout", LONGEST_ANSWER_S, "--no-color",
-            ],
-        }.items():  # fmt: skip
+    logs = []
+
+    def run(directory: str, programs: dict[str, list[str]]) -> None:
+        for name, arguments in programs.items():
             print(f"--- {name}", flush=True)
             if subprocess.run(arguments, env=here, cwd=directory, check=False).returncode:
                 failed.append(name)
-        log = (Path(directory) / "log").read_text()
-    if errors := re.findall(r"^.*(?:status=5\d\d|ERROR|Traceback).*$", log, re.MULTILINE):
+        logs.append((Path(directory) / "log").read_text())
+
+    with tempfile.TemporaryDirectory() as directory:
+        with served(command, Path(directory), "--jobs-dir", f"{directory}/jobs") as url:
+            run(directory, {
+                "openai": [python, "-m", "tests.conformance.openai_client", url, str(speech)],
+                "Pipecat": [python, "-m", "tests.conformance.pipecat_service", url, str(speech)],
+                "Pipecat in realtime": [python, "-m", "tests.conformance.pipecat_realtime", url, str(speech)],
+                "schemathesis": schemathesis(url),
+            })  # fmt: skip
+        keys, key = admin_key(command, Path(directory))
+        with served(command, Path(directory), "--keys-file", str(keys), "--model-admin") as url:
+            more = ["--header", f"Authorization: Bearer {key}", "--include-path-regex", "^/v1/models"]
+            run(directory, {"schemathesis, with a key, on the models": schemathesis(url, *more)})
+    if errors := re.findall(r"^.*(?:status=5\d\d|ERROR|Traceback).*$", "".join(logs), re.MULTILINE):
         failed.append(f"the server's log: {errors[0]}")
     print(f"failed: {'; '.join(failed)}" if failed else "every client is content", flush=True)
     return bool(failed)
