@@ -85,9 +85,9 @@ def serve(
         for model, artifact in _asked(models, artifacts)
     ]
 
-    from neuron_whisper.malloc import limit_arenas
+    from neuron_whisper.malloc import limit_heaps
 
-    limit_arenas()  # before anything starts a thread
+    limit_heaps()  # before anything starts a thread
     from neuron_whisper.server.ending import ends_at_once
     from neuron_whisper.server.models import Models
     from neuron_whisper.server.run import serve as serve_until_stopped

@@ -41,9 +41,9 @@ def main() -> int:
     from multiprocessing.connection import Connection
 
     from neuron_whisper.engine.wire import Channel
-    from neuron_whisper.malloc import limit_arenas
+    from neuron_whisper.malloc import limit_heaps
 
-    limit_arenas()
+    limit_heaps()
     return _work(Channel(Connection(descriptor)))
 
 
