@@ -121,7 +121,8 @@ def test_what_went_wrong_is_told_and_a_caller_without_a_trace_gets_one() -> None
 
 
 def test_the_log_names_the_trace(caplog: pytest.LogCaptureFixture) -> None:
-    with collecting() as (_, url), traced(url) as server, server.client() as client, caplog.at_level("INFO"):
+    caplog.set_level("INFO", "neuron_whisper")
+    with collecting() as (_, url), traced(url) as server, server.client() as client:
         client.get("/v1/models", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
         client.get("/health/live")
     lines = [record.getMessage() for record in caplog.records if "request id=" in record.getMessage()]
