@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.target.cpu import layout
 from neuron_whisper.target.cpu.paging import BLOCK, STEP_INDICES, blocks_of, paged
-from neuron_whisper.target.cpu.session import Array, CpuSession, Step, StepInputs
+from neuron_whisper.target.cpu.session import Array, CpuSession, Step
 
 
 class PagedSession(CpuSession):
@@ -35,7 +36,6 @@ class PagedSession(CpuSession):
         self._contexts = np.full(spec.slots, d.n_audio_ctx, np.int32)
         # where each beam's past lies: beams change places by their numbers
         self._places = np.arange(spec.rows, dtype=np.int32).reshape(spec.slots, spec.beams)
-        self._paged_steps: dict[tuple[str, int], _PagedStep] = {}
 
     def _options(self) -> dict[str, str]:
         return super()._options() | {"KV_CACHE_PRECISION": "f16" if self._is_half else "f32"}
@@ -104,43 +104,29 @@ class PagedSession(CpuSession):
                     to, start = place * self._row_blocks, source * self._row_blocks
                     cache[to : to + blocks] = cache[start : start + blocks]
 
-    def _step(self, kind: str, width: int) -> Step:
-        if (kind, width) not in self._paged_steps:
-            self._paged_steps[kind, width] = _PagedStep(self, kind, width)
-        return self._paged_steps[kind, width]
-
-    def close(self) -> None:
-        super().close()
-        self._paged_steps.clear()
+    def _new_step(self, kind: str, width: int) -> Step:
+        return _PagedStep(self, kind, width)
 
 
-class _PagedStep:
-    """A decode or logits graph, for whatever slots its tables name; the graph commits the fresh rows itself."""
+class _PagedStep(Step):
+    """For whatever slots its tables name; the graph commits the fresh rows itself."""
 
     def __init__(self, session: PagedSession, kind: str, width: int) -> None:
-        self._span = slice(0)
-        self._request = request = session._model(f"{kind}_{width}").create_infer_request()
+        super().__init__(session, kind, width)
         row, window, slots = session._row_blocks, session._window_blocks, session.spec.slots
-        self._inputs = StepInputs(slots, width)
         self._self_blocks = np.zeros((slots, width, row), np.int32)
         self._cross_blocks = np.zeros((slots, window), np.int32)
         self._cross_past = np.zeros(slots, np.int32)
         for i, cache in enumerate((*session._self_cache, *session._cross_cache)):
             port = layout.STEP_INPUTS + STEP_INDICES + len(session._last) + i
-            request.set_input_tensor(port, session._cache_tensor(cache))
+            self._request.set_input_tensor(port, session._cache_tensor(cache))
 
-    def bind(self, session: PagedSession, span: slice) -> None:
-        """The next run is about these slots."""
-        if span == self._span:
-            return
-        self._span = span
-        self._inputs.bind(self._request, session._banned[span])
+    def _bind_caches(self, session: Any, span: slice) -> None:
         slots = span.stop - span.start
-        indices = (
-            self._self_blocks[:slots].reshape(-1), self._cross_blocks[:slots].reshape(-1), self._cross_past[:slots],
+        self._set_inputs(
+            layout.STEP_INPUTS, self._self_blocks[:slots].reshape(-1), self._cross_blocks[:slots].reshape(-1),
+            self._cross_past[:slots], *(rows[span] for rows in session._last),
         )  # fmt: skip
-        for i, value in enumerate((*indices, *(rows[span] for rows in session._last))):
-            self._request.set_input_tensor(layout.STEP_INPUTS + i, ov.Tensor(value, shared_memory=True))
 
     def run(
         self,
@@ -151,14 +137,12 @@ class _PagedStep:
         slot: NDArray[np.intp],
         beam: NDArray[np.intp],
     ) -> None:
-        """One token for every row (S, B); the past of rows (slot, beam) grows by it."""
         row, window = session._row_blocks, session._window_blocks
         first, slots = self._span.start, len(tokens)
-        given = self._inputs
-        given.tokens[:slots], given.rules[:slots] = tokens, rules
+        self._tokens[:slots], self._rules[:slots] = tokens, rules
         # rows that the step is not about write one position of the last block, and read no more
-        given.positions[:] = 0
-        given.positions[slot, beam] = positions[slot, beam]
+        self._positions[:] = 0
+        self._positions[slot, beam] = positions[slot, beam]
         self._self_blocks[:], self._cross_blocks[:] = len(session._self_cache[0]) - 1, len(session._cross_cache[0]) - 1
         places = session._places[self._span][slot, beam]
         self._self_blocks[slot, beam] = places[:, None] * row + np.arange(row)
@@ -167,8 +151,3 @@ class _PagedStep:
         self._cross_past[:] = 0
         self._cross_past[live] = session._contexts[first + live] - 1
         session._run(self._request)
-
-    def answer(self, port: int) -> Array:
-        """What the graph answers at an output, a row each; its next run overwrites it."""
-        values: Array = self._request.get_output_tensor(port).data
-        return values

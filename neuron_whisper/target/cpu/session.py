@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import mmap
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -29,27 +30,6 @@ from neuron_whisper.target.cpu import layout
 Array = NDArray[np.generic]
 
 
-class Step(Protocol):
-    """A decode or logits graph, about a span of slots."""
-
-    def bind(self, session: Any, span: slice) -> None:
-        """The next run is about these slots."""
-
-    def run(
-        self,
-        session: Any,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        slot: NDArray[np.intp],
-        beam: NDArray[np.intp],
-    ) -> None:
-        """One token for every row (S, B); the past of rows (slot, beam) grows by it."""
-
-    def answer(self, port: int) -> NDArray[Any]:
-        """What the graph answers at an output, a row each; its next run overwrites it."""
-
-
 class CpuSession:
     """Session on OpenVINO's CPU plugin.
 
@@ -69,7 +49,7 @@ class CpuSession:
         self._banned = np.zeros((spec.slots, spec.dims.n_vocab), np.float32)
         self._models: dict[str, ov.CompiledModel] = {}
         self._requests: dict[str, ov.InferRequest] = {}
-        self._steps: dict[tuple[str, int], _Step] = {}
+        self._steps: dict[tuple[str, int], Step] = {}
         self.device_s = 0.0
         self._is_open = True
         with layout.weights_file(directory).open("rb") as file:
@@ -289,8 +269,11 @@ class CpuSession:
 
     def _step(self, kind: str, width: int) -> Step:
         if (kind, width) not in self._steps:
-            self._steps[kind, width] = _Step(self, kind, width)
+            self._steps[kind, width] = self._new_step(kind, width)
         return self._steps[kind, width]
+
+    def _new_step(self, kind: str, width: int) -> Step:
+        return _RowStep(self, kind, width)
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         self._check_open()
@@ -314,38 +297,61 @@ class CpuSession:
         self._models.clear()
 
 
-class StepInputs:
-    """What a step is told of `slots` slots of `width` rows: written in place, bound as far as a span goes."""
-
-    def __init__(self, slots: int, width: int) -> None:
-        self.tokens, self.positions = (np.zeros((slots, width), np.int32) for _ in range(2))
-        self.rules = np.zeros((slots, width, N_RULES), np.int32)
-
-    def bind(self, request: ov.InferRequest, banned: NDArray[np.float32]) -> None:
-        """For the slots that `banned` (S, V) is of."""
-        slots = len(banned)
-        values = self.tokens[:slots], self.positions[:slots], self.rules[:slots].reshape(-1, N_RULES), banned
-        for port, value in enumerate(values):
-            request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
-
-
-class _Step:
-    """A decode or logits graph, bound to a span of slots; fresh rows are committed after each run."""
+class Step(ABC):
+    """A decode or logits graph, bound to a span of slots. What it is told is written in place."""
 
     def __init__(self, session: CpuSession, kind: str, width: int) -> None:
+        slots = session.spec.slots
         self._request = session._model(f"{kind}_{width}").create_infer_request()
-        self._answers = layout.STEP_ANSWERS[kind]
-        self._inputs = StepInputs(session.spec.slots, width)
-        self._width = width
         self._span = slice(0)
-        self._past: list[Array] = []
+        self._tokens, self._positions = (np.zeros((slots, width), np.int32) for _ in range(2))
+        self._rules = np.zeros((slots, width, N_RULES), np.int32)
 
     def bind(self, session: CpuSession, span: slice) -> None:
         """The next run is about these slots."""
         if span == self._span:
             return
         self._span = span
-        self._inputs.bind(self._request, session._banned[span])
+        slots = span.stop - span.start
+        rules = self._rules[:slots].reshape(-1, N_RULES)
+        self._set_inputs(0, self._tokens[:slots], self._positions[:slots], rules, session._banned[span])
+        self._bind_caches(session, span)
+
+    def _set_inputs(self, first: int, *values: Array) -> None:
+        for port, value in enumerate(values, first):
+            self._request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
+
+    @abstractmethod
+    def _bind_caches(self, session: CpuSession, span: slice) -> None:
+        """The ports behind those."""
+
+    @abstractmethod
+    def run(
+        self,
+        session: Any,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        slot: NDArray[np.intp],
+        beam: NDArray[np.intp],
+    ) -> None:
+        """One token for every row (S, B); the past of rows (slot, beam) grows by it."""
+
+    def answer(self, port: int) -> NDArray[Any]:
+        """What the graph answers at an output, a row each; its next run overwrites it."""
+        values: NDArray[Any] = self._request.get_output_tensor(port).data
+        return values
+
+
+class _RowStep(Step):
+    """On caches of whole rows: fresh rows are committed after each run."""
+
+    def __init__(self, session: CpuSession, kind: str, width: int) -> None:
+        super().__init__(session, kind, width)
+        self._answers, self._width = layout.STEP_ANSWERS[kind], width
+        self._past: list[Array] = []
+
+    def _bind_caches(self, session: CpuSession, span: slice) -> None:
         self._past = [cache[span] for cache in session._past[self._width]]
         for i, cache in enumerate((*self._past, *(cache[span] for cache in session._cross))):
             self._request.set_input_tensor(layout.STEP_INPUTS + i, session._cache_tensor(cache))
@@ -359,16 +365,10 @@ class _Step:
         slot: NDArray[np.intp],
         beam: NDArray[np.intp],
     ) -> None:
-        """One token for every row (S, B); the past of rows (slot, beam) grows by it."""
-        given, slots = self._inputs, len(tokens)
-        given.tokens[:slots], given.positions[:slots], given.rules[:slots] = tokens, positions, rules
+        slots = len(tokens)
+        self._tokens[:slots], self._positions[:slots], self._rules[:slots] = tokens, positions, rules
         session._run(self._request)
         at = positions[slot, beam]
         for i, cache in enumerate(self._past):
             rows = session._cache_output(self._request, self._answers + i)  # (S, B, H, D)
             cache[slot, beam, :, at] = rows[slot, beam]
-
-    def answer(self, port: int) -> NDArray[Any]:
-        """What the graph answers at an output, a row each; its next run overwrites it."""
-        values: NDArray[Any] = self._request.get_output_tensor(port).data
-        return values
