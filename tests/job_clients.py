@@ -69,7 +69,7 @@ def result(client: httpx.Client, job_id: str, fmt: str = "") -> httpx.Response:
 
 
 class Elsewhere:
-    """Another server: GET serves `files`, POST keeps what comes in `posts` and answers the next of `statuses`."""
+    """Another server: GET serves `files`, POST keeps what comes in `posts`, and answers the next of `statuses`."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -77,6 +77,7 @@ class Elsewhere:
         self.announces_length = True
         self.statuses: list[int] = []
         self.posts: list[tuple[dict[str, str], bytes]] = []
+        self.posted_to: list[str] = []
         self.asked: list[str] = []
         self.url = ""
 
@@ -102,6 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
+        self.here.posted_to.append(self.path)
         self.here.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
         self.send_response(self.here.statuses.pop(0) if self.here.statuses else 204)
         self.send_header("content-length", "0")

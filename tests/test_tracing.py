@@ -2,75 +2,37 @@
 
 from __future__ import annotations
 
-import queue
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server import ServerSettings
-from tests.servers import PATIENCE_S, TRANSCRIPTIONS, Running, running, tone
+from tests.job_clients import Elsewhere, elsewhere
+from tests.servers import TRANSCRIPTIONS, Running, running, tone
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 Span = dict[str, Any]
 
 
-class Collector:
-    """Takes /v1/traces. A server tells its last spans when it ends."""
-
-    def __init__(self) -> None:
-        self.paths: list[str] = []
-        self.resource: dict[str, str] = {}
-        self._told: queue.SimpleQueue[Span] = queue.SimpleQueue()
-
-    def take(self, path: str, body: bytes) -> None:
-        self.paths.append(path)
-        for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.resource = {it.key: it.value.string_value for it in of_resource.resource.attributes}
-            for scope in of_resource.scope_spans:
-                for span in scope.spans:
-                    told = MessageToDict(span)
-                    told["facts"] = {it.key: MessageToDict(it.value) for it in span.attributes}
-                    told["ids"] = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
-                    self._told.put(told)
-
-    def spans(self) -> list[Span]:
-        found = []
-        while not self._told.empty():
-            found.append(self._told.get())
-        return found
+def resources(collector: Elsewhere) -> Iterator[ResourceSpans]:
+    for _, body in collector.posts:
+        yield from ExportTraceServiceRequest.FromString(body).resource_spans
 
 
-@contextmanager
-def collecting() -> Iterator[tuple[Collector, str]]:
-    collector = Collector()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            collector.take(self.path, body)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield collector, f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join(PATIENCE_S)
+def spans(collector: Elsewhere) -> Iterator[Span]:
+    """What came of a server that has ended, which tells its last ones."""
+    for span in (span for resource in resources(collector) for scope in resource.scope_spans for span in scope.spans):
+        told: Span = MessageToDict(span)
+        told["facts"] = {it.key: MessageToDict(it.value) for it in span.attributes}
+        told["ids"] = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
+        yield told
 
 
 def traced(url: str) -> AbstractContextManager[Running]:
@@ -78,19 +40,19 @@ def traced(url: str) -> AbstractContextManager[Running]:
 
 
 def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> None:
-    with collecting() as (collector, url):
-        with traced(url) as server, server.client() as client:
-            answer = client.post(
-                TRANSCRIPTIONS, files={"file": ("tone.wav", tone(seconds=2.0))}, data={"language": "en"},
-                headers={"traceparent": f"00-{TRACE}-{PARENT}-01"},
-            )  # fmt: skip
-            client.get("/health/live")
-            client.get("/metrics")
-        spans = {span["name"]: span for span in collector.spans()}
-    assert set(spans) == {f"POST {TRANSCRIPTIONS}", "receive", "decode audio", "transcribe"}, "and none of a probe"
-    assert set(collector.paths) == {"/v1/traces"}
-    assert collector.resource["service.name"] == "neuron-whisper"
-    request = spans[f"POST {TRANSCRIPTIONS}"]
+    with elsewhere() as collector, traced(collector.url) as server, server.client() as client:
+        answer = client.post(
+            TRANSCRIPTIONS, files={"file": ("tone.wav", tone(seconds=2.0))}, data={"language": "en"},
+            headers={"traceparent": f"00-{TRACE}-{PARENT}-01"},
+        )  # fmt: skip
+        client.get("/health/live")
+        client.get("/metrics")
+    told = {span["name"]: span for span in spans(collector)}
+    assert set(told) == {f"POST {TRANSCRIPTIONS}", "receive", "decode audio", "transcribe"}, "and none of a probe"
+    assert set(collector.posted_to) == {"/v1/traces"}
+    facts_of_server = {it.key: it.value.string_value for it in next(resources(collector)).resource.attributes}
+    assert facts_of_server["service.name"] == "neuron-whisper"
+    request = told[f"POST {TRANSCRIPTIONS}"]
     trace, own, parent = request["ids"]
     assert (trace, parent, request["kind"]) == (TRACE, PARENT, "SPAN_KIND_SERVER")
     facts = request["facts"]
@@ -99,7 +61,7 @@ def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> 
     assert facts["neuron_whisper.request_id"] == {"stringValue": answer.headers["x-request-id"]}
     assert facts["neuron_whisper.decoded_s"] == {"doubleValue": 2.0}
     assert answer.json()["text"] not in str(request), "no text of anybody's"
-    stages = [spans[name] for name in ("receive", "decode audio", "transcribe")]
+    stages = [told[name] for name in ("receive", "decode audio", "transcribe")]
     assert all(stage["ids"][0] == TRACE and stage["ids"][2] == own for stage in stages)
     times = [request["startTimeUnixNano"]]
     for stage in stages:
@@ -109,10 +71,9 @@ def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> 
 
 
 def test_what_went_wrong_is_told_and_a_caller_without_a_trace_gets_one() -> None:
-    with collecting() as (collector, url):
-        with traced(url) as server:
-            assert server.post(b"no sound").status_code == 400
-        (request,) = [span for span in collector.spans() if span["name"].startswith("POST")]
+    with elsewhere() as collector, traced(collector.url) as server:
+        assert server.post(b"no sound").status_code == 400
+    (request,) = [span for span in spans(collector) if span["name"].startswith("POST")]
     assert request["facts"]["error.type"] == {"stringValue": "audio_unreadable"}
     assert request["facts"]["http.response.status_code"] == {"intValue": "400"}
     assert request["ids"][0] != TRACE
@@ -122,7 +83,7 @@ def test_what_went_wrong_is_told_and_a_caller_without_a_trace_gets_one() -> None
 
 def test_the_log_names_the_trace(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "neuron_whisper")
-    with collecting() as (_, url), traced(url) as server, server.client() as client:
+    with elsewhere() as collector, traced(collector.url) as server, server.client() as client:
         client.get("/v1/models", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
         client.get("/health/live")
     lines = [record.getMessage() for record in caplog.records if "request id=" in record.getMessage()]
@@ -130,9 +91,9 @@ def test_the_log_names_the_trace(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_collector_that_is_away_harms_no_request_and_keeps_no_server_from_ending() -> None:
-    with collecting() as (_, url):
+    with elsewhere() as collector:
         pass
-    with traced(url) as server:
+    with traced(collector.url) as server:
         assert server.post().status_code == 200
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import schemathesis
 from schemathesis.generation import GenerationMode
 
-SERVED = "tiny.en"
+from tests.conformance.__main__ import MODEL
+
 # a schema cannot know the loaded model, nor an order between numbers
 OF_THE_MODEL = ("model", "language", "languages[]", "beam_size", "patience", "suppress_tokens", "chinese_script")
 OF_EACH_OTHER = ("clip_timestamps", "max_line_width", "max_line_count", "max_words_per_line")
@@ -38,7 +39,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         return
     if case.operation.path.startswith("/v1/models/"):
         if mode == GenerationMode.POSITIVE:
-            case.body = {"model": SERVED}  # a document cannot know what may be loaded
+            case.body = {"model": MODEL}  # a document cannot know what may be loaded
         return
     if mode != GenerationMode.POSITIVE:
         if isinstance(case.body.get("file"), str):  # so that what is wrong is what was made wrong
