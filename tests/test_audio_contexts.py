@@ -94,6 +94,20 @@ def test_a_slot_takes_a_window_of_another_length_after_each(kind: str, session: 
     assert np.abs(answers[0] - answers[1]).max() > 0
 
 
+def test_slots_with_windows_of_different_lengths_are_stepped_together(kind: str, session: Session) -> None:
+    frames = {0: 2 * CONTEXTS[0], 1: DIMS.n_frames}
+    for slot, heard in frames.items():
+        session.encode([slot], mel(1, seed=7 + slot)[:, :, :heard])
+        again(session, slot)
+    together = step(session, {0: 11, 1: 12}, len(PROMPT))
+    for slot, token in ((1, 12), (0, 11)):
+        again(session, slot)
+        alone = step(session, {slot: token}, len(PROMPT))
+        row = slot * session.spec.beams
+        np.testing.assert_allclose(together.logprobs[row], alone.logprobs[row], atol=tolerance(kind))
+        assert together.tokens[row, 0] == alone.tokens[row, 0]
+
+
 @given(st.integers(0, 3000))
 def test_the_shortest_window_that_holds_the_audio_and_some_silence_is_taken(frames: int) -> None:
     program = program_of(replace(DIMS, n_audio_ctx=1500), load_profile("cpu-short"))

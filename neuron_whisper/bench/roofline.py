@@ -120,7 +120,10 @@ def shares(artifact: Artifact, times: dict[str, Sequence[float]], limits: Limits
     rows = []
     for name, seconds in times.items():
         kind, _, count = name.partition(" ")
-        spec = replace(artifact.spec, slots=int(count) if kind == "decode" else 1, beams=1, choices=1)
+        spec = replace(
+            artifact.spec, slots=int(count) if kind == "decode" else 1, beams=1, choices=1,
+            prompt_buckets=(4,), text_context=PREFIX + (len(seconds) - 1) // 2,  # what was written, in the middle
+        )  # fmt: skip
         is_int8 = profile.weights.dtype == "int8"
         costs = RankCosts(
             spec, tp=1, dtype=profile.target.dtype, weights_dtype="bfloat16" if is_int8 else profile.weights.dtype

@@ -64,17 +64,18 @@ def _mlp(layers: Layers, block: str, x: Tensor) -> Tensor:
     return x + layers.row(f"{block}.mlp.2", hidden)
 
 
-def encode(program: Program, layers: Layers, mel: Tensor) -> list[KeysValues]:
+def encode(program: Program, layers: Layers, mel: Tensor, *, fills: bool = True) -> list[KeysValues]:
     """mel (N, n_mels, 2A) -> cross-K/V per decoder layer, (N, H, A, D) each.
 
-    Of a shorter mel, whose positions divide A, they are repeated: softmax gives a key that is there r times r times its
-    part, and everything else as much less, so attention is that over the shorter window.
+    Of a shorter mel, whose positions divide A, they are repeated where `fills`, for caches of one length: softmax gives
+    a key that is there r times r times its part, and everything else as much less, so attention is that over the
+    shorter window.
     """
     dims, heads = program.dims, layers.audio_heads
     scale = float((dims.n_audio_state // dims.n_audio_head) ** -0.5)
     x = F.gelu(layers.conv("encoder.conv1", mel, stride=1))
     x = F.gelu(layers.conv("encoder.conv2", x, stride=2)).transpose(1, 2)  # (N, A, state)
-    repeats = dims.n_audio_ctx // x.shape[1]
+    repeats = dims.n_audio_ctx // x.shape[1] if fills else 1
     x = x + layers.whole("encoder.positional_embedding")[: x.shape[1]].to(x.dtype)
     for i in range(dims.n_audio_layer):
         block = f"encoder.blocks.{i}"

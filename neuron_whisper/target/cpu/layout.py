@@ -1,13 +1,14 @@
 """Which graphs a CPU artifact holds, and the order of their ports: agreed between lowering and session.
 
-K/V ports come per decoder layer as key, value. Axes as in graph/whisper. T and S are free: a compiled graph holds its
-own weights, so there is one for prompts of any length, and one for any number of slots. Its B is 1 (narrow: of slots
-that decode in one row) or the program's beams (wide).
+K/V ports come per decoder layer as key, value. Axes as in graph/whisper. T, S, C and, but for encoders, A are free: a
+compiled graph holds its own weights, so there is one for prompts of any length, and one for any number of slots, which
+reads as much of past and windows as there is. Its B is 1 (narrow: of slots that decode in one row) or the program's
+beams (wide).
 
 | graph      | inputs                                                     | outputs                                    |
 | ---------- | ---------------------------------------------------------- | ------------------------------------------ |
 | encode_N   | mel (N, n_mels, 2A)                                        | cross-K/V (N, H, A, D)                     |
-| encode_1xC | mel (1, n_mels, 2C), a shorter window                      | the same                                   |
+| encode_1xA | mel (1, n_mels, 2A), a shorter window                      | the same                                   |
 | prefill    | tokens (1, T), sot_and_last (2,), rules, banned, cross-K/V | languages, no_speech, best, logprobs, rows |
 | decode_B   | tokens, positions (S, B), rules, banned, past, cross       | best, logprobs, rows (S, B, H, D)          |
 | logits_B   | as decode_B                                                | logprobs (S*B, n_vocab), rows (S, B, H, D) |

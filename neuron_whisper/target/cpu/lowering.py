@@ -25,7 +25,7 @@ from neuron_whisper.target.cpu.weights import WeightsFile, compress_int8
 
 Inputs = tuple[Tensor, ...]
 Function = Callable[..., Inputs]
-Axes = Mapping[int, int]
+Axes = Mapping[int, tuple[int, ...]]  # of ports
 TRACED_SLOTS, TRACED_LENGTH = 3, 7  # of what a free axis is while it is traced: no other axis's length
 
 
@@ -96,8 +96,9 @@ class Lowering:
         if len(model.inputs) != len(inputs):
             raise RuntimeError(f"{len(inputs)} inputs became {len(model.inputs)}")
         shapes = [list(example.shape) for example in inputs]
-        for port, axis in free.items():
-            shapes[port][axis] = -1
+        for port, axes in free.items():
+            for axis in axes:
+                shapes[port][axis] = -1
         model.reshape(dict(enumerate(shapes)))
         if self._profile.weights.dtype == "int8" and kind != "encode":
             # the encoder is bound by arithmetic, not by reading weights: it gains nothing from 8 bit
@@ -116,7 +117,7 @@ class Lowering:
 
     def _encode(self, batch: int, context: int | None = None) -> tuple[Function, Inputs, Axes]:
         def function(mel: Tensor) -> tuple[Tensor, ...]:
-            return _flat(whisper.encode(self._program, self._layers, mel), self._cache_dtype)
+            return _flat(whisper.encode(self._program, self._layers, mel, fills=False), self._cache_dtype)
 
         dims = self._spec.dims
         return function, (torch.zeros(batch, dims.n_mels, 2 * context if context else dims.n_frames),), {}
@@ -129,7 +130,8 @@ class Lowering:
             return (*answers, *_flat(fresh, self._cache_dtype))
 
         tokens = torch.zeros(1, TRACED_LENGTH, dtype=torch.int32), torch.zeros(2, dtype=torch.int32)
-        return function, (*tokens, *self._rules_inputs(1, 1), *self._cross_inputs(1)), {0: 1}
+        inputs = (*tokens, *self._rules_inputs(1, 1), *self._cross_inputs(1))
+        return function, inputs, {0: (1,)} | dict.fromkeys(range(layout.PREFILL_INPUTS, len(inputs)), (2,))
 
     def _decode(self, width: int) -> tuple[Function, Inputs, Axes]:
         return self._step(whisper.decode, width)
@@ -152,11 +154,15 @@ class Lowering:
         row = torch.zeros(slots, width, dtype=torch.int32)
         past = self._cache_inputs(slots, width, dims.n_text_head, self._spec.text_context, dims.head_dim)
         inputs = (row, row.clone(), *self._rules_inputs(slots, slots * width), *past, *self._cross_inputs(slots))
-        return function, inputs, dict.fromkeys(range(len(inputs)), 0)
+        free: dict[int, tuple[int, ...]] = dict.fromkeys(range(layout.STEP_INPUTS), (0,))
+        free |= dict.fromkeys(range(layout.STEP_INPUTS, layout.STEP_INPUTS + n_past), (0, 3))
+        free |= dict.fromkeys(range(layout.STEP_INPUTS + n_past, len(inputs)), (0, 2))
+        return function, inputs, free
 
     def _align(self) -> tuple[Function, Inputs, Axes]:
         def function(tokens: Tensor, *cross: Tensor) -> tuple[Tensor, ...]:
             heads = self._spec.alignment_heads
             return (whisper.align(self._program, self._layers, _pairs(cross), tokens, heads),)
 
-        return function, (torch.zeros(1, TRACED_LENGTH, dtype=torch.int32), *self._cross_inputs(1)), {0: 1}
+        inputs = (torch.zeros(1, TRACED_LENGTH, dtype=torch.int32), *self._cross_inputs(1))
+        return function, inputs, {0: (1,)} | dict.fromkeys(range(layout.ALIGN_INPUTS, len(inputs)), (2,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,6 @@ class PagedSession(CpuSession):
         self._cross_cache = [np.zeros((spec.slots * self._window_blocks + 1, *block), store) for _ in count]
         # (S, H*D) per layer: a step gives attention a fresh row, which for a window is its last one once more
         self._last = [np.zeros((spec.slots, d.n_text_state), np.float32) for _ in count]
-        # positions of each slot's window: of a shorter one the first, which hold it all
-        self._contexts = np.full(spec.slots, d.n_audio_ctx, np.int32)
         # where each beam's past lies: beams change places by their numbers
         self._places = np.arange(spec.rows, dtype=np.int32).reshape(spec.slots, spec.beams)
 
@@ -79,6 +77,12 @@ class PagedSession(CpuSession):
                 fresh = rows[:, block * BLOCK : min(length, (block + 1) * BLOCK)]
                 own[:, block, :, : fresh.shape[1]] = fresh
 
+    def _alike(self, active: NDArray[np.bool_], is_wide: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        for width in layout.widths(self._spec):
+            live = active & (is_wide == (width > 1))
+            if live.any():
+                yield width, live
+
     def _follow_parents(
         self, parents: NDArray[np.int32], positions: NDArray[np.int32], in_use: NDArray[np.bool_]
     ) -> None:
@@ -121,7 +125,10 @@ class _PagedStep(Step):
             port = layout.STEP_INPUTS + STEP_INDICES + len(session._last) + i
             self._request.set_input_tensor(port, session._cache_tensor(cache))
 
-    def _bind_caches(self, session: Any, span: slice) -> None:
+    def bind(self, session: Any, span: slice) -> None:
+        if span == self._span:
+            return
+        super().bind(session, span)
         slots = span.stop - span.start
         self._set_inputs(
             layout.STEP_INPUTS, self._self_blocks[:slots].reshape(-1), self._cross_blocks[:slots].reshape(-1),

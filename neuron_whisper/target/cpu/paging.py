@@ -47,9 +47,11 @@ def _encode(model: ov.Model, dims: WhisperDims, element: ov.Type) -> ov.Model:
     heads, blocks = dims.n_text_head, blocks_of(dims.n_audio_ctx)
     results = []
     for port in model.outputs:
-        x = _source(port, "Transpose", "Convert")  # (N, A, H, D)
-        if x.get_shape()[1] != dims.n_audio_ctx:  # the transposition of one head moves nothing, and is a reshape
+        x, context = _source(port, "Transpose", "Convert"), port.get_shape()[2]  # (N, A, H, D)
+        if x.get_shape()[1] != context:  # the transposition of one head moves nothing, and is a reshape
             x = ops.transpose(x, np.array([0, 2, 1, 3], np.int64)).output(0)
+        if context < dims.n_audio_ctx:  # prompts read a window whole: repeated, as graph/whisper.encode tells
+            x = ops.tile(x, np.array([1, dims.n_audio_ctx // context, 1, 1], np.int64)).output(0)
         batch = x.get_shape()[0]
         end = np.array([0, blocks * BLOCK - dims.n_audio_ctx, 0, 0], np.int64)
         padded = ops.pad(x, np.zeros(4, np.int64), end, "constant", np.float32(0))

@@ -26,6 +26,7 @@ from neuron_whisper.target.contract import (
     rows_in_use,
 )
 from neuron_whisper.target.cpu import layout
+from neuron_whisper.target.cpu.past import Past
 
 Array = NDArray[np.generic]
 
@@ -44,6 +45,7 @@ class CpuSession:
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._precision = "bf16" if dtype != "float32" and "BF16" in capabilities else "f32"
         self._is_half = dtype != "float32"
+        self._contexts = np.full(spec.slots, spec.dims.n_audio_ctx, np.int32)  # positions of each slot's window
         self._allocate()
         self._widths = np.ones(spec.slots, np.int32)  # rows each slot decodes in, as its prefill was told
         self._banned = np.zeros((spec.slots, spec.dims.n_vocab), np.float32)
@@ -63,17 +65,20 @@ class CpuSession:
         return self._spec
 
     def _allocate(self) -> None:
-        """The caches: cross-K/V of all slots, and a set of self-K/V per width of graph, since greedy slots read one
-        row, not all. Pages never written take no memory.
+        """The caches: cross-K/V per length of window, and self-K/V per width of graph, since a step reads all that it
+        is given. Pages never written take no memory.
         """
         spec, d = self._spec, self._spec.dims
         self._element, store = (ov.Type.bf16, np.uint16) if self._is_half else (ov.Type.f32, np.float32)
-        cross = (spec.slots, d.n_text_head, d.n_audio_ctx, d.head_dim)
-        self._cross: list[Array] = [np.zeros(cross, store) for _ in range(2 * d.n_text_layer)]
-        self._past: dict[int, list[Array]] = {}
-        for width in layout.widths(spec):
-            past = (spec.slots, width, d.n_text_head, spec.text_context, d.head_dim)
-            self._past[width] = [np.zeros(past, store) for _ in range(2 * d.n_text_layer)]
+        count = 2 * d.n_text_layer
+        self._cross: dict[int, list[Array]] = {
+            context: [np.zeros((spec.slots, d.n_text_head, context, d.head_dim), store) for _ in range(count)]
+            for context in (*spec.audio_contexts, d.n_audio_ctx)
+        }
+        self._past = {
+            width: Past(count, (spec.slots, width, d.n_text_head, spec.text_context, d.head_dim), store)
+            for width in layout.widths(spec)
+        }
 
     def _options(self) -> dict[str, str]:
         return {
@@ -142,17 +147,19 @@ class CpuSession:
         request = self._request(name)
         heard = np.ascontiguousarray(mel)  # the tensor does not keep it
         request.set_input_tensor(0, ov.Tensor(heard, shared_memory=True))
+        context = mel.shape[-1] // 2
+        self._contexts[list(slots)] = context
         if len(slots) == 1:  # the graph writes into the slot
-            for port, cache in enumerate(self._cross):
+            for port, cache in enumerate(self._cross[context]):
                 request.set_output_tensor(port, self._cache_tensor(cache[slots[0] : slots[0] + 1]))
             self._run(request)
             return
         self._run(request)
-        for port, cache in enumerate(self._cross):
+        for port, cache in enumerate(self._cross[context]):
             cache[list(slots)] = self._cache_output(request, port)
 
     def _bind_cross(self, request: ov.InferRequest, first: int, slot: int) -> None:
-        for i, cache in enumerate(self._cross):
+        for i, cache in enumerate(self._cross[int(self._contexts[slot])]):
             request.set_input_tensor(first + i, self._cache_tensor(cache[slot : slot + 1]))
 
     def prefill(
@@ -191,7 +198,9 @@ class CpuSession:
 
     def _commit_prompt(self, slot: int, beams: int, length: int, request: ov.InferRequest) -> None:
         """The prompt's fresh rows (1, H, T, D) become the past of the slot's rows."""
-        for i, cache in enumerate(self._past[1 if beams == 1 else self._spec.beams]):
+        past = self._past[1 if beams == 1 else self._spec.beams]
+        past.begin(slot, length)
+        for i, cache in enumerate(past.views):
             rows = self._cache_output(request, layout.PREFILL_OUTPUTS + i)
             cache[slot, :beams, :, :length] = rows[:, :, :length]
 
@@ -232,7 +241,8 @@ class CpuSession:
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> Iterator[tuple[Step, Array, Array]]:
-        """Run a step from the first to the last active slot, narrow and wide ones apart; after each (step, rows, own).
+        """Run a step from the first to the last active slot, apart for each width and what `_alike` tells apart; after
+        each (step, rows, own).
 
         `rows` are those in use of the call, `own` the same rows of the step.
         """
@@ -244,10 +254,7 @@ class CpuSession:
         rules = rules.reshape(*in_use.shape, N_RULES)
         if is_wide.any():
             self._follow_parents(followed(parents, in_use), positions, in_use)
-        for width in layout.widths(spec):
-            live = active & (is_wide == (width > 1))
-            if not live.any():
-                continue
+        for width, live in self._alike(active, is_wide):
             slots = np.flatnonzero(live)
             span = slice(int(slots[0]), int(slots[-1]) + 1)
             slot, beam = np.nonzero(in_use[span, :width] & live[span, None])
@@ -256,6 +263,13 @@ class CpuSession:
             step.run(self, tokens[span, :width], positions[span, :width], rules[span, :width], slot, beam)
             yield step, (span.start + slot) * spec.beams + beam, slot * width + beam
 
+    def _alike(self, active: NDArray[np.bool_], is_wide: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """Active slots that one step may be about, by the width of its graph."""
+        for width in layout.widths(self._spec):
+            live = active & (is_wide == (width > 1))
+            for context in np.unique(self._contexts[live]):
+                yield width, live & (self._contexts == context)
+
     def _follow_parents(
         self, parents: NDArray[np.int32], positions: NDArray[np.int32], in_use: NDArray[np.bool_]
     ) -> None:
@@ -263,7 +277,7 @@ class CpuSession:
         moves = parents != np.arange(parents.shape[1])
         for slot in np.flatnonzero(moves.any(1)):
             length, moved = positions[slot, in_use[slot]].max(), np.flatnonzero(moves[slot])
-            for cache in self._past[self._spec.beams]:
+            for cache in self._past[self._spec.beams].views:
                 past = cache[slot, :, :, :length]
                 past[moved] = past[parents[slot, moved]]
 
@@ -287,8 +301,9 @@ class CpuSession:
         request.set_input_tensor(0, ov.Tensor(padded, shared_memory=True))
         self._bind_cross(request, layout.ALIGN_INPUTS, slot)
         self._run(request)
-        weights: NDArray[np.float32] = request.get_output_tensor(0).data[:, :length].copy()
-        return weights
+        weights: NDArray[np.float32] = request.get_output_tensor(0).data[:, :length]
+        repeats = self._spec.dims.n_audio_ctx // weights.shape[2]  # 1, or of a shorter window
+        return np.tile(weights, (1, 1, repeats)) / np.float32(repeats)
 
     def close(self) -> None:
         self._is_open = False
@@ -307,7 +322,7 @@ class Step(ABC):
         self._tokens, self._positions = (np.zeros((slots, width), np.int32) for _ in range(2))
         self._rules = np.zeros((slots, width, N_RULES), np.int32)
 
-    def bind(self, session: CpuSession, span: slice) -> None:
+    def bind(self, session: Any, span: slice) -> None:
         """The next run is about these slots."""
         if span == self._span:
             return
@@ -315,15 +330,10 @@ class Step(ABC):
         slots = span.stop - span.start
         rules = self._rules[:slots].reshape(-1, N_RULES)
         self._set_inputs(0, self._tokens[:slots], self._positions[:slots], rules, session._banned[span])
-        self._bind_caches(session, span)
 
     def _set_inputs(self, first: int, *values: Array) -> None:
         for port, value in enumerate(values, first):
             self._request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
-
-    @abstractmethod
-    def _bind_caches(self, session: CpuSession, span: slice) -> None:
-        """The ports behind those."""
 
     @abstractmethod
     def run(
@@ -348,12 +358,19 @@ class _RowStep(Step):
 
     def __init__(self, session: CpuSession, kind: str, width: int) -> None:
         super().__init__(session, kind, width)
-        self._answers, self._width = layout.STEP_ANSWERS[kind], width
-        self._past: list[Array] = []
+        self._answers, self._past = layout.STEP_ANSWERS[kind], session._past[width]
+        self._bound: tuple[slice, int, int] = slice(0), 0, 0
+        self._views: list[Array] = []
 
-    def _bind_caches(self, session: CpuSession, span: slice) -> None:
-        self._past = [cache[span] for cache in session._past[self._width]]
-        for i, cache in enumerate((*self._past, *(cache[span] for cache in session._cross))):
+    def _bind_caches(self, session: CpuSession, span: slice, context: int) -> None:
+        """Where the past is, and the windows, changes between runs: with the span, the room, the windows' length."""
+        bound = span, self._past.room, context
+        if bound == self._bound:
+            return
+        self._bound = bound
+        self._views = [cache[span] for cache in self._past.views]
+        cross = [cache[span] for cache in session._cross[context]]
+        for i, cache in enumerate((*self._views, *cross)):
             self._request.set_input_tensor(layout.STEP_INPUTS + i, session._cache_tensor(cache))
 
     def run(
@@ -365,10 +382,11 @@ class _RowStep(Step):
         slot: NDArray[np.intp],
         beam: NDArray[np.intp],
     ) -> None:
-        slots = len(tokens)
+        slots, at, first = len(tokens), positions[slot, beam], self._span.start
+        self._past.reach(first + slot, at)
+        self._bind_caches(session, self._span, int(session._contexts[first + slot[0]]))
         self._tokens[:slots], self._positions[:slots], self._rules[:slots] = tokens, positions, rules
         session._run(self._request)
-        at = positions[slot, beam]
-        for i, cache in enumerate(self._past):
+        for i, cache in enumerate(self._views):
             rows = session._cache_output(self._request, self._answers + i)  # (S, B, H, D)
             cache[slot, beam, :, at] = rows[slot, beam]
