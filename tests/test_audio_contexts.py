@@ -94,18 +94,21 @@ def test_a_slot_takes_a_window_of_another_length_after_each(kind: str, session: 
     assert np.abs(answers[0] - answers[1]).max() > 0
 
 
-def test_slots_with_windows_of_different_lengths_are_stepped_together(kind: str, session: Session) -> None:
-    frames = {0: 2 * CONTEXTS[0], 1: DIMS.n_frames}
-    for slot, heard in frames.items():
-        session.encode([slot], mel(1, seed=7 + slot)[:, :, :heard])
+@pytest.mark.parametrize("seed", [7, 70])  # the second time, each slot has heard something before
+@pytest.mark.parametrize("frames", [(16, 48), (16, 24), (48, 24), (24, 16)])
+def test_slots_with_windows_of_different_lengths_are_stepped_together(
+    kind: str, session: Session, frames: tuple[int, int], seed: int
+) -> None:
+    tokens: dict[int, int | list[int]] = {0: 11, 1: 12}
+    for slot, heard in enumerate(frames):
+        session.encode([slot], mel(1, seed=seed + slot)[:, :, :heard])
         again(session, slot)
-    together = step(session, {0: 11, 1: 12}, len(PROMPT))
-    for slot, token in ((1, 12), (0, 11)):
+    together = step(session, tokens, len(PROMPT))
+    for slot, token in tokens.items():
         again(session, slot)
-        alone = step(session, {slot: token}, len(PROMPT))
-        row = slot * session.spec.beams
-        np.testing.assert_allclose(together.logprobs[row], alone.logprobs[row], atol=tolerance(kind))
-        assert together.tokens[row, 0] == alone.tokens[row, 0]
+        alone, row = step(session, {slot: token}, len(PROMPT)), slot * session.spec.beams
+        np.testing.assert_allclose(together.logprobs[row], alone.logprobs[row], atol=tolerance(kind) or 1e-7)
+        assert tolerance(kind) > 0.1 or together.tokens[row].tolist() == alone.tokens[row].tolist()
 
 
 @given(st.integers(0, 3000))

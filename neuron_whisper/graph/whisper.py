@@ -106,13 +106,14 @@ def _self_qkv(program: Program, layers: Layers, block: str, x: Tensor) -> tuple[
 
 
 def _cross_attention(
-    program: Program, layers: Layers, block: str, x: Tensor, cross: KeysValues
+    program: Program, layers: Layers, block: str, x: Tensor, cross: KeysValues, unheard: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """x (N, T, state), cross (N, H, A, D) -> (x after attention, weights (N, H, T, A))."""
+    """x (N, T, state), cross (N, H, A, D), unheard (N, 1, 1, A) additive -> (x after it, weights (N, H, T, A))."""
     k, v = cross
     y = layers.norm(f"{block}.cross_attn_ln", x)
     q = _split_queries(layers.column(f"{block}.cross_attn.query", y) * program.scale, layers.text_heads)
-    weights = torch.softmax((q @ k.to(q.dtype).transpose(2, 3)).float(), -1).to(q.dtype)
+    scores = (q @ k.to(q.dtype).transpose(2, 3)).float()
+    weights = torch.softmax(scores if unheard is None else scores + unheard, -1).to(q.dtype)
     attended = _join_heads(weights @ v.to(q.dtype))
     return x + layers.row(f"{block}.cross_attn.out", attended), weights
 
@@ -176,14 +177,15 @@ def decode(
     positions: Tensor,
     rules: Tensor,
     banned: Tensor,
+    windows: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, list[KeysValues]]:
     """One token for every row.
 
     past (S, B, H, C, D), already in the order of the beams' parents; cross (S, H, A, D); tokens, positions (S, B);
-    rules (S*B, N_RULES); banned (S, V) additive.
+    rules (S*B, N_RULES); banned (S, V) additive; windows (S,): positions of each window, where they are not all A.
     Returns (choice tokens (S*B, K), log-probabilities (S*B, K), fresh rows per layer (S, B, H, D)).
     """
-    rows, fresh = _step(program, layers, past, cross, tokens, positions, banned)
+    rows, fresh = _step(program, layers, past, cross, tokens, positions, banned, windows)
     best, logprobs = best_tokens(allowed_logits(rows, rules, program.tokens), rules, program.tokens, program.choices)
     return best, logprobs, fresh
 
@@ -197,9 +199,10 @@ def logits(
     positions: Tensor,
     rules: Tensor,
     banned: Tensor,
+    windows: Tensor | None = None,
 ) -> tuple[Tensor, list[KeysValues]]:
     """As decode, but (log-probabilities of all tokens (S*B, n_vocab), fresh rows): for sampling."""
-    rows, fresh = _step(program, layers, past, cross, tokens, positions, banned)
+    rows, fresh = _step(program, layers, past, cross, tokens, positions, banned, windows)
     return log_probabilities(allowed_logits(rows, rules, program.tokens), rules, program.tokens), fresh
 
 
@@ -211,6 +214,7 @@ def _step(
     tokens: Tensor,
     positions: Tensor,
     banned: Tensor,
+    windows: Tensor | None,
 ) -> tuple[Tensor, list[KeysValues]]:
     """(logits with the bans added (S*B, V), fresh rows)"""
     dims, heads = program.dims, layers.text_heads
@@ -219,6 +223,10 @@ def _step(
     x = layers.embed(tokens) + layers.whole("decoder.positional_embedding")[positions]  # (S, B, state)
     seen = torch.arange(context).view(1, 1, 1, 1, context) < positions.view(slots, beams, 1, 1, 1)
     mask = torch.where(seen, 0.0, MASKED)  # (S, B, 1, 1, C)
+    unheard = None
+    if windows is not None:
+        at = torch.arange(cross[0][0].shape[2]).view(1, 1, 1, -1)
+        unheard = torch.where(at < windows.view(-1, 1, 1, 1), 0.0, MASKED)
     fresh = []
     for i in range(dims.n_text_layer):
         block = f"decoder.blocks.{i}"
@@ -230,7 +238,7 @@ def _step(
         weights = torch.softmax(torch.cat((old, new), -1), -1).to(q.dtype)
         attended = weights[..., :context] @ past_v.to(q.dtype) + weights[..., context:] * v
         x = x + layers.row(f"{block}.attn.out", attended.reshape(slots, beams, -1))
-        x, _ = _cross_attention(program, layers, block, x, cross[i])
+        x, _ = _cross_attention(program, layers, block, x, cross[i], unheard)
         x = _mlp(layers, block, x)
         fresh.append((k.squeeze(3), v.squeeze(3)))
     # rows first, then the vocabulary: OpenVINO lays (S, B, V) out anew before it adds a (S, 1, V), and back after it

@@ -3,14 +3,14 @@
 K/V ports come per decoder layer as key, value. Axes as in graph/whisper. T, S, C and, but for encoders, A are free: a
 compiled graph holds its own weights, so there is one for prompts of any length, and one for any number of slots, which
 reads as much of past and windows as there is. Its B is 1 (narrow: of slots that decode in one row) or the program's
-beams (wide).
+beams (wide). The K/V of a step are past, then cross.
 
 | graph      | inputs                                                     | outputs                                    |
 | ---------- | ---------------------------------------------------------- | ------------------------------------------ |
 | encode_N   | mel (N, n_mels, 2A)                                        | cross-K/V (N, H, A, D)                     |
 | encode_1xA | mel (1, n_mels, 2A), a shorter window                      | the same                                   |
 | prefill    | tokens (1, T), sot_and_last (2,), rules, banned, cross-K/V | languages, no_speech, best, logprobs, rows |
-| decode_B   | tokens, positions (S, B), rules, banned, past, cross       | best, logprobs, rows (S, B, H, D)          |
+| decode_B   | tokens, positions (S, B), rules, banned, windows, K/V      | best, logprobs, rows (S, B, H, D)          |
 | logits_B   | as decode_B                                                | logprobs (S*B, n_vocab), rows (S, B, H, D) |
 | align      | tokens (1, T), cross-K/V                                   | weights (heads, T, A)                      |
 """
@@ -25,7 +25,7 @@ from neuron_whisper.target.contract import ProgramSpec
 WEIGHTS_FILE = "weights.bin"
 PREFILL_INPUTS = 4  # before the K/V ports
 PREFILL_OUTPUTS = 4
-STEP_INPUTS = 4  # of decode and logits, before the K/V ports
+STEP_INPUTS = 5  # of decode and logits, before the K/V ports
 STEP_ANSWERS = {"decode": 2, "logits": 1}  # outputs before the rows
 ALIGN_INPUTS = 1
 PROMPT_STEP = 32  # tokens

@@ -144,16 +144,20 @@ class Lowering:
         n_past = 2 * dims.n_text_layer
         program = self._answering(layout.choices(self._spec, width))
 
-        def function(tokens: Tensor, positions: Tensor, rules: Tensor, banned: Tensor, *caches: Tensor) -> Inputs:
+        def function(
+            tokens: Tensor, positions: Tensor, rules: Tensor, banned: Tensor, windows: Tensor, *caches: Tensor
+        ) -> Inputs:  # fmt: skip
             *answers, fresh = graph(
                 program, self._layers, _pairs(caches[:n_past]), _pairs(caches[n_past:]),
-                tokens, positions, rules, banned,
+                tokens, positions, rules, banned, windows,
             )  # fmt: skip
             return (*answers, *_flat(fresh, self._cache_dtype))
 
         row = torch.zeros(slots, width, dtype=torch.int32)
         past = self._cache_inputs(slots, width, dims.n_text_head, self._spec.text_context, dims.head_dim)
-        inputs = (row, row.clone(), *self._rules_inputs(slots, slots * width), *past, *self._cross_inputs(slots))
+        windows = torch.full((slots,), dims.n_audio_ctx, dtype=torch.int32)
+        rules = self._rules_inputs(slots, slots * width)
+        inputs = (row, row.clone(), *rules, windows, *past, *self._cross_inputs(slots))
         free: dict[int, tuple[int, ...]] = dict.fromkeys(range(layout.STEP_INPUTS), (0,))
         free |= dict.fromkeys(range(layout.STEP_INPUTS, layout.STEP_INPUTS + n_past), (0, 3))
         free |= dict.fromkeys(range(layout.STEP_INPUTS + n_past, len(inputs)), (0, 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,12 +76,6 @@ class PagedSession(CpuSession):
             for block in range(blocks_of(length)):
                 fresh = rows[:, block * BLOCK : min(length, (block + 1) * BLOCK)]
                 own[:, block, :, : fresh.shape[1]] = fresh
-
-    def _alike(self, active: NDArray[np.bool_], is_wide: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-        for width in layout.widths(self._spec):
-            live = active & (is_wide == (width > 1))
-            if live.any():
-                yield width, live
 
     def _follow_parents(
         self, parents: NDArray[np.int32], positions: NDArray[np.int32], in_use: NDArray[np.bool_]

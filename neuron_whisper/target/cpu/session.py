@@ -75,6 +75,7 @@ class CpuSession:
             context: [np.zeros((spec.slots, d.n_text_head, context, d.head_dim), store) for _ in range(count)]
             for context in (*spec.audio_contexts, d.n_audio_ctx)
         }
+        self._copied: dict[int, set[int]] = {context: set() for context in self._cross}  # slots, of shorter windows
         self._past = {
             width: Past(count, (spec.slots, width, d.n_text_head, spec.text_context, d.head_dim), store)
             for width in layout.widths(spec)
@@ -149,6 +150,8 @@ class CpuSession:
         request.set_input_tensor(0, ov.Tensor(heard, shared_memory=True))
         context = mel.shape[-1] // 2
         self._contexts[list(slots)] = context
+        for copied in self._copied.values():
+            copied.difference_update(slots)
         if len(slots) == 1:  # the graph writes into the slot
             for port, cache in enumerate(self._cross[context]):
                 request.set_output_tensor(port, self._cache_tensor(cache[slots[0] : slots[0] + 1]))
@@ -241,8 +244,7 @@ class CpuSession:
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> Iterator[tuple[Step, Array, Array]]:
-        """Run a step from the first to the last active slot, apart for each width and what `_alike` tells apart; after
-        each (step, rows, own).
+        """Run a step from the first to the last active slot, narrow and wide ones apart; after each (step, rows, own).
 
         `rows` are those in use of the call, `own` the same rows of the step.
         """
@@ -254,7 +256,10 @@ class CpuSession:
         rules = rules.reshape(*in_use.shape, N_RULES)
         if is_wide.any():
             self._follow_parents(followed(parents, in_use), positions, in_use)
-        for width, live in self._alike(active, is_wide):
+        for width in layout.widths(spec):
+            live = active & (is_wide == (width > 1))
+            if not live.any():
+                continue
             slots = np.flatnonzero(live)
             span = slice(int(slots[0]), int(slots[-1]) + 1)
             slot, beam = np.nonzero(in_use[span, :width] & live[span, None])
@@ -263,12 +268,16 @@ class CpuSession:
             step.run(self, tokens[span, :width], positions[span, :width], rules[span, :width], slot, beam)
             yield step, (span.start + slot) * spec.beams + beam, slot * width + beam
 
-    def _alike(self, active: NDArray[np.bool_], is_wide: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-        """Active slots that one step may be about, by the width of its graph."""
-        for width in layout.widths(self._spec):
-            live = active & (is_wide == (width > 1))
-            for context in np.unique(self._contexts[live]):
-                yield width, live & (self._contexts == context)
+    def _windows_of(self, slots: NDArray[np.intp]) -> int:
+        """The length of cache that holds the windows of all these slots now."""
+        longest = int(self._contexts[slots].max())
+        for slot in slots[self._contexts[slots] < longest].tolist():
+            if slot not in self._copied[longest]:
+                self._copied[longest].add(slot)
+                own = int(self._contexts[slot])
+                for long, short in zip(self._cross[longest], self._cross[own], strict=True):
+                    long[slot, :, :own] = short[slot]
+        return longest
 
     def _follow_parents(
         self, parents: NDArray[np.int32], positions: NDArray[np.int32], in_use: NDArray[np.bool_]
@@ -329,7 +338,8 @@ class Step(ABC):
         self._span = span
         slots = span.stop - span.start
         rules = self._rules[:slots].reshape(-1, N_RULES)
-        self._set_inputs(0, self._tokens[:slots], self._positions[:slots], rules, session._banned[span])
+        windows = session._contexts[span]
+        self._set_inputs(0, self._tokens[:slots], self._positions[:slots], rules, session._banned[span], windows)
 
     def _set_inputs(self, first: int, *values: Array) -> None:
         for port, value in enumerate(values, first):
@@ -384,7 +394,7 @@ class _RowStep(Step):
     ) -> None:
         slots, at, first = len(tokens), positions[slot, beam], self._span.start
         self._past.reach(first + slot, at)
-        self._bind_caches(session, self._span, int(session._contexts[first + slot[0]]))
+        self._bind_caches(session, self._span, session._windows_of(first + slot))
         self._tokens[:slots], self._positions[:slots], self._rules[:slots] = tokens, positions, rules
         session._run(self._request)
         for i, cache in enumerate(self._views):
