@@ -29,8 +29,7 @@ class Written(RuleBasedStateMachine):
     def write(self, slot: int, first: int, end: int) -> None:
         values = self.numbers.random((COUNT, ROWS, HEADS, end - first, WIDTH), np.float32)
         self.expected[:, slot, :, :, first:end] = values
-        for view, value in zip(self.past.views, values, strict=True):
-            view[slot, :, :, first:end] = value
+        self.past.view[:, slot, :, :, first:end] = values
 
     @rule(slot=st.integers(0, SLOTS - 1), length=st.integers(1, LONGEST))
     def a_prompt_begins_a_slot_anew(self, slot: int, length: int) -> None:
@@ -51,12 +50,11 @@ class Written(RuleBasedStateMachine):
 
     @invariant()
     def what_was_written_is_read(self) -> None:
-        assert len(self.past.views) == COUNT
-        for view, expected in zip(self.past.views, self.expected, strict=True):
-            assert view.shape == (SLOTS, ROWS, HEADS, self.past.room, WIDTH)
-            assert view.flags.c_contiguous
-            for slot, length in enumerate(self.lengths):
-                np.testing.assert_array_equal(view[slot, :, :, :length], expected[slot, :, :, :length])
+        view = self.past.view
+        assert view.shape == (COUNT, SLOTS, ROWS, HEADS, self.past.room, WIDTH)
+        assert view.flags.c_contiguous
+        for slot, length in enumerate(self.lengths):
+            np.testing.assert_array_equal(view[:, slot, :, :, :length], self.expected[:, slot, :, :, :length])
 
     @invariant()
     def there_is_no_more_room_than_the_longest_needs(self) -> None:

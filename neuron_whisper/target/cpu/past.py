@@ -13,8 +13,8 @@ ROOMS = 7  # as many lengths, evenly up to the longest: at 448, steps of 64
 class Past:
     """Keys and values of a decoder's layers, for slots of B rows each.
 
-    `views` are (S, B, H, room, D), dense, one for each layer's keys and one for its values. `room` is the first of a
-    few lengths in which every slot's past fits, so a step of short texts reads little; what is written moves when it
+    `view` is (caches, S, B, H, room, D), dense; a cache is a layer's keys or its values. `room` is the first of a few
+    lengths in which every slot's past fits, so that a step of short texts reads little; what is written moves when it
     changes. Pages that nothing was written to take no memory. S slots, B rows, H heads, D head width, as in
     graph/whisper.
     """
@@ -22,11 +22,11 @@ class Past:
     def __init__(self, count: int, shape: tuple[int, int, int, int, int], dtype: DTypeLike) -> None:
         """`count` caches for pasts of up to C positions: (S, B, H, C, D)."""
         slots, _, _, longest, _ = self._shape = shape
-        self._memory = [np.zeros(np.prod(shape), dtype) for _ in range(count)]
+        self._count, self._memory = count, np.zeros(count * np.prod(shape), dtype)
         self._lengths = np.zeros(slots, np.int64)
         self._rooms = -(-longest * np.arange(1, ROOMS + 1) // ROOMS)
         self.room = int(self._rooms[0])
-        self.views = self._seen(self.room)
+        self.view = self._seen(self.room)
 
     def begin(self, slot: int, length: int) -> None:
         """The slot's past ends at `length` positions; what it held is forgotten."""
@@ -39,20 +39,19 @@ class Past:
         if self._lengths.max() > self.room:
             self._fit()
 
-    def _seen(self, room: int) -> list[NDArray[Any]]:
+    def _seen(self, room: int) -> NDArray[Any]:
         slots, rows, heads, _, width = self._shape
-        shape = (slots, rows, heads, room, width)
-        return [memory[: np.prod(shape)].reshape(shape) for memory in self._memory]
+        shape = (self._count, slots, rows, heads, room, width)
+        return self._memory[: np.prod(shape)].reshape(shape)
 
     def _fit(self) -> None:
         room = int(self._rooms[np.searchsorted(self._rooms, self._lengths.max())])
         if room == self.room:
             return
-        views = self._seen(room)
-        written = np.flatnonzero(self._lengths)
-        # new and old lie over each other: a slot moves when the places it takes have been left
-        for slot in written if room < self.room else written[::-1]:
+        old, new = self.view, self._seen(room)
+        moves = [(cache, slot) for cache in range(self._count) for slot in np.flatnonzero(self._lengths)]
+        # new and old lie over each other: what moves takes places that have been left
+        for cache, slot in moves if room < self.room else reversed(moves):
             length = min(self._lengths[slot], self.room)  # the last of them may be still to be written
-            for old, new in zip(self.views, views, strict=True):
-                new[slot, :, :, :length] = old[slot, :, :, :length].copy()
-        self.views, self.room = views, room
+            new[cache, slot, :, :, :length] = old[cache, slot, :, :, :length].copy()
+        self.view, self.room = new, room

@@ -203,7 +203,7 @@ class CpuSession:
         """The prompt's fresh rows (1, H, T, D) become the past of the slot's rows."""
         past = self._past[1 if beams == 1 else self._spec.beams]
         past.begin(slot, length)
-        for i, cache in enumerate(past.views):
+        for i, cache in enumerate(past.view):
             rows = self._cache_output(request, layout.PREFILL_OUTPUTS + i)
             cache[slot, :beams, :, :length] = rows[:, :, :length]
 
@@ -286,9 +286,8 @@ class CpuSession:
         moves = parents != np.arange(parents.shape[1])
         for slot in np.flatnonzero(moves.any(1)):
             length, moved = positions[slot, in_use[slot]].max(), np.flatnonzero(moves[slot])
-            for cache in self._past[self._spec.beams].views:
-                past = cache[slot, :, :, :length]
-                past[moved] = past[parents[slot, moved]]
+            past = self._past[self._spec.beams].view[:, slot, :, :, :length]
+            past[:, moved] = past[:, parents[slot, moved]]
 
     def _step(self, kind: str, width: int) -> Step:
         if (kind, width) not in self._steps:
@@ -364,13 +363,22 @@ class Step(ABC):
 
 
 class _RowStep(Step):
-    """On caches of whole rows: fresh rows are committed after each run."""
+    """On caches of whole rows: the graph writes fresh rows beside them, which are committed after each run."""
 
     def __init__(self, session: CpuSession, kind: str, width: int) -> None:
         super().__init__(session, kind, width)
         self._answers, self._past = layout.STEP_ANSWERS[kind], session._past[width]
         self._bound: tuple[slice, int, int] = slice(0), 0, 0
-        self._views: list[Array] = []
+        caches, *_, heads, _, head_dim = self._past.view.shape
+        # (caches, S, B, H, D)
+        self._fresh = np.empty((caches, session.spec.slots, width, heads, head_dim), self._past.view.dtype)
+
+    def bind(self, session: Any, span: slice) -> None:
+        if span == self._span:
+            return
+        super().bind(session, span)
+        for i, rows in enumerate(self._fresh[:, : span.stop - span.start]):
+            self._request.set_output_tensor(self._answers + i, session._cache_tensor(rows))
 
     def _bind_caches(self, session: CpuSession, span: slice, context: int) -> None:
         """Where the past is, and the windows, changes between runs: with the span, the room, the windows' length."""
@@ -378,9 +386,8 @@ class _RowStep(Step):
         if bound == self._bound:
             return
         self._bound = bound
-        self._views = [cache[span] for cache in self._past.views]
         cross = [cache[span] for cache in session._cross[context]]
-        for i, cache in enumerate((*self._views, *cross)):
+        for i, cache in enumerate((*self._past.view[:, span], *cross)):
             self._request.set_input_tensor(layout.STEP_INPUTS + i, session._cache_tensor(cache))
 
     def run(
@@ -397,6 +404,5 @@ class _RowStep(Step):
         self._bind_caches(session, self._span, session._windows_of(first + slot))
         self._tokens[:slots], self._positions[:slots], self._rules[:slots] = tokens, positions, rules
         session._run(self._request)
-        for i, cache in enumerate(self._views):
-            rows = session._cache_output(self._request, self._answers + i)  # (S, B, H, D)
-            cache[slot, beam, :, at] = rows[slot, beam]
+        # an array between slices puts what it picks in front: (rows, caches, H, D) on both sides
+        self._past.view[:, first + slot, beam, :, at] = self._fresh[:, slot, beam].swapaxes(0, 1)
