@@ -57,9 +57,9 @@ class Written(RuleBasedStateMachine):
             np.testing.assert_array_equal(view[:, slot, :, :, :length], self.expected[:, slot, :, :, :length])
 
     @invariant()
-    def there_is_no_more_room_than_the_longest_needs(self) -> None:
+    def there_is_little_more_room_than_the_longest_needs(self) -> None:
         longest = max(self.lengths.max(), 1)
-        assert longest <= self.past.room < longest + -(-LONGEST // ROOMS) + 1
+        assert longest <= self.past.room < longest + 2 * -(-LONGEST // ROOMS)
 
 
 TestWritten = Written.TestCase
@@ -72,4 +72,4 @@ def test_rooms_end_at_the_longest_past(longest: int) -> None:
     past.begin(0, longest)
     assert past.room == longest
     past.begin(0, 1)
-    assert past.room == -(-longest // ROOMS)
+    assert past.room <= 2 * -(-longest // ROOMS)

@@ -25,27 +25,31 @@ class Past:
         self._count, self._memory = count, np.zeros(count * np.prod(shape), dtype)
         self._lengths = np.zeros(slots, np.int64)
         self._rooms = -(-longest * np.arange(1, ROOMS + 1) // ROOMS)
+        self._ahead = longest // ROOMS // 2  # positions that a prompt is sure to be followed by
         self.room = int(self._rooms[0])
         self.view = self._seen(self.room)
 
     def begin(self, slot: int, length: int) -> None:
         """The slot's past ends at `length` positions; what it held is forgotten."""
+        self._lengths[slot] = 0  # nothing of it moves
+        self._fit(length + self._ahead)
         self._lengths[slot] = length
-        self._fit()
 
     def reach(self, slots: NDArray[np.intp], positions: NDArray[np.integer[Any]]) -> None:
         """The next rows of these slots are written at `positions`."""
         np.maximum.at(self._lengths, slots, positions + 1)
-        if self._lengths.max() > self.room:
-            self._fit()
+        if (longest := int(self._lengths.max())) > self.room:
+            self._fit(longest)
 
     def _seen(self, room: int) -> NDArray[Any]:
         slots, rows, heads, _, width = self._shape
         shape = (self._count, slots, rows, heads, room, width)
         return self._memory[: np.prod(shape)].reshape(shape)
 
-    def _fit(self) -> None:
-        room = int(self._rooms[np.searchsorted(self._rooms, self._lengths.max())])
+    def _fit(self, wanted: int) -> None:
+        """Make room for so many positions, and for what every slot holds."""
+        longest = min(max(wanted, int(self._lengths.max())), self._shape[3])
+        room = int(self._rooms[np.searchsorted(self._rooms, longest)])
         if room == self.room:
             return
         old, new = self.view, self._seen(room)

@@ -286,8 +286,9 @@ class CpuSession:
         moves = parents != np.arange(parents.shape[1])
         for slot in np.flatnonzero(moves.any(1)):
             length, moved = positions[slot, in_use[slot]].max(), np.flatnonzero(moves[slot])
-            past = self._past[self._spec.beams].view[:, slot, :, :, :length]
-            past[:, moved] = past[:, parents[slot, moved]]
+            for cache in self._past[self._spec.beams].view:  # what is on its way stays in the processor's caches
+                past = cache[slot, :, :, :length]
+                past[moved] = past[parents[slot, moved]]
 
     def _step(self, kind: str, width: int) -> Step:
         if (kind, width) not in self._steps:
