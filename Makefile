@@ -53,7 +53,7 @@ PEER_PYTHON := --peer-python $(abspath $(PEERS))/bin/python
 # The goals beside every peer: one run, the same weights, threads and clips. GOALS takes more: --quick, --rows short,hour,
 # --runs N (python -m neuron_whisper.bench.goals --help). Results lie in build/.
 GOALS ?=
-PROFILES ?= cpu cpu-int8
+PROFILES ?= cpu cpu-int8 cpu-short
 bench-peers: install $(PEERS)/.installed
 	@mkdir -p build
 	@for profile in $(PROFILES); do \

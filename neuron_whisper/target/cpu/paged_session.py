@@ -41,31 +41,16 @@ class PagedSession(CpuSession):
     def _read(self, name: str) -> ov.Model:
         return paged(super()._read(name), name, self._spec, self._element)
 
-    def _window(self, cache: Array, slot: int) -> Array:
-        """The slot's blocks (W, H, BLOCK, D), a view."""
-        return cache[slot * self._window_blocks : (slot + 1) * self._window_blocks]
+    def _heard(self, slots: Sequence[int]) -> None:
+        for slot in slots:
+            block, last = divmod(int(self._contexts[slot]) - 1, BLOCK)
+            for window, rows in zip(self._windows(slot), self._last, strict=True):
+                rows[slot] = window[0, block, :, last].reshape(-1)
 
-    def _encode_batch(self, name: str, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
-        request = self._request(name)
-        heard = np.ascontiguousarray(mel)  # the tensor does not keep it
-        request.set_input_tensor(0, ov.Tensor(heard, shared_memory=True))
-        if len(slots) == 1:  # the graph writes into the slot
-            for port, cache in enumerate(self._cross_cache):
-                request.set_output_tensor(port, self._cache_tensor(self._window(cache, slots[0])[None]))
-        self._run(request)
-        context = mel.shape[-1] // 2
-        last_block, last = divmod(context - 1, BLOCK)
-        self._contexts[list(slots)] = context
-        for port, (cache, rows) in enumerate(zip(self._cross_cache, self._last, strict=True)):
-            for i, slot in enumerate(slots):
-                window = self._window(cache, slot)
-                if len(slots) > 1:
-                    window[:] = self._cache_output(request, port)[i]
-                rows[slot] = window[last_block, :, last].reshape(-1)
-
-    def _bind_cross(self, request: ov.InferRequest, first: int, slot: int) -> None:
-        for i, cache in enumerate(self._cross_cache):
-            request.set_input_tensor(first + i, self._cache_tensor(self._window(cache, slot)))
+    def _windows(self, slot: int) -> list[Array]:
+        """The slot's blocks (1, W, H, BLOCK, D), views."""
+        blocks = slice(slot * self._window_blocks, (slot + 1) * self._window_blocks)
+        return [cache[None, blocks] for cache in self._cross_cache]
 
     def _commit_prompt(self, slot: int, beams: int, length: int, request: ov.InferRequest) -> None:
         self._places[slot] = np.arange(slot * self._spec.beams, (slot + 1) * self._spec.beams)
@@ -119,10 +104,7 @@ class _PagedStep(Step):
             port = layout.STEP_INPUTS + STEP_INDICES + len(session._last) + i
             self._request.set_input_tensor(port, session._cache_tensor(cache))
 
-    def bind(self, session: Any, span: slice) -> None:
-        if span == self._span:
-            return
-        super().bind(session, span)
+    def _bind_span(self, session: Any, span: slice) -> None:
         slots = span.stop - span.start
         self._set_inputs(
             layout.STEP_INPUTS, self._self_blocks[:slots].reshape(-1), self._cross_blocks[:slots].reshape(-1),

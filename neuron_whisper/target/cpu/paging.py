@@ -61,12 +61,12 @@ def _encode(model: ov.Model, dims: WhisperDims, element: ov.Type) -> ov.Model:
 
 
 def _prompt(model: ov.Model, first: int, answers: int, dims: WhisperDims, element: ov.Type) -> ov.Model:
-    """Cross-K/V (1, H, A, D) become one window's blocks (W, H, BLOCK, D); fresh rows (1, H, T, D) are of `element`."""
+    """Cross-K/V (1, H, A, D) become a window's blocks (1, W, H, BLOCK, D); fresh rows (1, H, T, D) are of `element`."""
     parameters = list(model.get_parameters())
-    shape = [blocks_of(dims.n_audio_ctx), dims.n_text_head, BLOCK, dims.head_dim]
+    shape = [1, blocks_of(dims.n_audio_ctx), dims.n_text_head, BLOCK, dims.head_dim]
     for i in range(first, len(parameters)):
         blocks = ops.parameter(shape, element)
-        by_head = ops.transpose(ops.convert(blocks, ov.Type.f32), np.array([1, 0, 2, 3], np.int64))
+        by_head = ops.transpose(ops.convert(blocks, ov.Type.f32), np.array([0, 2, 1, 3, 4], np.int64))
         joined = ops.reshape(by_head, np.array([1, dims.n_text_head, -1, dims.head_dim], np.int64), False)
         begin, end, step, axis = (np.array([n], np.int64) for n in (0, dims.n_audio_ctx, 1, 2))
         _replace(_as_float(parameters[i]), ops.slice(joined, begin, end, step, axis).output(0))

@@ -148,22 +148,29 @@ class CpuSession:
         request = self._request(name)
         heard = np.ascontiguousarray(mel)  # the tensor does not keep it
         request.set_input_tensor(0, ov.Tensor(heard, shared_memory=True))
-        context = mel.shape[-1] // 2
-        self._contexts[list(slots)] = context
+        self._contexts[list(slots)] = mel.shape[-1] // 2
+        if len(slots) == 1:  # the graph writes into the slot
+            for port, window in enumerate(self._windows(slots[0])):
+                request.set_output_tensor(port, self._cache_tensor(window))
+        self._run(request)
+        if len(slots) > 1:
+            for i, slot in enumerate(slots):
+                for port, window in enumerate(self._windows(slot)):
+                    window[:] = self._cache_output(request, port)[i : i + 1]
+        self._heard(slots)
+
+    def _windows(self, slot: int) -> list[Array]:
+        """The slot's cross-K/V, in the shape of a graph's ports for one window."""
+        return [cache[slot : slot + 1] for cache in self._cross[int(self._contexts[slot])]]
+
+    def _heard(self, slots: Sequence[int]) -> None:
+        """These have other windows now."""
         for copied in self._copied.values():
             copied.difference_update(slots)
-        if len(slots) == 1:  # the graph writes into the slot
-            for port, cache in enumerate(self._cross[context]):
-                request.set_output_tensor(port, self._cache_tensor(cache[slots[0] : slots[0] + 1]))
-            self._run(request)
-            return
-        self._run(request)
-        for port, cache in enumerate(self._cross[context]):
-            cache[list(slots)] = self._cache_output(request, port)
 
     def _bind_cross(self, request: ov.InferRequest, first: int, slot: int) -> None:
-        for i, cache in enumerate(self._cross[int(self._contexts[slot])]):
-            request.set_input_tensor(first + i, self._cache_tensor(cache[slot : slot + 1]))
+        for i, window in enumerate(self._windows(slot)):
+            request.set_input_tensor(first + i, self._cache_tensor(window))
 
     def prefill(
         self,
@@ -268,7 +275,7 @@ class CpuSession:
             step.run(self, tokens[span, :width], positions[span, :width], rules[span, :width], slot, beam)
             yield step, (span.start + slot) * spec.beams + beam, slot * width + beam
 
-    def _windows_of(self, slots: NDArray[np.intp]) -> int:
+    def _cache_of(self, slots: NDArray[np.intp]) -> int:
         """The length of cache that holds the windows of all these slots now."""
         longest = int(self._contexts[slots].max())
         for slot in slots[self._contexts[slots] < longest].tolist():
@@ -331,7 +338,7 @@ class Step(ABC):
         self._tokens, self._positions = (np.zeros((slots, width), np.int32) for _ in range(2))
         self._rules = np.zeros((slots, width, N_RULES), np.int32)
 
-    def bind(self, session: Any, span: slice) -> None:
+    def bind(self, session: CpuSession, span: slice) -> None:
         """The next run is about these slots."""
         if span == self._span:
             return
@@ -340,10 +347,15 @@ class Step(ABC):
         rules = self._rules[:slots].reshape(-1, N_RULES)
         windows = session._contexts[span]
         self._set_inputs(0, self._tokens[:slots], self._positions[:slots], rules, session._banned[span], windows)
+        self._bind_span(session, span)
 
     def _set_inputs(self, first: int, *values: Array) -> None:
         for port, value in enumerate(values, first):
             self._request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
+
+    @abstractmethod
+    def _bind_span(self, session: Any, span: slice) -> None:
+        """Ports of its own that change with the span alone."""
 
     @abstractmethod
     def run(
@@ -374,10 +386,7 @@ class _RowStep(Step):
         # (caches, S, B, H, D)
         self._fresh = np.empty((caches, session.spec.slots, width, heads, head_dim), self._past.view.dtype)
 
-    def bind(self, session: Any, span: slice) -> None:
-        if span == self._span:
-            return
-        super().bind(session, span)
+    def _bind_span(self, session: CpuSession, span: slice) -> None:
         for i, rows in enumerate(self._fresh[:, : span.stop - span.start]):
             self._request.set_output_tensor(self._answers + i, session._cache_tensor(rows))
 
@@ -402,7 +411,7 @@ class _RowStep(Step):
     ) -> None:
         slots, at, first = len(tokens), positions[slot, beam], self._span.start
         self._past.reach(first + slot, at)
-        self._bind_caches(session, self._span, session._windows_of(first + slot))
+        self._bind_caches(session, self._span, session._cache_of(first + slot))
         self._tokens[:slots], self._positions[:slots], self._rules[:slots] = tokens, positions, rules
         session._run(self._request)
         # an array between slices puts what it picks in front: (rows, caches, H, D) on both sides
