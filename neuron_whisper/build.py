@@ -61,14 +61,17 @@ class BuildPlan:
             else:
                 decoder += math.prod(shape)
         copies = load_target(self.profile.target.name).decoder_copies(self.spec)
-        return (encoder + copies * decoder) * BYTES_OF[self.profile.weights.dtype]
+        encoders = 1 + len(self.spec.audio_contexts)  # a graph each
+        return (encoders * encoder + copies * decoder) * BYTES_OF[self.profile.weights.dtype]
 
     @property
     def cache_bytes(self) -> int:
         """Self- and cross-K/V of all slots, in the profile's activation type, before a rare ask has grown them."""
         width = BYTES_OF[self.profile.target.dtype] / 2
         rows = load_target(self.profile.target.name).self_rows(self.spec)
-        per_slot = self.spec.cross_bytes_per_slot + self.spec.self_bytes_per_slot * rows // self.spec.beams
+        dims, contexts = self.spec.dims, self.spec.audio_contexts  # a cache for each length of window
+        cross = self.spec.cross_bytes_per_slot * (dims.n_audio_ctx + sum(contexts)) // dims.n_audio_ctx
+        per_slot = cross + self.spec.self_bytes_per_slot * rows // self.spec.beams
         return int(width * per_slot) * self.spec.slots
 
 

@@ -46,8 +46,8 @@ class ProgramSpec:
     `prompt_buckets` are ascending lengths a prompt is padded to; `text_context` is the length of a row's
     self-K/V; `choices` (K) is how many best tokens a step answers per row; `align_buckets` are lengths of the
     align graph (empty: none was built). `audio_contexts` are ascending lengths of shorter windows that the encoder
-    takes, in positions (20 ms), each a divisor of the model's n_audio_ctx: what it answers is repeated until a slot's
-    cross-K/V are full, which is attention over the shorter window alone (equal keys share one's weight).
+    takes, in positions (20 ms), each a divisor of the model's n_audio_ctx: attention is over the shorter window alone.
+    Caches of one length hold it repeated (equal keys share one's weight).
     """
 
     dims: WhisperDims
