@@ -111,21 +111,9 @@ class _PagedStep(Step):
             self._cross_past[:slots], *(rows[span] for rows in session._last),
         )  # fmt: skip
 
-    def run(
-        self,
-        session: PagedSession,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        slot: NDArray[np.intp],
-        beam: NDArray[np.intp],
-    ) -> None:
-        row, window = session._row_blocks, session._window_blocks
-        first, slots = self._span.start, len(tokens)
-        self._tokens[:slots], self._rules[:slots] = tokens, rules
+    def _prepare(self, session: PagedSession, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:
+        row, window, first = session._row_blocks, session._window_blocks, self._span.start
         # rows that the step is not about write one position of the last block, and read no more
-        self._positions[:] = 0
-        self._positions[slot, beam] = positions[slot, beam]
         self._self_blocks[:], self._cross_blocks[:] = len(session._self_cache[0]) - 1, len(session._cross_cache[0]) - 1
         places = session._places[self._span][slot, beam]
         self._self_blocks[slot, beam] = places[:, None] * row + np.arange(row)
@@ -133,4 +121,6 @@ class _PagedStep(Step):
         self._cross_blocks[live] = (first + live)[:, None] * window + np.arange(window)
         self._cross_past[:] = 0
         self._cross_past[live] = session._contexts[first + live] - 1
-        session._run(self._request)
+
+    def _commit(self, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:
+        """The graph has."""

@@ -317,9 +317,11 @@ class CpuSession:
         request.set_input_tensor(0, ov.Tensor(padded, shared_memory=True))
         self._bind_cross(request, layout.ALIGN_INPUTS, slot)
         self._run(request)
-        weights: NDArray[np.float32] = request.get_output_tensor(0).data[:, :length]
-        repeats = self._spec.dims.n_audio_ctx // weights.shape[2]  # 1, or of a shorter window
-        return np.tile(weights, (1, 1, repeats)) / np.float32(repeats)
+        answer: NDArray[np.float32] = request.get_output_tensor(0).data[:, :length]
+        repeats = self._spec.dims.n_audio_ctx // answer.shape[2]
+        if repeats == 1:
+            return answer.copy()
+        return np.tile(answer / np.float32(repeats), repeats)  # of a shorter window
 
     def close(self) -> None:
         self._is_open = False
@@ -357,10 +359,9 @@ class Step(ABC):
     def _bind_span(self, session: Any, span: slice) -> None:
         """Ports of its own that change with the span alone."""
 
-    @abstractmethod
     def run(
         self,
-        session: Any,
+        session: CpuSession,
         tokens: NDArray[np.int32],
         positions: NDArray[np.int32],
         rules: NDArray[np.int32],
@@ -368,6 +369,21 @@ class Step(ABC):
         beam: NDArray[np.intp],
     ) -> None:
         """One token for every row (S, B); the past of rows (slot, beam) grows by it."""
+        slots = len(tokens)
+        self._tokens[:slots], self._rules[:slots] = tokens, rules
+        self._positions[:slots] = 0  # rows that the step is not about have no past
+        self._positions[slot, beam] = positions[slot, beam]
+        self._prepare(session, slot, beam)
+        session._run(self._request)
+        self._commit(slot, beam)
+
+    @abstractmethod
+    def _prepare(self, session: Any, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:
+        """What else the graph is told of rows (slot, beam), whose positions are written."""
+
+    @abstractmethod
+    def _commit(self, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:
+        """What the graph answered becomes the past of rows (slot, beam)."""
 
     def answer(self, port: int) -> NDArray[Any]:
         """What the graph answers at an output, a row each; its next run overwrites it."""
@@ -400,19 +416,12 @@ class _RowStep(Step):
         for i, cache in enumerate((*self._past.view[:, span], *cross)):
             self._request.set_input_tensor(layout.STEP_INPUTS + i, session._cache_tensor(cache))
 
-    def run(
-        self,
-        session: CpuSession,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        slot: NDArray[np.intp],
-        beam: NDArray[np.intp],
-    ) -> None:
-        slots, at, first = len(tokens), positions[slot, beam], self._span.start
-        self._past.reach(first + slot, at)
-        self._bind_caches(session, self._span, session._cache_of(first + slot))
-        self._tokens[:slots], self._positions[:slots], self._rules[:slots] = tokens, positions, rules
-        session._run(self._request)
+    def _prepare(self, session: CpuSession, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:
+        slots = self._span.start + slot
+        self._past.reach(slots, self._positions[slot, beam])
+        self._bind_caches(session, self._span, session._cache_of(slots))
+
+    def _commit(self, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:
+        at = self._positions[slot, beam]
         # an array between slices puts what it picks in front: (rows, caches, H, D) on both sides
-        self._past.view[:, first + slot, beam, :, at] = self._fresh[:, slot, beam].swapaxes(0, 1)
+        self._past.view[:, self._span.start + slot, beam, :, at] = self._fresh[:, slot, beam].swapaxes(0, 1)
