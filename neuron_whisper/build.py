@@ -30,9 +30,15 @@ BYTES_OF = {**WIDTHS, "int8": 1}
 PACKAGE = Path(__file__).parent
 # Of a target's own files.
 SHAPE_NO_GRAPH = (
-    "session.py", "target.py", "streaming.py", "sdk.py", "instance.py", "cores.py", "reservation.py",
+    "session.py",
+    "target.py",
+    "streaming.py",
+    "sdk.py",
+    "instance.py",
+    "cores.py",
+    "reservation.py",
     "compile_process.py",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,9 +157,7 @@ class RankCosts:
         self._text_heads = padded_heads(dims.n_text_head, tp) // tp
         self._audio_head_dim = dims.n_audio_state // dims.n_audio_head
         self._vocab = padded_vocab(dims.n_vocab, tp)
-        self._counts = {
-            name: shard_count(name, shape, dims, tp) for name, shape in expected_shapes(dims).items()
-        }
+        self._counts = {name: shard_count(name, shape, dims, tp) for name, shape in expected_shapes(dims).items()}
 
     # --- memory ---------------------------------------------------------------------------------
 

@@ -45,9 +45,7 @@ CORE_V2 = Core(
 
 
 def _instance(name: str, chips: int, host_gib: int, usd_per_hour: float | None) -> Instance:
-    return Instance(
-        name=name, cores=2 * chips, host_bytes=host_gib * GIB, usd_per_hour=usd_per_hour, core=CORE_V2
-    )
+    return Instance(name=name, cores=2 * chips, host_bytes=host_gib * GIB, usd_per_hour=usd_per_hour, core=CORE_V2)
 
 
 INSTANCES: Mapping[str, Instance] = {

@@ -48,8 +48,9 @@ def memory_bytes(root: Path = ROOT) -> tuple[int | None, int | None]:
     total, available = (int(found[name]) * 1024 if name in found else None for name in ("MemTotal", "MemAvailable"))
     for directory in _cgroups(root, "memory"):
         for limit_name, used_name in (
-            ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-        ):  # fmt: skip
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
             limit, used = _read(directory / limit_name).strip(), _read(directory / used_name).strip()
             if limit.isdecimal() and int(limit) < UNLIMITED_BYTES:
                 left = max(0, int(limit) - int(used or 0))

@@ -100,7 +100,12 @@ class Placement:
 
 
 def place(
-    spec: ProgramSpec, instance: Instance, *, tp: int, replicas: int, dtypes: tuple[str, str],
+    spec: ProgramSpec,
+    instance: Instance,
+    *,
+    tp: int,
+    replicas: int,
+    dtypes: tuple[str, str],
     given: Assumptions | None = None,
 ) -> Placement:
     """One placement; `dtypes` are of activations and of weights. Raises InvalidOption when it cannot be.
@@ -124,14 +129,23 @@ def place(
     )
     further = given.tokens - 1  # the prompt answers the first
     return Placement(
-        instance=instance, tp=tp, replicas=replicas, slots=spec.slots,
-        weight_bytes=costs.weight_bytes, slot_bytes=costs.slot_bytes, reserve_bytes=given.reserve_bytes,
-        cross_bytes_per_slot=costs.cross_bytes_per_slot, self_bytes_per_slot=costs.self_bytes_per_slot,
-        slots_that_fit=costs.slots_that_fit(core, given.reserve_bytes), compile_memory=costs.compile_memory(),
+        instance=instance,
+        tp=tp,
+        replicas=replicas,
+        slots=spec.slots,
+        weight_bytes=costs.weight_bytes,
+        slot_bytes=costs.slot_bytes,
+        reserve_bytes=given.reserve_bytes,
+        cross_bytes_per_slot=costs.cross_bytes_per_slot,
+        self_bytes_per_slot=costs.self_bytes_per_slot,
+        slots_that_fit=costs.slots_that_fit(core, given.reserve_bytes),
+        compile_memory=costs.compile_memory(),
         graphs=graphs,
         graph_s=tuple(cost.least_s(core, dtype) for cost in graphs),
         memory_bound=tuple(cost.is_memory_bound(core, dtype) for cost in graphs),
-        encode_s=one, prefill_s=prompt, step_s=step,
+        encode_s=one,
+        prefill_s=prompt,
+        step_s=step,
         latency_s=one + prompt + further * step,
         window_s=min(one, batched / batch) + prompt + further * step / spec.slots,
     )

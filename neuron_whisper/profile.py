@@ -95,9 +95,7 @@ def _toml_value(value: object) -> str:
     return str(value)
 
 
-def parse_profile(
-    text: str, source: str = "profile", overrides: Mapping[str, object] | None = None
-) -> CompileProfile:
+def parse_profile(text: str, source: str = "profile", overrides: Mapping[str, object] | None = None) -> CompileProfile:
     """A profile from TOML text, with overrides such as {"target.tp": 2}.
 
     Raises ProfileError which names the source, the key, the value and what is allowed.

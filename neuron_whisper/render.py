@@ -15,8 +15,17 @@ from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcript import Segment, Transcript
 
 __all__ = [
-    "FORMATS", "SubtitleOptions", "clock", "format_named", "milliseconds", "plain_text", "render", "verbose",
-    "verbose_segment", "verbose_words", "write_files",
+    "FORMATS",
+    "SubtitleOptions",
+    "clock",
+    "format_named",
+    "milliseconds",
+    "plain_text",
+    "render",
+    "verbose",
+    "verbose_segment",
+    "verbose_words",
+    "write_files",
 ]
 
 SEEK_FRAMES_PER_S = 100  # `seek` counts mel frames, as openai/whisper does
@@ -98,7 +107,10 @@ def verbose_words(segment: Segment) -> list[dict[str, object]]:
 
 
 def write_files(
-    transcript: Transcript, directory: Path, stem: str, formats: Iterable[str],
+    transcript: Transcript,
+    directory: Path,
+    stem: str,
+    formats: Iterable[str],
     subtitles: SubtitleOptions | None = None,
 ) -> tuple[Path, ...]:
     """Writes `<directory>/<stem>.<format>` for each format, whole or not at all, and returns the paths.
@@ -228,8 +240,13 @@ def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-_WRITERS: Mapping[str, Callable[[Transcript], str]] = MappingProxyType({
-    "txt": _txt, "json": _json, "verbose_json": _verbose_json, "tsv": _tsv,
-})
+_WRITERS: Mapping[str, Callable[[Transcript], str]] = MappingProxyType(
+    {
+        "txt": _txt,
+        "json": _json,
+        "verbose_json": _verbose_json,
+        "tsv": _tsv,
+    }
+)
 _SUBTITLES: Mapping[str, Callable[[Transcript, SubtitleOptions], str]] = MappingProxyType({"srt": _srt, "vtt": _vtt})
 FORMATS = ("txt", "json", "verbose_json", "srt", "vtt", "tsv")

@@ -194,14 +194,19 @@ class Transcriber:
             log.warning("utterances are ended by who speaks, and text may come from silence: %s", error)
             speech = None
         plan = LivePlan(
-            options or LiveOptions(), self.tokenizer, speech, n_mels=self._n_mels,
+            options or LiveOptions(),
+            self.tokenizer,
+            speech,
+            n_mels=self._n_mels,
             longest_prefix=self._longest_prefix,
-        )  # fmt: skip
+        )
         # partial text decodes beside others' windows, never before them
         return LiveSession(
-            plan, self._engine.submit, most_buffered_s=most_buffered_s,
+            plan,
+            self._engine.submit,
+            most_buffered_s=most_buffered_s,
             is_busy=lambda: self._engine.status.waiting > 0,
-        )  # fmt: skip
+        )
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -222,9 +227,15 @@ def transcript_of(clip: AudioClip, options: TranscribeOptions, told: Sequence[To
     segments = tuple(item for item in items if isinstance(item, Segment))
     log.info(
         "transcribed audio_s=%.2f took_s=%.2f rtf=%.3f segments=%d language=%s long_form=%s dropped=%d retried=%d",
-        clip.duration_s, took_s, took_s / max(clip.duration_s, 1e-3), len(segments), outcome.language,
-        outcome.long_form, len(items) - len(segments), sum(bool(segment.retries) for segment in segments),
-    )  # fmt: skip
+        clip.duration_s,
+        took_s,
+        took_s / max(clip.duration_s, 1e-3),
+        len(segments),
+        outcome.language,
+        outcome.long_form,
+        len(items) - len(segments),
+        sum(bool(segment.retries) for segment in segments),
+    )
     return Transcript(
         text=outcome.text,
         language=outcome.language,

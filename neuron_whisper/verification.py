@@ -73,7 +73,10 @@ def make_golden(checkpoint: Checkpoint, spec: ProgramSpec, profile: CompileProfi
     finally:
         session.close()
     return Golden(
-        prompt=tuple(prompt), tokens=tuple(tokens), logprobs=tuple(logprobs), margins=tuple(margins),
+        prompt=tuple(prompt),
+        tokens=tuple(tokens),
+        logprobs=tuple(logprobs),
+        margins=tuple(margins),
         tolerance=_tolerance(profile),
     )
 

@@ -27,13 +27,26 @@ TOOLCHAIN = {"openvino": "2026.4.0", "numpy": "2.3.1"}
 PROFILE = parse_profile('[target]\nname = "cpu"\n')
 SPEC = ProgramSpec(
     dims=WhisperDims(
-        n_mels=80, n_audio_ctx=6, n_audio_state=8, n_audio_head=2, n_audio_layer=2,
-        n_vocab=1600, n_text_ctx=32, n_text_state=8, n_text_head=2, n_text_layer=1,
+        n_mels=80,
+        n_audio_ctx=6,
+        n_audio_state=8,
+        n_audio_head=2,
+        n_audio_layer=2,
+        n_vocab=1600,
+        n_text_ctx=32,
+        n_text_state=8,
+        n_text_head=2,
+        n_text_layer=1,
     ),
     special=SpecialTokens.laid_out(eot=20, n_languages=2, blank=5, is_multilingual=True),
-    slots=2, beams=1, encode_batch=1, prompt_buckets=(4, 8), text_context=32, choices=1,
+    slots=2,
+    beams=1,
+    encode_batch=1,
+    prompt_buckets=(4, 8),
+    text_context=32,
+    choices=1,
     alignment_heads=((0, 0), (0, 1)),
-)  # fmt: skip
+)
 FILES: Mapping[str, bytes] = {
     "config.json": b"{}\n",
     "graphs/decode.xml": b"<net/>",
@@ -52,10 +65,17 @@ def sample_manifest(model: str = "base", **facts: Any) -> Manifest:
     all_facts = {"format": 1, "checkpoint": {"model.bin": "00"}, "toolchain": TOOLCHAIN, **facts}
     key = artifact_key(all_facts)
     return Manifest(
-        name=artifact_name(model, "cpu", 1, key), key=key, model=model, target="cpu", tp=1,
-        created="2025-01-01T12:00:00+00:00", neuron_whisper="0.1.0", facts=all_facts,
-        spec=spec_to_data(SPEC), profile=PROFILE.canonical(),
-    )  # fmt: skip
+        name=artifact_name(model, "cpu", 1, key),
+        key=key,
+        model=model,
+        target="cpu",
+        tp=1,
+        created="2025-01-01T12:00:00+00:00",
+        neuron_whisper="0.1.0",
+        facts=all_facts,
+        spec=spec_to_data(SPEC),
+        profile=PROFILE.canonical(),
+    )
 
 
 def publish_sample(

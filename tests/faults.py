@@ -65,8 +65,16 @@ class Faults:
     @contextmanager
     def served(self, *flags: str) -> Iterator[ServerProcess]:
         command = [
-            sys.executable, "-m", "neuron_whisper", "serve", "--artifact", self._artifact, "--port", "0", *flags,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "neuron_whisper",
+            "serve",
+            "--artifact",
+            self._artifact,
+            "--port",
+            "0",
+            *flags,
+        ]
         environment = {**os.environ, "TMPDIR": str(self._scratch)}
         with ServerProcess(command, environment, ready_path="/health/ready") as server:
             yield server
@@ -82,10 +90,16 @@ class Faults:
     def server_killed_amid_a_stream(self) -> tuple[str, str]:
         seen: list[str] = []
         with self.served() as server:
-            with suppress(httpx.TransportError), httpx.stream(
-                "POST", server.url + TRANSCRIPTIONS, files={"file": self._long}, data={"stream": "true"},
-                timeout=PATIENCE_S,
-            ) as answer:  # fmt: skip
+            with (
+                suppress(httpx.TransportError),
+                httpx.stream(
+                    "POST",
+                    server.url + TRANSCRIPTIONS,
+                    files={"file": self._long},
+                    data={"stream": "true"},
+                    timeout=PATIENCE_S,
+                ) as answer,
+            ):
                 os.kill(server.pid, signal.SIGKILL)
                 seen += answer.iter_lines()
             check(not any("transcript.text.done" in line for line in seen), "a killed server told the end of a stream")
@@ -175,9 +189,12 @@ class Faults:
             weights.truncate(file.stat().st_size - 1000)
         ended = subprocess.run(
             [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", copied.name, "--port", "0"],
-            env={**os.environ, "NEURON_WHISPER_CACHE": str(cache)}, capture_output=True, text=True,
-            timeout=PATIENCE_S, check=False,
-        )  # fmt: skip
+            env={**os.environ, "NEURON_WHISPER_CACHE": str(cache)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
         check(ended.returncode not in (0, -signal.SIGSEGV), f"it ended with {ended.returncode}")
         check("Traceback" not in ended.stderr, "it ended with a traceback")
         check(file.name in ended.stderr, f"the broken file is not named: {ended.stderr[-300:]}")
@@ -196,9 +213,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         made = Faults(given.artifact, given.speech.read_bytes(), Path(scratch))
         faults: tuple[Callable[[], tuple[str, str]], ...] = (
-            made.server_killed_amid_a_stream, made.server_killed_amid_jobs, made.worker_killed_amid_requests,
-            made.disk_full, made.artifact_broken,
-        )  # fmt: skip
+            made.server_killed_amid_a_stream,
+            made.server_killed_amid_jobs,
+            made.worker_killed_amid_requests,
+            made.disk_full,
+            made.artifact_broken,
+        )
         for fault in faults:
             name = fault.__name__.replace("_", " ")
             try:

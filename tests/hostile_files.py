@@ -13,12 +13,29 @@ import av
 import numpy as np
 
 NAMES = (
-    "a.wav", "録音 №1 \U0001f3a4.flac", "../../etc/passwd", "a" * 5000, "", "con.mp3", 'quo"te\r\nx: y.ogg',
-    "\u202egpj.wav", "%00.wav", "nul\x00.wav", "..", "/", "\\\\host\\share", "e\u0301" * 50,
-)  # fmt: skip
+    "a.wav",
+    "録音 №1 \U0001f3a4.flac",
+    "../../etc/passwd",
+    "a" * 5000,
+    "",
+    "con.mp3",
+    'quo"te\r\nx: y.ogg',
+    "\u202egpj.wav",
+    "%00.wav",
+    "nul\x00.wav",
+    "..",
+    "/",
+    "\\\\host\\share",
+    "e\u0301" * 50,
+)
 CONTAINERS = (
-    ("wav", "pcm_s16le"), ("flac", "flac"), ("mp3", "mp3"), ("ogg", "libopus"), ("mp4", "aac"), ("webm", "libopus"),
-)  # fmt: skip
+    ("wav", "pcm_s16le"),
+    ("flac", "flac"),
+    ("mp3", "mp3"),
+    ("ogg", "libopus"),
+    ("mp4", "aac"),
+    ("webm", "libopus"),
+)
 BAD_NUMBERS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
@@ -61,9 +78,7 @@ def uploads(n: int, seed: int = 0, more: Sequence[bytes] = ()) -> Iterator[Uploa
     made = (_mutated, _mutated, _mutated, _forged_wav, _wrong_type, _odd_form)
     for _ in range(n):
         upload = chance.choice(made)(chance, originals)
-        yield Upload(
-            kind=upload.kind, name=chance.choice(NAMES), content=upload.content, fields=upload.fields
-        )
+        yield Upload(kind=upload.kind, name=chance.choice(NAMES), content=upload.content, fields=upload.fields)
 
 
 def bombs(*, hours: float = 4.0, flac_s: float = 20.0) -> Iterator[Upload]:
@@ -97,41 +112,89 @@ def _mutated(chance: random.Random, originals: Sequence[bytes]) -> Upload:
 def wav_header(*, size: int, channels: int = 1, rate: int = 16_000, bits: int = 16, code: int = 1) -> bytes:
     block = channels * bits // 8 & 0xFFFF
     return struct.pack(
-        "<4sI4s4sIHHIIHH4sI", b"RIFF", 0xFFFFFFFF & (size + 36), b"WAVE", b"fmt ", 16, code, channels, rate,
-        rate * block & 0xFFFFFFFF, block, bits, b"data", size,
-    )  # fmt: skip
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        0xFFFFFFFF & (size + 36),
+        b"WAVE",
+        b"fmt ",
+        16,
+        code,
+        channels,
+        rate,
+        rate * block & 0xFFFFFFFF,
+        block,
+        bits,
+        b"data",
+        size,
+    )
 
 
 def _forged_wav(chance: random.Random, originals: Sequence[bytes]) -> Upload:
     header = wav_header(
-        size=chance.choice(BAD_NUMBERS), channels=chance.choice((0, 1, 2, 255, 65535)),
+        size=chance.choice(BAD_NUMBERS),
+        channels=chance.choice((0, 1, 2, 255, 65535)),
         rate=chance.choice((0, 1, 8000, 16000, 0x7FFFFFFF, 0xFFFFFFFF)),
         bits=chance.choice((0, 1, 8, 16, 24, 32, 65535)),
         code=chance.choice((0, 1, 3, 6, 7, 85, 0xFFFE)),
-    )  # fmt: skip
+    )
     return Upload(kind="forged header", name="", content=header + chance.randbytes(chance.randrange(0, 4000)))
 
 
 def _wrong_type(chance: random.Random, originals: Sequence[bytes]) -> Upload:
     heads = (
-        b"", b"\x89PNG\r\n\x1a\n", b"PK\x03\x04", b"%PDF-1.7", b"<html>", b"{}", b"\x1f\x8b", b"ID3\x04", b"OggS",
+        b"",
+        b"\x89PNG\r\n\x1a\n",
+        b"PK\x03\x04",
+        b"%PDF-1.7",
+        b"<html>",
+        b"{}",
+        b"\x1f\x8b",
+        b"ID3\x04",
+        b"OggS",
         b"fLaC",
-        b"\x00\x00\x00\x20ftypM4A ", b"#EXTM3U\nhttp://127.0.0.1:9/x.wav\n", b"\x1aE\xdf\xa3", b"\xff\xfb", b"GIF89a",
-        b"ffconcat version 1.0\nfile /etc/passwd\n", b"v=0\no=- 0 0 IN IP4 127.0.0.1\n",
-    )  # fmt: skip
+        b"\x00\x00\x00\x20ftypM4A ",
+        b"#EXTM3U\nhttp://127.0.0.1:9/x.wav\n",
+        b"\x1aE\xdf\xa3",
+        b"\xff\xfb",
+        b"GIF89a",
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\n",
+    )
     rest = chance.randbytes(chance.choice((0, 1, 3000)))
     return Upload(kind="wrong type", name="", content=chance.choice(heads) + rest)
 
 
 def _odd_form(chance: random.Random, originals: Sequence[bytes]) -> Upload:
-    value = chance.choice((
-        "", "x" * 70_000, "\x00", "−1", "1e999", "[]", "{" * 5000, "\U0001d522\U0001d52b", "true", "\U0001f3a4" * 2000,
-    ))  # fmt: skip
-    name = chance.choice((
-        "model", "language", "prompt", "temperature", "response_format", "timestamp_granularities[]", "stream",
-        "include[]",
-        "chunking_strategy", "nobody_knows", "x" * 3000, "",
-    ))  # fmt: skip
+    value = chance.choice(
+        (
+            "",
+            "x" * 70_000,
+            "\x00",
+            "−1",
+            "1e999",
+            "[]",
+            "{" * 5000,
+            "\U0001d522\U0001d52b",
+            "true",
+            "\U0001f3a4" * 2000,
+        )
+    )
+    name = chance.choice(
+        (
+            "model",
+            "language",
+            "prompt",
+            "temperature",
+            "response_format",
+            "timestamp_granularities[]",
+            "stream",
+            "include[]",
+            "chunking_strategy",
+            "nobody_knows",
+            "x" * 3000,
+            "",
+        )
+    )
     return Upload(kind="odd form", name="", content=chance.choice(originals), fields={name: value})
 
 

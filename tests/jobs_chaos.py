@@ -33,17 +33,32 @@ def command(directory: Path, artifact: str | None) -> list[str]:
     if artifact is None:
         return [sys.executable, "-m", "tests.servers", "30", "0", str(directory / "jobs"), "100"]
     return [
-        sys.executable, "-m", "neuron_whisper", "serve", "--artifact", artifact, "--port", "0", "--jobs-dir",
-        str(directory / "jobs"), "--jobs-max-attempts", "100", "--quiet",  # nobody reads its log
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "neuron_whisper",
+        "serve",
+        "--artifact",
+        artifact,
+        "--port",
+        "0",
+        "--jobs-dir",
+        str(directory / "jobs"),
+        "--jobs-max-attempts",
+        "100",
+        "--quiet",  # nobody reads its log
+    ]
 
 
 @contextmanager
 def server(directory: Path, artifact: str | None) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     process = subprocess.Popen(
-        command(directory, artifact), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT if artifact else None, text=True,
-    )  # fmt: skip
+        command(directory, artifact),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if artifact else None,
+        text=True,
+    )
     try:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -99,9 +114,15 @@ def chaos(directory: Path, clips: list[bytes], *, kills: int, jobs: int, artifac
     check_whole(directory)
     wrong = sum(text != direct[wanted.index(key) % len(clips)] for key, text in texts.items())
     return {
-        "artifact": artifact or "made up", "kills": kills, "jobs": jobs, "jobs_stored": len(listed), "lost": 0,
-        "wrong": wrong, "attempts": told, "begun_again": sum(n > 1 for n in told),
-    }  # fmt: skip
+        "artifact": artifact or "made up",
+        "kills": kills,
+        "jobs": jobs,
+        "jobs_stored": len(listed),
+        "lost": 0,
+        "wrong": wrong,
+        "attempts": told,
+        "begun_again": sum(n > 1 for n in told),
+    }
 
 
 def main() -> None:

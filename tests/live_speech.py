@@ -70,6 +70,13 @@ def hypothesis(text: str, *, until_s: float | None = None, language: str | None 
         begin = SPECIAL.timestamp_begin
         tokens = [begin, *tokens, begin + round(until_s / 0.02)]
     return Hypothesis(
-        tokens=tuple(tokens), text=text.strip(), avg_logprob=-0.2, no_speech_prob=0.0, compression_ratio=1.0,
-        temperature=0.0, language=language, language_probs={"en": 1.0}, token_logprobs=(-0.1,) * len(tokens),
-    )  # fmt: skip
+        tokens=tuple(tokens),
+        text=text.strip(),
+        avg_logprob=-0.2,
+        no_speech_prob=0.0,
+        compression_ratio=1.0,
+        temperature=0.0,
+        language=language,
+        language_probs={"en": 1.0},
+        token_logprobs=(-0.1,) * len(tokens),
+    )

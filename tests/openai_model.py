@@ -19,8 +19,16 @@ from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_f
 from neuron_whisper.text.tokenizer import Tokenizer
 from tests.tiny_program import parameters
 
-SIZES = {"n_audio_ctx": 1500, "n_audio_state": 64, "n_audio_head": 2, "n_audio_layer": 1, "n_text_ctx": 448,
-         "n_text_state": 64, "n_text_head": 2, "n_text_layer": 2}  # fmt: skip
+SIZES = {
+    "n_audio_ctx": 1500,
+    "n_audio_state": 64,
+    "n_audio_head": 2,
+    "n_audio_layer": 1,
+    "n_text_ctx": 448,
+    "n_text_state": 64,
+    "n_text_head": 2,
+    "n_text_layer": 2,
+}
 
 
 def small_dims(n_vocab: int, n_mels: int = 80) -> WhisperDims:
@@ -42,10 +50,17 @@ def openai_model(n_vocab: int, n_mels: int = 80, seed: int = 0) -> Whisper:
 
 def small_spec(n_vocab: int, n_mels: int = 80, *, slots: int = 2, beams: int = 1) -> ProgramSpec:
     return ProgramSpec(
-        dims=small_dims(n_vocab, n_mels), special=SpecialTokens.of_vocabulary(n_vocab), slots=slots, beams=beams,
-        encode_batch=1, prompt_buckets=(4, 64, 256), text_context=448, choices=2 * beams + 1,
-        align_buckets=(64,), alignment_heads=((0, 0), (1, 1)),
-    )  # fmt: skip
+        dims=small_dims(n_vocab, n_mels),
+        special=SpecialTokens.of_vocabulary(n_vocab),
+        slots=slots,
+        beams=beams,
+        encode_batch=1,
+        prompt_buckets=(4, 64, 256),
+        text_context=448,
+        choices=2 * beams + 1,
+        align_buckets=(64,),
+        alignment_heads=((0, 0), (1, 1)),
+    )
 
 
 def reference_session(n_vocab: int, n_mels: int = 80, seed: int = 0, *, beams: int = 1) -> ReferenceSession:

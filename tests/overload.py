@@ -94,8 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server.communicate()
     command = f"python -m tests.overload --step-ms {given.step_ms:g} --max-wait-s {given.max_wait_s:g}"
     document = {
-        "levels": levels, "clips": len(clips), "shortest_s": 1.0, "longest_s": 1.0, "date": "", "command": command,
-    }  # fmt: skip
+        "levels": levels,
+        "clips": len(clips),
+        "shortest_s": 1.0,
+        "longest_s": 1.0,
+        "date": "",
+        "command": command,
+    }
     sys.stdout.write(markdown(document))
     for line in (found := wrong(levels, given.max_wait_s)):
         sys.stderr.write(f"wrong: {line}\n")

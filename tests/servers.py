@@ -50,7 +50,11 @@ def wav(samples: NDArray[np.floating], rate: int = 16_000) -> bytes:
 
 
 def transcriber(
-    *, name: str = "turbo", slots: int = 3, queue_limit: int = 64, is_multilingual: bool = True,
+    *,
+    name: str = "turbo",
+    slots: int = 3,
+    queue_limit: int = 64,
+    is_multilingual: bool = True,
     fault_at: int | None = None,
 ) -> tuple[Transcriber, FakeSession]:
     """A transcriber whose tokens are bytes, and the session whose gate holds it."""
@@ -155,9 +159,12 @@ def main(drain_s: str, fault_at: str = "0", jobs_dir: str = "", jobs_max_attempt
 
     threading.Thread(target=open_gate, daemon=True).start()
     settings = ServerSettings(
-        port=0, drain_s=float(drain_s), vad_filter=False, jobs_dir=Path(jobs_dir) if jobs_dir else None,
+        port=0,
+        drain_s=float(drain_s),
+        vad_filter=False,
+        jobs_dir=Path(jobs_dir) if jobs_dir else None,
         jobs_max_attempts=int(jobs_max_attempts),
-    )  # fmt: skip
+    )
     serve(served, settings, on_listening=lambda url: print(url, flush=True))  # noqa: T201  # the test reads it
 
 

@@ -39,8 +39,17 @@ T = TypeVar("T")
 START_S = 120.0
 GROWTH_MB = 150  # of resident memory after hundreds of requests: arenas and caches of libraries, no more
 FLAGS = (
-    "--header-timeout-s", "3", "--upload-idle-s", "3", "--max-audio-s", "600", "--max-decoded", "1GB", "--port", "0",
-)  # fmt: skip
+    "--header-timeout-s",
+    "3",
+    "--upload-idle-s",
+    "3",
+    "--max-audio-s",
+    "600",
+    "--max-decoded",
+    "1GB",
+    "--port",
+    "0",
+)
 
 
 class Stressed:
@@ -80,12 +89,16 @@ class Stressed:
         if neighbour.failures or len(neighbour.texts) != 1:
             self.wrong.append(f"{name}: the neighbour got {dict(neighbour.failures)} and {len(neighbour.texts)} texts")
         self.figures[name] = {
-            "took_s": round(took_s, 1), "result": found, "neighbour_served": sum(neighbour.texts.values()),
+            "took_s": round(took_s, 1),
+            "result": found,
+            "neighbour_served": sum(neighbour.texts.values()),
             "neighbour_p50_s": round(percentile(neighbour.took_s, 50), 2),
             "neighbour_p99_s": round(percentile(neighbour.took_s, 99), 2),
-            "resident_mb": self._resident() >> 20, "most_mb": most >> 20,
-            "files": open_files(self.pid), "threads": threads_of(self.pid),
-        }  # fmt: skip
+            "resident_mb": self._resident() >> 20,
+            "most_mb": most >> 20,
+            "files": open_files(self.pid),
+            "threads": threads_of(self.pid),
+        }
         sys.stderr.write(f"{name}: {json.dumps(self.figures[name])}\n")
         return found
 
@@ -117,8 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryFile("w+") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", given.artifact, *FLAGS],
-            stderr=log, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+            stderr=log,
+            stdout=subprocess.DEVNULL,
+        )
         try:
             url = _address(server, log)
             it = Stressed(url, server.pid, clip)

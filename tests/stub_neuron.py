@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 SDK_2_29 = {
-    "torch-neuronx": "2.9.0.2.13.26312", "neuronx-cc": "2.24.5133.0", "neuronx-distributed": "0.18.27753",
+    "torch-neuronx": "2.9.0.2.13.26312",
+    "neuronx-cc": "2.24.5133.0",
+    "neuronx-distributed": "0.18.27753",
     "neuronx-distributed-inference": "0.9.17334",
-}  # fmt: skip
+}
 
-MODEL_BUILDER = '''
+MODEL_BUILDER = """
 import subprocess
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
@@ -60,7 +62,7 @@ class ModelBuilder:
         for job in as_completed(jobs):
             job.result()
         return torch.jit.script(Bundle())
-'''
+"""
 
 
 class StubNeuron:
@@ -70,10 +72,12 @@ class StubNeuron:
         self.site, self.bin = root / "site", root / "bin"
         self.bin.mkdir(parents=True)
         for file, text in {
-            "torch_neuronx/__init__.py": "", "neuronx_distributed_inference/__init__.py": "",
-            "neuronx_distributed/__init__.py": "", "neuronx_distributed/trace/__init__.py": "",
+            "torch_neuronx/__init__.py": "",
+            "neuronx_distributed_inference/__init__.py": "",
+            "neuronx_distributed/__init__.py": "",
+            "neuronx_distributed/trace/__init__.py": "",
             "neuronx_distributed/trace/model_builder.py": MODEL_BUILDER,
-        }.items():  # fmt: skip
+        }.items():
             path = self.site / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

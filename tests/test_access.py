@@ -104,9 +104,17 @@ def test_keys_are_changed_without_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"keys": [{"id": "a"}]}', '{"keys": [{"id": "a", "sha256": "00"}]}', '{"other": 1}',
-             '{"keys": [{"id": "a b", "sha256": "' + "0" * 64 + '"}]}']
-)  # fmt: skip
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"keys": [{"id": "a"}]}',
+        '{"keys": [{"id": "a", "sha256": "00"}]}',
+        '{"other": 1}',
+        '{"keys": [{"id": "a b", "sha256": "' + "0" * 64 + '"}]}',
+    ],
+)
 def test_a_server_does_not_start_with_keys_that_it_cannot_read(tmp_path: Path, text: str) -> None:
     file = tmp_path / "keys.json"
     file.write_text(text)
@@ -144,9 +152,7 @@ def test_a_key_has_a_limit_of_its_own(tmp_path: Path) -> None:
 
             async def both() -> httpx.Response:
                 async with httpx.AsyncClient(base_url=it.server.url, timeout=20, verify=False) as clients:
-                    first = asyncio.ensure_future(
-                        clients.post(TRANSCRIPTIONS, files={"file": tone()}, headers=held)
-                    )
+                    first = asyncio.ensure_future(clients.post(TRANSCRIPTIONS, files={"file": tone()}, headers=held))
                     await asyncio.to_thread(it.server.wait_for, decoding=1)
                     second = await clients.post(TRANSCRIPTIONS, files={"file": tone()}, headers=held)
                     it.server.session.gate.set()
@@ -171,10 +177,20 @@ def socket_answer(settings: ServerSettings, headers: list[tuple[bytes, bytes]]) 
         return {"type": "websocket.connect"}
 
     scope = {
-        "type": "websocket", "path": "/v1/none", "raw_path": b"/v1/none", "headers": headers, "query_string": b"",
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2), "scheme": "ws", "root_path": "", "subprotocols": [],
-        "extensions": {"websocket.http.response": {}}, "asgi": {"version": "3.0"}, "http_version": "1.1",
-    }  # fmt: skip
+        "type": "websocket",
+        "path": "/v1/none",
+        "raw_path": b"/v1/none",
+        "headers": headers,
+        "query_string": b"",
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2),
+        "scheme": "ws",
+        "root_path": "",
+        "subprotocols": [],
+        "extensions": {"websocket.http.response": {}},
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+    }
     try:
         asyncio.run(create_app(served, settings)(scope, receive, send))  # type: ignore[arg-type]  # enough of a scope
     finally:
@@ -239,9 +255,16 @@ def test_keys_are_made_listed_and_taken_back_by_the_command_line(
 
 @pytest.mark.parametrize(
     ("host", "is_safe"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False), ("10.0.0.1", False),
-     ("example.com", False)],
-)  # fmt: skip
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("example.com", False),
+    ],
+)
 def test_an_address_that_others_reach_is_known(host: str, is_safe: bool) -> None:
     assert _is_loopback(host) == is_safe
 

@@ -201,9 +201,7 @@ def test_a_word_is_as_probable_as_its_tokens_on_average(words: Tokenizer) -> Non
 def test_a_word_ends_with_its_segment(words: Tokenizer) -> None:
     texts = [words.encode(" one"), words.encode("two"), words.encode(", three")]
     attention = attention_of(np.random.default_rng(0), 2, 4 + sum(map(len, texts)) + 1)
-    found = align_words(
-        attention, 3, texts, [0.0] * sum(map(len, texts)), words, language="en", n_frames=3000
-    )
+    found = align_words(attention, 3, texts, [0.0] * sum(map(len, texts)), words, language="en", n_frames=3000)
     assert [[word.text for word in part] for part in found] == [[" one"], ["two"], [",", " three"]]
     assert found[0][-1].end_s == found[1][0].start_s
 
@@ -213,9 +211,13 @@ LIKELY_TOKENS = st.integers(0, 50256) | st.integers(0, 255) | st.sampled_from([5
 
 @settings(deadline=None)
 @given(
-    tokens=st.lists(LIKELY_TOKENS, max_size=30), language=st.sampled_from(["en", "zh"]), seed=st.integers(0, 9),
-    n_frames=st.integers(1, 3000), seek=st.sampled_from([0, 41, 98765]), silent=st.booleans(),
-)  # fmt: skip
+    tokens=st.lists(LIKELY_TOKENS, max_size=30),
+    language=st.sampled_from(["en", "zh"]),
+    seed=st.integers(0, 9),
+    n_frames=st.integers(1, 3000),
+    seek=st.sampled_from([0, 41, 98765]),
+    silent=st.booleans(),
+)
 def test_word_times_never_go_back_and_stay_in_segment_and_window(
     words: Tokenizer, tokens: list[int], language: str, seed: int, n_frames: int, seek: int, silent: bool
 ) -> None:
@@ -272,15 +274,18 @@ def test_word_times_of_a_model_are_openais(n_vocab: int, directory: Path) -> Non
     for seed, n_frames in ((1, 3000), (2, 801), (3, 7)):
         mel = LogMel.of(noise(30, seed), 80).window(0)
         text = np.random.default_rng(seed).integers(0, 50000, 50).tolist()
-        expected = of_openai(
-            model, ((0, 0), (1, 1)), openai_tokenizer(n_vocab), text, torch.from_numpy(mel), n_frames
-        )
+        expected = of_openai(model, ((0, 0), (1, 1)), openai_tokenizer(n_vocab), text, torch.from_numpy(mel), n_frames)
         session.encode([0], mel[None])
         made = alignment_tokens(told, text, language="en", task="transcribe", longest=64)
         (found,) = align_words(
-            session.align(0, made.tokens), made.first_row, [text], [-1.0] * 50, told, language="en",
+            session.align(0, made.tokens),
+            made.first_row,
+            [text],
+            [-1.0] * 50,
+            told,
+            language="en",
             n_frames=n_frames,
-        )  # fmt: skip
+        )
         assert same_words(found, expected) == [0.0] * (2 * len(expected))
     session.close()
 
@@ -303,10 +308,21 @@ def test_word_times_of_real_speech_are_openais() -> None:
     model = Whisper(ModelDimensions(**{name: getattr(dims, name) for name in dims.__slots__}))
     model.load_state_dict(weights, strict=False)
     told = Tokenizer.from_file(checkpoint.tokenizer_file, dims.n_vocab)
-    session = ReferenceSession(ProgramSpec(
-        dims=dims, special=SpecialTokens.of_vocabulary(dims.n_vocab), slots=1, beams=1, encode_batch=1,
-        prompt_buckets=(4,), text_context=448, choices=1, align_buckets=(64,), alignment_heads=heads,
-    ), [weights])  # fmt: skip
+    session = ReferenceSession(
+        ProgramSpec(
+            dims=dims,
+            special=SpecialTokens.of_vocabulary(dims.n_vocab),
+            slots=1,
+            beams=1,
+            encode_batch=1,
+            prompt_buckets=(4,),
+            text_context=448,
+            choices=1,
+            align_buckets=(64,),
+            alignment_heads=heads,
+        ),
+        [weights],
+    )
     clip = load_audio(SPEECH / "en_jfk.flac")
     mel = LogMel.of(clip.samples, dims.n_mels)
     window, n_frames = mel.window(0), mel.content_frames
@@ -317,9 +333,14 @@ def test_word_times_of_real_speech_are_openais() -> None:
     session.encode([0], window[None])
     made = alignment_tokens(told, text, language="en", task="transcribe", longest=64)
     (found,) = align_words(
-        session.align(0, made.tokens), made.first_row, [text], [-0.1] * len(text), told, language="en",
+        session.align(0, made.tokens),
+        made.first_row,
+        [text],
+        [-0.1] * len(text),
+        told,
+        language="en",
         n_frames=n_frames,
-    )  # fmt: skip
+    )
     session.close()
     differences = same_words(found, expected)
     assert np.median(differences) == 0

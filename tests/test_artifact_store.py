@@ -133,17 +133,25 @@ def test_a_digest_of_sources_sees_names_and_contents_but_not_places(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("model", "label"),
-    [("base", "base"), ("openai/whisper-base", "whisper-base"), ("/models/tiny.en.pt", "tiny.en.pt"),
-     ("kotoba-tech/kotoba-whisper-v2.2@main", "kotoba-whisper-v2.2-main"), ("../..", "model"), ("日本", "model")],
-)  # fmt: skip
+    [
+        ("base", "base"),
+        ("openai/whisper-base", "whisper-base"),
+        ("/models/tiny.en.pt", "tiny.en.pt"),
+        ("kotoba-tech/kotoba-whisper-v2.2@main", "kotoba-whisper-v2.2-main"),
+        ("../..", "model"),
+        ("日本", "model"),
+    ],
+)
 def test_an_artifact_is_named_after_the_last_part_of_its_model(model: str, label: str) -> None:
     assert artifact_name(model, "cpu", 2, "0123456789abcdef" * 4) == f"{label}-cpu-tp2-0123456789abcdef"
 
 
 def test_a_reference_means_a_name_then_a_label_then_a_beginning_then_a_key() -> None:
     base, english, large = (
-        "base-cpu-tp1-00aa000000000000", "base.en-cpu-tp1-11bb000000000000", "large-cpu-tp2-11cc000000000000",
-    )  # fmt: skip
+        "base-cpu-tp1-00aa000000000000",
+        "base.en-cpu-tp1-11bb000000000000",
+        "large-cpu-tp2-11cc000000000000",
+    )
     names = [base, english, large]
     assert match_reference(base, names) == [base]
     assert match_reference("base", names) == [base]
@@ -192,9 +200,22 @@ def test_a_manifest_of_another_format_is_incompatible_not_corrupt() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/", "", "manifest.json", "manifest.json/a",
-     "a\\b", "a\nb", "a\x00b", "x" * 101],
-)  # fmt: skip
+    [
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a//b",
+        "./a",
+        "a/",
+        "",
+        "manifest.json",
+        "manifest.json/a",
+        "a\\b",
+        "a\nb",
+        "a\x00b",
+        "x" * 101,
+    ],
+)
 def test_a_manifest_lists_plain_relative_paths_only(path: str) -> None:
     entry = FileEntry(size=0, sha256="0" * 64)
     with pytest.raises(InvalidOption, match="files"):
@@ -209,9 +230,15 @@ def test_a_manifest_lists_no_file_below_a_file() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value", "named"),
-    [("key", "0" * 64, "key"), ("name", "base-cpu-tp2-0000000000000000", "name"), ("tp", 2, "name"),
-     ("target", "neuron", "name"), ("created", "yesterday", "created"), ("created", "2026-07-01T12:00:00", "created")],
-)  # fmt: skip
+    [
+        ("key", "0" * 64, "key"),
+        ("name", "base-cpu-tp2-0000000000000000", "name"),
+        ("tp", 2, "name"),
+        ("target", "neuron", "name"),
+        ("created", "yesterday", "created"),
+        ("created", "2026-07-01T12:00:00", "created"),
+    ],
+)
 def test_a_manifest_that_contradicts_itself_is_not_written(field: str, value: object, named: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         encode_manifest(msgspec.structs.replace(sample_manifest(), **{field: value}))
@@ -394,9 +421,11 @@ def test_verify_tells_everything_that_is_wrong(store: ArtifactStore) -> None:
     (artifact.path / "graphs/decode.xml").chmod(0o666)
     problems = {error.path.name: type(error) for error in verify(artifact) if hasattr(error, "path")}
     assert problems == {
-        "tp0.safetensors": ArtifactCorrupt, "config.json": ArtifactCorrupt, "more.xml": ArtifactCorrupt,
+        "tp0.safetensors": ArtifactCorrupt,
+        "config.json": ArtifactCorrupt,
+        "more.xml": ArtifactCorrupt,
         "decode.xml": ArtifactUnsafe,
-    }  # fmt: skip
+    }
 
 
 def test_an_artifact_under_another_name_in_the_store_is_corrupt(store: ArtifactStore) -> None:

@@ -92,8 +92,11 @@ def openai_beams(model: Model, own: Limits, beam_size: int, patience: float | No
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 10_000), st.integers(2, 6), st.sampled_from([None, 0.5, 1.0, 2.0]),
-    st.sampled_from([None, 0.0, 1.0]), st.integers(1, 9),
+    st.integers(0, 10_000),
+    st.integers(2, 6),
+    st.sampled_from([None, 0.5, 1.0, 2.0]),
+    st.sampled_from([None, 0.0, 1.0]),
+    st.integers(1, 9),
 )
 def test_beams_end_where_openai_whispers_do(
     seed: int, beam_size: int, patience: float | None, penalty: float | None, end_from: int
@@ -153,7 +156,8 @@ def test_a_low_temperature_draws_what_greedy_decoding_takes() -> None:
 
 @settings(max_examples=200)
 @given(
-    st.lists(st.one_of(st.just(-np.inf), st.floats(-12, 0)), min_size=2, max_size=40), st.floats(0.05, 1.0),
+    st.lists(st.one_of(st.just(-np.inf), st.floats(-12, 0)), min_size=2, max_size=40),
+    st.floats(0.05, 1.0),
     st.floats(0, 1, exclude_max=True),
 )
 def test_a_draw_never_takes_what_is_forbidden(logprobs: list[float], temperature: float, chance: float) -> None:
@@ -190,7 +194,8 @@ def test_a_loop_begins_with_its_second_round(tokens: list[int], start: int | Non
 
 @settings(max_examples=200)
 @given(
-    st.lists(st.integers(0, 50), max_size=20), st.lists(st.integers(0, 50), min_size=1, max_size=12),
+    st.lists(st.integers(0, 50), max_size=20),
+    st.lists(st.integers(0, 50), min_size=1, max_size=12),
     st.integers(24, 30),
 )
 def test_what_is_left_of_a_loop_is_at_most_one_round_and_what_stood_before(

@@ -78,8 +78,10 @@ def test_every_option_of_a_transcription_has_its_field_or_a_reason() -> None:
     set_by_a_field = {option for _, option, _ in OPTIONS.values()} | {"patience", "word_timestamps", "vad"}
     fixed = {
         "task",  # the route
-        "prompt_reset_on_temperature", "prepend_punctuations", "append_punctuations",
-    }  # fmt: skip
+        "prompt_reset_on_temperature",
+        "prepend_punctuations",
+        "append_punctuations",
+    }
     assert set_by_a_field | fixed == {field.name for field in fields(TranscribeOptions)}
     for form in (TRANSCRIPTIONS, TRANSLATIONS):
         assert {field.option for field in form.fields if field.option} <= set_by_a_field
@@ -137,11 +139,12 @@ def test_chunking_auto_turns_the_voice_detector_on(text: str) -> None:
     [
         {"chunking_strategy": ['{"type": "server_vad", "threshold": 0.7, "silence_duration_ms": 300}']},
         {
-            "chunking_strategy[type]": ["server_vad"], "chunking_strategy[threshold]": ["0.7"],
+            "chunking_strategy[type]": ["server_vad"],
+            "chunking_strategy[threshold]": ["0.7"],
             "chunking_strategy[silence_duration_ms]": ["300"],
         },
     ],
-)  # fmt: skip
+)
 def test_a_server_vad_sets_the_voice_detector_as_json_and_as_fields(texts: dict[str, list[str]]) -> None:
     options = AudioRequest.of(Form(texts=texts), TRANSCRIPTIONS, vad_filter=False).options
     assert (options.vad_filter, options.long_form) == (True, "batched")
@@ -222,7 +225,7 @@ VERBOSE = {"response_format": "verbose_json"}
         ("known_speaker_references", {"known_speaker_references[]": "data:audio/wav;base64,"}, "speakers are not"),
         ("chunking_strategy", {"chunking_strategy": "none"}, "server_vad"),
     ],
-)  # fmt: skip
+)
 def test_a_field_is_refused_by_its_own_name_with_what_it_may_be(
     server: Running, param: str, form: dict[str, Any], says: str
 ) -> None:
@@ -258,8 +261,9 @@ def test_the_document_describes_every_field_form_and_error(server: Running, path
     assert all(field["description"] for field in schema["properties"].values())
     assert (schema["required"], schema["additionalProperties"]) == (["file"], False)
     assert {
-        "if": {"required": ["include[]"]}, "then": {"properties": {"response_format": {"enum": ["json"]}}}
-    } in schema["allOf"]  # fmt: skip
+        "if": {"required": ["include[]"]},
+        "then": {"properties": {"response_format": {"enum": ["json"]}}},
+    } in schema["allOf"]
     done = operation["responses"]["200"]["content"]
     assert done.keys() == {"application/json", "text/plain", "text/vtt", "text/event-stream"}
     assert all(form["examples"] for form in (body, *done.values()))

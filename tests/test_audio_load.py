@@ -99,9 +99,7 @@ def pitch_hz(samples: Samples) -> float:
         ("mp4", "alac", 44100, 2),
     ],
 )
-def test_a_tone_is_the_same_tone_in_every_format(
-    container: str, codec: str, rate: int, channels: int
-) -> None:
+def test_a_tone_is_the_same_tone_in_every_format(container: str, codec: str, rate: int, channels: int) -> None:
     clip = load_audio(encoded(container, codec, tone(1.0, rate, channels), rate))
     assert clip.warnings == ()
     assert clip.duration_s == pytest.approx(1.0, abs=0.025)  # AAC pads to whole frames
@@ -110,9 +108,7 @@ def test_a_tone_is_the_same_tone_in_every_format(
     assert loudness == pytest.approx(0.354, rel=0.06)  # LAME turns it down by 5 %
 
 
-@pytest.mark.parametrize(
-    ("container", "codec", "video"), [("mp4", "aac", "mpeg4"), ("webm", "libopus", "libvpx")]
-)
+@pytest.mark.parametrize(("container", "codec", "video"), [("mp4", "aac", "mpeg4"), ("webm", "libopus", "libvpx")])
 def test_the_sound_of_a_video_is_taken(container: str, codec: str, video: str) -> None:
     clip = load_audio(encoded(container, codec, tone(1.0, 48000, 2), 48000, video))
     assert clip.duration_s == pytest.approx(1.0, abs=0.025)
@@ -159,9 +155,7 @@ def test_one_channel_can_be_picked_and_one_that_is_not_there_is_refused() -> Non
     ("encoding", "scale", "offset", "dtype"),
     [("s16le", 32768, 0, "<i2"), ("s32le", 2**31, 0, "<i4"), ("f32le", 1, 0, "<f4"), ("u8", 128, 128, "u1")],
 )
-def test_samples_without_a_header_are_read_as_told(
-    encoding: RawEncoding, scale: int, offset: int, dtype: str
-) -> None:
+def test_samples_without_a_header_are_read_as_told(encoding: RawEncoding, scale: int, offset: int, dtype: str) -> None:
     samples = tone(0.5, 16000, 2)
     data = (samples.astype(np.float64) * scale + offset).astype(dtype).tobytes()
     clip = load_audio(data, raw=RawFormat(sample_rate=16000, channels=2, encoding=encoding))
@@ -247,9 +241,7 @@ def test_a_pipe_is_read_to_its_end_and_not_beyond_the_limit(tmp_path: Path) -> N
 def test_a_dash_is_stdin_and_nothing_is_ever_said_on_stderr() -> None:
     damaged = written(tone(0.5, 16000), 16000, "FLAC")[:-30]
     program = (
-        "from neuron_whisper.audio.load import load_audio\n"
-        "clip = load_audio('-')\n"
-        "print(clip.source, *clip.warnings)"
+        "from neuron_whisper.audio.load import load_audio\nclip = load_audio('-')\nprint(clip.source, *clip.warnings)"
     )
     done = subprocess.run([sys.executable, "-c", program], input=damaged, capture_output=True, check=True)
     assert done.stdout.decode().strip() == "stdin the end is damaged: 1 packet could not be decoded"

@@ -122,7 +122,8 @@ def speech(tmp_path: Path) -> Path:
     (tmp_path / "speech.tsv").write_text(rows, encoding="utf-8")
     lines = [
         {"path": "a.wav", "text": "one", "language": "English", "channel": 0},
-        {"path": "b.wav", "text": "", "language": "en"}, {"path": "b.wav", "text": None, "language": "en"},
+        {"path": "b.wav", "text": "", "language": "en"},
+        {"path": "b.wav", "text": None, "language": "en"},
     ]
     (tmp_path / "speech.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     (tmp_path / "a.txt").write_text("one\n")
@@ -132,7 +133,8 @@ def speech(tmp_path: Path) -> Path:
 def test_a_table_names_files_languages_and_texts(speech: Path) -> None:
     found, n_without_text = read_speech([speech / "speech.tsv"])
     assert [(it.name, it.language, it.text) for it in found] == [
-        ("a.wav", "en", '"Quoted and'), ("b.wav", "de", "Zwei"),
+        ("a.wav", "en", '"Quoted and'),
+        ("b.wav", "de", "Zwei"),
     ]
     assert n_without_text == 0
 
@@ -145,7 +147,8 @@ def test_json_lines_tell_silence_from_a_text_that_is_not_known(speech: Path) -> 
 
 def test_a_directory_has_texts_beside_its_audio(speech: Path) -> None:
     assert read_speech([speech], Choice(language="English")) == (
-        [Spoken(path=speech / "a.wav", language="en", text="one")], 0,
+        [Spoken(path=speech / "a.wav", language="en", text="one")],
+        0,
     )
     with pytest.raises(InvalidOption, match="a directory tells no language: give --language"):
         read_speech([speech])
@@ -154,7 +157,9 @@ def test_a_directory_has_texts_beside_its_audio(speech: Path) -> None:
 def test_rows_are_chosen_by_language_column_name_and_number(speech: Path) -> None:
     table, lines = speech / "speech.tsv", speech / "speech.jsonl"
     for choice in (
-        Choice(language="de"), Choice(where=(("kind", "synthetic"),)), Choice(skip=("a.*",)),
+        Choice(language="de"),
+        Choice(where=(("kind", "synthetic"),)),
+        Choice(skip=("a.*",)),
     ):
         assert [it.name for it in read_speech([table], choice)[0]] == ["b.wav"]
     assert len(read_speech([table, lines], Choice(limit=3))[0]) == 3
@@ -193,9 +198,7 @@ def _measured(engine: str, texts: list[str], seconds: list[list[float]], **more:
     facts = {"artifact_key": "0123456789abcdef0123"} if engine == "neuron-whisper" else {"note": "as it is"}
     system = System(name=f"{engine} tiny", model="tiny", opening=opening, python=sys.executable, facts=facts)
     tokens: list[list[int] | None] = [[n] for n in range(len(texts))]
-    return Measured(
-        system, load_s=1.5, peak_bytes=300_000_000, texts=texts, tokens=tokens, seconds=seconds, **more
-    )
+    return Measured(system, load_s=1.5, peak_bytes=300_000_000, texts=texts, tokens=tokens, seconds=seconds, **more)
 
 
 @pytest.fixture
@@ -207,22 +210,35 @@ def found() -> dict[str, Any]:
     ]
     clips = [Clip(spoken=it, samples=Path(), duration_s=10.0 + 20.0 * n) for n, it in enumerate(spoken)]
     results = [
-        _measured("neuron-whisper", ["red grin blue", "東京です"], [[1.0, 3.0], [2.0, 2.0], [1.5, 6.5]],
-                  throughput={8: [20.0, 30.0, 25.0]}),
+        _measured(
+            "neuron-whisper",
+            ["red grin blue", "東京です"],
+            [[1.0, 3.0], [2.0, 2.0], [1.5, 6.5]],
+            throughput={8: [20.0, 30.0, 25.0]},
+        ),
         replace(
-            _measured("openai-whisper", ["red green blue", "東京です"], [[4.0, 6.0]], is_serial=True,
-                      throughput={8: [4.0]}),
+            _measured(
+                "openai-whisper", ["red green blue", "東京です"], [[4.0, 6.0]], is_serial=True, throughput={8: [4.0]}
+            ),
             tokens=[[0], [9]],
         ),
         _measured("whisper.cpp", [], [], fault="RuntimeError: no memory"),
-    ]  # fmt: skip
+    ]
     about = {
-        "date": "2026-11-21T10:00:00+00:00", "command": "neuron-whisper bench x",
-        "machine": {"processor": "A <fast> one", "architecture": "x86_64", "cores": 2, "memory_bytes": 8 << 30,
-                    "instruction_sets": ["avx512_bf16"], "system": "Linux 6", "load_before": 0.25},
+        "date": "2026-11-21T10:00:00+00:00",
+        "command": "neuron-whisper bench x",
+        "machine": {
+            "processor": "A <fast> one",
+            "architecture": "x86_64",
+            "cores": 2,
+            "memory_bytes": 8 << 30,
+            "instruction_sets": ["avx512_bf16"],
+            "system": "Linux 6",
+            "load_before": 0.25,
+        },
         "versions": {"neuron-whisper": "0.1.0"},
         "options": {"task": "transcribe", "beam_size": None, "temperature": [0.0, 0.2], "runs": 3, "threads": 2},
-    }  # fmt: skip
+    }
     skipped = [Skipped(name="faster-whisper tiny int8", reason="not installed here", install="pip install it")]
     return document(clips, results, skipped, about)
 
@@ -242,7 +258,8 @@ def test_the_document_has_medians_and_counts(found: dict[str, Any]) -> None:
     assert ours["as_openai_whisper"] == {"same_text": 1, "same_tokens": 1, "differing": [0]}
     assert theirs["as_openai_whisper"] is None
     assert [(it["name"], it["reason"]) for it in found["skipped"]] == [
-        ("faster-whisper tiny int8", "not installed here"), ("whisper.cpp tiny", "RuntimeError: no memory"),
+        ("faster-whisper tiny int8", "not installed here"),
+        ("whisper.cpp tiny", "RuntimeError: no memory"),
     ]
     json.dumps(found, allow_nan=False)
 
@@ -379,8 +396,14 @@ def test_a_process_that_dies_is_told_with_its_exit_code(tmp_path: Path) -> None:
 
 
 def test_a_fault_of_an_engine_is_an_answer_and_the_process_lives(tmp_path: Path) -> None:
-    opening = Opening(engine="neuron-whisper", variant="auto", source="/no/such/artifact", threads=1,
-                      decoding=Decoding(), cache=str(tmp_path))  # fmt: skip
+    opening = Opening(
+        engine="neuron-whisper",
+        variant="auto",
+        source="/no/such/artifact",
+        threads=1,
+        decoding=Decoding(),
+        cache=str(tmp_path),
+    )
     with Child("ours", sys.executable, 1, tmp_path) as child:
         with pytest.raises(TargetUnavailable, match="ArtifactNotFound"):
             child.open(opening)
@@ -424,12 +447,31 @@ def test_a_whole_run_measures_ours_and_openai_whisper_and_names_what_is_missing(
     few = replace(TINY_DIMS, n_text_ctx=24)
     tiny_checkpoint = write_tiny_checkpoint(tmp_path / "tiny-random.en", dims=few)
     out = {kind: tmp_path / f"report.{kind}" for kind in ("json", "markdown", "picture")}
-    code = run([
-        "bench", str(speech / "speech.jsonl"), "--model", str(tiny_checkpoint), "--profile", str(tiny_profile),
-        "--peer", "openai-whisper", "--peer", missing_peer, "--cache", str(tmp_path / "cache"), "--temperature", "0",
-        "--runs", "2", "--streams", "2", "--threads", "1",
-        *(part for kind, file in out.items() for part in (f"--{kind}", str(file))),
-    ])
+    code = run(
+        [
+            "bench",
+            str(speech / "speech.jsonl"),
+            "--model",
+            str(tiny_checkpoint),
+            "--profile",
+            str(tiny_profile),
+            "--peer",
+            "openai-whisper",
+            "--peer",
+            missing_peer,
+            "--cache",
+            str(tmp_path / "cache"),
+            "--temperature",
+            "0",
+            "--runs",
+            "2",
+            "--streams",
+            "2",
+            "--threads",
+            "1",
+            *(part for kind, file in out.items() for part in (f"--{kind}", str(file))),
+        ]
+    )
     said = capsys.readouterr()
     assert code == 0, said.err
     found = json.loads(out["json"].read_text())

@@ -62,10 +62,12 @@ def test_a_server_that_ends_before_it_listens_is_told_with_what_it_said() -> Non
 def test_shares_are_of_the_least_work_and_the_limits_that_were_measured() -> None:
     tiny = spec(slots=8, beams=1)
     base = SimpleNamespace(
-        spec=tiny, profile=SimpleNamespace(
-            target=SimpleNamespace(dtype="float32"), weights=SimpleNamespace(dtype="float32"),
+        spec=tiny,
+        profile=SimpleNamespace(
+            target=SimpleNamespace(dtype="float32"),
+            weights=SimpleNamespace(dtype="float32"),
         ),
-    )  # fmt: skip
+    )
     limits = Limits(flops={"f32": 1e9, "bf16": 4e9}, bytes_per_s=1e9)
     rows = shares(cast(Artifact, base), {"encode 1": [1.0], "decode 1": [9.0, 1.0, 1.0], "decode 8": [1.0]}, limits)
     encode, one, eight = rows
@@ -95,8 +97,13 @@ def test_host_time_is_what_is_left_of_a_step_by_medians() -> None:
         Step(slots=1, device_s=0.5, session_s=0.001, engine_s=0.001),
     ]
     assert summary(steps, 8) == {
-        "slots": 8, "steps": 3, "device_ms": 8.0, "session_ms": 1.0, "engine_ms": 1.0, "host_share": 0.2,
-    }  # fmt: skip
+        "slots": 8,
+        "steps": 3,
+        "device_ms": 8.0,
+        "session_ms": 1.0,
+        "engine_ms": 1.0,
+        "host_share": 0.2,
+    }
     assert summary(steps, 3) is None
     assert "| 8 | 1 | 3 | 8.00 | 1.00 | 1.00 | 20.0 |" in host_table([{"beams": 1, **(summary(steps, 8) or {})}])
 

@@ -55,8 +55,11 @@ def test_times_are_held_against_the_nearest_clip() -> None:
     assert found.outside_s == (0.0, 0.0, 0.5, 0.25, 1.0, 1.0)
     assert (found.unspoken, found.across) == ((), 0)
     assert summary(found) == {
-        "within_300ms": 0.5, "most_outside_s": 1.0, "across": 0, "unspoken_words": 0,
-    }  # fmt: skip
+        "within_300ms": 0.5,
+        "most_outside_s": 1.0,
+        "across": 0,
+        "unspoken_words": 0,
+    }
 
 
 def test_text_of_a_gap_and_text_across_one_are_told() -> None:
@@ -68,8 +71,11 @@ def test_text_of_a_gap_and_text_across_one_are_told() -> None:
 
 def test_nothing_heard_is_nothing_wrong() -> None:
     assert summary(times_found(TWO, [])) == {
-        "within_300ms": 1.0, "most_outside_s": 0.0, "across": 0, "unspoken_words": 0,
-    }  # fmt: skip
+        "within_300ms": 1.0,
+        "most_outside_s": 0.0,
+        "across": 0,
+        "unspoken_words": 0,
+    }
 
 
 def test_times_are_compared_where_both_have_the_word() -> None:

@@ -78,8 +78,12 @@ class Run:
         self.exchanged: list[int] = []
         self.program = whisper.Program(dims=spec.dims, tokens=AnswerTokens.of(spec), choices=spec.choices)
         self.layers = PlainLayers(
-            spec.dims, self.parameters, tp=tp, all_reduce=self._reduce, all_gather=self._gather,
-        )  # fmt: skip
+            spec.dims,
+            self.parameters,
+            tp=tp,
+            all_reduce=self._reduce,
+            all_gather=self._gather,
+        )
         self.flops = 0
         self.cache_read = self.cache_written = 0
 
@@ -127,9 +131,14 @@ class Run:
     def _prefill(self, length: int) -> None:
         cross, ints = self._cross(1), torch.int32
         whisper.prefill(
-            self.program, self.layers, cross, self._empty(1, length, dtype=ints), self._empty(2, dtype=ints),
-            self._empty(1, N_RULES, dtype=ints), self._empty(1, self.layers.vocab, dtype=torch.float32),
-        )  # fmt: skip
+            self.program,
+            self.layers,
+            cross,
+            self._empty(1, length, dtype=ints),
+            self._empty(2, dtype=ints),
+            self._empty(1, N_RULES, dtype=ints),
+            self._empty(1, self.layers.vocab, dtype=torch.float32),
+        )
         past = _nbytes(self._past(1, self.spec.beams))  # of the slot, and written back whole
         self.cache_read, self.cache_written = _nbytes(cross) + past, past + self._bans(1).nbytes
 
@@ -153,9 +162,13 @@ class Run:
         cross, past, ints = self._cross(slots), self._past(slots, beams), torch.int32
         self.cache_read = _nbytes(cross) + _nbytes(past) + self._bans(slots).nbytes
         return (
-            past, cross, self._empty(slots, beams, dtype=ints), self._empty(slots, beams, dtype=ints),
-            self._empty(slots * beams, N_RULES, dtype=ints), self._empty(slots, self.layers.vocab, dtype=torch.float32),
-        )  # fmt: skip
+            past,
+            cross,
+            self._empty(slots, beams, dtype=ints),
+            self._empty(slots, beams, dtype=ints),
+            self._empty(slots * beams, N_RULES, dtype=ints),
+            self._empty(slots, self.layers.vocab, dtype=torch.float32),
+        )
 
     def weight_bytes(self, rows: int) -> int:
         """Of the parameters asked for. Of tables that are looked up, `rows` rows, unless they are multiplied too."""
@@ -194,9 +207,7 @@ def test_every_graph_of_a_small_model_costs_what_torch_counts(slots: int, beams:
     check(tiny_spec(slots=slots, beams=beams), tp)
 
 
-@pytest.mark.parametrize(
-    ("model", "tp"), [("base", 1), ("large-v3-turbo", 8), ("kotoba-v2.2", 2), ("kotoba-v2.2", 4)]
-)
+@pytest.mark.parametrize(("model", "tp"), [("base", 1), ("large-v3-turbo", 8), ("kotoba-v2.2", 2), ("kotoba-v2.2", 4)])
 def test_every_graph_of_a_published_model_costs_what_torch_counts(model: str, tp: int) -> None:
     profile = parse_profile('format = 1\n[target]\nname = "neuron"\n[shapes]\nalign = true\nencode_batch = 2\n')
     dims = replace(PUBLISHED[model], n_audio_layer=3)  # a few layers show the arithmetic, and run faster
@@ -205,13 +216,23 @@ def test_every_graph_of_a_published_model_costs_what_torch_counts(model: str, tp
 
 dims_of_any = st.builds(
     lambda audio, text, layers, vocab, mels: WhisperDims(
-        n_mels=mels, n_audio_ctx=12, n_audio_state=8 * audio * text, n_audio_head=audio, n_audio_layer=layers[0],
-        n_vocab=52000 + vocab, n_text_ctx=24, n_text_state=8 * audio * text, n_text_head=text,
+        n_mels=mels,
+        n_audio_ctx=12,
+        n_audio_state=8 * audio * text,
+        n_audio_head=audio,
+        n_audio_layer=layers[0],
+        n_vocab=52000 + vocab,
+        n_text_ctx=24,
+        n_text_state=8 * audio * text,
+        n_text_head=text,
         n_text_layer=layers[1],
     ),
-    st.integers(1, 6), st.integers(1, 6), st.tuples(st.integers(1, 2), st.integers(1, 2)), st.integers(0, 40),
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    st.integers(0, 40),
     st.sampled_from([80, 128]),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=12, deadline=None)
@@ -263,9 +284,16 @@ def test_slots_fill_what_weights_and_reserve_leave_and_no_more() -> None:
 
 def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
     cost = GraphCost(
-        graph="x 1", flops=int(95e12), weight_bytes=410 * GIB, cache_read_bytes=410 * GIB, cache_write_bytes=0,
-        from_host_bytes=0, to_host_bytes=0, collectives=0, collective_bytes=0,
-    )  # fmt: skip
+        graph="x 1",
+        flops=int(95e12),
+        weight_bytes=410 * GIB,
+        cache_read_bytes=410 * GIB,
+        cache_write_bytes=0,
+        from_host_bytes=0,
+        to_host_bytes=0,
+        collectives=0,
+        collective_bytes=0,
+    )
     assert cost.least_s(CORE_V2, "bfloat16") == 2.0
     assert cost.is_memory_bound(CORE_V2, "bfloat16")
     assert cost.least_s(CORE_V2, "float32") == 4.0
@@ -357,10 +385,20 @@ def test_the_instances_are_those_of_the_hardware_tables() -> None:
 
 @pytest.mark.parametrize(
     ("model", "millions"),  # as their authors state them: openai/whisper and huggingface/distil-whisper
-    [("tiny", 39), ("base", 74), ("small", 244), ("medium", 769), ("large-v2", 1550), ("large-v3-turbo", 809),
-     ("distil-small.en", 166), ("distil-medium.en", 394), ("distil-large-v2", 756), ("distil-large-v3", 756),
-     ("kotoba-v2.0", 756)],
-)  # fmt: skip
+    [
+        ("tiny", 39),
+        ("base", 74),
+        ("small", 244),
+        ("medium", 769),
+        ("large-v2", 1550),
+        ("large-v3-turbo", 809),
+        ("distil-small.en", 166),
+        ("distil-medium.en", 394),
+        ("distil-large-v2", 756),
+        ("distil-large-v3", 756),
+        ("kotoba-v2.0", 756),
+    ],
+)
 def test_published_dimensions_have_the_published_number_of_parameters(model: str, millions: int) -> None:
     count = sum(int(np.prod(shape)) for shape in expected_shapes(PUBLISHED[model]).values())
     assert count / 1e6 == pytest.approx(millions, rel=0.06 if millions < 40 else 0.025)
@@ -441,8 +479,15 @@ def test_plan_answers_in_json_what_capacity_computes(capsys: pytest.CaptureFixtu
     assert (one["tp"], one["replicas"], one["best_for"]) == (1, 2, ["throughput"])
     assert (two["tp"], two["replicas"], two["best_for"]) == (2, 1, ["latency"])
     assert [graph["graph"] for graph in two["graphs"]] == [
-        "encode 1", "prefill 4", "prefill 32", "prefill 256", "decode 8", "logits 8", "align 64", "align 256"
-    ]  # fmt: skip
+        "encode 1",
+        "prefill 4",
+        "prefill 32",
+        "prefill 256",
+        "decode 8",
+        "logits 8",
+        "align 64",
+        "align 256",
+    ]
     decode, logits = two["graphs"][-4:-2]
     assert decode["weight_bytes"] == 112_353_280
     assert decode["bound_by"] == "memory"
@@ -464,8 +509,9 @@ def test_plan_compares_all_instances_and_names_the_cheapest(capsys: pytest.Captu
 def test_plan_takes_sizes_from_flags_and_from_a_profile(capsys: pytest.CaptureFixture[str]) -> None:
     answer = plan_json(capsys, "-m", "base", "--tp", "4", "--replicas", "4", "--slots", "3", "--dtype", "float32")
     assert {(it["instance"], it["tp"], it["replicas"]) for it in answer["placements"]} == {
-        ("inf2.48xlarge", 4, 4), ("trn1.32xlarge", 4, 4)
-    }  # fmt: skip
+        ("inf2.48xlarge", 4, 4),
+        ("trn1.32xlarge", 4, 4),
+    }
     program = answer["program"]
     assert (program["slots"], program["dtype"], program["weights_dtype"]) == (3, "float32", "float32")
     answer = plan_json(capsys, "-m", "turbo", "--profile", "neuron-large-v3-turbo-inf2.24xlarge-tp4", "--slots", "5")

@@ -30,8 +30,16 @@ from neuron_whisper.model.published import PUBLISHED
 Weights = dict[str, NDArray[Any]]
 
 DIMS = WhisperDims(
-    n_mels=80, n_audio_ctx=6, n_audio_state=8, n_audio_head=2, n_audio_layer=2,
-    n_vocab=30, n_text_ctx=5, n_text_state=8, n_text_head=2, n_text_layer=1,
+    n_mels=80,
+    n_audio_ctx=6,
+    n_audio_state=8,
+    n_audio_head=2,
+    n_audio_layer=2,
+    n_vocab=30,
+    n_text_ctx=5,
+    n_text_state=8,
+    n_text_head=2,
+    n_text_layer=1,
 )
 TYPE_IDS = {"float32": 0, "int8": 1, "int16": 2, "float16": 4, "bfloat16": 5}
 
@@ -51,11 +59,21 @@ def hf_names(weights: Weights) -> Weights:
     out = {}
     for name, value in weights.items():
         for ours, theirs in (
-            ("blocks", "layers"), ("mlp.0", "fc1"), ("mlp.2", "fc2"), ("mlp_ln", "final_layer_norm"),
-            ("cross_attn_ln", "encoder_attn_layer_norm"), ("attn_ln", "self_attn_layer_norm"),
-            ("cross_attn.", "encoder_attn."), (".attn.", ".self_attn."), ("query", "q_proj"),
-            ("key", "k_proj"), ("value", "v_proj"), ("attn.out", "attn.out_proj"), ("ln_post", "layer_norm"),
-            ("decoder.ln.", "decoder.layer_norm."), ("token_embedding", "embed_tokens"),
+            ("blocks", "layers"),
+            ("mlp.0", "fc1"),
+            ("mlp.2", "fc2"),
+            ("mlp_ln", "final_layer_norm"),
+            ("cross_attn_ln", "encoder_attn_layer_norm"),
+            ("attn_ln", "self_attn_layer_norm"),
+            ("cross_attn.", "encoder_attn."),
+            (".attn.", ".self_attn."),
+            ("query", "q_proj"),
+            ("key", "k_proj"),
+            ("value", "v_proj"),
+            ("attn.out", "attn.out_proj"),
+            ("ln_post", "layer_norm"),
+            ("decoder.ln.", "decoder.layer_norm."),
+            ("token_embedding", "embed_tokens"),
             ("positional_embedding", "embed_positions.weight"),
         ):
             name = name.replace(ours, theirs)
@@ -65,9 +83,16 @@ def hf_names(weights: Weights) -> Weights:
 
 def hf_config() -> dict[str, Any]:
     return {
-        "model_type": "whisper", "num_mel_bins": 80, "max_source_positions": 6, "d_model": 8,
-        "encoder_attention_heads": 2, "encoder_layers": 2, "vocab_size": 30, "max_target_positions": 5,
-        "decoder_attention_heads": 2, "decoder_layers": 1,
+        "model_type": "whisper",
+        "num_mel_bins": 80,
+        "max_source_positions": 6,
+        "d_model": 8,
+        "encoder_attention_heads": 2,
+        "encoder_layers": 2,
+        "vocab_size": 30,
+        "max_target_positions": 5,
+        "decoder_attention_heads": 2,
+        "decoder_layers": 1,
     }
 
 

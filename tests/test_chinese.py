@@ -17,10 +17,19 @@ from neuron_whisper.transcript import Dropped, Segment, Word
 
 def segment(text: str, language: str | None, words: tuple[str, ...] = ()) -> Segment:
     return Segment(
-        id=0, seek_s=0.0, start_s=0.0, end_s=1.0, text=text, tokens=(1, 2), temperature=0.0, avg_logprob=-0.1,
-        compression_ratio=1.0, no_speech_prob=0.0, language=language,
+        id=0,
+        seek_s=0.0,
+        start_s=0.0,
+        end_s=1.0,
+        text=text,
+        tokens=(1, 2),
+        temperature=0.0,
+        avg_logprob=-0.1,
+        compression_ratio=1.0,
+        no_speech_prob=0.0,
+        language=language,
         words=tuple(Word(start_s=0.0, end_s=1.0, text=word, probability=0.9) for word in words),
-    )  # fmt: skip
+    )
 
 
 def told(script: str, *items: Item) -> list[Item]:
@@ -47,9 +56,11 @@ def test_words_join_to_the_converted_text(words: list[str]) -> None:
 
 def test_segments_words_what_was_dropped_and_the_whole_text_are_converted_and_tokens_are_not() -> None:
     found = told(
-        "traditional", segment("头发", "zh", ("头", "发")), Dropped(start_s=1, end_s=2, reason="no_voice", text="头发"),
+        "traditional",
+        segment("头发", "zh", ("头", "发")),
+        Dropped(start_s=1, end_s=2, reason="no_voice", text="头发"),
         Outcome(text="头发", language="zh", language_probability=0.9),
-    )  # fmt: skip
+    )
     first, dropped, outcome = found
     assert isinstance(first, Segment)
     assert (first.text, [word.text for word in first.words], first.tokens) == ("頭髮", ["頭", "髮"], (1, 2))

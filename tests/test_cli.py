@@ -131,9 +131,13 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
 
 def test_every_kind_of_error_has_its_exit_code() -> None:
     errors = (
-        InvalidOption("task", "sing", "one of two"), ProfileError("cpu", "no"), ArtifactNotFound("x"),
-        TargetUnavailable("neuron", "no"), Draining(), DeviceFault("gone"),
-    )  # fmt: skip
+        InvalidOption("task", "sing", "one of two"),
+        ProfileError("cpu", "no"),
+        ArtifactNotFound("x"),
+        TargetUnavailable("neuron", "no"),
+        Draining(),
+        DeviceFault("gone"),
+    )
     assert [exit_code(error) for error in errors] == [1, 2, 3, 4, 5, 70]
 
 
@@ -154,8 +158,14 @@ def test_a_traceback_is_shown_with_verbose_only(cli: Cli, tmp_path: Path) -> Non
 
 def test_bytes_are_written_in_decimal_units() -> None:
     assert [in_bytes(n) for n in (0, 999, 1000, 999_949, 999_960, 145_217_607, 5 * 10**15)] == [
-        "0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "145.2 MB", "5000.0 TB",
-    ]  # fmt: skip
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "999.9 kB",
+        "1.0 MB",
+        "145.2 MB",
+        "5000.0 TB",
+    ]
 
 
 def test_progress_without_a_terminal_is_a_line_for_each_step_and_each_quarter_of_bytes() -> None:
@@ -167,9 +177,14 @@ def test_progress_without_a_terminal_is_a_line_for_each_step_and_each_quarter_of
     for percent in range(101):
         downloaded("base", percent * 1000, 100_000)
     assert lines == [
-        "encode (0 of 2 done)", "decode (1 of 2 done)", "base: 0 B of 100.0 kB", "base: 25.0 kB of 100.0 kB",
-        "base: 50.0 kB of 100.0 kB", "base: 75.0 kB of 100.0 kB", "base: 100.0 kB of 100.0 kB",
-    ]  # fmt: skip
+        "encode (0 of 2 done)",
+        "decode (1 of 2 done)",
+        "base: 0 B of 100.0 kB",
+        "base: 25.0 kB of 100.0 kB",
+        "base: 50.0 kB of 100.0 kB",
+        "base: 75.0 kB of 100.0 kB",
+        "base: 100.0 kB of 100.0 kB",
+    ]
 
 
 # --- compile --------------------------------------------------------------------------------------
@@ -269,8 +284,9 @@ def test_explain_names_the_facts_that_differ_from_the_nearest_artifact(
     done = cli(*args, "--slots", "4", "--set", "shapes.align=true")
     assert done.code == 0
     assert done.out.splitlines()[-2:] == [
-        "  profile.shapes.align: stored False, now True", "  profile.shapes.slots: stored 2, now 4",
-    ]  # fmt: skip
+        "  profile.shapes.align: stored False, now True",
+        "  profile.shapes.slots: stored 2, now 4",
+    ]
     explained = json.loads(cli(*args, "--slots", "4", "--json").out)["explain"]
     assert explained["nearest"].startswith(LABEL)
     assert explained["differences"] == [{"fact": "profile.shapes.slots", "stored": 2, "now": 4}]
@@ -447,9 +463,19 @@ def test_what_cannot_be_transcribed_is_refused_before_anything_is_opened(
 
 def test_ctrl_c_ends_with_130_even_while_stdin_is_waited_for(cache: Path, wav: Path) -> None:
     command = [
-        sys.executable, "-m", "neuron_whisper", "transcribe", str(wav), "-", "-f", "json", "--artifact", LABEL,
-        "--cache", str(cache),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "neuron_whisper",
+        "transcribe",
+        str(wav),
+        "-",
+        "-f",
+        "json",
+        "--artifact",
+        LABEL,
+        "--cache",
+        str(cache),
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -464,9 +490,18 @@ def test_ctrl_c_ends_with_130_even_while_stdin_is_waited_for(cache: Path, wav: P
 
 def test_serve_tells_its_address_when_it_listens_and_ends_cleanly_on_sigterm(cache: Path) -> None:
     command = [
-        sys.executable, "-m", "neuron_whisper", "serve", "--artifact", LABEL, "--port", "0", "--quiet",
-        "--cache", str(cache),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "neuron_whisper",
+        "serve",
+        "--artifact",
+        LABEL,
+        "--port",
+        "0",
+        "--quiet",
+        "--cache",
+        str(cache),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -93,9 +93,18 @@ def test_compile_refuses_before_it_begins_and_goes_on_when_told(
 ) -> None:
     cache = tmp_path / "cache"
     command = [
-        "compile", "--model", str(long_windows), "--target", "neuron", "--slots", "64", "--encode-batch", "64",
-        "--cache", str(cache),
-    ]  # fmt: skip
+        "compile",
+        "--model",
+        str(long_windows),
+        "--target",
+        "neuron",
+        "--slots",
+        "64",
+        "--encode-batch",
+        "64",
+        "--cache",
+        str(cache),
+    ]
     stub.tool("neuronx-cc", f"touch {tmp_path}/begun; exit 1")
     assert run([*command, "--dry-run", "--json"]) == 0
     memory = json.loads(capsys.readouterr().out)["compile_memory"]

@@ -60,8 +60,15 @@ def test_greedy_decoding_needs_no_other_graph(greedy_only: Session) -> None:
 
 def test_a_program_has_a_graph_for_one_row_and_for_all_of_a_slot() -> None:
     assert layout.graph_names(spec(slots=3, beams=2)) == (
-        "encode_1", "encode_2", "prefill", "decode_1", "decode_2", "logits_1", "logits_2", "align",
-    )  # fmt: skip
+        "encode_1",
+        "encode_2",
+        "prefill",
+        "decode_1",
+        "decode_2",
+        "logits_1",
+        "logits_2",
+        "align",
+    )
     assert layout.graph_names(SMALL) == ("encode_1", "prefill", "decode_1", "decode_2", "logits_1", "logits_2")
 
 

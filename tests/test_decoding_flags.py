@@ -39,8 +39,10 @@ def test_without_flags_the_options_are_the_defaults() -> None:
     [
         (("--temperature", "0"), {"temperature": 0.0}),
         (("--temperature", "0,0.4"), {"temperature": (0.0, 0.4)}),
-        (("--beam-size", "5", "--patience", "2", "--length-penalty", "0.5"),
-         {"beam_size": 5, "patience": 2.0, "length_penalty": 0.5}),
+        (
+            ("--beam-size", "5", "--patience", "2", "--length-penalty", "0.5"),
+            {"beam_size": 5, "patience": 2.0, "length_penalty": 0.5},
+        ),
         (("--best-of", "3", "--seed", "7"), {"best_of": 3, "seed": 7}),
         (("--no-speech-threshold", "none"), {"no_speech_threshold": None}),
         (("--logprob-threshold", "-0.5"), {"logprob_threshold": -0.5}),
@@ -50,12 +52,14 @@ def test_without_flags_the_options_are_the_defaults() -> None:
         (("--no-condition-on-previous-text",), {"condition_on_previous_text": False}),
         (("--no-repetition-cut",), {"repetition_cut": False}),
         (("--no-vad", "--long-form", "batched"), {"vad_filter": False, "long_form": "batched"}),
-        (("--word-timestamps", "--hallucination-silence-threshold", "2"),
-         {"word_timestamps": True, "hallucination_silence_threshold_s": 2.0}),
+        (
+            ("--word-timestamps", "--hallucination-silence-threshold", "2"),
+            {"word_timestamps": True, "hallucination_silence_threshold_s": 2.0},
+        ),
         (("--clip-timestamps", "1,2.5"), {"clip_timestamps": (1.0, 2.5)}),
         (("-l", "Japanese", "--task", "translate"), {"language": "ja", "task": "translate"}),
     ],
-)  # fmt: skip
+)
 def test_a_flag_sets_the_option_of_its_name(flags: tuple[str, ...], expected: dict[str, Any]) -> None:
     assert options(*flags) == TranscribeOptions(**expected)
 
@@ -82,10 +86,19 @@ def test_an_option_out_of_range_is_refused_by_its_name() -> None:
 
 def test_verbose_tells_what_was_tried_and_what_gave_no_text() -> None:
     segment = Segment(
-        id=0, seek_s=0.0, start_s=0.0, end_s=2.5, text=" Hm.", tokens=(1,), temperature=0.4, avg_logprob=-0.5,
-        compression_ratio=1.0, no_speech_prob=0.1, is_cut=True,
+        id=0,
+        seek_s=0.0,
+        start_s=0.0,
+        end_s=2.5,
+        text=" Hm.",
+        tokens=(1,),
+        temperature=0.4,
+        avg_logprob=-0.5,
+        compression_ratio=1.0,
+        no_speech_prob=0.1,
+        is_cut=True,
         retries=(Retry(temperature=0.0, reason="compression_ratio"), Retry(temperature=0.2, reason="avg_logprob")),
-    )  # fmt: skip
+    )
     gap = Dropped(start_s=2.5, end_s=30.0, reason="no_speech", text="Thank you.")
     transcript = Transcript(text="Hm.", language="en", duration_s=30.0, segments=(segment,), dropped=(gap,))
     assert list(reasons(transcript)) == [

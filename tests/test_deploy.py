@@ -206,8 +206,9 @@ def test_the_base_image_is_of_the_newest_sdk_that_the_project_takes() -> None:
     (image,) = (text for text in values(DEPLOY / "Dockerfile.neuron", "ARG") if text.startswith("NEURON_IMAGE="))
     tag = re.fullmatch(
         r"NEURON_IMAGE=public\.ecr\.aws/neuron/pytorch-inference-neuronx:"
-        r"(?P<torch>[0-9.]+)-neuronx-py(?P<python>\d+)-sdk(?P<sdk>[0-9.]+)-ubuntu24\.04", image
-    )  # fmt: skip
+        r"(?P<torch>[0-9.]+)-neuronx-py(?P<python>\d+)-sdk(?P<sdk>[0-9.]+)-ubuntu24\.04",
+        image,
+    )
     assert tag is not None
     assert tag.groupdict() == {"torch": "2.9.0", "python": "312", "sdk": "2.31.1"}
 
@@ -216,9 +217,11 @@ def test_the_base_image_is_of_the_newest_sdk_that_the_project_takes() -> None:
     wanted = {it.name: it.specifier for it in map(Requirement, project["optional-dependencies"]["neuron"])}
     # aws-neuron/deep-learning-containers, pytorch/inference/2.9.0/Dockerfile.neuronx of 2.31.1
     image_has = {
-        "neuronx-cc": "2.26.6360.0+6f180f47", "torch-neuronx": "2.9.0.2.15.32035+de43f57c",
-        "neuronx-distributed": "0.19.28492+435aae2b", "neuronx-distributed-inference": "0.10.18399+ed62453e",
-    }  # fmt: skip
+        "neuronx-cc": "2.26.6360.0+6f180f47",
+        "torch-neuronx": "2.9.0.2.15.32035+de43f57c",
+        "neuronx-distributed": "0.19.28492+435aae2b",
+        "neuronx-distributed-inference": "0.10.18399+ed62453e",
+    }
     assert all(wanted[package].contains(version) for package, version in image_has.items())
     # and nothing newer: SDK 2.32 has this compiler, and no torch-neuronx
     assert not wanted["neuronx-cc"].contains("2.27.5334")
@@ -314,8 +317,10 @@ def test_probes_ask_routes_that_the_server_has() -> None:
     ports = {it["name"]: it["containerPort"] for it in pod("Deployment")["containers"][0]["ports"]}
 
     assert {name: it["httpGet"]["path"] for name, it in probes.items()} == {
-        "startupProbe": "/health/startup", "readinessProbe": "/health/ready", "livenessProbe": "/health/live",
-    }  # fmt: skip
+        "startupProbe": "/health/startup",
+        "readinessProbe": "/health/ready",
+        "livenessProbe": "/health/live",
+    }
     assert {it["httpGet"]["path"] for it in probes.values()} <= routes
     assert {it["httpGet"]["port"] for it in probes.values()} == {"http"} == set(ports)
     assert ports["http"] == ServerSettings().port
@@ -347,9 +352,7 @@ def test_everything_waits_longer_than_the_drain() -> None:
 
     assert pod("Deployment")["terminationGracePeriodSeconds"] > sleep_s + drain_s
     assert int(unit["TimeoutStopSec"][0]) > drain_s
-    assert all(
-        int(services()[name]["stop_grace_period"].removesuffix("s")) > drain_s for name in ("cpu", "neuron")
-    )
+    assert all(int(services()[name]["stop_grace_period"].removesuffix("s")) > drain_s for name in ("cpu", "neuron"))
     stops = re.findall(r"--stop-timeout (\d+)", (DEPLOY / "README.md").read_text())
     assert [int(seconds) > drain_s for seconds in stops] == [True]
     assert all(values(file, "STOPSIGNAL") == ["SIGTERM"] for file in DOCKERFILES)

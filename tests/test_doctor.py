@@ -31,9 +31,21 @@ def test_every_check_has_a_verdict_and_each_that_is_not_ok_has_advice(
     code, found = checks(capsys, tmp_path / "cache")
     assert code == 0
     assert set(found) >= {
-        "cores", "instructions", "memory", "python", "packages", "compile packages", "target cpu", "target reference",
-        "target neuron", "Neuron devices", "cache", "disk", "artifacts", "models",
-    }  # fmt: skip
+        "cores",
+        "instructions",
+        "memory",
+        "python",
+        "packages",
+        "compile packages",
+        "target cpu",
+        "target reference",
+        "target neuron",
+        "Neuron devices",
+        "cache",
+        "disk",
+        "artifacts",
+        "models",
+    }
     for check in found.values():
         assert check["verdict"] in ("ok", "warn", "fail")
         assert check["found"]

@@ -58,37 +58,52 @@ RECORDINGS = [
 
 
 def measured(name: str, seconds: list[float], texts: tuple[str, str] = ("ask not what", "ask not what")) -> Measured:
-    return Measured(name, name.split()[0], {"versions": {"x": "1"}}, {"seconds": seconds},
-                    dict(zip("ab", texts, strict=True)))  # fmt: skip
+    return Measured(
+        name, name.split()[0], {"versions": {"x": "1"}}, {"seconds": seconds}, dict(zip("ab", texts, strict=True))
+    )
 
 
 def document(*results: Measured, row: str = "short", processor: str = "P") -> dict[str, Any]:
     [chosen] = rows_named([row])
     about = {"load_before": 0.5, "requests_audio_s": 20.0}
     return {
-        "format": 1, "date": "2026-11-25T00:00:00+00:00", "command": "make bench-peers", "versions": {"x": "1"},
+        "format": 1,
+        "date": "2026-11-25T00:00:00+00:00",
+        "command": "make bench-peers",
+        "versions": {"x": "1"},
         "machine": {"processor": processor, "cores": 2, "instruction_sets": ["avx2"]},
         "rows": [row_document(chosen, RECORDINGS, results, about)],
-    }  # fmt: skip
+    }
 
 
 def test_a_goal_is_met_by_the_ratio_of_medians_with_equal_errors() -> None:
-    found = verdicts(document(
-        measured("neuron-whisper cpu", [2.0, 1.0, 9.0]), measured("faster-whisper int8", [7.0, 1.0, 6.0]),
-        measured("openvino-genai default", [2.0]),
-    ))  # fmt: skip
-    faster, genai, cpp = (next(it for it in found if it.goal.peer == peer) for peer in (
-        "faster-whisper", "openvino-genai", "whisper.cpp",
-    ))  # fmt: skip
+    found = verdicts(
+        document(
+            measured("neuron-whisper cpu", [2.0, 1.0, 9.0]),
+            measured("faster-whisper int8", [7.0, 1.0, 6.0]),
+            measured("openvino-genai default", [2.0]),
+        )
+    )
+    faster, genai, cpp = (
+        next(it for it in found if it.goal.peer == peer)
+        for peer in (
+            "faster-whisper",
+            "openvino-genai",
+            "whisper.cpp",
+        )
+    )
     assert (faster.ratio, faster.wer_difference, faster.is_met) == (3.0, 0.0, True)
     assert (genai.ratio, genai.is_met) == (1.0, False)
     assert (cpp.ratio, cpp.is_met) == (None, None)  # not measured: not judged
 
 
 def test_a_faster_text_with_more_errors_meets_no_goal() -> None:
-    [faster, *_] = verdicts(document(
-        measured("neuron-whisper cpu", [1.0], ("ask not what", "ask")), measured("faster-whisper int8", [9.0]),
-    ))  # fmt: skip
+    [faster, *_] = verdicts(
+        document(
+            measured("neuron-whisper cpu", [1.0], ("ask not what", "ask")),
+            measured("faster-whisper int8", [9.0]),
+        )
+    )
     assert faster.ratio == 9.0
     assert faster.wer_difference == pytest.approx(2 / 6, abs=1e-4)
     assert faster.is_met is False
@@ -231,10 +246,23 @@ def test_a_whole_run_measures_ours_in_processes_and_over_http_and_names_the_peer
         wavfile.write(tmp_path / f"{name}.wav", 16_000, noise)
         rows.append(json.dumps({"path": f"{name}.wav", "text": "ask not", "language": "en"}))
     (tmp_path / "speech.jsonl").write_text("\n".join(rows))
-    code = main([
-        str(tmp_path / "speech.jsonl"), "--artifact", f"tiny={artifact}", "--rows", "short,clients-8",
-        "--runs", "1", "--threads", "1", "--json", str(tmp_path / "found.json"), "--picture", str(tmp_path / "a.svg"),
-    ])  # fmt: skip
+    code = main(
+        [
+            str(tmp_path / "speech.jsonl"),
+            "--artifact",
+            f"tiny={artifact}",
+            "--rows",
+            "short,clients-8",
+            "--runs",
+            "1",
+            "--threads",
+            "1",
+            "--json",
+            str(tmp_path / "found.json"),
+            "--picture",
+            str(tmp_path / "a.svg"),
+        ]
+    )
     said = capsys.readouterr()
     assert code == 0, said.err
     found = json.loads((tmp_path / "found.json").read_text())

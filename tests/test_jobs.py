@@ -163,8 +163,10 @@ def test_a_deleted_job_leaves_nothing(tmp_path: Path) -> None:
         until(client, held["id"], "running")
         for job in (done, held):
             assert client.delete(f"{JOBS}/{job['id']}").json() == {
-                "id": job["id"], "object": "job.deleted", "deleted": True,
-            }  # fmt: skip
+                "id": job["id"],
+                "object": "job.deleted",
+                "deleted": True,
+            }
             assert error_of(client.get(f"{JOBS}/{job['id']}"), 404)["code"] == "job_not_found"
         server.session.gate.set()
         assert client.get(JOBS).json()["data"] == []
@@ -233,12 +235,16 @@ def test_nobody_sees_the_jobs_of_another_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"stream": "true"}, "stream"), ({"include[]": "logprobs"}, "include"), ({"bean_size": "5"}, "bean_size"),
-        ({"task": "summarise"}, "task"), ({"url": "https://example.org/a.wav"}, "file"),
-        ({"webhook_url": "https://example.org/hook"}, "webhook_url"), ({"response_format": "tsv"}, "response_format"),
+        ({"stream": "true"}, "stream"),
+        ({"include[]": "logprobs"}, "include"),
+        ({"bean_size": "5"}, "bean_size"),
+        ({"task": "summarise"}, "task"),
+        ({"url": "https://example.org/a.wav"}, "file"),
+        ({"webhook_url": "https://example.org/hook"}, "webhook_url"),
+        ({"response_format": "tsv"}, "response_format"),
         ({"temperature": "7"}, "temperature"),
     ],
-)  # fmt: skip
+)
 def test_what_a_job_does_not_take_is_refused_by_name(client: httpx.Client, fields: dict[str, str], param: str) -> None:
     answer = client.post(JOBS, files={"file": ("a.wav", tone())}, data=fields)
     assert error_of(answer, 400)["param"] == param

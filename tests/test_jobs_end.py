@@ -118,5 +118,7 @@ def test_a_job_that_breaks_the_device_again_and_again_fails(tmp_path: Path) -> N
         failed = client.get(f"{JOBS}/{job['id']}").json()
         assert (failed["status"], failed["attempts"]) == ("failed", 3)
         assert failed["error"] == {
-            "message": "the device failed while it ran, 3 times", "code": "too_many_attempts", "param": None,
-        }  # fmt: skip
+            "message": "the device failed while it ran, 3 times",
+            "code": "too_many_attempts",
+            "param": None,
+        }

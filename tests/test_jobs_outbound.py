@@ -29,13 +29,14 @@ HERE = ("127.0.0.0/8",)
 
 
 @contextmanager
-def serving_jobs(
-    directory: Path, other: Elsewhere, **settings: Any
-) -> Iterator[tuple[Running, httpx.Client]]:
+def serving_jobs(directory: Path, other: Elsewhere, **settings: Any) -> Iterator[tuple[Running, httpx.Client]]:
     chosen: dict[str, Any] = {
-        "jobs_url_origins": (other.url,), "webhook_origins": (other.url,), "private_networks": HERE,
-        "webhook_secret": f"whsec_{base64.b64encode(SECRET).decode()}", "webhook_retry_s": 0.01,
-    }  # fmt: skip
+        "jobs_url_origins": (other.url,),
+        "webhook_origins": (other.url,),
+        "private_networks": HERE,
+        "webhook_secret": f"whsec_{base64.b64encode(SECRET).decode()}",
+        "webhook_retry_s": 0.01,
+    }
     made = ServerSettings(vad_filter=False, jobs_dir=directory / "jobs", **(chosen | settings))
     with running(made) as server, server.client() as client:
         yield server, client
@@ -57,10 +58,13 @@ ALLOWED = AllowedOrigins("origins", ("files.example.org", "*.cdn.example.org", "
 @pytest.mark.parametrize(
     "url",
     [
-        "https://files.example.org/a.mp3?x=1", "https://FILES.example.org:443/a", "https://files.example.org./a",
-        "https://a.b.cdn.example.org/", "http://10.0.0.5:9000/a",
+        "https://files.example.org/a.mp3?x=1",
+        "https://FILES.example.org:443/a",
+        "https://files.example.org./a",
+        "https://a.b.cdn.example.org/",
+        "http://10.0.0.5:9000/a",
     ],
-)  # fmt: skip
+)
 def test_a_url_of_an_allowed_origin_is_taken(url: str) -> None:
     assert ALLOWED.check("url", url) == url
 
@@ -68,14 +72,30 @@ def test_a_url_of_an_allowed_origin_is_taken(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://files.example.org/a", "https://files.example.org:8443/a", "https://cdn.example.org/",
-        "https://evilcdn.example.org/", "https://files.example.org.evil.net/", "https://user@files.example.org/",
-        "https://files.example.org@evil.net/", "https://files.example.org\\@evil.net/", "ftp://files.example.org/",
-        "file:///etc/passwd", "//files.example.org/a", "files.example.org", "https://files.example.org:port/",
-        "https://files.exa mple.org/", "https://files.example.org/\n", "https://ﬁles.example.org/", "", "https:///a",
-        "https://files.example.org/" + "a" * 3000, "http://10.0.0.5/", "http://[::1]:9000/", "https://*.cdn.example.org/",
+        "http://files.example.org/a",
+        "https://files.example.org:8443/a",
+        "https://cdn.example.org/",
+        "https://evilcdn.example.org/",
+        "https://files.example.org.evil.net/",
+        "https://user@files.example.org/",
+        "https://files.example.org@evil.net/",
+        "https://files.example.org\\@evil.net/",
+        "ftp://files.example.org/",
+        "file:///etc/passwd",
+        "//files.example.org/a",
+        "files.example.org",
+        "https://files.example.org:port/",
+        "https://files.exa mple.org/",
+        "https://files.example.org/\n",
+        "https://ﬁles.example.org/",
+        "",
+        "https:///a",
+        "https://files.example.org/" + "a" * 3000,
+        "http://10.0.0.5/",
+        "http://[::1]:9000/",
+        "https://*.cdn.example.org/",
     ],
-)  # fmt: skip
+)
 def test_any_other_url_is_refused(url: str) -> None:
     with pytest.raises(InvalidOption, match=r"^url: "):
         ALLOWED.check("url", url)
@@ -90,11 +110,26 @@ def test_an_origin_that_is_none_is_refused_at_start(entry: str) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",
-        "255.255.255.255", "::1", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a00:1",
-        "2002:7f00:1::", "ff02::1", "::",
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "0.0.0.0",
+        "100.64.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "fe80::1",
+        "fd00::1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "64:ff9b::a00:1",
+        "2002:7f00:1::",
+        "ff02::1",
+        "::",
     ],
-)  # fmt: skip
+)
 def test_addresses_that_are_not_public_are_not_reached(address: str) -> None:
     assert not may_reach(ipaddress.ip_address(address), ())
 
@@ -144,8 +179,10 @@ def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
         other.files["/talk.wav"], other.redirects["/moved.wav"] = tone(), f"{other.url}/talk.wav"
         failed = until(client, from_url(client, f"{other.url}/moved.wav")["id"], "failed")
         assert failed["error"] == {
-            "message": "127.0.0.1: it answered 302; redirects are not followed", "code": "url_failed", "param": "url",
-        }  # fmt: skip
+            "message": "127.0.0.1: it answered 302; redirects are not followed",
+            "code": "url_failed",
+            "param": "url",
+        }
         missing = until(client, from_url(client, f"{other.url}/missing.wav")["id"], "failed")
         assert missing["error"]["message"] == "127.0.0.1: it answered 404"
         assert other.asked == ["/moved.wav", "/missing.wav"]

@@ -22,11 +22,17 @@ DAY_S = 86_400.0
 def job(number: int, **facts: Any) -> Job:
     return replace(
         Job(
-            id=f"job_{number}", created_at=NOW, task="transcribe", fields={"language": ["en"]}, model="turbo",
-            response_format="json", file_name="a.wav", upload_bytes=100,
+            id=f"job_{number}",
+            created_at=NOW,
+            task="transcribe",
+            fields={"language": ["en"]},
+            model="turbo",
+            response_format="json",
+            file_name="a.wav",
+            upload_bytes=100,
         ),
         **facts,
-    )  # fmt: skip
+    )
 
 
 def add(store: JobStore, *jobs: Job) -> None:
@@ -51,8 +57,9 @@ def test_jobs_run_in_the_order_they_came_in(store: JobStore) -> None:
     assert first is not None
     assert second is not None
     assert [(it.id, it.status, it.attempts) for it in (first, second)] == [
-        ("job_1", "running", 1), ("job_2", "running", 1),
-    ]  # fmt: skip
+        ("job_1", "running", 1),
+        ("job_2", "running", 1),
+    ]
     assert store.claim(NOW) is None
     assert store.get("job_1") == first
 

@@ -23,9 +23,7 @@ HEAD = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: here\r\nContent-Type: multipart
 
 
 def admission(max_requests: int = 100, max_per_client: int = 0, max_wait_s: float = 5.0, slots: int = 2) -> Admission:
-    return Admission(
-        max_requests=max_requests, max_per_client=max_per_client, max_wait_s=max_wait_s, slots=slots
-    )
+    return Admission(max_requests=max_requests, max_per_client=max_per_client, max_wait_s=max_wait_s, slots=slots)
 
 
 def taken(gate: Admission, now: float, client: str = "a") -> Ticket:

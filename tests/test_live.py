@@ -50,9 +50,7 @@ def said(found: list[TextPiece]) -> str:
     return told_text(found)
 
 
-def run(
-    live: LivePlan, steps: list[Step], answer: Callable[[Ask], Hypothesis | Exception]
-) -> list[Step]:
+def run(live: LivePlan, steps: list[Step], answer: Callable[[Ask], Hypothesis | Exception]) -> list[Step]:
     """Answer every ask at once; returns what was told."""
     told: list[Step] = []
     queue = list(steps)
@@ -86,7 +84,9 @@ def in_pieces(samples: NDArray[np.float32], lengths: list[int]) -> list[NDArray[
 
 
 def listened(
-    samples: NDArray[np.float32], lengths: list[int], options: LiveOptions | None = None,
+    samples: NDArray[np.float32],
+    lengths: list[int],
+    options: LiveOptions | None = None,
     answer: Callable[[Ask], Hypothesis | Exception] = own_text,
 ) -> list[Step]:
     live = plan(options)
@@ -197,8 +197,10 @@ def test_g711_spans_the_range_and_keeps_silence_silent() -> None:
     assert np.abs(np.concatenate([alaw.push(b"\xd5" * 800), alaw.finish()])).max() < 3e-4
 
 
-@pytest.mark.parametrize(("encoding", "rate", "field"), [("mp3", 16_000, "encoding"), ("pcm16", 16_001, "sample_rate"),
-                                                         ("g711_ulaw", 16_000, "sample_rate")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("encoding", "rate", "field"),
+    [("mp3", 16_000, "encoding"), ("pcm16", 16_001, "sample_rate"), ("g711_ulaw", 16_000, "sample_rate")],
+)
 def test_an_encoding_or_rate_that_is_not_taken_is_named(encoding: str, rate: int, field: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         PcmStream(encoding, rate)
@@ -350,9 +352,16 @@ def test_a_partial_that_ends_inside_a_character_waits_for_the_rest_of_it() -> No
     steps = live.feed(vowels(0.6))
     (ask,) = (step for step in steps if isinstance(step, Ask))
     cut = Hypothesis(
-        tokens=tokens, text="", avg_logprob=-0.1, no_speech_prob=0, compression_ratio=1, temperature=0, language="en",
-        language_probs={}, token_logprobs=(-0.1,) * len(tokens),
-    )  # fmt: skip
+        tokens=tokens,
+        text="",
+        avg_logprob=-0.1,
+        no_speech_prob=0,
+        compression_ratio=1,
+        temperature=0,
+        language="en",
+        language_probs={},
+        token_logprobs=(-0.1,) * len(tokens),
+    )
     (partial,) = live.receive(ask.ticket, cut)
     assert isinstance(partial, Partial)
     assert told_text(partial.unstable) == "so"

@@ -25,10 +25,23 @@ def test_a_level_counts_what_came_and_how_long_it_took(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no speech")
     out = tmp_path / "out"
     with running() as server:
-        code = main([
-            server.url, "--clients", "1,4", "--duration", "0.4,0.8", "--speech", str(tmp_path), "--longest", "1",
-            "--pid", str(os.getpid()), "--out", str(out),
-        ])  # fmt: skip
+        code = main(
+            [
+                server.url,
+                "--clients",
+                "1,4",
+                "--duration",
+                "0.4,0.8",
+                "--speech",
+                str(tmp_path),
+                "--longest",
+                "1",
+                "--pid",
+                str(os.getpid()),
+                "--out",
+                str(out),
+            ]
+        )
     document = json.loads((out / "load.json").read_text())
     assert code == 0
     assert document["clips"] == 1
@@ -70,9 +83,7 @@ def test_what_is_neither_a_transcript_nor_a_refusal_is_an_error_by_its_kind() ->
 
 
 def test_figures_are_of_the_kind_they_are_named() -> None:
-    answers = [
-        Answered(at_s=n, took_s=n, kind="ok" if n < 4 else "refused", audio_s=10) for n in range(1, 6)
-    ]
+    answers = [Answered(at_s=n, took_s=n, kind="ok" if n < 4 else "refused", audio_s=10) for n in range(1, 6)]
     memory = Memory(0, [(0.0, 100 << 20), (1.0, 120 << 20)])
     level = figures(answers, clients=3, duration_s=5, memory=memory)
     assert (level["ok"], level["refused"], level["requests"]) == (3, 2, 5)

@@ -62,8 +62,13 @@ class Decoder:
         name = f" w{abs(hash(ask.mel.tobytes())) % 1000}"
         tokens = self._says(ask) if callable(self._says) else [at(0), *name.encode(), at(ask.frames)]
         found: dict[str, object] = {
-            "tokens": tuple(tokens), "text": TOKENIZER.decode(tokens), "avg_logprob": -0.2, "no_speech_prob": 0.1,
-            "compression_ratio": 1.0, "temperature": 0.0, "language": ask.options.language or "de",
+            "tokens": tuple(tokens),
+            "text": TOKENIZER.decode(tokens),
+            "avg_logprob": -0.2,
+            "no_speech_prob": 0.1,
+            "compression_ratio": 1.0,
+            "temperature": 0.0,
+            "language": ask.options.language or "de",
             "language_probs": {} if ask.options.language else {"de": 0.9, "en": 0.1},
             "token_logprobs": tuple(-0.1 for _ in tokens),
         }
@@ -84,9 +89,10 @@ def run(plan: Plan, decoder: Decoder | None = None) -> tuple[list[Segment], list
     *told, outcome = drive(plan, decoder or Decoder())
     assert isinstance(outcome, Outcome)
     return (
-        [item for item in told if isinstance(item, Segment)], [item for item in told if isinstance(item, Dropped)],
+        [item for item in told if isinstance(item, Segment)],
+        [item for item in told if isinstance(item, Dropped)],
         outcome,
-    )  # fmt: skip
+    )
 
 
 # --- sequential -------------------------------------------------------------------------------
@@ -135,8 +141,9 @@ def test_silence_is_skipped_with_the_reason_and_the_text_it_would_have_been() ->
     assert found == []
     assert outcome.text == ""
     assert [(gap.start_s, gap.end_s, gap.reason, gap.text) for gap in dropped] == [
-        (0.0, 30.0, "no_speech", "thanks"), (30.0, 40.0, "no_speech", "thanks"),
-    ]  # fmt: skip
+        (0.0, 30.0, "no_speech", "thanks"),
+        (30.0, 40.0, "no_speech", "thanks"),
+    ]
 
 
 def test_a_window_without_a_voice_is_not_decoded_at_all() -> None:
@@ -144,8 +151,11 @@ def test_a_window_without_a_voice_is_not_decoded_at_all() -> None:
     _, dropped, _ = run(sequential(hearing(100, spans((40, 50))), Context(language="en"), [(0, 10_000)]), decoder)
     assert len(decoder.asks) == 1
     assert [(gap.start_s, gap.end_s, gap.reason) for gap in dropped] == [
-        (0.0, 30.0, "no_voice"), (30.0, 40.0, "no_voice"), (50.0, 80.0, "no_voice"), (80.0, 100.0, "no_voice"),
-    ]  # fmt: skip
+        (0.0, 30.0, "no_voice"),
+        (30.0, 40.0, "no_voice"),
+        (50.0, 80.0, "no_voice"),
+        (80.0, 100.0, "no_voice"),
+    ]
     (ask,) = decoder.asks
     assert ask.frames == 1000
 
@@ -229,9 +239,13 @@ def sounds() -> dict[str, np.ndarray]:
     chords = sum(np.sin(2 * np.pi * hertz * t) * (np.sin(2 * np.pi * t / 4) > 0) for hertz in (262, 330, 392, 523))
     breath = white * np.maximum(0, np.sin(2 * np.pi * t / 3)) ** 4
     made = {
-        "silence": np.zeros(n), "white noise": 0.1 * white, "pink noise": 10 * np.fft.irfft(shaped, n),
-        "a tone": 0.3 * np.sin(2 * np.pi * 440 * t), "chords": 0.1 * chords, "breaths": 0.05 * breath,
-    }  # fmt: skip
+        "silence": np.zeros(n),
+        "white noise": 0.1 * white,
+        "pink noise": 10 * np.fft.irfft(shaped, n),
+        "a tone": 0.3 * np.sin(2 * np.pi * 440 * t),
+        "chords": 0.1 * chords,
+        "breaths": 0.05 * breath,
+    }
     return {name: samples.astype(np.float32) for name, samples in made.items()}
 
 
@@ -362,10 +376,14 @@ def test_a_voice_is_heard_where_a_span_lies(pieces: list[tuple[int, int]], start
 @pytest.mark.parametrize(
     ("stretch", "left"),
     [
-        ((3.0, 9.0), (3.4, 8.1)), ((3.6, 7.0), (3.6, 7.0)), ((3.0, 15.0), (3.4, 12.1)), ((8.5, 9.5), (8.5, 9.5)),
-        ((8.0, 9.9), (8.0, 9.9)), ((20.0, 30.0), (20.0, 30.0)),
+        ((3.0, 9.0), (3.4, 8.1)),
+        ((3.6, 7.0), (3.6, 7.0)),
+        ((3.0, 15.0), (3.4, 12.1)),
+        ((8.5, 9.5), (8.5, 9.5)),
+        ((8.0, 9.9), (8.0, 9.9)),
+        ((20.0, 30.0), (20.0, 30.0)),
     ],
-)  # fmt: skip
+)
 def test_silence_at_the_ends_of_a_segment_is_taken_off_it(
     stretch: tuple[float, float], left: tuple[float, float]
 ) -> None:

@@ -45,9 +45,12 @@ def heaps(mode: str, file: str, **environment: str) -> tuple[str, int, int]:
     """(what limit_heaps answered, heaps after eight threads asked for memory, large blocks outside of them)"""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     done = subprocess.run(
-        [sys.executable, "-c", COUNT, mode, file], env={**clean, **environment}, capture_output=True, text=True,
+        [sys.executable, "-c", COUNT, mode, file],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
         check=True,
-    )  # fmt: skip
+    )
     answered, count, mapped = done.stdout.split()
     return answered, int(count), int(mapped)
 

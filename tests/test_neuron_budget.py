@@ -46,16 +46,18 @@ def nxdi(model: str) -> Mapping[str, HloBudget]:
 
 
 @pytest.mark.parametrize(
-    ("model", "gflop", "nxdi_gflop"), [(KOTOBA, 12, 94), (TURBO, 12, 129), (LARGE, 12, 617)],
-)  # fmt: skip
+    ("model", "gflop", "nxdi_gflop"),
+    [(KOTOBA, 12, 94), (TURBO, 12, 129), (LARGE, 12, 617)],
+)
 def test_a_prompt_of_four_tokens_computes_four_positions(model: str, gflop: float, nxdi_gflop: float) -> None:
     assert ours(model)["prefill 0"].flops <= gflop * 1e9
     assert nxdi(model)["prefill"].flops >= nxdi_gflop * 1e9
 
 
 @pytest.mark.parametrize(
-    ("model", "mb", "nxdi_mb"), [(KOTOBA, 120, 310), (TURBO, 160, 350), (LARGE, 810, 970)],
-)  # fmt: skip
+    ("model", "mb", "nxdi_mb"),
+    [(KOTOBA, 120, 310), (TURBO, 160, 350), (LARGE, 810, 970)],
+)
 def test_a_step_of_eight_slots_reads_fewer_weights_than_nxdis_of_one(model: str, mb: float, nxdi_mb: float) -> None:
     assert ours(model)["decode 0"].weight_bytes <= mb * 1e6
     assert nxdi(model)["decode"].weight_bytes >= nxdi_mb * 1e6

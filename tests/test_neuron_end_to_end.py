@@ -150,9 +150,20 @@ def test_the_command_compiles_and_transcribes_as_the_reference(
 def test_a_killed_compiler_is_told_and_leaves_nothing(place: Place) -> None:
     stored = place.store.all()
     killed = place.command(
-        "compile", "--model", str(place.checkpoint), "--target", "neuron", "--slots", "2", "--dtype", "float16",
-        "--weights-dtype", "float16", "--set", 'compiler.args=["--simulate-fault=killed"]',
-    )  # fmt: skip
+        "compile",
+        "--model",
+        str(place.checkpoint),
+        "--target",
+        "neuron",
+        "--slots",
+        "2",
+        "--dtype",
+        "float16",
+        "--weights-dtype",
+        "float16",
+        "--set",
+        'compiler.args=["--simulate-fault=killed"]',
+    )
     done = subprocess.run(killed, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "the compiler was killed" in done.stderr
@@ -179,9 +190,11 @@ def serving(place: Place, artifact: Path) -> Iterator[str]:
 
 def ask(url: str, clip: str) -> str:
     answer = httpx.post(
-        f"{url}/v1/audio/transcriptions", files={"file": (clip, (SPEECH / clip).read_bytes())},
-        data={"model": "whisper-1", "response_format": "srt"}, timeout=PATIENCE_S,
-    )  # fmt: skip
+        f"{url}/v1/audio/transcriptions",
+        files={"file": (clip, (SPEECH / clip).read_bytes())},
+        data={"model": "whisper-1", "response_format": "srt"},
+        timeout=PATIENCE_S,
+    )
     assert answer.status_code == 200, answer.text
     return answer.text
 

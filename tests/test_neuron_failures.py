@@ -69,9 +69,9 @@ def assert_nothing_is_left(cache: Path) -> None:
 @pytest.mark.parametrize(
     "death",
     [
-        'case $1 in */encode/*) kill -9 $$ ;; esac',
+        "case $1 in */encode/*) kill -9 $$ ;; esac",
         'case $1 in */encode/*) echo "[F137] neuronx-cc was forcibly killed" >&2; exit 70 ;; esac',
-        'case $1 in */encode/*) kill -9 $PPID ;; esac',
+        "case $1 in */encode/*) kill -9 $PPID ;; esac",
     ],
     ids=["neuronx-cc by a signal", "neuronx-cc by its own words", "the process that started it"],
 )
@@ -196,14 +196,12 @@ def test_machines_of_a_family_share_an_artifact_and_families_do_not(compile_it: 
         assert json.loads(compile_it(*same, "--dry-run", "--json")[1])["status"] == "hit", same
     answer = json.loads(compile_it("--instance", "trn1", "--explain", "--json")[1])
     assert answer["status"] == "miss"
-    assert answer["explain"]["differences"] == [
-        {"fact": "profile.target.instance", "stored": "inf2", "now": "trn1"}
-    ]  # fmt: skip
+    assert answer["explain"]["differences"] == [{"fact": "profile.target.instance", "stored": "inf2", "now": "trn1"}]
     stub.install(SDK_2_29 | {"neuronx-cc": "2.24.8799.0"})
     answer = json.loads(compile_it("--explain", "--json")[1])
     assert answer["explain"]["differences"] == [
         {"fact": "toolchain.neuronx-cc", "stored": "2.24.5133.0", "now": "2.24.8799.0"}
-    ]  # fmt: skip
+    ]
 
 
 def test_flags_alone_mean_what_the_profile_of_that_instance_says(

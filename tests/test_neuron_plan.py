@@ -50,19 +50,28 @@ def budgets(spec: ProgramSpec, tp: int) -> dict[str, HloBudget]:
 
 def figures(cost: GraphCost) -> dict[str, int]:
     return {
-        "flops": cost.flops, "weights": cost.weight_bytes, "caches read": cost.cache_read_bytes,
-        "caches written": cost.cache_write_bytes, "from the host": cost.from_host_bytes,
-        "to the host": cost.to_host_bytes, "collectives": cost.collectives, "exchanged": cost.collective_bytes,
-    }  # fmt: skip
+        "flops": cost.flops,
+        "weights": cost.weight_bytes,
+        "caches read": cost.cache_read_bytes,
+        "caches written": cost.cache_write_bytes,
+        "from the host": cost.from_host_bytes,
+        "to the host": cost.to_host_bytes,
+        "collectives": cost.collectives,
+        "exchanged": cost.collective_bytes,
+    }
 
 
 def lowered_figures(cost: HloBudget) -> dict[str, int]:
     return {
-        "flops": cost.flops, "weights": cost.weight_bytes, "caches read": cost.state_read_bytes,
-        "caches written": cost.state_write_bytes, "from the host": cost.from_host_bytes,
-        "to the host": cost.to_host_bytes, "collectives": sum(one.count for one in cost.collectives),
+        "flops": cost.flops,
+        "weights": cost.weight_bytes,
+        "caches read": cost.state_read_bytes,
+        "caches written": cost.state_write_bytes,
+        "from the host": cost.from_host_bytes,
+        "to the host": cost.to_host_bytes,
+        "collectives": sum(one.count for one in cost.collectives),
         "exchanged": cost.collective_bytes,
-    }  # fmt: skip
+    }
 
 
 def behind_the_last_head(spec: ProgramSpec, tp: int, length: int) -> dict[str, int]:
@@ -82,9 +91,16 @@ def behind_the_last_head(spec: ProgramSpec, tp: int, length: int) -> dict[str, i
 @needs_simulator
 @pytest.mark.parametrize(
     ("model", "beams", "tp"),
-    [("base", 1, 1), ("base", 3, 2), ("base", 1, 8), ("kotoba-v2.2", 1, 1), ("kotoba-v2.2", 1, 2),
-     ("large-v3-turbo", 1, 1), ("large-v3-turbo", 1, 2)],
-)  # fmt: skip
+    [
+        ("base", 1, 1),
+        ("base", 3, 2),
+        ("base", 1, 8),
+        ("kotoba-v2.2", 1, 1),
+        ("kotoba-v2.2", 1, 2),
+        ("large-v3-turbo", 1, 1),
+        ("large-v3-turbo", 1, 2),
+    ],
+)
 def test_every_figure_of_a_graph_is_that_of_its_hlo(model: str, beams: int, tp: int) -> None:
     """To the byte and to the FLOP."""
     profile = parse_profile(
@@ -130,5 +146,7 @@ def test_what_plan_prints_for_kotoba_on_an_inf2_is_what_its_graphs_cost(capsys: 
 
 def test_plan_knows_the_layout_of_a_prompt_and_of_a_step() -> None:
     assert (BAN_WORD_TOKENS, PROMPT_COLUMNS, STEP_COLUMNS) == (
-        application.BAN_BITS, application.PROMPT_COLUMNS, application.STEP_COLUMNS
-    )  # fmt: skip
+        application.BAN_BITS,
+        application.PROMPT_COLUMNS,
+        application.STEP_COLUMNS,
+    )

@@ -87,9 +87,14 @@ def test_the_doctor_names_versions_release_and_range(
     ],
 )
 def test_the_doctor_says_what_is_wrong_with_the_line_that_changes_it(
-    stub: StubNeuron, capsys: pytest.CaptureFixture[str], tmp_path: Path,
-    changed: dict[str, str], code: int, verdict: str, told: str,
-) -> None:  # fmt: skip
+    stub: StubNeuron,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    changed: dict[str, str],
+    code: int,
+    verdict: str,
+    told: str,
+) -> None:
     stub.install(SDK_2_29 | changed)
     found_code, check = sdk_check(capsys, tmp_path)
     assert (found_code, check["verdict"]) == (code, verdict)

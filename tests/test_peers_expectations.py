@@ -119,8 +119,12 @@ def test_a_file_in_two_languages_is_heard_in_both_where_each_window_is_detected(
 
 @pytest.mark.parametrize(
     ("file", "language"),
-    [("ja_fleurs_1837.wav", "ja"), ("de_fleurs-de-000.ogg", "de"), ("fr_fleurs-fr-000.ogg", "fr"),
-     ("en_jfk.flac", "en")],
+    [
+        ("ja_fleurs_1837.wav", "ja"),
+        ("de_fleurs-de-000.ogg", "de"),
+        ("fr_fleurs-fr-000.ogg", "fr"),
+        ("en_jfk.flac", "en"),
+    ],
 )
 def test_the_language_of_a_recording_is_told_with_its_probability(
     file: str, language: str, multilingual: Transcriber

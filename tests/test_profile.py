@@ -77,12 +77,16 @@ def test_what_a_profile_leaves_out_is_resolved_to_the_defaults() -> None:
         "format": 1,
         "target": {"name": "cpu", "tp": 1, "dtype": "float32", "instance": ""},
         "shapes": {
-            "slots": 8, "beams": 1, "encode_batch": 1, "prompt_buckets": (4, 32, 256), "text_context": 448,
+            "slots": 8,
+            "beams": 1,
+            "encode_batch": 1,
+            "prompt_buckets": (4, 32, 256),
+            "text_context": 448,
             "align": False,
         },
         "weights": {"dtype": "float32"},
         "compiler": {"args": ()},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("name", sorted(known_profiles()))
@@ -108,10 +112,11 @@ def test_the_package_has_a_profile_for_speed_one_for_parity_and_one_for_int8() -
         (MINIMAL + "tp = 0", "Expected `int` >= 1 - at `$.target.tp` (found 0)"),
         (MINIMAL + "tp = true", "Expected `int`, got `bool` - at `$.target.tp` (found True)"),
         (MINIMAL + "tp = 99999999999999999999", "at `$.target.tp` (found 99999999999999999999)"),
-        (MINIMAL + 'dtype = "half"',
-         "at `$.target.dtype` (found 'half'; allowed: float32, bfloat16, float16)"),
-        (MINIMAL + '[weights]\ndtype = "int4"',
-         "at `$.weights.dtype` (found 'int4'; allowed: float32, bfloat16, float16, int8)"),
+        (MINIMAL + 'dtype = "half"', "at `$.target.dtype` (found 'half'; allowed: float32, bfloat16, float16)"),
+        (
+            MINIMAL + '[weights]\ndtype = "int4"',
+            "at `$.weights.dtype` (found 'int4'; allowed: float32, bfloat16, float16, int8)",
+        ),
         (MINIMAL + "[shapes]\nprompt_buckets = [4, 0]", "at `$.shapes.prompt_buckets[1]` (found 0)"),
         (MINIMAL + "[shapes]\nprompt_buckets = []", "of length >= 1 - at `$.shapes.prompt_buckets` (found [])"),
         (MINIMAL + "[shapes]\nalign = 1", "Expected `bool`, got `int` - at `$.shapes.align` (found 1)"),
@@ -122,7 +127,7 @@ def test_the_package_has_a_profile_for_speed_one_for_parity_and_one_for_int8() -
         ("", "Object missing required field `target`"),
         ("[target", "not TOML"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_profile_is_refused_by_source_key_value_and_what_is_allowed(toml: str, message: str) -> None:
     with pytest.raises(ProfileError, match=re.escape(message)) as caught:
         parse_profile(toml, "mine.toml")

@@ -24,9 +24,18 @@ from tests.live_speech import pcm16, vowels
 from tests.servers import PATIENCE_S, Running, running, wait_for
 
 SETTINGS = ServerSettings(vad_filter=False, realtime_sessions=3, realtime_idle_s=20.0)
-MANUAL = {"type": "session.update", "session": {"type": "transcription", "audio": {"input": {
-    "format": {"type": "audio/pcm", "rate": 16_000}, "turn_detection": None,
-}}}}  # fmt: skip
+MANUAL = {
+    "type": "session.update",
+    "session": {
+        "type": "transcription",
+        "audio": {
+            "input": {
+                "format": {"type": "audio/pcm", "rate": 16_000},
+                "turn_detection": None,
+            }
+        },
+    },
+}
 REALTIME = "/v1/realtime?intent=transcription"
 SECOND = pcm16(vowels(1.0))
 
@@ -119,9 +128,11 @@ def test_a_commit_is_answered_by_its_item_and_then_its_text(server: Running) -> 
     events = asyncio.run(talk())
     kinds = [event["type"] for event in events if not event["type"].endswith(".delta")]
     assert kinds == [
-        "input_audio_buffer.committed", "conversation.item.added", "conversation.item.done",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
         "conversation.item.input_audio_transcription.completed",
-    ]  # fmt: skip
+    ]
     assert len({event["item_id"] for event in events if "item_id" in event}) == 1
     done = events[-1]
     assert done["transcript"]
@@ -159,18 +170,26 @@ def test_deltas_are_the_beginning_of_the_text_or_all_of_it(server: Running) -> N
     assert whole("".join(event["delta"] for event in deltas)) == whole(events[-1]["transcript"])
     for event in (*deltas, events[-1]):
         assert event["logprobs"]
-        assert all(it["logprob"] <= 0 and bytes(it["bytes"]).decode("utf-8", "replace") == it["token"]
-                   for it in event["logprobs"])  # fmt: skip
+        assert all(
+            it["logprob"] <= 0 and bytes(it["bytes"]).decode("utf-8", "replace") == it["token"]
+            for it in event["logprobs"]
+        )
 
 
 def test_the_betas_names_are_spoken_to_who_asks_for_them(server: Running) -> None:
     async def talk() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         async with opened(server, additional_headers={"OpenAI-Beta": "realtime=v1"}) as client:
             created = await client.hear()
-            await client.say({"type": "transcription_session.update", "session": {
-                "input_audio_format": "pcm16", "turn_detection": None,
-                "input_audio_transcription": {"model": "whisper-1", "language": "en", "prompt": "Names."},
-            }})  # fmt: skip
+            await client.say(
+                {
+                    "type": "transcription_session.update",
+                    "session": {
+                        "input_audio_format": "pcm16",
+                        "turn_detection": None,
+                        "input_audio_transcription": {"model": "whisper-1", "language": "en", "prompt": "Names."},
+                    },
+                }
+            )
             await client.say(append(SECOND), {"type": "input_audio_buffer.commit"})
             return created, await client.until("conversation.item.input_audio_transcription.completed")
 
@@ -178,8 +197,10 @@ def test_the_betas_names_are_spoken_to_who_asks_for_them(server: Running) -> Non
     assert created["type"] == "transcription_session.created"
     assert events[0]["type"] == "transcription_session.updated"
     assert events[0]["session"]["input_audio_transcription"] == {
-        "model": "whisper-1", "language": "en", "prompt": "Names."
-    }  # fmt: skip
+        "model": "whisper-1",
+        "language": "en",
+        "prompt": "Names.",
+    }
     assert "conversation.item.created" in [event["type"] for event in events]
     assert events[-1]["usage"]["seconds"] == pytest.approx(2 / 3, abs=0.01)  # sent as 24 kHz
 
@@ -193,8 +214,10 @@ def test_the_betas_names_are_spoken_to_who_asks_for_them(server: Running) -> Non
         ({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 7}}}}, "session.audio.input.format.rate"),
         ({"audio": {"input": {"noise_reduction": {"type": "near_field"}}}}, "session.audio.input.noise_reduction"),
         ({"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}, "session.audio.input.turn_detection.type"),
-        ({"audio": {"input": {"turn_detection": {"type": "server_vad", "threshold": 2}}}},
-         "session.audio.input.turn_detection.threshold"),
+        (
+            {"audio": {"input": {"turn_detection": {"type": "server_vad", "threshold": 2}}}},
+            "session.audio.input.turn_detection.threshold",
+        ),
         ({"audio": {"input": {"transcription": {"delay": "low"}}}}, "session.audio.input.transcription.delay"),
         ({"audio": {"input": {"transcription": {"model": "gpt-9"}}}}, "model"),
         ({"audio": {"input": {"transcription": {"language": "tlh"}}}}, "language"),
@@ -202,7 +225,7 @@ def test_the_betas_names_are_spoken_to_who_asks_for_them(server: Running) -> Non
         ({"include": ["everything"]}, "session.include"),
         ({"instructions": "be brief"}, "session.instructions"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_supported_is_refused_by_its_name(server: Running, update: dict[str, Any], param: str) -> None:
     async def talk() -> dict[str, Any]:
         async with opened(server) as client:
@@ -405,9 +428,15 @@ def test_plain_audio_is_answered_with_text_and_a_close_waits_for_it(server: Runn
 
 @pytest.mark.parametrize(
     ("query", "param"),
-    [("sample_rate=16001", "sample_rate"), ("encoding=mp3", "encoding"), ("threshold=x", "threshold"),
-     ("vad=perhaps", "vad"), ("speed=2", "speed"), ("language=tlh", "language")],
-)  # fmt: skip
+    [
+        ("sample_rate=16001", "sample_rate"),
+        ("encoding=mp3", "encoding"),
+        ("threshold=x", "threshold"),
+        ("vad=perhaps", "vad"),
+        ("speed=2", "speed"),
+        ("language=tlh", "language"),
+    ],
+)
 def test_a_parameter_that_is_wrong_is_refused_before_the_socket_opens(server: Running, query: str, param: str) -> None:
     status, error = asyncio.run(refused(server, f"/v1/audio/stream?{query}"))
     assert (status, error["param"]) == (400, param)
@@ -451,11 +480,18 @@ def test_the_official_client_transcribes_in_realtime(server: Running) -> None:
             base_url=f"{server.url}/v1", api_key="none", http_client=openai.DefaultAsyncHttpxClient(verify=False)
         )
         async with client, client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
-            await connection.session.update(session={
-                "type": "transcription", "audio": {"input": {
-                    "format": {"type": "audio/pcm", "rate": 24_000}, "turn_detection": None,
-                    "transcription": {"model": "whisper-1", "language": "en"},
-                }}})  # fmt: skip
+            await connection.session.update(
+                session={
+                    "type": "transcription",
+                    "audio": {
+                        "input": {
+                            "format": {"type": "audio/pcm", "rate": 24_000},
+                            "turn_detection": None,
+                            "transcription": {"model": "whisper-1", "language": "en"},
+                        }
+                    },
+                }
+            )
             await connection.input_audio_buffer.append(audio=base64.b64encode(SECOND).decode())
             await connection.input_audio_buffer.commit()
             told = ""

@@ -14,25 +14,51 @@ from neuron_whisper.live import TurnDetection
 from neuron_whisper.server.realtime_config import LOGPROBS, RealtimeConfig
 
 NAMES = (
-    "type", "audio", "input", "format", "rate", "transcription", "turn_detection", "include", "model", "language",
-    "languages", "prompt", "keywords", "threshold", "prefix_padding_ms", "silence_duration_ms", "input_audio_format",
-    "input_audio_transcription", "noise_reduction", "session", "other",
-)  # fmt: skip
-leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(
-    ["transcription", "audio/pcm", "audio/pcmu", "server_vad", "pcm16", "en", "", LOGPROBS]
-)  # fmt: skip
+    "type",
+    "audio",
+    "input",
+    "format",
+    "rate",
+    "transcription",
+    "turn_detection",
+    "include",
+    "model",
+    "language",
+    "languages",
+    "prompt",
+    "keywords",
+    "threshold",
+    "prefix_padding_ms",
+    "silence_duration_ms",
+    "input_audio_format",
+    "input_audio_transcription",
+    "noise_reduction",
+    "session",
+    "other",
+)
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["transcription", "audio/pcm", "audio/pcmu", "server_vad", "pcm16", "en", "", LOGPROBS])
+)
 values: st.SearchStrategy[Any] = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=6),
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=6),
     max_leaves=25,
-)  # fmt: skip
+)
 configs = st.builds(
     RealtimeConfig,
-    language=st.none() | st.just("de"), languages=st.sampled_from([(), ("de", "en")]),
-    prompt=st.none() | st.just("Names."), keywords=st.sampled_from([(), ("Nakamura",)]),
-    encoding=st.just("pcm16"), rate=st.sampled_from([16_000, 24_000]),
+    language=st.none() | st.just("de"),
+    languages=st.sampled_from([(), ("de", "en")]),
+    prompt=st.none() | st.just("Names."),
+    keywords=st.sampled_from([(), ("Nakamura",)]),
+    encoding=st.just("pcm16"),
+    rate=st.sampled_from([16_000, 24_000]),
     turns=st.none() | st.builds(TurnDetection, threshold=st.floats(0, 1), prefix_padding_ms=st.integers(0, 5000)),
     wants_logprobs=st.booleans(),
-)  # fmt: skip
+)
 
 
 @given(values)
@@ -73,9 +99,7 @@ def test_only_what_is_there_changes() -> None:
     assert (after.language, after.prompt, after.turns, after.wants_logprobs) == ("de", None, None, True)
 
 
-@pytest.mark.parametrize(
-    ("name", "encoding", "rate"), [("pcm16", "pcm16", 24_000), ("g711_ulaw", "g711_ulaw", 8000)]
-)
+@pytest.mark.parametrize(("name", "encoding", "rate"), [("pcm16", "pcm16", 24_000), ("g711_ulaw", "g711_ulaw", 8000)])
 def test_the_betas_formats_have_their_own_rates(name: str, encoding: str, rate: int) -> None:
     made = RealtimeConfig().updated_beta({"type": "transcription_session.update", "input_audio_format": name})
     assert (made.encoding, made.rate) == (encoding, rate)

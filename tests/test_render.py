@@ -39,8 +39,17 @@ TIMES = [
 
 def _segment(start_s: float, end_s: float, text: str, n: int = 0, words: tuple[Word, ...] = ()) -> Segment:
     return Segment(
-        id=n, seek_s=0.0, start_s=start_s, end_s=end_s, text=text, tokens=(50364, 1029, 50514),
-        temperature=0.0, avg_logprob=-0.25, compression_ratio=1.5, no_speech_prob=0.01, words=words,
+        id=n,
+        seek_s=0.0,
+        start_s=start_s,
+        end_s=end_s,
+        text=text,
+        tokens=(50364, 1029, 50514),
+        temperature=0.0,
+        avg_logprob=-0.25,
+        compression_ratio=1.5,
+        no_speech_prob=0.01,
+        words=words,
     )
 
 
@@ -71,16 +80,13 @@ def test_plain_text_is_one_line() -> None:
 
 def test_srt_is_numbered_and_has_hours_and_commas() -> None:
     assert render(TWO, "srt") == (
-        "1\n00:00:00,000 --> 00:00:01,001\nAnd so,\n\n"
-        "2\n00:00:01,001 --> 01:01:01,500\nmy fellow -> friends.\n\n"
+        "1\n00:00:00,000 --> 00:00:01,001\nAnd so,\n\n2\n00:00:01,001 --> 01:01:01,500\nmy fellow -> friends.\n\n"
     )
 
 
 def test_vtt_has_hours_where_there_are_any() -> None:
     assert render(TWO, "vtt") == (
-        "WEBVTT\n\n"
-        "00:00.000 --> 00:01.001\nAnd so,\n\n"
-        "00:01.001 --> 01:01:01.500\nmy fellow -> friends.\n\n"
+        "WEBVTT\n\n00:00.000 --> 00:01.001\nAnd so,\n\n00:01.001 --> 01:01:01.500\nmy fellow -> friends.\n\n"
     )
 
 
@@ -94,9 +100,7 @@ def test_no_arrow_of_times_is_left_in_a_cue(text: str, shown: str) -> None:
 
 
 def test_tsv_is_whole_milliseconds_under_a_header() -> None:
-    assert render(TWO, "tsv") == (
-        "start\tend\ttext\n0\t1001\tAnd so,\n1001\t3661500\tmy fellow --> friends.\n"
-    )
+    assert render(TWO, "tsv") == ("start\tend\ttext\n0\t1001\tAnd so,\n1001\t3661500\tmy fellow --> friends.\n")
     assert render(_transcript(_segment(0, 1, " a\tb\tc")), "tsv").splitlines()[1] == "0\t1000\ta b c"
 
 
@@ -107,18 +111,34 @@ def test_json_is_the_text_and_nothing_else() -> None:
 
 def test_verbose_json_has_openais_fields() -> None:
     assert json.loads(render(TWO, "verbose_json")) == {
-        "task": "transcribe", "language": "english", "duration": 11.0,
+        "task": "transcribe",
+        "language": "english",
+        "duration": 11.0,
         "text": "And so, my fellow --> friends.",
         "segments": [
             {
-                "id": 0, "seek": 0, "start": 0.0, "end": 1.001, "text": " And so,",
+                "id": 0,
+                "seek": 0,
+                "start": 0.0,
+                "end": 1.001,
+                "text": " And so,",
                 "tokens": [50364, 1029, 50514],
-                "temperature": 0.0, "avg_logprob": -0.25, "compression_ratio": 1.5, "no_speech_prob": 0.01,
+                "temperature": 0.0,
+                "avg_logprob": -0.25,
+                "compression_ratio": 1.5,
+                "no_speech_prob": 0.01,
             },
             {
-                "id": 1, "seek": 0, "start": 1.001, "end": 3661.5, "text": " my fellow --> friends.",
+                "id": 1,
+                "seek": 0,
+                "start": 1.001,
+                "end": 3661.5,
+                "text": " my fellow --> friends.",
                 "tokens": [50364, 1029, 50514],
-                "temperature": 0.0, "avg_logprob": -0.25, "compression_ratio": 1.5, "no_speech_prob": 0.01,
+                "temperature": 0.0,
+                "avg_logprob": -0.25,
+                "compression_ratio": 1.5,
+                "no_speech_prob": 0.01,
             },
         ],
     }
@@ -132,8 +152,16 @@ def test_verbose_json_has_words_when_segments_have_them() -> None:
 
 def test_seek_counts_frames_of_ten_milliseconds() -> None:
     late = Segment(
-        id=4, seek_s=28.96, start_s=29.0, end_s=30.0, text=" x", tokens=(), temperature=0.2, avg_logprob=-1.0,
-        compression_ratio=0.5, no_speech_prob=0.5,
+        id=4,
+        seek_s=28.96,
+        start_s=29.0,
+        end_s=30.0,
+        text=" x",
+        tokens=(),
+        temperature=0.2,
+        avg_logprob=-1.0,
+        compression_ratio=0.5,
+        no_speech_prob=0.5,
     )
     assert json.loads(render(_transcript(late), "verbose_json"))["segments"][0]["seek"] == 2896
 
@@ -153,8 +181,16 @@ def test_verbose_json_is_what_openais_client_reads() -> None:
 
 def test_a_number_that_is_not_one_is_no_json() -> None:
     odd = Segment(
-        id=0, seek_s=0, start_s=0, end_s=1, text="x", tokens=(), temperature=0, avg_logprob=float("nan"),
-        compression_ratio=1, no_speech_prob=0,
+        id=0,
+        seek_s=0,
+        start_s=0,
+        end_s=1,
+        text="x",
+        tokens=(),
+        temperature=0,
+        avg_logprob=float("nan"),
+        compression_ratio=1,
+        no_speech_prob=0,
     )
     with pytest.raises(ValueError, match="JSON"):
         render(_transcript(odd), "verbose_json")
@@ -180,13 +216,19 @@ def test_segments_that_say_nothing_are_left_out_of_lines_and_counted_in_json() -
 def test_silence_renders_in_every_format() -> None:
     silence = _transcript()
     assert [render(silence, fmt) for fmt in ("txt", "json", "srt", "vtt", "tsv")] == [
-        "", '{"text":""}', "", "WEBVTT\n\n", "start\tend\ttext\n",
+        "",
+        '{"text":""}',
+        "",
+        "WEBVTT\n\n",
+        "start\tend\ttext\n",
     ]
 
 
 SEGMENTS = st.lists(
     st.builds(
-        _segment, st.floats(0, 90_000), st.floats(0, 90_000),
+        _segment,
+        st.floats(0, 90_000),
+        st.floats(0, 90_000),
         st.text(st.sampled_from("a-> \n\r\t\u2028日<&")) | st.text(st.characters(exclude_categories=["Cs"])),
     ),
     max_size=5,
@@ -219,17 +261,14 @@ def test_a_table_has_three_cells_in_every_row(segments: list[Segment]) -> None:
 def test_rounding_never_changes_the_order_of_times(one: float, other: float) -> None:
     early, late = sorted((one, other))
     assert milliseconds(early) <= milliseconds(late)
-    assert clock(milliseconds(early), ",", hours=True).zfill(20) <= clock(
-        milliseconds(late), ",", hours=True
-    ).zfill(20)
+    assert clock(milliseconds(early), ",", hours=True).zfill(20) <= clock(milliseconds(late), ",", hours=True).zfill(20)
 
 
 @given(SEGMENTS)
 def test_verbose_json_reads_back_to_the_millisecond(segments: list[Segment]) -> None:
     found = json.loads(render(_transcript(*segments), "verbose_json"))["segments"]
     assert [(s["start"], s["end"], s["text"], s["tokens"]) for s in found] == [
-        (milliseconds(s.start_s) / 1000, milliseconds(s.end_s) / 1000, s.text, list(s.tokens))
-        for s in segments
+        (milliseconds(s.start_s) / 1000, milliseconds(s.end_s) / 1000, s.text, list(s.tokens)) for s in segments
     ]
 
 
@@ -323,7 +362,9 @@ def test_options_that_need_word_times_say_so() -> None:
 LAYOUTS = st.one_of(
     st.builds(SubtitleOptions, max_line_width=st.integers(1, 30), highlight_words=st.booleans()),
     st.builds(
-        SubtitleOptions, max_line_width=st.integers(1, 30), max_line_count=st.integers(1, 3),
+        SubtitleOptions,
+        max_line_width=st.integers(1, 30),
+        max_line_count=st.integers(1, 3),
         highlight_words=st.booleans(),
     ),
     st.builds(SubtitleOptions, max_words_per_line=st.integers(1, 5), highlight_words=st.booleans()),
@@ -331,7 +372,8 @@ LAYOUTS = st.one_of(
 )
 WORDS = st.lists(
     st.lists(st.sampled_from([" a", " well-known", " 日本", "語", " 12", "%", " friends."]), min_size=1, max_size=6),
-    min_size=1, max_size=4,
+    min_size=1,
+    max_size=4,
 )
 
 
@@ -348,7 +390,9 @@ def test_cues_are_openai_whispers(texts: list[list[str]], pauses: list[float], o
     theirs = {
         "segments": [
             {
-                "start": s.start_s, "end": s.end_s, "text": s.text,
+                "start": s.start_s,
+                "end": s.end_s,
+                "text": s.text,
                 "words": [{"word": w.text, "start": w.start_s, "end": w.end_s} for w in s.words],
             }
             for s in segments
@@ -384,7 +428,12 @@ def test_a_file_is_written_for_each_format_and_nothing_else_is_left(tmp_path: Pa
     into = tmp_path / "new" / "out"
     paths = write_files(TWO, into, "talk.v2", FORMATS)
     assert [path.name for path in paths] == [
-        "talk.v2.txt", "talk.v2.json", "talk.v2.verbose_json", "talk.v2.srt", "talk.v2.vtt", "talk.v2.tsv",
+        "talk.v2.txt",
+        "talk.v2.json",
+        "talk.v2.verbose_json",
+        "talk.v2.srt",
+        "talk.v2.vtt",
+        "talk.v2.tsv",
     ]
     assert sorted(into.iterdir()) == sorted(paths)
     for path, fmt in zip(paths, FORMATS, strict=True):

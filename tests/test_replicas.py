@@ -131,9 +131,13 @@ def test_a_window_nobody_waits_for_is_forgotten_wherever_it_is() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    n=st.integers(1, 25), workers=st.integers(1, 4), slots=st.integers(1, 5), ahead=st.integers(0, 2),
-    poison=st.sets(st.integers(0, 24), max_size=3), seed=st.integers(0, 10_000),
-)  # fmt: skip
+    n=st.integers(1, 25),
+    workers=st.integers(1, 4),
+    slots=st.integers(1, 5),
+    ahead=st.integers(0, 2),
+    poison=st.sets(st.integers(0, 24), max_size=3),
+    seed=st.integers(0, 10_000),
+)
 def test_windows_that_kill_their_worker_fail_and_no_other_does(
     n: int, workers: int, slots: int, ahead: int, poison: set[int], seed: int
 ) -> None:
@@ -251,21 +255,30 @@ def test_workers_keep_to_the_neuron_cores_that_the_operator_chose() -> None:
     assert visible_cores({"NEURON_RT_VISIBLE_CORES": "4-6,9"}, tp=2, workers=2) == ["4,5", "6,9"]
 
 
-@pytest.mark.parametrize(("variable", "value"), [
-    ("NEURON_RT_VISIBLE_CORES", "0-2"), ("NEURON_RT_VISIBLE_CORES", "0,0,1,1"), ("NEURON_RT_VISIBLE_CORES", "all"),
-    ("NEURON_RT_NUM_CORES", "3"), ("NEURON_RT_NUM_CORES", "-4"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("NEURON_RT_VISIBLE_CORES", "0-2"),
+        ("NEURON_RT_VISIBLE_CORES", "0,0,1,1"),
+        ("NEURON_RT_VISIBLE_CORES", "all"),
+        ("NEURON_RT_NUM_CORES", "3"),
+        ("NEURON_RT_NUM_CORES", "-4"),
+    ],
+)
 def test_too_few_neuron_cores_are_told_before_anything_starts(variable: str, value: str) -> None:
     with pytest.raises(InvalidOption, match=rf"{variable}: '{value}' .* 4 or more NeuronCores for 2 replicas of 2"):
         visible_cores({variable: value}, tp=2, workers=2)
 
 
-@pytest.mark.parametrize(("workers", "threads", "shares"), [
-    (2, 0, [((0, 1), 2), ((2, 3, 4), 3)]),
-    (2, 8, [((0, 1), 4), ((2, 3, 4), 4)]),
-    (5, 2, [((cpu,), 1) for cpu in range(5)]),
-    (6, 0, [((), 1)] * 6),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("workers", "threads", "shares"),
+    [
+        (2, 0, [((0, 1), 2), ((2, 3, 4), 3)]),
+        (2, 8, [((0, 1), 4), ((2, 3, 4), 4)]),
+        (5, 2, [((cpu,), 1) for cpu in range(5)]),
+        (6, 0, [((), 1)] * 6),
+    ],
+)
 def test_processors_and_threads_are_divided(
     workers: int, threads: int, shares: list[tuple[tuple[int, ...], int]]
 ) -> None:
@@ -280,10 +293,17 @@ def test_the_processors_are_those_of_this_process() -> None:
 # --- what crosses ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [
-    InvalidOption("prompt", 400, "at most 256 tokens"), TargetUnavailable("cpu", "no openvino", "pip install it"),
-    AudioTooLong("a.wav", 3.5), DeviceFault("gone"), QueueFull(3),
-], ids=lambda error: type(error).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidOption("prompt", 400, "at most 256 tokens"),
+        TargetUnavailable("cpu", "no openvino", "pip install it"),
+        AudioTooLong("a.wav", 3.5),
+        DeviceFault("gone"),
+        QueueFull(3),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_errors_arrive_with_their_fields(error: NeuronWhisperError) -> None:
     ours, theirs = (Channel(end) for end in Pipe())
     ours.send(CarriedError.of(error))  # type: ignore[arg-type]  # a part of messages
@@ -617,8 +637,10 @@ def test_a_worker_that_hangs_does_not_keep_a_pool_from_closing(gate: Gate) -> No
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", "from tests.replicas import main; main()"],
-        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     with parent:
         assert parent.stdout is not None
         workers = [int(pid) for pid in parent.stdout.readline().replace("None", "").split()]
@@ -637,10 +659,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Pa
     profile = directory / "three.toml"
     profile.write_text(TINY_PROFILE.replace("[target]\n", "[target]\nreplicas = 3\n"))
     subprocess.run(
-        [sys.executable, "-m", "neuron_whisper", "compile", "--model", tiny_checkpoint, "--profile", profile,
-         "--cache", directory / "cache"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "neuron_whisper",
+            "compile",
+            "--model",
+            tiny_checkpoint,
+            "--profile",
+            profile,
+            "--cache",
+            directory / "cache",
+        ],
+        check=True,
+        capture_output=True,
+    )
     return directory / "cache"
 
 
@@ -676,10 +709,24 @@ def test_a_number_of_replicas_that_cannot_be_is_refused(cache: Path, replicas: i
 def test_a_server_loses_no_request_when_workers_are_killed(cache: Path) -> None:
     (artifact,), _ = ArtifactStore(cache).all()
     server = subprocess.Popen(
-        [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", artifact.name, "--cache", cache,
-         "--port", "0", "--replicas", "2", "--no-vad"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "neuron_whisper",
+            "serve",
+            "--artifact",
+            artifact.name,
+            "--cache",
+            cache,
+            "--port",
+            "0",
+            "--replicas",
+            "2",
+            "--no-vad",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert server.stderr is not None
     log: list[str] = []
     with server, ThreadPoolExecutor(7) as threads:

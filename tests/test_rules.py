@@ -155,11 +155,14 @@ def test_timestamps_come_in_pairs_and_never_go_back(sampled: list[int], allowed:
     options = WindowOptions(language="en", task="transcribe")
     rules = next_rules(sampled, SPECIAL, options).copy()
     rules[-1] = 0  # whatever is likelier: here it is about what may be
-    left = apply_rules(
-        np.zeros(DIMS.n_vocab, np.float32), rules, banned_mask(DIMS.n_vocab, SPECIAL, options), SPECIAL
-    )
+    left = apply_rules(np.zeros(DIMS.n_vocab, np.float32), rules, banned_mask(DIMS.n_vocab, SPECIAL, options), SPECIAL)
     probes = {0, SPECIAL.eot, BEGIN, BEGIN + 1, BEGIN + 20, BEGIN + 50, BEGIN + 51, BEGIN + 1500}
     assert {token for token in probes if np.isfinite(left[token])} == allowed | (
-        {BEGIN + 1, BEGIN + 20} if not sampled else {BEGIN + 50, BEGIN + 51} if len(sampled) == 3 else
-        {BEGIN + 20, BEGIN + 50, BEGIN + 51} if len(sampled) == 2 else set()
-    )  # fmt: skip
+        {BEGIN + 1, BEGIN + 20}
+        if not sampled
+        else {BEGIN + 50, BEGIN + 51}
+        if len(sampled) == 3
+        else {BEGIN + 20, BEGIN + 50, BEGIN + 51}
+        if len(sampled) == 2
+        else set()
+    )

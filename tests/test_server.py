@@ -80,11 +80,18 @@ def test_a_field_nobody_knows_is_named_with_those_that_it_may_be_meant_for(serve
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("language", "xx"), ("temperature", "1.5"), ("temperature", "nan"), ("temperature", "warm"),
-        ("response_format", "docx"), ("response_format", "tsv"), ("stream", "maybe"), ("prompt", "p" * 70_000),
-        ("model[]", "base"), ("", "nothing"),
+        ("language", "xx"),
+        ("temperature", "1.5"),
+        ("temperature", "nan"),
+        ("temperature", "warm"),
+        ("response_format", "docx"),
+        ("response_format", "tsv"),
+        ("stream", "maybe"),
+        ("prompt", "p" * 70_000),
+        ("model[]", "base"),
+        ("", "nothing"),
     ],
-)  # fmt: skip
+)
 def test_a_value_that_is_not_allowed_is_refused_with_its_field(server: Running, field: str, value: str) -> None:
     error = error_of(server.post(None, TRANSCRIPTIONS, **{field: value}), 400)
     assert error["param"] == (field.removesuffix("[]") or "(unnamed field)")
@@ -142,9 +149,15 @@ def test_the_name_of_a_file_decides_nothing(server: Running, disposition: str) -
     assert len(message) < 300
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [
-    ("GET", "/v1/nothing", 404), ("POST", "/", 405), ("GET", TRANSCRIPTIONS, 405), ("GET", "/v1/models/x/y", 404),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/nothing", 404),
+        ("POST", "/", 405),
+        ("GET", TRANSCRIPTIONS, 405),
+        ("GET", "/v1/models/x/y", 404),
+    ],
+)
 def test_routes_that_are_not_there_answer_in_the_same_shape(
     server: Running, method: str, path: str, status: int
 ) -> None:
@@ -254,8 +267,13 @@ def test_a_ready_server_says_what_it_serves_and_does(server: Running) -> None:
         ready = client.get("/health/ready")
     assert ready.status_code == 200
     assert ready.json() == {
-        "status": "ready", "model": "turbo", "models": {"turbo": "loaded"}, "waiting": 0, "decoding": 0, "requests": 0,
-    }  # fmt: skip
+        "status": "ready",
+        "model": "turbo",
+        "models": {"turbo": "loaded"},
+        "waiting": 0,
+        "decoding": 0,
+        "requests": 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -277,16 +295,19 @@ def test_every_request_has_one_log_line_and_no_text_of_anybody_in_it(
 ) -> None:
     with caplog.at_level(logging.INFO, "neuron_whisper.server"), server.client() as client:
         answer = client.post(
-            TRANSCRIPTIONS, headers={"x-request-id": "mine-1"}, files={"file": ("secret.wav", tone())},
+            TRANSCRIPTIONS,
+            headers={"x-request-id": "mine-1"},
+            files={"file": ("secret.wav", tone())},
             data={"prompt": "Nakamura"},
-        )  # fmt: skip
+        )
         client.get("/health/live")
     assert answer.headers["x-request-id"] == "mine-1"
     first, second = (record.getMessage() for record in caplog.records)
     assert re.fullmatch(
         r"request id=mine-1 method=POST path=/v1/audio/transcriptions status=200 took_ms=[\d.]+ "
-        r"upload_bytes=32044 format=json audio_s=1.00 language=\w+", first,
-    )  # fmt: skip
+        r"upload_bytes=32044 format=json audio_s=1.00 language=\w+",
+        first,
+    )
     assert re.fullmatch(r"request id=req_\w{24} method=GET path=/health/live status=200 took_ms=[\d.]+", second)
 
 

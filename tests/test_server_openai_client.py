@@ -55,9 +55,13 @@ def test_json_is_the_default_and_carries_text_and_usage(client: openai.OpenAI, t
 
 def test_verbose_json_has_language_duration_and_segments_with_times(client: openai.OpenAI) -> None:
     answer = client.audio.transcriptions.create(
-        file=CLIP, model="turbo", response_format="verbose_json", timestamp_granularities=["segment"], language="de",
+        file=CLIP,
+        model="turbo",
+        response_format="verbose_json",
+        timestamp_granularities=["segment"],
+        language="de",
         extra_body={"suppress_tokens": HALVES},
-    )  # fmt: skip
+    )
     assert (answer.language, answer.duration) == ("german", 0.4)
     assert answer.segments
     assert "".join(segment.text for segment in answer.segments).strip() == answer.text
@@ -199,9 +203,12 @@ def test_a_stream_carries_log_probabilities_of_each_piece_and_of_all(client: ope
 
 def test_a_verbose_stream_has_times_in_its_pieces_and_at_its_end(client: openai.OpenAI) -> None:
     stream = client.audio.transcriptions.create(
-        file=CLIP, model="turbo", stream=True, response_format="verbose_json",
+        file=CLIP,
+        model="turbo",
+        stream=True,
+        response_format="verbose_json",
         timestamp_granularities=["segment", "word"],
-    )  # fmt: skip
+    )
     first, *_, done = (event.to_dict() for event in stream)
     segment = first["segment"]
     assert isinstance(segment, dict)

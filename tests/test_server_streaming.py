@@ -25,9 +25,12 @@ from tests.servers import PATIENCE_S, TRANSCRIPTIONS, error_of, running, tone, t
 
 # one window after another, each decoded once: the program's random texts pass no gate
 STREAM = {
-    "stream": "true", "long_form": "sequential", "compression_ratio_threshold": "none", "logprob_threshold": "none",
+    "stream": "true",
+    "long_form": "sequential",
+    "compression_ratio_threshold": "none",
+    "logprob_threshold": "none",
     "no_speech_threshold": "none",
-}  # fmt: skip
+}
 STEPS = 13  # of a window, at most
 
 
@@ -62,9 +65,10 @@ def test_the_events_are_server_sent_and_nobody_on_the_way_keeps_them() -> None:
 def test_a_piece_comes_before_the_next_window_is_decoded_and_who_then_leaves_frees_its_slot() -> None:
     with running(slots=1) as server:
         gate = server.session.gate = HoldAfter(STEPS)
-        with server.client() as client, client.stream(
-            "POST", TRANSCRIPTIONS, files={"file": tone(seconds=95)}, data=STREAM
-        ) as answer:
+        with (
+            server.client() as client,
+            client.stream("POST", TRANSCRIPTIONS, files={"file": tone(seconds=95)}, data=STREAM) as answer,
+        ):
             lines = answer.iter_lines()  # held: letting go of it closes the connection
             assert json.loads(next(lines).removeprefix("data: "))["type"] == "transcript.text.delta"
             server.wait_for(decoding=1, requests=1)
@@ -161,9 +165,17 @@ def test_a_text_in_another_script_is_told_as_it_is_written(answering: Answering)
 def segment(tokens: list[int]) -> Segment:
     text = bytes(tokens).decode("utf-8", "replace")
     return Segment(
-        id=0, seek_s=0.0, start_s=0.0, end_s=1.0, text=text, tokens=tuple(tokens), temperature=0.0, avg_logprob=-0.1,
-        compression_ratio=1.0, no_speech_prob=0.0,
-    )  # fmt: skip
+        id=0,
+        seek_s=0.0,
+        start_s=0.0,
+        end_s=1.0,
+        text=text,
+        tokens=tuple(tokens),
+        temperature=0.0,
+        avg_logprob=-0.1,
+        compression_ratio=1.0,
+        no_speech_prob=0.0,
+    )
 
 
 def test_a_long_wait_is_told_and_loses_nothing() -> None:

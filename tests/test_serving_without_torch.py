@@ -35,15 +35,28 @@ def test_the_cpu_server_transcribes_with_torch_not_importable(
 ) -> None:
     cache = tmp_path / "cache"
     compiled = subprocess.run(
-        [sys.executable, "-m", "neuron_whisper", "compile", "--model", tiny_checkpoint, "--profile", tiny_profile,
-         "--cache", cache, "--json"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "neuron_whisper",
+            "compile",
+            "--model",
+            tiny_checkpoint,
+            "--profile",
+            tiny_profile,
+            "--cache",
+            cache,
+            "--json",
+        ],
+        check=True,
+        capture_output=True,
+    )
     artifact = json.loads(compiled.stdout)["name"]
     server = subprocess.Popen(
         [sys.executable, "-c", WITHOUT_TORCH, "serve", "--artifact", artifact, "--cache", cache, "--port", "0"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert server.stderr is not None
         url = ""
@@ -77,9 +90,21 @@ def test_compiling_without_torch_says_what_to_install(
     tiny_checkpoint: Path, tiny_profile: Path, tmp_path: Path
 ) -> None:
     refused = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, "compile", "--model", tiny_checkpoint, "--profile", tiny_profile,
-         "--cache", tmp_path / "cache"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            WITHOUT_TORCH,
+            "compile",
+            "--model",
+            tiny_checkpoint,
+            "--profile",
+            tiny_profile,
+            "--cache",
+            tmp_path / "cache",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert refused.returncode == 4
     assert 'pip install "neuron-whisper[compile]"' in refused.stderr

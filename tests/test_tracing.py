@@ -42,9 +42,11 @@ def traced(url: str) -> AbstractContextManager[Running]:
 def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> None:
     with elsewhere() as collector, traced(collector.url) as server, server.client() as client:
         answer = client.post(
-            TRANSCRIPTIONS, files={"file": ("tone.wav", tone(seconds=2.0))}, data={"language": "en"},
+            TRANSCRIPTIONS,
+            files={"file": ("tone.wav", tone(seconds=2.0))},
+            data={"language": "en"},
             headers={"traceparent": f"00-{TRACE}-{PARENT}-01"},
-        )  # fmt: skip
+        )
         client.get("/health/live")
         client.get("/metrics")
     told = {span["name"]: span for span in spans(collector)}

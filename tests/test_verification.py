@@ -89,11 +89,14 @@ def test_a_near_tie_may_go_either_way_and_a_clear_choice_may_not(golden: Golden)
 @pytest.mark.parametrize(
     ("dtype", "weights", "args", "tolerance"),
     [
-        ("float32", "float32", "", 1e-3), ("float16", "float16", "", 0.05), ("bfloat16", "bfloat16", "", 0.4),
-        ("float32", "int8", "", 0.4), ("float32", "float32", "--auto-cast=none", 1e-3),
+        ("float32", "float32", "", 1e-3),
+        ("float16", "float16", "", 0.05),
+        ("bfloat16", "bfloat16", "", 0.4),
+        ("float32", "int8", "", 0.4),
+        ("float32", "float32", "--auto-cast=none", 1e-3),
         ("float32", "float32", "--auto-cast matmult", 0.4),
     ],
-)  # fmt: skip
+)
 def test_the_tolerance_is_that_of_the_coarsest_type(dtype: str, weights: str, args: str, tolerance: float) -> None:
     tables = f'[target]\nname = "cpu"\ndtype = "{dtype}"\n[weights]\ndtype = "{weights}"\n'
     profile = parse_profile(f'format = 1\n{tables}[compiler]\nargs = ["{args}"]\n')

@@ -76,17 +76,19 @@ def test_without_the_speech_threshold_nothing_is_silence() -> None:
     assert not found.is_silence
 
 
-kinds = st.sampled_from([
-    options(),
-    options(beam_size=3),
-    options(beam_size=4, patience=2.0, length_penalty=0.6),
-    options(temperatures=(0.5,), best_of=3),
-    options(temperatures=(0.8,), best_of=6, seed=3),
-    options(temperatures=(0.0, 0.4, 1.0), logprob_threshold=0.0, beam_size=2, best_of=2),
-    options(language=None),
-    options(without_timestamps=True),
-    options(prefix=(1, 2), hotwords=(3, 4)),
-])
+kinds = st.sampled_from(
+    [
+        options(),
+        options(beam_size=3),
+        options(beam_size=4, patience=2.0, length_penalty=0.6),
+        options(temperatures=(0.5,), best_of=3),
+        options(temperatures=(0.8,), best_of=6, seed=3),
+        options(temperatures=(0.0, 0.4, 1.0), logprob_threshold=0.0, beam_size=2, best_of=2),
+        options(language=None),
+        options(without_timestamps=True),
+        options(prefix=(1, 2), hotwords=(3, 4)),
+    ]
+)
 
 
 @settings(max_examples=25, deadline=None)
@@ -162,7 +164,8 @@ def test_a_prefix_that_is_told_begins_the_hypothesis_and_the_rules_go_on_from_it
 
 
 @given(
-    st.lists(st.integers(0, 80), max_size=40), st.lists(st.integers(0, 80), max_size=40),
+    st.lists(st.integers(0, 80), max_size=40),
+    st.lists(st.integers(0, 80), max_size=40),
     st.lists(st.integers(0, 80), max_size=40),
 )
 def test_a_prompt_always_fits_the_longest_bucket(prompt: list[int], hotwords: list[int], prefix: list[int]) -> None:

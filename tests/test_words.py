@@ -87,10 +87,13 @@ def windows(draw: st.DrawFn) -> tuple[list[Span], list[list[WordTiming]], int, f
             words.append(timing(text, times[token] / 50, times[token + 1] / 50, (token,)))
             token += 1
         timings.append(words)
-        spans.append(Span(
-            start_s=seek / 100 + max(0, start) * 0.02, end_s=seek / 100 + max(0, min(end, 1500)) * 0.02,
-            tokens=tuple(token for word in words for token in word.tokens),
-        ))  # fmt: skip
+        spans.append(
+            Span(
+                start_s=seek / 100 + max(0, start) * 0.02,
+                end_s=seek / 100 + max(0, min(end, 1500)) * 0.02,
+                tokens=tuple(token for word in words for token in word.tokens),
+            )
+        )
     return spans, timings, seek, draw(st.sampled_from([0.0, seek / 100, max(0.0, seek / 100 - 5)]))
 
 
@@ -105,15 +108,17 @@ def check_law(found: Sequence[WordedSpan], start_s: float, end_s: float) -> None
 
 
 def as_openai(spans: Sequence[Span], timings: Sequence[Sequence[WordTiming]], seek: int, last: float) -> list[Any]:
-    segments = [
-        {"seek": seek, "start": span.start_s, "end": span.end_s, "tokens": list(span.tokens)} for span in spans
-    ]
+    segments = [{"seek": seek, "start": span.start_s, "end": span.end_s, "tokens": list(span.tokens)} for span in spans]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(whisper.timing, "find_alignment", lambda *_: theirs([w for ws in timings for w in ws]))
         whisper.timing.add_word_timestamps(
-            segments=segments, model=None, tokenizer=SimpleNamespace(eot=EOT), mel=None, num_frames=3000,
+            segments=segments,
+            model=None,
+            tokenizer=SimpleNamespace(eot=EOT),
+            mel=None,
+            num_frames=3000,
             last_speech_timestamp=last,
-        )  # fmt: skip
+        )
     return segments
 
 
@@ -162,8 +167,11 @@ def test_a_long_pause_before_the_first_word_is_cut_off() -> None:
     spans = [Span(start_s=105.8, end_s=107.0, tokens=(1, 1, 1, 1))]
     (found,) = words_of_segments(spans, [words], seek_frames=10_000, window_frames=3000, last_speech_s=100.0)
     assert [(word.text, word.start_s, word.end_s) for word in found.words] == [
-        (" Yes", pytest.approx(105.4), 106.0), (" we", 106.0, 106.3), (" can", 106.3, 106.6), (" go", 106.6, 106.9)
-    ]  # fmt: skip
+        (" Yes", pytest.approx(105.4), 106.0),
+        (" we", 106.0, 106.3),
+        (" can", 106.3, 106.6),
+        (" go", 106.6, 106.9),
+    ]
     assert (found.start_s, found.end_s) == (found.words[0].start_s, 106.9)
     assert last_word_end([found]) == 106.9
 
@@ -181,8 +189,11 @@ def test_a_short_last_word_does_not_grow_into_the_next_segment() -> None:
     found = words_of_segments(spans, words, seek_frames=0, window_frames=3000, last_speech_s=0.0)
     # openai-whisper gives it the median, 0.7 s, and has it end at 1.4
     assert [(word.start_s, word.end_s) for span in found for word in span.words] == [
-        (0.0, 0.7), (0.7, 1.26), (1.26, 1.96), (1.96, 2.66)
-    ]  # fmt: skip
+        (0.0, 0.7),
+        (0.7, 1.26),
+        (1.26, 1.96),
+        (1.96, 2.66),
+    ]
 
 
 def test_a_pause_between_sentences_is_nobodys() -> None:
@@ -191,8 +202,10 @@ def test_a_pause_between_sentences_is_nobodys() -> None:
     (found,) = words_of_segments(spans, [words], seek_frames=0, window_frames=3000, last_speech_s=0.0)
     # the median of 0.4, 3.0, 2.6, 0.4 is 1.5, held to 0.7: none is longer than 1.4 s
     assert [(word.text, word.start_s, word.end_s) for word in found.words] == [
-        (" Go.", 0.0, 0.4), (" Now", 4.6, 6.0), (" run", 6.0, 6.4)
-    ]  # fmt: skip
+        (" Go.", 0.0, 0.4),
+        (" Now", 4.6, 6.0),
+        (" run", 6.0, 6.4),
+    ]
 
 
 def test_a_segment_without_text_keeps_its_times_and_has_no_words() -> None:
@@ -243,9 +256,13 @@ def made_up(start_s: float, end_s: float) -> WordedSpan:
 
 def judge(spans: list[WordedSpan], content_s: float = 120.0) -> tuple[list[WordedSpan], int | None]:
     return without_hallucinations(
-        spans, threshold_s=2.0, seek_frames=6000, window_frames=3000, content_frames=round(content_s * 100),
+        spans,
+        threshold_s=2.0,
+        seek_frames=6000,
+        window_frames=3000,
+        content_frames=round(content_s * 100),
         last_speech_s=60.0,
-    )  # fmt: skip
+    )
 
 
 def test_speech_is_kept() -> None:

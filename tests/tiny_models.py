@@ -15,9 +15,17 @@ from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
 
 TINY_DIMS = WhisperDims(
-    n_mels=80, n_audio_ctx=1500, n_audio_state=64, n_audio_head=1, n_audio_layer=1,
-    n_vocab=51864, n_text_ctx=448, n_text_state=64, n_text_head=1, n_text_layer=1,
-)  # fmt: skip
+    n_mels=80,
+    n_audio_ctx=1500,
+    n_audio_state=64,
+    n_audio_head=1,
+    n_audio_layer=1,
+    n_vocab=51864,
+    n_text_ctx=448,
+    n_text_state=64,
+    n_text_head=1,
+    n_text_layer=1,
+)
 
 # Small, so that it compiles in seconds and a window ends after a few tokens.
 TINY_PROFILE = """\
@@ -35,13 +43,23 @@ dtype = "float32"
 """
 
 _HF_NAMES = (
-    (".blocks.", ".layers."), (".cross_attn_ln.", ".encoder_attn_layer_norm."),
-    (".attn_ln.", ".self_attn_layer_norm."), (".mlp_ln.", ".final_layer_norm."), (".mlp.0.", ".fc1."),
-    (".mlp.2.", ".fc2."), (".cross_attn.", ".encoder_attn."), (".attn.", ".self_attn."), (".query.", ".q_proj."),
-    (".key.", ".k_proj."), (".value.", ".v_proj."), ("_attn.out.", "_attn.out_proj."), (".ln_post.", ".layer_norm."),
-    ("decoder.ln.", "decoder.layer_norm."), (".token_embedding.", ".embed_tokens."),
+    (".blocks.", ".layers."),
+    (".cross_attn_ln.", ".encoder_attn_layer_norm."),
+    (".attn_ln.", ".self_attn_layer_norm."),
+    (".mlp_ln.", ".final_layer_norm."),
+    (".mlp.0.", ".fc1."),
+    (".mlp.2.", ".fc2."),
+    (".cross_attn.", ".encoder_attn."),
+    (".attn.", ".self_attn."),
+    (".query.", ".q_proj."),
+    (".key.", ".k_proj."),
+    (".value.", ".v_proj."),
+    ("_attn.out.", "_attn.out_proj."),
+    (".ln_post.", ".layer_norm."),
+    ("decoder.ln.", "decoder.layer_norm."),
+    (".token_embedding.", ".embed_tokens."),
     (".positional_embedding", ".embed_positions.weight"),
-)  # fmt: skip
+)
 
 
 def tiny_weights(dims: WhisperDims = TINY_DIMS, seed: int = 0) -> dict[str, NDArray[np.float32]]:
@@ -63,11 +81,17 @@ def write_tiny_checkpoint(directory: Path, *, dims: WhisperDims = TINY_DIMS, see
     """A directory as transformers saves one, with a tokenizer.json from openai-whisper's vocabulary."""
     directory.mkdir(parents=True, exist_ok=True)
     config = {
-        "model_type": "whisper", "num_mel_bins": dims.n_mels, "max_source_positions": dims.n_audio_ctx,
-        "d_model": dims.n_audio_state, "encoder_attention_heads": dims.n_audio_head,
-        "encoder_layers": dims.n_audio_layer, "vocab_size": dims.n_vocab, "max_target_positions": dims.n_text_ctx,
-        "decoder_attention_heads": dims.n_text_head, "decoder_layers": dims.n_text_layer,
-    }  # fmt: skip
+        "model_type": "whisper",
+        "num_mel_bins": dims.n_mels,
+        "max_source_positions": dims.n_audio_ctx,
+        "d_model": dims.n_audio_state,
+        "encoder_attention_heads": dims.n_audio_head,
+        "encoder_layers": dims.n_audio_layer,
+        "vocab_size": dims.n_vocab,
+        "max_target_positions": dims.n_text_ctx,
+        "decoder_attention_heads": dims.n_text_head,
+        "decoder_layers": dims.n_text_layer,
+    }
     (directory / "config.json").write_text(json.dumps(config))
     tensors = {}
     for name, value in tiny_weights(dims, seed).items():

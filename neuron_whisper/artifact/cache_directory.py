@@ -16,8 +16,7 @@ CACHE_VARIABLE = "NEURON_WHISPER_CACHE"
 OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
 # bford.info/cachedir: backup tools leave out a directory with this file
 CACHEDIR_TAG = (
-    b"Signature: 8a477f597d28d172789f06886806bc55\n"
-    b"# Artifacts of neuron-whisper; they can be compiled again.\n"
+    b"Signature: 8a477f597d28d172789f06886806bc55\n# Artifacts of neuron-whisper; they can be compiled again.\n"
 )
 
 

@@ -31,9 +31,10 @@ COMPRESSED = {
     *("mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "opus", "vorbis"),
 }
 UNREADABLE = {"pcm_s64be", "pcm_s64le"}  # PyAV gives no array of 64-bit whole numbers
-DECODERS = frozenset(
-    name for name in av.codecs_available if name in COMPRESSED or name.startswith(("pcm_", "adpcm_"))
-) - UNREADABLE
+DECODERS = (
+    frozenset(name for name in av.codecs_available if name in COMPRESSED or name.startswith(("pcm_", "adpcm_")))
+    - UNREADABLE
+)
 
 # How far the decoded length may fall short of the stated one before something is called missing: lossy
 # codecs state padding that their decoders trim.

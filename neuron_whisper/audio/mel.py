@@ -154,9 +154,12 @@ class LogMel:
             loudest = max(loudest, float(held.max()))
             forget(samples, end * HOP_SAMPLES)
         return cls(
-            samples=samples, n_mels=n_mels, loudest=loudest, content_frames=content_frames,
+            samples=samples,
+            n_mels=n_mels,
+            loudest=loudest,
+            content_frames=content_frames,
             held=held if content_frames + EDGE_FRAMES <= WINDOW_FRAMES else None,
-        )  # fmt: skip
+        )
 
     def window(self, start: int, end: int | None = None) -> NDArray[np.float32]:
         """Frames `start` to `end` (at most 3000, never beyond the content), (n_mels, 3000), zeros behind.

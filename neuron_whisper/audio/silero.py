@@ -151,10 +151,16 @@ def _network(tensors: Tensors) -> ov.Model:
         x = ops.relu(ops.add(x, ops.constant(bias[None, :, None])))
     steps = ops.reshape(x, numbers(1, -1, UNITS), special_zero=False)  # (1, n, 128): one sequence
     lstm = ops.lstm_sequence(
-        steps, hidden, cell, ops.gather(ops.shape_of(steps), numbers(1), numbers(0)),
-        _gates(tensors["decoder.rnn.weight_ih"]), _gates(tensors["decoder.rnn.weight_hh"]),
-        _gates(tensors["decoder.rnn.bias_ih"] + tensors["decoder.rnn.bias_hh"]), UNITS, "forward",
-    )  # fmt: skip
+        steps,
+        hidden,
+        cell,
+        ops.gather(ops.shape_of(steps), numbers(1), numbers(0)),
+        _gates(tensors["decoder.rnn.weight_ih"]),
+        _gates(tensors["decoder.rnn.weight_hh"]),
+        _gates(tensors["decoder.rnn.bias_ih"] + tensors["decoder.rnn.bias_hh"]),
+        UNITS,
+        "forward",
+    )
     y = ops.relu(ops.reshape(lstm.output(0), numbers(-1, UNITS), special_zero=False))
     logits = ops.matmul(y, ops.constant(tensors["decoder.decoder.2.weight"][0]), False, False)
     answer = ops.sigmoid(ops.add(logits, ops.constant(tensors["decoder.decoder.2.bias"])))

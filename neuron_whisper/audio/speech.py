@@ -15,9 +15,16 @@ from neuron_whisper.audio.silero import CHUNK_SAMPLES, speech_probabilities
 from neuron_whisper.errors import InvalidOption
 
 __all__ = [
-    "BATCHED_VAD", "SILERO_VAD", "SpeechSpan", "SpeechWindow", "VadOptions", "pack_spans", "spans_of_probabilities",
-    "speech_probabilities", "speech_spans",
-]  # fmt: skip
+    "BATCHED_VAD",
+    "SILERO_VAD",
+    "SpeechSpan",
+    "SpeechWindow",
+    "VadOptions",
+    "pack_spans",
+    "spans_of_probabilities",
+    "speech_probabilities",
+    "speech_spans",
+]
 
 CHUNK_MS = 1000 * CHUNK_SAMPLES // SAMPLE_RATE  # 32
 HYSTERESIS = 0.15  # silero-vad get_speech_timestamps: how far below the threshold silence begins

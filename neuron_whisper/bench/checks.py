@@ -52,14 +52,24 @@ class Systems:
         self._children: dict[str, Child] = {}
         for plan in plans:
             opening = Opening(
-                engine="neuron-whisper", variant=plan, source=str(artifact.path), threads=given.threads,
-                decoding=decoding, is_multilingual=self.is_multilingual, cache=str(cache),
+                engine="neuron-whisper",
+                variant=plan,
+                source=str(artifact.path),
+                threads=given.threads,
+                decoding=decoding,
+                is_multilingual=self.is_multilingual,
+                cache=str(cache),
             )
             self._open(f"neuron-whisper {artifact.name} {plan}", sys.executable, opening, given.threads, stack)
         for told in given.peer:
             peer = ready_peer(
-                told, checkpoint, cache=cache, pythons=pythons(tuple(given.peer_python)), threads=given.threads,
-                decoding=decoding, tell=_tell,
+                told,
+                checkpoint,
+                cache=cache,
+                pythons=pythons(tuple(given.peer_python)),
+                threads=given.threads,
+                decoding=decoding,
+                tell=_tell,
             )
             self._open(peer.name, peer.python, peer.opening, given.threads, stack)
 
@@ -102,15 +112,16 @@ def timeline(given: argparse.Namespace, stack: ExitStack) -> Iterator[Row]:
     short = [(samples, it.text) for samples, it in clips if len(samples) <= SHORT_S * SAMPLE_RATE]
     laid = lay_out(short, seconds=given.seconds, gap_s=GAP_S, seed=given.seed)
     yield (
-        "system", *(f"WER % of {it.name} ({len(samples) / SAMPLE_RATE:.0f} s)" for samples, it in files),
+        "system",
+        *(f"WER % of {it.name} ({len(samples) / SAMPLE_RATE:.0f} s)" for samples, it in files),
         f"WER % of {len(laid.clips)} clips in {len(laid.samples) / SAMPLE_RATE:.0f} s",
-        "starts and ends within 0.3 s of a clip, %", "farthest outside, s", "segments across clips",
+        "starts and ends within 0.3 s of a clip, %",
+        "farthest outside, s",
+        "segments across clips",
         "words where nobody speaks",
-    )  # fmt: skip
+    )
     for name in systems.names:
-        rates = [
-            _rate(it.text, systems.hear(name, samples, it.language).text, it.language) for samples, it in files
-        ]
+        rates = [_rate(it.text, systems.hear(name, samples, it.language).text, it.language) for samples, it in files]
         heard = systems.hear(name, laid.samples, spoken[0].language)
         rates.append(_rate(laid.reference, heard.text, spoken[0].language))
         found = times_found(laid, heard.segments or ())
@@ -118,9 +129,13 @@ def timeline(given: argparse.Namespace, stack: ExitStack) -> Iterator[Row]:
         for text in found.unspoken:
             _tell(f"{name}: where nobody speaks: {text!r}")
         yield (
-            name, *rates, f"{100 * numbers['within_300ms']:.1f}", f"{numbers['most_outside_s']:.2f}",
-            f"{numbers['across']:.0f}", f"{numbers['unspoken_words']:.0f}",
-        )  # fmt: skip
+            name,
+            *rates,
+            f"{100 * numbers['within_300ms']:.1f}",
+            f"{numbers['most_outside_s']:.2f}",
+            f"{numbers['across']:.0f}",
+            f"{numbers['unspoken_words']:.0f}",
+        )
 
 
 def words(given: argparse.Namespace, stack: ExitStack) -> Iterator[Row]:
@@ -146,8 +161,10 @@ def words(given: argparse.Namespace, stack: ExitStack) -> Iterator[Row]:
 
 
 CHECKS: dict[str, Callable[[argparse.Namespace, ExitStack], Iterator[Row]]] = {
-    "sounds": sounds, "timeline": timeline, "words": words,
-}  # fmt: skip
+    "sounds": sounds,
+    "timeline": timeline,
+    "words": words,
+}
 
 
 def _decoding(given: argparse.Namespace, *, word_timestamps: bool = False) -> Decoding:

@@ -31,8 +31,13 @@ class Child:
         self._log = tempfile.TemporaryFile("w+", dir=scratch, errors="replace")  # noqa: SIM115 - closed in close()
         self.started = time.perf_counter()
         self._process = subprocess.Popen(  # noqa: S603 - this package, in a python that the user named
-            [python, "-P", "-m", "neuron_whisper.bench.worker"], env=worker_environment(scratch, threads, python),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, encoding="utf-8",
+            [python, "-P", "-m", "neuron_whisper.bench.worker"],
+            env=worker_environment(scratch, threads, python),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            encoding="utf-8",
         )
 
     def open(self, opening: Opening) -> bool:

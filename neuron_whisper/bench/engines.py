@@ -51,14 +51,21 @@ class NeuronWhisper:
 
         asked = self._opening.decoding
         options = TranscribeOptions(
-            language=language, task=asked.task, beam_size=asked.beam_size, temperature=asked.temperature,
-            best_of=asked.best_of, condition_on_previous_text=asked.condition_on_previous_text,
-            long_form=self._opening.variant, vad_filter=asked.extras, repetition_cut=asked.extras,
+            language=language,
+            task=asked.task,
+            beam_size=asked.beam_size,
+            temperature=asked.temperature,
+            best_of=asked.best_of,
+            condition_on_previous_text=asked.condition_on_previous_text,
+            long_form=self._opening.variant,
+            vad_filter=asked.extras,
+            repetition_cut=asked.extras,
             word_timestamps=asked.word_timestamps,
         )
         found = self._transcriber.transcribe(AudioClip(samples=samples), options)
         return Heard(
-            text=found.text, tokens=[token for segment in found.segments for token in segment.tokens],
+            text=found.text,
+            tokens=[token for segment in found.segments for token in segment.tokens],
             segments=[(it.start_s, it.end_s, it.text) for it in found.segments],
             words=[(word.start_s, word.end_s, word.text) for it in found.segments for word in it.words],
         )
@@ -73,7 +80,11 @@ class FasterWhisper:
         from faster_whisper import WhisperModel
 
         self._model = WhisperModel(
-            opening.source, device="cpu", compute_type=opening.variant, cpu_threads=opening.threads, num_workers=1,
+            opening.source,
+            device="cpu",
+            compute_type=opening.variant,
+            cpu_threads=opening.threads,
+            num_workers=1,
             local_files_only=True,
         )
         self._asked = opening.decoding
@@ -83,8 +94,14 @@ class FasterWhisper:
     def transcribe(self, samples: Samples, language: str | None) -> Heard:
         asked = self._asked
         segments, _ = self._transcribe(
-            samples, language=language, task=asked.task, beam_size=asked.beam_size or 1, best_of=asked.best_of,
-            temperature=list(asked.temperature), word_timestamps=asked.word_timestamps, **self._extra,
+            samples,
+            language=language,
+            task=asked.task,
+            beam_size=asked.beam_size or 1,
+            best_of=asked.best_of,
+            temperature=list(asked.temperature),
+            word_timestamps=asked.word_timestamps,
+            **self._extra,
         )
         found = list(segments)
         return Heard(
@@ -130,13 +147,21 @@ class OpenAIWhisper:
         asked = self._asked
         with self._lock:
             answer = self._transcribe(
-                self._model, samples, language=language, task=asked.task, beam_size=asked.beam_size,
-                best_of=asked.best_of, temperature=asked.temperature, fp16=False,
-                condition_on_previous_text=asked.condition_on_previous_text, word_timestamps=asked.word_timestamps,
+                self._model,
+                samples,
+                language=language,
+                task=asked.task,
+                beam_size=asked.beam_size,
+                best_of=asked.best_of,
+                temperature=asked.temperature,
+                fp16=False,
+                condition_on_previous_text=asked.condition_on_previous_text,
+                word_timestamps=asked.word_timestamps,
             )
         found = answer["segments"]
         return Heard(
-            text=str(answer["text"]).strip(), tokens=[token for segment in found for token in segment["tokens"]],
+            text=str(answer["text"]).strip(),
+            tokens=[token for segment in found for token in segment["tokens"]],
             segments=[(float(it["start"]), float(it["end"]), it["text"]) for it in found],
             words=[(float(w["start"]), float(w["end"]), w["word"]) for it in found for w in it.get("words", ())],
         )
@@ -179,15 +204,23 @@ class WhisperCpp:
         asked = opening.decoding
         ladder = asked.temperature
         self._model = Model(
-            opening.source, redirect_whispercpp_logs_to=None, params_sampling_strategy=int(bool(asked.beam_size)),
-            n_threads=opening.threads, print_progress=False, print_timestamps=False, print_realtime=False,
+            opening.source,
+            redirect_whispercpp_logs_to=None,
+            params_sampling_strategy=int(bool(asked.beam_size)),
+            n_threads=opening.threads,
+            print_progress=False,
+            print_timestamps=False,
+            print_realtime=False,
             # as openai/whisper does by default; whisper.cpp does not
             suppress_nst=True,
-            translate=asked.task == "translate", greedy={"best_of": asked.best_of},
+            translate=asked.task == "translate",
+            greedy={"best_of": asked.best_of},
             beam_search={"beam_size": asked.beam_size or -1, "patience": -1.0},
-            temperature=ladder[0], temperature_inc=ladder[1] - ladder[0] if len(ladder) > 1 else 0.0,
+            temperature=ladder[0],
+            temperature_inc=ladder[1] - ladder[0] if len(ladder) > 1 else 0.0,
             # no_context forgets the clip before; n_max_text_ctx 0 forgets the window before, too
-            no_context=True, n_max_text_ctx=16384 if asked.condition_on_previous_text else 0,
+            no_context=True,
+            n_max_text_ctx=16384 if asked.condition_on_previous_text else 0,
         )
         self._is_multilingual = opening.is_multilingual
         self._lock = threading.Lock()
@@ -200,9 +233,13 @@ class WhisperCpp:
 
 
 ENGINES: Mapping[str, Callable[[Opening], Engine]] = {
-    "neuron-whisper": NeuronWhisper, "faster-whisper": FasterWhisper, "faster-whisper-batched": FasterWhisperBatched,
-    "openai-whisper": OpenAIWhisper, "openvino-genai": OpenVINOGenAI, "whisper.cpp": WhisperCpp,
-}  # fmt: skip
+    "neuron-whisper": NeuronWhisper,
+    "faster-whisper": FasterWhisper,
+    "faster-whisper-batched": FasterWhisperBatched,
+    "openai-whisper": OpenAIWhisper,
+    "openvino-genai": OpenVINOGenAI,
+    "whisper.cpp": WhisperCpp,
+}
 
 
 def together(engine: Engine, clips: Sequence[tuple[Samples, str | None]], streams: int) -> None:

@@ -35,10 +35,23 @@ def write_ggml(checkpoint: Checkpoint, variant: str, path: Path) -> None:
     tokens = _text_tokens(checkpoint)
     filters = mel_filters(dims.n_mels)
     with path.open("wb") as file:
-        file.write(struct.pack(
-            "<12i", MAGIC, dims.n_vocab, dims.n_audio_ctx, dims.n_audio_state, dims.n_audio_head, dims.n_audio_layer,
-            dims.n_text_ctx, dims.n_text_state, dims.n_text_head, dims.n_text_layer, dims.n_mels, file_type,
-        ))  # fmt: skip
+        file.write(
+            struct.pack(
+                "<12i",
+                MAGIC,
+                dims.n_vocab,
+                dims.n_audio_ctx,
+                dims.n_audio_state,
+                dims.n_audio_head,
+                dims.n_audio_layer,
+                dims.n_text_ctx,
+                dims.n_text_state,
+                dims.n_text_head,
+                dims.n_text_layer,
+                dims.n_mels,
+                file_type,
+            )
+        )
         file.write(struct.pack("<2i", *filters.shape) + filters.astype("<f4").tobytes())
         file.write(struct.pack("<i", len(tokens)))
         for token in tokens:

@@ -90,10 +90,14 @@ class WatchedSession:
         ended = time.perf_counter()
         device_s = self._session.device_s - device_s
         if self._ended:
-            self.steps.append(Step(
-                slots=int(active.sum()), device_s=device_s, session_s=ended - started - device_s,
-                engine_s=started - self._ended,
-            ))  # fmt: skip
+            self.steps.append(
+                Step(
+                    slots=int(active.sum()),
+                    device_s=device_s,
+                    session_s=ended - started - device_s,
+                    engine_s=started - self._ended,
+                )
+            )
         self._ended = time.perf_counter()
         return answer
 
@@ -126,9 +130,13 @@ def summary(steps: Sequence[Step], slots: int) -> dict[str, Any] | None:
     )
     host = session + engine
     return {
-        "slots": slots, "steps": len(chosen), "device_ms": round(device, 3), "session_ms": round(session, 3),
-        "engine_ms": round(engine, 3), "host_share": round(host / (host + device), 4),
-    }  # fmt: skip
+        "slots": slots,
+        "steps": len(chosen),
+        "device_ms": round(device, 3),
+        "session_ms": round(session, 3),
+        "engine_ms": round(engine, 3),
+        "host_share": round(host / (host + device), 4),
+    }
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -207,9 +215,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _windows(given: argparse.Namespace, spec: ProgramSpec, tokenizer: Tokenizer) -> list[WindowAsk]:
     mel = LogMel.of(load_audio(given.speech).samples, spec.dims.n_mels)
     options = WindowOptions(
-        language=given.language, task="transcribe", suppressed=frozenset(tokenizer.suppressed("-1")),
-        temperatures=(0.0,), beam_size=given.beam_size if given.beam_size > 1 else None,
-    )  # fmt: skip
+        language=given.language,
+        task="transcribe",
+        suppressed=frozenset(tokenizer.suppressed("-1")),
+        temperatures=(0.0,),
+        beam_size=given.beam_size if given.beam_size > 1 else None,
+    )
     starts = range(0, max(1, mel.content_frames - WINDOW_FRAMES // 2), WINDOW_FRAMES)
     own = [WindowAsk(mel=mel.window(start, start + WINDOW_FRAMES), options=options) for start in starts]
     return [own[n % len(own)] for n in range(given.windows)]

@@ -34,17 +34,31 @@ def write_huggingface(checkpoint: Checkpoint, directory: Path) -> None:
         "config.json": {**_config(checkpoint), "torch_dtype": dtype},
         "generation_config.json": _generation_config(checkpoint, tokenizer),
         "preprocessor_config.json": {
-            "feature_extractor_type": "WhisperFeatureExtractor", "processor_class": "WhisperProcessor",
-            "chunk_length": 30, "feature_size": checkpoint.dims.n_mels, "hop_length": 160, "n_fft": 400,
-            "n_samples": 480_000, "nb_max_frames": 3000, "padding_side": "right", "padding_value": 0.0,
-            "return_attention_mask": False, "sampling_rate": 16_000,
+            "feature_extractor_type": "WhisperFeatureExtractor",
+            "processor_class": "WhisperProcessor",
+            "chunk_length": 30,
+            "feature_size": checkpoint.dims.n_mels,
+            "hop_length": 160,
+            "n_fft": 400,
+            "n_samples": 480_000,
+            "nb_max_frames": 3000,
+            "padding_side": "right",
+            "padding_value": 0.0,
+            "return_attention_mask": False,
+            "sampling_rate": 16_000,
         },
         "tokenizer_config.json": {
-            "tokenizer_class": "WhisperTokenizer", "processor_class": "WhisperProcessor", "errors": "replace",
-            "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>",
-            "pad_token": "<|endoftext|>", "add_prefix_space": False, "model_max_length": 1024,
+            "tokenizer_class": "WhisperTokenizer",
+            "processor_class": "WhisperProcessor",
+            "errors": "replace",
+            "bos_token": "<|endoftext|>",
+            "eos_token": "<|endoftext|>",
+            "unk_token": "<|endoftext|>",
+            "pad_token": "<|endoftext|>",
+            "add_prefix_space": False,
+            "model_max_length": 1024,
         },
-    }  # fmt: skip
+    }
     for name, content in written.items():
         (directory / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -52,29 +66,49 @@ def write_huggingface(checkpoint: Checkpoint, directory: Path) -> None:
 def _config(checkpoint: Checkpoint) -> dict[str, Any]:
     dims, special = checkpoint.dims, SpecialTokens.of_vocabulary(checkpoint.dims.n_vocab)
     return {
-        "model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"],
-        "vocab_size": dims.n_vocab, "num_mel_bins": dims.n_mels, "d_model": dims.n_audio_state,
-        "max_source_positions": dims.n_audio_ctx, "max_target_positions": dims.n_text_ctx,
-        "encoder_layers": dims.n_audio_layer, "num_hidden_layers": dims.n_audio_layer,
-        "encoder_attention_heads": dims.n_audio_head, "encoder_ffn_dim": 4 * dims.n_audio_state,
-        "decoder_layers": dims.n_text_layer, "decoder_attention_heads": dims.n_text_head,
-        "decoder_ffn_dim": 4 * dims.n_text_state, "activation_function": "gelu", "scale_embedding": False,
-        "is_encoder_decoder": True, "use_cache": True, "decoder_start_token_id": special.sot,
-        "bos_token_id": special.eot, "eos_token_id": special.eot, "pad_token_id": special.eot,
-    }  # fmt: skip
+        "model_type": "whisper",
+        "architectures": ["WhisperForConditionalGeneration"],
+        "vocab_size": dims.n_vocab,
+        "num_mel_bins": dims.n_mels,
+        "d_model": dims.n_audio_state,
+        "max_source_positions": dims.n_audio_ctx,
+        "max_target_positions": dims.n_text_ctx,
+        "encoder_layers": dims.n_audio_layer,
+        "num_hidden_layers": dims.n_audio_layer,
+        "encoder_attention_heads": dims.n_audio_head,
+        "encoder_ffn_dim": 4 * dims.n_audio_state,
+        "decoder_layers": dims.n_text_layer,
+        "decoder_attention_heads": dims.n_text_head,
+        "decoder_ffn_dim": 4 * dims.n_text_state,
+        "activation_function": "gelu",
+        "scale_embedding": False,
+        "is_encoder_decoder": True,
+        "use_cache": True,
+        "decoder_start_token_id": special.sot,
+        "bos_token_id": special.eot,
+        "eos_token_id": special.eot,
+        "pad_token_id": special.eot,
+    }
 
 
 def _generation_config(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
     special = tokenizer.special
     heads = checkpoint.alignment_heads or default_alignment_heads(checkpoint.dims)
     told: dict[str, Any] = {
-        "alignment_heads": heads, "begin_suppress_tokens": [*tokenizer.blank_tokens, special.eot],
-        "suppress_tokens": tokenizer.suppressed("-1"), "decoder_start_token_id": special.sot,
-        "bos_token_id": special.eot, "eos_token_id": special.eot, "pad_token_id": special.eot,
-        "is_multilingual": special.is_multilingual, "max_initial_timestamp_index": 50,
-        "max_length": checkpoint.dims.n_text_ctx, "no_timestamps_token_id": special.no_timestamps,
-        "prev_sot_token_id": special.sot_prev, "return_timestamps": False,
-    }  # fmt: skip
+        "alignment_heads": heads,
+        "begin_suppress_tokens": [*tokenizer.blank_tokens, special.eot],
+        "suppress_tokens": tokenizer.suppressed("-1"),
+        "decoder_start_token_id": special.sot,
+        "bos_token_id": special.eot,
+        "eos_token_id": special.eot,
+        "pad_token_id": special.eot,
+        "is_multilingual": special.is_multilingual,
+        "max_initial_timestamp_index": 50,
+        "max_length": checkpoint.dims.n_text_ctx,
+        "no_timestamps_token_id": special.no_timestamps,
+        "prev_sot_token_id": special.sot_prev,
+        "return_timestamps": False,
+    }
     if special.is_multilingual:
         codes = tuple(LANGUAGES)[: special.n_languages]
         told["lang_to_id"] = {f"<|{code}|>": special.first_language + n for n, code in enumerate(codes)}

@@ -60,10 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{json.dumps({**levels[-1], 'resident_mb': None})}\n")
     command = [*(sys.argv[1:] if arguments is None else arguments)]
     document = {
-        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M}", "clips": len(clips),
-        "shortest_s": min(clip.duration_s for clip in clips), "longest_s": max(clip.duration_s for clip in clips),
-        "command": " ".join(["python -m neuron_whisper.bench.load", *command]), "levels": levels,
-    }  # fmt: skip
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        "clips": len(clips),
+        "shortest_s": min(clip.duration_s for clip in clips),
+        "longest_s": max(clip.duration_s for clip in clips),
+        "command": " ".join(["python -m neuron_whisper.bench.load", *command]),
+        "levels": levels,
+    }
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "load.json").write_text(json.dumps(document, indent=1) + "\n")

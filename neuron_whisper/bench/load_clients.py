@@ -104,9 +104,12 @@ async def _ask(http: httpx.AsyncClient, asked: Asked, clip: Clip, began: float) 
     except httpx.HTTPError as error:
         kind = type(error).__name__
     return Answered(
-        at_s=started - began, took_s=time.perf_counter() - started, kind=kind, audio_s=clip.duration_s,
+        at_s=started - began,
+        took_s=time.perf_counter() - started,
+        kind=kind,
+        audio_s=clip.duration_s,
         retry_after_s=retry_after,
-    )  # fmt: skip
+    )
 
 
 def _kind(answer: httpx.Response) -> str:

@@ -16,9 +16,7 @@ COLOURS = {"p50": "#1b6ac9", "p95": "#d97706", "p99": "#b91c1c", "rate": "#04785
 INK, FAINT = "#1f2933", "#616e7c"
 
 
-def figures(
-    answers: Sequence[Answered], *, clients: int, duration_s: float, memory: Memory | None
-) -> dict[str, Any]:
+def figures(answers: Sequence[Answered], *, clients: int, duration_s: float, memory: Memory | None) -> dict[str, Any]:
     """What a level came to. Seconds; latency is that of requests that were answered with a transcript."""
     ok = [it for it in answers if it.kind == "ok"]
     refused = [it for it in answers if it.kind == "refused"]
@@ -38,9 +36,11 @@ def figures(
     if memory is not None and memory.samples:
         seen = [used for _, used in memory.samples]
         document["resident_mb"] = {
-            "first": seen[0] >> 20, "last": seen[-1] >> 20, "most": max(seen) >> 20,
+            "first": seen[0] >> 20,
+            "last": seen[-1] >> 20,
+            "most": max(seen) >> 20,
             "samples": [(round(at), used >> 20) for at, used in memory.samples],
-        }  # fmt: skip
+        }
     return document
 
 
@@ -54,21 +54,39 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 def markdown(document: Mapping[str, Any]) -> str:
     """A line about the run and a table with a row for each number of clients."""
     head = (
-        "clients", "requests", "ok", "refused", "errors", "p50 s", "p95 s", "p99 s", "refused within s", "requests/s",
-        "audio s/s", "resident MB",
-    )  # fmt: skip
+        "clients",
+        "requests",
+        "ok",
+        "refused",
+        "errors",
+        "p50 s",
+        "p95 s",
+        "p99 s",
+        "refused within s",
+        "requests/s",
+        "audio s/s",
+        "resident MB",
+    )
     rows = [
         (
-            level["clients"], level["requests"], level["ok"], level["refused"],
+            level["clients"],
+            level["requests"],
+            level["ok"],
+            level["refused"],
             ", ".join(f"{kind}: {n}" for kind, n in level["errors"].items()) or 0,
-            *(level["latency_s"].get(f"p{percent}", "") for percent in PERCENTS), level["refusal_s"].get("max", ""),
-            level["requests_per_s"], level["audio_s_per_s"],
+            *(level["latency_s"].get(f"p{percent}", "") for percent in PERCENTS),
+            level["refusal_s"].get("max", ""),
+            level["requests_per_s"],
+            level["audio_s_per_s"],
             "{first} to {last}, most {most}".format(**level["resident_mb"]) if "resident_mb" in level else "",
         )
         for level in document["levels"]
-    ]  # fmt: skip
-    lines = [f"{document['clips']} clips of {document['shortest_s']:.1f} to {document['longest_s']:.1f} s; "
-             f"{document['date']}; `{document['command']}`", ""]  # fmt: skip
+    ]
+    lines = [
+        f"{document['clips']} clips of {document['shortest_s']:.1f} to {document['longest_s']:.1f} s; "
+        f"{document['date']}; `{document['command']}`",
+        "",
+    ]
     lines += [_row(head), _row("---" for _ in head), *map(_row, rows)]
     return "\n".join(lines) + "\n"
 
@@ -81,19 +99,22 @@ def picture(document: Mapping[str, Any]) -> str:
     """An SVG: latency, and throughput, against the number of clients."""
     levels = document["levels"]
     clients = [level["clients"] for level in levels]
-    latency = {
-        f"p{percent}": [level["latency_s"].get(f"p{percent}") for level in levels] for percent in PERCENTS
-    }
+    latency = {f"p{percent}": [level["latency_s"].get(f"p{percent}") for level in levels] for percent in PERCENTS}
     rate = {"rate": [level["audio_s_per_s"] for level in levels]}
     width, height = 2 * (LEFT + WIDTH) + GAP, TOP + HEIGHT + BOTTOM
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'font-family="system-ui, sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        *_panel(LEFT, "latency, s, against clients", clients, latency),
-        *_panel(2 * LEFT + WIDTH, "seconds of audio a second, against clients", clients, rate),
-        "</svg>",
-    ]) + "\n"  # fmt: skip
+    return (
+        "\n".join(
+            [
+                f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+                f'font-family="system-ui, sans-serif" font-size="12">',
+                f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+                *_panel(LEFT, "latency, s, against clients", clients, latency),
+                *_panel(2 * LEFT + WIDTH, "seconds of audio a second, against clients", clients, rate),
+                "</svg>",
+            ]
+        )
+        + "\n"
+    )
 
 
 def _panel(x: int, title: str, at: Sequence[int], lines: Mapping[str, Sequence[float | None]]) -> Iterator[str]:

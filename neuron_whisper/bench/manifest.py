@@ -16,9 +16,24 @@ from neuron_whisper.text.languages import language_code
 PATH_COLUMNS = ("path", "file", "audio", "audio_filepath", "wav")
 TEXT_COLUMNS = ("text", "transcript", "transcription", "sentence", "reference")
 LANGUAGE_COLUMNS = ("language", "lang", "locale")
-AUDIO_SUFFIXES = frozenset({
-    ".wav", ".flac", ".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".opus", ".webm", ".aiff", ".aif", ".mka", ".mkv", ".wma",
-})  # fmt: skip
+AUDIO_SUFFIXES = frozenset(
+    {
+        ".wav",
+        ".flac",
+        ".mp3",
+        ".m4a",
+        ".mp4",
+        ".aac",
+        ".ogg",
+        ".opus",
+        ".webm",
+        ".aiff",
+        ".aif",
+        ".mka",
+        ".mkv",
+        ".wma",
+    }
+)
 
 Row = Mapping[str, object]
 
@@ -114,9 +129,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
         return
     # tab-separated files have no quoting: a text may begin with a quotation mark
     lines = content.splitlines()
-    table = (
-        csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if suffix == ".tsv" else csv.DictReader(lines)
-    )
+    table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if suffix == ".tsv" else csv.DictReader(lines)
     _check_columns(dict.fromkeys(table.fieldnames or ()), f"{path.name} line 1")
     for cells in table:
         # an empty cell says nothing about the clip; a text that is known to be empty can be told in jsonl

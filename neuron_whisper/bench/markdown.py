@@ -12,8 +12,14 @@ DASH = "–"
 def markdown(document: Document) -> str:
     """The whole report, ending in a newline."""
     parts = [
-        "# Accuracy and speed", *_about(document), _systems(document), *_languages(document), *_skipped(document),
-        "## Clips", _clips(document), *_texts(document),
+        "# Accuracy and speed",
+        *_about(document),
+        _systems(document),
+        *_languages(document),
+        *_skipped(document),
+        "## Clips",
+        _clips(document),
+        *_texts(document),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -38,9 +44,10 @@ def _about(document: Document) -> Iterator[str]:
         f"Speech: {speech['clips']} clips, {speech['audio_s']:.0f} s, {', '.join(speech['languages'])}. "
         f"Medians of {options['runs']} runs, systems in turns, {options['threads']} threads each, one clip after the "
         "other; decoding of audio files is not counted.",
-        "Asked of all: " + ", ".join(f"{name} {_shown(value)}" for name, value in options.items()
-                                     if name not in ("runs", "threads")) + ".",
-    ]  # fmt: skip
+        "Asked of all: "
+        + ", ".join(f"{name} {_shown(value)}" for name, value in options.items() if name not in ("runs", "threads"))
+        + ".",
+    ]
     yield "\n\n".join(lines)
 
 
@@ -55,18 +62,34 @@ def _systems(document: Document) -> str:
     streams = list(dict.fromkeys(n for system in systems for n in system["throughput"]))
     agrees = any(system["as_openai_whisper"] for system in systems)
     head = [
-        "system", "WER %", "sub+del+ins / words", "CER %", "RTF", "x real time", "p50 s", "p95 s", "p99 s",
-        *(f"{n} at a time" for n in streams), "load s", "peak MB", *(["text / tokens as openai-whisper"] * agrees),
+        "system",
+        "WER %",
+        "sub+del+ins / words",
+        "CER %",
+        "RTF",
+        "x real time",
+        "p50 s",
+        "p95 s",
+        "p99 s",
+        *(f"{n} at a time" for n in streams),
+        "load s",
+        "peak MB",
+        *(["text / tokens as openai-whisper"] * agrees),
         "artifact",
-    ]  # fmt: skip
+    ]
     rows = []
     for system in systems:
         row = [
-            system["name"], _percent(system["wer"]), _counts(system["wer"]), _percent(system["cer"]),
-            f"{system['rtf']:.4f}", f"{system['speed']:.1f}",
+            system["name"],
+            _percent(system["wer"]),
+            _counts(system["wer"]),
+            _percent(system["cer"]),
+            f"{system['rtf']:.4f}",
+            f"{system['speed']:.1f}",
             *(f"{seconds:.2f}" for seconds in system["latency_s"].values()),
             *(_throughput(system, n) for n in streams),
-            f"{system['load_s']:.1f}", f"{system['peak_bytes'] / 1e6:.0f}",
+            f"{system['load_s']:.1f}",
+            f"{system['peak_bytes'] / 1e6:.0f}",
         ]
         if agrees:
             row.append(_agreement(system["as_openai_whisper"], document["speech"]["clips"]))
@@ -74,8 +97,10 @@ def _systems(document: Document) -> str:
     told = [f"{system['name']}: {system['note']}." for system in systems if system.get("note")]
     told += [f"{system['name']}: its text changed between runs." for system in systems if system["texts_vary"]]
     if streams:
-        told.append("N at a time: seconds of audio per second by N threads that share one system; "
-                    "(1) marks a system that takes one clip at a time.")  # fmt: skip
+        told.append(
+            "N at a time: seconds of audio per second by N threads that share one system; "
+            "(1) marks a system that takes one clip at a time."
+        )
     return "\n\n".join([_table(head, rows), *(["\n".join(f"- {line}" for line in told)] if told else [])])
 
 
@@ -116,11 +141,12 @@ def _clips(document: Document) -> str:
     head = ["clip", "s", *(f"{system['name']}: errors / of, s" for system in document["systems"])]
     rows = [
         [
-            clip["name"], f"{clip['audio_s']:.1f}",
+            clip["name"],
+            f"{clip['audio_s']:.1f}",
             *(f"{_errors(system['clips'][n])}, {system['clips'][n]['seconds']:.2f}" for system in document["systems"]),
         ]
         for n, clip in enumerate(document["clips"])
-    ]  # fmt: skip
+    ]
     return _table(head, rows)
 
 
@@ -151,8 +177,9 @@ def _counted(heard: Mapping[str, Any]) -> dict[str, int]:
     """Words, or characters where the language is scored by them."""
     counts = heard["words"] if heard["words"] is not None else heard["characters"]
     return {
-        "errors": counts["substitutions"] + counts["deletions"] + counts["insertions"], "of": counts["reference"],
-    }  # fmt: skip
+        "errors": counts["substitutions"] + counts["deletions"] + counts["insertions"],
+        "of": counts["reference"],
+    }
 
 
 def _errors(heard: Mapping[str, Any]) -> str:

@@ -38,9 +38,11 @@ class ErrorCounts:
 
     def __add__(self, other: ErrorCounts) -> ErrorCounts:
         return ErrorCounts(
-            substitutions=self.substitutions + other.substitutions, deletions=self.deletions + other.deletions,
-            insertions=self.insertions + other.insertions, reference=self.reference + other.reference,
-        )  # fmt: skip
+            substitutions=self.substitutions + other.substitutions,
+            deletions=self.deletions + other.deletions,
+            insertions=self.insertions + other.insertions,
+            reference=self.reference + other.reference,
+        )
 
 
 def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
@@ -100,17 +102,20 @@ def _counted(reference: list[str], heard: list[str]) -> ErrorCounts:
     one, other = (" ".join(numbers[unit] for unit in units) for units in (reference, heard))
     found = jiwer.process_words(one, other)
     return ErrorCounts(
-        substitutions=found.substitutions, deletions=found.deletions, insertions=found.insertions,
+        substitutions=found.substitutions,
+        deletions=found.deletions,
+        insertions=found.insertions,
         reference=len(reference),
-    )  # fmt: skip
+    )
 
 
 def _bare(text: str) -> str:
     """NFKC, lower case, without what is neither letter, mark, number nor symbol."""
     return "".join(
-        character for character in unicodedata.normalize("NFKC", text).lower()
+        character
+        for character in unicodedata.normalize("NFKC", text).lower()
         if unicodedata.category(character)[0] not in "PZC"
-    )  # fmt: skip
+    )
 
 
 @lru_cache(maxsize=2)

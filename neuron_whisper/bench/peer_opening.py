@@ -26,9 +26,15 @@ class ReadyPeer:
 
 
 def ready_peer(
-    told: str, checkpoint: Checkpoint, *, cache: Path, pythons: Mapping[str, str], threads: int, decoding: Decoding,
+    told: str,
+    checkpoint: Checkpoint,
+    *,
+    cache: Path,
+    pythons: Mapping[str, str],
+    threads: int,
+    decoding: Decoding,
     tell: Callable[[str], None] = lambda line: None,
-) -> ReadyPeer:  # fmt: skip
+) -> ReadyPeer:
     """Of "faster-whisper:int8" on the checkpoint's weights, kept below `cache`.
 
     Raises InvalidOption, and TargetUnavailable where it is not installed or its weights cannot be made.
@@ -40,12 +46,18 @@ def ready_peer(
         where = "here" if python == sys.executable else f"for {python}"
         raise TargetUnavailable(name, f"{', '.join(missing)} is not installed {where}", peer.install)
     forms = Forms(
-        checkpoint=checkpoint, directory=cache / "bench", digests=cache / "digests",
+        checkpoint=checkpoint,
+        directory=cache / "bench",
+        digests=cache / "digests",
         tell=lambda line: tell(f"{name}: {line}"),
     )
     opening = Opening(
-        engine=peer.name, variant=variant, source=str(forms.path(peer.form, variant, python)), threads=threads,
-        decoding=decoding, is_multilingual=checkpoint.dims.is_multilingual,
+        engine=peer.name,
+        variant=variant,
+        source=str(forms.path(peer.form, variant, python)),
+        threads=threads,
+        decoding=decoding,
+        is_multilingual=checkpoint.dims.is_multilingual,
         alignment_heads=checkpoint.alignment_heads or (),
     )
     return ReadyPeer(name=name, python=python, opening=opening, facts={"versions": versions, "note": peer.note})

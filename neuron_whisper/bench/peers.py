@@ -47,28 +47,43 @@ class Peer:
 
 
 _FASTER = Peer(
-    name="faster-whisper", modules=("faster_whisper",), packages=("faster-whisper", "ctranslate2"),
-    variants=("int8", "float32", "bfloat16", "int8_float32", "int8_bfloat16"), form="ctranslate2",
-    install="pip install faster-whisper", note="sequential, without VAD, its default",
-)  # fmt: skip
+    name="faster-whisper",
+    modules=("faster_whisper",),
+    packages=("faster-whisper", "ctranslate2"),
+    variants=("int8", "float32", "bfloat16", "int8_float32", "int8_bfloat16"),
+    form="ctranslate2",
+    install="pip install faster-whisper",
+    note="sequential, without VAD, its default",
+)
 _PEERS = (
     _FASTER,
     replace(_FASTER, name="faster-whisper-batched", note="batches of 8 spans of its VAD, no gates"),
     Peer(
-        name="openai-whisper", modules=("whisper", "torch"), packages=("openai-whisper", "torch"),
-        variants=("float32",), form="openai", install="pip install openai-whisper",
+        name="openai-whisper",
+        modules=("whisper", "torch"),
+        packages=("openai-whisper", "torch"),
+        variants=("float32",),
+        form="openai",
+        install="pip install openai-whisper",
     ),
     Peer(
-        name="openvino-genai", modules=("openvino_genai", "openvino_tokenizers", "optimum.intel"), form="genai",
-        packages=("openvino-genai", "openvino", "optimum-intel"), variants=("default", "float32"),
+        name="openvino-genai",
+        modules=("openvino_genai", "openvino_tokenizers", "optimum.intel"),
+        form="genai",
+        packages=("openvino-genai", "openvino", "optimum-intel"),
+        variants=("default", "float32"),
         install="pip install openvino-genai openvino-tokenizers 'optimum-intel[openvino]'",
         note="float16 weights; no temperature ladder, no gates",
     ),
     Peer(
-        name="whisper.cpp", modules=("pywhispercpp",), packages=("pywhispercpp",), variants=("f16", "q8_0"),
-        form="ggml", install="pip install pywhispercpp",
+        name="whisper.cpp",
+        modules=("pywhispercpp",),
+        packages=("pywhispercpp",),
+        variants=("f16", "q8_0"),
+        form="ggml",
+        install="pip install pywhispercpp",
     ),
-)  # fmt: skip
+)
 PEERS: Mapping[str, Peer] = MappingProxyType({peer.name: peer for peer in _PEERS})
 
 

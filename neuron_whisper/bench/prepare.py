@@ -34,8 +34,18 @@ def genai(source: Path, into: Path) -> None:
     """A Hugging Face directory -> what openvino_genai reads: float16 weights, the decoder with its state."""
     # its command, not its function: that alone converts the tokenizer, too
     command = [
-        sys.executable, "-m", "optimum.commands.optimum_cli", "export", "openvino", "--model", str(source), "--task",
-        "automatic-speech-recognition-with-past", "--weight-format", "fp16", str(into),
+        sys.executable,
+        "-m",
+        "optimum.commands.optimum_cli",
+        "export",
+        "openvino",
+        "--model",
+        str(source),
+        "--task",
+        "automatic-speech-recognition-with-past",
+        "--weight-format",
+        "fp16",
+        str(into),
     ]
     subprocess.run(command, check=True)  # noqa: S603 - our own words and two paths
     if not (into / "openvino_detokenizer.xml").exists():

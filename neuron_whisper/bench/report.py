@@ -44,18 +44,22 @@ def document(
         "format": FORMAT,
         **about,
         "speech": {
-            "clips": len(clips), "audio_s": round(sum(clip.duration_s for clip in clips), 2), "languages": languages,
+            "clips": len(clips),
+            "audio_s": round(sum(clip.duration_s for clip in clips), 2),
+            "languages": languages,
         },
         "clips": [
             {
-                "name": clip.spoken.name, "language": clip.spoken.language, "audio_s": round(clip.duration_s, 2),
+                "name": clip.spoken.name,
+                "language": clip.spoken.language,
+                "audio_s": round(clip.duration_s, 2),
                 "reference": clip.spoken.text,
             }
             for clip in clips
         ],
         "systems": [_system(result, clips, whole) for result in whole],
         "skipped": [asdict(it) for it in (*skipped, *broken)],
-    }  # fmt: skip
+    }
 
 
 def _system(result: Measured, clips: Sequence[Clip], others: Sequence[Measured]) -> dict[str, Any]:
@@ -65,32 +69,42 @@ def _system(result: Measured, clips: Sequence[Clip], others: Sequence[Measured])
     words, characters = _counts(result, clips)
     opening = result.system.opening
     return {
-        "name": result.system.name, "model": result.system.model, "engine": opening.engine,
-        "variant": opening.variant, "threads": opening.threads, "is_serial": result.is_serial,
+        "name": result.system.name,
+        "model": result.system.model,
+        "engine": opening.engine,
+        "variant": opening.variant,
+        "threads": opening.threads,
+        "is_serial": result.is_serial,
         **result.system.facts,
         "wer": _rate(word for word in words if word is not None),
         "cer": _rate(characters),
         "languages": {
             language: {
-                "clips": len(at), "wer": _rate(word for n in at if (word := words[n]) is not None),
+                "clips": len(at),
+                "wer": _rate(word for n in at if (word := words[n]) is not None),
                 "cer": _rate(characters[n] for n in at),
             }
             for language, at in _by_language(clips).items()
         },
         "runs_s": [round(sum(run), 4) for run in result.seconds],
-        "rtf": round(took_s / audio_s, 5), "speed": round(audio_s / took_s, 3),
+        "rtf": round(took_s / audio_s, 5),
+        "speed": round(audio_s / took_s, 3),
         "latency_s": {f"p{p}": round(percentile(per_clip, p), 4) for p in PERCENTILES},
         "throughput": {str(n): round(median(values), 3) for n, values in result.throughput.items()},
-        "load_s": round(result.load_s, 3), "peak_bytes": result.peak_bytes,
-        "texts_vary": result.texts_vary, "as_openai_whisper": _agreement(result, others),
+        "load_s": round(result.load_s, 3),
+        "peak_bytes": result.peak_bytes,
+        "texts_vary": result.texts_vary,
+        "as_openai_whisper": _agreement(result, others),
         "clips": [
             {
-                "text": text, "seconds": round(seconds, 4),
-                "words": None if word is None else asdict(word), "characters": asdict(character),
+                "text": text,
+                "seconds": round(seconds, 4),
+                "words": None if word is None else asdict(word),
+                "characters": asdict(character),
             }
             for text, seconds, word, character in zip(result.texts, per_clip, words, characters, strict=True)
         ],
-    }  # fmt: skip
+    }
 
 
 def _counts(result: Measured, clips: Sequence[Clip]) -> tuple[list[ErrorCounts | None], list[ErrorCounts]]:
@@ -129,6 +143,7 @@ def _agreement(result: Measured, others: Sequence[Measured]) -> dict[str, Any] |
     texts = [one == other for one, other in zip(result.texts, theirs.texts, strict=True)]
     tokens = [one == other for one, other in zip(result.tokens, theirs.tokens, strict=True) if one is not None]
     return {
-        "same_text": sum(texts), "same_tokens": sum(tokens) if tokens else None,
+        "same_text": sum(texts),
+        "same_tokens": sum(tokens) if tokens else None,
         "differing": [n for n, is_same in enumerate(texts) if not is_same],
     }

@@ -61,9 +61,15 @@ def matrix_flops(core: ov.Core, precision: str, threads: int, seconds: float) ->
     x = op.parameter([rows, inner], ov.Type.f32)
     weights = op.constant(np.full((inner, columns), 0.01, np.float32))
     model = ov.Model([op.matmul(x, weights, False, False)], [x])
-    request = core.compile_model(model, "CPU", {
-        "INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": str(threads),
-    }).create_infer_request()  # fmt: skip
+    request = core.compile_model(
+        model,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": precision,
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": str(threads),
+        },
+    ).create_infer_request()
     request.set_input_tensor(0, ov.Tensor(np.ones((rows, inner), np.float32)))
     return 2.0 * rows * inner * columns / best_s(request.infer, seconds)
 
@@ -121,9 +127,13 @@ def shares(artifact: Artifact, times: dict[str, Sequence[float]], limits: Limits
     for name, seconds in times.items():
         kind, _, count = name.partition(" ")
         spec = replace(
-            artifact.spec, slots=int(count) if kind == "decode" else 1, beams=1, choices=1,
-            prompt_buckets=(4,), text_context=PREFIX + (len(seconds) - 1) // 2,  # what was written, in the middle
-        )  # fmt: skip
+            artifact.spec,
+            slots=int(count) if kind == "decode" else 1,
+            beams=1,
+            choices=1,
+            prompt_buckets=(4,),
+            text_context=PREFIX + (len(seconds) - 1) // 2,  # what was written, in the middle
+        )
         is_int8 = profile.weights.dtype == "int8"
         costs = RankCosts(
             spec, tp=1, dtype=profile.target.dtype, weights_dtype="bfloat16" if is_int8 else profile.weights.dtype
@@ -132,11 +142,16 @@ def shares(artifact: Artifact, times: dict[str, Sequence[float]], limits: Limits
         if is_int8 and kind == "decode":  # the decoder's matrices alone are in 8 bit
             cost = replace(cost, weight_bytes=cost.weight_bytes // 2)
         took_s = median(seconds)
-        rows.append({
-            "graph": name, "ms": round(1e3 * took_s, 3), "gflop": round(cost.flops / 1e9, 3),
-            "mb": round(cost.bytes / 1e6, 1), "flops_share": round(cost.flops / took_s / peak, 4),
-            "bandwidth_share": round(cost.bytes / took_s / limits.bytes_per_s, 4),
-        })  # fmt: skip
+        rows.append(
+            {
+                "graph": name,
+                "ms": round(1e3 * took_s, 3),
+                "gflop": round(cost.flops / 1e9, 3),
+                "mb": round(cost.bytes / 1e6, 1),
+                "flops_share": round(cost.flops / took_s / peak, 4),
+                "bandwidth_share": round(cost.bytes / took_s / limits.bytes_per_s, 4),
+            }
+        )
     return rows
 
 
@@ -176,9 +191,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         session.close()
     if given.json is not None:
         document = {
-            "artifact": artifact.name, "processor": machine.processor(), "threads": threads, "flops": limits.flops,
-            "bytes_per_s": limits.bytes_per_s, "rows": rows,
-        }  # fmt: skip
+            "artifact": artifact.name,
+            "processor": machine.processor(),
+            "threads": threads,
+            "flops": limits.flops,
+            "bytes_per_s": limits.bytes_per_s,
+            "rows": rows,
+        }
         given.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(table(rows, limits) + "\n")
     return 0

@@ -27,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     server = subprocess.Popen(  # noqa: S603 - this package, on the artifact that was named
         [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", given.artifact, "--port", "0"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         url = _address(server)
         _wait_until_ready(url, started + READY_LIMIT_S)

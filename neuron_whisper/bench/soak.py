@@ -59,7 +59,8 @@ class Soak:
 
     def figures(self) -> dict[str, Any]:
         return {
-            "seconds": round(self.seconds, 1), "requests": len(self.latencies_s),
+            "seconds": round(self.seconds, 1),
+            "requests": len(self.latencies_s),
             "audio_per_second": round(self.audio_s / self.seconds, 2) if self.seconds else None,
             "p50_s": round(percentile(self.latencies_s, 50), 3) if self.latencies_s else None,
             "p95_s": round(percentile(self.latencies_s, 95), 3) if self.latencies_s else None,
@@ -67,8 +68,10 @@ class Soak:
             "last_mb": self.memory[-1][1] // 1_000_000 if self.memory else None,
             "most_mb": max(size for _, size in self.memory) // 1_000_000 if self.memory else None,
             "growth": None if self.growth is None else round(self.growth, 4),
-            "changed": sorted(set(self.changed)), "fault": self.fault, "is_well": self.is_well,
-        }  # fmt: skip
+            "changed": sorted(set(self.changed)),
+            "fault": self.fault,
+            "is_well": self.is_well,
+        }
 
 
 def soaked(server: ServerProcess, clips: Sequence[tuple[Path, str, float]], *, clients: int, seconds: float) -> Soak:
@@ -111,9 +114,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clips = _clips(given)
     sys.stderr.write(f"{given.minutes:g} minutes, {given.clients} clients, {len(clips)} clips\n")
     command = [
-        sys.executable, "-m", "neuron_whisper", "serve", "--artifact", given.artifact, "--port", "0",
-        "--max-wait-s", "3600",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "neuron_whisper",
+        "serve",
+        "--artifact",
+        given.artifact,
+        "--port",
+        "0",
+        "--max-wait-s",
+        "3600",
+    ]
     with ServerProcess(command, ready_path="/health/ready") as server:
         found = soaked(server, clips, clients=given.clients, seconds=60 * given.minutes)
     figures = found.figures()

@@ -54,10 +54,16 @@ def breaths(n: int, random: np.random.Generator) -> Samples:
     return made
 
 
-SOUNDS = MappingProxyType({
-    "silence": silence, "white noise": white_noise, "pink noise": pink_noise, "tone": tone, "chords": chords,
-    "breaths": breaths,
-})  # fmt: skip
+SOUNDS = MappingProxyType(
+    {
+        "silence": silence,
+        "white noise": white_noise,
+        "pink noise": pink_noise,
+        "tone": tone,
+        "chords": chords,
+        "breaths": breaths,
+    }
+)
 """What is not speech: (n samples, random) -> samples."""
 
 BETWEEN = ("silence", "white noise", "pink noise", "chords", "breaths")
@@ -157,6 +163,8 @@ def summary(found: TimesFound) -> Mapping[str, float]:
     """Share of starts and ends within 0.3 s of a clip, the largest distance, segments across clips, words unspoken."""
     outside = np.array(found.outside_s or (0.0,))
     return {
-        "within_300ms": float((outside <= 0.3).mean()), "most_outside_s": float(outside.max()),
-        "across": found.across, "unspoken_words": sum(len(text.split()) for text in found.unspoken),
-    }  # fmt: skip
+        "within_300ms": float((outside <= 0.3).mean()),
+        "most_outside_s": float(outside.max()),
+        "across": found.across,
+        "unspoken_words": sum(len(text.split()) for text in found.unspoken),
+    }

@@ -101,8 +101,13 @@ class Forms:
     def _convert(self, form: str, source: Path, into: Path, python: str, scratch: Path) -> None:
         command = [python, "-P", "-m", "neuron_whisper.bench.prepare", form, str(source), str(into)]
         done = subprocess.run(  # noqa: S603 - this package, in a python that the user named
-            command, env=worker_environment(scratch, 0, python), stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, errors="replace", check=False,
+            command,
+            env=worker_environment(scratch, 0, python),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
         if done.returncode:
             said = [line.strip() for line in done.stderr.splitlines() if line.strip()]

@@ -37,18 +37,23 @@ def list_command(settings: Settings, as_json: bool) -> None:
     """List every artifact; what is broken as well."""
     found, broken = settings.store().all()
     if as_json:
-        echo_json({
-            "artifacts": [_summary(artifact) for artifact in found],
-            "broken": [{"path": str(path), "problem": str(error)} for path, error in broken],
-        })
+        echo_json(
+            {
+                "artifacts": [_summary(artifact) for artifact in found],
+                "broken": [{"path": str(path), "problem": str(error)} for path, error in broken],
+            }
+        )
         return
     if found:
         echo_table(
             ("NAME", "SLOTS", "WEIGHTS", "SIZE", "CREATED"),  # 80 columns; `show` and --json tell the rest
             [
                 (
-                    artifact.name, artifact.spec.slots, artifact.profile.weights.dtype,
-                    in_bytes(artifact.size_bytes), artifact.manifest.created[:10],
+                    artifact.name,
+                    artifact.spec.slots,
+                    artifact.profile.weights.dtype,
+                    in_bytes(artifact.size_bytes),
+                    artifact.manifest.created[:10],
                 )
                 for artifact in found
             ],
@@ -62,8 +67,14 @@ def list_command(settings: Settings, as_json: bool) -> None:
 def _summary(artifact: Artifact) -> dict[str, Any]:
     manifest = artifact.manifest
     return {
-        "name": artifact.name, "key": artifact.key, "path": str(artifact.path), "model": manifest.model,
-        "target": manifest.target, "tp": manifest.tp, "created": manifest.created, "size_bytes": artifact.size_bytes,
+        "name": artifact.name,
+        "key": artifact.key,
+        "path": str(artifact.path),
+        "model": manifest.model,
+        "target": manifest.target,
+        "tp": manifest.tp,
+        "created": manifest.created,
+        "size_bytes": artifact.size_bytes,
     }
 
 
@@ -80,14 +91,20 @@ def show(settings: Settings, ref: str, as_json: bool) -> None:
     if as_json:
         echo_json({"path": str(artifact.path), **msgspec.to_builtins(manifest)})
         return
-    echo_record([
-        ("name", artifact.name), ("path", artifact.path), ("key", artifact.key), ("model", manifest.model),
-        ("target", f"{manifest.target}, tp {manifest.tp}"), ("created", manifest.created),
-        ("made by", f"neuron-whisper {manifest.neuron_whisper}"),
-        ("toolchain", ", ".join(f"{name} {version}" for name, version in manifest.toolchain.items())),
-        ("program", program_line(msgspec.to_builtins(artifact.spec))),
-        ("size", in_bytes(artifact.size_bytes)),
-    ])  # fmt: skip
+    echo_record(
+        [
+            ("name", artifact.name),
+            ("path", artifact.path),
+            ("key", artifact.key),
+            ("model", manifest.model),
+            ("target", f"{manifest.target}, tp {manifest.tp}"),
+            ("created", manifest.created),
+            ("made by", f"neuron-whisper {manifest.neuron_whisper}"),
+            ("toolchain", ", ".join(f"{name} {version}" for name, version in manifest.toolchain.items())),
+            ("program", program_line(msgspec.to_builtins(artifact.spec))),
+            ("size", in_bytes(artifact.size_bytes)),
+        ]
+    )
     click.echo("")
     echo_table(
         ("FILE", "SIZE", "SHA256"),
@@ -98,8 +115,12 @@ def show(settings: Settings, ref: str, as_json: bool) -> None:
 
 @artifacts.command()
 @click.argument("refs", nargs=-1, metavar="[REF]...")
-@click.option("--run", "runs", is_flag=True,
-              help="Also load each on its device and hold its golden tokens against the reference's.")
+@click.option(
+    "--run",
+    "runs",
+    is_flag=True,
+    help="Also load each on its device and hold its golden tokens against the reference's.",
+)
 @json_option
 @with_settings
 def verify(settings: Settings, refs: tuple[str, ...], runs: bool, as_json: bool) -> None:
@@ -116,10 +137,18 @@ def verify(settings: Settings, refs: tuple[str, ...], runs: bool, as_json: bool)
     results += [(path, [str(error)], "") for path, error in broken]
     results.sort()
     if as_json:
-        echo_json([
-            {"name": path.name, "path": str(path), "sound": not bad, "problems": bad, **({"run": run} if runs else {})}
-            for path, bad, run in results
-        ])
+        echo_json(
+            [
+                {
+                    "name": path.name,
+                    "path": str(path),
+                    "sound": not bad,
+                    "problems": bad,
+                    **({"run": run} if runs else {}),
+                }
+                for path, bad, run in results
+            ]
+        )
     else:
         for path, bad, run in results:
             click.echo(f"{path.name}: {'; '.join(bad) if bad else 'sound'}{f'; {run}' if run else ''}")
@@ -158,10 +187,12 @@ def prune(settings: Settings, older_than: float | None, everything: bool, dry_ru
     """
     removed = settings.store().prune(older_than_days=older_than, everything=everything, dry_run=dry_run)
     if as_json:
-        echo_json({
-            "dry_run": dry_run,
-            "removed": [{"path": str(it.path), "reason": it.reason, "size_bytes": it.size_bytes} for it in removed],
-        })
+        echo_json(
+            {
+                "dry_run": dry_run,
+                "removed": [{"path": str(it.path), "reason": it.reason, "size_bytes": it.size_bytes} for it in removed],
+            }
+        )
         return
     for it in removed:
         click.echo(f"{it.path.name}: {it.reason} ({in_bytes(it.size_bytes)})")

@@ -34,32 +34,70 @@ OUR_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
 
 @click.command()
 @click.argument("speech", nargs=-1, required=True, metavar="SPEECH...", type=click.Path(path_type=Path, exists=True))
-@click.option("-m", "--model", "models", multiple=True, metavar="NAME",
-              help=f"Compiled with each profile, and what peers run; may be repeated.  [default: {DEFAULT_MODEL}, "
-                   "unless artifacts are given]")
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help=f"Compiled with each profile, and what peers run; may be repeated.  [default: {DEFAULT_MODEL}, "
+    "unless artifacts are given]",
+)
 @click.option("-a", "--artifact", "artifacts", multiple=True, metavar="REF", help="A stored artifact; may be repeated.")
-@click.option("--profile", "profiles", multiple=True, metavar="NAME|FILE",
-              help=f"What each --model is compiled with; may be repeated.  [default: {DEFAULT_PROFILE}]")
+@click.option(
+    "--profile",
+    "profiles",
+    multiple=True,
+    metavar="NAME|FILE",
+    help=f"What each --model is compiled with; may be repeated.  [default: {DEFAULT_PROFILE}]",
+)
 @click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Any key of every profile.")
-@click.option("--peer", "peers", multiple=True, metavar="NAME[:VARIANT]",
-              help="faster-whisper, faster-whisper-batched (:int8, :float32, ...), openai-whisper, openvino-genai, "
-                   "whisper.cpp (:f16, :q8_0); may be repeated. One that is not installed is named in the report.")
-@click.option("--peer-python", "peer_pythons", multiple=True, metavar="[NAME=]PYTHON",
-              help="The python that has a peer, or all peers.  [default: this one]")
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="NAME[:VARIANT]",
+    help="faster-whisper, faster-whisper-batched (:int8, :float32, ...), openai-whisper, openvino-genai, "
+    "whisper.cpp (:f16, :q8_0); may be repeated. One that is not installed is named in the report.",
+)
+@click.option(
+    "--peer-python",
+    "peer_pythons",
+    multiple=True,
+    metavar="[NAME=]PYTHON",
+    help="The python that has a peer, or all peers.  [default: this one]",
+)
 @click.option("-l", "--language", metavar="CODE", help="Only the clips in this language.")
 @click.option("--detect", is_flag=True, help="Do not tell the language: it is detected.")
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only the rows that have this, as kind=real.")
 @click.option("--skip", multiple=True, metavar="PATTERN", help="Not the files of this name, as fmt_*.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N clips.")
 @click.option("--beam-size", type=click.IntRange(min=1), metavar="N", help="Beams at temperature 0.  [default: greedy]")
-@click.option("--temperature", metavar="T,T...", default="0,0.2,0.4,0.6,0.8,1", show_default=True,
-              help="The ladder; 0 alone: no fallback.")
-@click.option("--no-condition-on-previous-text", "no_condition", is_flag=True,
-              help="Do not prompt a window with the text before it.")
-@click.option("--long-form", "long_forms", multiple=True, metavar="PLAN",
-              help="Ours: auto, sequential, batched; each is a system.  [default: auto]")
-@click.option("--no-extras", is_flag=True,
-              help="Ours does nothing that openai-whisper does not: no voice activity, no cut of repetitions.")
+@click.option(
+    "--temperature",
+    metavar="T,T...",
+    default="0,0.2,0.4,0.6,0.8,1",
+    show_default=True,
+    help="The ladder; 0 alone: no fallback.",
+)
+@click.option(
+    "--no-condition-on-previous-text",
+    "no_condition",
+    is_flag=True,
+    help="Do not prompt a window with the text before it.",
+)
+@click.option(
+    "--long-form",
+    "long_forms",
+    multiple=True,
+    metavar="PLAN",
+    help="Ours: auto, sequential, batched; each is a system.  [default: auto]",
+)
+@click.option(
+    "--no-extras",
+    is_flag=True,
+    help="Ours does nothing that openai-whisper does not: no voice activity, no cut of repetitions.",
+)
 @click.option("--streams", metavar="N,N...", help="Measure throughput with so many clips at once, as 1,8.")
 @click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="Medians over so many.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Each has; 0: all cores.")
@@ -68,9 +106,15 @@ OUR_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
 @click.option("--picture", "picture_file", type=FILE, metavar="FILE", help="Write an SVG of RTF and WER there.")
 @with_settings
 def bench(
-    settings: Settings, speech: tuple[Path, ...], models: tuple[str, ...], artifacts: tuple[str, ...],
-    json_file: Path | None, markdown_file: Path | None, picture_file: Path | None, **flags: Any,
-) -> None:  # fmt: skip
+    settings: Settings,
+    speech: tuple[Path, ...],
+    models: tuple[str, ...],
+    artifacts: tuple[str, ...],
+    json_file: Path | None,
+    markdown_file: Path | None,
+    picture_file: Path | None,
+    **flags: Any,
+) -> None:
     """Measure error rates, speed, latency and memory on SPEECH, beside peers on the same weights.
 
     SPEECH is a manifest (.tsv, .csv or .jsonl with path, text and language) or a directory of audio with a .txt beside
@@ -86,7 +130,9 @@ def bench(
 
     word_errors("a", "b", "en")  # what scoring needs is missing now, not after the measurement
     choice = Choice(
-        language=flags["language"], where=tuple(_pair(text) for text in flags["where"]), skip=flags["skip"],
+        language=flags["language"],
+        where=tuple(_pair(text) for text in flags["where"]),
+        skip=flags["skip"],
         limit=flags["limit"],
     )
     spoken, n_without_text = read_speech(speech, choice)
@@ -97,7 +143,11 @@ def bench(
     if not systems:
         raise TargetUnavailable("bench", f"nothing is left to measure: {'; '.join(it.reason for it in skipped)}")
     measurement = Measurement(
-        systems=systems, speech=spoken, runs=flags["runs"], streams=streams, detects=flags["detect"],
+        systems=systems,
+        speech=spoken,
+        runs=flags["runs"],
+        streams=streams,
+        detects=flags["detect"],
         tell=settings.tell,
     )
     load, *_ = os.getloadavg()  # what others had the machine do
@@ -141,8 +191,10 @@ class _Asked:
         from neuron_whisper.decode.options import TranscribeOptions
 
         decoding = Decoding(
-            beam_size=flags["beam_size"], temperature=_numbers("--temperature", flags["temperature"], float),
-            condition_on_previous_text=not flags["no_condition"], extras=not flags["no_extras"],
+            beam_size=flags["beam_size"],
+            temperature=_numbers("--temperature", flags["temperature"], float),
+            condition_on_previous_text=not flags["no_condition"],
+            extras=not flags["no_extras"],
         )
         peers = tuple(dict.fromkeys(flags["peers"]))
         for told in peers:  # refused before anything is compiled
@@ -153,10 +205,15 @@ class _Asked:
         if artifacts and not models and (flags["profiles"] or flags["assignments"]):
             raise click.UsageError("--profile and --set are for a --model; an --artifact has its own.")
         return cls(
-            settings=settings, models=models or (() if artifacts else (DEFAULT_MODEL,)), artifacts=artifacts,
-            profiles=flags["profiles"] or (DEFAULT_PROFILE,), overrides=parse_overrides(flags["assignments"]),
+            settings=settings,
+            models=models or (() if artifacts else (DEFAULT_MODEL,)),
+            artifacts=artifacts,
+            profiles=flags["profiles"] or (DEFAULT_PROFILE,),
+            overrides=parse_overrides(flags["assignments"]),
             peers=peers,
-            pythons=pythons(flags["peer_pythons"]), long_forms=long_forms, decoding=decoding,
+            pythons=pythons(flags["peer_pythons"]),
+            long_forms=long_forms,
+            decoding=decoding,
             threads=flags["threads"] or machine.usable_cores(),
         )
 
@@ -201,14 +258,21 @@ class _Asked:
 
         return System(
             name=f"neuron-whisper {label}" + f" {plan}" * (plan != "auto"),
-            model=artifact.manifest.model, python=sys.executable,
+            model=artifact.manifest.model,
+            python=sys.executable,
             opening=Opening(
-                engine="neuron-whisper", variant=plan, source=str(artifact.path), threads=self.threads,
-                decoding=self.decoding, is_multilingual=artifact.spec.dims.is_multilingual,
+                engine="neuron-whisper",
+                variant=plan,
+                source=str(artifact.path),
+                threads=self.threads,
+                decoding=self.decoding,
+                is_multilingual=artifact.spec.dims.is_multilingual,
                 cache=str(self.settings.cache),
             ),
             facts={
-                "artifact": artifact.name, "artifact_key": artifact.key, "profile": artifact.profile.canonical(),
+                "artifact": artifact.name,
+                "artifact_key": artifact.key,
+                "profile": artifact.profile.canonical(),
                 "toolchain": artifact.manifest.facts["toolchain"],
             },
         )
@@ -225,8 +289,13 @@ class _Asked:
         name = f"{peer.name} {Path(model).name} {variant}"
         try:
             ready = ready_peer(
-                told, open_checkpoint(fetched(self.settings, model)), cache=self.settings.cache, pythons=self.pythons,
-                threads=self.threads, decoding=self.decoding, tell=self.settings.tell,
+                told,
+                open_checkpoint(fetched(self.settings, model)),
+                cache=self.settings.cache,
+                pythons=self.pythons,
+                threads=self.threads,
+                decoding=self.decoding,
+                tell=self.settings.tell,
             )
         except TargetUnavailable as error:
             return Skipped(name=name, reason=error.reason, install=error.install or peer.install)
@@ -274,16 +343,23 @@ def _about(asked: _Asked, systems: Sequence[System], flags: dict[str, Any], load
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": _command(),
         "machine": {
-            "processor": machine.processor(), "architecture": platform.machine(), "cores": machine.usable_cores(),
-            "memory_bytes": memory_bytes, "instruction_sets": list(machine.instruction_sets()),
-            "system": f"{platform.system()} {platform.release()}", "load_before": round(load, 2),
+            "processor": machine.processor(),
+            "architecture": platform.machine(),
+            "cores": machine.usable_cores(),
+            "memory_bytes": memory_bytes,
+            "instruction_sets": list(machine.instruction_sets()),
+            "system": f"{platform.system()} {platform.release()}",
+            "load_before": round(load, 2),
         },
         "versions": versions,
         "options": {
-            **asdict(asked.decoding), "temperature": list(asked.decoding.temperature),
-            "language": "detected" if flags["detect"] else "told", "runs": flags["runs"], "threads": asked.threads,
+            **asdict(asked.decoding),
+            "temperature": list(asked.decoding.temperature),
+            "language": "detected" if flags["detect"] else "told",
+            "runs": flags["runs"],
+            "threads": asked.threads,
         },
-    }  # fmt: skip
+    }
 
 
 def _command() -> str:

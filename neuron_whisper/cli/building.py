@@ -44,9 +44,7 @@ def planned(settings: Settings, model: str, profile: CompileProfile) -> BuildPla
     return plan_build(model, checkpoint, checked, digest_cache=settings.digests)
 
 
-def built(
-    settings: Settings, plan: BuildPlan, *, jobs: int | None = None, ignore_memory: bool = False
-) -> Artifact:
+def built(settings: Settings, plan: BuildPlan, *, jobs: int | None = None, ignore_memory: bool = False) -> Artifact:
     """The plan's artifact, compiled now unless it is stored: `jobs` graphs at once, or as many as memory holds.
 
     Raises BuildError (of which HostMemoryTooSmall is one, unless `ignore_memory`), ArtifactUnsafe.
@@ -61,7 +59,10 @@ def built(
     started = time.perf_counter()
     with reporting(settings, "steps") as report:
         artifact = build(
-            store, plan, progress=report, jobs=at_once,
+            store,
+            plan,
+            progress=report,
+            jobs=at_once,
             waiting=lambda: settings.tell("another process compiles the same; waiting for it"),
         )
     settings.tell(f"compiled in {time.perf_counter() - started:.1f} s")

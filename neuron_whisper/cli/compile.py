@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 # Flags that stand for a key of the profile.
 KEYS = {
-    "tp": "target.tp", "dtype": "target.dtype", "instance": "target.instance",
-    "slots": "shapes.slots", "beams": "shapes.beams", "encode_batch": "shapes.encode_batch",
-    "prompt_buckets": "shapes.prompt_buckets", "weights_dtype": "weights.dtype",
-}  # fmt: skip
+    "tp": "target.tp",
+    "dtype": "target.dtype",
+    "instance": "target.instance",
+    "slots": "shapes.slots",
+    "beams": "shapes.beams",
+    "encode_batch": "shapes.encode_batch",
+    "prompt_buckets": "shapes.prompt_buckets",
+    "weights_dtype": "weights.dtype",
+}
 
 
 def _lengths(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -33,8 +38,14 @@ def _lengths(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 
 
 @click.command("compile")
-@click.option("-m", "--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME",
-              help="Short name, Hugging Face id or path of a checkpoint.")
+@click.option(
+    "-m",
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    metavar="NAME",
+    help="Short name, Hugging Face id or path of a checkpoint.",
+)
 @click.option("--profile", metavar="NAME|FILE", help="Compile profile.  [default: cpu]")
 @click.option("--target", type=click.Choice(["cpu", "reference", "neuron"]), help="Instead of the profile's.")
 @click.option("--tp", type=click.IntRange(min=1), help="Tensor-parallel ranks; above 1 means the Neuron target.")
@@ -44,20 +55,35 @@ def _lengths(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.option("--dtype", metavar="TYPE", help="Of activations and caches: float32, bfloat16, float16.")
 @click.option("--weights-dtype", metavar="TYPE", help="Of weights: float32, bfloat16, float16, int8.")
 @click.option("--prompt-buckets", callback=_lengths, metavar="N,N...", help="Lengths that prompts are padded to.")
-@click.option("--instance", metavar="TYPE",
-              help="Family (inf2, trn1, trn2) or machine that a Neuron artifact is for.  [default: this one, or inf2]")
+@click.option(
+    "--instance",
+    metavar="TYPE",
+    help="Family (inf2, trn1, trn2) or machine that a Neuron artifact is for.  [default: this one, or inf2]",
+)
 @click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Any key of the profile.")
 @click.option("--explain", is_flag=True, help="Say what differs from the nearest stored artifact; compile nothing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be compiled, its key and its memory; compile nothing.")
-@click.option("--jobs", type=click.IntRange(min=1),
-              help="Graphs that neuronx-cc compiles at once.  [default: as many as host memory holds]")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Graphs that neuronx-cc compiles at once.  [default: as many as host memory holds]",
+)
 @click.option("--ignore-memory", is_flag=True, help="Compile for Neuron though the memory is estimated not to do.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @with_settings
 def compile_command(
-    settings: Settings, model: str, profile: str | None, target: str | None, assignments: tuple[str, ...],
-    explain: bool, dry_run: bool, jobs: int | None, ignore_memory: bool, as_json: bool, **flags: Any,
-) -> None:  # fmt: skip
+    settings: Settings,
+    model: str,
+    profile: str | None,
+    target: str | None,
+    assignments: tuple[str, ...],
+    explain: bool,
+    dry_run: bool,
+    jobs: int | None,
+    ignore_memory: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
     """Compile a model into an artifact and print its directory.
 
     What is compiled already is found again at once.
@@ -81,12 +107,19 @@ def compile_command(
     if stored:
         settings.tell(f"{artifact.name} was compiled before")
     if as_json:
-        echo_json({
-            "status": "hit" if stored else "compiled", "name": artifact.name, "key": artifact.key,
-            "path": str(artifact.path), "model": artifact.manifest.model, "target": artifact.manifest.target,
-            "tp": artifact.manifest.tp, "size_bytes": artifact.size_bytes,
-            "took_s": round(time.perf_counter() - started, 3),
-        })
+        echo_json(
+            {
+                "status": "hit" if stored else "compiled",
+                "name": artifact.name,
+                "key": artifact.key,
+                "path": str(artifact.path),
+                "model": artifact.manifest.model,
+                "target": artifact.manifest.target,
+                "tp": artifact.manifest.tp,
+                "size_bytes": artifact.size_bytes,
+                "took_s": round(time.perf_counter() - started, 3),
+            }
+        )
     else:
         click.echo(str(artifact.path))
 
@@ -101,17 +134,26 @@ def _outline(plan: BuildPlan, stored: Artifact | None) -> dict[str, Any]:
         "name": plan.name,
         "key": plan.key,
         "path": str(stored.path) if stored else None,
-        "model": {"name": plan.model, "format": plan.checkpoint.format, "dtype": plan.checkpoint.dtype,
-                  "path": str(plan.checkpoint.path)},
-        "bytes_per_slot": {"cross": int(spec.cross_bytes_per_slot * width),
-                           "self": int(spec.self_bytes_per_slot * width)},
-        "memory": {"weights_bytes": plan.weights_bytes, "caches_bytes": plan.cache_bytes,
-                   "total_bytes": plan.weights_bytes + plan.cache_bytes},
+        "model": {
+            "name": plan.model,
+            "format": plan.checkpoint.format,
+            "dtype": plan.checkpoint.dtype,
+            "path": str(plan.checkpoint.path),
+        },
+        "bytes_per_slot": {
+            "cross": int(spec.cross_bytes_per_slot * width),
+            "self": int(spec.self_bytes_per_slot * width),
+        },
+        "memory": {
+            "weights_bytes": plan.weights_bytes,
+            "caches_bytes": plan.cache_bytes,
+            "total_bytes": plan.weights_bytes + plan.cache_bytes,
+        },
         "spec": spec_to_data(spec),
         "profile": plan.profile.canonical(),
         "toolchain": plan.facts["toolchain"],
         **({"compile_memory": _compile_memory(plan)} if plan.profile.target.name == "neuron" else {}),
-    }  # fmt: skip
+    }
 
 
 def _compile_memory(plan: BuildPlan) -> dict[str, int | None]:
@@ -121,7 +163,8 @@ def _compile_memory(plan: BuildPlan) -> dict[str, int | None]:
 
     memory = compile_memory(plan.spec, plan.profile)
     return {
-        "one_at_a_time_bytes": memory.one_at_a_time_bytes, "all_at_once_bytes": memory.all_at_once_bytes,
+        "one_at_a_time_bytes": memory.one_at_a_time_bytes,
+        "all_at_once_bytes": memory.all_at_once_bytes,
         "available_bytes": memory_bytes()[1],
     }
 
@@ -165,13 +208,18 @@ def _sizes(answer: dict[str, Any]) -> list[tuple[str, object]]:
         ("per slot", f"cross-K/V {in_bytes(slot['cross'])}, self-K/V {in_bytes(slot['self'])}"),
         ("memory", f"about {total}: weights {weights}, caches {caches}"),
         ("toolchain", ", ".join(f"{name} {version}" for name, version in answer["toolchain"].items())),
-    ]  # fmt: skip
+    ]
     if compiling := answer.get("compile_memory"):
         one, every, available = (
             "unknown" if size is None else in_bytes(size) for size in compiling.values()
         )  # in the order they were put in
-        pairs.append(("to compile", f"about {one} of host memory one graph at a time, {every} all at once (an "
-                                    f"estimate); {available} is available"))  # fmt: skip
+        pairs.append(
+            (
+                "to compile",
+                f"about {one} of host memory one graph at a time, {every} all at once (an "
+                f"estimate); {available} is available",
+            )
+        )
     return pairs
 
 

@@ -49,8 +49,12 @@ class Clip:
 @click.command()
 @click.option("-m", "--model", default="tiny.en", show_default=True, metavar="NAME", help="Model to show.")
 @click.option("--profile", default=DEFAULT_PROFILE, show_default=True, metavar="NAME|FILE", help="Compile profile.")
-@click.option("--speech", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
-              help="Recording to transcribe, instead of one that is found.")
+@click.option(
+    "--speech",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Recording to transcribe, instead of one that is found.",
+)
 @with_settings
 def demo(settings: Settings, model: str, profile: str, speech: Path | None) -> None:
     """Fetch a model, compile it, serve it, and transcribe a recording over HTTP."""
@@ -68,15 +72,17 @@ def demo(settings: Settings, model: str, profile: str, speech: Path | None) -> N
         answer = _transcribed(url, clip.path)
         took_s = time.perf_counter() - started
     settings.tell("server: stopped")
-    echo_record([
-        ("transcript", str(answer["text"]).strip()),
-        ("speech", clip.origin),
-        ("audio", f"{duration_s:.2f} s"),
-        ("time", f"{took_s:.2f} s over HTTP"),
-        ("RTF", f"{took_s / duration_s:.3f}"),
-        ("artifact", artifact.name),
-        ("key", artifact.key),
-    ])
+    echo_record(
+        [
+            ("transcript", str(answer["text"]).strip()),
+            ("speech", clip.origin),
+            ("audio", f"{duration_s:.2f} s"),
+            ("time", f"{took_s:.2f} s over HTTP"),
+            ("RTF", f"{took_s / duration_s:.3f}"),
+            ("artifact", artifact.name),
+            ("key", artifact.key),
+        ]
+    )
 
 
 # --- speech ---------------------------------------------------------------------------------------
@@ -100,7 +106,9 @@ def demo_clip(settings: Settings, speech: Path | None) -> Clip:
         wheels=(Wheel(package="useful-moonshine-onnx", version="20251121", size_bytes=729_305),),
         files=(
             MirrorFile(
-                name=name, members=(f"moonshine_onnx/assets/{name}",), size_bytes=318_978,
+                name=name,
+                members=(f"moonshine_onnx/assets/{name}",),
+                size_bytes=318_978,
                 sha256="e5a26b3d29e5b0bc8dbd72c11d16a3808a4ec0ac45b21f12a27d2a2fe5c5ae61",
             ),
         ),
@@ -118,9 +126,18 @@ def demo_clip(settings: Settings, speech: Path | None) -> Clip:
 def _served(settings: Settings, artifact: str) -> Iterator[str]:
     """The URL of a server in a process of its own, ready; stopped by SIGTERM when the block ends."""
     command = [
-        sys.executable, "-m", "neuron_whisper", "serve", "--artifact", artifact, "--port", "0",
-        "--cache", str(settings.cache), *(["--verbose"] if settings.verbose else []),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "neuron_whisper",
+        "serve",
+        "--artifact",
+        artifact,
+        "--port",
+        "0",
+        "--cache",
+        str(settings.cache),
+        *(["--verbose"] if settings.verbose else []),
+    ]
     process = subprocess.Popen(  # noqa: S603 - our own command
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )

@@ -25,9 +25,18 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 ENOUGH_MEMORY_BYTES = 1_500_000_000  # base with 8 slots takes about 1 GB
 ENOUGH_DISK_BYTES = 2_000_000_000  # a checkpoint of the smaller models and its artifact
 SERVING_PACKAGES = (
-    "openvino", "numpy", "scipy", "tokenizers", "safetensors", "av", "msgspec", "litestar", "uvicorn",
-    "huggingface-hub", "rich-click",
-)  # fmt: skip
+    "openvino",
+    "numpy",
+    "scipy",
+    "tokenizers",
+    "safetensors",
+    "av",
+    "msgspec",
+    "litestar",
+    "uvicorn",
+    "huggingface-hub",
+    "rich-click",
+)
 COMPILING_PACKAGES = ("torch",)
 
 

@@ -26,9 +26,15 @@ def fetch(settings: Settings, name: str, as_json: bool) -> None:
     path = fetched(settings, name)
     checkpoint = open_checkpoint(path)  # every tensor's name, shape and size
     if as_json:
-        echo_json({
-            "model": name, "path": str(path), "format": checkpoint.format, "dtype": checkpoint.dtype,
-            "size_bytes": sum(file.stat().st_size for file in checkpoint.files), "dims": asdict(checkpoint.dims),
-        })
+        echo_json(
+            {
+                "model": name,
+                "path": str(path),
+                "format": checkpoint.format,
+                "dtype": checkpoint.dtype,
+                "size_bytes": sum(file.stat().st_size for file in checkpoint.files),
+                "dims": asdict(checkpoint.dims),
+            }
+        )
     else:
         click.echo(str(path))

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from neuron_whisper.server.keys import StoredKey
 
 file_option = click.option(
-    "--file", "file", type=click.Path(path_type=Path, dir_okay=False), required=True,
-    envvar="NEURON_WHISPER_KEYS_FILE", show_envvar=True, help="The file that `serve --keys-file` reads.",
-)  # fmt: skip
+    "--file",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    envvar="NEURON_WHISPER_KEYS_FILE",
+    show_envvar=True,
+    help="The file that `serve --keys-file` reads.",
+)
 
 
 @click.group()
@@ -39,9 +44,11 @@ def create(settings: Settings, key_id: str, file: Path, admin: bool, max_request
     if any(key.id == key_id for key in stored):
         raise InvalidOption("id", key_id, f"an id that {file} does not have yet")
     text, key = made_key(
-        key_id, ("user", "admin") if admin else ("user",), created=f"{datetime.now(UTC):%Y-%m-%d}",
+        key_id,
+        ("user", "admin") if admin else ("user",),
+        created=f"{datetime.now(UTC):%Y-%m-%d}",
         max_requests=max_requests,
-    )  # fmt: skip
+    )
     write_keys(file, [*stored, key])
     settings.tell(f"added {key_id} to {file}; this key is shown once:")
     click.echo(text)
@@ -78,4 +85,3 @@ def _stored(file: Path) -> tuple[StoredKey, ...]:
     from neuron_whisper.server.keys import read_keys
 
     return read_keys(file) if file.exists() else ()
-

@@ -12,7 +12,7 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 class JsonLines(logging.Formatter):
-    """"request id=r1 status=200" -> {"time": ..., "level": "INFO", "logger": ..., "event": "request", "id": "r1",
+    """ "request id=r1 status=200" -> {"time": ..., "level": "INFO", "logger": ..., "event": "request", "id": "r1",
     "status": 200}. The package's lines are words and then facts; what is written otherwise is all event.
     """
 
@@ -22,8 +22,10 @@ class JsonLines(logging.Formatter):
         event = told[: facts[0].start()].strip() if facts else told
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname, "logger": record.name, "event": event,
-        }  # fmt: skip
+            "level": record.levelname,
+            "logger": record.name,
+            "event": event,
+        }
         for fact in facts:
             line.setdefault(fact[1], _value(fact[2]))
         if record.exc_info:

@@ -37,9 +37,13 @@ USAGE = 2
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # what a shell reports of a command that SIGINT ended
 EXIT_CODES: tuple[tuple[type[NeuronWhisperError], int], ...] = (
-    (InputError, 1), (BuildError, USAGE), (ArtifactError, 3), (TargetUnavailable, 4), (CapacityError, 5),
+    (InputError, 1),
+    (BuildError, USAGE),
+    (ArtifactError, 3),
+    (TargetUnavailable, 4),
+    (CapacityError, 5),
     (DeviceFault, UNEXPECTED),
-)  # fmt: skip
+)
 
 
 @click.group(

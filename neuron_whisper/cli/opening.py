@@ -47,21 +47,32 @@ class Wanted:
 def opening_options(command: F, *, several: bool = False) -> F:
     """--model, --artifact, --profile and --threads. `several`: the first two again and again, as models, artifacts."""
     again = "  May be given again." if several else ""
-    for option in reversed((
-        click.option(
-            "-m", "--model", *(["models"] if several else []), metavar="NAME", multiple=several,
-            help=f"Short name, Hugging Face id or path; compiled first if need be.{again}  [default: {DEFAULT_MODEL}]",
-        ),
-        click.option(
-            "-a", "--artifact", *(["artifacts"] if several else []), metavar="REF", multiple=several,
-            help=f"A compiled artifact, by name, label, key or path; never compiles.{again}",
-        ),
-        click.option(
-            "--profile", metavar="NAME|FILE",
-            help=f"Compile profile that --model is compiled with.  [default: {DEFAULT_PROFILE}]",
-        ),
-        click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="0: all cores."),
-    )):
+    for option in reversed(
+        (
+            click.option(
+                "-m",
+                "--model",
+                *(["models"] if several else []),
+                metavar="NAME",
+                multiple=several,
+                help=f"Short name, Hugging Face id or path; compiled first if need be.{again}  [default: {DEFAULT_MODEL}]",
+            ),
+            click.option(
+                "-a",
+                "--artifact",
+                *(["artifacts"] if several else []),
+                metavar="REF",
+                multiple=several,
+                help=f"A compiled artifact, by name, label, key or path; never compiles.{again}",
+            ),
+            click.option(
+                "--profile",
+                metavar="NAME|FILE",
+                help=f"Compile profile that --model is compiled with.  [default: {DEFAULT_PROFILE}]",
+            ),
+            click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="0: all cores."),
+        )
+    ):
         command = option(command)
     return command
 

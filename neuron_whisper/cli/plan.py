@@ -20,18 +20,29 @@ if TYPE_CHECKING:
 
 COMPUTED = "computed, not measured: times and costs are lower bounds, memory to compile is an estimate"
 NOT_COUNTED = (
-    "collectives between cores", "the start of a graph", "the host's work", "activations that leave the chip",
-)  # fmt: skip
+    "collectives between cores",
+    "the start of a graph",
+    "the host's work",
+    "activations that leave the chip",
+)
 GIB = 1 << 30
 # Flags that stand for a key of the profile; instance, tp and replicas say what is compared.
 KEYS = {
-    "slots": "shapes.slots", "beams": "shapes.beams", "dtype": "target.dtype", "weights_dtype": "weights.dtype",
-}  # fmt: skip
+    "slots": "shapes.slots",
+    "beams": "shapes.beams",
+    "dtype": "target.dtype",
+    "weights_dtype": "weights.dtype",
+}
 
 
 @click.command()
-@click.option("-m", "--model", required=True, metavar="NAME",
-              help="Short name, or path of a checkpoint or of its config.json; nothing is downloaded.")
+@click.option(
+    "-m",
+    "--model",
+    required=True,
+    metavar="NAME",
+    help="Short name, or path of a checkpoint or of its config.json; nothing is downloaded.",
+)
 @click.option("--instance", "instances", multiple=True, metavar="TYPE", help="May be repeated.  [default: all known]")
 @click.option("--profile", metavar="NAME|FILE", help="Compile profile: its sizes, types, instance, tp and replicas.")
 @click.option("--tp", type=click.IntRange(min=1), help="Only this many cores per replica.  [default: all that fit]")
@@ -41,16 +52,32 @@ KEYS = {
 @click.option("--dtype", metavar="TYPE", help="Of activations, caches and weights: bfloat16, float16, float32.")
 @click.option("--weights-dtype", metavar="TYPE", help="Of weights, where it is another.")
 @click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Any key of the profile.")
-@click.option("--tokens", type=click.IntRange(min=1), default=120, show_default=True,
-              help="Tokens of a 30 s window's answer.")
-@click.option("--reserve", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="GIB",
-              help="Of each core's memory, held back for graphs, scratch and runtime.")
+@click.option(
+    "--tokens", type=click.IntRange(min=1), default=120, show_default=True, help="Tokens of a 30 s window's answer."
+)
+@click.option(
+    "--reserve",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    metavar="GIB",
+    help="Of each core's memory, held back for graphs, scratch and runtime.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @with_settings
 def plan(
-    settings: Settings, model: str, instances: tuple[str, ...], profile: str | None, tp: int | None,
-    replicas: int | None, assignments: tuple[str, ...], tokens: int, reserve: float, as_json: bool, **flags: Any,
-) -> None:  # fmt: skip
+    settings: Settings,
+    model: str,
+    instances: tuple[str, ...],
+    profile: str | None,
+    tp: int | None,
+    replicas: int | None,
+    assignments: tuple[str, ...],
+    tokens: int,
+    reserve: float,
+    as_json: bool,
+    **flags: Any,
+) -> None:
     """Compute what a model takes on Neuron instances: memory, least times, cost, best split of the cores.
 
     Nothing is measured and no device is needed: no real run is faster or cheaper than these bounds.
@@ -71,9 +98,7 @@ def plan(
         every = list(INSTANCES.values())
         machines = [it for it in every if it.cores >= (tp or 1) * (replicas or 1)] or every
     placements = [
-        place(
-            spec, machine, tp=size, replicas=count, dtypes=(asked.target.dtype, asked.weights.dtype), given=given
-        )
+        place(spec, machine, tp=size, replicas=count, dtypes=(asked.target.dtype, asked.weights.dtype), given=given)
         for machine in machines
         for size, count in splits(spec.dims, machine, tp=tp, replicas=replicas)
     ]
@@ -118,9 +143,13 @@ def _goals(placements: Sequence[Placement]) -> list[list[str]]:
 
 
 def _document(
-    model: str, profile: CompileProfile, spec: ProgramSpec, given: Assumptions, placements: Sequence[Placement],
+    model: str,
+    profile: CompileProfile,
+    spec: ProgramSpec,
+    given: Assumptions,
+    placements: Sequence[Placement],
     goals: Sequence[Sequence[str]],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     from neuron_whisper.instances import PRICES_FROM
     from neuron_whisper.placement import WINDOW_S
 
@@ -129,13 +158,22 @@ def _document(
         "model": model,
         "dims": asdict(spec.dims),
         "program": {
-            "slots": spec.slots, "beams": spec.beams, "encode_batch": spec.encode_batch,
-            "prompt_buckets": spec.prompt_buckets, "text_context": spec.text_context,
-            "align_buckets": spec.align_buckets, "dtype": profile.target.dtype, "weights_dtype": profile.weights.dtype,
+            "slots": spec.slots,
+            "beams": spec.beams,
+            "encode_batch": spec.encode_batch,
+            "prompt_buckets": spec.prompt_buckets,
+            "text_context": spec.text_context,
+            "align_buckets": spec.align_buckets,
+            "dtype": profile.target.dtype,
+            "weights_dtype": profile.weights.dtype,
         },
         "assumptions": {
-            "window_s": WINDOW_S, "tokens_per_window": given.tokens, "prompt_tokens": spec.prompt_buckets[0],
-            "reserve_bytes": given.reserve_bytes, "not_counted": NOT_COUNTED, "prices": PRICES_FROM,
+            "window_s": WINDOW_S,
+            "tokens_per_window": given.tokens,
+            "prompt_tokens": spec.prompt_buckets[0],
+            "reserve_bytes": given.reserve_bytes,
+            "not_counted": NOT_COUNTED,
+            "prices": PRICES_FROM,
         },
         "placements": [
             _placement_data(placement, best_for) for placement, best_for in zip(placements, goals, strict=True)
@@ -146,14 +184,21 @@ def _document(
 def _placement_data(placement: Placement, best_for: Sequence[str]) -> dict[str, Any]:
     instance, memory = placement.instance, placement.compile_memory
     return {
-        "instance": instance.name, "tp": placement.tp, "replicas": placement.replicas,
-        "cores_idle": placement.cores_idle, "best_for": best_for,
+        "instance": instance.name,
+        "tp": placement.tp,
+        "replicas": placement.replicas,
+        "cores_idle": placement.cores_idle,
+        "best_for": best_for,
         "core_memory": {
-            "total_bytes": instance.core.memory_bytes, "weights_bytes": placement.weight_bytes,
+            "total_bytes": instance.core.memory_bytes,
+            "weights_bytes": placement.weight_bytes,
             "cross_bytes_per_slot": placement.cross_bytes_per_slot,
-            "self_bytes_per_slot": placement.self_bytes_per_slot, "slot_bytes": placement.slot_bytes,
-            "used_bytes": placement.used_bytes, "slots": placement.slots,
-            "slots_that_fit": placement.slots_that_fit, "fits": placement.fits,
+            "self_bytes_per_slot": placement.self_bytes_per_slot,
+            "slot_bytes": placement.slot_bytes,
+            "used_bytes": placement.used_bytes,
+            "slots": placement.slots,
+            "slots_that_fit": placement.slots_that_fit,
+            "fits": placement.fits,
         },
         "graphs": [
             _graph_data(cost, seconds, is_memory_bound)
@@ -162,52 +207,78 @@ def _placement_data(placement: Placement, best_for: Sequence[str]) -> dict[str, 
             )
         ],
         "bounds": {
-            "encode_s": placement.encode_s, "prefill_s": placement.prefill_s, "step_s": placement.step_s,
-            "latency_s": placement.latency_s, "audio_per_s": placement.audio_per_s, "rtf": placement.rtf,
-            "usd_per_hour": instance.usd_per_hour, "usd_per_audio_hour": placement.usd_per_audio_hour,
+            "encode_s": placement.encode_s,
+            "prefill_s": placement.prefill_s,
+            "step_s": placement.step_s,
+            "latency_s": placement.latency_s,
+            "audio_per_s": placement.audio_per_s,
+            "rtf": placement.rtf,
+            "usd_per_hour": instance.usd_per_hour,
+            "usd_per_audio_hour": placement.usd_per_audio_hour,
         },
         "compile_estimate": {
-            **asdict(memory), "one_at_a_time_bytes": memory.one_at_a_time_bytes,
-            "all_at_once_bytes": memory.all_at_once_bytes, "host_bytes": instance.host_bytes,
+            **asdict(memory),
+            "one_at_a_time_bytes": memory.one_at_a_time_bytes,
+            "all_at_once_bytes": memory.all_at_once_bytes,
+            "host_bytes": instance.host_bytes,
             "fits_here": placement.can_compile_here,
         },
-    }  # fmt: skip
+    }
 
 
 def _graph_data(cost: GraphCost, seconds: float, is_memory_bound: bool) -> dict[str, Any]:
     return {
-        **asdict(cost), "bytes": cost.bytes, "least_s": seconds,
+        **asdict(cost),
+        "bytes": cost.bytes,
+        "least_s": seconds,
         "bound_by": "memory" if is_memory_bound else "arithmetic",
-    }  # fmt: skip
+    }
 
 
 # --- text -----------------------------------------------------------------------------------------
 
 
 def _echo(
-    model: str, profile: CompileProfile, spec: ProgramSpec, given: Assumptions, placements: Sequence[Placement],
+    model: str,
+    profile: CompileProfile,
+    spec: ProgramSpec,
+    given: Assumptions,
+    placements: Sequence[Placement],
     goals: Sequence[Sequence[str]],
-) -> None:  # fmt: skip
+) -> None:
     from neuron_whisper.instances import PRICES_FROM
 
-    echo_record([
-        ("model", f"{model}: {spec.dims.n_audio_layer} + {spec.dims.n_text_layer} layers of "
-                  f"{spec.dims.n_audio_state}, {spec.dims.n_audio_head} heads, vocabulary {spec.dims.n_vocab:,}"),
-        ("program", f"slots {spec.slots} per replica, beams {spec.beams}, text context {spec.text_context}, "
-                    f"{profile.target.dtype}, weights {profile.weights.dtype}"),
-        ("assumed", f"{given.tokens} tokens per 30 s window, a prompt of {spec.prompt_buckets[0]}, "
-                    f"{given.reserve_bytes / GIB:g} GiB of each core held back"),
-        ("figures", COMPUTED),
-        ("left out", ", ".join(NOT_COUNTED)),
-        ("prices", PRICES_FROM),
-    ])  # fmt: skip
+    echo_record(
+        [
+            (
+                "model",
+                f"{model}: {spec.dims.n_audio_layer} + {spec.dims.n_text_layer} layers of "
+                f"{spec.dims.n_audio_state}, {spec.dims.n_audio_head} heads, vocabulary {spec.dims.n_vocab:,}",
+            ),
+            (
+                "program",
+                f"slots {spec.slots} per replica, beams {spec.beams}, text context {spec.text_context}, "
+                f"{profile.target.dtype}, weights {profile.weights.dtype}",
+            ),
+            (
+                "assumed",
+                f"{given.tokens} tokens per 30 s window, a prompt of {spec.prompt_buckets[0]}, "
+                f"{given.reserve_bytes / GIB:g} GiB of each core held back",
+            ),
+            ("figures", COMPUTED),
+            ("left out", ", ".join(NOT_COUNTED)),
+            ("prices", PRICES_FROM),
+        ]
+    )
     click.echo("")
     echo_table(
         ("INSTANCE", "TP x REPL", "CORE MEM", "FIT", "ENCODE", "STEP", "LATENCY", "RTF", "$/AUDIO H", "BEST FOR"),
         [_row(placement, best_for) for placement, best_for in zip(placements, goals, strict=True)],
     )
-    click.echo("\nCORE MEM: weights, slots and reserve of a core. FIT: slots a core could hold. LATENCY: of a window "
-               "alone.\nRTF: all replicas, every slot full.")  # fmt: skip
+    click.echo(
+        "\nCORE MEM: weights, slots and reserve of a core. FIT: slots a core could hold. LATENCY: of a window "
+        "alone.\nRTF: all replicas, every slot full."
+    )
     marked = [placement for placement, best_for in zip(placements, goals, strict=True) if best_for]
     for placement in _one_of_each_tp(marked or placements):
         _echo_graphs(placement)
@@ -219,10 +290,15 @@ def _row(placement: Placement, best_for: Sequence[str]) -> tuple[str, ...]:
     return (
         placement.instance.name,
         f"{placement.tp} x {placement.replicas}" + (f" ({placement.cores_idle} idle)" if placement.cores_idle else ""),
-        in_bytes(placement.used_bytes), f"{placement.slots_that_fit}{fits}",
-        _in_seconds(placement.encode_s), _in_seconds(placement.step_s), _in_seconds(placement.latency_s),
-        f"{placement.rtf:.2g}", "unknown" if cost is None else f"{cost:.2g}", ", ".join(best_for) or "-",
-    )  # fmt: skip
+        in_bytes(placement.used_bytes),
+        f"{placement.slots_that_fit}{fits}",
+        _in_seconds(placement.encode_s),
+        _in_seconds(placement.step_s),
+        _in_seconds(placement.latency_s),
+        f"{placement.rtf:.2g}",
+        "unknown" if cost is None else f"{cost:.2g}",
+        ", ".join(best_for) or "-",
+    )
 
 
 def _one_of_each_tp(placements: Sequence[Placement]) -> list[Placement]:
@@ -232,10 +308,14 @@ def _one_of_each_tp(placements: Sequence[Placement]) -> list[Placement]:
 
 def _echo_graphs(placement: Placement) -> None:
     memory = placement.compile_memory
-    click.echo(f"\nper core at tp {placement.tp}: weights {in_bytes(placement.weight_bytes)}; a slot's cross-K/V "
-               f"{in_bytes(placement.cross_bytes_per_slot)}, self-K/V {in_bytes(placement.self_bytes_per_slot)}")
-    click.echo(f"host memory to compile (estimate): {in_bytes(memory.one_at_a_time_bytes)} one graph at a time, "
-               f"{in_bytes(memory.all_at_once_bytes)} all at once")
+    click.echo(
+        f"\nper core at tp {placement.tp}: weights {in_bytes(placement.weight_bytes)}; a slot's cross-K/V "
+        f"{in_bytes(placement.cross_bytes_per_slot)}, self-K/V {in_bytes(placement.self_bytes_per_slot)}"
+    )
+    click.echo(
+        f"host memory to compile (estimate): {in_bytes(memory.one_at_a_time_bytes)} one graph at a time, "
+        f"{in_bytes(memory.all_at_once_bytes)} all at once"
+    )
     if not placement.can_compile_here:
         host = placement.instance
         click.echo(f"more than {host.name} has ({in_bytes(host.host_bytes)}): compile on a bigger machine")
@@ -244,15 +324,19 @@ def _echo_graphs(placement: Placement) -> None:
         ("GRAPH", "GFLOP", "WEIGHTS", "CACHES", "ALL-REDUCE", "AT LEAST", "BOUND BY"),
         [
             (
-                cost.graph, f"{cost.flops / 1e9:.3g}", in_bytes(cost.weight_bytes),
-                in_bytes(cost.cache_read_bytes + cost.cache_write_bytes), in_bytes(cost.collective_bytes),
-                _in_seconds(seconds), "memory" if is_memory_bound else "arithmetic",
+                cost.graph,
+                f"{cost.flops / 1e9:.3g}",
+                in_bytes(cost.weight_bytes),
+                in_bytes(cost.cache_read_bytes + cost.cache_write_bytes),
+                in_bytes(cost.collective_bytes),
+                _in_seconds(seconds),
+                "memory" if is_memory_bound else "arithmetic",
             )
             for cost, seconds, is_memory_bound in zip(
                 placement.graphs, placement.graph_s, placement.memory_bound, strict=True
             )
         ],
-    )  # fmt: skip
+    )
 
 
 def _in_seconds(seconds: float) -> str:

@@ -78,6 +78,11 @@ def bar(unit: Unit | Literal["seconds"]) -> Progress:
     }[unit]
     text = TextColumn("{task.description}", markup=False)
     return Progress(
-        text, BarColumn(), amount, TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True, redirect_stdout=False,
+        text,
+        BarColumn(),
+        amount,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
     )

@@ -48,18 +48,39 @@ def _option(knob: Knob) -> click.Parameter:
 
 @click.command(cls=ServeCommand)
 @functools.partial(opening_options, several=True)
-@click.option("--replicas", type=click.IntRange(min=1), metavar="N",
-              help="Worker processes, each with a share of the cores and all slots.  [default: as the profile says]")
-@click.option("--verify/--no-verify", default=None,
-              help="Check the artifact's golden tokens before serving.  [default: on a Neuron device]")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), envvar="NEURON_WHISPER_CONFIG",
-              show_envvar=True, metavar="FILE", help="Settings in TOML, for what no flag and no variable says.")
+@click.option(
+    "--replicas",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Worker processes, each with a share of the cores and all slots.  [default: as the profile says]",
+)
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Check the artifact's golden tokens before serving.  [default: on a Neuron device]",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="NEURON_WHISPER_CONFIG",
+    show_envvar=True,
+    metavar="FILE",
+    help="Settings in TOML, for what no flag and no variable says.",
+)
 @click.option("--print-config", is_flag=True, help="Print the settings and where each comes from, and end.")
 @with_settings
 def serve(
-    settings: Settings, models: tuple[str, ...], artifacts: tuple[str, ...], profile: str | None, threads: int,
-    replicas: int | None, verify: bool | None, config: Path | None, print_config: bool, **flags: Any,
-) -> None:  # fmt: skip
+    settings: Settings,
+    models: tuple[str, ...],
+    artifacts: tuple[str, ...],
+    profile: str | None,
+    threads: int,
+    replicas: int | None,
+    verify: bool | None,
+    config: Path | None,
+    print_config: bool,
+    **flags: Any,
+) -> None:
     """Serve OpenAI's transcription API over HTTP until SIGTERM or Ctrl-C, then finish what is in flight.
 
     Each setting below is also a variable, NEURON_WHISPER_ and its name as --print-config shows it, and a key of the
@@ -79,7 +100,11 @@ def serve(
         return
     wanted = [
         Wanted(
-            model=model, artifact=artifact, threads=threads, replicas=replicas, verify=verify,
+            model=model,
+            artifact=artifact,
+            threads=threads,
+            replicas=replicas,
+            verify=verify,
             profile=None if artifact and models else profile,
         )
         for model, artifact in _asked(models, artifacts)

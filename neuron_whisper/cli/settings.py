@@ -83,8 +83,12 @@ def with_settings(command: Callable[..., T]) -> Callable[..., T]:
     """Gives a command --cache, --quiet and --verbose, and calls it with the Settings made of them."""
 
     @click.option(
-        "--cache", type=click.Path(path_type=Path, file_okay=False), envvar="NEURON_WHISPER_CACHE", metavar="DIR",
-        show_envvar=True, help="Cache directory.  [default: ~/.cache/neuron-whisper]",
+        "--cache",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="NEURON_WHISPER_CACHE",
+        metavar="DIR",
+        show_envvar=True,
+        help="Cache directory.  [default: ~/.cache/neuron-whisper]",
     )
     @click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
     @click.option("-v", "--verbose", is_flag=True, help="Log what happens; tracebacks of errors.")

@@ -38,10 +38,21 @@ STDIN = "-"
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @opening_options
 @decoding_options
-@click.option("-f", "--format", "formats", multiple=True, metavar="FORMAT",
-              help="txt, json, verbose_json, srt, vtt or tsv; several with --output-dir.  [default: txt]")
-@click.option("-o", "--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="Write <stem>.<format> for each file, instead of stdout.")
+@click.option(
+    "-f",
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="FORMAT",
+    help="txt, json, verbose_json, srt, vtt or tsv; several with --output-dir.  [default: txt]",
+)
+@click.option(
+    "-o",
+    "--output-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write <stem>.<format> for each file, instead of stdout.",
+)
 @click.option("--channel", type=click.IntRange(min=0), metavar="N", help="Take one channel, counted from 0.")
 @click.option("--raw", metavar="ENC:RATE:CHANNELS", help="The audio has no header, such as s16le:16000:1.")
 @click.option("--max-line-width", type=click.IntRange(min=1), metavar="N", help="Subtitles: characters of a line.")
@@ -50,10 +61,18 @@ STDIN = "-"
 @click.option("--highlight-words", is_flag=True, help="Subtitles: underline each word as it is said.")
 @with_settings
 def transcribe(
-    settings: Settings, files: tuple[str, ...], model: str | None, artifact: str | None, profile: str | None,
-    threads: int, formats: tuple[str, ...], output_dir: Path | None, channel: int | None, raw: str | None,
+    settings: Settings,
+    files: tuple[str, ...],
+    model: str | None,
+    artifact: str | None,
+    profile: str | None,
+    threads: int,
+    formats: tuple[str, ...],
+    output_dir: Path | None,
+    channel: int | None,
+    raw: str | None,
     **flags: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Transcribe audio and video files.
 
     The text goes to stdout, in the order of the files, each as soon as it is done; - is stdin. A file that
@@ -67,8 +86,15 @@ def transcribe(
     wanted = Wanted(model=model, artifact=artifact, profile=profile, threads=threads)
     with opened(settings, wanted) as (transcriber, opened_artifact), _telling(settings) as tell:
         work = _Work(
-            transcriber=transcriber, options=options, formats=names, output_dir=output_dir, channel=channel,
-            raw=raw_format, tell=tell, subtitles=subtitles, says_why=settings.verbose,
+            transcriber=transcriber,
+            options=options,
+            formats=names,
+            output_dir=output_dir,
+            channel=channel,
+            raw=raw_format,
+            tell=tell,
+            subtitles=subtitles,
+            says_why=settings.verbose,
         )
         n_failed = _run_all(work, files, at_once=min(opened_artifact.spec.slots, len(files)))
     if n_failed:

@@ -21,8 +21,20 @@ STEPS_PER_SECOND = round(1 / TIMESTAMP_STEP_S)
 
 # What sorts seven values far enough that the middle one is in place: compare and exchange these, in order.
 _MEDIAN_OF_SEVEN = (
-    (0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4),
-)  # fmt: skip
+    (0, 5),
+    (0, 3),
+    (1, 6),
+    (2, 4),
+    (0, 1),
+    (3, 5),
+    (2, 6),
+    (2, 3),
+    (3, 6),
+    (4, 5),
+    (1, 4),
+    (1, 3),
+    (3, 4),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +69,7 @@ def alignment_tokens(
     start = tokenizer.sot_sequence(language, task, timestamps=False)
     kept = text_tokens[: max(0, longest - len(start) - 1)]
     # the row of <|notimestamps|> is the first that looks for text
-    return AlignmentTokens(
-        tokens=np.array([*start, *kept, tokenizer.special.eot], np.int32), first_row=len(start) - 1
-    )
+    return AlignmentTokens(tokens=np.array([*start, *kept, tokenizer.special.eot], np.int32), first_row=len(start) - 1)
 
 
 def token_times(attention: NDArray[np.float32], first_row: int, n_frames: int) -> NDArray[np.float64]:
@@ -130,18 +140,21 @@ def align_words(
         timings = []
         for text, group in split_words(tokenizer, tokens, language):
             last = first + len(group)
-            timings.append(WordTiming(
-                text=text, tokens=tuple(group), start_s=float(times[first]), end_s=float(times[last]),
-                probability=float(probabilities[first:last].mean()),
-            ))  # fmt: skip
+            timings.append(
+                WordTiming(
+                    text=text,
+                    tokens=tuple(group),
+                    start_s=float(times[first]),
+                    end_s=float(times[last]),
+                    probability=float(probabilities[first:last].mean()),
+                )
+            )
             first = last
         timed.append(timings)
     return timed
 
 
-def split_words(
-    tokenizer: Tokenizer, tokens: Sequence[int], language: str | None
-) -> list[tuple[str, list[int]]]:
+def split_words(tokenizer: Tokenizer, tokens: Sequence[int], language: str | None) -> list[tuple[str, list[int]]]:
     """Words with their tokens (text tokens). Joined they are the tokens, and tokenizer.decode of them.
 
     Tokenizer.split_to_word_tokens, but bytes that are no text, such as half a character at the end, stay with

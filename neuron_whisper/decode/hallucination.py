@@ -70,9 +70,9 @@ def without_hallucinations(
             continue
         if is_segment_anomaly(span.words):
             following = _first_with_words(spans[index + 1 :])
-            next_start_s = following.words[0].start_s if following else (
-                window_start_s + window_frames / MEL_FRAMES_PER_SECOND
-            )  # fmt: skip
+            next_start_s = (
+                following.words[0].start_s if following else (window_start_s + window_frames / MEL_FRAMES_PER_SECOND)
+            )
             is_silent_before = (
                 span.start_s - speech_end_s > threshold_s
                 or span.start_s < threshold_s

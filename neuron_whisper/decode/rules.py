@@ -109,8 +109,9 @@ class RuleBook:
             times = [token for token in like if token >= self._begin]
             found = self._states[like] = RuleState(
                 next_rules(like, self._special, self._options),
-                ends_in_time=bool(like) and like[-1] >= self._begin, last_time=times[-1] if times else None,
-            )  # fmt: skip
+                ends_in_time=bool(like) and like[-1] >= self._begin,
+                last_time=times[-1] if times else None,
+            )
         return found
 
 

@@ -52,9 +52,7 @@ def split_at_timestamps(
     start = 0
     for cut in cuts:
         piece = tuple(tokens[start:cut])
-        spans.append(
-            Span(start_s=offset_s + seconds(piece[0]), end_s=offset_s + seconds(piece[-1]), tokens=piece)
-        )
+        spans.append(Span(start_s=offset_s + seconds(piece[0]), end_s=offset_s + seconds(piece[-1]), tokens=piece))
         start = cut
     if ends_in_single:
         return spans, window_frames

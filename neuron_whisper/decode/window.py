@@ -148,22 +148,30 @@ class WindowDecoding:
             return self._align
         if self._detects:
             return PrefillAsk(
-                prompt=np.array([self._special.sot], np.int32), sot_index=0, rules=NO_RULES,
-                banned=np.zeros(self._spec.dims.n_vocab, np.bool_), beams=1,
-            )  # fmt: skip
+                prompt=np.array([self._special.sot], np.int32),
+                sot_index=0,
+                rules=NO_RULES,
+                banned=np.zeros(self._spec.dims.n_vocab, np.bool_),
+                beams=1,
+            )
         attempt = self._attempt or self._begin_attempt()
         if not self._is_prompted:
             return PrefillAsk(
-                prompt=np.array(self._prompt_tokens, np.int32), sot_index=self._sot_index, rules=attempt.rules()[0],
-                banned=banned_mask(self._spec.dims.n_vocab, self._special, self._options), beams=attempt.rows,
-            )  # fmt: skip
+                prompt=np.array(self._prompt_tokens, np.int32),
+                sot_index=self._sot_index,
+                rules=attempt.rules()[0],
+                banned=banned_mask(self._spec.dims.n_vocab, self._special, self._options),
+                beams=attempt.rows,
+            )
         tokens, parents = attempt.step()
         last = self._prompt_tokens[-1]
         return StepAsk(
-            tokens=[last if token < 0 else token for token in tokens], parents=parents,
-            position=len(self._prompt_tokens) + attempt.length - 1, rules=attempt.rules(),
+            tokens=[last if token < 0 else token for token in tokens],
+            parents=parents,
+            position=len(self._prompt_tokens) + attempt.length - 1,
+            rules=attempt.rules(),
             wants_logits=attempt.wants_logits,
-        )  # fmt: skip
+        )
 
     # --- the prompt -------------------------------------------------------------------------------
 
@@ -189,9 +197,11 @@ class WindowDecoding:
         # openai/whisper decoding.py: half the context at most, and nothing that has no position
         room = self._spec.text_context - len(self._prompt_tokens) + 1
         limits = Limits(
-            special=self._special, options=options, said=self._said,
+            special=self._special,
+            options=options,
+            said=self._said,
             most_tokens=max(1, min(options.max_new_tokens or half, half, room)),
-        )  # fmt: skip
+        )
         rung = len(self._records)
         temperature = options.temperatures[rung]
         if temperature > 0:
@@ -334,9 +344,12 @@ class WindowDecoding:
         if not text:
             return final
         asked = alignment_tokens(
-            self._tokenizer, text, language=self._found.language, task=self._options.task,
+            self._tokenizer,
+            text,
+            language=self._found.language,
+            task=self._options.task,
             longest=self._spec.align_buckets[-1],
-        )  # fmt: skip
+        )
         self._align = AlignAsk(tokens=asked.tokens)
         return replace(final, aligned_row=asked.first_row)
 

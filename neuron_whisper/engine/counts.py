@@ -89,7 +89,13 @@ class EngineTallies:
     @property
     def now(self) -> EngineCounts:
         return EngineCounts(
-            encode_s=self.encode_s.now, prefill_s=self.prefill_s.now, step_s=self.step_s.now,
-            align_s=self.align_s.now, wait_s=self.wait_s.now, rows=self.rows.now,
-            cancelled=self.cancelled, tokens=self.tokens, gates=dict(self.gates),
-        )  # fmt: skip
+            encode_s=self.encode_s.now,
+            prefill_s=self.prefill_s.now,
+            step_s=self.step_s.now,
+            align_s=self.align_s.now,
+            wait_s=self.wait_s.now,
+            rows=self.rows.now,
+            cancelled=self.cancelled,
+            tokens=self.tokens,
+            gates=dict(self.gates),
+        )

@@ -213,9 +213,15 @@ class Engine:
                 match job.decoding.ask():
                     case PrefillAsk() as ask:
                         answer = self._timed(
-                            self._tallies.prefill_s, self._session.prefill,
-                            slot, ask.prompt, ask.sot_index, ask.rules, ask.banned, beams=ask.beams,
-                        )  # fmt: skip
+                            self._tallies.prefill_s,
+                            self._session.prefill,
+                            slot,
+                            ask.prompt,
+                            ask.sot_index,
+                            ask.rules,
+                            ask.banned,
+                            beams=ask.beams,
+                        )
                         job.decoding.receive_prefill(answer)
                     case AlignAsk() as ask:
                         attention = self._timed(self._tallies.align_s, self._session.align, slot, ask.tokens)
@@ -243,16 +249,18 @@ class Engine:
         beams = self._session.spec.beams
         if choosing:
             choices = self._timed(
-                self._tallies.step_s, self._session.decode,
+                self._tallies.step_s,
+                self._session.decode,
                 *self._rows.filled((slot, ask) for slot, _, ask in choosing),
-            )  # fmt: skip
+            )
             for slot, job, _ in choosing:
                 job.decoding.receive_step(choices, slot * beams)
         if sampling:
             logprobs = self._timed(
-                self._tallies.step_s, self._session.logits,
+                self._tallies.step_s,
+                self._session.logits,
                 *self._rows.filled((slot, ask) for slot, _, ask in sampling),
-            )  # fmt: skip
+            )
             for slot, job, _ in sampling:
                 job.decoding.receive_logits(logprobs, slot * beams)
         if stepped := sum(len(ask.tokens) for _, _, ask in (*choosing, *sampling)):

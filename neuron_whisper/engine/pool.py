@@ -80,8 +80,10 @@ class EnginePool:
     def _wait_for_one(self) -> None:
         with self._changed:
             self._changed.wait_for(
-                lambda: any(seat.state == "ready" for seat in self._seats)
-                or all(seat.error is not None for seat in self._seats)
+                lambda: (
+                    any(seat.state == "ready" for seat in self._seats)
+                    or all(seat.error is not None for seat in self._seats)
+                )
             )
             if all(seat.error is not None for seat in self._seats):
                 assert self._seats[0].error is not None
@@ -221,9 +223,11 @@ class EnginePool:
     def _begin(self, seat: Seat) -> Life | None:
         """A new process, None when the pool is closed. Raises OSError."""
         start = Start(
-            opening=self._opening, threads=seat.group.threads, log_level=log.getEffectiveLevel(),
+            opening=self._opening,
+            threads=seat.group.threads,
+            log_level=log.getEffectiveLevel(),
             beat_s=self._times.beat_s,
-        )  # fmt: skip
+        )
         with self._changed:  # whoever closes the pool sees the process, or prevents it
             if self._is_closed:
                 return None
@@ -292,8 +296,12 @@ class EnginePool:
             return False
         log.warning(
             "worker=%d died pid=%d reason=%r retried=%d failed=%d",
-            seat.index, life.process.pid, reason, n_held - len(failed), len(failed),
-        )  # fmt: skip
+            seat.index,
+            life.process.pid,
+            reason,
+            n_held - len(failed),
+            len(failed),
+        )
         if life.was_of_use(time.monotonic()):
             return True
         error = life.error or DeviceFault(

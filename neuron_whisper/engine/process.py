@@ -43,11 +43,23 @@ class WorkerProcess:
             cpus = ",".join(map(str, group.cpus)) or "-"
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
-                    [sys.executable, "-P", "-m", "neuron_whisper.engine.worker",
-                     str(theirs.fileno()), str(os.getpid()), cpus],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
-                    env=dict(group.environment), pass_fds=[theirs.fileno()], start_new_session=True,
-                )  # fmt: skip
+                    [
+                        sys.executable,
+                        "-P",
+                        "-m",
+                        "neuron_whisper.engine.worker",
+                        str(theirs.fileno()),
+                        str(os.getpid()),
+                        cpus,
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    bufsize=0,
+                    env=dict(group.environment),
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
             except BaseException:
                 ours.close()
                 raise

@@ -30,8 +30,12 @@ class StepRows:
         Rows that nobody asks for are fed zeros, those of a slot that is in use stand at its position.
         """
         tokens, positions, parents, rules, active = (
-            self._tokens, self._positions, self._parents, self._rules, self._active
-        )  # fmt: skip
+            self._tokens,
+            self._positions,
+            self._parents,
+            self._rules,
+            self._active,
+        )
         beams = self._beams
         tokens.fill(0)
         positions.fill(0)

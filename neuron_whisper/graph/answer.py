@@ -39,9 +39,7 @@ class AnswerTokens:
     @classmethod
     def of(cls, spec: ProgramSpec) -> AnswerTokens:
         s = spec.special
-        return cls(
-            spec.dims.n_vocab, s.eot, s.first_language, s.n_languages, s.no_speech, s.timestamp_begin, s.blank
-        )
+        return cls(spec.dims.n_vocab, s.eot, s.first_language, s.n_languages, s.no_speech, s.timestamp_begin, s.blank)
 
 
 def allowed_logits(logits: Tensor, rules: Tensor, tokens: AnswerTokens) -> Tensor:

@@ -16,6 +16,17 @@ from neuron_whisper.live.plan import LivePlan
 from neuron_whisper.live.session import LiveSession
 
 __all__ = [
-    "Committed", "Event", "Failed", "Final", "LiveOptions", "LivePlan", "LiveSession", "Partial", "SpeechStarted",
-    "SpeechStopped", "TextPiece", "TurnDetection", "told_text",
-]  # fmt: skip
+    "Committed",
+    "Event",
+    "Failed",
+    "Final",
+    "LiveOptions",
+    "LivePlan",
+    "LiveSession",
+    "Partial",
+    "SpeechStarted",
+    "SpeechStopped",
+    "TextPiece",
+    "TurnDetection",
+    "told_text",
+]

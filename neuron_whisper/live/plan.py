@@ -63,9 +63,14 @@ class LivePlan:
     """
 
     def __init__(
-        self, options: LiveOptions, tokenizer: Tokenizer, speech: VoiceDetector | None, *, n_mels: int,
+        self,
+        options: LiveOptions,
+        tokenizer: Tokenizer,
+        speech: VoiceDetector | None,
+        *,
+        n_mels: int,
         longest_prefix: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Raises InvalidOption for a language that the model does not know, or turns without a voice detector."""
         self._tokenizer, self._n_mels, self._longest_prefix = tokenizer, n_mels, longest_prefix
         self._tape, self._tracker = Tape(), TurnTracker()
@@ -223,9 +228,14 @@ class LivePlan:
 
     def _begin(self, start: int) -> Utterance:
         self._open = Utterance(
-            number=self._numbers, options=self._options, tokenizer=self._tokenizer, n_mels=self._n_mels,
-            start=start, seek=start, spoken_from=start if self._speech is None else None,
-        )  # fmt: skip
+            number=self._numbers,
+            options=self._options,
+            tokenizer=self._tokenizer,
+            n_mels=self._n_mels,
+            start=start,
+            seek=start,
+            spoken_from=start if self._speech is None else None,
+        )
         self._numbers += 1
         self._pending.append(self._open)
         return self._open
@@ -293,9 +303,13 @@ class LivePlan:
     def _partial_steps(self) -> list[Step]:
         utterance, heard = self._open, self._judged
         if (
-            utterance is None or utterance.spoken_from is None or not utterance.options.partials
-            or self._partial is not None or self.skips_partials or utterance.is_decoding
-        ):  # fmt: skip
+            utterance is None
+            or utterance.spoken_from is None
+            or not utterance.options.partials
+            or self._partial is not None
+            or self.skips_partials
+            or utterance.is_decoding
+        ):
             return []
         if utterance.asked_at is None:
             if heard - utterance.spoken_from < utterance.options.first_partial_s * SAMPLE_RATE:

@@ -32,9 +32,13 @@ class LiveSession:
     """
 
     def __init__(
-        self, plan: LivePlan, submit: Submitter, *, most_buffered_s: float = 60.0,
+        self,
+        plan: LivePlan,
+        submit: Submitter,
+        *,
+        most_buffered_s: float = 60.0,
         is_busy: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`is_busy`: whether the engine has no room for partial text. Raises InvalidOption."""
         if not most_buffered_s > WINDOW_S + 1:
             raise InvalidOption("most_buffered_s", most_buffered_s, f"more than {WINDOW_S + 1:g}: a window has to fit")

@@ -71,9 +71,12 @@ def batched(hearing: Hearing, context: Context, stretches: Sequence[tuple[int, i
         while waiting and len(running) < width and (knows_language or not lanes):
             run = waiting.popleft()
             own = Context(
-                language=context.language, tokens=list(context.initial), initial=context.initial,
-                is_first=context.is_first, last_speech_s=run[0][0] / 100,
-            )  # fmt: skip
+                language=context.language,
+                tokens=list(context.initial),
+                initial=context.initial,
+                is_first=context.is_first,
+                last_speech_s=run[0][0] / 100,
+            )
             context.is_first = False
             lane = _Lane(context=own, stretch=_decode_run(hearing, own, run))
             lanes.append(lane)

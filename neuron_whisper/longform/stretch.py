@@ -126,9 +126,7 @@ def decode_window(
         if silence:
             yield Dropped(start_s=seek / FRAMES_PER_S, end_s=(seek + silence) / FRAMES_PER_S, reason="no_voice")
             return seek + silence
-    ask = WindowAsk(
-        mel=hearing.mel.window(seek, seek + frames), options=hearing.window_options(context), frames=frames
-    )
+    ask = WindowAsk(mel=hearing.mel.window(seek, seek + frames), options=hearing.window_options(context), frames=frames)
     hypothesis = yield ask
     assert hypothesis is not None, "a stretch is sent the hypothesis of what it asked"
     context.is_first = False
@@ -137,9 +135,11 @@ def decode_window(
         context.language_probability = hypothesis.language_probs.get(hypothesis.language or "")
     if hypothesis.is_silence:
         yield Dropped(
-            start_s=seek / FRAMES_PER_S, end_s=(seek + frames) / FRAMES_PER_S, reason="no_speech",
+            start_s=seek / FRAMES_PER_S,
+            end_s=(seek + frames) / FRAMES_PER_S,
+            reason="no_speech",
             text=hypothesis.text,
-        )  # fmt: skip
+        )
         return seek + frames
     return (yield from _take_window(hearing, context, hypothesis, seek, frames))
 
@@ -164,9 +164,13 @@ def _take_window(
                 window_end_s = (seek + WINDOW_FRAMES) / FRAMES_PER_S
                 after = after if window_end_s - last_s > threshold_s else seek + frames
             kept, again = without_hallucinations(
-                spans, threshold_s=threshold_s, seek_frames=seek, window_frames=frames,
-                content_frames=hearing.mel.content_frames, last_speech_s=context.last_speech_s,
-            )  # fmt: skip
+                spans,
+                threshold_s=threshold_s,
+                seek_frames=seek,
+                window_frames=frames,
+                content_frames=hearing.mel.content_frames,
+                last_speech_s=context.last_speech_s,
+            )
             for span in spans[len(kept) :] if again is not None else ():
                 yield _dropped(tokenizer, span, "hallucination")
             spans, after = kept, after if again is None else max(again, seek + 1)
@@ -210,22 +214,30 @@ def _timed(
     options = hearing.options
     language = "en" if options.task == "translate" else hypothesis.language or context.language
     timings = align_words(
-        hypothesis.attention, hypothesis.aligned_row, texts, logprobs, hearing.tokenizer,
-        language=language, n_frames=frames,
-    )  # fmt: skip
+        hypothesis.attention,
+        hypothesis.aligned_row,
+        texts,
+        logprobs,
+        hearing.tokenizer,
+        language=language,
+        n_frames=frames,
+    )
     return words_of_segments(
-        spans, timings, seek_frames=seek, window_frames=frames, last_speech_s=context.last_speech_s,
-        prepended=options.prepend_punctuations, appended=options.append_punctuations,
-    )  # fmt: skip
+        spans,
+        timings,
+        seek_frames=seek,
+        window_frames=frames,
+        last_speech_s=context.last_speech_s,
+        prepended=options.prepend_punctuations,
+        appended=options.append_punctuations,
+    )
 
 
 def _dropped(tokenizer: Tokenizer, span: Span, reason: str) -> Dropped:
     return Dropped(start_s=span.start_s, end_s=span.end_s, reason=reason, text=tokenizer.decode(span.tokens).strip())
 
 
-def _segment(
-    hypothesis: Hypothesis, span: WordedSpan, seek: int, text: str, logprobs: tuple[float, ...]
-) -> Segment:
+def _segment(hypothesis: Hypothesis, span: WordedSpan, seek: int, text: str, logprobs: tuple[float, ...]) -> Segment:
     return Segment(
         id=0,
         seek_s=seek / FRAMES_PER_S,
@@ -239,9 +251,7 @@ def _segment(
         no_speech_prob=hypothesis.no_speech_prob,
         words=span.words,
         token_logprobs=logprobs,
-        retries=tuple(
-            Retry(temperature=it.temperature, reason=it.rejected_for) for it in hypothesis.attempts[:-1]
-        ),
+        retries=tuple(Retry(temperature=it.temperature, reason=it.rejected_for) for it in hypothesis.attempts[:-1]),
         is_cut=hypothesis.is_cut,
         language=hypothesis.language,
     )

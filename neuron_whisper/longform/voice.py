@@ -60,6 +60,4 @@ class Voice:
         after = bisect_left(self.bare, end_s, key=lambda span: span.start_s)
         if first >= after:
             return start_s, end_s
-        return (
-            max(start_s, self.bare[first].start_s - MARGIN_S), min(end_s, self.bare[after - 1].end_s + MARGIN_S)
-        )  # fmt: skip
+        return (max(start_s, self.bare[first].start_s - MARGIN_S), min(end_s, self.bare[after - 1].end_s + MARGIN_S))

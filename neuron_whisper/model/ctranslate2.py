@@ -38,12 +38,19 @@ PROJECTION = "decoder/projection/weight"
 
 _STACKS = (
     (".blocks.", "/layer_"),
-    (".mlp.0.", "/ffn/linear_0/"), (".mlp.2.", "/ffn/linear_1/"), (".mlp_ln.", "/ffn/layer_norm/"),
-    (".cross_attn_ln.", "/attention/layer_norm/"), (".attn_ln.", "/self_attention/layer_norm/"),
-    ("encoder.ln_post.", "encoder/layer_norm/"), ("decoder.ln.", "decoder/layer_norm/"),
-    (".token_embedding.", "/embeddings/"), (".positional_embedding", "/position_encodings/encodings"),
-    ("encoder.conv1.", "encoder/conv1/"), ("encoder.conv2.", "encoder/conv2/"),
-    ("layer_norm/weight", "layer_norm/gamma"), ("layer_norm/bias", "layer_norm/beta"),
+    (".mlp.0.", "/ffn/linear_0/"),
+    (".mlp.2.", "/ffn/linear_1/"),
+    (".mlp_ln.", "/ffn/layer_norm/"),
+    (".cross_attn_ln.", "/attention/layer_norm/"),
+    (".attn_ln.", "/self_attention/layer_norm/"),
+    ("encoder.ln_post.", "encoder/layer_norm/"),
+    ("decoder.ln.", "decoder/layer_norm/"),
+    (".token_embedding.", "/embeddings/"),
+    (".positional_embedding", "/position_encodings/encodings"),
+    ("encoder.conv1.", "encoder/conv1/"),
+    ("encoder.conv2.", "encoder/conv2/"),
+    ("layer_norm/weight", "layer_norm/gamma"),
+    ("layer_norm/bias", "layer_norm/beta"),
 )
 # Self-attention fuses query, key and value; cross-attention fuses key and value.
 _FUSED = {
@@ -89,9 +96,7 @@ def read_ctranslate2(directory: Path) -> Contents:
     tensors = arrange(stored, shapes, places, file=file.path, known_extra={PROJECTION, *aliases})
     projection = stored.get(PROJECTION)
     if projection is not None and not projection.holds_the_same_as(tensors[TOKEN_EMBEDDING]):
-        raise CheckpointError(
-            file.path, PROJECTION, expected="the token embedding again", found="other values"
-        )
+        raise CheckpointError(file.path, PROJECTION, expected="the token embedding again", found="other values")
     return Contents(dims=dims, tensors=tensors, files=file.parts, alignment_heads=_alignment_heads(directory))
 
 
@@ -114,17 +119,13 @@ def _variables(file: WeightFile) -> tuple[dict[str, StoredTensor], dict[str, str
             raise CheckpointError(file.path, name, expected=f"a type id below {len(DTYPES)}", found=type_id)
         wanted = math.prod(shape) * STORED_AS[DTYPES[type_id]].itemsize
         if size != wanted:
-            raise CheckpointError(
-                file.path, name, expected=f"{wanted} bytes for {shape}", found=f"{size} bytes"
-            )
+            raise CheckpointError(file.path, name, expected=f"{wanted} bytes for {shape}", found=f"{size} bytes")
         variables[name] = StoredTensor(
             file=file, name=name, dtype=DTYPES[type_id], shape=shape, offset=cursor.skip(size, name)
         )
     aliases = {cursor.text(): cursor.text() for _ in range(cursor.number("I"))}
     if cursor.offset != file.size_bytes:
-        raise CheckpointError(
-            file.path, "", expected=f"{cursor.offset} bytes", found=f"{file.size_bytes} bytes"
-        )
+        raise CheckpointError(file.path, "", expected=f"{cursor.offset} bytes", found=f"{file.size_bytes} bytes")
     return variables, aliases
 
 
@@ -191,7 +192,9 @@ def _dims(stored: Mapping[str, StoredTensor], settings: Mapping[str, float], fil
         found = stored[name].shape if name in stored else None
         if found is None or len(found) != rank:
             raise CheckpointError(
-                file.path, name, expected=f"{rank} dimensions",
+                file.path,
+                name,
+                expected=f"{rank} dimensions",
                 found="no such tensor" if found is None else f"shape {found}",
             )
         return found
@@ -210,10 +213,16 @@ def _dims(stored: Mapping[str, StoredTensor], settings: Mapping[str, float], fil
     n_vocab, n_text_state = shape("decoder/embeddings/weight", 2)
     n_audio_state, n_mels, _ = shape("encoder/conv1/weight", 3)
     return WhisperDims(
-        n_mels=n_mels, n_audio_ctx=shape("encoder/position_encodings/encodings", 2)[0],
-        n_audio_state=n_audio_state, n_audio_head=heads("encoder"), n_audio_layer=layers("encoder"),
-        n_vocab=n_vocab, n_text_ctx=shape("decoder/position_encodings/encodings", 2)[0],
-        n_text_state=n_text_state, n_text_head=heads("decoder"), n_text_layer=layers("decoder"),
+        n_mels=n_mels,
+        n_audio_ctx=shape("encoder/position_encodings/encodings", 2)[0],
+        n_audio_state=n_audio_state,
+        n_audio_head=heads("encoder"),
+        n_audio_layer=layers("encoder"),
+        n_vocab=n_vocab,
+        n_text_ctx=shape("decoder/position_encodings/encodings", 2)[0],
+        n_text_state=n_text_state,
+        n_text_head=heads("decoder"),
+        n_text_layer=layers("decoder"),
     )
 
 

@@ -56,7 +56,5 @@ class WhisperDims:
 def default_alignment_heads(dims: WhisperDims) -> tuple[tuple[int, int], ...]:
     """All heads of the upper half of the decoder: openai/whisper's choice where a model names none."""
     return tuple(
-        (layer, head)
-        for layer in range(dims.n_text_layer // 2, dims.n_text_layer)
-        for head in range(dims.n_text_head)
+        (layer, head) for layer in range(dims.n_text_layer // 2, dims.n_text_layer) for head in range(dims.n_text_head)
     )

@@ -16,9 +16,16 @@ T = TypeVar("T")
 
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 CONFIGS = (
-    "config.json", "generation_config.json", "preprocessor_config.json",
-    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
-    "special_tokens_map.json", "normalizer.json",
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "normalizer.json",
 )
 SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # of a file's name, without its ending
 
@@ -64,9 +71,7 @@ def cached_snapshot(repo: str, revision: str | None) -> Path | None:
     return snapshot
 
 
-def fetch_snapshot(
-    repo: str, revision: str | None, *, answer_within_s: float, progress: Progress | None
-) -> Path:
+def fetch_snapshot(repo: str, revision: str | None, *, answer_within_s: float, progress: Progress | None) -> Path:
     """Downloads what is needed of the repository into huggingface_hub's cache; the snapshot's directory.
 
     Files that an interrupted download finished are kept. Raises UnknownModel when the hub knows no such
@@ -84,9 +89,7 @@ def fetch_snapshot(
             super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]  # theirs
 
     def ask() -> huggingface_hub.ModelInfo:
-        return huggingface_hub.HfApi().model_info(
-            repo, revision=revision, timeout=answer_within_s, files_metadata=True
-        )
+        return huggingface_hub.HfApi().model_info(repo, revision=revision, timeout=answer_within_s, files_metadata=True)
 
     try:
         info = _within(answer_within_s + 1, ask)
@@ -98,9 +101,7 @@ def fetch_snapshot(
         blobs = Path(huggingface_hub.constants.HF_HUB_CACHE) / folder / "blobs"
         with watching(progress, repo, blobs, sum(sizes[name] for name in files)):
             return Path(
-                huggingface_hub.snapshot_download(
-                    repo, revision=revision, allow_patterns=files, tqdm_class=SilentBar
-                )
+                huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=files, tqdm_class=SilentBar)
             )
     except FetchFailed:
         raise

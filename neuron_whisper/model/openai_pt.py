@@ -31,6 +31,4 @@ def read_openai(path: Path) -> Contents:
     stored = {str(name): archive.tensor(str(name), value) for name, value in state.items()}
     shapes = expected_shapes(dims)
     tensors = arrange(stored, shapes, {name: Place(name) for name in shapes}, file=path)
-    return Contents(
-        dims=dims, tensors=tensors, files=(path,), alignment_heads=openai_alignment_heads(dims, path.stem)
-    )
+    return Contents(dims=dims, tensors=tensors, files=(path,), alignment_heads=openai_alignment_heads(dims, path.stem))

@@ -85,7 +85,9 @@ def check_dims(dims: WhisperDims, file: Path) -> WhisperDims:
             )
     if dims.n_audio_state != dims.n_text_state:
         raise CheckpointError(
-            file, "", expected=f"n_text_state to equal n_audio_state = {dims.n_audio_state}",
+            file,
+            "",
+            expected=f"n_text_state to equal n_audio_state = {dims.n_audio_state}",
             found=dims.n_text_state,
         )
     return dims

@@ -10,8 +10,16 @@ from neuron_whisper.model.dims import WhisperDims
 def _whisper(state: int, heads: int, layers: tuple[int, int], n_vocab: int, n_mels: int = 80) -> WhisperDims:
     """`layers` of the encoder and of the decoder. Every published model has 30 s windows and 448 positions."""
     return WhisperDims(
-        n_mels=n_mels, n_audio_ctx=1500, n_audio_state=state, n_audio_head=heads, n_audio_layer=layers[0],
-        n_vocab=n_vocab, n_text_ctx=448, n_text_state=state, n_text_head=heads, n_text_layer=layers[1],
+        n_mels=n_mels,
+        n_audio_ctx=1500,
+        n_audio_state=state,
+        n_audio_head=heads,
+        n_audio_layer=layers[0],
+        n_vocab=n_vocab,
+        n_text_ctx=448,
+        n_text_state=state,
+        n_text_head=heads,
+        n_text_layer=layers[1],
     )
 
 

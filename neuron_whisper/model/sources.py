@@ -21,7 +21,11 @@ HUB_ANSWER_WITH_MIRROR_S = 5.0
 
 
 def resolve_model(
-    name: str, *, cache: Path, offline: bool = False, progress: Progress | None = None,
+    name: str,
+    *,
+    cache: Path,
+    offline: bool = False,
+    progress: Progress | None = None,
     catalogue: Mapping[str, CatalogueEntry] = CATALOGUE,
 ) -> Path:
     """A directory or .pt file for `open_checkpoint`, downloaded when it is not here yet.

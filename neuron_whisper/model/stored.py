@@ -155,8 +155,12 @@ class Contents:
 
 
 def arrange(
-    stored: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], places: Mapping[str, Place],
-    *, file: Path, known_extra: Iterable[str] = (),
+    stored: Mapping[str, StoredTensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    places: Mapping[str, Place],
+    *,
+    file: Path,
+    known_extra: Iterable[str] = (),
 ) -> dict[str, StoredTensor]:
     """Canonical name -> tensor, for each of `shapes`, taken from its place.
 

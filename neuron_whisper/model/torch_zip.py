@@ -96,7 +96,8 @@ class TorchZip:
         numbers = (start, *shape, *strides) if isinstance(shape, tuple) and isinstance(strides, tuple) else ()
         if (
             not all(type(number) is int and number >= 0 for number in numbers)
-            or len(numbers) != 1 + 2 * len(shape) or 0 in shape
+            or len(numbers) != 1 + 2 * len(shape)
+            or 0 in shape
         ):
             raise self._error("sizes, strides and an offset", described, name)
         offset, size = self._storage(str(described.storage_key), name)
@@ -104,7 +105,10 @@ class TorchZip:
         for length in reversed(shape[1:]):
             row_major.insert(0, row_major[0] * length)
         tensor = StoredTensor(
-            file=self._file, name=name, dtype=described.dtype, shape=shape,
+            file=self._file,
+            name=name,
+            dtype=described.dtype,
+            shape=shape,
             offset=offset + start * STORED_AS[described.dtype].itemsize,
             strides=None if strides == tuple(row_major) or not shape else strides,
         )

@@ -129,8 +129,13 @@ class RecordedApp(Litestar):
         facts = "".join(f" {name}={value}" for name, value in record.facts.items())
         log.info(
             "request id=%s method=%s path=%s status=%d took_ms=%.1f%s",
-            record.id, method, path, record.status, 1e3 * took_s, facts,
-        )  # fmt: skip
+            record.id,
+            method,
+            path,
+            record.status,
+            1e3 * took_s,
+            facts,
+        )
         self.front.metrics.request_ended(record, scope, took_s)
 
 
@@ -185,8 +190,10 @@ async def _refuse_socket(scope: WebSocketScope, send: Send, message: str, record
         return
     body = msgspec.json.encode(error_response(401, message, code=record.code).content)
     headers = [
-        (b"content-type", b"application/json"), (b"www-authenticate", b"Bearer"), (ID_HEADER, record.id.encode()),
-    ]  # fmt: skip
+        (b"content-type", b"application/json"),
+        (b"www-authenticate", b"Bearer"),
+        (ID_HEADER, record.id.encode()),
+    ]
     start = {"type": "websocket.http.response.start", "status": 401, "headers": headers}
     await send(cast("Message", start))
     await send(cast("Message", {"type": "websocket.http.response.body", "body": body, "more_body": False}))

@@ -30,9 +30,7 @@ class Answering:
         """The transcript in the form that was asked for. Raises InvalidOption where subtitles lack word times."""
         name = self.asked.response_format
         if name in MEDIA_TYPES:
-            text = (
-                plain_text(transcript) + "\n" if name == "text" else render(transcript, name, self.asked.subtitles)
-            )
+            text = plain_text(transcript) + "\n" if name == "text" else render(transcript, name, self.asked.subtitles)
             return Response(text.encode(), media_type=MEDIA_TYPES[name])  # Litestar adds the charset
         body = self.verbose(transcript) if name == "verbose_json" else self.json(transcript)
         body["usage"] = {"type": "duration", "seconds": math.ceil(transcript.duration_s)}
@@ -74,10 +72,12 @@ class Answering:
         prompt = len(self.tokenizer.encode(self.asked.options.initial_prompt or ""))
         said = sum(len(segment.tokens) for segment in transcript.segments)
         return {
-            "type": "tokens", "input_tokens": audio + prompt, "output_tokens": said,
+            "type": "tokens",
+            "input_tokens": audio + prompt,
+            "output_tokens": said,
             "total_tokens": audio + prompt + said,
             "input_token_details": {"audio_tokens": audio, "text_tokens": prompt},
-        }  # fmt: skip
+        }
 
 
 def _warnings(transcript: Transcript) -> dict[str, Any]:

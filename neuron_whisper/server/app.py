@@ -75,15 +75,24 @@ def app_of(service: Service) -> Litestar:
     behind_keys = Router(
         "/",
         route_handlers=[
-            create_transcription, create_translation, realtime, audio_stream, list_models, retrieve_model,
+            create_transcription,
+            create_translation,
+            realtime,
+            audio_stream,
+            list_models,
+            retrieve_model,
             *((load_model, unload_model) if service.settings.model_admin else ()),
             *(JOB_ROUTES if service.jobs is not None else ()),
         ],
         security=[{KEY_SCHEME: []}] if has_keys else None,  # what the document says; the guard is require_key
-    )  # fmt: skip
+    )
     app = RecordedApp(
         route_handlers=[
-            behind_keys, live, ready, startup, metrics,
+            behind_keys,
+            live,
+            ready,
+            startup,
+            metrics,
             page_route(service.models.default.id, _languages(service.models)),
         ],
         dependencies={"service": Provide(provide_service, sync_to_thread=False)},
@@ -102,7 +111,7 @@ def app_of(service: Service) -> Litestar:
             components=Components(security_schemes={KEY_SCHEME: KEY_SECURITY} if has_keys else None),
             render_plugins=[ScalarRenderPlugin(path="/"), JsonRenderPlugin()],
         ),
-    )  # fmt: skip
+    )
     app.front = service.front
     return app
 
@@ -112,10 +121,11 @@ def _cors(settings: ServerSettings) -> CORSConfig | None:
     if not settings.cors_origins:
         return None
     return CORSConfig(
-        allow_origins=list(settings.cors_origins), allow_methods=["GET", "POST", "DELETE"],
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
         expose_headers=["X-Request-Id", "Retry-After"],
-    )  # fmt: skip
+    )
 
 
 def _languages(models: Models) -> Sequence[str]:

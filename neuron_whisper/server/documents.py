@@ -40,7 +40,10 @@ REQUEST_EXAMPLES: Examples = {
     "words": (
         "Times of words and segments",
         {
-            "file": UPLOAD, "model": "whisper-1", "language": "en", "response_format": "verbose_json",
+            "file": UPLOAD,
+            "model": "whisper-1",
+            "language": "en",
+            "response_format": "verbose_json",
             "timestamp_granularities[]": ["word", "segment"],
         },
     ),
@@ -52,11 +55,13 @@ REQUEST_EXAMPLES: Examples = {
     "careful": (
         "Names, and pauses to cut at",
         {
-            "file": UPLOAD, "keywords[]": ["Nakamura"],
-            "chunking_strategy": {"type": "server_vad", "silence_duration_ms": 700}, "compression_ratio_threshold": 2.2,
+            "file": UPLOAD,
+            "keywords[]": ["Nakamura"],
+            "chunking_strategy": {"type": "server_vad", "silence_duration_ms": 700},
+            "compression_ratio_threshold": 2.2,
         },
     ),
-}  # fmt: skip
+}
 
 
 def schema_of(data: Mapping[str, Any]) -> Schema:

@@ -57,9 +57,10 @@ class NoKey(Exception):
     def __init__(self, *, is_wrong: bool) -> None:
         self.is_wrong = is_wrong
         super().__init__(
-            "the API key is not one of this server's" if is_wrong
+            "the API key is not one of this server's"
+            if is_wrong
             else "there is no API key: send it as the header Authorization: Bearer KEY"
-        )  # fmt: skip
+        )
 
 
 class NotAllowed(Exception):
@@ -67,15 +68,17 @@ class NotAllowed(Exception):
 
 
 def error_response(
-    status: int, message: str, *, param: str | None = None, code: str | None = None,
+    status: int,
+    message: str,
+    *,
+    param: str | None = None,
+    code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response[dict[str, Any]]:
     """{"error": {"message", "type", "param", "code"}}: all four keys, as OpenAI's schema requires."""
     kind = CALLER if status < HTTPStatus.INTERNAL_SERVER_ERROR else SERVER
     error = {"message": message, "type": kind, "param": param, "code": code}
-    return Response(
-        {"error": error}, status_code=status, media_type="application/json", headers=dict(headers or {})
-    )
+    return Response({"error": error}, status_code=status, media_type="application/json", headers=dict(headers or {}))
 
 
 def answer_fault(request: Request[Any, Any, Any], fault: Exception) -> Response[dict[str, Any]]:
@@ -117,14 +120,18 @@ def _answered(request: Request[Any, Any, Any], fault: Exception) -> Response[dic
             return error_response(status, str(fault), code=_capacity_code(fault), headers=after)
         case DeviceFault():
             return error_response(
-                503, "the device failed at this; ask again in a moment", code="device_fault",
+                503,
+                "the device failed at this; ask again in a moment",
+                code="device_fault",
                 headers={"retry-after": "5"},
-            )  # fmt: skip
+            )
         case NoKey():
             return error_response(
-                401, str(fault), code="invalid_api_key" if fault.is_wrong else None,
+                401,
+                str(fault),
+                code="invalid_api_key" if fault.is_wrong else None,
                 headers={"www-authenticate": "Bearer"},
-            )  # fmt: skip
+            )
         case NotAllowed():
             return error_response(403, str(fault), code="insufficient_permissions")
         case UploadTooSlow():

@@ -103,9 +103,11 @@ def _flag_or_error(text: str) -> bool:
 
 
 TEXT = Kind(
-    schema={"type": "string", "maxLength": LONGEST_TEXT}, allowed=f"text of at most {LONGEST_TEXT:,} characters",
-    read=_text, blank_is_none=True,
-)  # fmt: skip
+    schema={"type": "string", "maxLength": LONGEST_TEXT},
+    allowed=f"text of at most {LONGEST_TEXT:,} characters",
+    read=_text,
+    blank_is_none=True,
+)
 FLAG = Kind(schema={"type": "boolean"}, allowed="true or false", read=_flag_or_error)
 
 

@@ -92,9 +92,7 @@ async def read_form(request: Request[Any, Any, Any], form: Form, check: CheckNam
                         text += event
                         if len(text) > TEXT_BYTES:
                             check(part.name or "", "a long value")
-                            raise InvalidOption(
-                                part.name or "", "a long value", f"at most {TEXT_BYTES:,} bytes"
-                            )
+                            raise InvalidOption(part.name or "", "a long value", f"at most {TEXT_BYTES:,} bytes")
                     elif part is not None:
                         form.add_text(part.name or "", bytes(text))
                         check(part.name or "", form.texts[part.name or ""][-1])

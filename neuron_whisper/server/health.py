@@ -48,9 +48,12 @@ NOT_NOW = {503: ResponseSpec(Health, description="No; `status` says why", genera
 
 
 @get(
-    "/health/live", operation_id="live", summary="Whether the engine can still work", tags=["health"],
+    "/health/live",
+    operation_id="live",
+    summary="Whether the engine can still work",
+    tags=["health"],
     responses=NOT_NOW,
-)  # fmt: skip
+)
 async def live(service: NamedDependency[Service]) -> Response[Health]:
     """503 once the device failed, or a call of it does not end: nothing but a restart helps."""
     if service.models.fault is not None:
@@ -61,9 +64,12 @@ async def live(service: NamedDependency[Service]) -> Response[Health]:
 
 
 @get(
-    "/health/startup", operation_id="startup", summary="Whether the first model is loaded", tags=["health"],
+    "/health/startup",
+    operation_id="startup",
+    summary="Whether the first model is loaded",
+    tags=["health"],
     responses=NOT_NOW,
-)  # fmt: skip
+)
 async def startup(service: NamedDependency[Service]) -> Response[Health]:
     """503 while the first model is still loading, which happens behind this port only where none is preloaded."""
     is_loading = not service.models.loaded and any(model.state == "loading" for model in service.models)
@@ -71,9 +77,12 @@ async def startup(service: NamedDependency[Service]) -> Response[Health]:
 
 
 @get(
-    "/health/ready", operation_id="ready", summary="Whether to send requests here", tags=["health"],
+    "/health/ready",
+    operation_id="ready",
+    summary="Whether to send requests here",
+    tags=["health"],
     responses=NOT_NOW,
-)  # fmt: skip
+)
 async def ready(service: NamedDependency[Service]) -> Response[Health]:
     """200 with what the engine does now, or 503 with the reason."""
     models = service.models
@@ -123,9 +132,13 @@ def _may_look(connection: AnyConnection, handler: BaseRouteHandler) -> None:
 
 
 @get(
-    "/metrics", operation_id="metrics", summary="Prometheus' text format", tags=["health"], guards=[_may_look],
+    "/metrics",
+    operation_id="metrics",
+    summary="Prometheus' text format",
+    tags=["health"],
+    guards=[_may_look],
     media_type="text/plain",
-)  # fmt: skip
+)
 async def metrics(service: NamedDependency[Service]) -> Response[bytes]:
     """Requests, limits, engines, this process."""
     return Response(service.front.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -133,6 +146,9 @@ async def metrics(service: NamedDependency[Service]) -> Response[bytes]:
 
 def _worker_health(worker: WorkerStatus) -> WorkerHealth:
     return WorkerHealth(
-        index=worker.index, state=worker.state, restarts=worker.restarts,
-        waiting=worker.waiting, decoding=worker.decoding,
-    )  # fmt: skip
+        index=worker.index,
+        state=worker.state,
+        restarts=worker.restarts,
+        waiting=worker.waiting,
+        decoding=worker.decoding,
+    )

@@ -59,9 +59,7 @@ def made_key(key_id: str, roles: Sequence[Role], *, created: str, max_requests: 
     if not ID.fullmatch(key_id):
         raise InvalidOption("id", key_id, "1 to 64 letters, digits, dots, dashes and underscores")
     text = f"nw-{secrets.token_urlsafe(SECRET_BYTES)}"
-    stored = StoredKey(
-        id=key_id, sha256=_digest(text), roles=tuple(roles), created=created, max_requests=max_requests
-    )
+    stored = StoredKey(id=key_id, sha256=_digest(text), roles=tuple(roles), created=created, max_requests=max_requests)
     return text, stored
 
 
@@ -120,9 +118,7 @@ class KeyRing:
                 found = key
         if found is None:
             return None
-        return Client(
-            id=found.id, roles=frozenset(found.roles), max_requests=found.max_requests, has_key=True
-        )
+        return Client(id=found.id, roles=frozenset(found.roles), max_requests=found.max_requests, has_key=True)
 
     def reload(self) -> None:
         """Read the file now. One that cannot be read leaves the keys as they were, and says so."""

@@ -48,9 +48,12 @@ class Metrics:
             f"{PREFIX}requests", "Requests by how they ended.", ["route", "status", "code"], registry=self._registry
         )
         self._took = Histogram(
-            f"{PREFIX}request_seconds", "From a request's headers to the end of its answer.", ["route"],
-            buckets=TOOK_BOUNDS_S, registry=self._registry,
-        )  # fmt: skip
+            f"{PREFIX}request_seconds",
+            "From a request's headers to the end of its answer.",
+            ["route"],
+            buckets=TOOK_BOUNDS_S,
+            registry=self._registry,
+        )
         self._rejected = Counter(
             f"{PREFIX}rejected", "Requests that were refused, by reason.", ["reason"], registry=self._registry
         )
@@ -61,9 +64,11 @@ class Metrics:
             f"{PREFIX}audio_seconds", "Seconds of audio in requests that were answered.", registry=self._registry
         )
         self._rtf = Histogram(
-            f"{PREFIX}request_rtf", "Seconds that a request took, of each second of its audio.",
-            buckets=RTF_BOUNDS, registry=self._registry,
-        )  # fmt: skip
+            f"{PREFIX}request_rtf",
+            "Seconds that a request took, of each second of its audio.",
+            buckets=RTF_BOUNDS,
+            registry=self._registry,
+        )
         self._registry.register(EngineCollector(models, admission))
         ProcessCollector(registry=self._registry)
 
@@ -100,16 +105,21 @@ class EngineCollector(Collector):
         yield _gauge("requests_in_flight", "Requests that are being worked on.", [((), self._admission.in_flight)])
         yield _gauge("admission_wait_seconds", "Estimated wait of a newcomer.", [((), self._admission.wait_s)])
         yield _gauge(
-            "model_loaded", "Whether the model is loaded.",
-            [((it.id,), int(it.transcriber is not None)) for it in self._models], "model",
-        )  # fmt: skip
+            "model_loaded",
+            "Whether the model is loaded.",
+            [((it.id,), int(it.transcriber is not None)) for it in self._models],
+            "model",
+        )
         for name, about, values in (
             ("windows_waiting", "Windows that wait for a slot.", [(m, s.waiting) for m, s in statuses]),
             ("slots_busy", "Slots in which a window is decoded.", [(m, s.decoding) for m, s in statuses]),
             ("slots", "Slots there are.", [(m, s.slots) for m, s in statuses]),
-            ("device_call_seconds", "How long the present device call has taken.",
-             [(m, s.device_call_s) for m, s in statuses]),
-        ):  # fmt: skip
+            (
+                "device_call_seconds",
+                "How long the present device call has taken.",
+                [(m, s.device_call_s) for m, s in statuses],
+            ),
+        ):
             yield _gauge(name, about, [((model,), value) for model, value in values], "model")
         for field, (name, about) in DISTRIBUTIONS.items():
             family = HistogramMetricFamily(PREFIX + name, about, labels=["model"])
@@ -127,14 +137,18 @@ class EngineCollector(Collector):
             yield _counter(name, about, [((model,), value) for model, value in sums], "model")
         gates = [((m, reason), n) for m, s in statuses for reason, n in sorted(s.counts.gates.items())]
         yield _counter(
-            "gates_fired", "Texts of a window that were not taken, so that it was decoded again.", gates,
-            "model", "reason",
-        )  # fmt: skip
+            "gates_fired",
+            "Texts of a window that were not taken, so that it was decoded again.",
+            gates,
+            "model",
+            "reason",
+        )
         dropped = [
             ((it.id, reason), n)
-            for it in self._models if it.transcriber is not None
+            for it in self._models
+            if it.transcriber is not None
             for reason, n in sorted(it.transcriber.dropped.items())
-        ]  # fmt: skip
+        ]
         yield _counter("dropped", "Stretches that gave no text.", dropped, "model", "reason")
         pools = [(m, s) for m, s in statuses if isinstance(s, PoolStatus)]
         yield _gauge("workers_ready", "Worker processes up.", [((m,), s.n_ready) for m, s in pools], "model")

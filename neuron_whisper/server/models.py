@@ -95,13 +95,15 @@ class Models:
     """
 
     def __init__(
-        self, sources: Sequence[ModelSource], *, aliases: Mapping[str, str] | None = None, default: str | None = None,
+        self,
+        sources: Sequence[ModelSource],
+        *,
+        aliases: Mapping[str, str] | None = None,
+        default: str | None = None,
         idle_unload_s: float = 0.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.names = ModelNames([source.names for source in sources], aliases=aliases, default=default)
-        self._models = {
-            own: ServedModel(own, source.open) for own, source in zip(self.names.own, sources, strict=True)
-        }
+        self._models = {own: ServedModel(own, source.open) for own, source in zip(self.names.own, sources, strict=True)}
         self._idle_unload_s = idle_unload_s
         # what is let go is gone before the next is loaded, and no two loads share the memory
         self._turn = asyncio.Lock()

@@ -20,20 +20,22 @@ GA_ENCODINGS: Mapping[str, str] = MappingProxyType(
 )
 ECHOED = ("id", "object", "expires_at")  # of a session that was told; clients send it back, changed
 NO_ANSWERS = "this server transcribes, and answers nothing"
-NOT_HERE: Mapping[str, Mapping[str, str]] = MappingProxyType({
-    "transcription": {"delay": "partial text comes when two hypotheses agree"},
-    "turn_detection": {
-        "create_response": NO_ANSWERS,
-        "interrupt_response": NO_ANSWERS,
-        "idle_timeout_ms": NO_ANSWERS,
-        "eagerness": "it belongs to semantic_vad",
-    },
-    "input": {"noise_reduction": "audio is heard as it comes"},
-    "beta": {
-        "input_audio_noise_reduction": "audio is heard as it comes",
-        "client_secret": "sessions are opened by API keys",
-    },
-})
+NOT_HERE: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "transcription": {"delay": "partial text comes when two hypotheses agree"},
+        "turn_detection": {
+            "create_response": NO_ANSWERS,
+            "interrupt_response": NO_ANSWERS,
+            "idle_timeout_ms": NO_ANSWERS,
+            "eagerness": "it belongs to semantic_vad",
+        },
+        "input": {"noise_reduction": "audio is heard as it comes"},
+        "beta": {
+            "input_audio_noise_reduction": "audio is heard as it comes",
+            "client_secret": "sessions are opened by API keys",
+        },
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +56,14 @@ class RealtimeConfig:
         """Raises InvalidOption."""
         return LiveOptions(
             transcribe=TranscribeOptions(
-                language=self.language, languages=self.languages, initial_prompt=self.prompt,
-                hotwords=", ".join(self.keywords) or None, vad_filter=vad_filter,
+                language=self.language,
+                languages=self.languages,
+                initial_prompt=self.prompt,
+                hotwords=", ".join(self.keywords) or None,
+                vad_filter=vad_filter,
             ),
             turns=self.turns,
-        )  # fmt: skip
+        )
 
     # --- updates ----------------------------------------------------------------------------------
 
@@ -173,18 +178,25 @@ class RealtimeConfig:
             "turn_detection": self._told_turns(),
         }
         return {
-            "type": "transcription", "object": "realtime.transcription_session", "id": session_id,
-            "audio": {"input": heard}, "include": [LOGPROBS] if self.wants_logprobs else None,
-        }  # fmt: skip
+            "type": "transcription",
+            "object": "realtime.transcription_session",
+            "id": session_id,
+            "audio": {"input": heard},
+            "include": [LOGPROBS] if self.wants_logprobs else None,
+        }
 
     def told_beta(self, session_id: str, model: str) -> dict[str, Any]:
         """The session of transcription_session.created and transcription_session.updated."""
         return {
-            "id": session_id, "object": "realtime.transcription_session", "modalities": ["text"],
-            "input_audio_format": self.encoding, "input_audio_noise_reduction": None,
-            "input_audio_transcription": self._told_transcription(model), "turn_detection": self._told_turns(),
+            "id": session_id,
+            "object": "realtime.transcription_session",
+            "modalities": ["text"],
+            "input_audio_format": self.encoding,
+            "input_audio_noise_reduction": None,
+            "input_audio_transcription": self._told_transcription(model),
+            "turn_detection": self._told_turns(),
             "include": [LOGPROBS] if self.wants_logprobs else None,
-        }  # fmt: skip
+        }
 
     def _told_transcription(self, model: str) -> dict[str, Any]:
         told = {"model": self.model or model, "language": self.language, "prompt": self.prompt or ""}
@@ -195,6 +207,8 @@ class RealtimeConfig:
         if self.turns is None:
             return None
         return {
-            "type": "server_vad", "threshold": self.turns.threshold,
-            "prefix_padding_ms": self.turns.prefix_padding_ms, "silence_duration_ms": self.turns.silence_duration_ms,
-        }  # fmt: skip
+            "type": "server_vad",
+            "threshold": self.turns.threshold,
+            "prefix_padding_ms": self.turns.prefix_padding_ms,
+            "silence_duration_ms": self.turns.silence_duration_ms,
+        }

@@ -43,9 +43,13 @@ BETA_SUBPROTOCOL = "openai-beta.realtime-v1"  # of browsers, whose sockets send 
 LEAST_COMMIT_S = 0.1  # OpenAI's: less is no utterance
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 CLIENT_EVENTS = (
-    "session.update", "transcription_session.update", "input_audio_buffer.append", "input_audio_buffer.commit",
-    "input_audio_buffer.clear", "session.close",
-)  # fmt: skip
+    "session.update",
+    "transcription_session.update",
+    "input_audio_buffer.append",
+    "input_audio_buffer.commit",
+    "input_audio_buffer.clear",
+    "session.close",
+)
 
 
 @websocket("/v1/realtime")
@@ -103,8 +107,11 @@ class RealtimeDialogue(Dialogue):
     async def hear(self, message: str | bytes) -> None:
         self._client_event = None
         if isinstance(message, bytes):
-            raise EventFault("binary messages are not taken here: audio comes in input_audio_buffer.append",
-                             param=None, code="invalid_event")  # fmt: skip
+            raise EventFault(
+                "binary messages are not taken here: audio comes in input_audio_buffer.append",
+                param=None,
+                code="invalid_event",
+            )
         try:
             event = msgspec.json.decode(message)
         except (msgspec.DecodeError, RecursionError):
@@ -151,8 +158,9 @@ class RealtimeDialogue(Dialogue):
             raise EventFault(
                 f"the input audio buffer holds {1000 * there_s:.0f} ms of audio; a commit needs "
                 f"{1000 * LEAST_COMMIT_S:.0f} ms",
-                param=None, code="input_audio_buffer_commit_empty",
-            )  # fmt: skip
+                param=None,
+                code="input_audio_buffer_commit_empty",
+            )
         await self.live.commit()
 
     async def _update(self, config: RealtimeConfig) -> None:
@@ -201,9 +209,13 @@ class RealtimeDialogue(Dialogue):
         before, self._last_item = self._last_item, item
         await self._event("input_audio_buffer.committed", previous_item_id=before, item_id=item)
         message = {
-            "id": item, "object": "realtime.item", "type": "message", "status": "completed", "role": "user",
+            "id": item,
+            "object": "realtime.item",
+            "type": "message",
+            "status": "completed",
+            "role": "user",
             "content": [{"type": "input_audio", "transcript": None}],
-        }  # fmt: skip
+        }
         for what in ("created",) if self._is_beta else ("added", "done"):
             await self._event(f"conversation.item.{what}", previous_item_id=before, item=message)
 
@@ -214,18 +226,25 @@ class RealtimeDialogue(Dialogue):
         if len(now) > len(before):
             self._told[utterance] = len(pieces)
             await self._event(
-                f"{TRANSCRIPTION}.delta", item_id=item, content_index=0, delta=now[len(before) :],
+                f"{TRANSCRIPTION}.delta",
+                item_id=item,
+                content_index=0,
+                delta=now[len(before) :],
                 **self._logprobs(pieces[sent:]),
-            )  # fmt: skip
+            )
 
     async def _tell_final(self, item: str, final: Final) -> None:
         is_told = self.tokenizer.special.is_multilingual and final.text
         found = {"languages": [{"code": final.language}]} if is_told else {}
         await self._event(
-            f"{TRANSCRIPTION}.completed", item_id=item, content_index=0, transcript=final.text,
+            f"{TRANSCRIPTION}.completed",
+            item_id=item,
+            content_index=0,
+            transcript=final.text,
             usage={"type": "duration", "seconds": round(final.end_s - final.start_s, 3)},
-            **found, **self._logprobs(final.pieces),
-        )  # fmt: skip
+            **found,
+            **self._logprobs(final.pieces),
+        )
 
     def _logprobs(self, pieces: Iterable[TextPiece]) -> dict[str, Any]:
         if not self._config.wants_logprobs:
@@ -241,14 +260,10 @@ class RealtimeDialogue(Dialogue):
 
     async def tell_fault(self, fault: Exception) -> None:
         if isinstance(fault, EventFault):
-            error = {
-                "type": "invalid_request_error", "code": fault.code, "message": str(fault), "param": fault.param
-            }  # fmt: skip
+            error = {"type": "invalid_request_error", "code": fault.code, "message": str(fault), "param": fault.param}
         else:
             error = error_of(self.socket, fault)
         await self._event("error", error={**error, "event_id": self._client_event})
 
     async def say_goodbye(self) -> None:
         await self._event("session.closed")
-
-

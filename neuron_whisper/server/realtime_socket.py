@@ -287,10 +287,13 @@ async def refuse(socket: AnySocket, fault: Exception) -> None:
         return
     headers = {"content-type": "application/json", **response.headers}
     await socket.send(
-        cast(Any, {
-            "type": "websocket.http.response.start",
-            "status": status,
-            "headers": [(name.lower().encode(), str(value).encode()) for name, value in headers.items()],
-        })
-    )  # fmt: skip
+        cast(
+            Any,
+            {
+                "type": "websocket.http.response.start",
+                "status": status,
+                "headers": [(name.lower().encode(), str(value).encode()) for name, value in headers.items()],
+            },
+        )
+    )
     await socket.send(cast(Any, {"type": "websocket.http.response.body", "body": body}))

@@ -39,9 +39,18 @@ from neuron_whisper.server.service import Service
 from neuron_whisper.transcript import Segment
 
 QUERY = (
-    "sample_rate", "encoding", "model", "language", "prompt", "words", "partials", "vad", "threshold",
-    "prefix_padding_ms", "silence_duration_ms",
-)  # fmt: skip
+    "sample_rate",
+    "encoding",
+    "model",
+    "language",
+    "prompt",
+    "words",
+    "partials",
+    "vad",
+    "threshold",
+    "prefix_padding_ms",
+    "silence_duration_ms",
+)
 YES, NO = ("true", "1"), ("false", "0")
 
 
@@ -94,25 +103,34 @@ class StreamDialogue(Dialogue):
         default = 16_000 if encoding == "pcm16" else 8_000
         self._pcm = await pcm_stream(encoding, query.whole("sample_rate", default))
         turns = TurnDetection(
-            threshold=query.number("threshold", 0.5), prefix_padding_ms=query.whole("prefix_padding_ms", 300),
+            threshold=query.number("threshold", 0.5),
+            prefix_padding_ms=query.whole("prefix_padding_ms", 300),
             silence_duration_ms=query.whole("silence_duration_ms", 500),
-        )  # fmt: skip
+        )
         transcribe = TranscribeOptions(
-            language=query.text("language"), initial_prompt=query.text("prompt"),
-            word_timestamps=query.flag("words", False), vad_filter=self.service.settings.vad_filter,
-        )  # fmt: skip
+            language=query.text("language"),
+            initial_prompt=query.text("prompt"),
+            word_timestamps=query.flag("words", False),
+            vad_filter=self.service.settings.vad_filter,
+        )
         options = LiveOptions(
-            transcribe=transcribe, turns=turns if query.flag("vad", True) else None,
+            transcribe=transcribe,
+            turns=turns if query.flag("vad", True) else None,
             partials=query.flag("partials", True),
-        )  # fmt: skip
+        )
         self._wants_words = transcribe.word_timestamps
         await self.listen(query.text("model"), options)
 
     async def greet(self) -> None:
-        await self.send({
-            "type": "ready", "id": self.id, "model": self.model,
-            "encoding": self._pcm.encoding, "sample_rate": self._pcm.rate,
-        })  # fmt: skip
+        await self.send(
+            {
+                "type": "ready",
+                "id": self.id,
+                "model": self.model,
+                "encoding": self._pcm.encoding,
+                "sample_rate": self._pcm.rate,
+            }
+        )
 
     async def hear(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -144,16 +162,28 @@ class StreamDialogue(Dialogue):
             case Partial():
                 stable = told_text(event.stable)
                 text = told_text((*event.stable, *event.unstable))
-                await self.send({
-                    "type": "partial", "utterance": number, "start": _seconds(event.start_s),
-                    "end": _seconds(event.end_s), "stable": stable, "unstable": text[len(stable) :],
-                })  # fmt: skip
+                await self.send(
+                    {
+                        "type": "partial",
+                        "utterance": number,
+                        "start": _seconds(event.start_s),
+                        "end": _seconds(event.end_s),
+                        "stable": stable,
+                        "unstable": text[len(stable) :],
+                    }
+                )
             case Final():
-                await self.send({
-                    "type": "final", "utterance": number, "start": _seconds(event.start_s),
-                    "end": _seconds(event.end_s), "text": event.text, "language": event.language,
-                    "segments": _segments(event.segments, self._wants_words),
-                })  # fmt: skip
+                await self.send(
+                    {
+                        "type": "final",
+                        "utterance": number,
+                        "start": _seconds(event.start_s),
+                        "end": _seconds(event.end_s),
+                        "text": event.text,
+                        "language": event.language,
+                        "segments": _segments(event.segments, self._wants_words),
+                    }
+                )
             case Failed():
                 await self.send({"type": "failed", "utterance": number, "error": error_of(self.socket, event.error)})
 
@@ -176,9 +206,12 @@ def _segments(segments: Sequence[Segment], wants_words: bool) -> list[dict[str, 
     told = []
     for segment in segments:
         one: dict[str, Any] = {
-            "start": _seconds(segment.start_s), "end": _seconds(segment.end_s), "text": segment.text.strip(),
-            "avg_logprob": segment.avg_logprob, "no_speech_prob": segment.no_speech_prob,
-        }  # fmt: skip
+            "start": _seconds(segment.start_s),
+            "end": _seconds(segment.end_s),
+            "text": segment.text.strip(),
+            "avg_logprob": segment.avg_logprob,
+            "no_speech_prob": segment.no_speech_prob,
+        }
         if wants_words:
             one["words"] = [
                 {"word": word.text.strip(), "start": _seconds(word.start_s), "end": _seconds(word.end_s)}

@@ -31,17 +31,25 @@ AnyRequest = Request[Any, Any, Any]
 
 
 @post(
-    "/v1/audio/transcriptions", status_code=200, operation_class=TranscriptionOperation, tags=["audio"],
-    operation_id="createTranscription", summary="Audio to text in the language that is spoken",
-)  # fmt: skip
+    "/v1/audio/transcriptions",
+    status_code=200,
+    operation_class=TranscriptionOperation,
+    tags=["audio"],
+    operation_id="createTranscription",
+    summary="Audio to text in the language that is spoken",
+)
 async def create_transcription(service: NamedDependency[Service]) -> ASGIApp:
     return AudioAnswer(service, TRANSCRIPTIONS)
 
 
 @post(
-    "/v1/audio/translations", status_code=200, operation_class=TranslationOperation, tags=["audio"],
-    operation_id="createTranslation", summary="Audio to English text",
-)  # fmt: skip
+    "/v1/audio/translations",
+    status_code=200,
+    operation_class=TranslationOperation,
+    tags=["audio"],
+    operation_id="createTranslation",
+    summary="Audio to English text",
+)
 async def create_translation(service: NamedDependency[Service]) -> ASGIApp:
     return AudioAnswer(service, TRANSLATIONS)
 
@@ -103,9 +111,7 @@ class AudioAnswer:
             await response.to_asgi_response(app=None, request=request)(scope, request.receive, send)
 
 
-async def _stream(
-    transcriber: Transcriber, clip: AudioClip, answering: Answering, events: EventStream
-) -> Transcript:
+async def _stream(transcriber: Transcriber, clip: AudioClip, answering: Answering, events: EventStream) -> Transcript:
     """Tell each segment when it is done, then the whole. Raises as Transcriber.arun does."""
     started = time.perf_counter()
     texts = TextEvents(answering)

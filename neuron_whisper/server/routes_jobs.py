@@ -66,15 +66,17 @@ def _owner(request: AnyRequest) -> str:
 
 
 def _told(jobs: Jobs, seen: Seen) -> ShownJob:
-    return shown(
-        seen.job, running=seen.running, delivery=seen.delivery, retention_s=jobs.settings.jobs_retention_s
-    )
+    return shown(seen.job, running=seen.running, delivery=seen.delivery, retention_s=jobs.settings.jobs_retention_s)
 
 
 @post(
-    "/v1/jobs", status_code=201, operation_class=JobCreation, tags=["jobs"], operation_id="createJob",
+    "/v1/jobs",
+    status_code=201,
+    operation_class=JobCreation,
+    tags=["jobs"],
+    operation_id="createJob",
     summary="Transcribe a long file in the background",
-)  # fmt: skip
+)
 async def create_job(request: AnyRequest, service: NamedDependency[Service]) -> Response[ShownJob]:
     jobs, owner, facts = _jobs(service), _owner(request), RequestRecord.of(request.scope).facts
     key = request.headers.get("idempotency-key")
@@ -87,9 +89,7 @@ async def create_job(request: AnyRequest, service: NamedDependency[Service]) -> 
             await read_form(request, form, check_field, jobs.settings.jobs_max_upload_bytes)
             asked = job_asked(form)
             upload = form.take_upload() if form.upload is not None else None
-            job = await jobs.add(
-                asked, owner=owner, idempotency_key=key, upload=upload, upload_name=form.upload_name
-            )
+            job = await jobs.add(asked, owner=owner, idempotency_key=key, upload=upload, upload_name=form.upload_name)
             facts |= {"job": job.id, "upload_bytes": form.upload_bytes}
         else:
             job = old
@@ -99,13 +99,14 @@ async def create_job(request: AnyRequest, service: NamedDependency[Service]) -> 
 
 @get("/v1/jobs", tags=["jobs"], operation_id="listJobs", operation_class=JobReading, summary="Jobs, the newest first")
 async def list_jobs(
-    request: AnyRequest, service: NamedDependency[Service],
+    request: AnyRequest,
+    service: NamedDependency[Service],
     limit: Annotated[int, Parameter(ge=1, le=MOST_ON_A_PAGE, description="Jobs on this page.")] = 20,
     after: Annotated[str | None, Parameter(description="The last id of the page before.")] = None,
     status: Annotated[
         str | None, Parameter(description="Jobs in this state.", schema_extra={"enum": list(STATUSES)})
     ] = None,
-) -> JobList:  # fmt: skip
+) -> JobList:
     jobs = _jobs(service)
     wanted = next((known for known in STATUSES if known == status), None)
     if status is not None and wanted is None:
@@ -113,28 +114,38 @@ async def list_jobs(
     seen = await jobs.page(_owner(request), limit=limit + 1, after=after, status=wanted)
     page = [_told(jobs, it) for it in seen[:limit]]
     return JobList(
-        data=page, has_more=len(seen) > limit,
-        first_id=page[0].id if page else None, last_id=page[-1].id if page else None,
-    )  # fmt: skip
+        data=page,
+        has_more=len(seen) > limit,
+        first_id=page[0].id if page else None,
+        last_id=page[-1].id if page else None,
+    )
 
 
 @get(
-    "/v1/jobs/{job_id:str}", tags=["jobs"], operation_id="retrieveJob", operation_class=JobShowing,
+    "/v1/jobs/{job_id:str}",
+    tags=["jobs"],
+    operation_id="retrieveJob",
+    operation_class=JobShowing,
     summary="A job, and how far it is",
-)  # fmt: skip
+)
 async def retrieve_job(request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str]) -> ShownJob:
     jobs = _jobs(service)
     return _told(jobs, await jobs.see(job_id, _owner(request)))
 
 
 @get(
-    "/v1/jobs/{job_id:str}/segments", tags=["jobs"], operation_id="listJobSegments", operation_class=JobReading,
+    "/v1/jobs/{job_id:str}/segments",
+    tags=["jobs"],
+    operation_id="listJobSegments",
+    operation_class=JobReading,
     summary="What was said so far",
-)  # fmt: skip
+)
 async def list_segments(
-    request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str],
+    request: AnyRequest,
+    service: NamedDependency[Service],
+    job_id: FromPath[str],
     after: Annotated[int, Parameter(ge=0, le=2**31, description="So many segments are known already.")] = 0,
-) -> SegmentList:  # fmt: skip
+) -> SegmentList:
     jobs = _jobs(service)
     seen = await jobs.see(job_id, _owner(request))
     segments = [] if seen.running is None else seen.running.segments
@@ -145,19 +156,25 @@ async def list_segments(
 
 
 @get(
-    "/v1/jobs/{job_id:str}/result", tags=["jobs"], operation_id="retrieveJobResult", operation_class=JobResult,
+    "/v1/jobs/{job_id:str}/result",
+    tags=["jobs"],
+    operation_id="retrieveJobResult",
+    operation_class=JobResult,
     summary="The transcript of a job that succeeded, in any format",
-)  # fmt: skip
+)
 async def retrieve_result(
-    request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str],
+    request: AnyRequest,
+    service: NamedDependency[Service],
+    job_id: FromPath[str],
     format: Annotated[  # as it stands in the URL
         str | None,
         Parameter(
-            description="Without it, the job's response_format.", schema_extra={"enum": list(FORMATS)},
+            description="Without it, the job's response_format.",
+            schema_extra={"enum": list(FORMATS)},
             examples=[Example(value="srt")],
         ),
     ] = None,
-) -> Response[bytes]:  # fmt: skip
+) -> Response[bytes]:
     jobs = _jobs(service)
     if format is not None and format not in FORMATS:
         raise InvalidOption("format", format[:80], f"one of {', '.join(FORMATS)}")
@@ -166,18 +183,26 @@ async def retrieve_result(
 
 
 @post(
-    "/v1/jobs/{job_id:str}/cancel", status_code=200, tags=["jobs"], operation_id="cancelJob",
-    operation_class=JobShowing, summary="End a job that has not ended",
-)  # fmt: skip
+    "/v1/jobs/{job_id:str}/cancel",
+    status_code=200,
+    tags=["jobs"],
+    operation_id="cancelJob",
+    operation_class=JobShowing,
+    summary="End a job that has not ended",
+)
 async def cancel_job(request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str]) -> ShownJob:
     jobs = _jobs(service)
     return _told(jobs, await jobs.cancel(job_id, _owner(request)))
 
 
 @delete(
-    "/v1/jobs/{job_id:str}", status_code=200, tags=["jobs"], operation_id="deleteJob", operation_class=JobReading,
+    "/v1/jobs/{job_id:str}",
+    status_code=200,
+    tags=["jobs"],
+    operation_id="deleteJob",
+    operation_class=JobReading,
     summary="End a job if it has not ended, and forget it with its result",
-)  # fmt: skip
+)
 async def delete_job(request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str]) -> JobDeleted:
     await _jobs(service).remove(job_id, _owner(request))
     return JobDeleted(id=job_id)
@@ -194,6 +219,13 @@ def _options_of(path: str, *methods: str) -> HTTPRouteHandler:
 
 
 JOB_ROUTES = (
-    _options_of("/v1/jobs", "GET", "POST"), _options_of("/v1/jobs/{job_id:str}", "GET", "DELETE"),
-    create_job, list_jobs, retrieve_job, list_segments, retrieve_result, cancel_job, delete_job,
-)  # fmt: skip
+    _options_of("/v1/jobs", "GET", "POST"),
+    _options_of("/v1/jobs/{job_id:str}", "GET", "DELETE"),
+    create_job,
+    list_jobs,
+    retrieve_job,
+    list_segments,
+    retrieve_result,
+    cancel_job,
+    delete_job,
+)

@@ -46,35 +46,51 @@ class ModelNamed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 @get(
-    "/v1/models", operation_id="listModels", tags=["models"], operation_class=Guarded,
+    "/v1/models",
+    operation_id="listModels",
+    tags=["models"],
+    operation_class=Guarded,
     summary="The models, loaded or not",
-)  # fmt: skip
+)
 async def list_models(service: NamedDependency[Service]) -> ModelList:
     return ModelList(data=[_told(service, model) for model in service.models])
 
 
 @get(
-    "/v1/models/{model:path}", operation_id="retrieveModel", tags=["models"], operation_class=Guarded,
+    "/v1/models/{model:path}",
+    operation_id="retrieveModel",
+    tags=["models"],
+    operation_class=Guarded,
     summary="A model, by any of its names",
-)  # fmt: skip
+)
 async def retrieve_model(service: NamedDependency[Service], model: FromPath[str]) -> Model:
     # a path, since a Hugging Face id has a slash; Litestar hands it over with one in front
     return _told(service, service.models.named(model.removeprefix("/")))
 
 
 @post(
-    "/v1/models/load", status_code=200, guards=[require_admin], operation_id="loadModel", tags=["models"],
-    operation_class=Guarded, summary="Load a model, and serve it again where it was unloaded by hand",
-)  # fmt: skip
+    "/v1/models/load",
+    status_code=200,
+    guards=[require_admin],
+    operation_id="loadModel",
+    tags=["models"],
+    operation_class=Guarded,
+    summary="Load a model, and serve it again where it was unloaded by hand",
+)
 async def load_model(service: NamedDependency[Service], data: JSONBody[ModelNamed]) -> Model:
     # the name is in the body: in a path, its slash would be one of the path's
     return _told(service, await service.models.load(data.model))
 
 
 @post(
-    "/v1/models/unload", status_code=200, guards=[require_admin], operation_id="unloadModel", tags=["models"],
-    operation_class=Guarded, summary="Refuse requests for a model, and free its memory when those in flight are done",
-)  # fmt: skip
+    "/v1/models/unload",
+    status_code=200,
+    guards=[require_admin],
+    operation_id="unloadModel",
+    tags=["models"],
+    operation_class=Guarded,
+    summary="Refuse requests for a model, and free its memory when those in flight are done",
+)
 async def unload_model(service: NamedDependency[Service], data: JSONBody[ModelNamed]) -> Model:
     return _told(service, await service.models.unload(data.model, within_s=UNLOAD_WAIT_S))
 

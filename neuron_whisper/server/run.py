@@ -130,8 +130,9 @@ def _warn_of_no_keys(settings: ServerSettings) -> None:
     if settings.keys_file is None and not _is_loopback(settings.host):
         log.warning(
             "ANYBODY who reaches %s can use this server: it has no keys. Make some with `neuron-whisper keys create` "
-            "and serve with --keys-file, or put something in front that asks for them", settings.host,
-        )  # fmt: skip
+            "and serve with --keys-file, or put something in front that asks for them",
+            settings.host,
+        )
 
 
 def _is_loopback(host: str) -> bool:

@@ -40,9 +40,10 @@ class Service:
         self.idle = asyncio.Event()
         self.idle.set()
         self.admission = Admission(
-            max_requests=settings.max_requests, max_per_client=settings.max_requests_per_client,
+            max_requests=settings.max_requests,
+            max_per_client=settings.max_requests_per_client,
             max_wait_s=settings.max_wait_s,
-        )  # fmt: skip
+        )
         self.front = Front(settings, Metrics(self.models, self.admission))
         self.jobs = Jobs(settings, self.models, self.idle) if settings.jobs_dir is not None else None
         if self.jobs is not None:
@@ -97,9 +98,10 @@ class Service:
         self.admission.slots = max(1, sum(transcriber.status.slots for transcriber in self.models.loaded))
         client = record.client
         return self.admission.enter(
-            client.id if client is not None else "", time.monotonic(),
+            client.id if client is not None else "",
+            time.monotonic(),
             most=client.max_requests if client is not None else None,
-        )  # fmt: skip
+        )
 
     @property
     def in_flight(self) -> int:

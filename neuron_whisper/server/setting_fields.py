@@ -29,9 +29,15 @@ class About:
 
 
 def setting(
-    default: Any, text: str, *, low: float | None = None, high: float | None = None,
-    choices: tuple[str, ...] = (), flag: str | None = None, is_secret: bool = False,
-) -> Any:  # fmt: skip
+    default: Any,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    flag: str | None = None,
+    is_secret: bool = False,
+) -> Any:
     """A dataclass field that flags, environment and file can set, and that is checked where it is made.
 
     The annotation is one of str, int, float, bool, Path, tuple[str, ...] and the first four with `| None`. A field

@@ -31,9 +31,7 @@ class ServerSettings:
     max_decoded_bytes: int = setting(
         4096 * MIB, "Most that an upload may unpack to.", low=1, high=1024**4, flag="max-decoded"
     )
-    request_timeout_s: float = setting(
-        3600.0, "From a request's headers to its answer.", low=0.1, high=7 * DAY_S
-    )
+    request_timeout_s: float = setting(3600.0, "From a request's headers to its answer.", low=0.1, high=7 * DAY_S)
     drain_s: float = setting(
         30.0, "How long requests in flight may take after the first SIGTERM or SIGINT.", low=0, high=DAY_S
     )
@@ -44,9 +42,7 @@ class ServerSettings:
     realtime_idle_s: float = setting(
         300.0, "A socket that sends nothing for so long is closed.", low=0.1, high=7 * DAY_S
     )
-    realtime_message_bytes: int = setting(
-        16 * MIB, "Largest message of a socket.", low=1024, high=1024**3
-    )
+    realtime_message_bytes: int = setting(16 * MIB, "Largest message of a socket.", low=1024, high=1024**3)
     vad_filter: bool = setting(True, "Text only where the voice detector hears speech.", flag="vad")
     aliases: tuple[str, ...] = setting((), "More names for models: whisper-1=turbo,gpt-4o-transcribe=turbo.")
     default_model: str | None = setting(None, "Meant where a request names no model; otherwise the first one.")
@@ -69,9 +65,11 @@ class ServerSettings:
         0, "Of one key, or without keys of one address; more are refused with 429. 0: no limit.", low=0, high=100_000
     )
     max_wait_s: float = setting(
-        30.0, "A request that would wait longer for a slot, by the present rate, is refused with 503.",
-        low=0.1, high=DAY_S,
-    )  # fmt: skip
+        30.0,
+        "A request that would wait longer for a slot, by the present rate, is refused with 503.",
+        low=0.1,
+        high=DAY_S,
+    )
     max_connections: int = setting(4096, "Open connections; more are closed at once.", low=1, high=1_000_000)
     header_timeout_s: float = setting(20.0, "From a connection to a request's headers.", low=0.1, high=DAY_S)
     upload_idle_s: float = setting(30.0, "An upload that stops for so long is given up.", low=0.1, high=DAY_S)
@@ -97,8 +95,9 @@ class ServerSettings:
     jobs_url_timeout_s: float = setting(3600.0, "For fetching a job's audio.", low=1, high=DAY_S)
     webhook_origins: tuple[str, ...] = setting((), "Where jobs that ended may be told to, as jobs_url_origins.")
     webhook_secret: str | None = setting(None, "Signs webhooks: whsec_ and base64 of 24 to 64 bytes.", is_secret=True)
-    webhook_retry_s: float = setting(5.0, "Before a webhook's second attempt; each wait is 4 times the last.",
-                                     low=0.01, high=DAY_S)  # fmt: skip
+    webhook_retry_s: float = setting(
+        5.0, "Before a webhook's second attempt; each wait is 4 times the last.", low=0.01, high=DAY_S
+    )
     private_networks: tuple[str, ...] = setting(
         (), "Addresses such as 10.1.0.0/16 that these may have though they are not public."
     )

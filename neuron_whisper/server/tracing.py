@@ -63,9 +63,12 @@ class Tracing:
 
         route = route_of(scope)
         span = self._tracer.start_span(
-            f"{method} {route}", kind=SpanKind.SERVER, start_time=at(record.started), attributes=_facts(record),
+            f"{method} {route}",
+            kind=SpanKind.SERVER,
+            start_time=at(record.started),
+            attributes=_facts(record),
             context=self._propagator.extract(_carrier(scope)),
-        )  # fmt: skip
+        )
         span.set_attributes({"http.route": route, "http.request.method": method})
         _judge(span, record)
         inside = set_span_in_context(span)

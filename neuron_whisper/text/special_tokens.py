@@ -40,7 +40,9 @@ class SpecialTokens:
         is_multilingual = n_vocab >= 51865
         n_languages = n_vocab - 51765 - int(is_multilingual)
         return cls.laid_out(
-            eot=50257 if is_multilingual else 50256, n_languages=n_languages, blank=220,
+            eot=50257 if is_multilingual else 50256,
+            n_languages=n_languages,
+            blank=220,
             is_multilingual=is_multilingual,
         )
 
@@ -49,8 +51,17 @@ class SpecialTokens:
         """The same order after any text vocabulary of `eot` tokens (small ones serve tests)."""
         after = eot + 2 + n_languages
         return cls(
-            eot=eot, sot=eot + 1, first_language=eot + 2, n_languages=n_languages,
-            translate=after, transcribe=after + 1, sot_lm=after + 2, sot_prev=after + 3,
-            no_speech=after + 4, no_timestamps=after + 5, timestamp_begin=after + 6,
-            blank=blank, is_multilingual=is_multilingual,
+            eot=eot,
+            sot=eot + 1,
+            first_language=eot + 2,
+            n_languages=n_languages,
+            translate=after,
+            transcribe=after + 1,
+            sot_lm=after + 2,
+            sot_prev=after + 3,
+            no_speech=after + 4,
+            no_timestamps=after + 5,
+            timestamp_begin=after + 6,
+            blank=blank,
+            is_multilingual=is_multilingual,
         )

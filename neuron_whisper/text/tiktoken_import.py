@@ -26,7 +26,8 @@ def packaged_ranks(multilingual: bool) -> Path:
         if file.is_file():
             return file
     raise CheckpointError(
-        name, "",
+        name,
+        "",
         expected="openai-whisper's tokenizer (pip install openai-whisper), or a tokenizer.json by the model",
         found="openai-whisper is not installed",
     )
@@ -42,12 +43,18 @@ def tokenizer_json_from_tiktoken(ranks_file: Path, n_vocab: int) -> str:
     ranks = _read_ranks(ranks_file)
     if sorted(ranks.values()) != list(range(special.eot)):
         raise CheckpointError(
-            ranks_file, "", expected=f"text tokens 0 to {special.eot - 1} for a vocabulary of {n_vocab}",
+            ranks_file,
+            "",
+            expected=f"text tokens 0 to {special.eot - 1} for a vocabulary of {n_vocab}",
             found=f"{len(ranks)} tokens",
         )
     added = [
         {
-            "id": token, "content": name, "single_word": False, "lstrip": False, "rstrip": False,
+            "id": token,
+            "content": name,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
             "normalized": False,
             # timestamps are part of what a transcript says; Hugging Face's files have them so
             "special": token < special.timestamp_begin,
@@ -56,11 +63,23 @@ def tokenizer_json_from_tiktoken(ranks_file: Path, n_vocab: int) -> str:
     ]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     whole = {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
-        "pre_tokenizer": byte_level, "post_processor": None, "decoder": byte_level,
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": None,
+        "pre_tokenizer": byte_level,
+        "post_processor": None,
+        "decoder": byte_level,
         "model": {
-            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
-            "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
             "vocab": {_spelled(token): rank for token, rank in ranks.items()},
             "merges": [[_spelled(left), _spelled(right)] for left, right in _merges(ranks_file, ranks)],
         },

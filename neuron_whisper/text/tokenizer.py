@@ -21,9 +21,27 @@ REPLACEMENT = "\ufffd"  # what a decoder writes for bytes that are not UTF-8
 # What is written but not spoken (openai/whisper tokenizer.py non_speech_tokens): speaker tags, stage
 # directions, music. Suppressed where it is a token of its own, so that commas and full stops stay.
 _SYMBOLS = (
-    *"\"#()*+/:;<=>@[\\]^_`{|}~「」『』",
-    "<<", ">>", "<<<", ">>>", "--", "---", "-(", "-[", "('", '("', "((", "))", "(((", ")))",
-    "[[", "]]", "{{", "}}", "♪♪", "♪♪♪",
+    *'"#()*+/:;<=>@[\\]^_`{|}~「」『』',
+    "<<",
+    ">>",
+    "<<<",
+    ">>>",
+    "--",
+    "---",
+    "-(",
+    "-[",
+    "('",
+    '("',
+    "((",
+    "))",
+    "(((",
+    ")))",
+    "[[",
+    "]]",
+    "{{",
+    "}}",
+    "♪♪",
+    "♪♪♪",
 )
 # Two or three tokens each, and the first one begins nothing but the signs U+2640 ... U+267F.
 _MUSIC = "♩♪♫♬♭♮♯"
@@ -47,9 +65,14 @@ _BYTE_OF_CHARACTER = MappingProxyType({character: byte for byte, character in CH
 def special_token_names(special: SpecialTokens) -> list[str]:
     """Names of the tokens from `special.eot` to the last timestamp: "<|endoftext|>" ... "<|30.00|>"."""
     return [
-        "<|endoftext|>", "<|startoftranscript|>",
+        "<|endoftext|>",
+        "<|startoftranscript|>",
         *(f"<|{code}|>" for code in tuple(LANGUAGES)[: special.n_languages]),
-        "<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>",
+        "<|translate|>",
+        "<|transcribe|>",
+        "<|startoflm|>",
+        "<|startofprev|>",
+        "<|nospeech|>",
         "<|notimestamps|>",
         *(f"<|{n * TIMESTAMP_STEP_S:.2f}|>" for n in range(N_TIMESTAMPS)),
     ]
@@ -236,9 +259,7 @@ class Tokenizer:
 
     # --- words ------------------------------------------------------------------------------------
 
-    def split_to_word_tokens(
-        self, tokens: Sequence[int], language: str | None
-    ) -> tuple[list[str], list[list[int]]]:
+    def split_to_word_tokens(self, tokens: Sequence[int], language: str | None) -> tuple[list[str], list[list[int]]]:
         """Words and the tokens of each; joined again they are `tokens`. A control token is its own word.
 
         At spaces and punctuation, or, in languages written without spaces, wherever a character ends.

@@ -51,17 +51,29 @@ def address(log: Path, server: subprocess.Popen[bytes]) -> str:
 def admin_key(command: str, directory: Path) -> tuple[Path, str]:
     """A file of keys, and the admin's in it."""
     file = directory / "keys.json"
-    made = subprocess.run([command, "keys", "create", "admin", "--admin", "--file", file], check=True,
-                          stdout=subprocess.PIPE, text=True)  # fmt: skip
+    made = subprocess.run(
+        [command, "keys", "create", "admin", "--admin", "--file", file], check=True, stdout=subprocess.PIPE, text=True
+    )
     return file, made.stdout.split()[-1]
 
 
 def schemathesis(url: str, *more: str) -> list[str]:
     return [
-        str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/schema/openapi.json", "--checks", "all",
-        "--continue-on-failure", "--max-examples", EXAMPLES, "--max-response-time", LONGEST_ANSWER_S,
-        "--request-timeout", LONGEST_ANSWER_S, "--no-color", *more,
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        f"{url}/schema/openapi.json",
+        "--checks",
+        "all",
+        "--continue-on-failure",
+        "--max-examples",
+        EXAMPLES,
+        "--max-response-time",
+        LONGEST_ANSWER_S,
+        "--request-timeout",
+        LONGEST_ANSWER_S,
+        "--no-color",
+        *more,
+    ]
 
 
 def main(command: str, clip: str) -> int:
@@ -79,12 +91,15 @@ def main(command: str, clip: str) -> int:
 
     with tempfile.TemporaryDirectory() as directory:
         with served(command, Path(directory), "--jobs-dir", f"{directory}/jobs") as url:
-            run(directory, {
-                "openai": [python, "-m", "tests.conformance.openai_client", url, str(speech)],
-                "Pipecat": [python, "-m", "tests.conformance.pipecat_service", url, str(speech)],
-                "Pipecat in realtime": [python, "-m", "tests.conformance.pipecat_realtime", url, str(speech)],
-                "schemathesis": schemathesis(url),
-            })  # fmt: skip
+            run(
+                directory,
+                {
+                    "openai": [python, "-m", "tests.conformance.openai_client", url, str(speech)],
+                    "Pipecat": [python, "-m", "tests.conformance.pipecat_service", url, str(speech)],
+                    "Pipecat in realtime": [python, "-m", "tests.conformance.pipecat_realtime", url, str(speech)],
+                    "schemathesis": schemathesis(url),
+                },
+            )
         keys, key = admin_key(command, Path(directory))
         with served(command, Path(directory), "--keys-file", str(keys), "--model-admin") as url:
             more = ["--header", f"Authorization: Bearer {key}", "--include-path-regex", "^/v1/models"]

@@ -28,10 +28,16 @@ def ask(url: str, clip: Path) -> str:
         assert plain.logprobs
         valid(plain)
         verbose = client.audio.transcriptions.create(
-            file=clip, model="whisper-1", response_format="verbose_json",
-            timestamp_granularities=["word", "segment"], chunking_strategy={"type": "server_vad", "threshold": 0.5},
-            keywords=["Philip"], language="en", languages=["en"], temperature=0,
-        )  # fmt: skip
+            file=clip,
+            model="whisper-1",
+            response_format="verbose_json",
+            timestamp_granularities=["word", "segment"],
+            chunking_strategy={"type": "server_vad", "threshold": 0.5},
+            keywords=["Philip"],
+            language="en",
+            languages=["en"],
+            temperature=0,
+        )
         assert isinstance(verbose, TranscriptionVerbose)
         assert verbose.words
         assert verbose.segments

@@ -41,14 +41,18 @@ async def heard(url: str, clip: str, turn_detection: Any) -> tuple[str, int]:
     step = 2 * round(rate * PIECE_S)
     audio += bytes(2 * rate)  # a second of silence ends the last utterance
     service = OpenAIRealtimeSTTService(
-        api_key="none", base_url=f"{url.replace('http', 'ws', 1)}/v1/realtime", sample_rate=rate,
-        turn_detection=turn_detection, should_interrupt=False,
+        api_key="none",
+        base_url=f"{url.replace('http', 'ws', 1)}/v1/realtime",
+        sample_rate=rate,
+        turn_detection=turn_detection,
+        should_interrupt=False,
         settings=OpenAIRealtimeSTTService.Settings(model="whisper-1"),
-    )  # fmt: skip
+    )
     frames: list[Any] = [SleepFrame(sleep=1.0), VADUserStartedSpeakingFrame()]
     for at in range(0, len(audio), step):
         frames += [
-            InputAudioRawFrame(audio=audio[at : at + step], sample_rate=rate, num_channels=1), SleepFrame(sleep=PIECE_S)
+            InputAudioRawFrame(audio=audio[at : at + step], sample_rate=rate, num_channels=1),
+            SleepFrame(sleep=PIECE_S),
         ]
     frames += [VADUserStoppedSpeakingFrame(), SleepFrame(sleep=LONGEST_ANSWER_S)]
     down, up = await run_test(

@@ -37,9 +37,12 @@ async def heard(url: str, clip: str, model: str, *, with_probabilities: bool) ->
         rate, audio = file.getframerate(), file.readframes(file.getnframes())
     step = 2 * round(rate * PIECE_S)
     service = OpenAISTTService(
-        api_key="none", base_url=f"{url}/v1", sample_rate=rate, include_prob_metrics=with_probabilities,
+        api_key="none",
+        base_url=f"{url}/v1",
+        sample_rate=rate,
+        include_prob_metrics=with_probabilities,
         settings=OpenAISTTService.Settings(model=model, prompt=PROMPT, temperature=0.0),
-    )  # fmt: skip
+    )
     pieces = [
         InputAudioRawFrame(audio=audio[at : at + step], sample_rate=rate, num_channels=1)
         for at in range(0, len(audio), step)

@@ -21,18 +21,31 @@ from tests.neuron_sim.lowered import nxdi_budgets, program_budgets
 MODELS = ("kotoba-v2.2", "large-v3-turbo", "large-v3")
 PROFILE = 'format = 1\n[target]\nname = "neuron"\n[shapes]\nslots = 8\nprompt_buckets = [4]\n'
 HEADER = (
-    "model, graph", "tp", "GFLOP", "weights read, MB", "K/V read, written, MB", "all-reduces", "from the host", "to it",
-)  # fmt: skip
+    "model, graph",
+    "tp",
+    "GFLOP",
+    "weights read, MB",
+    "K/V read, written, MB",
+    "all-reduces",
+    "from the host",
+    "to it",
+)
 
 
 def row(name: str, tp: int, cost: HloBudget) -> str:
-    reduces = [f"{one.count} {one.dtype}, {one.bytes / 1e6:.3g} MB" for one in cost.collectives
-               if one.opcode == "all-reduce"]  # fmt: skip
+    reduces = [
+        f"{one.count} {one.dtype}, {one.bytes / 1e6:.3g} MB" for one in cost.collectives if one.opcode == "all-reduce"
+    ]
     cells = [
-        name, str(tp), f"{cost.flops / 1e9:.4g}", f"{cost.weight_bytes / 1e6:.1f}",
-        f"{cost.state_read_bytes / 1e6:.1f}, {cost.state_write_bytes / 1e6:.3g}", "; ".join(reduces) or "none",
-        f"{cost.from_host_bytes:,} B", f"{cost.to_host_bytes:,} B",
-    ]  # fmt: skip
+        name,
+        str(tp),
+        f"{cost.flops / 1e9:.4g}",
+        f"{cost.weight_bytes / 1e6:.1f}",
+        f"{cost.state_read_bytes / 1e6:.1f}, {cost.state_write_bytes / 1e6:.3g}",
+        "; ".join(reduces) or "none",
+        f"{cost.from_host_bytes:,} B",
+        f"{cost.to_host_bytes:,} B",
+    ]
     return f"| {' | '.join(cells)} |"
 
 

@@ -60,12 +60,21 @@ def nxdi_budgets(dims: WhisperDims, tp: int, dtype: torch.dtype) -> Mapping[str,
     }
     neuron_config = NeuronConfig(batch_size=1, torch_dtype=dtype, tp_degree=tp)
     config = nxdi.WhisperInferenceConfig(
-        neuron_config, d_model=dims.n_text_state, hidden_size=dims.n_text_state, encoder_layers=dims.n_audio_layer,
-        decoder_layers=dims.n_text_layer, encoder_attention_heads=dims.n_audio_head,
-        decoder_attention_heads=dims.n_text_head, encoder_ffn_dim=4 * dims.n_audio_state,
-        decoder_ffn_dim=4 * dims.n_text_state, num_mel_bins=dims.n_mels, vocab_size=dims.n_vocab,
-        max_source_positions=dims.n_audio_ctx, max_target_positions=dims.n_text_ctx, pad_token_id=0,
-    )  # fmt: skip
+        neuron_config,
+        d_model=dims.n_text_state,
+        hidden_size=dims.n_text_state,
+        encoder_layers=dims.n_audio_layer,
+        decoder_layers=dims.n_text_layer,
+        encoder_attention_heads=dims.n_audio_head,
+        decoder_attention_heads=dims.n_text_head,
+        encoder_ffn_dim=4 * dims.n_audio_state,
+        decoder_ffn_dim=4 * dims.n_text_state,
+        num_mel_bins=dims.n_mels,
+        vocab_size=dims.n_vocab,
+        max_source_positions=dims.n_audio_ctx,
+        max_target_positions=dims.n_text_ctx,
+        pad_token_id=0,
+    )
     found = {}
     with parallel_state(tp):
         for name, (instance_class, wrapper_class) in graphs.items():

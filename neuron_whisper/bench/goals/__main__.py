@@ -36,8 +36,10 @@ from neuron_whisper.model.sources import resolve_model
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
-        document = merged([json.loads(path.read_text(encoding="utf-8")) for path in given.merge]) if given.merge else (
-            _measured(given)
+        document = (
+            merged([json.loads(path.read_text(encoding="utf-8")) for path in given.merge])
+            if given.merge
+            else (_measured(given))
         )
     except NeuronWhisperError as error:
         _tell(f"error: {error}")
@@ -50,8 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m neuron_whisper.bench.goals", description=__doc__)
     parser.add_argument("speech", nargs="?", type=Path, help="a manifest, as of `neuron-whisper bench`")
-    parser.add_argument("--artifact", action="append", default=[], metavar="[LABEL=]REF",
-                        help="ours, the first is judged; a directory of the store or what names one; may be repeated")
+    parser.add_argument(
+        "--artifact",
+        action="append",
+        default=[],
+        metavar="[LABEL=]REF",
+        help="ours, the first is judged; a directory of the store or what names one; may be repeated",
+    )
     parser.add_argument("--model", help="whose weights peers run  [default: the first artifact's]")
     parser.add_argument("--peer-python", action="append", default=[], metavar="[NAME=]PYTHON")
     parser.add_argument("--rows", default="", metavar="A,B", help=", ".join(row.name for row in ROWS))
@@ -69,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--picture", type=Path)
-    return parser  # fmt: skip
+    return parser
 
 
 def _measured(given: argparse.Namespace) -> dict[str, Any]:
@@ -78,11 +85,12 @@ def _measured(given: argparse.Namespace) -> dict[str, Any]:
     if given.speech is None or not given.artifact:
         raise InvalidOption("arguments", "", "a manifest and --artifact, or --merge")
     rows = rows_named(name for name in given.rows.split(",") if name)
-    short, hour_s, long_s = (given.clips or (6 if given.quick else 16), given.hour_s or (300 if given.quick else 3600),
-                             given.long_s or (60 if given.quick else 600))  # fmt: skip
-    choice = Choice(
-        language=given.language, where=tuple(_pair(text) for text in given.where), skip=tuple(given.skip)
+    short, hour_s, long_s = (
+        given.clips or (6 if given.quick else 16),
+        given.hour_s or (300 if given.quick else 3600),
+        given.long_s or (60 if given.quick else 600),
     )
+    choice = Choice(language=given.language, where=tuple(_pair(text) for text in given.where), skip=tuple(given.skip))
     spoken, _ = read_speech([given.speech], choice)
     systems = _systems(given)
     document: dict[str, Any] = {"format": FORMAT, **_about(given), "rows": []}
@@ -104,9 +112,10 @@ def _measure_row(given: argparse.Namespace, bench: Bench, row: Row, document: di
     load, *_ = os.getloadavg()
     results = bench.measure(row)
     about = {
-        "load_before": round(load, 2), "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load_before": round(load, 2),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "requests_audio_s": round(_audio_s(row, bench.speech), 1),
-    }  # fmt: skip
+    }
     document["rows"].append(row_document(row, recordings, results, about))
     for result in results:
         versions = result.facts.get("versions", {})
@@ -133,10 +142,13 @@ def _systems(given: argparse.Namespace) -> Systems:
         artifacts.append((label if equals else artifact.name, artifact))
     model = given.model or artifacts[0][1].manifest.model
     return Systems(
-        artifacts=tuple(artifacts), checkpoint=open_checkpoint(resolve_model(model, cache=cache)),
-        cache=cache, pythons=pythons(tuple(given.peer_python)),
-        threads=given.threads or machine.usable_cores(), tell=_tell,
-    )  # fmt: skip
+        artifacts=tuple(artifacts),
+        checkpoint=open_checkpoint(resolve_model(model, cache=cache)),
+        cache=cache,
+        pythons=pythons(tuple(given.peer_python)),
+        threads=given.threads or machine.usable_cores(),
+        tell=_tell,
+    )
 
 
 def _about(given: argparse.Namespace) -> dict[str, Any]:
@@ -145,12 +157,16 @@ def _about(given: argparse.Namespace) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": _command(given),
         "machine": {
-            "processor": machine.processor(), "architecture": platform.machine(), "cores": machine.usable_cores(),
-            "memory_bytes": memory_bytes, "instruction_sets": list(machine.instruction_sets()),
+            "processor": machine.processor(),
+            "architecture": platform.machine(),
+            "cores": machine.usable_cores(),
+            "memory_bytes": memory_bytes,
+            "instruction_sets": list(machine.instruction_sets()),
         },
-        "threads": given.threads or machine.usable_cores(), "seed": given.seed,
+        "threads": given.threads or machine.usable_cores(),
+        "seed": given.seed,
         "versions": {"neuron-whisper": __version__, "openvino": version("openvino")},
-    }  # fmt: skip
+    }
 
 
 def _command(given: argparse.Namespace) -> str:
@@ -158,7 +174,8 @@ def _command(given: argparse.Namespace) -> str:
     told = [f"--rows {given.rows}" if given.rows else "", "--quick" if given.quick else ""]
     told += [
         f"--{name.replace('_', '-')} {value}"
-        for name in ("runs", "clips", "hour_s", "long_s", "seed", "threads") if (value := getattr(given, name))
+        for name in ("runs", "clips", "hour_s", "long_s", "seed", "threads")
+        if (value := getattr(given, name))
     ]
     told = [it for it in told if it]
     return "make bench-peers" + (f" GOALS={shlex.quote(' '.join(told))}" if told else "")

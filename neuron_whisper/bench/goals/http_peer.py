@@ -71,9 +71,13 @@ def main() -> None:
     from faster_whisper import WhisperModel
 
     Handler.model = WhisperModel(
-        given.model, device="cpu", compute_type=given.compute, cpu_threads=given.threads, num_workers=given.workers,
+        given.model,
+        device="cpu",
+        compute_type=given.compute,
+        cpu_threads=given.threads,
+        num_workers=given.workers,
         local_files_only=True,
-    )  # fmt: skip
+    )
     Handler.slots = threading.Semaphore(given.workers)
     with Server(("127.0.0.1", 0), Handler) as server:
         sys.stderr.write(f"http://127.0.0.1:{server.server_address[1]}\n")

@@ -19,13 +19,17 @@ def _goals(found: Sequence[Verdict]) -> str:
     head = ["work", "against", "ours", "theirs", "ratio", "goal", "WER % ours / theirs", "met"]
     rows = [
         [
-            f"{it.title}, {UNITS[it.goal.metric]}", it.their_name,
-            _shown(it.ours, it.goal.metric), _shown(it.theirs, it.goal.metric),
-            DASH if it.ratio is None else f"{it.ratio:.2f}", f"{it.goal.factor:g}",
-            f"{_percent(it.our_wer)} / {_percent(it.their_wer)}", {True: "yes", False: "**no**", None: DASH}[it.is_met],
+            f"{it.title}, {UNITS[it.goal.metric]}",
+            it.their_name,
+            _shown(it.ours, it.goal.metric),
+            _shown(it.theirs, it.goal.metric),
+            DASH if it.ratio is None else f"{it.ratio:.2f}",
+            f"{it.goal.factor:g}",
+            f"{_percent(it.our_wer)} / {_percent(it.their_wer)}",
+            {True: "yes", False: "**no**", None: DASH}[it.is_met],
         ]
         for it in found
-    ]  # fmt: skip
+    ]
     met, judged = sum(it.is_met is True for it in found), sum(it.is_met is not None for it in found)
     ours = next((it.our_name for it in found if it.our_name), "ours")
     return _table(head, rows) + (
@@ -43,13 +47,22 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
                 continue
             metrics = system["metrics"]
             seconds = metrics.get("seconds", {}).get("median")
-            lines.append([
-                row["name"], system["name"], _shown(seconds, "seconds"),
-                DASH if not seconds or "requests_audio_s" not in row else f"{row['requests_audio_s'] / seconds:.1f}",
-                *(_shown(metrics.get(name, {}).get("median"), name)
-                  for name in ("cpu_s", "p95_s", "first_s", "peak_bytes")),
-                _percent(system["wer"]["rate"]), _spread(metrics),
-            ])  # fmt: skip
+            lines.append(
+                [
+                    row["name"],
+                    system["name"],
+                    _shown(seconds, "seconds"),
+                    DASH
+                    if not seconds or "requests_audio_s" not in row
+                    else f"{row['requests_audio_s'] / seconds:.1f}",
+                    *(
+                        _shown(metrics.get(name, {}).get("median"), name)
+                        for name in ("cpu_s", "p95_s", "first_s", "peak_bytes")
+                    ),
+                    _percent(system["wer"]["rate"]),
+                    _spread(metrics),
+                ]
+            )
     return _table(head, lines)
 
 
@@ -64,8 +77,9 @@ def _notes(document: Document) -> Iterator[str]:
     yield (
         f"{document['date'][:10]}; {machine['processor']}, {machine['cores']} cores, "
         f"{' '.join(machine['instruction_sets'])}; `{document['command']}`; "
-        + ", ".join(f"{name} {number}" for name, number in document["versions"].items()) + "."
-    )  # fmt: skip
+        + ", ".join(f"{name} {number}" for name, number in document["versions"].items())
+        + "."
+    )
     lines = []
     for row in document["rows"]:
         lines.append(

@@ -54,8 +54,11 @@ class Bench:
         """Ours first. A system that fails is in it with its fault."""
         self.tell(f"--- {row.name}: {row.title}")
         measures = {
-            "one by one": self._in_turns, "together": self._in_turns, "fresh": self._fresh, "clients": self._clients,
-        }  # fmt: skip
+            "one by one": self._in_turns,
+            "together": self._in_turns,
+            "fresh": self._fresh,
+            "clients": self._clients,
+        }
         candidates, failed = self._candidates(row)
         results = [Measured(it.name, it.peer, it.facts) for it in candidates]
         measures[row.work](row, candidates, results)
@@ -101,9 +104,7 @@ class Bench:
 
     def _opened(self, candidate: Candidate, stack: ExitStack) -> Child:
         """Warmed up by a short clip."""
-        child = stack.enter_context(
-            Child(candidate.name, candidate.python, candidate.opening.threads, self.scratch)
-        )
+        child = stack.enter_context(Child(candidate.name, candidate.python, candidate.opening.threads, self.scratch))
         child.open(candidate.opening)
         _heard(child, self.speech.short[0])
         return child
@@ -157,9 +158,11 @@ class Bench:
                         cpu_s = server.cpu_s() - before_s
                         result.texts = result.texts or dict(zip((it.name for it in asked), found.texts, strict=True))
                         result.add(
-                            seconds=found.seconds, p95_s=found.p95_s, cpu_s=cpu_s,
+                            seconds=found.seconds,
+                            p95_s=found.p95_s,
+                            cpu_s=cpu_s,
                             peak_bytes=server.peak_memory_bytes(),
-                        )  # fmt: skip
+                        )
                         self.tell(f"{result.name}: {found.seconds:.2f} s, p95 {found.p95_s:.2f} s")
             for candidate, server, result in zip(candidates, servers, results, strict=True):
                 if candidate.is_ours and server is not None and not result.fault:
@@ -171,17 +174,41 @@ class Bench:
         environment = worker_environment(self.scratch, 0 if candidate.is_ours else opening.threads, candidate.python)
         if candidate.is_ours:
             return ServerProcess(
-                [candidate.python, "-m", "neuron_whisper", "serve", "--artifact", Path(opening.source).name,
-                 "--port", "0", "--max-wait-s", "3600"],  # a refusal is no measurement
-                {**environment, "NEURON_WHISPER_CACHE": opening.cache}, ready_path="/health/ready",
-            )  # fmt: skip
+                [
+                    candidate.python,
+                    "-m",
+                    "neuron_whisper",
+                    "serve",
+                    "--artifact",
+                    Path(opening.source).name,
+                    "--port",
+                    "0",
+                    "--max-wait-s",
+                    "3600",
+                ],  # a refusal is no measurement
+                {**environment, "NEURON_WHISPER_CACHE": opening.cache},
+                ready_path="/health/ready",
+            )
         workers, threads = (setting or self._best["http"][0]).split("x")
         environment["OMP_NUM_THREADS"] = threads
         return ServerProcess(
-            [candidate.python, "-P", "-m", "neuron_whisper.bench.goals.http_peer", "--model", opening.source,
-             "--compute", opening.variant, "--workers", workers, "--threads", threads],
-            environment, ready_path="/health",
-        )  # fmt: skip
+            [
+                candidate.python,
+                "-P",
+                "-m",
+                "neuron_whisper.bench.goals.http_peer",
+                "--model",
+                opening.source,
+                "--compute",
+                opening.variant,
+                "--workers",
+                workers,
+                "--threads",
+                threads,
+            ],
+            environment,
+            ready_path="/health",
+        )
 
     # --- what is found by trying ------------------------------------------------------------------
 

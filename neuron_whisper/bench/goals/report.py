@@ -22,13 +22,16 @@ def row_document(
 ) -> dict[str, Any]:
     """`about` is the load before it and when it was. Raises TargetUnavailable where the normalisers are missing."""
     return {
-        "name": row.name, "title": row.title, **about,
+        "name": row.name,
+        "title": row.title,
+        **about,
         "speech": {
-            "clips": len(recordings), "audio_s": round(sum(it.duration_s for it in recordings), 1),
+            "clips": len(recordings),
+            "audio_s": round(sum(it.duration_s for it in recordings), 1),
             "names": [it.name for it in recordings],
         },
         "systems": [_system(result, recordings) for result in results],
-    }  # fmt: skip
+    }
 
 
 def _system(result: Measured, recordings: Sequence[Recording]) -> dict[str, Any]:
@@ -36,14 +39,18 @@ def _system(result: Measured, recordings: Sequence[Recording]) -> dict[str, Any]
         word_errors(it.reference, result.texts[it.name], it.language) for it in recordings if it.name in result.texts
     )
     return {
-        "name": result.name, "peer": result.peer, **result.facts, "note": result.note, "fault": result.fault,
+        "name": result.name,
+        "peer": result.peer,
+        **result.facts,
+        "note": result.note,
+        "fault": result.fault,
         "metrics": {
             metric: {"median": round(median(values), 4), "runs": [round(value, 4) for value in values]}
             for metric, values in result.metrics.items()
         },
         "wer": {"rate": None if counts.rate is None else round(counts.rate, 5), **asdict(counts)},
         "texts": result.texts,
-    }  # fmt: skip
+    }
 
 
 def merged(documents: Sequence[Document]) -> dict[str, Any]:
@@ -106,11 +113,18 @@ def verdicts(document: Document) -> list[Verdict]:
         systems = rows[goal.row]["systems"]
         ours = next((it for it in systems if it["peer"] == OURS), None)
         theirs = next((it for it in systems if it["peer"] == goal.peer), None)
-        found.append(Verdict(
-            goal=goal, title=titles[goal.row], ours=_figure(ours, goal), theirs=_figure(theirs, goal),
-            our_name=ours["name"] if ours else "", their_name=theirs["name"] if theirs else goal.peer,
-            our_wer=_wer(ours), their_wer=_wer(theirs),
-        ))  # fmt: skip
+        found.append(
+            Verdict(
+                goal=goal,
+                title=titles[goal.row],
+                ours=_figure(ours, goal),
+                theirs=_figure(theirs, goal),
+                our_name=ours["name"] if ours else "",
+                their_name=theirs["name"] if theirs else goal.peer,
+                our_wer=_wer(ours),
+                their_wer=_wer(theirs),
+            )
+        )
     return found
 
 

@@ -60,10 +60,15 @@ def prepared(spoken: Sequence[Spoken], scratch: Path, *, short: int, long_s: flo
         laid = lay_out(pieces, seconds=hour_s, gap_s=GAP_S, seed=seed)
         path = scratch / "hour.f32"
         laid.samples.tofile(path)
-        hour = (Recording(
-            name=f"{hour_s:.0f} s of clips, seed {seed}", language=short_ones[0].language, reference=laid.reference,
-            samples=path, duration_s=len(laid.samples) / SAMPLE_RATE,
-        ),)  # fmt: skip
+        hour = (
+            Recording(
+                name=f"{hour_s:.0f} s of clips, seed {seed}",
+                language=short_ones[0].language,
+                reference=laid.reference,
+                samples=path,
+                duration_s=len(laid.samples) / SAMPLE_RATE,
+            ),
+        )
     longest = max(long_ones, key=lambda clip: clip.duration_s)
     return Speech(short=tuple(short_ones[:short]), long=(longest,), hour=hour)
 
@@ -72,6 +77,10 @@ def _decoded(spoken: Spoken, path: Path) -> Recording:
     clip = load_audio(spoken.path, channel=spoken.channel)
     clip.samples.tofile(path)
     return Recording(
-        name=spoken.name, language=spoken.language, reference=spoken.text, samples=path, duration_s=clip.duration_s,
+        name=spoken.name,
+        language=spoken.language,
+        reference=spoken.text,
+        samples=path,
+        duration_s=clip.duration_s,
         file=spoken.path,
-    )  # fmt: skip
+    )

@@ -44,22 +44,33 @@ class Systems:
     def ours(self, row: Row) -> list[Candidate]:
         return [
             Candidate(
-                name=f"{OURS} {label}", peer=OURS, python=sys.executable,
+                name=f"{OURS} {label}",
+                peer=OURS,
+                python=sys.executable,
                 opening=Opening(
-                    engine=OURS, variant=row.plan, source=str(artifact.path), threads=self.threads,
-                    decoding=Decoding(beam_size=row.beam_size), cache=str(self.cache),
+                    engine=OURS,
+                    variant=row.plan,
+                    source=str(artifact.path),
+                    threads=self.threads,
+                    decoding=Decoding(beam_size=row.beam_size),
+                    cache=str(self.cache),
                     is_multilingual=artifact.spec.dims.is_multilingual,
                 ),
                 facts={"artifact": artifact.name, "artifact_key": artifact.key},
             )
             for label, artifact in self.artifacts
-        ]  # fmt: skip
+        ]
 
     def peer(self, told: str, row: Row) -> Candidate:
         """Of "faster-whisper:int8". Raises InvalidOption, TargetUnavailable (not installed, or no weights for it)."""
         ready = ready_peer(
-            told, self.checkpoint, cache=self.cache, pythons=self.pythons, threads=self.threads,
-            decoding=Decoding(beam_size=row.beam_size), tell=self.tell,
+            told,
+            self.checkpoint,
+            cache=self.cache,
+            pythons=self.pythons,
+            threads=self.threads,
+            decoding=Decoding(beam_size=row.beam_size),
+            tell=self.tell,
         )
         return Candidate(
             name=ready.name, peer=ready.opening.engine, python=ready.python, opening=ready.opening, facts=ready.facts

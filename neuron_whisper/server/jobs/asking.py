@@ -20,15 +20,19 @@ NOT_OF_JOBS: Mapping[str, str] = {
 }
 TASK = FormField(name="task", kind=one_of(*ENDPOINTS), about="transcribe, the default; translate: into English.")
 URL = FormField(
-    name="url", kind=TEXT, examples=["https://files.example.org/talk.mp3"],
+    name="url",
+    kind=TEXT,
+    examples=["https://files.example.org/talk.mp3"],
     about="Where the audio is, in place of the file: at an origin that this server allows. Redirects are not followed.",
-)  # fmt: skip
+)
 WEBHOOK = FormField(
-    name="webhook_url", kind=TEXT, examples=["https://app.example.org/hooks/transcripts"],
+    name="webhook_url",
+    kind=TEXT,
+    examples=["https://app.example.org/hooks/transcripts"],
     about="Told when the job has ended: a JobEvent, signed with HMAC-SHA256 in the headers webhook-id, "
     "webhook-timestamp and webhook-signature (standardwebhooks.com). Sent again until it is answered with 2xx, 8 times "
     "at most, always with the same id.",
-)  # fmt: skip
+)
 OWN = (TASK, URL, WEBHOOK)
 JOB_FORM = replace(
     TRANSCRIPTIONS, fields=(*(field for field in TRANSCRIPTIONS.fields if field.name not in NOT_OF_JOBS), *OWN)

@@ -30,12 +30,27 @@ REQUEST_EXAMPLES: Mapping[str, tuple[str, Any]] = {
     ),
 }
 JOB_EXAMPLE: Mapping[str, Any] = {
-    "id": "job_5f2c81a94d0be7763a1c20f4", "object": "job", "status": "running", "created_at": 1764000000,
-    "started_at": 1764000004, "ended_at": None, "expires_at": None, "task": "transcribe", "model": "large-v3-turbo",
-    "response_format": "json", "file_name": "talk.mp3", "url": None, "attempts": 1, "restarted": None,
-    "waits_for": None, "progress": {"stage": "transcribing", "done_s": 312.4, "total_s": 3605.2, "segments": 71},
-    "language": None, "usage": None, "error": None, "webhook": None,
-}  # fmt: skip
+    "id": "job_5f2c81a94d0be7763a1c20f4",
+    "object": "job",
+    "status": "running",
+    "created_at": 1764000000,
+    "started_at": 1764000004,
+    "ended_at": None,
+    "expires_at": None,
+    "task": "transcribe",
+    "model": "large-v3-turbo",
+    "response_format": "json",
+    "file_name": "talk.mp3",
+    "url": None,
+    "attempts": 1,
+    "restarted": None,
+    "waits_for": None,
+    "progress": {"stage": "transcribing", "done_s": 312.4, "total_s": 3605.2, "segments": 71},
+    "language": None,
+    "usage": None,
+    "error": None,
+    "webhook": None,
+}
 TSV_EXAMPLES = {"tsv": ("Milliseconds and text", "start\tend\ttext\n0\t3000\tAnd so, my fellow Americans\n")}
 
 
@@ -84,9 +99,7 @@ class JobResult(JobReading):
     def __post_init__(self) -> None:
         super().__post_init__()
         kinds = {
-            "application/json": content_of(
-                {"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE]}, shapes.JSON_EXAMPLES
-            ),
+            "application/json": content_of({"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE]}, shapes.JSON_EXAMPLES),
             "text/plain": content_of(shapes.TEXT, shapes.TEXT_EXAMPLES),
             "text/vtt": content_of(shapes.TEXT, shapes.VTT_EXAMPLES),
             TSV_TYPE: content_of(shapes.TEXT, TSV_EXAMPLES),

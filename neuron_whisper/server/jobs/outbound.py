@@ -137,9 +137,13 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         self._allowed, self._inner = allowed, httpcore.AnyIOBackend()
 
     async def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:  # fmt: skip
+    ) -> httpcore.AsyncNetworkStream:
         failure: Exception = _NotReachable()
         for address in await self._addresses(host, port, timeout):
             try:

@@ -89,9 +89,17 @@ class JobRunner:
     """
 
     def __init__(
-        self, store: JobStore, files: JobFiles, models: Models, outbound: Outbound, settings: ServerSettings, *,
-        idle: asyncio.Event, announced: Announcing, on_end: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        store: JobStore,
+        files: JobFiles,
+        models: Models,
+        outbound: Outbound,
+        settings: ServerSettings,
+        *,
+        idle: asyncio.Event,
+        announced: Announcing,
+        on_end: Callable[[], None],
+    ) -> None:
         self._store, self._files, self._models, self._outbound = store, files, models, outbound
         self._settings, self._idle, self._announced, self._on_end = settings, idle, announced, on_end
         self.running: dict[str, Running] = {}
@@ -215,10 +223,15 @@ class JobRunner:
             size_bytes = len(content)
             self._files.keep_result(job.id, content)
         ended = self._store.end(
-            job.id, outcome.status, time.time(), error=outcome.error, result_bytes=size_bytes,
+            job.id,
+            outcome.status,
+            time.time(),
+            error=outcome.error,
+            result_bytes=size_bytes,
             audio_s=transcript.duration_s if transcript else None,
-            language=transcript.language if transcript else None, announced=self._announced,
-        )  # fmt: skip
+            language=transcript.language if transcript else None,
+            announced=self._announced,
+        )
         self._files.drop_upload(job.id)
         if ended is None:  # it was forgotten meanwhile
             self._files.drop(job.id)
@@ -262,13 +275,15 @@ class JobRunner:
             raise UrlFailed(job.file_name, "the upload is not in the jobs' directory any more")
         running.stage = "downloading"
         size_bytes = await download(
-            self._outbound, job.url, self._files, job.id, max_bytes=settings.jobs_max_upload_bytes,
+            self._outbound,
+            job.url,
+            self._files,
+            job.id,
+            max_bytes=settings.jobs_max_upload_bytes,
             within_s=settings.jobs_url_timeout_s,
-        )  # fmt: skip
+        )
         try:
-            await asyncio.to_thread(
-                self._store.note_upload, job.id, size_bytes, most_bytes=settings.jobs_max_bytes
-            )
+            await asyncio.to_thread(self._store.note_upload, job.id, size_bytes, most_bytes=settings.jobs_max_bytes)
         except CapacityError:
             await asyncio.to_thread(self._files.drop_upload, job.id)
             raise

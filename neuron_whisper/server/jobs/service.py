@@ -70,9 +70,15 @@ class Jobs:
         self._outbound = outbound
         self._sender = WebhookSender(self._store, outbound, secret, first_wait_s=settings.webhook_retry_s)
         self._runner = JobRunner(
-            self._store, self._files, models, outbound, settings,
-            idle=idle, announced=_announced, on_end=self._sender.look,
-        )  # fmt: skip
+            self._store,
+            self._files,
+            models,
+            outbound,
+            settings,
+            idle=idle,
+            announced=_announced,
+            on_end=self._sender.look,
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._arriving: dict[object, int] = {}  # bytes that uploads on their way may take
         self._is_stopped = False
@@ -88,9 +94,7 @@ class Jobs:
         self._tasks = [asyncio.ensure_future(self._sender.run()), asyncio.ensure_future(self._forget_old())]
 
     def _take_up(self) -> tuple[list[Job], list[Job]]:
-        taken_up = self._store.recover(
-            time.time(), most_attempts=self.settings.jobs_max_attempts, announced=_announced
-        )
+        taken_up = self._store.recover(time.time(), most_attempts=self.settings.jobs_max_attempts, announced=_announced)
         statuses = self._store.ids()
         waiting = [job_id for job_id, status in statuses.items() if status not in ENDED]
         done = [job_id for job_id, status in statuses.items() if status == "succeeded"]
@@ -164,9 +168,14 @@ class Jobs:
         return await asyncio.to_thread(self._store.keyed, owner, idempotency_key)
 
     async def add(
-        self, asked: JobAsked, *, owner: str, idempotency_key: str | None,
-        upload: SpooledTemporaryFile[bytes] | None, upload_name: str,
-    ) -> Job:  # fmt: skip
+        self,
+        asked: JobAsked,
+        *,
+        owner: str,
+        idempotency_key: str | None,
+        upload: SpooledTemporaryFile[bytes] | None,
+        upload_name: str,
+    ) -> Job:
         """Keep a job, and run it when its turn comes. Takes the upload over and closes it.
 
         Raises InvalidOption, UnknownModel, JobsFull, StorageFull, Draining.
@@ -180,11 +189,18 @@ class Jobs:
             if asked.webhook_url is not None:
                 self.webhook_origins.check("webhook_url", asked.webhook_url)
             job = Job(
-                id=f"job_{secrets.token_hex(12)}", owner=owner, idempotency_key=idempotency_key,
-                created_at=time.time(), task=asked.task, fields=asked.fields, model=model.id,
-                response_format=request.response_format, file_name=upload_name, url=asked.url,
+                id=f"job_{secrets.token_hex(12)}",
+                owner=owner,
+                idempotency_key=idempotency_key,
+                created_at=time.time(),
+                task=asked.task,
+                fields=asked.fields,
+                model=model.id,
+                response_format=request.response_format,
+                file_name=upload_name,
+                url=asked.url,
                 webhook_url=asked.webhook_url,
-            )  # fmt: skip
+            )
             kept = await asyncio.shield(asyncio.to_thread(self._keep, job, cast("BinaryIO | None", upload)))
         finally:
             if upload is not None:
@@ -198,8 +214,9 @@ class Jobs:
         try:
             kept = self._store.add(
                 replace(job, upload_bytes=size_bytes),
-                most_jobs=self.settings.jobs_max, most_bytes=self.settings.jobs_max_bytes,
-            )  # fmt: skip
+                most_jobs=self.settings.jobs_max,
+                most_bytes=self.settings.jobs_max_bytes,
+            )
         except BaseException:
             self._files.drop_upload(job.id)
             raise

@@ -96,14 +96,18 @@ def shown(
     progress = webhook = None
     if running is not None and job.status == "running":
         progress = JobProgress(
-            stage=running.stage, done_s=round(running.done_s, 3),
-            total_s=None if running.total_s is None else round(running.total_s, 3), segments=len(running.segments),
-        )  # fmt: skip
+            stage=running.stage,
+            done_s=round(running.done_s, 3),
+            total_s=None if running.total_s is None else round(running.total_s, 3),
+            segments=len(running.segments),
+        )
     if job.webhook_url is not None:
         webhook = JobWebhook(
-            url=job.webhook_url, status=delivery.status if delivery else None,
-            attempts=delivery.attempts if delivery else 0, last_error=delivery.last_error if delivery else None,
-        )  # fmt: skip
+            url=job.webhook_url,
+            status=delivery.status if delivery else None,
+            attempts=delivery.attempts if delivery else 0,
+            last_error=delivery.last_error if delivery else None,
+        )
     expires = None if job.ended_at is None or retention_s is None else job.ended_at + retention_s
     return ShownJob(
         id=job.id,
@@ -129,9 +133,7 @@ def shown(
 
 
 def shown_segment(segment: Segment) -> ShownSegment:
-    return ShownSegment(
-        id=segment.id, start=round(segment.start_s, 3), end=round(segment.end_s, 3), text=segment.text
-    )
+    return ShownSegment(id=segment.id, start=round(segment.start_s, 3), end=round(segment.end_s, 3), text=segment.text)
 
 
 def event_of(job: Job) -> str:

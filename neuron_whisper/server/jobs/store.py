@@ -48,7 +48,8 @@ Announcing: TypeAlias = Callable[[Job], Delivery | None]
 
 _metadata = MetaData()
 _jobs = Table(
-    "jobs", _metadata,
+    "jobs",
+    _metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),  # the order they came in
     Column("id", String, nullable=False, unique=True),
     Column("owner", String, nullable=False),
@@ -74,9 +75,10 @@ _jobs = Table(
     Column("language", String),
     Column("result_bytes", Integer, nullable=False),
     UniqueConstraint("owner", "idempotency_key"),
-)  # fmt: skip
+)
 _deliveries = Table(
-    "deliveries", _metadata,
+    "deliveries",
+    _metadata,
     Column("id", String, primary_key=True),
     Column("job_id", String, nullable=False, index=True),
     Column("url", String, nullable=False),
@@ -85,7 +87,7 @@ _deliveries = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_at", Float, nullable=False),
     Column("last_error", String),
-)  # fmt: skip
+)
 _SIZE = _jobs.c.upload_bytes + _jobs.c.result_bytes
 _job_columns = [column for column in _jobs.c if column.name != "number"]
 
@@ -109,9 +111,10 @@ class JobStore:
         path.touch(mode=0o600)
         self._lock = threading.Lock()
         self._engine = create_engine(
-            URL.create("sqlite", database=os.fspath(path)), poolclass=StaticPool,
+            URL.create("sqlite", database=os.fspath(path)),
+            poolclass=StaticPool,
             connect_args={"check_same_thread": False},
-        )  # fmt: skip
+        )
         event.listen(self._engine, "connect", _set_up)
         with self._changing() as db:
             version = db.execute(text("PRAGMA user_version")).scalar_one()
@@ -145,10 +148,7 @@ class JobStore:
         with self._changing() as db:
             if job.idempotency_key is not None and (old := _keyed(db, job.owner, job.idempotency_key)):
                 return old
-            count, stored = db.execute(
-                select(func.count(), func.coalesce(func.sum(_SIZE), 0))
-                .select_from(_jobs)
-            ).one()  # fmt: skip
+            count, stored = db.execute(select(func.count(), func.coalesce(func.sum(_SIZE), 0)).select_from(_jobs)).one()
             if count >= most_jobs:
                 raise JobsFull(f"{most_jobs:,} jobs are stored")
             if stored + job.upload_bytes > most_bytes:
@@ -188,17 +188,25 @@ class JobStore:
         """The oldest job that may run: running from now on, its attempt counted."""
         at = _jobs.c.not_before
         with self._changing() as db:
-            row = db.execute(
-                select(*_job_columns)
-                # one that is put off for longer than any is: the clock was set back
-                .where(_jobs.c.status == "queued", or_(at <= now, at > now + LONGEST_PUT_OFF_S))
-                .order_by(_jobs.c.number).limit(1)
-            ).mappings().one_or_none()  # fmt: skip
+            row = (
+                db.execute(
+                    select(*_job_columns)
+                    # one that is put off for longer than any is: the clock was set back
+                    .where(_jobs.c.status == "queued", or_(at <= now, at > now + LONGEST_PUT_OFF_S))
+                    .order_by(_jobs.c.number)
+                    .limit(1)
+                )
+                .mappings()
+                .one_or_none()
+            )
             if row is None:
                 return None
             begun: dict[str, Any] = {
-                "status": "running", "attempts": row["attempts"] + 1, "started_at": now, "waits_for": None,
-            }  # fmt: skip
+                "status": "running",
+                "attempts": row["attempts"] + 1,
+                "started_at": now,
+                "waits_for": None,
+            }
             db.execute(update(_jobs).where(_jobs.c.id == row["id"]).values(**begun))
         return replace(_job(row), **begun)
 
@@ -217,31 +225,47 @@ class JobStore:
         """A running job had no chance to begin: that was no attempt. It may begin in `wait_s`, ten minutes at most."""
         not_before = now + min(wait_s, LONGEST_PUT_OFF_S)
         with self._changing() as db:
-            db.execute(_while(job_id, "running").values(
-                status="queued", attempts=_jobs.c.attempts - 1, waits_for=waits_for, not_before=not_before,
-                started_at=None,
-            ))  # fmt: skip
+            db.execute(
+                _while(job_id, "running").values(
+                    status="queued",
+                    attempts=_jobs.c.attempts - 1,
+                    waits_for=waits_for,
+                    not_before=not_before,
+                    started_at=None,
+                )
+            )
 
     def note_upload(self, job_id: str, size_bytes: int, *, most_bytes: int) -> None:
         """What a URL gave. Raises JobsFull."""
         with self._changing() as db:
-            stored = db.execute(
-                select(func.coalesce(func.sum(_SIZE), 0))
-                .where(_jobs.c.id != job_id)
-            ).scalar_one()  # fmt: skip
+            stored = db.execute(select(func.coalesce(func.sum(_SIZE), 0)).where(_jobs.c.id != job_id)).scalar_one()
             if stored + size_bytes > most_bytes:
                 raise JobsFull(f"{most_bytes:,} bytes of jobs may be stored")
             db.execute(update(_jobs).where(_jobs.c.id == job_id).values(upload_bytes=size_bytes))
 
     def end(
-        self, job_id: str, status: JobStatus, now: float, *, error: JobError | None = None, result_bytes: int = 0,
-        audio_s: float | None = None, language: str | None = None, announced: Announcing = lambda job: None,
+        self,
+        job_id: str,
+        status: JobStatus,
+        now: float,
+        *,
+        error: JobError | None = None,
+        result_bytes: int = 0,
+        audio_s: float | None = None,
+        language: str | None = None,
+        announced: Announcing = lambda job: None,
     ) -> Job | None:
         """A job that has not ended ends, and what `announced` makes of it is kept; None where it had, or is gone."""
         ended: dict[str, Any] = {
-            "status": status, "ended_at": now, "error": asdict(error) if error else None, "result_bytes": result_bytes,
-            "audio_s": audio_s, "language": language, "upload_bytes": 0, "waits_for": None,
-        }  # fmt: skip
+            "status": status,
+            "ended_at": now,
+            "error": asdict(error) if error else None,
+            "result_bytes": result_bytes,
+            "audio_s": audio_s,
+            "language": language,
+            "upload_bytes": 0,
+            "waits_for": None,
+        }
         with self._changing() as db:
             changed = db.execute(_while(job_id, "queued", "running").values(**ended))
             if not changed.rowcount:

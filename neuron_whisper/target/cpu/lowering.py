@@ -146,11 +146,18 @@ class Lowering:
 
         def function(
             tokens: Tensor, positions: Tensor, rules: Tensor, banned: Tensor, windows: Tensor, *caches: Tensor
-        ) -> Inputs:  # fmt: skip
+        ) -> Inputs:
             *answers, fresh = graph(
-                program, self._layers, _pairs(caches[:n_past]), _pairs(caches[n_past:]),
-                tokens, positions, rules, banned, windows,
-            )  # fmt: skip
+                program,
+                self._layers,
+                _pairs(caches[:n_past]),
+                _pairs(caches[n_past:]),
+                tokens,
+                positions,
+                rules,
+                banned,
+                windows,
+            )
             return (*answers, *_flat(fresh, self._cache_dtype))
 
         row = torch.zeros(slots, width, dtype=torch.int32)

@@ -107,9 +107,12 @@ class _PagedStep(Step):
     def _bind_span(self, session: Any, span: slice) -> None:
         slots = span.stop - span.start
         self._set_inputs(
-            layout.STEP_INPUTS, self._self_blocks[:slots].reshape(-1), self._cross_blocks[:slots].reshape(-1),
-            self._cross_past[:slots], *(rows[span] for rows in session._last),
-        )  # fmt: skip
+            layout.STEP_INPUTS,
+            self._self_blocks[:slots].reshape(-1),
+            self._cross_blocks[:slots].reshape(-1),
+            self._cross_past[:slots],
+            *(rows[span] for rows in session._last),
+        )
 
     def _prepare(self, session: PagedSession, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:
         row, window, first = session._row_blocks, session._window_blocks, self._span.start

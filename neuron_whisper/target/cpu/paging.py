@@ -134,16 +134,32 @@ class _Sequences:
         no_reals = ops.constant(np.zeros(0, np.float32))
         zero = ops.constant(np.int32(0))
         inputs = [
-            *rows, *caches, self._past, self._begins, self.blocks, self._block_begins,
+            *rows,
+            *caches,
+            self._past,
+            self._begins,
+            self.blocks,
+            self._block_begins,
             ops.constant(np.float32(1)),  # scale
-            zero, no_reals,  # sliding window, alibi
+            zero,
+            no_reals,  # sliding window, alibi
             ops.constant(np.int32(self._longest)),
             self._no_windows,  # of score aggregation, one per sequence
-            none, none, no_reals,  # rotation
-            no_reals, zero, zero, no_reals,  # sparse attention; sinks
-            zero, none, none, none,  # eviction
-            none, ops.constant(np.zeros(0, np.uint8)), none,  # token types; biases between queries
-        ]  # fmt: skip
+            none,
+            none,
+            no_reals,  # rotation
+            no_reals,
+            zero,
+            zero,
+            no_reals,  # sparse attention; sinks
+            zero,
+            none,
+            none,
+            none,  # eviction
+            none,
+            ops.constant(np.zeros(0, np.uint8)),
+            none,  # token types; biases between queries
+        ]
         attention = PagedAttention([node.output(0) for node in inputs])
         facts = attention.get_rt_info()
         for part in "kv":

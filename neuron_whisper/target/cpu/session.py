@@ -190,9 +190,11 @@ class CpuSession:
         tokens[0, :length] = prompt
         self._banned[slot] = ban_logits(banned)
         inputs = (
-            tokens, np.array([sot_index, length - 1], np.int32),
-            np.ascontiguousarray(rules, np.int32).reshape(1, N_RULES), self._banned[slot : slot + 1],
-        )  # fmt: skip
+            tokens,
+            np.array([sot_index, length - 1], np.int32),
+            np.ascontiguousarray(rules, np.int32).reshape(1, N_RULES),
+            self._banned[slot : slot + 1],
+        )
         for port, value in enumerate(inputs):
             request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
         self._bind_cross(request, layout.PREFILL_INPUTS, slot)

@@ -36,9 +36,15 @@ class CpuTarget:
         return 1  # the wide rows are beside it, and take memory when the first window with beams writes them
 
     def compile(
-        self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress,
-        *, jobs: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        spec: ProgramSpec,
+        profile: CompileProfile,
+        checkpoint: Checkpoint,
+        into: Path,
+        progress: Progress,
+        *,
+        jobs: int = 0,
+    ) -> None:
         if profile.target.tp != 1:
             raise LoweringFailed("program", f"target.tp is {profile.target.tp}; the cpu target takes 1")
         try:

@@ -140,9 +140,14 @@ class Prefill(Graph):
         slot, words = ask[0, SLOT : SLOT + 1].long(), ask[:, rules_end:bans_end]
         cross = [(k.index_select(0, slot), v.index_select(0, slot)) for k, v in self.states.cross()]
         languages, no_speech, best, logprobs, fresh = whisper.prefill(
-            self.program, self.layers, cross, ask[:, bans_end:], ask[0, SOT : LAST + 1],
-            ask[:, PROMPT_COLUMNS:rules_end], self.bans(words),
-        )  # fmt: skip
+            self.program,
+            self.layers,
+            cross,
+            ask[:, bans_end:],
+            ask[0, SOT : LAST + 1],
+            ask[:, PROMPT_COLUMNS:rules_end],
+            self.bans(words),
+        )
         changed = {"banned": self.states.banned.index_copy(0, slot, words)}
         for i, (rows, states) in enumerate(zip(fresh, self.states.past(), strict=True)):
             for part, row, state in zip("kv", rows, states, strict=True):
@@ -172,9 +177,13 @@ class Step(Graph):
             source = torch.where(active > 0, first + parents, own).flatten().long()
             past = [(_select(k, source), _select(v, source)) for k, v in past]
         ints, floats, fresh = self.answer(
-            past, self.states.cross(), tokens, positions, steps[:, STEP_COLUMNS : STEP_COLUMNS + N_RULES],
+            past,
+            self.states.cross(),
+            tokens,
+            positions,
+            steps[:, STEP_COLUMNS : STEP_COLUMNS + N_RULES],
             self.bans(self.states.banned),
-        )  # fmt: skip
+        )
         live = (active > 0).view(*shape, 1, 1, 1)
         changed = {}
         for i, (rows, states) in enumerate(zip(fresh, past, strict=True)):

@@ -52,10 +52,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 def graph_names(spec: ProgramSpec) -> dict[str, str]:
     """NxD's folder of each graph -> our name for it: "encode/_tp0_bk1" -> "encode 8"."""
     sizes = {
-        "decode": (spec.slots,), "logits": (spec.slots,), "prefill": spec.prompt_buckets,
+        "decode": (spec.slots,),
+        "logits": (spec.slots,),
+        "prefill": spec.prompt_buckets,
         "encode": spec.encode_batches,
         "align": spec.align_buckets if spec.alignment_heads else (),
-    }  # fmt: skip
+    }
     return {f"{tag}/_tp0_bk{i}": f"{tag} {size}" for tag, each in sizes.items() for i, size in enumerate(each)}
 
 
@@ -74,16 +76,24 @@ def compile_in_child(
         with open(receive, encoding="utf-8") as events, said.open("wb") as output:  # noqa: PTH123 - a descriptor
             try:
                 request = Request(
-                    spec=spec, profile=profile, work_dir=str(Path(scratch, "work")), graphs=str(graphs.absolute()),
-                    jobs=jobs, events=send,
-                )  # fmt: skip
+                    spec=spec,
+                    profile=profile,
+                    work_dir=str(Path(scratch, "work")),
+                    graphs=str(graphs.absolute()),
+                    jobs=jobs,
+                    events=send,
+                )
                 file = Path(scratch, "request.json")
                 file.write_bytes(msgspec.json.encode(request))
                 process = subprocess.Popen(  # noqa: S603 - our own module, and a file we have just written
                     [sys.executable, "-P", "-m", "neuron_whisper.target.neuron.compile_process", str(file)],
-                    env=_child_environment(profile), stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT,
-                    pass_fds=(send,), start_new_session=True,
-                )  # fmt: skip
+                    env=_child_environment(profile),
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(send,),
+                    start_new_session=True,
+                )
             finally:
                 os.close(send)
             code = _followed(process, events, watch)
@@ -124,6 +134,7 @@ class _Watch:
 
 def _followed(process: subprocess.Popen[bytes], events: IO[str], watch: _Watch) -> int:
     """Hear what the child tells until it ends; whatever happens, nothing of it is left. Its exit status."""
+
     # neuronx-cc may outlive a child that was killed, with our pipe still open
     def end_with_child() -> None:
         process.wait()

@@ -133,9 +133,12 @@ def trace(request: Request) -> None:
     args = compiler_args(request.profile)
     lnc = _options([args]).get("--lnc") or "1"
     builder = ModelBuilder(
-        router=None, tp_degree=target.tp, checkpoint_loader=None, compiler_workdir=request.work_dir,
+        router=None,
+        tp_degree=target.tp,
+        checkpoint_loader=None,
+        compiler_workdir=request.work_dir,
         logical_nc_config=int(lnc),
-    )  # fmt: skip
+    )
     graphs = example_inputs(request.spec, DTYPES[target.dtype])
     routes = [str([list(x.shape) for x in inputs]) for _, buckets in graphs.values() for inputs in buckets]
     # NxD routes by these: of two alike, the later would silently answer for both

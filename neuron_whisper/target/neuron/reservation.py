@@ -19,9 +19,7 @@ from neuron_whisper.target.neuron.cores import NUM_CORES, VISIBLE_CORES
 NEURON_LS_S = 20.0
 COMMAND_CHARACTERS = 100
 # What the runtime says (aws-neuron-sdk issues 1018 and 1338, optimum-neuron issue 377, vllm issue 12443).
-BUSY = re.compile(
-    r"not available|(could not|cannot) be initialized|nrt_init|nrt_allocate|NRT_RESOURCE", re.IGNORECASE
-)
+BUSY = re.compile(r"not available|(could not|cannot) be initialized|nrt_init|nrt_allocate|NRT_RESOURCE", re.IGNORECASE)
 DEVICE_MEMORY_FULL = re.compile(r"allocation failure|failed to alloc|out of (device )?memory", re.IGNORECASE)
 
 
@@ -57,7 +55,7 @@ def plan_cores(environment: MutableMapping[str, str], cores: int) -> str:
 
 
 def _count_cores(visible: str) -> int:
-    """"0-3,6" -> 5. Raises ValueError."""
+    """ "0-3,6" -> 5. Raises ValueError."""
     total = 0
     for part in visible.split(","):
         first, _, last = part.partition("-")

@@ -83,7 +83,7 @@ def _releases_of(package: str, text: str) -> tuple[str, ...]:
 
 
 def _own_parts(package: str, text: str) -> tuple[int, ...]:
-    """ ("torch-neuronx", "2.9.0.2.13.26312+8e870898") -> (2, 13, 26312)"""
+    """("torch-neuronx", "2.9.0.2.13.26312+8e870898") -> (2, 13, 26312)"""
     parts = [int(part) for part in text.partition("+")[0].split(".") if part.isdecimal()]
     return tuple(parts[TORCH_PARTS:] if package == "torch-neuronx" else parts)
 

@@ -40,9 +40,15 @@ class NeuronTarget:
         return spec.beams
 
     def compile(
-        self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress,
-        *, jobs: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        spec: ProgramSpec,
+        profile: CompileProfile,
+        checkpoint: Checkpoint,
+        into: Path,
+        progress: Progress,
+        *,
+        jobs: int = 0,
+    ) -> None:
         """Raises ProfileError, TargetUnavailable (a wrong SDK), LoweringFailed, CompilerKilled."""
         from neuron_whisper.target.neuron.lowering import lower
 
@@ -50,9 +56,7 @@ class NeuronTarget:
         self._warn_of_mixed_sdks()
         lower(spec, profile, checkpoint, into, progress, jobs=jobs)
 
-    def open(
-        self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0
-    ) -> NeuronSession:
+    def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> NeuronSession:
         """`threads` says nothing here: the graphs run on the device.
 
         Raises ArtifactIncompatible on a machine of another family, TargetUnavailable for a wrong SDK,

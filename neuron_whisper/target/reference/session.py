@@ -86,9 +86,7 @@ class ReferenceSession:
         self._program = whisper.Program(spec.dims, AnswerTokens.of(spec), spec.choices)
         tp = len(ranks)
         self._collectives = Collectives(tp)
-        self._ranks = [
-            _Rank(spec, self._layers(parameters, tp, rank), dtype) for rank, parameters in enumerate(ranks)
-        ]
+        self._ranks = [_Rank(spec, self._layers(parameters, tp, rank), dtype) for rank, parameters in enumerate(ranks)]
         self._banned = torch.zeros(spec.slots, self._ranks[0].layers.vocab)
         self._widths = np.ones(spec.slots, np.int32)
         self._is_open = True
@@ -154,9 +152,14 @@ class ReferenceSession:
 
         def run(rank: _Rank) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             languages, no_speech, best, logprobs, fresh = whisper.prefill(
-                self._program, rank.layers, rank.slot_cross(slot), tokens, positions,
-                torch.from_numpy(rules).unsqueeze(0), self._banned[slot : slot + 1],
-            )  # fmt: skip
+                self._program,
+                rank.layers,
+                rank.slot_cross(slot),
+                tokens,
+                positions,
+                torch.from_numpy(rules).unsqueeze(0),
+                self._banned[slot : slot + 1],
+            )
             for (past_k, past_v), (k, v) in zip(rank.past, fresh, strict=True):
                 past_k[slot, :, :, :length], past_v[slot, :, :, :length] = k[:, :, :length], v[:, :, :length]
             return languages, no_speech, best, logprobs

@@ -36,9 +36,15 @@ class ReferenceTarget:
         return spec.beams
 
     def compile(
-        self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress,
-        *, jobs: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        spec: ProgramSpec,
+        profile: CompileProfile,
+        checkpoint: Checkpoint,
+        into: Path,
+        progress: Progress,
+        *,
+        jobs: int = 0,
+    ) -> None:
         tp = profile.target.tp
         check_tp(spec.dims, tp)
         folder = into / "weights"
