@@ -55,7 +55,7 @@ def opening_options(command: F, *, several: bool = False) -> F:
                 *(["models"] if several else []),
                 metavar="NAME",
                 multiple=several,
-                help=f"Short name, Hugging Face id or path; compiled first if need be.{again}  [default: {DEFAULT_MODEL}]",
+                help=f"Short name, Hugging Face id or path; compiled first if needed.{again}  [default: {DEFAULT_MODEL}]",
             ),
             click.option(
                 "-a",
