@@ -38,7 +38,7 @@ SPEECH := ../shared/speech/manifest.tsv --where kind=real --language en --skip '
 # real speech with base: languages, translation, scripts, both plans
 test-speech: install
 	$(BIN)/neuron-whisper fetch base >/dev/null
-	NEURON_WHISPER_SLOW_TESTS=1 $(BIN)/pytest tests/test_real_speech.py tests/test_peers_expectations.py
+	NEURON_WHISPER_SLOW_TESTS=1 $(BIN)/pytest tests/parity/test_real_speech.py tests/parity/test_peers_expectations.py
 
 # WER, and how many texts and token sequences are openai-whisper's: greedy, and nothing that it does not do
 parity: install
@@ -51,7 +51,7 @@ PEERS := .venv-peers
 PEER_PYTHON := --peer-python $(abspath $(PEERS))/bin/python
 
 # The goals beside every peer: one run, the same weights, threads and clips. GOALS takes more: --quick, --rows short,hour,
-# --runs N (python -m neuron_whisper.bench.goals --help). Results lie in build/.
+# --runs N (python -m benchmarks.goals --help). Results lie in build/.
 GOALS ?=
 PROFILES ?= cpu cpu-int8 cpu-short
 bench-peers: install $(PEERS)/.installed
@@ -59,7 +59,7 @@ bench-peers: install $(PEERS)/.installed
 	@for profile in $(PROFILES); do \
 	  artifact=$$($(BIN)/neuron-whisper compile --model base --profile $$profile) || exit 1; \
 	  echo "--artifact $$profile=$$artifact"; done > build/goals.artifacts
-	$(BIN)/python -m neuron_whisper.bench.goals $(SPEECH) $$(cat build/goals.artifacts) $(PEER_PYTHON) \
+	$(BIN)/python -m benchmarks.goals $(SPEECH) $$(cat build/goals.artifacts) $(PEER_PYTHON) \
 	  --json build/goals.json --markdown build/goals.md --picture build/goals.svg $(GOALS)
 
 # error rates, text by text, beside every peer
@@ -72,7 +72,7 @@ bench-accuracy: install $(PEERS)/.installed
 MINUTES ?= 30
 soak: install
 	@mkdir -p build
-	$(BIN)/python -m neuron_whisper.bench.soak --artifact "$$($(BIN)/neuron-whisper compile --model base)" \
+	$(BIN)/python -m benchmarks.load.soak --artifact "$$($(BIN)/neuron-whisper compile --model base)" \
 	  --speech ../shared/speech/manifest.tsv --minutes $(MINUTES) --json build/soak.json
 
 # torchvision comes with optimum-intel, is of no use here, and fails beside another build of torch
@@ -111,27 +111,27 @@ neuron-sim-speech:
 	@PYTHON=$(PYTHON) $(SIM)/setup.sh
 	@for model in tiny.en base; do $(SIM)/run.sh -m neuron_whisper fetch $$model >/dev/null || exit 1; done
 	@NEURON_SIM_MODELS="tiny.en base" NEURON_SIM_CLIPS="$(RECORDINGS)" \
-	  $(SIM)/run.sh tests/test_neuron_end_to_end.py -rP
+	  $(SIM)/run.sh tests/neuron_sim/test_neuron_end_to_end.py -rP
 
 # Fuzzed uploads, bombs, slow, half-closed and vanishing clients by the hundreds on a served tiny.en: minutes
 stress: install
 	-$(BIN)/neuron-whisper fetch tiny.en >/dev/null
-	$(BIN)/python -m tests.stress --artifact "$$($(BIN)/neuron-whisper compile --model tiny.en)" \
+	$(BIN)/python -m tests.chaos.stress --artifact "$$($(BIN)/neuron-whisper compile --model tiny.en)" \
 	  $(addprefix --speech ,$(wildcard ../shared/speech/en_jfk.flac))
 
 # one, two, four and eight clients for each slot of a device that is a clock: who is served, and how fast others are refused
 overload: install
-	$(BIN)/python -m tests.overload
+	$(BIN)/python -m tests.chaos.overload
 
 # servers killed amid a stream and jobs, a worker killed, a full disk, a broken artifact: what clients see, and what is left
 faults: install
 	-$(BIN)/neuron-whisper fetch tiny.en >/dev/null
-	$(BIN)/python -m tests.faults --artifact "$$($(BIN)/neuron-whisper compile --model tiny.en)" \
+	$(BIN)/python -m tests.chaos.faults --artifact "$$($(BIN)/neuron-whisper compile --model tiny.en)" \
 	  --speech ../shared/speech/en_jfk.flac
 
 # a server killed again and again while jobs are made and run: none may be lost, done twice unsaid, or wrong
 jobs-chaos: install
-	$(BIN)/python -m tests.jobs_chaos --kills 20 --jobs 20
+	$(BIN)/python -m tests.chaos.jobs_chaos --kills 20 --jobs 20
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(CONFORMANCE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

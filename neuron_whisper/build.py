@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from neuron_whisper import __version__
+from neuron_whisper.artifact.golden import make_golden, write_golden
 from neuron_whisper.artifact.key import artifact_key, artifact_name, sources_digest
+from neuron_whisper.artifact.loader import Artifact
 from neuron_whisper.artifact.manifest import FORMAT, Manifest, spec_to_data
-from neuron_whisper.artifact.reading import Artifact
 from neuron_whisper.artifact.store import ArtifactStore
-from neuron_whisper.capacity import WIDTHS, program_of
 from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
 from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.model.sharding import check_tp
+from neuron_whisper.planning.cost_model import WIDTHS, program_of
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.contract import ProgramSpec, Progress
+from neuron_whisper.target.interfaces import ProgramSpec, Progress
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
-from neuron_whisper.verification import make_golden, write_golden
 
 BYTES_OF = {**WIDTHS, "int8": 1}
 PACKAGE = Path(__file__).parent

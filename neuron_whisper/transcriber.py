@@ -11,25 +11,25 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing
 from typing import Self
 
-from neuron_whisper.artifact.reading import Artifact, open_artifact
+from neuron_whisper.artifact.golden import check_opened
+from neuron_whisper.artifact.loader import Artifact, open_artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.silero import SpeechStream
 from neuron_whisper.decode.options import TranscribeOptions
-from neuron_whisper.driving import Told, adrive, drive
-from neuron_whisper.engine.contract import WindowEngine
-from neuron_whisper.engine.cores import core_groups, usable_cpus
 from neuron_whisper.engine.engine import Engine, EngineStatus
-from neuron_whisper.engine.opening import ArtifactOpening
+from neuron_whisper.engine.interface import WindowEngine
 from neuron_whisper.engine.pool import EnginePool
+from neuron_whisper.engine.session_factory import ArtifactOpening
+from neuron_whisper.engine.worker_resources import core_groups, usable_cpus
 from neuron_whisper.errors import CheckpointError, DeviceFault, InvalidOption
 from neuron_whisper.live import LiveOptions, LivePlan, LiveSession
 from neuron_whisper.longform import Outcome, Plan, plan_for
-from neuron_whisper.target.contract import ProgramSpec, Session
+from neuron_whisper.longform.drivers import Told, adrive, drive
+from neuron_whisper.target.interfaces import ProgramSpec, Session
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tokenizer import Tokenizer
 from neuron_whisper.transcript import Dropped, Segment, Transcript
-from neuron_whisper.verification import check_opened
 
 log = logging.getLogger(__name__)
 

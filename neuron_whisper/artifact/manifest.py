@@ -13,7 +13,7 @@ import msgspec
 from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME, artifact_key
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactIncompatible, InvalidOption
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.contract import ProgramSpec
+from neuron_whisper.target.interfaces import ProgramSpec
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"

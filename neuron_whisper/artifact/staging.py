@@ -19,8 +19,8 @@ from neuron_whisper.artifact.cache_directory import (
     size_bytes,
     sync_file,
 )
+from neuron_whisper.artifact.loader import digest_files
 from neuron_whisper.artifact.manifest import FileEntry
-from neuron_whisper.artifact.reading import digest_files
 
 _LOCK_PREFIX = "staging-"
 

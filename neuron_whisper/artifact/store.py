@@ -22,8 +22,8 @@ from neuron_whisper.artifact.cache_directory import (
     write_synced,
 )
 from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME, match_reference
+from neuron_whisper.artifact.loader import Artifact, check_files, read_artifact
 from neuron_whisper.artifact.manifest import MANIFEST_NAME, Manifest, encode_manifest
-from neuron_whisper.artifact.reading import Artifact, check_files, read_artifact
 from neuron_whisper.artifact.staging import Staging, settle, staged, stale_paths, sweep, unique_path
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactNotFound, InvalidOption
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from neuron_whisper.artifact.cache_directory import sync_directory
+from neuron_whisper.artifact.loader import Artifact, check_files
 from neuron_whisper.artifact.manifest import (
     MANIFEST_LIMIT_BYTES,
     MANIFEST_NAME,
@@ -18,7 +19,6 @@ from neuron_whisper.artifact.manifest import (
     decode_manifest,
     encode_manifest,
 )
-from neuron_whisper.artifact.reading import Artifact, check_files
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.errors import ArtifactCorrupt, InvalidOption
 

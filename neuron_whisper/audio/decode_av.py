@@ -14,7 +14,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from neuron_whisper.audio import sniff
-from neuron_whisper.audio.damage import DamageRecord
+from neuron_whisper.audio.decode_warnings import DamageRecord
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.errors import AudioTooLarge, AudioTooLong, AudioUnreadable
 

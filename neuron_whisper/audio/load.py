@@ -17,7 +17,7 @@ from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.decode_av import MAX_CHANNELS, MAX_RATE, MIN_RATE, Block, Decoding
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.audio.resample import Resampler
-from neuron_whisper.audio.spill import GrowingSignal
+from neuron_whisper.audio.sample_buffer import GrowingSignal
 from neuron_whisper.errors import AudioTooLarge, AudioUnreadable, InvalidOption
 
 __all__ = ["AudioLimits", "RawEncoding", "RawFormat", "load_audio"]

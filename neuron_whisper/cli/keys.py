@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from neuron_whisper.cli.settings import Settings, with_settings
+from neuron_whisper.cli.context import Settings, with_settings
 
 if TYPE_CHECKING:
-    from neuron_whisper.server.keys import StoredKey
+    from neuron_whisper.server.http.api_keys import StoredKey
 
 file_option = click.option(
     "--file",
@@ -38,7 +38,7 @@ def keys() -> None:
 def create(settings: Settings, key_id: str, file: Path, admin: bool, max_requests: int | None) -> None:
     """Make a key for ID and print it: only its hash is kept, so nobody can print it again."""
     from neuron_whisper.errors import InvalidOption
-    from neuron_whisper.server.keys import made_key, write_keys
+    from neuron_whisper.server.http.api_keys import made_key, write_keys
 
     stored = _stored(file)
     if any(key.id == key_id for key in stored):
@@ -71,7 +71,7 @@ def list_keys(settings: Settings, file: Path) -> None:
 def revoke(settings: Settings, key_id: str, file: Path) -> None:
     """Take ID's key back."""
     from neuron_whisper.errors import InvalidOption
-    from neuron_whisper.server.keys import write_keys
+    from neuron_whisper.server.http.api_keys import write_keys
 
     stored = _stored(file)
     left = [key for key in stored if key.id != key_id]
@@ -82,6 +82,6 @@ def revoke(settings: Settings, key_id: str, file: Path) -> None:
 
 
 def _stored(file: Path) -> tuple[StoredKey, ...]:
-    from neuron_whisper.server.keys import read_keys
+    from neuron_whisper.server.http.api_keys import read_keys
 
     return read_keys(file) if file.exists() else ()

@@ -13,13 +13,13 @@ from neuron_whisper import __version__
 from neuron_whisper.cli.artifacts import artifacts
 from neuron_whisper.cli.bench import bench
 from neuron_whisper.cli.compile import compile_command
+from neuron_whisper.cli.context import write_error_line
 from neuron_whisper.cli.demo import demo
 from neuron_whisper.cli.doctor import doctor
 from neuron_whisper.cli.fetch import fetch
 from neuron_whisper.cli.keys import keys
 from neuron_whisper.cli.plan import plan
 from neuron_whisper.cli.serve import serve
-from neuron_whisper.cli.settings import write_error_line
 from neuron_whisper.cli.transcribe import transcribe
 from neuron_whisper.errors import (
     ArtifactError,

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from neuron_whisper.cli.context import Settings, with_settings
 from neuron_whisper.cli.output import echo_json, echo_record, echo_table, in_bytes
 from neuron_whisper.cli.profiles import asked_profile, parse_overrides
-from neuron_whisper.cli.settings import Settings, with_settings
 
 if TYPE_CHECKING:
-    from neuron_whisper.capacity import GraphCost
-    from neuron_whisper.placement import Assumptions, Placement
+    from neuron_whisper.planning.cost_model import GraphCost
+    from neuron_whisper.planning.placement import Assumptions, Placement
     from neuron_whisper.profile import CompileProfile
-    from neuron_whisper.target.contract import ProgramSpec
+    from neuron_whisper.target.interfaces import ProgramSpec
 
 COMPUTED = "computed, not measured: times and costs are lower bounds, memory to compile is an estimate"
 NOT_COUNTED = (
@@ -82,10 +82,10 @@ def plan(
 
     Nothing is measured and no device is needed: no real run is faster or cheaper than these bounds.
     """
-    from neuron_whisper.capacity import program_of
-    from neuron_whisper.instances import INSTANCES, instance_named
     from neuron_whisper.model.known_dims import known_dims
-    from neuron_whisper.placement import Assumptions, place, splits
+    from neuron_whisper.planning.cost_model import program_of
+    from neuron_whisper.planning.instances import INSTANCES, instance_named
+    from neuron_whisper.planning.placement import Assumptions, place, splits
 
     asked = asked_profile(profile, "neuron", _overrides(assignments, flags, has_profile=profile is not None))
     if profile is not None:
@@ -120,7 +120,7 @@ def _overrides(assignments: Sequence[str], flags: dict[str, Any], *, has_profile
 
 def _goals(placements: Sequence[Placement]) -> list[list[str]]:
     """What each placement is best at: latency and throughput on its instance, the cost of them all."""
-    from neuron_whisper.placement import best, cheapest
+    from neuron_whisper.planning.placement import best, cheapest
 
     marks: list[list[str]] = [[] for _ in placements]
 
@@ -150,8 +150,8 @@ def _document(
     placements: Sequence[Placement],
     goals: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
-    from neuron_whisper.instances import PRICES_FROM
-    from neuron_whisper.placement import WINDOW_S
+    from neuron_whisper.planning.instances import PRICES_FROM
+    from neuron_whisper.planning.placement import WINDOW_S
 
     return {
         "kind": COMPUTED,
@@ -246,7 +246,7 @@ def _echo(
     placements: Sequence[Placement],
     goals: Sequence[Sequence[str]],
 ) -> None:
-    from neuron_whisper.instances import PRICES_FROM
+    from neuron_whisper.planning.instances import PRICES_FROM
 
     echo_record(
         [

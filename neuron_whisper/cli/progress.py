@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from neuron_whisper.cli.context import Settings, write_error_line
 from neuron_whisper.cli.output import in_bytes
-from neuron_whisper.cli.settings import Settings, write_error_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress

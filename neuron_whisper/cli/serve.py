@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from neuron_whisper.cli.opening import Wanted, found_sources, opening_options
-from neuron_whisper.cli.settings import Settings, set_up_logging, with_settings, write_error_line
+from neuron_whisper.cli.context import Settings, set_up_logging, with_settings, write_error_line
+from neuron_whisper.cli.loading import Wanted, found_sources, opening_options
 
 if TYPE_CHECKING:
-    from neuron_whisper.server.setting_fields import Knob
+    from neuron_whisper.server.config.schema import Knob
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ class ServeCommand(click.RichCommand):
     """A command whose flags are the server's settings as well; those are looked up when they are asked for."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        from neuron_whisper.server.setting_fields import knobs
-        from neuron_whisper.server.settings import ServerSettings
+        from neuron_whisper.server.config.schema import knobs
+        from neuron_whisper.server.config.settings import ServerSettings
 
         own = super().get_params(ctx)
         return [*own[:-1], *(_option(knob) for knob in knobs(ServerSettings).values()), own[-1]]  # --help is last
@@ -87,8 +87,8 @@ def serve(
     file: flags win over variables, variables over the file.
     """
     from neuron_whisper.errors import InvalidOption
-    from neuron_whisper.server.configuration import resolve
-    from neuron_whisper.server.settings import ServerSettings
+    from neuron_whisper.server.config.loader import resolve
+    from neuron_whisper.server.config.settings import ServerSettings
 
     given = {name: str(value) for name, value in flags.items() if value is not None}
     try:
@@ -110,11 +110,11 @@ def serve(
         for model, artifact in _asked(models, artifacts)
     ]
 
-    from neuron_whisper.malloc import limit_heaps
+    from neuron_whisper.host.malloc import limit_heaps
 
     limit_heaps()  # before anything starts a thread
-    from neuron_whisper.server.ending import ends_at_once
-    from neuron_whisper.server.models import Models
+    from neuron_whisper.server.http.signals import ends_at_once
+    from neuron_whisper.server.models.registry import Models
     from neuron_whisper.server.run import serve as serve_until_stopped
 
     as_json = resolved.settings.log_format == "json"

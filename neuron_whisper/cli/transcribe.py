@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any, get_args
 import rich_click as click
 from click.exceptions import Exit
 
+from neuron_whisper.cli.context import Settings, with_settings, write_error_line
 from neuron_whisper.cli.decoding import decoding_options, transcribe_options
-from neuron_whisper.cli.opening import Wanted, opened, opening_options
+from neuron_whisper.cli.loading import Wanted, opened, opening_options
 from neuron_whisper.cli.progress import bar
-from neuron_whisper.cli.settings import Settings, with_settings, write_error_line
 from neuron_whisper.errors import InputError, InvalidOption
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from neuron_whisper.audio.load import RawFormat
-    from neuron_whisper.cues import SubtitleOptions
     from neuron_whisper.decode.options import TranscribeOptions
+    from neuron_whisper.formats.subtitles import SubtitleOptions
     from neuron_whisper.transcriber import Transcriber
     from neuron_whisper.transcript import Transcript
 
@@ -108,7 +108,7 @@ def transcribe(
 
 def _format_names(given: Sequence[str], *, single: bool) -> list[str]:
     """("srt,json", "text") -> ["srt", "json", "txt"]. Raises InvalidOption, UsageError."""
-    from neuron_whisper.render import format_named
+    from neuron_whisper.formats.render import format_named
 
     names = list(dict.fromkeys(format_named(part.strip()) for item in given for part in item.split(",")))
     if single and len(names) > 1:
@@ -117,7 +117,7 @@ def _format_names(given: Sequence[str], *, single: bool) -> list[str]:
 
 
 def _subtitle_options(flags: Mapping[str, Any]) -> SubtitleOptions:
-    from neuron_whisper.cues import SubtitleOptions
+    from neuron_whisper.formats.subtitles import SubtitleOptions
 
     names = ("max_line_width", "max_line_count", "max_words_per_line", "highlight_words")
     return SubtitleOptions(**{name: flags[name] for name in names})
@@ -174,7 +174,7 @@ class _Work:
     def do(self, file: str) -> Transcript:
         """Transcribe, and write the files if there is a directory for them. Raises any error of the tree."""
         from neuron_whisper.audio.load import load_audio
-        from neuron_whisper.render import write_files
+        from neuron_whisper.formats.render import write_files
 
         started = time.perf_counter()
         clip = load_audio(file, channel=self.channel, raw=self.raw)
@@ -194,7 +194,7 @@ class _Work:
         return transcript
 
     def echo(self, transcript: Transcript) -> None:
-        from neuron_whisper.render import render
+        from neuron_whisper.formats.render import render
 
         text = render(transcript, self.formats[0], self.subtitles)
         with self.tell.aside():

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.decode.alignment import alignment_tokens
-from neuron_whisper.decode.attempt import Attempt, BeamSearch, Greedy, Hypo, Limits, Sampling
+from neuron_whisper.decode.constraints import NO_RULES, banned_mask
 from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.repetition import cut_loop, loop_start
-from neuron_whisper.decode.rules import NO_RULES, banned_mask
 from neuron_whisper.decode.segments import split_at_timestamps
+from neuron_whisper.decode.token_decoders import Attempt, BeamSearch, Greedy, Hypo, Limits, Sampling
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.target.contract import Choices, PrefillAnswer, ProgramSpec
+from neuron_whisper.target.interfaces import Choices, PrefillAnswer, ProgramSpec
 from neuron_whisper.text.tokenizer import Tokenizer
 
 LOOP_TOKENS = 96  # a loop of so many text tokens does not end before the window's tokens do

@@ -15,11 +15,11 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 
 from neuron_whisper.decode.window import AlignAsk, Hypothesis, PrefillAsk, StepAsk, WindowAsk, WindowDecoding
-from neuron_whisper.engine.counts import EngineCounts, EngineTallies, Tally
-from neuron_whisper.engine.rows import StepRows
 from neuron_whisper.engine.slots import SlotTable
+from neuron_whisper.engine.stats import EngineCounts, EngineTallies, Tally
+from neuron_whisper.engine.step_batch import StepRows
 from neuron_whisper.errors import DeviceFault, Draining, InvalidOption, QueueFull
-from neuron_whisper.target.contract import Session
+from neuron_whisper.target.interfaces import Session
 from neuron_whisper.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)

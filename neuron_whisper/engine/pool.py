@@ -10,15 +10,9 @@ from concurrent.futures import Future, InvalidStateError
 from functools import partial
 
 from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.engine.contract import PoolStatus
-from neuron_whisper.engine.cores import CoreGroup
-from neuron_whisper.engine.counts import EngineCounts
 from neuron_whisper.engine.dispatch import Dispatch, Job
-from neuron_whisper.engine.opening import Opening
-from neuron_whisper.engine.process import WorkerProcess
-from neuron_whisper.engine.seat import MOST_FAILURES, Life, Seat
-from neuron_whisper.engine.watch import PoolTimes, Watch
-from neuron_whisper.engine.wire import (
+from neuron_whisper.engine.interface import PoolStatus
+from neuron_whisper.engine.messages import (
     Answer,
     Beat,
     Cancel,
@@ -31,8 +25,14 @@ from neuron_whisper.engine.wire import (
     Stop,
     Window,
 )
+from neuron_whisper.engine.process import WorkerProcess
+from neuron_whisper.engine.session_factory import Opening
+from neuron_whisper.engine.stats import EngineCounts
+from neuron_whisper.engine.watchdog import PoolTimes, Watch
+from neuron_whisper.engine.worker_resources import CoreGroup
+from neuron_whisper.engine.worker_state import MOST_FAILURES, Life, Seat
 from neuron_whisper.errors import DeviceFault, Draining, InvalidOption, NeuronWhisperError, QueueFull
-from neuron_whisper.target.contract import ProgramSpec
+from neuron_whisper.target.interfaces import ProgramSpec
 
 log = logging.getLogger(__name__)
 

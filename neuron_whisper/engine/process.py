@@ -16,8 +16,8 @@ from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
-from neuron_whisper.engine.cores import CoreGroup
-from neuron_whisper.engine.wire import Channel, FromWorker, Start, ToWorker
+from neuron_whisper.engine.messages import Channel, FromWorker, Start, ToWorker
+from neuron_whisper.engine.worker_resources import CoreGroup
 
 log = logging.getLogger(__name__)
 

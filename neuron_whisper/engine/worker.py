@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from neuron_whisper.decode.window import Hypothesis
     from neuron_whisper.engine.engine import Engine
-    from neuron_whisper.engine.wire import Channel
+    from neuron_whisper.engine.messages import Channel
     from neuron_whisper.errors import DeviceFault
 
 log = logging.getLogger("neuron_whisper.engine.worker")  # __name__ is __main__ here
@@ -40,8 +40,8 @@ def main() -> int:
 
     from multiprocessing.connection import Connection
 
-    from neuron_whisper.engine.wire import Channel
-    from neuron_whisper.malloc import limit_heaps
+    from neuron_whisper.engine.messages import Channel
+    from neuron_whisper.host.malloc import limit_heaps
 
     limit_heaps()
     return _work(Channel(Connection(descriptor)))
@@ -62,7 +62,7 @@ def _stand_apart(descriptor: int, parent: int) -> None:
 
 def _work(channel: Channel) -> int:
     from neuron_whisper.engine.engine import Engine
-    from neuron_whisper.engine.wire import CarriedError, NotStarted, Ready, Start
+    from neuron_whisper.engine.messages import CarriedError, NotStarted, Ready, Start
     from neuron_whisper.errors import NeuronWhisperError
 
     try:
@@ -92,7 +92,7 @@ def _work(channel: Channel) -> int:
 
 def _serve(channel: Channel, engine: Engine) -> None:
     """Windows in, answers out, until Stop. Raises EOFError when the pool is gone."""
-    from neuron_whisper.engine.wire import Cancel, CarriedError, Refused, Stop, Window
+    from neuron_whisper.engine.messages import Cancel, CarriedError, Refused, Stop, Window
     from neuron_whisper.errors import DeviceFault, NeuronWhisperError
 
     futures: dict[int, Future[Hypothesis]] = {}
@@ -118,7 +118,7 @@ def _deliver(
     channel: Channel, futures: dict[int, Future[Hypothesis]], window_id: int, future: Future[Hypothesis]
 ) -> None:
     """Send what became of a window; called by the engine's thread."""
-    from neuron_whisper.engine.wire import Answer, CarriedError, Refused
+    from neuron_whisper.engine.messages import Answer, CarriedError, Refused
     from neuron_whisper.errors import DeviceFault, Draining, NeuronWhisperError
 
     futures.pop(window_id, None)
@@ -135,7 +135,7 @@ def _deliver(
 
 
 def _beat(channel: Channel, engine: Engine, every_s: float) -> None:
-    from neuron_whisper.engine.wire import Beat
+    from neuron_whisper.engine.messages import Beat
 
     try:
         while True:
@@ -147,7 +147,7 @@ def _beat(channel: Channel, engine: Engine, every_s: float) -> None:
 
 def _end_with(channel: Channel, fault: DeviceFault) -> None:
     """A session that cannot be trusted is not closed either: that may hang."""
-    from neuron_whisper.engine.wire import Faulted
+    from neuron_whisper.engine.messages import Faulted
 
     try:
         channel.send(Faulted(reason=str(fault)))

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neuron_whisper.graph.answer import AnswerTokens, allowed_logits, best_tokens, log_probabilities
 from neuron_whisper.graph.layers import Layers
+from neuron_whisper.graph.logit_processor import AnswerTokens, allowed_logits, best_tokens, log_probabilities
 from neuron_whisper.model.dims import WhisperDims
 
 KeysValues = tuple[Tensor, Tensor]

@@ -12,8 +12,8 @@ from neuron_whisper.live.events import (
     told_text,
 )
 from neuron_whisper.live.options import LiveOptions, TurnDetection
-from neuron_whisper.live.plan import LivePlan
 from neuron_whisper.live.session import LiveSession
+from neuron_whisper.live.state_machine import LivePlan
 
 __all__ = [
     "Committed",

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import SAMPLE_RATE, WINDOW_S
 from neuron_whisper.decode.window import Hypothesis
-from neuron_whisper.driving import Submitter
 from neuron_whisper.errors import InvalidOption, NeuronWhisperError
 from neuron_whisper.live.events import Event
 from neuron_whisper.live.options import LiveOptions
-from neuron_whisper.live.plan import Ask, Cancel, LivePlan, Step
+from neuron_whisper.live.state_machine import Ask, Cancel, LivePlan, Step
+from neuron_whisper.longform.drivers import Submitter
 
 MOST_EVENTS = 256  # that nobody has taken yet, before `feed` waits for somebody to
 PIECE_SAMPLES = SAMPLE_RATE // 2

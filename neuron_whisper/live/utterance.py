@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.live.agreement import Agreement
 from neuron_whisper.live.events import Final, Partial, TextPiece
+from neuron_whisper.live.local_agreement import Agreement
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.longform.plan import FRAMES_PER_S
-from neuron_whisper.longform.stretch import Context, Hearing, decode_window, numbered
-from neuron_whisper.longform.voice import Voice
+from neuron_whisper.longform.region import Context, Hearing, decode_window, numbered
+from neuron_whisper.longform.speech_map import Voice
 from neuron_whisper.text.tokenizer import REPLACEMENT, Tokenizer
 from neuron_whisper.transcript import Dropped, Segment
 

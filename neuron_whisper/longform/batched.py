@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from neuron_whisper.decode.window import Hypothesis, WindowAsk
 from neuron_whisper.longform.plan import Await, Outcome, Plan, Submit
-from neuron_whisper.longform.stretch import Context, Hearing, Stretch, decode_stretch, numbered
+from neuron_whisper.longform.region import Context, Hearing, Stretch, decode_stretch, numbered
 from neuron_whisper.transcript import Dropped, Segment
 
 RUN = 4  # stretches that are decoded one after another: two minutes; more than two said no more than that

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from neuron_whisper.decode.window import Hypothesis, WindowAsk
 from neuron_whisper.longform.plan import Await, Outcome, Plan, Submit
-from neuron_whisper.longform.stretch import Context, Hearing, decode_stretch, numbered
+from neuron_whisper.longform.region import Context, Hearing, decode_stretch, numbered
 from neuron_whisper.transcript import Segment
 
 

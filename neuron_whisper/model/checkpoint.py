@@ -21,7 +21,7 @@ from neuron_whisper.model.parameters import (
     expected_shapes,
     sinusoids,
 )
-from neuron_whisper.model.stored import Contents, StoredTensor
+from neuron_whisper.model.tensor_sources import Contents, StoredTensor
 
 __all__ = ["Checkpoint", "checkpoint_format", "expected_shapes", "open_checkpoint"]
 

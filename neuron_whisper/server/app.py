@@ -20,20 +20,20 @@ from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from neuron_whisper import __version__
-from neuron_whisper.server.access import RecordedApp, require_key
-from neuron_whisper.server.faults import answer_fault
-from neuron_whisper.server.forms import FORM_BYTES
-from neuron_whisper.server.health import live, metrics, ready, startup
-from neuron_whisper.server.models import Models
-from neuron_whisper.server.page import page_route
-from neuron_whisper.server.realtime_openai import realtime
-from neuron_whisper.server.realtime_socket import warm_up
-from neuron_whisper.server.realtime_stream import audio_stream
-from neuron_whisper.server.routes_audio import create_transcription, create_translation
-from neuron_whisper.server.routes_jobs import JOB_ROUTES
-from neuron_whisper.server.routes_models import list_models, load_model, retrieve_model, unload_model
-from neuron_whisper.server.service import Service
-from neuron_whisper.server.settings import ServerSettings
+from neuron_whisper.server.audio.routes import create_transcription, create_translation
+from neuron_whisper.server.config.settings import ServerSettings
+from neuron_whisper.server.http.errors import answer_fault
+from neuron_whisper.server.http.middleware import RecordedApp, require_key
+from neuron_whisper.server.http.multipart import FORM_BYTES
+from neuron_whisper.server.jobs.routes import JOB_ROUTES
+from neuron_whisper.server.models.registry import Models
+from neuron_whisper.server.models.routes import list_models, load_model, retrieve_model, unload_model
+from neuron_whisper.server.observability.health import live, metrics, ready, startup
+from neuron_whisper.server.realtime.connection import warm_up
+from neuron_whisper.server.realtime.openai import realtime
+from neuron_whisper.server.realtime.raw_stream import audio_stream
+from neuron_whisper.server.state import Service
+from neuron_whisper.server.web.page import page_route
 from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcriber import Transcriber
 

@@ -16,10 +16,10 @@ import uvicorn
 
 from neuron_whisper.errors import DeviceFault, InvalidOption
 from neuron_whisper.server.app import app_of
-from neuron_whisper.server.connections import limited_protocol
-from neuron_whisper.server.models import Models
-from neuron_whisper.server.service import Service
-from neuron_whisper.server.settings import ServerSettings
+from neuron_whisper.server.config.settings import ServerSettings
+from neuron_whisper.server.http.connections import limited_protocol
+from neuron_whisper.server.models.registry import Models
+from neuron_whisper.server.state import Service
 from neuron_whisper.transcriber import Transcriber
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
-from neuron_whisper.target.contract import Target
+from neuron_whisper.target.interfaces import Target
 
 NEURON_PACKAGES = ("torch_neuronx", "neuronx_distributed", "neuronx_distributed_inference")
 # name -> (module, packages it needs, the line that installs them)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import torch
 
-from neuron_whisper.capacity import program_of
 from neuron_whisper.model.published import PUBLISHED
+from neuron_whisper.planning.cost_model import program_of
 from neuron_whisper.profile import parse_profile
 from tests.neuron_sim.costs import HloBudget
 from tests.neuron_sim.lowered import nxdi_budgets, program_budgets

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.target.contract import ProgramSpec
-from neuron_whisper.target.neuron.application import example_inputs
+from neuron_whisper.target.interfaces import ProgramSpec
+from neuron_whisper.target.neuron.lowering.graphs import example_inputs
 from tests.neuron_sim.costs import HloBudget, hlo_budget
 
 
@@ -35,7 +35,7 @@ def parallel_state(tp: int) -> Iterator[None]:
 
 def program_budgets(spec: ProgramSpec, tp: int, dtype: torch.dtype) -> dict[str, HloBudget]:
     """Of every graph of the program, by tag and the bucket's place in it: "prefill 0". No weight is made."""
-    from neuron_whisper.target.neuron.layers import NeuronLayers
+    from neuron_whisper.target.neuron.lowering.layers import NeuronLayers
 
     found = {}
     with parallel_state(tp):

@@ -15,7 +15,7 @@ cd "$root"
 case "${1:-}" in
   -m) exec "$NEURON_SIM_HOME/venv/bin/python" "$@" ;;
   tests/*) ;;
-  *) set -- tests/test_neuron_*.py "$@" ;;
+  *) set -- tests/neuron_sim/test_neuron_*.py tests/integration/test_neuron_failures.py "$@" ;;
 esac
 # torch_xla, NxD and jax warn of each other; our own warnings are errors in `make test`
 exec "$NEURON_SIM_HOME/venv/bin/python" -m pytest -p no:cacheprovider -W default "$@"

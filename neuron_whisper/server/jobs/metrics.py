@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from neuron_whisper.server.jobs.record import STATUSES
+from neuron_whisper.server.jobs.entities import STATUSES
 from neuron_whisper.server.jobs.service import Jobs
-from neuron_whisper.server.metrics import PREFIX
+from neuron_whisper.server.observability.metrics import PREFIX
 
 
 class JobsCollector(Collector):

@@ -19,18 +19,18 @@ import msgspec
 
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.driving import Told
 from neuron_whisper.errors import CapacityError, DeviceFault, InputError, UrlFailed
-from neuron_whisper.server.asking import named_as_sent
-from neuron_whisper.server.faults import told_of
-from neuron_whisper.server.jobs.asking import JOB_FORM, asked_by
+from neuron_whisper.longform.drivers import Told
+from neuron_whisper.server.audio.request import named_as_sent
+from neuron_whisper.server.config.settings import ServerSettings
+from neuron_whisper.server.http.errors import told_of
 from neuron_whisper.server.jobs.download import download
+from neuron_whisper.server.jobs.entities import Job, JobError, JobStatus
 from neuron_whisper.server.jobs.files import JobFiles
 from neuron_whisper.server.jobs.outbound import Outbound
-from neuron_whisper.server.jobs.record import Job, JobError, JobStatus
+from neuron_whisper.server.jobs.request import JOB_FORM, asked_by
 from neuron_whisper.server.jobs.store import WORN_OUT, Announcing, JobStore
-from neuron_whisper.server.models import Models
-from neuron_whisper.server.settings import ServerSettings
+from neuron_whisper.server.models.registry import Models
 from neuron_whisper.transcriber import transcript_of
 from neuron_whisper.transcript import Dropped, Segment, Transcript
 

@@ -16,17 +16,17 @@ from typing import BinaryIO, cast
 import msgspec
 
 from neuron_whisper.errors import Draining, InvalidOption, JobsFull, WrongJobState
-from neuron_whisper.server.jobs.asking import JobAsked, asked_by
+from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.jobs.download import name_in
+from neuron_whisper.server.jobs.entities import ENDED, Delivery, Job, JobStatus
 from neuron_whisper.server.jobs.files import JobFiles
 from neuron_whisper.server.jobs.outbound import AllowedOrigins, Outbound, private_networks
-from neuron_whisper.server.jobs.record import ENDED, Delivery, Job, JobStatus
+from neuron_whisper.server.jobs.request import JobAsked, asked_by
 from neuron_whisper.server.jobs.runner import JobRunner, Running
-from neuron_whisper.server.jobs.shown import event_of
+from neuron_whisper.server.jobs.schemas import event_of
 from neuron_whisper.server.jobs.store import JobStore, StoredCounts
 from neuron_whisper.server.jobs.webhooks import WebhookSender, secret_of
-from neuron_whisper.server.models import Models
-from neuron_whisper.server.settings import ServerSettings
+from neuron_whisper.server.models.registry import Models
 from neuron_whisper.transcript import Transcript
 
 log = logging.getLogger(__name__)

@@ -36,7 +36,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
 from neuron_whisper.errors import InvalidOption, JobsFull, StorageFull, UnknownJob
-from neuron_whisper.server.jobs.record import ENDED, Delivery, Job, JobError, JobStatus
+from neuron_whisper.server.jobs.entities import ENDED, Delivery, Job, JobError, JobStatus
 
 SCHEMA = 1
 LONGEST_PUT_OFF_S = 600.0

@@ -16,8 +16,8 @@ import time
 from dataclasses import replace
 
 from neuron_whisper.errors import InvalidOption, UrlFailed
+from neuron_whisper.server.jobs.entities import Delivery
 from neuron_whisper.server.jobs.outbound import Outbound
-from neuron_whisper.server.jobs.record import Delivery
 from neuron_whisper.server.jobs.store import JobStore
 
 log = logging.getLogger(__name__)

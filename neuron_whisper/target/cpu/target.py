@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuron_whisper.errors import LoweringFailed, TargetUnavailable
-from neuron_whisper.machine import BFLOAT16_FLAGS, instruction_sets
+from neuron_whisper.host.hardware import BFLOAT16_FLAGS, instruction_sets
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.contract import ProgramSpec, Progress
-from neuron_whisper.target.cpu.layout import graphs_at_open
-from neuron_whisper.target.cpu.session import CpuSession
+from neuron_whisper.target.cpu.lowering.graph_signatures import graphs_at_open
+from neuron_whisper.target.cpu.runtime.session import CpuSession
+from neuron_whisper.target.interfaces import ProgramSpec, Progress
 
 if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
@@ -48,7 +48,7 @@ class CpuTarget:
         if profile.target.tp != 1:
             raise LoweringFailed("program", f"target.tp is {profile.target.tp}; the cpu target takes 1")
         try:
-            from neuron_whisper.target.cpu.lowering import Lowering
+            from neuron_whisper.target.cpu.lowering.lowering import Lowering
         except ModuleNotFoundError as error:
             raise TargetUnavailable(
                 "cpu", f"compiling needs {error.name}", 'pip install "neuron-whisper[compile]"'
@@ -58,7 +58,7 @@ class CpuTarget:
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> CpuSession:
         make = CpuSession
         if reads_blocks():
-            from neuron_whisper.target.cpu.paged_session import PagedSession
+            from neuron_whisper.target.cpu.runtime.paged_session import PagedSession
 
             make = PagedSession
         return make(directory, spec, dtype=profile.target.dtype, threads=threads)

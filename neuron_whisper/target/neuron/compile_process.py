@@ -23,9 +23,9 @@ from typing import IO, Any
 import msgspec
 
 from neuron_whisper.errors import CompilerKilled, LoweringFailed
-from neuron_whisper.machine import memory_bytes
+from neuron_whisper.host.hardware import memory_bytes
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.contract import ProgramSpec, Progress
+from neuron_whisper.target.interfaces import ProgramSpec, Progress
 from neuron_whisper.target.neuron.instance import instance_family
 
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
@@ -226,7 +226,7 @@ def main(file: Path) -> None:
     # NxD compiles every graph at once, each in a thread, by this name of its module
     builder: Any = import_module("neuronx_distributed.trace.model_builder")
     builder.neuron_xla_compile = watched(builder.neuron_xla_compile, tell, request.jobs)
-    from neuron_whisper.target.neuron.lowering import trace
+    from neuron_whisper.target.neuron.lowering.lowering import trace
 
     try:
         trace(request)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.contract import ProgramSpec, Progress
+from neuron_whisper.target.interfaces import ProgramSpec, Progress
 from neuron_whisper.target.neuron.instance import check_family, check_profile, product_name
 from neuron_whisper.target.neuron.sdk import check_sdk, installed_versions
 
 if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
-    from neuron_whisper.target.neuron.session import NeuronSession
+    from neuron_whisper.target.neuron.runtime.session import NeuronSession
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class NeuronTarget:
         jobs: int = 0,
     ) -> None:
         """Raises ProfileError, TargetUnavailable (a wrong SDK), LoweringFailed, CompilerKilled."""
-        from neuron_whisper.target.neuron.lowering import lower
+        from neuron_whisper.target.neuron.lowering.lowering import lower
 
         check_profile(profile)
         self._warn_of_mixed_sdks()
@@ -62,7 +62,7 @@ class NeuronTarget:
         Raises ArtifactIncompatible on a machine of another family, TargetUnavailable for a wrong SDK,
         DeviceFault when the runtime cannot load.
         """
-        from neuron_whisper.target.neuron.session import NeuronSession
+        from neuron_whisper.target.neuron.runtime.session import NeuronSession
 
         check_family(profile.target.instance, product_name())
         self._warn_of_mixed_sdks()

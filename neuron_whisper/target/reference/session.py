@@ -14,9 +14,9 @@ from torch import Tensor
 
 from neuron_whisper.errors import DeviceFault
 from neuron_whisper.graph import whisper
-from neuron_whisper.graph.answer import AnswerTokens
 from neuron_whisper.graph.layers import PlainLayers
-from neuron_whisper.target.contract import (
+from neuron_whisper.graph.logit_processor import AnswerTokens
+from neuron_whisper.target.interfaces import (
     Choices,
     PrefillAnswer,
     ProgramSpec,

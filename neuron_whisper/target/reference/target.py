@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.sharding import check_tp, shard
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.contract import ProgramSpec, Progress
+from neuron_whisper.target.interfaces import ProgramSpec, Progress
 from neuron_whisper.target.reference.session import ReferenceSession
 from neuron_whisper.target.reference.streaming import StreamedParameters
 

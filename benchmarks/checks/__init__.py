@@ -1,0 +1,1 @@
+"""Texts and times against recordings whose timeline is known."""

@@ -1,0 +1,138 @@
+"""Rows as one plain document: figures of every run, error rates with their counts; documents merged; goals judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from benchmarks.goals.measure import Measured
+from benchmarks.goals.rows import GOALS, OURS, ROWS, WER_TOLERANCE, Goal, Row
+from benchmarks.goals.speech import Recording
+from neuron_whisper.bench.accuracy.metrics import total, word_errors
+from neuron_whisper.errors import InvalidOption
+
+FORMAT = 1
+Document = Mapping[str, Any]
+
+
+def row_document(
+    row: Row, recordings: Sequence[Recording], results: Iterable[Measured], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`about` is the load before it and when it was. Raises TargetUnavailable where the normalisers are missing."""
+    return {
+        "name": row.name,
+        "title": row.title,
+        **about,
+        "speech": {
+            "clips": len(recordings),
+            "audio_s": round(sum(it.duration_s for it in recordings), 1),
+            "names": [it.name for it in recordings],
+        },
+        "systems": [_system(result, recordings) for result in results],
+    }
+
+
+def _system(result: Measured, recordings: Sequence[Recording]) -> dict[str, Any]:
+    counts = total(
+        word_errors(it.reference, result.texts[it.name], it.language) for it in recordings if it.name in result.texts
+    )
+    return {
+        "name": result.name,
+        "peer": result.peer,
+        **result.facts,
+        "note": result.note,
+        "fault": result.fault,
+        "metrics": {
+            metric: {"median": round(median(values), 4), "runs": [round(value, 4) for value in values]}
+            for metric, values in result.metrics.items()
+        },
+        "wer": {"rate": None if counts.rate is None else round(counts.rate, 5), **asdict(counts)},
+        "texts": result.texts,
+    }
+
+
+def merged(documents: Sequence[Document]) -> dict[str, Any]:
+    """The rows of all, in the table's order; where two have a row, the later's. The rest is the last's.
+
+    Raises InvalidOption for a document of another format.
+    """
+    rows: dict[str, Any] = {}
+    for document in documents:
+        if document.get("format") != FORMAT or "rows" not in document:
+            raise InvalidOption("--merge", document.get("format"), f"results of this command, format {FORMAT}")
+        for row in document["rows"]:
+            rows[row["name"]] = {**row, "machine": row.get("machine", document["machine"]["processor"])}
+    order = [row.name for row in ROWS]
+    return {**documents[-1], "rows": sorted(rows.values(), key=lambda row: order.index(row["name"]))}
+
+
+# --- goals ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`ratio` is the peer's figure by ours; None where one of them is missing, and then nothing is judged.
+
+    `wer_difference` is ours less theirs; above WER_TOLERANCE no goal is met.
+    """
+
+    goal: Goal
+    title: str
+    ours: float | None = None
+    theirs: float | None = None
+    our_name: str = ""
+    their_name: str = ""
+    our_wer: float | None = None
+    their_wer: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        return self.theirs / self.ours if self.ours and self.theirs else None
+
+    @property
+    def wer_difference(self) -> float | None:
+        return None if self.our_wer is None or self.their_wer is None else self.our_wer - self.their_wer
+
+    @property
+    def is_met(self) -> bool | None:
+        if self.ratio is None:
+            return None
+        return self.ratio >= self.goal.factor and (self.wer_difference or 0.0) <= WER_TOLERANCE
+
+
+def verdicts(document: Document) -> list[Verdict]:
+    """Of every goal whose row was measured; the first system of ours is judged."""
+    rows = {row["name"]: row for row in document["rows"]}
+    titles = {row.name: row.title for row in ROWS}
+    found = []
+    for goal in GOALS:
+        if goal.row not in rows:
+            continue
+        systems = rows[goal.row]["systems"]
+        ours = next((it for it in systems if it["peer"] == OURS), None)
+        theirs = next((it for it in systems if it["peer"] == goal.peer), None)
+        found.append(
+            Verdict(
+                goal=goal,
+                title=titles[goal.row],
+                ours=_figure(ours, goal),
+                theirs=_figure(theirs, goal),
+                our_name=ours["name"] if ours else "",
+                their_name=theirs["name"] if theirs else goal.peer,
+                our_wer=_wer(ours),
+                their_wer=_wer(theirs),
+            )
+        )
+    return found
+
+
+def _figure(system: Mapping[str, Any] | None, goal: Goal) -> float | None:
+    if system is None or system["fault"] or goal.metric not in system["metrics"]:
+        return None
+    return float(system["metrics"][goal.metric]["median"])
+
+
+def _wer(system: Mapping[str, Any] | None) -> float | None:
+    return None if system is None or system["fault"] else system["wer"]["rate"]

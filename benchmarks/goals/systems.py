@@ -1,0 +1,77 @@
+"""Openings of ours and of peers for a row's work, with weights in each one's own form."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.goals.rows import OURS, Row
+from neuron_whisper.artifact.loader import Artifact
+from neuron_whisper.bench.engines.config import Decoding, Opening
+from neuron_whisper.bench.engines.prepare_peer import ready_peer
+from neuron_whisper.model.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """`name` is as reports tell it; `peer` the goals' name of it, ours: OURS."""
+
+    name: str
+    peer: str
+    python: str
+    opening: Opening
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_ours(self) -> bool:
+        return self.peer == OURS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Systems:
+    """`artifacts` are (label, artifact) of ours; peers run the checkpoint's weights."""
+
+    artifacts: tuple[tuple[str, Artifact], ...]
+    checkpoint: Checkpoint
+    cache: Path
+    pythons: Mapping[str, str]
+    threads: int
+    tell: Callable[[str], None] = lambda line: None
+
+    def ours(self, row: Row) -> list[Candidate]:
+        return [
+            Candidate(
+                name=f"{OURS} {label}",
+                peer=OURS,
+                python=sys.executable,
+                opening=Opening(
+                    engine=OURS,
+                    variant=row.plan,
+                    source=str(artifact.path),
+                    threads=self.threads,
+                    decoding=Decoding(beam_size=row.beam_size),
+                    cache=str(self.cache),
+                    is_multilingual=artifact.spec.dims.is_multilingual,
+                ),
+                facts={"artifact": artifact.name, "artifact_key": artifact.key},
+            )
+            for label, artifact in self.artifacts
+        ]
+
+    def peer(self, told: str, row: Row) -> Candidate:
+        """Of "faster-whisper:int8". Raises InvalidOption, TargetUnavailable (not installed, or no weights for it)."""
+        ready = ready_peer(
+            told,
+            self.checkpoint,
+            cache=self.cache,
+            pythons=self.pythons,
+            threads=self.threads,
+            decoding=Decoding(beam_size=row.beam_size),
+            tell=self.tell,
+        )
+        return Candidate(
+            name=ready.name, peer=ready.opening.engine, python=ready.python, opening=ready.opening, facts=ready.facts
+        )

@@ -1,0 +1,147 @@
+"""A server under clients for a long time: every answer right, memory flat.
+
+`python -m benchmarks.load.soak --artifact base --speech ../shared/speech/manifest.tsv --minutes 30`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.goals.clients import load
+from benchmarks.process.server import ServerProcess
+from neuron_whisper.bench.accuracy.manifest import Choice, read_speech
+from neuron_whisper.bench.accuracy.metrics import percentile
+from neuron_whisper.bench.process.memory import resident_memory_bytes
+from neuron_whisper.errors import TargetUnavailable
+
+FLAT = 0.05  # memory may grow by so much after the warm-up
+WARM_UP = 0.1  # of the time
+SAMPLE_S = 2.0
+
+
+@dataclass(slots=True)
+class Soak:
+    """What a soak saw: (seconds from its start, resident bytes), latencies, and what was answered differently."""
+
+    memory: list[tuple[float, int]] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    audio_s: float = 0.0
+    fault: str = ""
+
+    def take(self, names: Sequence[str], texts: Sequence[str]) -> None:
+        """Answers; a clip's text must be the same each time."""
+        for name, text in zip(names, texts, strict=True):
+            if self.texts.setdefault(name, text) != text:
+                self.changed.append(name)
+
+    @property
+    def growth(self) -> float | None:
+        """Of memory from the first third after the warm-up to the last, by medians; None for too few samples."""
+        settled = [size for at, size in self.memory if at >= WARM_UP * self.seconds]
+        third = len(settled) // 3
+        return median(settled[-third:]) / median(settled[:third]) - 1 if third else None
+
+    @property
+    def is_well(self) -> bool:
+        return not self.fault and not self.changed and self.growth is not None and self.growth <= FLAT
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "seconds": round(self.seconds, 1),
+            "requests": len(self.latencies_s),
+            "audio_per_second": round(self.audio_s / self.seconds, 2) if self.seconds else None,
+            "p50_s": round(percentile(self.latencies_s, 50), 3) if self.latencies_s else None,
+            "p95_s": round(percentile(self.latencies_s, 95), 3) if self.latencies_s else None,
+            "first_mb": self.memory[0][1] // 1_000_000 if self.memory else None,
+            "last_mb": self.memory[-1][1] // 1_000_000 if self.memory else None,
+            "most_mb": max(size for _, size in self.memory) // 1_000_000 if self.memory else None,
+            "growth": None if self.growth is None else round(self.growth, 4),
+            "changed": sorted(set(self.changed)),
+            "fault": self.fault,
+            "is_well": self.is_well,
+        }
+
+
+def soaked(server: ServerProcess, clips: Sequence[tuple[Path, str, float]], *, clients: int, seconds: float) -> Soak:
+    """Rounds of every (file, language, seconds of audio) until `seconds` have passed, or something fails."""
+    found, started, is_over = Soak(), time.perf_counter(), threading.Event()
+
+    def watch() -> None:
+        while not is_over.is_set():
+            found.memory.append((time.perf_counter() - started, resident_memory_bytes(server.pid)))
+            is_over.wait(min(SAMPLE_S, seconds / 30))
+
+    watcher = threading.Thread(target=watch, name="memory")
+    watcher.start()
+    try:
+        while time.perf_counter() - started < seconds:
+            answers = load(server.url, [(path, language) for path, language, _ in clips], clients)
+            found.latencies_s += answers.latencies_s
+            found.audio_s += sum(audio_s for _, _, audio_s in clips)
+            found.take([path.name for path, _, _ in clips], answers.texts)
+    except TargetUnavailable as error:
+        found.fault = error.reason
+    finally:
+        found.seconds = time.perf_counter() - started
+        is_over.set()
+        watcher.join()
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """1 when something was answered wrongly or memory grew."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--artifact", required=True)
+    parser.add_argument("--speech", type=Path, required=True, help="a manifest, as of `neuron-whisper bench`")
+    parser.add_argument("--language", default="en")
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--longest-s", type=float, default=30.0, help="clips of at most so many seconds")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args(arguments)
+    clips = _clips(given)
+    sys.stderr.write(f"{given.minutes:g} minutes, {given.clients} clients, {len(clips)} clips\n")
+    command = [
+        sys.executable,
+        "-m",
+        "neuron_whisper",
+        "serve",
+        "--artifact",
+        given.artifact,
+        "--port",
+        "0",
+        "--max-wait-s",
+        "3600",
+    ]
+    with ServerProcess(command, ready_path="/health/ready") as server:
+        found = soaked(server, clips, clients=given.clients, seconds=60 * given.minutes)
+    figures = found.figures()
+    if given.json is not None:
+        series = [[round(at, 1), size] for at, size in found.memory]
+        given.json.write_text(json.dumps({**figures, "memory": series}, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(json.dumps(figures, ensure_ascii=False) + "\n")
+    return 0 if found.is_well else 1
+
+
+def _clips(given: argparse.Namespace) -> list[tuple[Path, str, float]]:
+    from neuron_whisper.audio.load import load_audio
+
+    spoken, _ = read_speech([given.speech], Choice(language=given.language, skip=("*stereo*",)))
+    found = [(it.path, it.language, load_audio(it.path).duration_s) for it in spoken]
+    return [clip for clip in found if clip[2] <= given.longest_s]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

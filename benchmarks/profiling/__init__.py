@@ -1,0 +1,1 @@
+"""How near the machine's limits the program runs."""

@@ -1,0 +1,216 @@
+"""Golden tokens: what the reference says of a made-up window, kept in an artifact, and held against a session of it.
+
+Every step is judged by itself: the session is fed the reference's tokens, so one near tie does not change the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_whisper.artifact.loader import Artifact, open_artifact
+from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.audio.clip import SAMPLE_RATE
+from neuron_whisper.audio.mel import pad_or_trim, window_mel
+from neuron_whisper.errors import ArtifactCorrupt, GoldenMismatch
+from neuron_whisper.profile import CompileProfile
+from neuron_whisper.target.interfaces import N_RULES, RULE_TEXT, RULE_TIME_FROM, ProgramSpec, Session
+from neuron_whisper.target.registry import load_target
+
+if TYPE_CHECKING:
+    from neuron_whisper.model.checkpoint import Checkpoint
+
+GOLDEN_FILE = "golden.json"
+STEPS = 12
+BANNED_EVERY = 3  # of the vocabulary: the mask is a part of the graphs, and of what a device can get wrong
+SPEECH_S, PITCH_HZ, SYLLABLES_HZ = 6.0, 120.0, 3.0
+# How far a log-probability may lie from float32's, by the coarser of activations and weights: about five times the
+# largest found on this window, of 48 each with tiny.en and base. OpenVINO: bfloat16 0.072, int8 weights 0.072, float32
+# below 5e-5; NxD's graphs on XLA:CPU at tp 2: bfloat16 0.064, float16 0.010, float32 1e-5.
+TOLERANCES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.4, "int8": 0.4}
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """After `prompt`, greedily: `tokens`, their `logprobs`, and `margins`, by how much each led the next best.
+
+    `tolerance` is for log-probabilities, and by its double two tokens may change places.
+    """
+
+    format: Literal[1] = 1
+    prompt: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
+    tokens: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
+    logprobs: tuple[float, ...]
+    margins: tuple[float, ...]
+    tolerance: Annotated[float, msgspec.Meta(gt=0)]
+
+
+class _Reference(Protocol):
+    """The reference target, as far as it is used here."""
+
+    def streamed(self, spec: ProgramSpec, checkpoint: Checkpoint) -> Session: ...
+
+
+def make_golden(checkpoint: Checkpoint, spec: ProgramSpec, profile: CompileProfile) -> Golden:
+    """Run the reference in float32, reading the checkpoint layer by layer. Raises TargetUnavailable without torch."""
+    alone = replace(spec, slots=1, beams=1, encode_batch=1, choices=2)
+    session = cast("_Reference", load_target("reference")).streamed(alone, checkpoint)
+    try:
+        prompt = _prompt(spec)
+        tokens: list[int] = []
+        logprobs, margins = [], []
+        for best, likely in _answers(session, prompt, [0], tokens):
+            tokens.append(int(best[0, 0]))
+            logprobs.append(float(likely[0, 0]))
+            margins.append(float(likely[0, 0] - likely[0, 1]))
+            if len(tokens) == min(STEPS, spec.text_context - len(prompt)):
+                break
+    finally:
+        session.close()
+    return Golden(
+        prompt=tuple(prompt),
+        tokens=tuple(tokens),
+        logprobs=tuple(logprobs),
+        margins=tuple(margins),
+        tolerance=_tolerance(profile),
+    )
+
+
+def write_golden(golden: Golden, directory: Path) -> None:
+    (directory / GOLDEN_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(golden), indent=2) + b"\n")
+
+
+def read_golden(artifact: Artifact) -> Golden | None:
+    """None for an artifact that was compiled before there were golden tokens. Raises ArtifactCorrupt."""
+    if GOLDEN_FILE not in artifact.manifest.files:
+        return None
+    file = artifact.path / GOLDEN_FILE
+    try:
+        golden = msgspec.json.decode(file.read_bytes(), type=Golden)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ArtifactCorrupt(file, expected="golden tokens", found=error) from None
+    if not len(golden.tokens) == len(golden.logprobs) == len(golden.margins):
+        raise ArtifactCorrupt(file, expected="as many log-probabilities and margins as tokens", found="other counts")
+    return golden
+
+
+def check_golden(session: Session, golden: Golden, *, slots: tuple[int, ...] = (0,)) -> None:
+    """Return when the session says the golden tokens in each of `slots`, at the same time. Leaves nothing behind.
+
+    Raises GoldenMismatch with every step that differs: a token of which the reference was sure, or a
+    log-probability beyond the tolerance. DeviceFault when the session fails.
+    """
+    mismatches = []
+    answers = _answers(session, list(golden.prompt), list(slots), list(golden.tokens))
+    for step, (best, likely) in zip(range(len(golden.tokens)), answers, strict=False):
+        wanted, expected = golden.tokens[step], golden.logprobs[step]
+        for slot, token, found in zip(slots, best[:, 0], likely[:, 0], strict=True):
+            is_other = token != wanted and golden.margins[step] > 2 * golden.tolerance
+            # not `>`: a NaN is no agreement
+            if is_other or not abs(found - expected) <= golden.tolerance:
+                says = f"token {token} ({found:.3f}), expected {wanted} ({expected:.3f} +- {golden.tolerance:g})"
+                mismatches.append(f"slot {slot}, step {step}: {says}")
+    if mismatches:
+        raise GoldenMismatch(mismatches)
+
+
+def check_opened(session: Session, artifact: Artifact) -> None:
+    """Hold a session that was just opened against its artifact's golden tokens, where it carries any.
+
+    Raises GoldenMismatch, ArtifactCorrupt, DeviceFault; the session is closed then.
+    """
+    try:
+        if (golden := read_golden(artifact)) is not None:
+            check_golden(session, golden)
+    except BaseException:
+        session.close()
+        raise
+
+
+def verify_running(store: ArtifactStore, artifact: Artifact) -> bool:
+    """Open the artifact and check its golden tokens in its first and last slot; False when it carries none.
+
+    Raises ArtifactError, TargetUnavailable, DeviceFault.
+    """
+    golden = read_golden(artifact)
+    if golden is None:
+        return False
+    with store.hold(artifact):
+        target = load_target(artifact.manifest.target)
+        open_artifact(artifact, target.toolchain())
+        spec = artifact.spec
+        session = target.open(artifact.path, spec, artifact.profile)
+        try:
+            check_golden(session, golden, slots=tuple(sorted({0, spec.slots - 1})))
+        finally:
+            session.close()
+    return True
+
+
+def golden_window(n_mels: int, frames: int) -> NDArray[np.float32]:
+    """(n_mels, frames): six seconds of a voice that sings no words, and silence. The same everywhere, to rounding.
+
+    Harmonics of a gliding pitch under two gliding formants, in syllables: noise would say less of a model that was
+    trained on voices.
+    """
+    t = np.arange(int(SPEECH_S * SAMPLE_RATE)) / SAMPLE_RATE
+    pitch = PITCH_HZ * (1 + 0.2 * np.sin(2 * np.pi * 0.4 * t))
+    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
+    first, second = 500 + 250 * np.sin(2 * np.pi * 1.1 * t), 1600 + 600 * np.sin(2 * np.pi * 0.7 * t + 1)
+    voice = np.zeros_like(t)
+    for harmonic in range(1, 26):
+        hz = harmonic * pitch
+        loudness = np.exp(-(((hz - first) / 150) ** 2)) + np.exp(-(((hz - second) / 250) ** 2))
+        voice += loudness * np.sin(harmonic * phase)
+    syllables = np.maximum(0, np.sin(2 * np.pi * SYLLABLES_HZ * t)) * (np.sin(2 * np.pi * 0.5 * t) > -0.6)
+    return pad_or_trim(window_mel((0.1 * voice * syllables).astype(np.float32), n_mels), frames)
+
+
+def _answers(
+    session: Session, prompt: list[int], slots: list[int], tokens: list[int]
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    """Best tokens and log-probabilities of each slot's first beam, (len(slots), K), after the prompt and each token.
+
+    `tokens` may grow while this runs.
+    """
+    spec = session.spec
+    dims, rows = spec.dims, spec.rows
+    window = golden_window(dims.n_mels, dims.n_frames)
+    for slot in slots:
+        session.encode([slot], window[None])
+    rules = np.zeros(N_RULES, np.int32)
+    rules[RULE_TEXT], rules[RULE_TIME_FROM] = 1, np.iinfo(np.int32).max  # text alone: no end, no times
+    banned = np.arange(dims.n_vocab) % BANNED_EVERY == 0
+    asked = np.array(prompt, np.int32)
+    first = [session.prefill(slot, asked, 0, rules, banned).choices for slot in slots]
+    yield np.concatenate([it.tokens for it in first]), np.concatenate([it.logprobs for it in first])
+    active = np.isin(np.arange(spec.slots), slots)
+    live, own = np.repeat(active, spec.beams), np.array(slots) * spec.beams
+    parents = np.tile(np.arange(spec.beams, dtype=np.int32), spec.slots)
+    step = 0
+    while step < len(tokens):
+        fed = np.where(live, tokens[step], 0).astype(np.int32)
+        at = np.where(live, len(prompt) + step, 0).astype(np.int32)
+        choices = session.decode(fed, at, parents, np.tile(rules, (rows, 1)), active)
+        yield choices.tokens[own], choices.logprobs[own]
+        step += 1
+
+
+def _prompt(spec: ProgramSpec) -> list[int]:
+    """<|startoftranscript|>, a language and the task where the model knows any, <|notimestamps|>."""
+    special = spec.special
+    knows = [special.first_language, special.transcribe] if special.is_multilingual else []
+    return [special.sot, *knows, special.no_timestamps]
+
+
+def _tolerance(profile: CompileProfile) -> float:
+    types = [profile.target.dtype, profile.weights.dtype]
+    casts = " ".join(profile.compiler.args).replace("=", " ").split()
+    if "--auto-cast" in casts and casts[casts.index("--auto-cast") + 1 :][:1] != ["none"]:
+        types.append("bfloat16")  # the compiler's own choice of a type for float32
+    return max(TOLERANCES[dtype] for dtype in types)

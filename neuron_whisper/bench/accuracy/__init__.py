@@ -1,0 +1,1 @@
+"""Error rates and speed over a manifest of recordings."""

@@ -1,0 +1,1 @@
+"""This system and its peers behind one interface."""

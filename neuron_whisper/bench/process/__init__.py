@@ -1,0 +1,1 @@
+"""Systems under test in processes of their own."""

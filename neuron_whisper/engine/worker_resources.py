@@ -1,0 +1,62 @@
+"""Which part of the machine each worker of a pool gets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from neuron_whisper.profile import TargetTable
+from neuron_whisper.target.neuron.runtime import cores as neuron
+
+TOPOLOGY = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreGroup:
+    """A worker's share: its whole environment, the processors it is bound to (none: any), threads (0: all)."""
+
+    environment: Mapping[str, str]
+    cpus: tuple[int, ...] = ()
+    threads: int = 0
+
+
+def core_groups(
+    target: TargetTable, workers: int, *, threads: int, environment: Mapping[str, str], cpus: Sequence[int]
+) -> list[CoreGroup]:
+    """A share for each worker: NeuronCores of their own, or processors and threads of their own.
+
+    `threads` are those of all workers together, 0: as many as there are processors; `cpus` are the processors
+    this process may use, neighbours next to each other. Raises InvalidOption when the NeuronCores are too few.
+    """
+    if target.name == "neuron":
+        return [
+            CoreGroup(environment=neuron.environment_of(environment, cores))
+            for cores in neuron.core_groups(environment, target.tp, workers)
+        ]
+    if len(cpus) < workers:
+        return [CoreGroup(environment=environment, threads=1)] * workers
+    bounds = [len(cpus) * i // workers for i in range(workers + 1)]
+    shares = [tuple(cpus[a:b]) for a, b in pairwise(bounds)]
+    return [
+        CoreGroup(environment=environment, cpus=share, threads=max(1, threads // workers) if threads else len(share))
+        for share in shares
+    ]
+
+
+def usable_cpus() -> list[int]:
+    """Processors this process may run on; hardware threads of one core are neighbours, as are cores of a socket."""
+    if sys.platform != "linux":
+        return list(range(os.cpu_count() or 1))
+    places = {cpu: (_place(cpu, "physical_package_id"), _place(cpu, "core_id")) for cpu in os.sched_getaffinity(0)}
+    return sorted(places, key=lambda cpu: (*places[cpu], cpu))
+
+
+def _place(cpu: int, name: str) -> int:
+    try:
+        return int((TOPOLOGY / f"cpu{cpu}" / "topology" / name).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,1 @@
+"""The server's settings: declared once, read from flags, environment and a TOML file."""

@@ -1,0 +1,98 @@
+"""Settings from flags, the environment and a file, in that order; each value remembers where it came from."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.server.config.schema import Knob, knobs
+
+PREFIX = "NEURON_WHISPER_"
+DEFAULT = "default"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved(Generic[T]):
+    """The settings, and by name where each came from: "--port", "NEURON_WHISPER_PORT", "serve.toml" or "default"."""
+
+    settings: T
+    sources: Mapping[str, str]
+
+    def toml(self) -> str:
+        """A file that says the same, with the sources as comments; secrets are not in it."""
+        return "".join(f"{line}\n" for line in self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        rows = []
+        for name, knob in knobs(type(self.settings)).items():
+            value = getattr(self.settings, name)
+            line = f"{name} = {_toml(value)}" if value is not None else f"# {name} is not set"
+            if knob.about.is_secret and value is not None:
+                line = f'# {name} = "***"'
+            rows.append((line, self.sources[name]))
+        width = max(len(line) for line, _ in rows)
+        for line, source in rows:
+            yield f"{line:<{width}}  # {source}"
+
+
+def resolve(
+    kind: type[T], *, flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None = None
+) -> Resolved[T]:
+    """Settings of the class `kind`: `flags` by field's name, NEURON_WHISPER_<NAME> of `environment`, the TOML file.
+
+    Raises InvalidOption naming field, value, what is allowed and the source; OSError when the file cannot be read.
+    """
+    declared = knobs(kind)
+    in_file = _read(file, declared) if file is not None else {}
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(declared, DEFAULT)
+    for name, knob in declared.items():
+        variable = PREFIX + name.upper()
+        if name in flags:
+            source, given, text = knob.flag, flags[name], True
+        elif variable in environment:
+            source, given, text = variable, environment[variable], True
+        elif name in in_file:
+            source, given, text = str(file), in_file[name], False
+        else:
+            continue
+        sources[name] = source
+        try:
+            values[name] = knob.read(given) if text else knob.take(given)
+            knob.check(values[name])
+        except InvalidOption as error:
+            raise _from(error, source) from None
+    try:
+        return Resolved(settings=kind(**values), sources=sources)
+    except InvalidOption as error:  # what only the settings together can tell
+        raise _from(error, sources.get(error.field, "")) from None
+
+
+def _from(error: InvalidOption, source: str) -> InvalidOption:
+    where = f" (from {source})" if source not in ("", DEFAULT) else ""
+    return InvalidOption(error.field, error.value, f"{error.allowed}{where}")
+
+
+def _read(file: Path, declared: Mapping[str, Knob]) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidOption("config", str(file), f"a TOML file ({error})") from error
+    for name in found:
+        if name not in declared:
+            raise InvalidOption(name, "...", f"no such setting; settings: {', '.join(declared)} (from {file})")
+    return found
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, str | Path):
+        return json.dumps(str(value), ensure_ascii=False)  # a basic string of TOML, too
+    return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -1,0 +1,66 @@
+"""What is known of a request while it is answered, for the log, the metrics and the limits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from litestar.types import Scope
+
+from neuron_whisper.server.http.admission import Ticket
+from neuron_whisper.server.http.api_keys import Client
+
+STATE_KEY = "request_record"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A part of a request's way, in seconds of time.perf_counter()."""
+
+    name: str
+    started: float
+    ended: float
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestRecord:
+    """What the log says of a request. `facts` are numbers and names, never audio or text of anybody's.
+
+    `code` is the error's it was answered with, `client` whoever asks, once that is known, `audio_s` what was decoded,
+    `body_s` when its body was here, `ticket` its place among the requests in flight.
+    """
+
+    id: str
+    started: float
+    status: int = 0
+    code: str = ""
+    client: Client | None = None
+    audio_s: float = 0.0
+    ticket: Ticket | None = None
+    facts: dict[str, object] = field(default_factory=dict)
+    stages: list[Stage] = field(default_factory=list)
+
+    @staticmethod
+    def of(scope: Scope) -> RequestRecord:
+        """The record of the request that is being answered."""
+        record = scope["state"][STATE_KEY]
+        assert isinstance(record, RequestRecord)
+        return record
+
+
+CURRENT: ContextVar[RequestRecord | None] = ContextVar("request_record", default=None)
+"""The record of the request or the socket that the current task works for."""
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """What is done here is a stage of the current task's request, also where it fails."""
+    record, started = CURRENT.get(), time.perf_counter()
+    try:
+        yield
+    finally:
+        if record is not None:
+            record.stages.append(Stage(name=name, started=started, ended=time.perf_counter()))

@@ -1,0 +1,75 @@
+"""The form that makes a job, and its texts as they are read again when the job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS, AudioForm
+from neuron_whisper.server.audio.request import AudioRequest
+from neuron_whisper.server.http.field_types import TEXT, FormField, one_of, short
+from neuron_whisper.server.http.multipart import Form
+
+ENDPOINTS: Mapping[str, AudioForm] = {form.task: form for form in (TRANSCRIPTIONS, TRANSLATIONS)}
+
+# what is about the one answer that a request gets
+NOT_OF_JOBS: Mapping[str, str] = {
+    "stream": "not supported here: a job tells how far it is at GET /v1/jobs/{id}",
+    "include": "not supported here: a job keeps the text, not the log-probability of every token",
+}
+TASK = FormField(name="task", kind=one_of(*ENDPOINTS), about="transcribe, the default; translate: into English.")
+URL = FormField(
+    name="url",
+    kind=TEXT,
+    examples=["https://files.example.org/talk.mp3"],
+    about="Where the audio is, in place of the file: at an origin that this server allows. Redirects are not followed.",
+)
+WEBHOOK = FormField(
+    name="webhook_url",
+    kind=TEXT,
+    examples=["https://app.example.org/hooks/transcripts"],
+    about="Told when the job has ended: a JobEvent, signed with HMAC-SHA256 in the headers webhook-id, "
+    "webhook-timestamp and webhook-signature (standardwebhooks.com). Sent again until it is answered with 2xx, 8 times "
+    "at most, always with the same id.",
+)
+OWN = (TASK, URL, WEBHOOK)
+JOB_FORM = replace(
+    TRANSCRIPTIONS, fields=(*(field for field in TRANSCRIPTIONS.fields if field.name not in NOT_OF_JOBS), *OWN)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobAsked:
+    """What a form asks for. `fields` are the texts of the audio API's; there is a `url` or an upload."""
+
+    task: str
+    url: str | None
+    webhook_url: str | None
+    fields: dict[str, list[str]]
+
+
+def check_field(name: str, value: str) -> None:
+    """Raises InvalidOption for a field that a job does not take."""
+    plain = name.removesuffix("[]")
+    if plain in NOT_OF_JOBS:
+        raise InvalidOption(plain, short(value), NOT_OF_JOBS[plain])
+    JOB_FORM.check(name, value)
+
+
+def job_asked(form: Form) -> JobAsked:
+    """Raises InvalidOption."""
+    own = {field.name: field.read(form.texts) for field in OWN if field.is_given(form.texts)}
+    if (form.upload is None) == ("url" not in own):
+        raise InvalidOption("file", None, "send the audio as the form field 'file', or say where it is as 'url'")
+    return JobAsked(
+        task=own.get("task", TRANSCRIPTIONS.task),
+        url=own.get("url"),
+        webhook_url=own.get("webhook_url"),
+        fields={name: texts for name, texts in form.texts.items() if name not in [field.name for field in OWN]},
+    )
+
+
+def asked_by(fields: Mapping[str, list[str]], task: str, *, vad_filter: bool) -> AudioRequest:
+    """What the audio API makes of these texts. Raises InvalidOption."""
+    return AudioRequest.of(Form(texts=dict(fields)), ENDPOINTS[task], vad_filter=vad_filter)

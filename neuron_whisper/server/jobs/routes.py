@@ -1,0 +1,231 @@
+"""/v1/jobs: long files transcribed in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Annotated, Any
+
+import msgspec
+from litestar import HttpMethod, Request, Response, delete, get, post, route
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.spec import Example
+from litestar.params import FromPath, Parameter
+
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.server.http.multipart import Form, read_form
+from neuron_whisper.server.http.request_context import RequestRecord
+from neuron_whisper.server.jobs.entities import STATUSES, JobStatus
+from neuron_whisper.server.jobs.openapi import JobCreation, JobReading, JobResult, JobShowing
+from neuron_whisper.server.jobs.request import check_field, job_asked
+from neuron_whisper.server.jobs.response import FORMATS, answered
+from neuron_whisper.server.jobs.schemas import ShownJob, ShownSegment, shown, shown_segment
+from neuron_whisper.server.jobs.service import Jobs, Seen
+from neuron_whisper.server.state import Service
+
+AnyRequest = Request[Any, Any, Any]
+
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+MOST_ON_A_PAGE = 100
+
+
+class JobList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page, the newest first; `has_more`: ask again with after=`last_id`."""
+
+    data: list[ShownJob]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+    object: str = "list"
+
+
+class SegmentList(msgspec.Struct, frozen=True, kw_only=True):
+    """Segments of a job that runs or has succeeded, from `after` on."""
+
+    data: list[ShownSegment]
+    status: JobStatus
+    object: str = "list"
+
+
+class JobDeleted(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    deleted: bool = True
+    object: str = "job.deleted"
+
+
+def _jobs(service: Service) -> Jobs:
+    assert service.jobs is not None, "without a directory for jobs there are no such routes"
+    return service.jobs
+
+
+def _owner(request: AnyRequest) -> str:
+    """Whose jobs these are: nobody sees those of another key."""
+    client = RequestRecord.of(request.scope).client
+    return client.id if client is not None and client.has_key else ""
+
+
+def _told(jobs: Jobs, seen: Seen) -> ShownJob:
+    return shown(seen.job, running=seen.running, delivery=seen.delivery, retention_s=jobs.settings.jobs_retention_s)
+
+
+@post(
+    "/v1/jobs",
+    status_code=201,
+    operation_class=JobCreation,
+    tags=["jobs"],
+    operation_id="createJob",
+    summary="Transcribe a long file in the background",
+)
+async def create_job(request: AnyRequest, service: NamedDependency[Service]) -> Response[ShownJob]:
+    jobs, owner, facts = _jobs(service), _owner(request), RequestRecord.of(request.scope).facts
+    key = request.headers.get("idempotency-key")
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidOption("Idempotency-Key", key[:80], "1 to 128 characters of ASCII without blanks")
+    announced = request.headers.get("content-length", "")
+    size_bytes = int(announced) if re.fullmatch("[0-9]{1,18}", announced) else None
+    with service.working(), jobs.arriving(size_bytes), Form(spool_dir=str(jobs.uploads)) as form:
+        if (old := await jobs.keyed(owner, key)) is None:
+            await read_form(request, form, check_field, jobs.settings.jobs_max_upload_bytes)
+            asked = job_asked(form)
+            upload = form.take_upload() if form.upload is not None else None
+            job = await jobs.add(asked, owner=owner, idempotency_key=key, upload=upload, upload_name=form.upload_name)
+            facts |= {"job": job.id, "upload_bytes": form.upload_bytes}
+        else:
+            job = old
+    told = _told(jobs, Seen(job=job))
+    return Response(told, headers={"location": f"/v1/jobs/{job.id}"}, status_code=201 if old is None else 200)
+
+
+@get("/v1/jobs", tags=["jobs"], operation_id="listJobs", operation_class=JobReading, summary="Jobs, the newest first")
+async def list_jobs(
+    request: AnyRequest,
+    service: NamedDependency[Service],
+    limit: Annotated[int, Parameter(ge=1, le=MOST_ON_A_PAGE, description="Jobs on this page.")] = 20,
+    after: Annotated[str | None, Parameter(description="The last id of the page before.")] = None,
+    status: Annotated[
+        str | None, Parameter(description="Jobs in this state.", schema_extra={"enum": list(STATUSES)})
+    ] = None,
+) -> JobList:
+    jobs = _jobs(service)
+    wanted = next((known for known in STATUSES if known == status), None)
+    if status is not None and wanted is None:
+        raise InvalidOption("status", status[:80], f"one of {', '.join(STATUSES)}")
+    seen = await jobs.page(_owner(request), limit=limit + 1, after=after, status=wanted)
+    page = [_told(jobs, it) for it in seen[:limit]]
+    return JobList(
+        data=page,
+        has_more=len(seen) > limit,
+        first_id=page[0].id if page else None,
+        last_id=page[-1].id if page else None,
+    )
+
+
+@get(
+    "/v1/jobs/{job_id:str}",
+    tags=["jobs"],
+    operation_id="retrieveJob",
+    operation_class=JobShowing,
+    summary="A job, and how far it is",
+)
+async def retrieve_job(request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str]) -> ShownJob:
+    jobs = _jobs(service)
+    return _told(jobs, await jobs.see(job_id, _owner(request)))
+
+
+@get(
+    "/v1/jobs/{job_id:str}/segments",
+    tags=["jobs"],
+    operation_id="listJobSegments",
+    operation_class=JobReading,
+    summary="What was said so far",
+)
+async def list_segments(
+    request: AnyRequest,
+    service: NamedDependency[Service],
+    job_id: FromPath[str],
+    after: Annotated[int, Parameter(ge=0, le=2**31, description="So many segments are known already.")] = 0,
+) -> SegmentList:
+    jobs = _jobs(service)
+    seen = await jobs.see(job_id, _owner(request))
+    segments = [] if seen.running is None else seen.running.segments
+    if seen.job.status == "succeeded":
+        _, transcript = await jobs.transcript(job_id, _owner(request))
+        segments = list(transcript.segments)
+    return SegmentList(data=[shown_segment(it) for it in segments[after:]], status=seen.job.status)
+
+
+@get(
+    "/v1/jobs/{job_id:str}/result",
+    tags=["jobs"],
+    operation_id="retrieveJobResult",
+    operation_class=JobResult,
+    summary="The transcript of a job that succeeded, in any format",
+)
+async def retrieve_result(
+    request: AnyRequest,
+    service: NamedDependency[Service],
+    job_id: FromPath[str],
+    format: Annotated[  # as it stands in the URL
+        str | None,
+        Parameter(
+            description="Without it, the job's response_format.",
+            schema_extra={"enum": list(FORMATS)},
+            examples=[Example(value="srt")],
+        ),
+    ] = None,
+) -> Response[bytes]:
+    jobs = _jobs(service)
+    if format is not None and format not in FORMATS:
+        raise InvalidOption("format", format[:80], f"one of {', '.join(FORMATS)}")
+    job, transcript = await jobs.transcript(job_id, _owner(request))
+    return await asyncio.to_thread(answered, job, transcript, format or job.response_format)
+
+
+@post(
+    "/v1/jobs/{job_id:str}/cancel",
+    status_code=200,
+    tags=["jobs"],
+    operation_id="cancelJob",
+    operation_class=JobShowing,
+    summary="End a job that has not ended",
+)
+async def cancel_job(request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str]) -> ShownJob:
+    jobs = _jobs(service)
+    return _told(jobs, await jobs.cancel(job_id, _owner(request)))
+
+
+@delete(
+    "/v1/jobs/{job_id:str}",
+    status_code=200,
+    tags=["jobs"],
+    operation_id="deleteJob",
+    operation_class=JobReading,
+    summary="End a job if it has not ended, and forget it with its result",
+)
+async def delete_job(request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str]) -> JobDeleted:
+    await _jobs(service).remove(job_id, _owner(request))
+    return JobDeleted(id=job_id)
+
+
+def _options_of(path: str, *methods: str) -> HTTPRouteHandler:
+    """OPTIONS of a path with several methods: Litestar's own handler knows the first of them alone."""
+
+    @route(path, http_method=HttpMethod.OPTIONS, include_in_schema=False, status_code=204)
+    async def options() -> Response[None]:
+        return Response(None, headers={"allow": ", ".join(sorted((*methods, "OPTIONS")))})
+
+    return options
+
+
+JOB_ROUTES = (
+    _options_of("/v1/jobs", "GET", "POST"),
+    _options_of("/v1/jobs/{job_id:str}", "GET", "DELETE"),
+    create_job,
+    list_jobs,
+    retrieve_job,
+    list_segments,
+    retrieve_result,
+    cancel_job,
+    delete_job,
+)

@@ -1,0 +1,151 @@
+"""A job as its owner sees it, over the API and in webhooks."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from neuron_whisper.server.jobs.entities import Delivery, DeliveryStatus, Job, JobStatus
+from neuron_whisper.server.jobs.runner import Running, Stage
+from neuron_whisper.transcript import Segment
+
+
+class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job is that runs: seconds of audio done of those there are (null until it is decoded)."""
+
+    stage: Stage
+    done_s: float
+    total_s: float | None
+    segments: int
+
+
+class JobFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a job failed, as the audio API would have answered."""
+
+    message: str
+    code: str
+    param: str | None
+
+
+class JobUsage(msgspec.Struct, frozen=True, kw_only=True):
+    seconds: int
+    type: str = "duration"
+
+
+class JobWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the message that the job ended; status null: it has not."""
+
+    url: str
+    status: DeliveryStatus | None
+    attempts: int
+    last_error: str | None
+
+
+class ShownJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job. Times are Unix seconds.
+
+    `attempts`: how often it was begun; `restarted`: why it was begun again, if it was; `waits_for`: what it waits for
+    beside its turn. `expires_at`: when it will be forgotten.
+    """
+
+    id: str
+    status: JobStatus
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+    expires_at: int | None
+    task: str
+    model: str
+    response_format: str
+    file_name: str
+    url: str | None
+    attempts: int
+    restarted: str | None
+    waits_for: str | None
+    progress: JobProgress | None
+    language: str | None
+    usage: JobUsage | None
+    error: JobFailure | None
+    webhook: JobWebhook | None
+    object: str = "job"
+
+
+class ShownSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said so far, in seconds from the start."""
+
+    id: int
+    start: float
+    end: float
+    text: str
+
+
+class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook's body: job.succeeded, job.failed or job.cancelled. The text itself is at /v1/jobs/{id}/result."""
+
+    type: str
+    timestamp: str
+    data: ShownJob
+
+
+def shown(
+    job: Job, *, running: Running | None = None, delivery: Delivery | None = None, retention_s: float | None = None
+) -> ShownJob:
+    progress = webhook = None
+    if running is not None and job.status == "running":
+        progress = JobProgress(
+            stage=running.stage,
+            done_s=round(running.done_s, 3),
+            total_s=None if running.total_s is None else round(running.total_s, 3),
+            segments=len(running.segments),
+        )
+    if job.webhook_url is not None:
+        webhook = JobWebhook(
+            url=job.webhook_url,
+            status=delivery.status if delivery else None,
+            attempts=delivery.attempts if delivery else 0,
+            last_error=delivery.last_error if delivery else None,
+        )
+    expires = None if job.ended_at is None or retention_s is None else job.ended_at + retention_s
+    return ShownJob(
+        id=job.id,
+        status=job.status,
+        created_at=int(job.created_at),
+        started_at=_whole(job.started_at),
+        ended_at=_whole(job.ended_at),
+        expires_at=_whole(expires),
+        task=job.task,
+        model=job.model,
+        response_format=job.response_format,
+        file_name=job.file_name,
+        url=job.url,
+        attempts=job.attempts,
+        restarted=job.restarted,
+        waits_for=job.waits_for,
+        progress=progress,
+        language=job.language,
+        usage=None if job.audio_s is None else JobUsage(seconds=math.ceil(job.audio_s)),
+        error=None if job.error is None else JobFailure(**job.error),
+        webhook=webhook,
+    )
+
+
+def shown_segment(segment: Segment) -> ShownSegment:
+    return ShownSegment(id=segment.id, start=round(segment.start_s, 3), end=round(segment.end_s, 3), text=segment.text)
+
+
+def event_of(job: Job) -> str:
+    """The body of the webhook that tells of the end of `job`."""
+    assert job.ended_at is not None
+    event: dict[str, Any] = {
+        "type": f"job.{job.status}",
+        "timestamp": datetime.fromtimestamp(job.ended_at, UTC).isoformat(),
+        "data": shown(job),
+    }
+    return msgspec.json.encode(JobEvent(**event)).decode()
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds)

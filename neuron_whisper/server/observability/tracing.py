@@ -1,0 +1,105 @@
+"""OpenTelemetry: a span of every request below /v1, and of its stages, told to a collector over OTLP/HTTP.
+
+Spans are made of a request's record when it ends, so nothing on its way waits for them. They hold the record's facts:
+numbers and names, never audio or text.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from litestar.types import Scope
+
+from neuron_whisper import __version__
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.server.http.request_context import RequestRecord
+from neuron_whisper.server.observability.metrics import route_of
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+TRACED = "/v1"
+CLOSING_S = 2.0  # for the last spans; a collector that is away keeps no server from ending
+SERVER_FAULT = 500
+
+
+class Tracing:
+    """The exporter and its thread. The SDK's own variables (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, ...) count."""
+
+    def __init__(self, endpoint: str) -> None:
+        """`endpoint` is the collector's, such as http://127.0.0.1:4318. Raises InvalidOption where no SDK is."""
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+            from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+        except ImportError:
+            install = 'it needs OpenTelemetry: pip install "neuron-whisper[otel]"'
+            raise InvalidOption("otlp_endpoint", endpoint, install) from None
+        facts = {SERVICE_VERSION: __version__}
+        if "OTEL_SERVICE_NAME" not in os.environ:
+            facts[SERVICE_NAME] = "neuron-whisper"
+        self._provider = TracerProvider(resource=Resource.create(facts), shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
+        self._tracer = self._provider.get_tracer("neuron_whisper.server", __version__)
+        self._propagator = TraceContextTextMapPropagator()
+
+    def request_ended(self, record: RequestRecord, scope: Scope, method: str) -> str:
+        """Tell the request's spans, in the trace that its traceparent names. Returns the trace's id, or ""."""
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        if not scope["path"].startswith(TRACED):
+            return ""
+        ended = time.perf_counter()
+        since_epoch = time.time_ns() - int(1e9 * ended)
+
+        def at(moment: float) -> int:
+            return since_epoch + int(1e9 * moment)
+
+        route = route_of(scope)
+        span = self._tracer.start_span(
+            f"{method} {route}",
+            kind=SpanKind.SERVER,
+            start_time=at(record.started),
+            attributes=_facts(record),
+            context=self._propagator.extract(_carrier(scope)),
+        )
+        span.set_attributes({"http.route": route, "http.request.method": method})
+        _judge(span, record)
+        inside = set_span_in_context(span)
+        for stage in record.stages:
+            self._tracer.start_span(stage.name, context=inside, start_time=at(stage.started)).end(at(stage.ended))
+        span.end(at(ended))
+        return f"{span.get_span_context().trace_id:032x}"
+
+    def close(self) -> None:
+        """Tell what is left, for two seconds at most."""
+        closing = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        closing.start()
+        closing.join(CLOSING_S)
+
+
+def _facts(record: RequestRecord) -> Mapping[str, str | float]:
+    told = {f"neuron_whisper.{name}": str(value) for name, value in record.facts.items()}
+    return {**told, "neuron_whisper.request_id": record.id, "neuron_whisper.decoded_s": record.audio_s}
+
+
+def _judge(span: Span, record: RequestRecord) -> None:
+    from opentelemetry.trace import StatusCode
+
+    if record.status:
+        span.set_attribute("http.response.status_code", record.status)
+    if record.code:
+        span.set_attribute("error.type", record.code)
+    if record.status >= SERVER_FAULT:
+        span.set_status(StatusCode.ERROR, record.code)
+
+
+def _carrier(scope: Scope) -> dict[str, str]:
+    sent = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    return {name.decode(): sent[name] for name in (b"traceparent", b"tracestate") if name in sent}

@@ -1,0 +1,1 @@
+"""WebSockets: OpenAI's transcription sessions, and plain audio."""

@@ -1,0 +1,1 @@
+"""Graphs to OpenVINO IR. Every file here is part of the artifact key."""

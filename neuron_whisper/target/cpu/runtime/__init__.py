@@ -1,0 +1,1 @@
+"""Runs the compiled graphs on OpenVINO. No torch; not part of the artifact key."""

@@ -1,0 +1,229 @@
+"""Graphs whose K/V lie in blocks, read where they are by the plugin's paged attention: for machines without bfloat16.
+
+Made from the artifact's graphs when a session opens. There a decode step's attention is one product of a vector with
+a matrix per head, which the plugin's matrix product does at a quarter of the memory's speed (and 16-bit K/V it first
+writes out as float32). Paged attention reads 16-bit rows in place, only as many as are written, and nothing for a slot
+that is idle; it writes the fresh rows itself.
+
+Axes as in graph/whisper; a block holds BLOCK positions of all heads: (H, BLOCK, D). P is the blocks of a self-K/V row,
+W those of a window's cross-K/V. Ports of a step, instead of layout's past and cross: self_blocks (S*B*P,), cross_blocks
+(S*W,), cross_past (S,), per layer the last row of cross keys and values (S, H*D), then per layer keys and values of all
+self rows (blocks, H, BLOCK, D), and of all windows; its outputs are the answers alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+from openvino.op import _PagedAttentionExtension as PagedAttention
+
+from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.target.cpu.lowering import graph_signatures
+from neuron_whisper.target.interfaces import ProgramSpec
+
+BLOCK = 32  # positions; the plugin's kernels are written for it
+STEP_INDICES = 3  # inputs between layout's STEP_INPUTS and the last rows
+
+
+def blocks_of(positions: int) -> int:
+    """Blocks that hold so many positions."""
+    return -(-positions // BLOCK)
+
+
+def paged(model: ov.Model, name: str, spec: ProgramSpec, element: ov.Type) -> ov.Model:
+    """The graph with its K/V ports in blocks of `element` (f16, f32). The model given is used up."""
+    kind = name.partition("_")[0]
+    if kind == "encode":
+        return _encode(model, spec.dims, element)
+    if kind in graph_signatures.STEP_ANSWERS:
+        return _step(model, kind, spec)
+    first, answers = (
+        (graph_signatures.PREFILL_INPUTS, graph_signatures.PREFILL_OUTPUTS)
+        if kind == "prefill"
+        else (graph_signatures.ALIGN_INPUTS, 1)
+    )
+    return _prompt(model, first, answers, spec.dims, element)
+
+
+def _encode(model: ov.Model, dims: WhisperDims, element: ov.Type) -> ov.Model:
+    """Outputs (N, H, A, D) -> (N, W, H, BLOCK, D); what is behind the last position is zero."""
+    heads, blocks = dims.n_text_head, blocks_of(dims.n_audio_ctx)
+    results = []
+    for port in model.outputs:
+        x, context = _source(port, "Transpose", "Convert"), port.get_shape()[2]  # (N, A, H, D)
+        if x.get_shape()[1] != context:  # the transposition of one head moves nothing, and is a reshape
+            x = ops.transpose(x, np.array([0, 2, 1, 3], np.int64)).output(0)
+        if context < dims.n_audio_ctx:  # prompts read a window whole: repeated, as graph/whisper.encode tells
+            x = ops.tile(x, np.array([1, dims.n_audio_ctx // context, 1, 1], np.int64)).output(0)
+        batch = x.get_shape()[0]
+        end = np.array([0, blocks * BLOCK - dims.n_audio_ctx, 0, 0], np.int64)
+        padded = ops.pad(x, np.zeros(4, np.int64), end, "constant", np.float32(0))
+        split = ops.reshape(padded, np.array([batch, blocks, BLOCK, heads, dims.head_dim], np.int64), False)
+        results.append(ops.convert(ops.transpose(split, np.array([0, 1, 3, 2, 4], np.int64)), element))
+    return ov.Model(results, model.get_parameters())
+
+
+def _prompt(model: ov.Model, first: int, answers: int, dims: WhisperDims, element: ov.Type) -> ov.Model:
+    """Cross-K/V (1, H, A, D) become a window's blocks (1, W, H, BLOCK, D); fresh rows (1, H, T, D) are of `element`."""
+    parameters = list(model.get_parameters())
+    shape = [1, blocks_of(dims.n_audio_ctx), dims.n_text_head, BLOCK, dims.head_dim]
+    for i in range(first, len(parameters)):
+        blocks = ops.parameter(shape, element)
+        by_head = ops.transpose(ops.convert(blocks, ov.Type.f32), np.array([0, 2, 1, 3, 4], np.int64))
+        joined = ops.reshape(by_head, np.array([1, dims.n_text_head, -1, dims.head_dim], np.int64), False)
+        begin, end, step, axis = (np.array([n], np.int64) for n in (0, dims.n_audio_ctx, 1, 2))
+        _replace(_as_float(parameters[i]), ops.slice(joined, begin, end, step, axis).output(0))
+        parameters[i] = blocks
+    results = [port.get_node().input_value(0) for port in model.outputs[:answers]]
+    fresh = [ops.convert(_source(port, "Convert"), element).output(0) for port in model.outputs[answers:]]
+    return ov.Model([*results, *fresh], parameters)
+
+
+def _step(model: ov.Model, kind: str, spec: ProgramSpec) -> ov.Model:
+    dims = spec.dims
+    answers, kept = graph_signatures.STEP_ANSWERS[kind], model.get_parameters()[: graph_signatures.STEP_INPUTS]
+    width = kept[0].get_partial_shape()[1].get_length()
+    layers = dims.n_text_layer
+    caches = model.get_parameters()[graph_signatures.STEP_INPUTS :]
+    past, cross = caches[: 2 * layers], caches[2 * layers :]
+    fresh = [_source(port, "Convert") for port in model.outputs[answers:]]
+
+    positions = ops.reshape(kept[1], np.array([-1], np.int64), False)
+    cross_past = ops.parameter([-1], np.int32)
+    own = _Sequences(positions, blocks_of(spec.text_context), spec.text_context)
+    windows = _Sequences(cross_past, blocks_of(dims.n_audio_ctx), blocks_of(dims.n_audio_ctx) * BLOCK)
+    flat = np.array([-1, dims.n_text_state], np.int64)
+    beside = np.array([-1, width * dims.n_text_state], np.int64)  # beams are queries of the same window
+
+    last_rows, self_caches, cross_caches = [], [], []
+    for layer in range(layers):
+        k, v = past[2 * layer : 2 * layer + 2]
+        pair = [_cache(f"key_cache.{2 * layer}"), _cache(f"value_cache.{2 * layer}")]
+        end = _reader(_reader(_as_float(v), "MatMul"), "Add")  # of past and fresh
+        rows = [ops.reshape(x, flat, False) for x in (_queries(_as_float(k)), *fresh[2 * layer : 2 * layer + 2])]
+        _replace(end.output(0), _like(end, own.attend(rows, pair, dims)))
+        self_caches += pair
+
+        k, v = cross[2 * layer : 2 * layer + 2]
+        pair = [_cache(f"key_cache.{2 * layer + 1}"), _cache(f"value_cache.{2 * layer + 1}")]
+        last = [ops.parameter([-1, dims.n_text_state], np.float32) for _ in pair]
+        end = _reader(_as_float(v), "MatMul")
+        query = ops.reshape(_queries(_as_float(k)), beside, False)  # of (S, H, B, D)
+        _replace(end.output(0), _like(end, windows.attend([query, *last], pair, dims)))
+        last_rows += last
+        cross_caches += pair
+    results = [port.get_node().input_value(0) for port in model.outputs[:answers]]
+    indices = [own.blocks, windows.blocks, cross_past]
+    return ov.Model(results, [*kept, *indices, *last_rows, *self_caches, *cross_caches])
+
+
+class _Sequences:
+    """Sequences of one token each behind a past of `past` (count,), with room for `blocks` blocks; `longest` bounds
+    past and fresh together.
+    """
+
+    def __init__(self, past: ov.Node, blocks: int, longest: int) -> None:
+        self._past, self._longest = past, longest
+        self.blocks = ops.parameter([-1], np.int32)
+        count = ops.squeeze(ops.shape_of(past, "i32"), ops.constant(np.int32(0)))
+        one = ops.constant(np.int32(1))
+        self._begins = ops.range(ops.constant(np.int32(0)), ops.add(count, one), one, "i32")
+        self._block_begins = ops.multiply(self._begins, ops.constant(np.int32(blocks)))
+        self._no_windows = ops.multiply(past, ops.constant(np.int32(0)))
+
+    def attend(self, rows: list[ov.Node], caches: list[ov.Node], dims: WhisperDims) -> ov.Node:
+        """Queries (scaled before), fresh keys and values, each (count, ...), over the caches and themselves."""
+        none = ops.constant(np.zeros(0, np.int32))
+        no_reals = ops.constant(np.zeros(0, np.float32))
+        zero = ops.constant(np.int32(0))
+        inputs = [
+            *rows,
+            *caches,
+            self._past,
+            self._begins,
+            self.blocks,
+            self._block_begins,
+            ops.constant(np.float32(1)),  # scale
+            zero,
+            no_reals,  # sliding window, alibi
+            ops.constant(np.int32(self._longest)),
+            self._no_windows,  # of score aggregation, one per sequence
+            none,
+            none,
+            no_reals,  # rotation
+            no_reals,
+            zero,
+            zero,
+            no_reals,  # sparse attention; sinks
+            zero,
+            none,
+            none,
+            none,  # eviction
+            none,
+            ops.constant(np.zeros(0, np.uint8)),
+            none,  # token types; biases between queries
+        ]
+        attention = PagedAttention([node.output(0) for node in inputs])
+        facts = attention.get_rt_info()
+        for part in "kv":
+            facts[f"num_{part}_heads"], facts[f"{part}_head_size"] = dims.n_text_head, dims.head_dim
+        return attention
+
+
+def _cache(name: str) -> ov.Node:
+    """The plugin gives it its type and shape, by KV_CACHE_PRECISION."""
+    parameter = ops.parameter(ov.PartialShape.dynamic(4), ov.Type.dynamic)
+    parameter.set_friendly_name(name)
+    parameter.output(0).get_tensor().set_names({name})
+    return parameter
+
+
+def _like(end: ov.Node, attention: ov.Node) -> ov.Output:
+    """Attention's rows in the shape of what they replace."""
+    shape = [-1 if axis.is_dynamic else axis.get_length() for axis in end.output(0).get_partial_shape()]
+    return ops.reshape(attention.output(0), np.array(shape, np.int64), False).output(0)
+
+
+def _as_float(cache: ov.Node) -> ov.Output:
+    """A cache parameter as the graph computes with it: behind its conversion, where there is one."""
+    converted = [reader for reader in _readers(cache) if reader.get_type_name() == "Convert"]
+    return converted[0].output(0) if converted else cache.output(0)
+
+
+def _readers(node: ov.Node) -> list[ov.Node]:
+    return [port.get_node() for port in node.output(0).get_target_inputs()]
+
+
+def _reader(of: ov.Output | ov.Node, kind: str) -> ov.Node:
+    """The one node of this kind that reads it."""
+    node = of.get_node() if isinstance(of, ov.Output) else of
+    found = [reader for reader in _readers(node) if reader.get_type_name() == kind]
+    if len(found) != 1:
+        raise RuntimeError(f"{node.get_friendly_name()} has {len(found)} readers of kind {kind}")
+    return found[0]
+
+
+def _queries(keys: ov.Output) -> ov.Output:
+    """What is multiplied with the keys, (..., rows, D)."""
+    product = _reader(keys, "MatMul")
+    queries = product.input_value(0)
+    if not product.get_attributes()["transpose_a"]:
+        return queries
+    rank = len(queries.get_partial_shape())
+    order = np.array([*range(rank - 2), rank - 1, rank - 2], np.int64)
+    return ops.transpose(queries, order).output(0)
+
+
+def _source(port: ov.Output, *passed: str) -> ov.Output:
+    """What a result answers, before a conversion and other nodes of these kinds, in this order."""
+    value = port.get_node().input_value(0)
+    for kind in passed:
+        if value.get_node().get_type_name() == kind:
+            value = value.get_node().input_value(0)
+    return value
+
+
+def _replace(old: ov.Output, new: ov.Output) -> None:
+    for reader in old.get_target_inputs():
+        reader.replace_source_output(new)

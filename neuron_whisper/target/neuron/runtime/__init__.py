@@ -1,0 +1,1 @@
+"""Runs the compiled graphs on NeuronCores. Not part of the artifact key."""

@@ -1,0 +1,152 @@
+"""NeuronCores reserved for this process before the runtime starts, and who holds them when they cannot be had."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neuron_whisper.errors import DeviceFault, InvalidOption
+from neuron_whisper.host.hardware import neuron_devices
+from neuron_whisper.target.neuron.runtime.cores import NUM_CORES, VISIBLE_CORES
+
+NEURON_LS_S = 20.0
+COMMAND_CHARACTERS = 100
+# What the runtime says (aws-neuron-sdk issues 1018 and 1338, optimum-neuron issue 377, vllm issue 12443).
+BUSY = re.compile(r"not available|(could not|cannot) be initialized|nrt_init|nrt_allocate|NRT_RESOURCE", re.IGNORECASE)
+DEVICE_MEMORY_FULL = re.compile(r"allocation failure|failed to alloc|out of (device )?memory", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A process that has Neuron devices open."""
+
+    pid: int
+    command: str
+    devices: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} ({self.command or 'command unknown'}) on {', '.join(self.devices)}"
+
+
+def plan_cores(environment: MutableMapping[str, str], cores: int) -> str:
+    """Ask the runtime for `cores` NeuronCores, unless the environment has chosen. Returns the choice, in words.
+
+    Before anything of Neuron is imported: by default the runtime takes every core of the machine, and a core
+    that one process holds no other can use. Raises InvalidOption when fewer cores are chosen than needed.
+    """
+    for variable, count in ((VISIBLE_CORES, _count_cores), (NUM_CORES, int)):
+        if chosen := environment.get(variable):
+            try:
+                found = count(chosen)
+            except ValueError:
+                found = -1
+            if found < cores and (found, variable) != (0, NUM_CORES):  # NUM_CORES 0: all
+                raise InvalidOption(variable, chosen, f"{cores} or more NeuronCores for this artifact")
+            return f"{variable}={chosen}"
+    environment[NUM_CORES] = str(cores)
+    return f"{NUM_CORES}={cores}"
+
+
+def _count_cores(visible: str) -> int:
+    """ "0-3,6" -> 5. Raises ValueError."""
+    total = 0
+    for part in visible.split(","):
+        first, _, last = part.partition("-")
+        total += int(last or first) - int(first) + 1
+    return total
+
+
+def load_fault(error: Exception, cores: str, *, root: Path = Path("/")) -> DeviceFault:
+    """Why the runtime could not load the graphs: what it said, who is in the way, what to do."""
+    said = f"the Neuron runtime could not load the graphs ({cores}): {error}"
+    if DEVICE_MEMORY_FULL.search(str(error)):
+        return DeviceFault(
+            f"{said}\nThe device's memory is full: compile with fewer --slots or more --tp; `neuron-whisper plan` "
+            f"tells how many slots fit beside the weights."
+        )
+    if not neuron_devices(root):
+        return DeviceFault(
+            f"{said}\nThere is no /dev/neuron*: no Neuron device, or its driver (aws-neuronx-dkms) is not loaded."
+        )
+    holders = core_holders(root)
+    if holders:
+        each = "\n".join(f"  {holder}" for holder in holders)
+        return DeviceFault(
+            f"{said}\nA NeuronCore belongs to one process at a time. These hold some:\n{each}\n"
+            f"End them, or choose cores that are free with {VISIBLE_CORES}."
+        )
+    if BUSY.search(str(error)):
+        said += "\nNo process that this user can see holds a core: `sudo neuron-ls` sees all of them."
+    return DeviceFault(said)
+
+
+def core_holders(root: Path = Path("/")) -> tuple[Holder, ...]:
+    """Other processes with Neuron devices, by pid: as neuron-ls lists them, else those with /dev/neuron* open.
+
+    `root` is where dev/ lies. Processes of other users are seen by root alone, and those of other containers by none.
+    """
+    listed = _listed_by_tool()
+    found = _open_files(root) if listed is None else listed
+    return tuple(found[pid] for pid in sorted(found) if pid != os.getpid())
+
+
+def _listed_by_tool() -> dict[int, Holder] | None:
+    """From `neuron-ls -j`; None where there is none, or (from SDK 2.34 on) it answers otherwise."""
+    tool = shutil.which("neuron-ls")
+    if tool is None:
+        return None
+    try:
+        answer = subprocess.run(  # noqa: S603 - found on the path
+            [tool, "-j"], capture_output=True, text=True, timeout=NEURON_LS_S, check=True
+        )
+        return _parse_neuron_ls(json.loads(answer.stdout))
+    except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _parse_neuron_ls(devices: list[Mapping[str, Any]]) -> dict[int, Holder]:
+    """neuron-ls's JSON: a list of devices, each with its neuron_processes."""
+    found: dict[int, Holder] = {}
+    for device in devices:
+        for process in device["neuron_processes"] or ():
+            pid, name = int(process["pid"]), f"neuron{device['neuron_device']}"
+            before = found[pid].devices if pid in found else ()
+            command = str(process.get("command", ""))[:COMMAND_CHARACTERS]
+            found[pid] = Holder(pid=pid, command=command, devices=(*before, name))
+    return found
+
+
+def _open_files(root: Path) -> dict[int, Holder]:
+    """By /proc: what each process has open."""
+    devices = {str((root / name[1:]).absolute()): name[5:] for name in neuron_devices(root)}  # "/dev/neuron0"
+    found = {}
+    for process in Path("/proc").iterdir() if devices else ():
+        if process.name.isdecimal() and (held := {devices[path] for path in _links(process / "fd") if path in devices}):
+            pid = int(process.name)
+            found[pid] = Holder(pid=pid, command=_command(process), devices=tuple(sorted(held)))
+    return found
+
+
+def _links(directory: Path) -> list[str]:
+    links = []
+    try:
+        for link in directory.iterdir():
+            links.append(str(link.readlink()))
+    except OSError:  # it ended meanwhile, or is another user's
+        pass
+    return links
+
+
+def _command(process: Path) -> str:
+    try:
+        words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    return " ".join(words).strip()[:COMMAND_CHARACTERS]

@@ -1,0 +1,200 @@
+"""NeuronSession: runs the bundle on slots. What crosses to the host is tokens and log-probabilities."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
+from neuron_whisper.errors import DeviceFault, InvalidOption
+from neuron_whisper.profile import CompileProfile
+from neuron_whisper.target.interfaces import (
+    N_RULES,
+    Choices,
+    PrefillAnswer,
+    ProgramSpec,
+    followed,
+    logprobs_of_graph,
+    rows_in_use,
+)
+from neuron_whisper.target.neuron.lowering.graphs import (
+    ACTIVE,
+    BAN_BITS,
+    DTYPES,
+    LAST,
+    LOGITS_COLUMNS,
+    PARENT,
+    POSITION,
+    PROMPT_COLUMNS,
+    SLOT,
+    SOT,
+    STEP_COLUMNS,
+    TOKEN,
+    ban_words,
+)
+from neuron_whisper.target.neuron.lowering.lowering import GRAPHS_FILE, weights_file
+from neuron_whisper.target.neuron.runtime.core_allocation import load_fault, plan_cores
+
+Execute = Callable[..., tuple[Tensor, Tensor]]
+"""execute(*inputs): the graph that takes inputs of these shapes -> its int32 and its float32 answer."""
+
+
+def load_bundle(directory: Path, tp: int, cores: str) -> Execute:
+    """The bundle with each rank's weights on its core. Raises DeviceFault with what the runtime said."""
+    try:
+        import_module("torch_neuronx")  # registers the classes that the bundle is made of
+        bundle = torch.jit.load(directory / GRAPHS_FILE)  # type: ignore[no-untyped-call] # torch leaves it untyped
+        weights = [load_file(weights_file(directory, rank)) for rank in range(tp)]
+        bundle.nxd_model.initialize(weights, torch.tensor([0], dtype=torch.int32))
+    except (RuntimeError, torch.jit.Error) as error:  # of the runtime, and of NxD's TorchScript
+        raise load_fault(error, cores) from error
+    program: Any = bundle.nxd_model
+    # Not the bundle's own forward: that takes as many inputs as the graph traced last, these graphs differ.
+    return lambda *inputs: program.forward(list(inputs))
+
+
+class NeuronSession:
+    """Session on the bundle of target/neuron/lowering; the first calls of every graph are made by `warm_up`."""
+
+    def __init__(self, spec: ProgramSpec, execute: Execute, dtype: torch.dtype) -> None:
+        self._spec, self._dtype = spec, dtype
+        self._execute: Execute | None = execute
+        self._widths = np.ones(spec.slots, np.int32)  # rows each slot decodes in, as its prefill was told
+
+    @classmethod
+    def load(cls, directory: Path, spec: ProgramSpec, profile: CompileProfile) -> NeuronSession:
+        cores = plan_cores(os.environ, profile.target.tp)
+        session = cls(spec, load_bundle(directory, profile.target.tp, cores), DTYPES[profile.target.dtype])
+        session.warm_up()
+        return session
+
+    @property
+    def spec(self) -> ProgramSpec:
+        return self._spec
+
+    def warm_up(self) -> None:
+        """Run every graph once: the first call of each is slow. Leaves nothing that a later call reads."""
+        spec, dims = self._spec, self._spec.dims
+        for n in spec.encode_batches:
+            self.encode(range(n), np.zeros((n, dims.n_mels, dims.n_frames), np.float32))
+        rules, bans = np.zeros(N_RULES, np.int32), np.zeros(dims.n_vocab, np.bool_)
+        for bucket in spec.prompt_buckets:
+            self.prefill(0, np.zeros(bucket, np.int32), 0, rules, bans)
+        rows = np.zeros(spec.rows, np.int32)
+        idle = rows, rows, rows, np.zeros((spec.rows, N_RULES), np.int32), np.zeros(spec.slots, np.bool_)
+        self.decode(*idle)
+        self.logits(*idle)
+        for bucket in spec.align_buckets if spec.alignment_heads else ():
+            self.align(0, np.zeros(bucket, np.int32))
+
+    def _run(self, *inputs: Tensor) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        if self._execute is None:
+            raise DeviceFault("the session is closed")
+        try:
+            with torch.inference_mode():
+                ints, floats = self._execute(*inputs)
+        except (RuntimeError, torch.jit.Error) as error:
+            raise DeviceFault(f"the Neuron runtime: {error}") from error
+        return ints.numpy(), floats.numpy()
+
+    def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        n = len(slots)
+        if n != len(mel) or n > self._spec.encode_batch:
+            raise InvalidOption("slots", n, f"as many as mel windows ({len(mel)}), at most {self._spec.encode_batch}")
+        size = n if n in self._spec.encode_batches else 1
+        for start in range(0, n, size):
+            windows = torch.tensor(mel[start : start + size]).to(self._dtype)
+            self._run(windows, torch.tensor(slots[start : start + size], dtype=torch.int32))
+
+    def prefill(
+        self,
+        slot: int,
+        prompt: NDArray[np.int32],
+        sot_index: int,
+        rules: NDArray[np.int32],
+        banned: NDArray[np.bool_],
+        beams: int = 1,
+    ) -> PrefillAnswer:
+        self._spec.check_beams(beams)
+        length, words = len(prompt), ban_words(self._spec.dims.n_vocab)
+        rules_end = PROMPT_COLUMNS + N_RULES
+        ask = np.zeros((1, rules_end + words + self._spec.bucket_for(length)), np.int32)
+        ask[0, SLOT], ask[0, SOT], ask[0, LAST] = slot, sot_index, length - 1
+        ask[0, PROMPT_COLUMNS:rules_end] = rules
+        ask[0, rules_end : rules_end + words] = pack_bans(banned)
+        ask[0, rules_end + words :][:length] = prompt
+        self._widths[slot] = beams
+        best, floats = self._run(torch.from_numpy(ask))
+        languages = self._spec.special.n_languages
+        return PrefillAnswer(
+            language_logprobs=floats[:languages].copy(),
+            no_speech_prob=float(floats[languages]),
+            choices=Choices.of_graph(best, floats[None, languages + 1 :]),
+        )
+
+    def decode(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> Choices:
+        in_use, best, logprobs = self._step(STEP_COLUMNS + N_RULES, tokens, positions, parents, rules, active)
+        return Choices.of_graph(best, logprobs).only(in_use)
+
+    def logits(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        in_use, _, logprobs = self._step(LOGITS_COLUMNS, tokens, positions, parents, rules, active)
+        return np.where(in_use.reshape(-1, 1), logprobs_of_graph(logprobs), np.float32(-np.inf))
+
+    def _step(
+        self,
+        columns: int,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int32], NDArray[np.float32]]:
+        """Rows in use (S, B), and what the graph answers whose input has so many columns."""
+        in_use = rows_in_use(active, self._widths, self._spec.beams)
+        steps = np.zeros((self._spec.rows, columns), np.int32)
+        steps[:, TOKEN], steps[:, POSITION] = tokens, positions
+        steps[:, PARENT], steps[:, ACTIVE] = followed(parents, in_use).reshape(-1), in_use.reshape(-1)
+        steps[:, STEP_COLUMNS : STEP_COLUMNS + N_RULES] = rules
+        return in_use, *self._run(torch.from_numpy(steps))
+
+    def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        length = len(tokens)
+        bucket = next((b for b in self._spec.align_buckets if length <= b), 0)
+        if not bucket:
+            raise InvalidOption("align", length, f"token counts up to one of {list(self._spec.align_buckets)}")
+        padded = np.zeros((1, bucket), np.int32)
+        padded[0, :length] = tokens
+        _, weights = self._run(torch.tensor([slot], dtype=torch.int32), torch.from_numpy(padded))
+        return weights[:, :length].copy()
+
+    def close(self) -> None:
+        self._execute = None
+
+
+def pack_bans(banned: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(V,) -> (W,) words: bit b of word w is token BAN_BITS w + b."""
+    bits = np.zeros(BAN_BITS * ban_words(len(banned)), np.bool_)
+    bits[: len(banned)] = banned
+    return np.packbits(bits, bitorder="little").view("<u2").astype(np.int32)

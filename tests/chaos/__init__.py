@@ -1,0 +1,1 @@
+"""Faults, floods and hostile clients by the hundreds; run by make targets."""

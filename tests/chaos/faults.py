@@ -1,0 +1,236 @@
+"""`make faults`: what a client sees, and what is left, when a server is killed, a worker dies, or something is broken.
+
+    python -m tests.chaos.faults --artifact tiny.en --speech a.flac
+
+Every server is a process of its own with a real model. Prints a table; ends with 1 when something is lost, wrong, left
+over or told badly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks.process.server import ServerProcess
+from neuron_whisper.artifact.cache_directory import default_cache_directory
+from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.audio.load import load_audio
+from neuron_whisper.bench.process.memory import family
+from tests.support.job_clients import JOBS
+from tests.support.servers import TRANSCRIPTIONS, wav
+from tests.support.small_disks import small_disk
+
+PATIENCE_S = 300.0
+DISK_BYTES = 8 << 20
+Row = tuple[str, str, str]
+
+
+class Wrong(AssertionError):
+    """A fault came to something else than it must."""
+
+
+def check(holds: bool, what: str) -> None:
+    if not holds:
+        raise Wrong(what)
+
+
+def ten_times(clip: bytes) -> bytes:
+    """A wav of the recording ten times over: a stream of it is still open when something happens to its server."""
+    return wav(np.clip(np.tile(load_audio(clip).samples, 10), -1, 1))
+
+
+class Faults:
+    """Each method is one fault: returns what the client saw and what was left. Raises Wrong."""
+
+    def __init__(self, artifact: str, clip: bytes, scratch: Path) -> None:
+        self._artifact, self._clip, self._scratch = artifact, clip, scratch
+        self._long = ten_times(clip)
+        with self.served() as server:
+            self._text = self._ask(server.url)
+
+    @contextmanager
+    def served(self, *flags: str) -> Iterator[ServerProcess]:
+        command = [
+            sys.executable,
+            "-m",
+            "neuron_whisper",
+            "serve",
+            "--artifact",
+            self._artifact,
+            "--port",
+            "0",
+            *flags,
+        ]
+        environment = {**os.environ, "TMPDIR": str(self._scratch)}
+        with ServerProcess(command, environment, ready_path="/health/ready") as server:
+            yield server
+
+    def _ask(self, url: str) -> str:
+        answer = httpx.post(url + TRANSCRIPTIONS, files={"file": self._clip}, timeout=PATIENCE_S)
+        check(answer.status_code == 200, f"a sound request got {answer.status_code}: {answer.text[:200]}")
+        return str(answer.json()["text"])
+
+    def _is_well(self, url: str) -> None:
+        check(self._ask(url) == self._text, "the text is another one afterwards")
+
+    def server_killed_amid_a_stream(self) -> tuple[str, str]:
+        seen: list[str] = []
+        with self.served() as server:
+            with (
+                suppress(httpx.TransportError),
+                httpx.stream(
+                    "POST",
+                    server.url + TRANSCRIPTIONS,
+                    files={"file": self._long},
+                    data={"stream": "true"},
+                    timeout=PATIENCE_S,
+                ) as answer,
+            ):
+                os.kill(server.pid, signal.SIGKILL)
+                seen += answer.iter_lines()
+            check(not any("transcript.text.done" in line for line in seen), "a killed server told the end of a stream")
+        with self.served() as server:
+            self._is_well(server.url)
+        left = [path.name for path in self._scratch.iterdir()]
+        return "the connection breaks, without transcript.text.done", f"{len(left)} files; the next server serves"
+
+    def server_killed_amid_jobs(self) -> tuple[str, str]:
+        directory = self._scratch / "jobs"
+        ids = []
+        with self.served("--jobs-dir", str(directory), "--jobs-max-attempts", "5") as server:
+            for _ in range(4):
+                answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=PATIENCE_S)
+                check(answer.status_code in (200, 201, 202), f"a job got {answer.status_code}")
+                ids.append(answer.json()["id"])
+            os.kill(server.pid, signal.SIGKILL)
+        with self.served("--jobs-dir", str(directory), "--jobs-max-attempts", "5") as server:
+            jobs = [self._ended(server.url, job) for job in ids]
+            texts = {
+                httpx.get(f"{server.url}{JOBS}/{job}/result", params={"format": "text"}, timeout=60).text.strip()
+                for job in ids
+            }
+        check(all(job["status"] == "succeeded" for job in jobs), f"jobs ended as {[job['status'] for job in jobs]}")
+        check(texts == {self._text.strip()}, "a job's text is another one")
+        again = sum(job["attempts"] > 1 for job in jobs)
+        shutil.rmtree(directory)
+        return "nothing: each job has its id before the end", f"{len(ids)} jobs done, {again} begun again and said so"
+
+    def _ended(self, url: str, job: str) -> dict[str, Any]:
+        ends = time.monotonic() + PATIENCE_S
+        while (told := httpx.get(f"{url}{JOBS}/{job}", timeout=60).json())["status"] in ("queued", "running"):
+            check(time.monotonic() < ends, f"job {job} does not end")
+            time.sleep(0.1)
+        return dict(told)
+
+    def worker_killed_amid_requests(self) -> tuple[str, str]:
+        texts: list[str] = []
+        with self.served("--replicas", "2") as server:
+            _, *workers = family(server.pid)
+            asking = [threading.Thread(target=lambda: texts.append(self._ask(server.url))) for _ in range(4)]
+            for thread in asking:
+                thread.start()
+            time.sleep(0.3)
+            os.kill(workers[-1], signal.SIGKILL)
+            for thread in asking:
+                thread.join()
+            check(texts == [self._text] * 4, f"4 requests got {len(texts)} texts, {len(set(texts))} different")
+            ends = time.monotonic() + PATIENCE_S
+            while len([*family(server.pid)]) <= len(workers) or httpx.get(server.url + "/health/ready").is_error:
+                check(time.monotonic() < ends, "the worker is not replaced")
+                time.sleep(0.2)
+            self._is_well(server.url)
+        return "its text: windows are decoded again by another worker", "the worker is replaced"
+
+    def disk_full(self) -> tuple[str, str]:
+        disk = self._scratch / "disk"
+        disk.mkdir()
+        with small_disk(disk, DISK_BYTES) as is_mounted:
+            if not is_mounted:
+                return "not shown: no file system can be mounted here", ""
+            with self.served("--jobs-dir", str(disk / "jobs")) as server:
+                (disk / "filler").write_bytes(bytes(DISK_BYTES - 300_000))
+                answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=60)
+                check(answer.status_code == 507, f"a job on a full disk got {answer.status_code}: {answer.text[:200]}")
+                check(answer.json()["error"]["code"] == "storage_full", "the error does not say storage_full")
+                check("retry-after" in answer.headers, "there is no Retry-After")
+                check(not [*(disk / "jobs" / "uploads").iterdir()], "a part of the upload is left")
+                self._is_well(server.url)
+                (disk / "filler").unlink()
+                answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=60)
+                check(answer.is_success, f"with room again a job got {answer.status_code}: {answer.text[:200]}")
+                check(self._ended(server.url, answer.json()["id"])["status"] == "succeeded", "the next job fails")
+        return "507 storage_full with Retry-After; requests are served", "no part of the upload; jobs go on with room"
+
+    def artifact_broken(self) -> tuple[str, str]:
+        source = ArtifactStore(default_cache_directory()).resolve(self._artifact)
+        cache = self._scratch / "cache"
+        copied = cache / "artifacts" / source.path.name
+        cache.mkdir(mode=0o700)
+        shutil.copytree(source.path, copied)
+        for folder in (cache / "artifacts", copied):
+            folder.chmod(0o700)
+        file = max((path for path in copied.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+        file.chmod(0o600)
+        with file.open("r+b") as weights:
+            weights.truncate(file.stat().st_size - 1000)
+        ended = subprocess.run(
+            [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", copied.name, "--port", "0"],
+            env={**os.environ, "NEURON_WHISPER_CACHE": str(cache)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        check(ended.returncode not in (0, -signal.SIGSEGV), f"it ended with {ended.returncode}")
+        check("Traceback" not in ended.stderr, "it ended with a traceback")
+        check(file.name in ended.stderr, f"the broken file is not named: {ended.stderr[-300:]}")
+        check(copied.exists(), "the artifact is gone")
+        shutil.rmtree(cache)
+        return f"no port is opened: exit {ended.returncode}, the file named", "the artifact, as it was found"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--artifact", default="tiny.en")
+    parser.add_argument("--speech", type=Path, required=True)
+    given = parser.parse_args()
+    rows: list[Row] = []
+    failures = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Faults(given.artifact, given.speech.read_bytes(), Path(scratch))
+        faults: tuple[Callable[[], tuple[str, str]], ...] = (
+            made.server_killed_amid_a_stream,
+            made.server_killed_amid_jobs,
+            made.worker_killed_amid_requests,
+            made.disk_full,
+            made.artifact_broken,
+        )
+        for fault in faults:
+            name = fault.__name__.replace("_", " ")
+            try:
+                rows.append((name, *fault()))
+            except Wrong as error:
+                failures += 1
+                rows.append((name, f"WRONG: {error}", ""))
+            sys.stderr.write(f"{rows[-1]}\n")
+    for row in (("fault", "the client sees", "what is left"), ("---",) * 3, *rows):
+        sys.stdout.write(f"| {' | '.join(row)} |\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

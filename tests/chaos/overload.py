@@ -1,0 +1,111 @@
+"""Four times the clients that a server can serve: who is served, how fast, and how fast the others are refused.
+
+    python -m tests.chaos.overload [--step-ms 40] [--max-wait-s 0.3]
+
+The server is a process of its own, and its device a clock: a step takes its time and hardly any processor, so that
+what is measured is the server and not the machine. Refused clients come back as they are told; at 1 x there is one
+for each slot. Ends with 1 when a request is neither served nor refused, a refusal takes longer than a second, or those
+that are served take longer than at 1 x by more than `max_wait_s` and a window's own time, for which a slot was awaited.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from benchmarks.load.clients import Asked, Clip, run_level
+from benchmarks.load.report import figures, markdown
+from neuron_whisper.server import ServerSettings, serve
+from neuron_whisper.target.interfaces import Choices
+from tests.support.fake_session import FakeSession
+from tests.support.servers import tone, transcriber, wait_for
+
+REFUSED_WITHIN_S = 1.0
+
+
+def clocked(session: FakeSession, step_s: float) -> None:
+    """Make each step of the session take so long."""
+    decode = session.decode
+
+    def slow(*given: NDArray[Any]) -> Choices:
+        time.sleep(step_s)
+        return decode(*given)
+
+    session.decode = slow  # type: ignore[method-assign, assignment]  # a known time
+
+
+def _serve(given: argparse.Namespace) -> None:
+    served, session = transcriber(slots=given.slots)
+    clocked(session, given.step_ms / 1e3)
+    settings = ServerSettings(port=0, vad_filter=False, max_wait_s=given.max_wait_s, drain_s=1)
+    serve(served, settings, on_listening=lambda url: print(url, flush=True))  # noqa: T201  # our parent reads it
+
+
+def wrong(levels: Sequence[Mapping[str, Any]], max_wait_s: float) -> list[str]:
+    """What is not as it must be, in words; the first level is the one without overload."""
+    alone = levels[0]["latency_s"]
+    said = []
+    for level in levels:
+        name = f"{level['clients']} clients"
+        if level["errors"]:
+            said.append(f"{name}: {level['errors']}")
+        if level["refusal_s"].get("max", 0.0) > REFUSED_WITHIN_S:
+            said.append(f"{name}: refused after {level['refusal_s']['max']} s")
+        allowed_s = alone["p95"] + max_wait_s + alone["p50"]
+        if level["latency_s"]["p95"] > allowed_s:
+            said.append(f"{name}: p95 {level['latency_s']['p95']} s, allowed are {allowed_s:.2f} s")
+    return said
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--step-ms", type=float, default=40.0)
+    parser.add_argument("--slots", type=int, default=8)
+    parser.add_argument("--max-wait-s", type=float, default=0.3)
+    parser.add_argument("--duration", type=float, default=30.0)
+    parser.add_argument("--serve", action="store_true", help="be the server")
+    given = parser.parse_args(arguments)
+    if given.serve:
+        _serve(given)
+        return 0
+    clips = [Clip(name="tone.wav", content=tone(hertz, 1.0), duration_s=1.0) for hertz in range(200, 900, 50)]
+    levels = []
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos.overload", "--serve", *words], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        for times in (1, 2, 4, 8):
+            asked = Asked(url=url, fields={"model": "whisper-1"})
+            answers = asyncio.run(run_level(asked, clips, clients=times * given.slots, duration_s=given.duration))
+            levels.append(figures(answers, clients=times * given.slots, duration_s=given.duration, memory=None))
+            wait_for(url, requests=0, waiting=0, decoding=0)
+    finally:
+        server.terminate()
+        server.communicate()
+    command = f"python -m tests.chaos.overload --step-ms {given.step_ms:g} --max-wait-s {given.max_wait_s:g}"
+    document = {
+        "levels": levels,
+        "clips": len(clips),
+        "shortest_s": 1.0,
+        "longest_s": 1.0,
+        "date": "",
+        "command": command,
+    }
+    sys.stdout.write(markdown(document))
+    for line in (found := wrong(levels, given.max_wait_s)):
+        sys.stderr.write(f"wrong: {line}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Several modules together: real servers, processes and command lines."""

@@ -1,0 +1,462 @@
+"""deploy/: what its files ask of the program is what the program offers. No image is built and no device is used."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rich_click as click
+import yaml  # type: ignore[import-untyped]  # its types are a package of their own, which nothing else needs
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from neuron_whisper.artifact.cache_directory import CacheDirectory
+from neuron_whisper.artifact.key import label_of
+from neuron_whisper.cli.main import cli, run
+from neuron_whisper.errors import ArtifactUnsafe
+from neuron_whisper.model.catalogue import CATALOGUE
+from neuron_whisper.planning.instances import INSTANCES
+from neuron_whisper.profile import known_profiles
+from neuron_whisper.server import ServerSettings, create_app
+from neuron_whisper.server.run import LAST_ANSWERS_S
+from tests.support.paths import ROOT
+from tests.support.servers import running, transcriber
+
+DEPLOY = ROOT / "deploy"
+DOCKERFILES = (DEPLOY / "Dockerfile.cpu", DEPLOY / "Dockerfile.neuron")
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+PROGRAM = "neuron-whisper"
+INSTALLED = "/opt/neuron-whisper/bin/neuron-whisper"
+UID = 10001
+CORES_PER_DEVICE = 2  # Inferentia2 and Trainium: /dev/neuron<N> and aws.amazon.com/neuron are whole chips
+
+
+# --- reading the files ----------------------------------------------------------------------------
+
+
+def instructions(dockerfile: Path) -> list[tuple[str, str]]:
+    """[("ARG", "PROFILE=cpu"), ("RUN", "python -m pip ..."), ...]; continued lines are one, comments are gone."""
+    lines = [line for line in dockerfile.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [(word.upper(), rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines())]
+
+
+def values(dockerfile: Path, word: str) -> list[str]:
+    return [text for found, text in instructions(dockerfile) if found == word]
+
+
+def manifests() -> dict[str, Any]:
+    """Kubernetes' objects by kind."""
+    return {it["kind"]: it for file in MANIFESTS for it in yaml.safe_load_all(file.read_text())}
+
+
+def pod(kind: str) -> Any:
+    return manifests()[kind]["spec"]["template"]["spec"]
+
+
+def services() -> dict[str, Any]:
+    found = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    assert isinstance(found, dict)
+    return found
+
+
+def settings_of(unit: Path) -> dict[str, list[str]]:
+    """{"ExecStart": ["/opt/... serve ..."], "Environment": [...]}"""
+    pairs = [line.split("=", 1) for line in unit.read_text().splitlines() if re.match(r"[A-Za-z]+=", line)]
+    return {key: [value for other, value in pairs if other == key] for key, _ in pairs}
+
+
+def in_shell(script: str) -> Iterator[list[str]]:
+    """The arguments of every call of the program in a shell script: direct, as an image's, as compose's service's."""
+    for line in script.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words = ["", "", *lexer]
+        for at, word in enumerate(words):
+            is_called = word in (PROGRAM, INSTALLED) or re.fullmatch(rf"{PROGRAM}:\w+", word)
+            is_service = words[at - 2 : at + 1] == ["--rm", "-T", "compile"]
+            if (is_called and words[at - 1] not in ("-t", "-u", "-o", "-g")) or is_service:
+                args = list(takewhile(lambda it: not re.fullmatch(r"[|&;<>()]+", it), words[at + 1 :]))
+                if args:
+                    yield args
+
+
+def code_blocks(text: str) -> str:
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command line of the program, and the file it stands in."""
+
+    where: str
+    args: Sequence[str]
+
+
+def calls() -> list[Call]:
+    found = []
+    for file in DOCKERFILES:
+        script = "\n".join(values(file, "RUN"))
+        for name, _, default in (text.partition("=") for text in values(file, "ARG")):
+            script = script.replace(f"${{{name}}}", default)
+        found += [Call(file.name, json.loads(text)) for text in values(file, "CMD")]
+        found += [Call(file.name, args) for args in in_shell(script)]
+    found += [Call(f"compose: {name}", it["command"]) for name, it in services().items() if "command" in it]
+    found += [Call(kind, it["args"]) for kind in ("Job", "Deployment") for it in pod(kind)["containers"]]
+    for unit in UNITS:
+        found += [Call(unit.name, args) for text in settings_of(unit)["ExecStart"] for args in in_shell(text)]
+    found += [Call("README.md", args) for args in in_shell(code_blocks((DEPLOY / "README.md").read_text()))]
+    prose = re.findall(r"`neuron-whisper (\w[^`]*)`", (DEPLOY / "README.md").read_text())
+    return found + [Call("README.md", shlex.split(text)) for text in prose]
+
+
+def parsed(args: Sequence[str]) -> click.Context:
+    """The context of the command that would run; nothing runs. Raises UsageError for what it does not take."""
+    command: click.Group = cli
+    context, rest = click.Context(cli, info_name=PROGRAM), list(args)
+    while True:
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
+        if not isinstance(found, click.Group):
+            return found.make_context(name, rest, parent=context)
+        command, context = found, click.Context(found, info_name=name, parent=context)
+
+
+CALLS = calls()
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.where}: {' '.join(call.args)}")
+def test_every_command_line_is_one_that_the_program_takes(call: Call) -> None:
+    params = parsed(call.args).params
+
+    if params.get("profile") is not None:
+        assert params["profile"] in known_profiles()
+    if params.get("model") is not None:
+        assert params["model"] in CATALOGUE
+    assert set(params.get("models", ())) <= set(CATALOGUE)
+    assert set(params.get("instances", ())) <= set(INSTANCES)
+
+
+def test_a_flag_that_does_not_exist_is_seen() -> None:
+    for args in (["serve", "--artifcat", "base"], ["artifacts", "exprot", "base", "-"], ["srve"], ["compile", "base"]):
+        with pytest.raises(click.UsageError):
+            parsed(args)
+
+
+def test_every_file_says_what_to_run() -> None:
+    told: dict[str, set[str]] = {}
+    for call in CALLS:
+        told.setdefault(call.where, set()).add(call.args[0])
+
+    assert told == {
+        "Dockerfile.cpu": {"compile", "serve", "doctor"},
+        "Dockerfile.neuron": {"doctor"},
+        "compose: compile": {"compile"},
+        "compose: neuron": {"serve"},
+        "Job": {"compile"},
+        "Deployment": {"serve"},
+        "neuron-whisper-compile.service": {"compile"},
+        "neuron-whisper.service": {"serve"},
+        "README.md": {"plan", "doctor", "compile", "artifacts", "serve", "transcribe", "keys"},
+    }
+
+
+def test_what_is_served_is_what_the_same_folder_compiles() -> None:
+    served = {call.args[call.args.index("--artifact") + 1] for call in CALLS if call.args[0] == "serve"}
+    made = set()
+    for call in CALLS:
+        if call.args[0] == "compile" and (profile := parsed(call.args).params["profile"]) in known_profiles():
+            target = tomllib.loads(known_profiles()[profile].read_text())["target"]
+            made.add(f"{parsed(call.args).params['model']}-{target['name']}-tp{target.get('tp', 1)}")
+
+    assert served == {"kotoba-v2.2-neuron-tp2", "/opt/neuron-whisper/artifact"}
+    assert "kotoba-v2.2-neuron-tp2" in made
+    assert label_of("kotoba-v2.2-neuron-tp2-0123456789abcdef") == "kotoba-v2.2"
+
+
+def test_every_profile_that_the_readme_builds_from_a_model_exists() -> None:
+    patterns = re.findall(r"`(neuron-MODEL-[^`]+)`", (DEPLOY / "README.md").read_text())
+    assert len(patterns) == 5
+
+    models = ("large-v3", "large-v3-turbo", "kotoba-v2", "base")
+    assert {pattern.replace("MODEL", model) for pattern in patterns for model in models} <= set(known_profiles())
+
+
+# --- images and units -----------------------------------------------------------------------------
+
+
+def test_the_base_image_is_of_the_newest_sdk_that_the_project_takes() -> None:
+    (image,) = (text for text in values(DEPLOY / "Dockerfile.neuron", "ARG") if text.startswith("NEURON_IMAGE="))
+    tag = re.fullmatch(
+        r"NEURON_IMAGE=public\.ecr\.aws/neuron/pytorch-inference-neuronx:"
+        r"(?P<torch>[0-9.]+)-neuronx-py(?P<python>\d+)-sdk(?P<sdk>[0-9.]+)-ubuntu24\.04",
+        image,
+    )
+    assert tag is not None
+    assert tag.groupdict() == {"torch": "2.9.0", "python": "312", "sdk": "2.31.1"}
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert SpecifierSet(project["requires-python"]).contains("3.12.11")
+    wanted = {it.name: it.specifier for it in map(Requirement, project["optional-dependencies"]["neuron"])}
+    # aws-neuron/deep-learning-containers, pytorch/inference/2.9.0/Dockerfile.neuronx of 2.31.1
+    image_has = {
+        "neuronx-cc": "2.26.6360.0+6f180f47",
+        "torch-neuronx": "2.9.0.2.15.32035+de43f57c",
+        "neuronx-distributed": "0.19.28492+435aae2b",
+        "neuronx-distributed-inference": "0.10.18399+ed62453e",
+    }
+    assert all(wanted[package].contains(version) for package, version in image_has.items())
+    # and nothing newer: SDK 2.32 has this compiler, and no torch-neuronx
+    assert not wanted["neuronx-cc"].contains("2.27.5334")
+    assert not wanted["torch-neuronx"].contains("2.9.0.2.16.1")
+
+
+def test_what_the_images_copy_is_let_into_the_build_and_nothing_else_is() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    copied = {
+        source
+        for file in DOCKERFILES
+        for text in values(file, "COPY")
+        if not text.startswith("--from")
+        for source in text.split()[:-1]
+    }
+
+    assert copied == let_in
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_the_compile_stage_takes_the_torch_that_the_tests_run_with() -> None:
+    (pinned,) = re.findall(r"^TORCH := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert f"TORCH={pinned}" in values(DEPLOY / "Dockerfile.cpu", "ARG")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda file: file.name)
+def test_systemd_finds_nothing_wrong_with_a_unit(unit: Path, tmp_path: Path) -> None:
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("no systemd-analyze: not proved that systemd knows every key of the units")
+    assert INSTALLED in unit.read_text()
+    here = tmp_path / unit.name
+    here.write_text(unit.read_text().replace(INSTALLED, sys.executable))  # verify wants the program to be there
+
+    done = subprocess.run(
+        [tool, "verify", "--man=no", str(here)], capture_output=True, text=True, check=False, timeout=60
+    )
+    about_it = [line for line in done.stderr.splitlines() if unit.name in line]  # other units of the machine may be odd
+    assert about_it == []
+
+
+# --- memory and devices ---------------------------------------------------------------------------
+
+
+def planned(profile: str, model: str = "kotoba-v2.2") -> dict[str, Any]:
+    with redirect_stdout(io.StringIO()) as out:
+        assert run(["plan", "--model", model, "--profile", profile, "--json"]) == 0
+    placement = json.loads(out.getvalue())["placements"][0]
+    assert isinstance(placement, dict)
+    return placement
+
+
+def test_the_job_asks_for_the_memory_that_plan_estimates() -> None:
+    (container,) = pod("Job")["containers"]
+    profile = parsed(container["args"]).params["profile"]
+    estimate = planned(profile)["compile_estimate"]["all_at_once_bytes"]
+
+    for asked in (container["resources"][kind]["memory"] for kind in ("requests", "limits")):
+        assert estimate < int(asked.removesuffix("Gi")) << 30 < 2 * estimate
+    assert "aws.amazon.com/neuron" not in container["resources"]["limits"]
+
+
+def test_the_readmes_memory_to_compile_is_what_plan_estimates() -> None:
+    rows = re.findall(r"^\| (\S+) \| (\d+) GB \| (\d+) GB \|$", (DEPLOY / "README.md").read_text(), re.MULTILINE)
+    assert [model for model, *_ in rows] == ["kotoba-v2.2", "large-v3-turbo", "large-v3"]
+
+    for model, *told in rows:
+        name = model.partition(".")[0]
+        estimate = planned(f"neuron-{name}-inf2.xlarge-tp2", model)["compile_estimate"]
+        assert [int(it) * 1e9 for it in told] == [
+            pytest.approx(estimate[f"{count}_bytes"], rel=0.1) for count in ("one_at_a_time", "all_at_once")
+        ]
+
+
+def test_the_server_gets_a_device_for_every_two_cores() -> None:
+    placement = planned("neuron-kotoba-v2-inf2.xlarge-tp2")
+    devices = -(-placement["tp"] * placement["replicas"] // CORES_PER_DEVICE)
+
+    assert pod("Deployment")["containers"][0]["resources"]["limits"]["aws.amazon.com/neuron"] == devices
+    assert services()["neuron"]["devices"] == [f"/dev/neuron{n}:/dev/neuron{n}" for n in range(devices)]
+
+
+# --- health and stopping --------------------------------------------------------------------------
+
+
+def test_probes_ask_routes_that_the_server_has() -> None:
+    opened, _ = transcriber()
+    routes = {route.path for route in create_app(opened, ServerSettings()).routes}
+    opened.close()
+    probes = {name: it for name, it in pod("Deployment")["containers"][0].items() if name.endswith("Probe")}
+    ports = {it["name"]: it["containerPort"] for it in pod("Deployment")["containers"][0]["ports"]}
+
+    assert {name: it["httpGet"]["path"] for name, it in probes.items()} == {
+        "startupProbe": "/health/startup",
+        "readinessProbe": "/health/ready",
+        "livenessProbe": "/health/live",
+    }
+    assert {it["httpGet"]["path"] for it in probes.values()} <= routes
+    assert {it["httpGet"]["port"] for it in probes.values()} == {"http"} == set(ports)
+    assert ports["http"] == ServerSettings().port
+    assert manifests()["Service"]["spec"]["ports"][0]["targetPort"] == "http"
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda file: file.name)
+def test_the_images_health_check_tells_a_live_server_from_none(dockerfile: Path) -> None:
+    (check,) = (text for text in values(dockerfile, "HEALTHCHECK") if text != "NONE")
+    python, *args = json.loads(check.partition("CMD")[2])
+    assert python == "python"
+
+    def asked(port: int) -> int:
+        command = [sys.executable, *(arg.replace(":8000/", f":{port}/") for arg in args)]
+        return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode
+
+    assert f":{ServerSettings().port}/" in args[-1]
+    with running() as server:
+        port = server.address[1]
+        assert asked(port) == 0
+    assert asked(port) != 0
+
+
+def test_everything_waits_longer_than_the_drain() -> None:
+    drain_s = ServerSettings().drain_s + 2 * LAST_ANSWERS_S
+    (container,) = pod("Deployment")["containers"]
+    sleep_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    unit = settings_of(DEPLOY / "systemd" / "neuron-whisper.service")
+
+    assert pod("Deployment")["terminationGracePeriodSeconds"] > sleep_s + drain_s
+    assert int(unit["TimeoutStopSec"][0]) > drain_s
+    assert all(int(services()[name]["stop_grace_period"].removesuffix("s")) > drain_s for name in ("cpu", "neuron"))
+    stops = re.findall(r"--stop-timeout (\d+)", (DEPLOY / "README.md").read_text())
+    assert [int(seconds) > drain_s for seconds in stops] == [True]
+    assert all(values(file, "STOPSIGNAL") == ["SIGTERM"] for file in DOCKERFILES)
+
+
+# --- who may read and write -----------------------------------------------------------------------
+
+
+def test_nothing_runs_as_root() -> None:
+    assert all(set(values(file, "USER")) == {f"{UID}:{UID}"} for file in DOCKERFILES)
+    for kind in ("Job", "Deployment"):
+        context = pod(kind)["securityContext"]
+        assert (context["runAsNonRoot"], context["runAsUser"], context["runAsGroup"]) == (True, UID, UID)
+    assert all(settings_of(unit)["User"] == [PROGRAM] for unit in UNITS)
+
+
+def test_a_volume_that_its_group_may_write_does_and_one_whose_files_it_may_write_does_not(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2775)  # what fsGroup makes of a fresh volume's root
+    cache = CacheDirectory(tmp_path / "cache")
+    cache.create()
+    assert cache.check()
+
+    assert pod("Job")["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+    cache.artifacts.chmod(0o2770)  # what the policy Always makes of all that lies in it
+    with pytest.raises(ArtifactUnsafe, match="others can write it"):
+        cache.check()
+
+
+def test_all_state_lies_on_the_volume_and_what_serves_mounts_it_read_only() -> None:
+    volume = "/var/lib/neuron-whisper"
+    for file in DOCKERFILES:
+        assert values(file, "VOLUME") == [volume]
+        assert f"NEURON_WHISPER_CACHE={volume}/cache" in " ".join(values(file, "ENV"))
+        assert f"install -d -m 0700 -o {UID} -g {UID} {volume}" in " ".join(values(file, "RUN"))
+
+    def mount(kind: str) -> Any:
+        return next(it for it in pod(kind)["containers"][0]["volumeMounts"] if it["mountPath"] == volume)
+
+    assert mount("Job") == {"name": "state", "mountPath": volume}
+    assert mount("Deployment") == {"name": "state", "mountPath": volume, "readOnly": True}
+    assert services()["neuron"]["volumes"] == [f"state:{volume}:ro"]
+    assert services()["compile"]["volumes"] == [f"state:{volume}"]
+    assert all(settings_of(unit)["StateDirectoryMode"] == ["0700"] for unit in UNITS)
+
+
+def test_manifests_name_each_other() -> None:
+    found = manifests()
+    assert sorted(found) == ["Deployment", "Job", "PersistentVolumeClaim", "Service"]
+
+    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert found["Deployment"]["spec"]["selector"]["matchLabels"] == labels == found["Service"]["spec"]["selector"]
+    assert found["Job"]["spec"]["template"]["metadata"]["labels"] != labels  # or the Service would ask the compiler
+    for kind in ("Job", "Deployment"):
+        state = next(it for it in pod(kind)["volumes"] if it["name"] == "state")
+        assert state["persistentVolumeClaim"]["claimName"] == found["PersistentVolumeClaim"]["metadata"]["name"]
+        mounted = {it["name"] for it in pod(kind)["containers"][0]["volumeMounts"]}
+        assert mounted == {it["name"] for it in pod(kind)["volumes"]}
+
+
+# --- monitoring -----------------------------------------------------------------------------------
+
+MONITORING = DEPLOY / "monitoring"
+BY_PROMETHEUS = {"up"}  # which it makes itself
+
+
+def metrics_named(text: str) -> set[str]:
+    """Every metric that an expression of PromQL names."""
+    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]', " ", text)
+    found = set(re.findall(r"\b(?:neuron_whisper|process)_\w+|\bup\b", bare))
+    return found - BY_PROMETHEUS
+
+
+def metrics_told() -> set[str]:
+    """Every sample's name that a server tells once everything has happened to it that is counted."""
+    with running() as server, server.client() as client:
+        server.post()
+        server.post(b"no sound")
+        text = client.get("/metrics").text
+    return {line.split(" ")[2] for line in text.splitlines() if line.startswith("# TYPE ")} | {
+        re.split(r"[{ ]", line)[0] for line in text.splitlines() if line and line[0] != "#"
+    }
+
+
+def test_dashboard_and_alerts_name_metrics_that_the_server_has() -> None:
+    told = metrics_told()
+    # a histogram's and a counter's family is there before a sample of it is
+    families = {*told, *(f"{name}{end}" for name in told for end in ("_bucket", "_sum", "_count", "_total"))}
+    board = json.loads((MONITORING / "grafana.json").read_text())
+    in_board = {name for panel in board["panels"] for it in panel["targets"] for name in metrics_named(it["expr"])}
+    in_board |= {name for it in board["templating"]["list"] for name in metrics_named(str(it["query"]))}
+    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
+    in_alerts = {name for rule in rules for name in metrics_named(rule["expr"])}
+
+    assert len(in_board) > 20
+    assert in_board <= families
+    assert in_alerts <= families
+    assert all(rule["labels"]["severity"] in ("page", "ticket") for rule in rules)
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_prometheus_reads_the_rules_that_lie_beside_it_and_scrapes_the_servers_port() -> None:
+    told = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())
+    assert [(MONITORING / name).exists() for name in told["rule_files"]] == [True]
+    (job,) = told["scrape_configs"]
+    assert job["job_name"] == "neuron-whisper"
+    assert job["static_configs"][0]["targets"] == [f"127.0.0.1:{ServerSettings().port}"]

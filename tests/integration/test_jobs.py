@@ -1,0 +1,362 @@
+"""Jobs over the wire: what becomes of a long file, what is told meanwhile, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import stat
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.server import ServerSettings
+from neuron_whisper.server.http.api_keys import made_key, write_keys
+from tests.support.job_clients import AT_ONCE, JOBS, Turnstile, make, result, until
+from tests.support.servers import PATIENCE_S, Running, error_of, running, tone
+
+LONG = tone(330.0, 40.0, rate=8000)  # windows one after another
+
+
+def with_jobs(directory: Path, **settings: Any) -> ServerSettings:
+    return ServerSettings(vad_filter=False, jobs_dir=directory / "jobs", **settings)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(with_jobs(tmp_path_factory.mktemp("jobs"))) as made:
+        yield made
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[httpx.Client]:
+    with server.client() as made:
+        yield made
+
+
+# --- what becomes of a job ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", ["json", "text", "srt", "verbose_json", "vtt"])
+def test_a_job_says_in_every_format_what_a_request_says(server: Running, client: httpx.Client, fmt: str) -> None:
+    job = make(client, LONG, response_format=fmt, language="en", **AT_ONCE)
+    assert (job["object"], job["status"], job["attempts"], job["model"]) == ("job", "queued", 0, "turbo")
+    done = until(client, job["id"], "succeeded")
+    assert (done["attempts"], done["restarted"], done["progress"]) == (1, None, None)
+    assert done["usage"] == {"type": "duration", "seconds": 40}
+    assert done["expires_at"] - done["ended_at"] == 86_400
+    answer, direct = result(client, job["id"]), server.post(LONG, response_format=fmt, language="en", **AT_ONCE)
+    assert (answer.content, answer.headers["content-type"]) == (direct.content, direct.headers["content-type"])
+
+
+def test_a_result_is_had_in_any_format_afterwards(server: Running, client: httpx.Client) -> None:
+    job = make(client, LONG, **AT_ONCE)
+    until(client, job["id"], "succeeded")
+    for fmt in ("srt", "verbose_json"):
+        assert result(client, job["id"], fmt).content == server.post(LONG, response_format=fmt, **AT_ONCE).content
+    table = result(client, job["id"], "tsv")
+    assert table.headers["content-type"].startswith("text/tab-separated-values")
+    assert table.text.startswith("start\tend\ttext\n")
+    assert error_of(result(client, job["id"], "docx"), 400)["param"] == "format"
+
+
+def test_words_and_a_translation_are_had_by_a_job_too(server: Running, client: httpx.Client) -> None:
+    words = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
+    job = make(client, None, **words, task="translate")
+    until(client, job["id"], "succeeded")
+    direct = server.post(None, "/v1/audio/translations", **words)
+    assert result(client, job["id"]).content == direct.content
+    assert direct.json()["task"] == "translate"
+    assert direct.json()["words"]
+
+
+def test_audio_that_cannot_be_read_fails_as_a_request_does(server: Running, client: httpx.Client) -> None:
+    job = make(client, b"no sound at all")
+    failed = until(client, job["id"], "failed")
+    direct = error_of(server.post(b"no sound at all"), 400)
+    assert failed["error"] == {name: direct[name] for name in ("message", "code", "param")}
+    assert error_of(result(client, job["id"]), 409)["code"] == "wrong_job_state"
+
+
+def test_a_job_tells_how_far_it_is_and_what_was_said_so_far(tmp_path: Path) -> None:
+    with running(with_jobs(tmp_path)) as server, server.client() as client:
+        server.session.gate = Turnstile(14)  # type: ignore[assignment]  # one window and a part of the next
+        job = make(client, LONG, **AT_ONCE)
+        running_job = until(client, job["id"], lambda it: it["progress"] and it["progress"]["segments"])
+        progress = running_job["progress"]
+        assert (progress["stage"], progress["total_s"]) == ("transcribing", 40.0)
+        assert 0 < progress["done_s"] <= 30
+        said = client.get(f"{JOBS}/{job['id']}/segments").json()
+        assert (said["status"], len(said["data"])) == ("running", progress["segments"])
+        server.session.gate.set()
+        until(client, job["id"], "succeeded")
+        known = progress["segments"]
+        rest = client.get(f"{JOBS}/{job['id']}/segments", params={"after": known}).json()["data"]
+        whole = result(client, job["id"], "verbose_json").json()["segments"]
+        assert [it["text"] for it in (*said["data"], *rest)] == [it["text"] for it in whole]
+
+
+@pytest.mark.parametrize("jump_s", [7 * 86_400.0, -7 * 86_400.0], ids=["ahead", "back"])
+def test_a_clock_that_is_set_harms_nothing_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    """A request that streams, a job that runs, one that waits; what is stored keeps its times."""
+    real = time.time
+    with running(with_jobs(tmp_path), slots=2) as server, server.client() as client:
+        before = make(client, LONG, **AT_ONCE)
+        until(client, before["id"], "succeeded")
+        server.session.gate = Turnstile(14)  # type: ignore[assignment]
+        runs, waits = (make(client, LONG, **AT_ONCE) for _ in range(2))
+        until(client, runs["id"], "running")
+        with ThreadPoolExecutor(1) as other:
+            streamed = other.submit(server.post, LONG, stream="true")
+            server.wait_for(requests=1)
+            monkeypatch.setattr(time, "time", lambda: real() + jump_s)
+            server.session.gate.set()
+            assert '"type":"transcript.text.done"' in streamed.result().text
+        for job in (runs, waits):
+            done = until(client, job["id"], "succeeded")
+            assert result(client, job["id"]).status_code == 200
+            assert done["attempts"] == 1
+        assert client.get("/health/live").status_code == client.get("/health/ready").status_code == 200
+        late = until(client, make(client, None, **AT_ONCE)["id"], "succeeded")
+        assert abs(late["ended_at"] - real() - jump_s) < PATIENCE_S
+
+
+def test_requests_are_answered_while_a_job_runs(tmp_path: Path) -> None:
+    with running(with_jobs(tmp_path), slots=2) as server, server.client() as client:
+        job = make(client, tone(330.0, 120.0, rate=8000), **AT_ONCE)
+        until(client, job["id"], "running")
+        assert server.post(tone(500.0)).status_code == 200
+        assert until(client, job["id"], "succeeded")["usage"]["seconds"] == 120
+
+
+# --- cancel, delete, list -------------------------------------------------------------------------
+
+
+def test_a_job_that_runs_is_cancelled_and_frees_its_slot(tmp_path: Path) -> None:
+    with running(with_jobs(tmp_path), slots=1) as server, server.client() as client:
+        server.session.gate.clear()
+        first, second = make(client, LONG, **AT_ONCE), make(client, LONG, **AT_ONCE)
+        until(client, first["id"], lambda job: job["progress"] and job["progress"]["stage"] == "transcribing")
+        server.wait_for(decoding=1)
+        waiting = client.post(f"{JOBS}/{second['id']}/cancel").json()
+        assert (waiting["status"], waiting["attempts"]) == ("cancelled", 0)
+        assert client.post(f"{JOBS}/{first['id']}/cancel").json()["status"] == "cancelled"
+        assert client.post(f"{JOBS}/{first['id']}/cancel").json()["status"] == "cancelled"  # it is what was asked for
+        server.session.gate.set()
+        assert server.post().status_code == 200
+        assert error_of(result(client, first["id"]), 409)
+        assert list((tmp_path / "jobs" / "uploads").iterdir()) == []
+
+
+def test_a_deleted_job_leaves_nothing(tmp_path: Path) -> None:
+    with running(with_jobs(tmp_path)) as server, server.client() as client:
+        done = make(client, **AT_ONCE)
+        until(client, done["id"], "succeeded")
+        server.session.gate.clear()
+        held = make(client, **AT_ONCE)
+        until(client, held["id"], "running")
+        for job in (done, held):
+            assert client.delete(f"{JOBS}/{job['id']}").json() == {
+                "id": job["id"],
+                "object": "job.deleted",
+                "deleted": True,
+            }
+            assert error_of(client.get(f"{JOBS}/{job['id']}"), 404)["code"] == "job_not_found"
+        server.session.gate.set()
+        assert client.get(JOBS).json()["data"] == []
+        for folder in ("uploads", "results"):
+            assert list((tmp_path / "jobs" / folder).iterdir()) == []
+
+
+def test_a_job_that_ended_cannot_be_cancelled(client: httpx.Client) -> None:
+    job = make(client, **AT_ONCE)
+    until(client, job["id"], "succeeded")
+    error = error_of(client.post(f"{JOBS}/{job['id']}/cancel"), 409)
+    assert error["message"] == f"job {job['id']} is succeeded: it has ended"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("DELETE", ""), ("GET", "/result"), ("GET", "/segments"), ("POST", "/cancel")],
+)
+def test_a_job_that_is_not_there_is_told_so(client: httpx.Client, method: str, path: str) -> None:
+    assert error_of(client.request(method, f"{JOBS}/job_nowhere{path}"), 404)["code"] == "job_not_found"
+
+
+def test_jobs_are_listed_the_newest_first_page_by_page(tmp_path: Path) -> None:
+    with running(with_jobs(tmp_path)) as server, server.client() as client:
+        made = [make(client, tone(200.0 + n), **AT_ONCE)["id"] for n in range(5)]
+        for job_id in made:
+            until(client, job_id, "succeeded")
+        first = client.get(JOBS, params={"limit": 3}).json()
+        assert [job["id"] for job in first["data"]] == made[:1:-1]
+        assert (first["object"], first["has_more"], first["last_id"]) == ("list", True, made[2])
+        second = client.get(JOBS, params={"limit": 3, "after": first["last_id"]}).json()
+        assert ([job["id"] for job in second["data"]], second["has_more"]) == (made[1::-1], False)
+        assert client.get(JOBS, params={"status": "failed"}).json()["data"] == []
+        for wrong in ({"limit": 0}, {"limit": 1000}, {"status": "lost"}):
+            error_of(client.get(JOBS, params=wrong), 400)
+        error_of(client.get(JOBS, params={"after": "job_nowhere"}), 404)
+
+
+def test_a_job_made_twice_with_one_idempotency_key_is_one_job(client: httpx.Client) -> None:
+    files, key = {"file": ("tone.wav", tone())}, {"idempotency-key": "mine-1"}
+    first = client.post(JOBS, files=files, headers=key)
+    second = client.post(JOBS, files=files, headers=key)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json()["id"] == second.json()["id"]
+    error_of(client.post(JOBS, files=files, headers={"idempotency-key": "k" * 200}), 400)
+
+
+def test_nobody_sees_the_jobs_of_another_key(tmp_path: Path) -> None:
+    made = [made_key(name, ["user"], created="2026-11-25", max_requests=None) for name in ("ann", "bob")]
+    write_keys(tmp_path / "keys.json", [stored for _, stored in made])
+    ann, bob = ({"authorization": f"Bearer {text}"} for text, _ in made)
+    with running(with_jobs(tmp_path, keys_file=tmp_path / "keys.json")) as server, server.client() as client:
+        job_id = client.post(JOBS, files={"file": tone()}, data=AT_ONCE, headers=ann).json()["id"]
+        assert error_of(client.get(JOBS), 401)
+        assert client.get(JOBS, headers=bob).json()["data"] == []
+        for asked in ("GET ", "GET /result", "GET /segments", "POST /cancel", "DELETE "):
+            method, path = asked.split(" ")
+            error = error_of(client.request(method, f"{JOBS}/{job_id}{path}", headers=bob), 404)
+            assert error["message"] == f"no job '{job_id}'"
+        assert client.get(f"{JOBS}/{job_id}", headers=ann).status_code == 200
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"stream": "true"}, "stream"),
+        ({"include[]": "logprobs"}, "include"),
+        ({"bean_size": "5"}, "bean_size"),
+        ({"task": "summarise"}, "task"),
+        ({"url": "https://example.org/a.wav"}, "file"),
+        ({"webhook_url": "https://example.org/hook"}, "webhook_url"),
+        ({"response_format": "tsv"}, "response_format"),
+        ({"temperature": "7"}, "temperature"),
+    ],
+)
+def test_what_a_job_does_not_take_is_refused_by_name(client: httpx.Client, fields: dict[str, str], param: str) -> None:
+    answer = client.post(JOBS, files={"file": ("a.wav", tone())}, data=fields)
+    assert error_of(answer, 400)["param"] == param
+
+
+def test_without_an_allowed_origin_no_url_is_asked_for(client: httpx.Client) -> None:
+    error = error_of(client.post(JOBS, files={"url": (None, "http://127.0.0.1:9/a.wav")}), 400)
+    assert error["param"] == "url"
+    assert "among those this server allows" in error["message"]
+
+
+def test_a_job_needs_audio_and_a_model_that_is_served(client: httpx.Client) -> None:
+    assert error_of(client.post(JOBS, files={"model": (None, "turbo")}), 400)["param"] == "file"
+    assert error_of(client.post(JOBS, files={"file": tone()}, data={"model": "nobody"}), 404)["param"] == "model"
+
+
+def test_more_jobs_and_bytes_than_may_be_stored_are_refused(tmp_path: Path) -> None:
+    settings = with_jobs(tmp_path, jobs_max=2, jobs_max_bytes=100_000, jobs_max_upload_bytes=70_000)
+    with running(settings) as server, server.client() as client:
+        server.session.gate.clear()
+        first = make(client, tone(seconds=2.0), **AT_ONCE)  # 64 kB
+        answer = client.post(JOBS, files={"file": tone(seconds=2.0)})
+        assert error_of(answer, 503)["code"] == "jobs_full"
+        assert int(answer.headers["retry-after"]) >= 1
+        error_of(client.post(JOBS, files={"file": tone(seconds=3.0)}), 413)
+        make(client, tone(seconds=0.5))
+        assert error_of(client.post(JOBS, files={"file": tone(seconds=0.1)}), 503)["code"] == "jobs_full"
+        assert len(list((tmp_path / "jobs" / "uploads").iterdir())) == 2
+        server.session.gate.set()
+        until(client, first["id"], "succeeded")
+        client.delete(f"{JOBS}/{first['id']}")
+        make(client, **AT_ONCE)
+
+
+# --- the directory --------------------------------------------------------------------------------
+
+
+def test_jobs_are_kept_for_this_user_alone(server: Running, client: httpx.Client) -> None:
+    directory = server.settings.jobs_dir
+    assert directory is not None
+    until(client, make(client, **AT_ONCE)["id"], "succeeded")
+    for path in (directory, directory / "uploads", directory / "results"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def test_a_directory_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir(mode=0o755)
+    with pytest.raises(InvalidOption, match=r"^jobs_dir: .*mode 0700"), running(with_jobs(tmp_path)):
+        pass
+
+
+def test_two_servers_do_not_share_a_directory(server: Running) -> None:
+    assert server.settings.jobs_dir is not None
+    with (
+        pytest.raises(InvalidOption, match="another server uses it"),
+        running(with_jobs(server.settings.jobs_dir.parent)),
+    ):
+        pass
+
+
+def test_a_job_is_forgotten_when_its_time_is_over(tmp_path: Path) -> None:
+    with running(with_jobs(tmp_path, jobs_retention_s=1.0)) as server, server.client() as client:
+        job = make(client, **AT_ONCE)
+        until(client, job["id"], "succeeded")
+        for _ in range(500):
+            if client.get(f"{JOBS}/{job['id']}").status_code == 404:
+                break
+            time.sleep(0.02)
+        assert error_of(client.get(f"{JOBS}/{job['id']}"), 404)
+        assert list((tmp_path / "jobs" / "results").iterdir()) == []
+
+
+def test_metrics_count_the_jobs_by_status(client: httpx.Client) -> None:
+    until(client, make(client, **AT_ONCE)["id"], "succeeded")
+    told = client.get("/metrics").text
+    assert re.search(r'^neuron_whisper_jobs\{status="succeeded"\} [1-9]', told, re.MULTILINE)
+    assert 'neuron_whisper_jobs{status="running"} 0.0' in told
+    assert "neuron_whisper_jobs_stored_bytes" in told
+
+
+def test_without_a_directory_there_are_no_jobs() -> None:
+    with running() as server, server.client() as client:
+        assert error_of(client.get(JOBS), 404)["code"] == "unknown_url"
+
+
+def test_the_openapi_document_describes_jobs_with_examples(client: httpx.Client) -> None:
+    document = client.get("/schema/openapi.json").json()
+    creation = document["paths"][JOBS]["post"]
+    body = creation["requestBody"]["content"]["multipart/form-data"]
+    assert {"file", "url", "task", "webhook_url", "language", "beam_size"} <= set(body["schema"]["properties"])
+    assert not {"stream", "include[]"} & set(body["schema"]["properties"])
+    assert body["examples"]
+    assert creation["responses"].keys() == {"200", "201", "400", "404", "409", "413", "500", "503", "507"}
+    assert creation["responses"]["201"]["content"]["application/json"]["examples"]
+    listed = document["paths"][JOBS]["get"]
+    assert {it["name"] for it in listed["parameters"]} == {"limit", "after", "status"}
+
+
+def test_a_job_that_has_to_wait_tells_for_what_and_that_was_no_attempt(tmp_path: Path) -> None:
+    with (
+        running(with_jobs(tmp_path), slots=1, queue_limit=1) as server,
+        server.client() as client,
+        ThreadPoolExecutor() as clients,
+    ):
+        server.session.gate.clear()
+        answers = [clients.submit(server.post)]
+        server.wait_for(decoding=1)
+        answers.append(clients.submit(server.post))
+        server.wait_for(waiting=1)
+        waiting = until(client, make(client, **AT_ONCE)["id"], lambda job: job["waits_for"])
+        assert waiting["waits_for"] == "the queue is full: 1 windows are waiting"
+        server.session.gate.set()
+        assert [it.result().status_code for it in answers] == [200, 200]
+        done = until(client, waiting["id"], "succeeded")
+        assert (done["attempts"], done["waits_for"]) == (1, None)

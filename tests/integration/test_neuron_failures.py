@@ -1,0 +1,361 @@
+"""What goes wrong around a Neuron artifact: the compiler killed, cores held, another SDK. Real processes are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from neuron_whisper.cli.main import run
+from neuron_whisper.errors import CompilerKilled, InvalidOption
+from neuron_whisper.profile import parse_profile
+from neuron_whisper.target.neuron.compile_process import compile_in_child, graph_names, watched
+from neuron_whisper.target.neuron.lowering.graphs import example_inputs
+from neuron_whisper.target.neuron.runtime.core_allocation import core_holders, load_fault, plan_cores
+from neuron_whisper.target.registry import missing_packages
+from tests.support.stub_neuron import SDK_2_29, StubNeuron
+from tests.support.tiny_models import TINY_DIMS, write_tiny_checkpoint
+from tests.support.tiny_program import spec
+
+SHAPES = ("--tp", "2", "--slots", "2", "--prompt-buckets", "4", "--set", "shapes.text_context=24")
+
+
+@pytest.fixture(scope="session")
+def two_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that two ranks can share; do not change it."""
+    dims = replace(TINY_DIMS, n_audio_state=128, n_text_state=128, n_audio_head=2, n_text_head=2)
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "two-heads.en", dims=dims)
+
+
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubNeuron:
+    if not missing_packages("neuron"):
+        pytest.skip("the Neuron packages are installed: what a stub of them shows is not proved here")
+    return StubNeuron(tmp_path, monkeypatch)
+
+
+Compile = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def compile_it(capsys: pytest.CaptureFixture[str], tmp_path: Path, two_heads: Path, stub: StubNeuron) -> Compile:
+    """`compile` of the tiny model for the stub; exit code, stdout and stderr."""
+
+    def call(*args: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run(["compile", "--model", str(two_heads), *SHAPES, *args, "--cache", str(tmp_path / "cache")])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def assert_nothing_is_left(cache: Path) -> None:
+    assert list((cache / "artifacts").iterdir()) == []
+    assert list((cache / "staging").iterdir()) == []
+
+
+# --- the compiler ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "death",
+    [
+        "case $1 in */encode/*) kill -9 $$ ;; esac",
+        'case $1 in */encode/*) echo "[F137] neuronx-cc was forcibly killed" >&2; exit 70 ;; esac',
+        "case $1 in */encode/*) kill -9 $PPID ;; esac",
+    ],
+    ids=["neuronx-cc by a signal", "neuronx-cc by its own words", "the process that started it"],
+)
+def test_a_killed_compiler_is_told_with_graph_memory_and_what_to_do(
+    compile_it: Compile, stub: StubNeuron, tmp_path: Path, death: str
+) -> None:
+    stub.tool("neuronx-cc", death)
+    code, out, err = compile_it("--jobs", "1")
+    assert (code, out) == (2, "")
+    assert "error: lowering encode 1 failed: the compiler was killed, as the system does when memory runs out (" in err
+    assert " GB was available when it began)" in err
+    for advice in ("--jobs 1", "--instance inf2", "`artifacts export`"):
+        assert advice in err
+    assert_nothing_is_left(tmp_path / "cache")
+
+
+def test_a_compiler_that_fails_is_told_with_its_last_words(
+    compile_it: Compile, stub: StubNeuron, tmp_path: Path
+) -> None:
+    stub.tool("neuronx-cc", "case $1 in */decode/*) echo 'NCC_EBVF030 too many instructions' >&2; exit 1 ;; esac")
+    code, _, err = compile_it()
+    assert code == 2
+    assert "error: lowering decode 2 failed: the compile process ended with 1" in err
+    assert "NCC_EBVF030 too many instructions" in err
+    assert "killed" not in err
+    assert_nothing_is_left(tmp_path / "cache")
+
+
+def test_a_graph_that_failed_for_memory_once_is_tried_again(compile_it: Compile, stub: StubNeuron) -> None:
+    """NxD asks libneuronxla to believe its cache, in which a killed compilation stays a failed one."""
+    stub.tool("neuronx-cc", '[ "$2" = True ]')
+    code, _, err = compile_it()
+    assert code == 0, err
+
+
+def test_nothing_of_the_compiler_outlives_the_command(compile_it: Compile, stub: StubNeuron, tmp_path: Path) -> None:
+    """One graph fails; the others would go on for a day."""
+    pids = tmp_path / "pids"
+    stub.tool("neuronx-cc", f"echo $$ >> {pids}; case $1 in */decode/*) exit 1 ;; esac; exec sleep 86400")
+    assert compile_it()[0] == 2
+    for pid in map(int, pids.read_text().split()):
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        assert select.select([descriptor], [], [], 30)[0], "it was told to end, and did"
+        os.close(descriptor)
+
+
+def test_every_graph_of_the_application_has_a_name_to_be_told_by() -> None:
+    folders = [
+        f"{tag}/_tp0_bk{i}"
+        for tag, (_, buckets) in example_inputs(spec(), torch.float32).items()
+        for i in range(len(buckets))
+    ]
+    assert sorted(graph_names(spec())) == sorted(folders)
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 2), (0, 4)])
+def test_jobs_bound_the_graphs_in_the_compiler(jobs: int, most: int) -> None:
+    meeting, lock = threading.Barrier(most), threading.Lock()
+    inside, told = [0, 0], []
+
+    def compile_one(work_dir: str) -> None:
+        with lock:
+            inside[0] += 1
+            inside[1] = max(inside)
+        meeting.wait(30)  # so many do come in at the same time
+        with lock:
+            inside[0] -= 1
+
+    one = watched(compile_one, lambda what, folder: told.append((what, folder)), jobs)
+    threads = [threading.Thread(target=one, kwargs={"work_dir": f"/work/encode/_tp0_bk{i}"}) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert inside == [0, most]
+    assert sorted(told) == sorted((what, f"encode/_tp0_bk{i}") for what in ("started", "done") for i in range(4))
+
+
+# --- the SDK and the instance ---------------------------------------------------------------------
+
+
+def test_an_sdk_outside_of_the_range_is_refused_before_anything_is_fetched(
+    compile_it: Compile, stub: StubNeuron, tmp_path: Path
+) -> None:
+    stub.install(SDK_2_29 | {"neuronx-cc": "2.27.5334.0"})
+    code, _, err = compile_it("--dry-run")
+    assert code == 4
+    assert "neuronx-cc 2.27.5334.0 is of an SDK after 2.31; Neuron SDK 2.27 to 2.31.1 works here" in err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_mixed_packages_compile_with_a_warning(compile_it: Compile, stub: StubNeuron) -> None:
+    stub.install(SDK_2_29 | {"neuronx-cc": "2.26.6360.0"})
+    code, _, err = compile_it()
+    assert code == 0
+    assert "packages of different SDKs: torch-neuronx 2.9.0.2.13.26312 of 2.29" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--weights-dtype", "float16"), "weights.dtype is float16 and target.dtype bfloat16"),
+        (("--weights-dtype", "int8"), "weights.dtype is int8 and target.dtype bfloat16"),
+        (("--instance", "g6.xlarge"), "target.instance is 'g6.xlarge'; allowed: a family (inf2, trn1"),
+    ],
+)
+def test_what_no_neuron_artifact_can_be_is_refused_by_name(
+    compile_it: Compile, tmp_path: Path, flags: tuple[str, str], told: str
+) -> None:
+    code, _, err = compile_it(*flags)
+    assert code == 2
+    assert told in err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_machines_of_a_family_share_an_artifact_and_families_do_not(compile_it: Compile, stub: StubNeuron) -> None:
+    assert compile_it("--instance", "inf2.8xlarge")[0] == 0
+    for same in (("--instance", "inf2.xlarge"), ("--instance", "inf2"), ()):
+        assert json.loads(compile_it(*same, "--dry-run", "--json")[1])["status"] == "hit", same
+    answer = json.loads(compile_it("--instance", "trn1", "--explain", "--json")[1])
+    assert answer["status"] == "miss"
+    assert answer["explain"]["differences"] == [{"fact": "profile.target.instance", "stored": "inf2", "now": "trn1"}]
+    stub.install(SDK_2_29 | {"neuronx-cc": "2.24.8799.0"})
+    answer = json.loads(compile_it("--explain", "--json")[1])
+    assert answer["explain"]["differences"] == [
+        {"fact": "toolchain.neuronx-cc", "stored": "2.24.5133.0", "now": "2.24.8799.0"}
+    ]
+
+
+def test_flags_alone_mean_what_the_profile_of_that_instance_says(
+    stub: StubNeuron, capsys: pytest.CaptureFixture[str], two_heads: Path, tmp_path: Path
+) -> None:
+    keys = []
+    for flags in (("--target", "neuron", "--tp", "2"), ("--profile", "neuron-base-inf2.xlarge-tp2")):
+        args = ["compile", "--model", str(two_heads), *flags, "--dry-run", "--json", "--cache", str(tmp_path)]
+        assert run(args) == 0
+        keys.append(json.loads(capsys.readouterr().out)["key"])
+    assert keys[0] == keys[1]
+
+
+def test_an_instance_makes_no_sense_for_the_cpu(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(["compile", "--profile", "cpu", "--instance", "inf2", "--cache", str(tmp_path / "cache")]) == 2
+    assert "only a neuron artifact is for one" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of PyTorch after the SDK's 2.9
+def test_what_the_runtime_says_when_it_cannot_load_reaches_the_user(
+    compile_it: Compile, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    if Path("/dev/neuron0").exists():
+        pytest.skip("a Neuron device is here: what is said without one is not proved")
+    assert compile_it()[0] == 0
+    code = run(["artifacts", "verify", "--run", "--cache", str(tmp_path / "cache")])
+    said = capsys.readouterr().out
+    assert code == 3
+    assert "the Neuron runtime could not load the graphs (NEURON_RT_NUM_CORES=2)" in said
+    assert "NeuronCore(s) not available - Requested:2 Available:0" in said
+    assert "There is no /dev/neuron*" in said
+
+
+# --- cores ----------------------------------------------------------------------------------------
+
+NOT_AVAILABLE = RuntimeError("NeuronCore(s) not available - Requested:2 Available:0")
+
+
+@pytest.fixture
+def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root with two devices, and nobody's tools on the path."""
+    root, tools = tmp_path / "root", tmp_path / "tools"
+    (root / "dev").mkdir(parents=True)
+    tools.mkdir()
+    for name in ("neuron0", "neuron1"):
+        (root / "dev" / name).touch()
+    monkeypatch.setenv("PATH", str(tools))
+    return root
+
+
+def test_who_has_a_device_open_is_named_by_pid_and_command(devices: Path) -> None:
+    hold = "import sys; file = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(devices / "dev" / "neuron1")]
+    assert core_holders(devices) == ()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        said = str(load_fault(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
+        process.communicate("")
+    assert f"pid {process.pid} ({sys.executable} -c import sys" in said
+    assert "on neuron1\n" in said
+    assert "choose cores that are free with NEURON_RT_VISIBLE_CORES" in said
+
+
+def test_neuron_ls_is_asked_where_it_is(devices: Path, tmp_path: Path) -> None:
+    listed = [
+        {"neuron_device": 0, "nc_count": 2, "neuron_processes": [{"pid": 812, "command": "python -m vllm"}]},
+        {"neuron_device": 1, "nc_count": 2, "neuron_processes": [{"pid": 812, "command": "python -m vllm"}]},
+    ]
+    tool = tmp_path / "tools" / "neuron-ls"
+    tool.write_text(f"#!/bin/sh\n[ $1 = -j ] && echo '{json.dumps(listed)}'\n")
+    tool.chmod(0o755)
+    (holder,) = core_holders(devices)
+    assert str(holder) == "pid 812 (python -m vllm) on neuron0, neuron1"
+
+
+@pytest.mark.parametrize("answer", ["not JSON", "{}", '[{"neuron_device": 0}]'])
+def test_a_neuron_ls_that_answers_otherwise_is_not_believed(devices: Path, tmp_path: Path, answer: str) -> None:
+    tool = tmp_path / "tools" / "neuron-ls"
+    tool.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    tool.chmod(0o755)
+    with (devices / "dev" / "neuron0").open():
+        assert core_holders(devices) == ()  # this process itself is nobody who is in the way
+
+
+def test_a_full_device_is_told_apart_from_a_held_one(devices: Path) -> None:
+    error = RuntimeError('nrt_tensor_allocate status=4 message="Allocation Failure"')
+    assert "fewer --slots or more --tp" in str(load_fault(error, "NEURON_RT_NUM_CORES=2", root=devices))
+    nobody = str(load_fault(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
+    assert "No process that this user can see holds a core: `sudo neuron-ls` sees all of them." in nobody
+
+
+def test_cores_that_are_too_few_are_refused_before_the_runtime_starts() -> None:
+    with pytest.raises(InvalidOption, match="2 or more NeuronCores"):
+        plan_cores({"NEURON_RT_VISIBLE_CORES": "3"}, 2)
+
+
+# --- NxD's own builder, in the simulator ----------------------------------------------------------
+
+COMPILER = """
+import runpy, subprocess, sys
+from pathlib import Path
+
+mine = Path(__file__).parent
+simulator = next(it for it in map(Path, sys.path) if it != mine and (it / "sitecustomize.py").is_file())
+runpy.run_path(str(simulator / "sitecustomize.py"))
+
+from neuronx_distributed.trace import model_builder
+
+compiled = model_builder.neuron_xla_compile
+
+
+def neuron_xla_compile(*args, work_dir, **options):
+    assert options["retry_failed_compilation"]
+    with open(mine / "log", "a") as log:
+        log.write(f"in {work_dir}\\n")
+        log.flush()
+        done = subprocess.run(["sh", "-c", f"case {work_dir} in */SUSPECT/*) kill -9 $$ ;; esac"])
+        log.write(f"out {work_dir}\\n")
+    if done.returncode:
+        raise RuntimeError(f"neuronx-cc failed with {done.returncode}")
+    return compiled(*args, work_dir=work_dir, **options)
+
+
+model_builder.neuron_xla_compile = neuron_xla_compile
+"""
+
+
+@pytest.mark.skipif(
+    bool(missing_packages("neuron")), reason="no simulator/Neuron packages: that NxD's builder is bounded is not proved"
+)
+@pytest.mark.parametrize("suspect", ["encode", "none"])
+def test_nxds_builder_compiles_one_graph_at_a_time_and_a_kill_there_is_told(
+    suspect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(COMPILER.replace("SUSPECT", suspect))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ['PYTHONPATH']}")
+    profile = parse_profile('format = 1\n[target]\nname = "neuron"')
+    steps: list[tuple[str, int, int | None]] = []
+
+    def compile_all() -> None:
+        tell = steps.append
+        compile_in_child(spec(), profile, tmp_path / "graphs.pt", lambda *step: tell(step), jobs=1)
+
+    if suspect == "encode":
+        with pytest.raises(CompilerKilled) as killed:
+            compile_all()
+        assert killed.value.graph in ("encode 1", "encode 2")
+        assert not (tmp_path / "graphs.pt").exists()
+        return
+    compile_all()
+    assert (tmp_path / "graphs.pt").is_file()
+    graphs = len(graph_names(spec()))
+    assert steps[-1] == ("compiling graphs", graphs, graphs)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) == 2 * graphs
+    assert all(lines[i].removeprefix("in") == lines[i + 1].removeprefix("out") for i in range(0, len(lines), 2))

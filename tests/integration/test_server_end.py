@@ -1,0 +1,114 @@
+"""How a server process ends: drained, out of patience, at once, or with its device."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from neuron_whisper.server.http.signals import ends_at_once
+from tests.support.paths import ROOT
+from tests.support.servers import PATIENCE_S, TRANSCRIPTIONS, error_of, tone, wait_for
+
+
+class Child:
+    """A server process whose engine waits until `open_gate`."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.servers", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+
+    def post(self) -> httpx.Response:
+        return httpx.post(self.url + TRANSCRIPTIONS, files={"file": tone()}, timeout=PATIENCE_S)
+
+    def open_gate(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_a_terminated_server_finishes_what_it_has_and_takes_nothing_new() -> None:
+    with Child("30") as child, ThreadPoolExecutor() as clients:
+        answer = clients.submit(child.post)
+        wait_for(child.url, decoding=1)
+        child.process.terminate()
+        wait_for(child.url, status="draining")
+        assert httpx.get(child.url + "/health/ready").status_code == 503
+        refused = child.post()
+        assert error_of(refused, 503)["code"] == "draining"
+        assert int(refused.headers["retry-after"]) >= 1
+        child.open_gate()
+        assert answer.result().status_code == 200
+        assert child.process.wait(PATIENCE_S) == 0
+
+
+def test_a_drain_that_takes_too_long_answers_what_is_left_and_ends() -> None:
+    with Child("0") as child, ThreadPoolExecutor() as clients:
+        answer = clients.submit(child.post)
+        wait_for(child.url, decoding=1)
+        child.process.terminate()
+        assert error_of(answer.result(), 503)["code"] == "draining"
+        assert child.process.wait(PATIENCE_S) == 0
+
+
+LOADING = """
+import hashlib
+from neuron_whisper.server.http.signals import ends_at_once
+with ends_at_once():
+    print("loading", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2_000_000_000)  # native code, for minutes
+"""
+
+
+def test_a_server_that_loads_its_models_ends_at_once_even_inside_native_code() -> None:
+    with subprocess.Popen([sys.executable, "-c", LOADING], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"loading\n"
+        process.terminate()
+        try:
+            assert process.wait(PATIENCE_S) == 128 + 15
+        finally:
+            process.kill()
+
+
+def test_signals_are_as_they_were_when_the_models_are_loaded() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with ends_at_once():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    with Child("30") as child, ThreadPoolExecutor() as clients:
+        answer = clients.submit(child.post)
+        wait_for(child.url, decoding=1)
+        child.process.terminate()
+        wait_for(child.url, status="draining")
+        child.process.terminate()
+        assert child.process.wait(PATIENCE_S) == -15
+        assert isinstance(answer.exception(), httpx.TransportError)
+
+
+def test_a_server_whose_device_fails_answers_and_ends_with_an_error() -> None:
+    with Child("30", "2") as child:
+        child.open_gate()
+        refused = child.post()
+        assert error_of(refused, 503)["code"] == "device_fault"
+        assert child.process.wait(PATIENCE_S) not in (0, None)

@@ -1,0 +1,111 @@
+"""Spans of requests, as a collector gets them: the SDK's own exporter over HTTP to a socket of the test's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
+
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.server import ServerSettings
+from tests.support.job_clients import Elsewhere, elsewhere
+from tests.support.servers import TRANSCRIPTIONS, Running, running, tone
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+Span = dict[str, Any]
+
+
+def resources(collector: Elsewhere) -> Iterator[ResourceSpans]:
+    for _, body in collector.posts:
+        yield from ExportTraceServiceRequest.FromString(body).resource_spans
+
+
+def spans(collector: Elsewhere) -> Iterator[Span]:
+    """What came of a server that has ended, which tells its last ones."""
+    for span in (span for resource in resources(collector) for scope in resource.scope_spans for span in scope.spans):
+        told: Span = MessageToDict(span)
+        told["facts"] = {it.key: MessageToDict(it.value) for it in span.attributes}
+        told["ids"] = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
+        yield told
+
+
+def traced(url: str) -> AbstractContextManager[Running]:
+    return running(ServerSettings(vad_filter=False, otlp_endpoint=url))
+
+
+def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> None:
+    with elsewhere() as collector, traced(collector.url) as server, server.client() as client:
+        answer = client.post(
+            TRANSCRIPTIONS,
+            files={"file": ("tone.wav", tone(seconds=2.0))},
+            data={"language": "en"},
+            headers={"traceparent": f"00-{TRACE}-{PARENT}-01"},
+        )
+        client.get("/health/live")
+        client.get("/metrics")
+    told = {span["name"]: span for span in spans(collector)}
+    assert set(told) == {f"POST {TRANSCRIPTIONS}", "receive", "decode audio", "transcribe"}, "and none of a probe"
+    assert set(collector.posted_to) == {"/v1/traces"}
+    facts_of_server = {it.key: it.value.string_value for it in next(resources(collector)).resource.attributes}
+    assert facts_of_server["service.name"] == "neuron-whisper"
+    request = told[f"POST {TRANSCRIPTIONS}"]
+    trace, own, parent = request["ids"]
+    assert (trace, parent, request["kind"]) == (TRACE, PARENT, "SPAN_KIND_SERVER")
+    facts = request["facts"]
+    assert facts["http.route"] == {"stringValue": TRANSCRIPTIONS}
+    assert facts["http.response.status_code"] == {"intValue": "200"}
+    assert facts["neuron_whisper.request_id"] == {"stringValue": answer.headers["x-request-id"]}
+    assert facts["neuron_whisper.decoded_s"] == {"doubleValue": 2.0}
+    assert answer.json()["text"] not in str(request), "no text of anybody's"
+    stages = [told[name] for name in ("receive", "decode audio", "transcribe")]
+    assert all(stage["ids"][0] == TRACE and stage["ids"][2] == own for stage in stages)
+    times = [request["startTimeUnixNano"]]
+    for stage in stages:
+        times += [stage["startTimeUnixNano"], stage["endTimeUnixNano"]]
+    assert times == sorted(times), "one stage after another, inside the request"
+    assert times[-1] <= request["endTimeUnixNano"]
+
+
+def test_what_went_wrong_is_told_and_a_caller_without_a_trace_gets_one() -> None:
+    with elsewhere() as collector, traced(collector.url) as server:
+        assert server.post(b"no sound").status_code == 400
+    (request,) = [span for span in spans(collector) if span["name"].startswith("POST")]
+    assert request["facts"]["error.type"] == {"stringValue": "audio_unreadable"}
+    assert request["facts"]["http.response.status_code"] == {"intValue": "400"}
+    assert request["ids"][0] != TRACE
+    assert not request["ids"][2]
+    assert "code" not in request.get("status", {}), "the caller's fault is not the server's"
+
+
+def test_the_log_names_the_trace(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "neuron_whisper")
+    with elsewhere() as collector, traced(collector.url) as server, server.client() as client:
+        client.get("/v1/models", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+        client.get("/health/live")
+    lines = [record.getMessage() for record in caplog.records if "request id=" in record.getMessage()]
+    assert [f"trace={TRACE}" in line for line in lines] == [True, False]
+
+
+def test_a_collector_that_is_away_harms_no_request_and_keeps_no_server_from_ending() -> None:
+    with elsewhere() as collector:
+        pass
+    with traced(collector.url) as server:
+        assert server.post().status_code == 200
+
+
+@pytest.mark.parametrize("endpoint", ["collector:4318", "ftp://collector", "", "http://collector:4318/?x=1"])
+def test_an_endpoint_that_is_none_is_refused_by_name(endpoint: str) -> None:
+    with pytest.raises(InvalidOption, match="otlp_endpoint"):
+        ServerSettings(otlp_endpoint=endpoint)
+
+
+def test_without_the_sdk_the_server_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(InvalidOption, match=r"neuron-whisper\[otel\]"), traced("http://127.0.0.1:4318"):
+        pass

@@ -1,0 +1,1 @@
+"""The same numbers and texts as openai-whisper and other references."""

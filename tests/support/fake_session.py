@@ -1,0 +1,156 @@
+"""FakeSession: a Session without a network; a fixed function of the window and the tokens before gives the next."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_whisper.decode.constraints import apply_rules
+from neuron_whisper.errors import DeviceFault
+from neuron_whisper.target.interfaces import Choices, PrefillAnswer, ProgramSpec, followed, rows_in_use
+
+
+class FakeSession:
+    """Honest about slots, beams, rules and bans, and slow only where a test holds it.
+
+    `gate` is waited for before every decode; `fault_at` is the decode call that raises DeviceFault;
+    `end_after` makes the end token certain after so many sampled tokens.
+    """
+
+    def __init__(self, spec: ProgramSpec, *, end_after: int = 12, fault_at: int | None = None) -> None:
+        self._spec = spec
+        self.gate = threading.Event()
+        self.gate.set()
+        self.decode_calls = 0
+        self.encoded_batches: list[int] = []
+        self.active_per_step: list[int] = []
+        self._end_after, self._fault_at = end_after, fault_at
+        self._windows: dict[int, int] = {}
+        self._rows: dict[int, list[int]] = {row: [] for row in range(spec.rows)}
+        self._prompt_length: dict[int, int] = {}
+        self._widths = np.ones(spec.slots, np.int32)
+        self._banned = np.zeros((spec.slots, spec.dims.n_vocab), np.bool_)
+        self.is_closed = False
+
+    @property
+    def spec(self) -> ProgramSpec:
+        return self._spec
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise DeviceFault("the session is closed")
+
+    def logits_after(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """(V,) after `tokens` of the slot's window."""
+        seed = zlib.crc32(np.array([self._windows[slot], *tokens], np.int64).tobytes())
+        logits = np.random.default_rng(seed).standard_normal(self._spec.dims.n_vocab).astype(np.float32) * 3
+        if len(tokens) >= self._prompt_length[slot] + self._end_after:
+            logits[self._spec.special.eot] = 60
+        return logits
+
+    def _logprobs(self, slot: int, tokens: Sequence[int], rules: NDArray[np.int32]) -> NDArray[np.float32]:
+        return apply_rules(self.logits_after(slot, tokens), rules, self._banned[slot], self._spec.special)
+
+    def _best(self, logprobs: NDArray[np.float32]) -> NDArray[np.int32]:
+        return np.argsort(-logprobs, kind="stable")[: self._spec.choices].astype(np.int32)
+
+    def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        self._check_open()
+        assert len(slots) == len(mel) <= self._spec.encode_batch
+        self.encoded_batches.append(len(slots))
+        for slot, window in zip(slots, mel, strict=True):
+            self._windows[slot] = zlib.crc32(window.tobytes())
+
+    def prefill(
+        self,
+        slot: int,
+        prompt: NDArray[np.int32],
+        sot_index: int,
+        rules: NDArray[np.int32],
+        banned: NDArray[np.bool_],
+        beams: int = 1,
+    ) -> PrefillAnswer:
+        self._check_open()
+        self._spec.check_beams(beams)
+        self._spec.bucket_for(len(prompt))
+        self._banned[slot], self._widths[slot] = banned, beams
+        self._prompt_length[slot] = len(prompt)
+        for beam in range(beams):
+            self._rows[slot * self._spec.beams + beam] = prompt.tolist()
+        special = self._spec.special
+        at_sot = self.logits_after(slot, prompt[: sot_index + 1].tolist())
+        languages = at_sot[special.first_language : special.first_language + special.n_languages]
+        logprobs = self._logprobs(slot, prompt.tolist(), rules)
+        best = self._best(logprobs)
+        return PrefillAnswer(
+            language_logprobs=(languages - np.log(np.exp(languages).sum())).astype(np.float32),
+            no_speech_prob=float(np.exp(at_sot[special.no_speech]) / np.exp(at_sot).sum()),
+            choices=Choices(tokens=best[None], logprobs=logprobs[best][None]),
+        )
+
+    def decode(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> Choices:
+        answer = Choices.none(self._spec.rows, self._spec.choices)
+        for row, logprobs in self._step(tokens, positions, parents, rules, active):
+            answer.tokens[row] = self._best(logprobs)
+            answer.logprobs[row] = logprobs[answer.tokens[row]]
+        return answer
+
+    def logits(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        answer = np.full((self._spec.rows, self._spec.dims.n_vocab), -np.inf, np.float32)
+        for row, logprobs in self._step(tokens, positions, parents, rules, active):
+            answer[row] = logprobs
+        return answer
+
+    def _step(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        parents: NDArray[np.int32],
+        rules: NDArray[np.int32],
+        active: NDArray[np.bool_],
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """(row, its log-probabilities (V,)) of the rows in use; every call counts as a decode."""
+        self._check_open()
+        self.gate.wait()
+        self.decode_calls += 1
+        self.active_per_step.append(int(active.sum()))
+        if self.decode_calls == self._fault_at:
+            raise DeviceFault("the device does not answer")
+        beams = self._spec.beams
+        in_use = rows_in_use(active, self._widths, beams)
+        source = followed(parents, in_use)
+        before = {row: list(history) for row, history in self._rows.items()}
+        for slot, beam in np.argwhere(in_use).tolist():
+            row = slot * beams + beam
+            history = before[slot * beams + int(source[slot, beam])][: positions[row]]
+            self._rows[row] = [*history, int(tokens[row])]
+            yield row, self._logprobs(slot, self._rows[row], rules[row])
+
+    def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        self._check_open()
+        heads, frames = len(self._spec.alignment_heads), self._spec.dims.n_audio_ctx
+        attention = np.full((heads, len(tokens), frames), 0.1 / frames, np.float32)
+        spoken = np.arange(len(tokens))  # a token every 20 ms
+        attention[:, spoken, spoken % frames] += np.float32(0.9)
+        return attention
+
+    def close(self) -> None:
+        self.is_closed = True

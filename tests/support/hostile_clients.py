@@ -1,0 +1,164 @@
+"""Clients that do harm to a server, a client that wants to be served meanwhile, and what a process holds."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import struct
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from tests.support.hostile_files import Upload
+from tests.support.servers import TRANSCRIPTIONS, tone
+
+PATIENCE_S = 600.0
+ANSWERS = (200, 400, 404, 408, 413, 429, 503)  # whatever is sent; 500 is ours
+
+
+@dataclass(slots=True)
+class Neighbour:
+    """A client that asks for the same clip again and again, and must get the same text each time."""
+
+    url: str
+    clip: bytes
+    texts: Counter[str] = field(default_factory=Counter)
+    took_s: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+
+    async def run(self, pause_s: float = 0.05) -> None:
+        async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S, verify=False, trust_env=False) as http:
+            while True:
+                began = time.monotonic()
+                try:
+                    answer = await http.post(TRANSCRIPTIONS, files={"file": ("clip", self.clip)})
+                except httpx.HTTPError as error:
+                    self.failures[type(error).__name__] += 1
+                else:
+                    self.took_s.append(time.monotonic() - began)
+                    if answer.status_code == 200:
+                        self.texts[answer.json()["text"]] += 1
+                    else:
+                        self.failures[str(answer.status_code)] += 1
+                await asyncio.sleep(pause_s)
+
+
+async def send_uploads(url: str, uploads: Iterable[Upload], *, at_once: int = 4) -> tuple[Counter[str], list[str]]:
+    """How often each kind was answered with which status, and what should not have happened."""
+    statuses: Counter[str] = Counter()
+    wrong: list[str] = []
+    waiting = iter(uploads)
+
+    async def client(http: httpx.AsyncClient) -> None:
+        for upload in waiting:
+            try:
+                answer = await http.post(
+                    TRANSCRIPTIONS, files={"file": (upload.name, upload.content)}, data=upload.fields
+                )
+            except httpx.HTTPError as error:
+                wrong.append(f"{upload.kind}: {error!r}")
+                continue
+            statuses[f"{upload.kind}: {answer.status_code}"] += 1
+            if answer.status_code not in ANSWERS:
+                wrong.append(f"{upload.kind}: {answer.status_code} {answer.text[:200]}")
+            elif answer.status_code != 200 and answer.json()["error"].keys() != {"message", "type", "param", "code"}:
+                wrong.append(f"{upload.kind}: {answer.text[:200]}")
+
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, verify=False, trust_env=False) as http:
+        await asyncio.gather(*(client(http) for _ in range(at_once)))
+    return statuses, wrong
+
+
+def request_bytes(content: bytes) -> bytes:
+    part = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    part += content + b"\r\n--edge--\r\n"
+    head = (
+        f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: here\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
+        f"Content-Length: {len(part)}\r\n\r\n"
+    )
+    return head.encode() + part
+
+
+async def disconnect(url: str, n: int, seed: int = 0, *, at_once: int = 16) -> None:
+    """So many clients that go away: in the headers, in the upload, while they wait; with a FIN or a reset."""
+    chance = random.Random(seed)
+    whole = request_bytes(tone(seconds=1.0))
+    numbers = iter(range(n))
+
+    async def client() -> None:
+        for _ in numbers:
+            _, writer = await asyncio.open_connection(*_address(url))
+            cut = chance.choice((chance.randrange(200), chance.randrange(len(whole)), len(whole)))
+            writer.write(whole[:cut])
+            await writer.drain()
+            await asyncio.sleep(chance.choice((0.0, 0.01, 0.2)))
+            held = writer.get_extra_info("socket")
+            if chance.random() < 0.5:
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+            writer.close()
+
+    await asyncio.gather(*(client() for _ in range(at_once)))
+
+
+async def half_close(url: str, n: int) -> int:
+    """So many clients that say they have sent everything and wait; how many were answered."""
+    whole = request_bytes(tone(seconds=0.2))
+
+    async def client() -> bool:
+        reader, writer = await asyncio.open_connection(*_address(url))
+        writer.write(whole)
+        writer.write_eof()
+        found = await asyncio.wait_for(reader.read(), PATIENCE_S)
+        writer.close()
+        return found.startswith(b"HTTP/1.1 ")
+
+    return sum(await asyncio.gather(*(client() for _ in range(n))))
+
+
+async def slow_loris(url: str, n: int, *, for_s: float) -> int:
+    """So many connections that send a byte of headers or of a body now and then; how many the server closed."""
+    began = time.monotonic()
+
+    async def client(number: int) -> bool:
+        reader, writer = await asyncio.open_connection(*_address(url))
+        try:
+            writer.write(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: here\r\n")
+            if number % 2:
+                writer.write(b"Content-Type: multipart/form-data; boundary=edge\r\nContent-Length: 999999\r\n\r\n--e")
+            while time.monotonic() - began < for_s:
+                writer.write(b"x")
+                await writer.drain()
+                try:
+                    if not await asyncio.wait_for(reader.read(100), 0.5):
+                        return True
+                except TimeoutError:
+                    continue
+            return False
+        except ConnectionError:
+            return True
+        finally:
+            writer.close()
+
+    return sum(await asyncio.gather(*(client(number) for number in range(n))))
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def threads_of(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))

@@ -1,0 +1,172 @@
+"""Servers for tests: the real application and the real HTTP server on a small program without a network."""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+import sys
+import threading
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from neuron_whisper.server import ServerSettings, serve
+from neuron_whisper.server.models.registry import Models
+from neuron_whisper.server.run import DrainingServer
+from neuron_whisper.server.state import Service
+from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
+from neuron_whisper.text.tokenizer import CHARACTER_OF_BYTE, Tokenizer
+from neuron_whisper.transcriber import Transcriber
+from tests.support import tiny_program
+from tests.support.fake_session import FakeSession
+
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
+PATIENCE_S = 20.0
+
+
+def tone(hertz: float = 440.0, seconds: float = 1.0, rate: int = 16_000) -> bytes:
+    """A wav of one tone; the program says something else to each."""
+    t = np.arange(int(seconds * rate)) / rate
+    return wav(0.3 * np.sin(2 * np.pi * hertz * t), rate)
+
+
+def wav(samples: NDArray[np.floating], rate: int = 16_000) -> bytes:
+    """Samples of -1 to 1 as 16 bit, mono."""
+    held = io.BytesIO()
+    with wave.open(held, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((32_767 * samples).astype("<i2").tobytes())
+    return held.getvalue()
+
+
+def transcriber(
+    *,
+    name: str = "turbo",
+    slots: int = 3,
+    queue_limit: int = 64,
+    is_multilingual: bool = True,
+    fault_at: int | None = None,
+) -> tuple[Transcriber, FakeSession]:
+    """A transcriber whose tokens are bytes, and the session whose gate holds it."""
+    special = SpecialTokens.laid_out(eot=256, n_languages=5, blank=ord(" "), is_multilingual=is_multilingual)
+    dims = replace(tiny_program.DIMS, n_audio_ctx=1500, n_vocab=special.timestamp_begin + N_TIMESTAMPS)
+    session = FakeSession(tiny_program.spec(slots=slots, beams=1, dims=dims, special=special), fault_at=fault_at)
+    tokenizer = Tokenizer({CHARACTER_OF_BYTE[byte]: byte for byte in range(256)}, [], special)
+    return Transcriber.on(session, tokenizer, name=name, queue_limit=queue_limit), session
+
+
+def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The error of a response that must have this status and OpenAI's shape, with no inside of ours in it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-request-id"]
+    error = response.json().pop("error")
+    assert response.json().keys() == {"error"}
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert error["type"] == ("invalid_request_error" if status < 500 else "server_error")
+    assert not re.search(r"Traceback|\.py\b|neuron_whisper", error["message"])
+    assert isinstance(error, dict)
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server in a thread of this process."""
+
+    url: str
+    transcriber: Transcriber
+    session: FakeSession
+    server: DrainingServer
+    settings: ServerSettings
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", int(self.url.rpartition(":")[2])
+
+    def client(self) -> httpx.Client:
+        # there is no TLS here, and its context is slow to make
+        return httpx.Client(base_url=self.url, timeout=PATIENCE_S, verify=False)
+
+    def post(self, audio: bytes | None = None, path: str = TRANSCRIPTIONS, **fields: str) -> httpx.Response:
+        with self.client() as client:
+            return client.post(path, files={"file": ("tone.wav", audio or tone())}, data=fields)
+
+    def wait_for(self, **counts: int) -> None:
+        """Until /health/ready tells these counts: decoding=1, waiting=0."""
+        wait_for(self.url, **counts)
+
+
+def wait_for(url: str, **told: Any) -> None:
+    """Until /health/ready tells all of this; every look is a request, so nothing has to sleep."""
+    with httpx.Client(base_url=url, timeout=PATIENCE_S, verify=False) as client:
+        for _ in range(2000):
+            health = client.get("/health/ready").json()
+            if all(health.get(name) == value for name, value in told.items()):
+                return
+    raise AssertionError(f"{health} never became {told}")
+
+
+@contextmanager
+def running(settings: ServerSettings | None = None, **program: Any) -> Iterator[Running]:
+    """A server on a free port, ended with everything it holds."""
+    chosen = settings or ServerSettings(vad_filter=False)
+    spoken_for, session = transcriber(**program)
+    try:
+        with serving(spoken_for, chosen) as (url, server):
+            try:
+                yield Running(url, spoken_for, session, server, chosen)
+            finally:
+                session.gate.set()
+    finally:
+        spoken_for.close()
+
+
+@contextmanager
+def serving(served: Transcriber | Models, settings: ServerSettings) -> Iterator[tuple[str, DrainingServer]]:
+    """The address of a server in a thread, and the server; what is served stays its caller's to close."""
+    service = Service(served, settings)
+    listener = socket.create_server(("127.0.0.1", 0))
+    started = threading.Event()
+    server = DrainingServer(service, started.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        assert started.wait(PATIENCE_S)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def main(drain_s: str, fault_at: str = "0", jobs_dir: str = "", jobs_max_attempts: str = "3") -> None:
+    """A server process: tells its address, holds its first step until a line comes in, and serves to its end."""
+    served, session = transcriber(fault_at=int(fault_at) or None)
+    session.gate.clear()
+
+    def open_gate() -> None:
+        sys.stdin.readline()
+        session.gate.set()
+
+    threading.Thread(target=open_gate, daemon=True).start()
+    settings = ServerSettings(
+        port=0,
+        drain_s=float(drain_s),
+        vad_filter=False,
+        jobs_dir=Path(jobs_dir) if jobs_dir else None,
+        jobs_max_attempts=int(jobs_max_attempts),
+    )
+    serve(served, settings, on_listening=lambda url: print(url, flush=True))  # noqa: T201  # the test reads it
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,63 @@
+"""Every Session, made from the same small program: what the contract suite runs over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neuron_whisper.profile import parse_profile
+from neuron_whisper.target.cpu.target import CpuTarget
+from neuron_whisper.target.interfaces import ProgramSpec, Session, Target
+from neuron_whisper.target.reference.target import ReferenceTarget
+from tests.support import tiny_program
+from tests.support.fake_session import FakeSession
+
+if TYPE_CHECKING:
+    from neuron_whisper.model.checkpoint import Checkpoint
+
+SESSIONS = ("fake", "reference tp1", "reference tp2", "cpu float32", "cpu bfloat16", "cpu int8")
+
+
+class MemoryCheckpoint:
+    """As much of a Checkpoint as targets read, from arrays."""
+
+    dtype = "float32"
+
+    def __init__(self, tensors: dict[str, NDArray[np.float32]]) -> None:
+        self._tensors = tensors
+        self.names = tuple(tensors)
+
+    def tensor(self, name: str) -> NDArray[Any]:
+        return self._tensors[name]
+
+
+def checkpoint(spec: ProgramSpec, seed: int = 0) -> Checkpoint:
+    return cast("Checkpoint", MemoryCheckpoint(tiny_program.parameters(spec.dims, seed)))
+
+
+def open_session(kind: str, spec: ProgramSpec, directory: Path) -> Session:
+    """Open the small program; it is compiled below `directory` first, if that is empty."""
+    if kind == "fake":
+        return FakeSession(spec)
+    torch.set_num_threads(2)
+    name, detail = kind.split()
+    target: Target
+    if name == "reference":
+        profile = parse_profile(f'format = 1\n[target]\nname = "reference"\ntp = {detail[2:]}')
+        target = ReferenceTarget()
+    else:
+        dtype = "float32" if detail == "float32" else "bfloat16"
+        profile = parse_profile(f'format = 1\n[target]\nname = "cpu"\ndtype = "{dtype}"\n[weights]\ndtype = "{detail}"')
+        target = CpuTarget()
+    if not any(directory.iterdir()):
+        target.compile(spec, profile, checkpoint(spec), directory, lambda what, done, total: None)
+    return target.open(directory, spec, profile)
+
+
+def tolerance(kind: str) -> float:
+    """How far two ways to the same log-probability may differ."""
+    return {"fake": 0.0, "cpu bfloat16": 0.4, "cpu int8": 0.4}.get(kind, 2e-4)

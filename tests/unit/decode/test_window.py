@@ -1,0 +1,231 @@
+"""A window's state machine: the ladder and its gates, beams and samples in the slots of an engine."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions, WindowOptions
+from neuron_whisper.decode.window import Hypothesis, WindowAsk, WindowDecoding, compression_ratio
+from neuron_whisper.engine.engine import Engine
+from neuron_whisper.errors import InvalidOption
+from tests.support.fake_session import FakeSession
+from tests.support.tiny_program import SPECIAL, mel, spec
+from tests.unit.engine.test_engine import PATIENCE_S, TOKENIZER
+
+
+def options(**wanted: Any) -> WindowOptions:
+    return WindowOptions(**{"language": "en", "task": "transcribe", **wanted})
+
+
+def decoded(*asked: WindowOptions, slots: int = 1, beams: int = 4, end_after: int = 12) -> list[Hypothesis]:
+    """Window n with the n-th options; all of them at once."""
+    engine = Engine(FakeSession(spec(slots=slots, beams=beams), end_after=end_after), TOKENIZER)
+    try:
+        futures: list[Future[Hypothesis]] = [
+            engine.submit(WindowAsk(mel=mel(1, seed=n)[0], options=one)) for n, one in enumerate(asked)
+        ]
+        return [future.result(PATIENCE_S) for future in futures]
+    finally:
+        engine.close()
+
+
+def test_the_first_temperature_is_taken_where_no_gate_fails() -> None:
+    (found,) = decoded(options(temperatures=TEMPERATURES, logprob_threshold=-50.0, compression_ratio_threshold=50.0))
+    assert [record.temperature for record in found.attempts] == [0.0]
+    assert found.temperature == 0.0
+    assert found.attempts[0].rejected_for == ""
+
+
+def test_a_text_that_is_too_unlikely_climbs_the_ladder_to_its_end() -> None:
+    (found,) = decoded(options(temperatures=TEMPERATURES, logprob_threshold=0.0))
+    assert [record.temperature for record in found.attempts] == list(TEMPERATURES)
+    assert {record.rejected_for for record in found.attempts} == {"avg_logprob"}
+    assert found.temperature == 1.0, "the last is taken, as openai-whisper does"
+
+
+def test_a_text_that_repeats_climbs_until_it_does_not() -> None:
+    (greedy,) = decoded(options())
+    limit = greedy.compression_ratio - 1e-6
+    (found,) = decoded(options(temperatures=TEMPERATURES, compression_ratio_threshold=limit))
+    assert found.attempts[0].rejected_for == "compression_ratio"
+    assert found.attempts[0].compression_ratio == greedy.compression_ratio
+    assert found.attempts[-1].rejected_for in ("", "compression_ratio")
+    assert found.temperature > 0
+
+
+def test_silence_is_not_tried_again_though_its_text_is_unlikely() -> None:
+    (found,) = decoded(options(temperatures=TEMPERATURES, logprob_threshold=0.0, no_speech_threshold=0.0))
+    assert len(found.attempts) == 1
+    assert found.is_silence
+
+
+def test_a_likely_text_is_no_silence_whatever_the_model_says_of_speech() -> None:
+    (found,) = decoded(options(logprob_threshold=-50.0, no_speech_threshold=0.0))
+    assert not found.is_silence
+
+
+def test_without_the_speech_threshold_nothing_is_silence() -> None:
+    (found,) = decoded(options(temperatures=(0.0, 0.2), logprob_threshold=0.0))
+    assert not found.is_silence
+
+
+kinds = st.sampled_from(
+    [
+        options(),
+        options(beam_size=3),
+        options(beam_size=4, patience=2.0, length_penalty=0.6),
+        options(temperatures=(0.5,), best_of=3),
+        options(temperatures=(0.8,), best_of=6, seed=3),
+        options(temperatures=(0.0, 0.4, 1.0), logprob_threshold=0.0, beam_size=2, best_of=2),
+        options(language=None),
+        options(without_timestamps=True),
+        options(prefix=(1, 2), hotwords=(3, 4)),
+    ]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(kinds, min_size=1, max_size=7), st.integers(1, 4))
+def test_windows_of_every_kind_say_beside_others_what_they_say_alone(asked: list[WindowOptions], slots: int) -> None:
+    together = decoded(*asked, slots=slots)
+    for n, one in enumerate(asked):
+        engine = Engine(FakeSession(spec(slots=1, beams=4)), TOKENIZER)
+        alone = engine.submit(WindowAsk(mel=mel(1, seed=n)[0], options=one)).result(PATIENCE_S)
+        engine.close()
+        assert together[n].tokens == alone.tokens
+        assert together[n].attempts == alone.attempts
+
+
+def test_the_best_of_more_samples_than_there_are_beams_is_drawn_in_rounds() -> None:
+    asked = options(temperatures=(0.9,), best_of=6)
+    assert decoded(asked, beams=2)[0].tokens == decoded(asked, beams=4)[0].tokens
+
+
+def test_the_same_seed_gives_the_same_text_twice_and_another_seed_another() -> None:
+    asked = options(temperatures=(1.0,), seed=7)
+    assert decoded(asked)[0].tokens == decoded(asked)[0].tokens
+    assert decoded(asked)[0].tokens != decoded(replace(asked, seed=8))[0].tokens
+
+
+def test_more_beams_than_the_program_has_are_refused_by_name() -> None:
+    with pytest.raises(InvalidOption, match="beam_size: 5 is not allowed; at most 4 with this artifact"):
+        decoded(options(beam_size=5))
+
+
+def test_every_token_has_its_log_probability() -> None:
+    for found in decoded(options(), options(beam_size=3), options(temperatures=(0.7,))):
+        assert len(found.token_logprobs) == len(found.tokens)
+        assert all(logprob <= 0 for logprob in found.token_logprobs)
+
+
+def test_no_more_tokens_come_than_were_asked_for() -> None:
+    assert len(decoded(options(max_new_tokens=5))[0].tokens) == 5
+
+
+def test_the_language_is_found_among_those_that_are_allowed() -> None:
+    (free,) = decoded(options(language=None))
+    allowed = tuple(code for code in TOKENIZER.languages if code != free.language)
+    (bound,) = decoded(options(language=None, languages=allowed))
+    assert bound.language == max(allowed, key=lambda code: free.language_probs[code])
+    assert bound.language_probs == pytest.approx(free.language_probs)
+
+
+def prompt_of(asked: WindowOptions, buckets: tuple[int, ...] = (4, 16)) -> list[int]:
+    program = replace(spec(), prompt_buckets=buckets)
+    ask = WindowDecoding(asked, TOKENIZER, program).ask()
+    return cast(list[int], ask.prompt.tolist())  # type: ignore[union-attr]
+
+
+def test_a_prompt_is_hotwords_then_text_then_the_start_then_the_prefix() -> None:
+    sot = [SPECIAL.sot, SPECIAL.first_language, SPECIAL.transcribe]
+    assert prompt_of(options()) == sot
+    assert prompt_of(options(prompt=(1, 2))) == [SPECIAL.sot_prev, 1, 2, *sot]
+    assert prompt_of(options(prompt=(1, 2), hotwords=(5,))) == [SPECIAL.sot_prev, 5, 1, 2, *sot]
+    assert prompt_of(options(prefix=(8, 9))) == [*sot, 8, 9]
+    assert prompt_of(options(prefix=(8,), prompt=(1,), hotwords=(5,))) == [SPECIAL.sot_prev, 1, *sot, 8]
+
+
+def test_a_prefix_that_is_told_begins_the_hypothesis_and_the_rules_go_on_from_it() -> None:
+    begin = SPECIAL.timestamp_begin
+    (plain,) = decoded(options(prefix=(begin, 8, 9)))
+    (told,) = decoded(options(prefix=(begin, 8, 9), tells_prefix=True))
+    assert plain.tokens[0] >= begin, "as in openai-whisper, the first token that is sampled is a timestamp"
+    assert told.tokens[:3] == (begin, 8, 9)
+    assert told.token_logprobs[:3] == (0.0, 0.0, 0.0)
+    assert len(told.token_logprobs) == len(told.tokens)
+    assert told.text.startswith(TOKENIZER.decode([8, 9]).strip())
+
+
+@given(
+    st.lists(st.integers(0, 80), max_size=40),
+    st.lists(st.integers(0, 80), max_size=40),
+    st.lists(st.integers(0, 80), max_size=40),
+)
+def test_a_prompt_always_fits_the_longest_bucket(prompt: list[int], hotwords: list[int], prefix: list[int]) -> None:
+    made = prompt_of(options(prompt=prompt, hotwords=hotwords, prefix=prefix))
+    assert len(made) <= 16
+    assert SPECIAL.sot in made
+    if prompt and not hotwords and not prefix:
+        assert made[1 : made.index(SPECIAL.sot)] == prompt[-12:], "the latest text is what counts"
+
+
+def test_word_times_bring_the_attention_of_the_windows_text() -> None:
+    (found,) = decoded(options(word_timestamps=True), end_after=5)
+    assert found.attention is not None
+    n_text = sum(token < SPECIAL.eot for token in found.tokens)
+    assert found.attention.shape[1] <= found.aligned_row + 2 + n_text
+    assert np.isfinite(found.attention).all()
+
+
+def test_a_program_without_alignment_refuses_word_times() -> None:
+    with pytest.raises(InvalidOption, match="word_timestamps: True is not allowed"):
+        WindowDecoding(options(word_timestamps=True), TOKENIZER, replace(spec(), align_buckets=()))
+
+
+@pytest.mark.parametrize(("text", "repeats"), [("", False), ("ask not what", False), ("again and " * 30, True)])
+def test_a_text_that_repeats_has_a_high_compression_ratio(text: str, repeats: bool) -> None:
+    assert (compression_ratio(text) > 2.4) is repeats
+
+
+# --- what may be asked ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"temperature": 1.5}, "temperature: 1.5 is not allowed; a number from 0 to 1"),
+        ({"temperature": (0.4, 0.2)}, "temperature"),
+        ({"temperature": ()}, "temperature"),
+        ({"temperature": "hot"}, "temperature: 'hot'"),
+        ({"beam_size": 0}, "beam_size: 0 is not allowed; a whole number from 1 to 16"),
+        ({"beam_size": 2.5}, "beam_size: 2.5"),
+        ({"best_of": 100}, "best_of: 100"),
+        ({"patience": 1.0}, "patience: 1.0 is not allowed; it needs beam_size"),
+        ({"beam_size": 5, "patience": 0.0}, "patience: 0.0"),
+        ({"length_penalty": 2.0}, "length_penalty: 2.0 is not allowed; a number from 0 to 1"),
+        ({"compression_ratio_threshold": -1.0}, "compression_ratio_threshold: -1.0"),
+        ({"hallucination_silence_threshold_s": 2.0}, "it needs word_timestamps"),
+        ({"clip_timestamps": (3.0, 1.0)}, "clip_timestamps"),
+        ({"languages": ("de",), "language": "en"}, "language: 'en' is not allowed; one of languages: de"),
+        ({"languages": ("xx",)}, "language: 'xx'"),
+        ({"long_form": "fast"}, "long_form: 'fast' is not allowed; one of auto, sequential, batched"),
+        ({"seed": -1}, "seed: -1"),
+        ({"max_new_tokens": 0}, "max_new_tokens: 0"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_name_value_and_what_is_allowed(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        TranscribeOptions(**wrong)
+    assert message in str(refused.value)
+
+
+def test_one_temperature_is_a_ladder_of_one_rung() -> None:
+    assert TranscribeOptions(temperature=0.3).temperatures == (0.3,)
+    assert TranscribeOptions().temperatures == (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

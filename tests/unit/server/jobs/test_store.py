@@ -1,0 +1,154 @@
+"""The store of jobs: which runs next, what a restart makes of those that ran, and what each owner sees."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neuron_whisper.errors import InvalidOption, JobsFull, StorageFull, UnknownJob
+from neuron_whisper.server.jobs.entities import Delivery, Job
+from neuron_whisper.server.jobs.store import CRASHED, JobStore
+
+NOW = 1_800_000_000.0
+DAY_S = 86_400.0
+
+
+def job(number: int, **facts: Any) -> Job:
+    return replace(
+        Job(
+            id=f"job_{number}",
+            created_at=NOW,
+            task="transcribe",
+            fields={"language": ["en"]},
+            model="turbo",
+            response_format="json",
+            file_name="a.wav",
+            upload_bytes=100,
+        ),
+        **facts,
+    )
+
+
+def add(store: JobStore, *jobs: Job) -> None:
+    for each in jobs:
+        store.add(each, most_jobs=10, most_bytes=1000)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[JobStore]:
+    made = JobStore(tmp_path / "jobs.sqlite3")
+    yield made
+    made.close()
+
+
+def told(ended: Job) -> Delivery | None:
+    return Delivery(id=f"msg_{ended.id}", job_id=ended.id, url="https://example.org/", payload=ended.status)
+
+
+def test_jobs_run_in_the_order_they_came_in(store: JobStore) -> None:
+    add(store, job(1), job(2))
+    first, second = store.claim(NOW), store.claim(NOW)
+    assert first is not None
+    assert second is not None
+    assert [(it.id, it.status, it.attempts) for it in (first, second)] == [
+        ("job_1", "running", 1),
+        ("job_2", "running", 1),
+    ]
+    assert store.claim(NOW) is None
+    assert store.get("job_1") == first
+
+
+def test_a_job_that_is_put_off_lets_others_pass_and_is_no_attempt(store: JobStore) -> None:
+    add(store, job(1), job(2))
+    store.claim(NOW)
+    store.put_off("job_1", "the queue is full", now=NOW, wait_s=5.0)
+    other = store.claim(NOW + 1)
+    assert other is not None
+    assert other.id == "job_2"
+    assert store.claim(NOW + 4) is None
+    assert store.next_claim_at() == NOW + 5
+    again = store.claim(NOW + 5.1)
+    assert again is not None
+    assert (again.id, again.attempts, again.waits_for) == ("job_1", 1, None)
+
+
+def test_a_clock_that_is_set_back_does_not_hold_a_job_for_a_day(store: JobStore) -> None:
+    add(store, job(1))
+    store.claim(NOW)
+    store.put_off("job_1", "the queue is full", now=NOW, wait_s=5.0)
+    assert store.claim(NOW - DAY_S) is not None
+
+
+def test_what_ran_when_the_process_ended_waits_again_or_has_failed_for_good(store: JobStore) -> None:
+    add(store, job(1), job(2, attempts=2), job(3))
+    store.claim(NOW)
+    store.claim(NOW)
+    again, failed = store.recover(NOW, most_attempts=3, announced=told)
+    assert [it.id for it in again] == ["job_1"]
+    assert [(it.id, it.status, (it.error or {})["code"]) for it in failed] == [("job_2", "failed", "too_many_attempts")]
+    assert [it.payload for it in store.pending_deliveries()] == ["failed"]
+    assert (store.get("job_1").status, store.get("job_1").restarted) == ("queued", CRASHED)
+    assert (store.get("job_3").status, store.get("job_3").restarted) == ("queued", None)
+
+
+def test_a_job_ends_once_and_is_told_once(store: JobStore) -> None:
+    add(store, job(1))
+    store.claim(NOW)
+    ended = store.end("job_1", "succeeded", NOW, result_bytes=7, announced=told)
+    assert ended is not None
+    assert (ended.status, ended.upload_bytes, ended.result_bytes) == ("succeeded", 0, 7)
+    assert store.end("job_1", "cancelled", NOW, announced=told) is None
+    assert not store.end_waiting("job_1", NOW, announced=told)
+    assert [it.payload for it in store.pending_deliveries()] == ["succeeded"]
+    store.remove("job_1")
+    assert store.pending_deliveries() == []
+    with pytest.raises(UnknownJob):
+        store.get("job_1")
+
+
+def test_an_owner_sees_its_own_jobs_alone(store: JobStore) -> None:
+    add(store, job(1, owner="ann", idempotency_key="k"), job(2, owner="bob", idempotency_key="k"))
+    assert [it.id for it in store.page("ann", limit=10)] == ["job_1"]
+    with pytest.raises(UnknownJob):
+        store.get("job_1", "bob")
+    with pytest.raises(UnknownJob):
+        store.page("bob", limit=10, after="job_1")
+    assert store.add(job(3, owner="ann", idempotency_key="k"), most_jobs=10, most_bytes=1000).id == "job_1"
+
+
+def test_jobs_and_bytes_are_bounded(store: JobStore) -> None:
+    add(store, *(job(number) for number in range(10)))
+    with pytest.raises(JobsFull, match="10 jobs are stored"):
+        add(store, job(10))
+    store.remove("job_0")
+    with pytest.raises(JobsFull, match="1,000 bytes"):
+        add(store, job(10, upload_bytes=101))
+    with pytest.raises(JobsFull):
+        store.note_upload("job_1", 201, most_bytes=1000)
+
+
+def test_a_database_that_cannot_grow_keeps_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    store = JobStore(path)
+    add(store, job(1))
+    store._engine.connect().exec_driver_sql("PRAGMA max_page_count = 1").close()  # of the one connection there is
+    with pytest.raises(StorageFull):
+        add(store, *(job(number, fields={"prompt": ["p" * 50_000]}) for number in range(2, 10)))
+    assert store.get("job_1") == job(1)
+    store.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_jobs_of_another_version_are_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 9")
+    with pytest.raises(InvalidOption, match=r"written by another version \(9\)"):
+        JobStore(path)

@@ -1,0 +1,75 @@
+"""Self-K/V with room for what is written: nothing written is lost or moved to another row when the room changes."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from neuron_whisper.target.cpu.runtime.kv_cache import ROOMS, Past
+
+SLOTS, ROWS, HEADS, LONGEST, WIDTH, COUNT = 3, 2, 2, 30, 2, 2
+
+
+def made(longest: int = LONGEST) -> Past:
+    return Past(COUNT, (SLOTS, ROWS, HEADS, longest, WIDTH), np.float32)
+
+
+class Written(RuleBasedStateMachine):
+    """Beside a plain array for each slot that is as long as it may get."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.past = made()
+        self.expected = np.zeros((COUNT, SLOTS, ROWS, HEADS, LONGEST, WIDTH), np.float32)
+        self.lengths = np.zeros(SLOTS, int)
+        self.numbers = np.random.default_rng(0)
+
+    def write(self, slot: int, first: int, end: int) -> None:
+        values = self.numbers.random((COUNT, ROWS, HEADS, end - first, WIDTH), np.float32)
+        self.expected[:, slot, :, :, first:end] = values
+        self.past.view[:, slot, :, :, first:end] = values
+
+    @rule(slot=st.integers(0, SLOTS - 1), length=st.integers(1, LONGEST))
+    def a_prompt_begins_a_slot_anew(self, slot: int, length: int) -> None:
+        self.past.begin(slot, length)
+        self.lengths[slot] = length
+        self.write(slot, 0, length)
+
+    @rule(active=st.sets(st.integers(0, SLOTS - 1), min_size=1), back=st.integers(0, 2))
+    def a_step_writes_a_row_of_each(self, active: set[int], back: int) -> None:
+        slots = np.array(sorted(slot for slot in active if 0 < self.lengths[slot] < LONGEST), np.intp)
+        if not len(slots):
+            return
+        positions = np.maximum(self.lengths[slots] - back, 0)  # a row may be written again
+        self.past.reach(slots, positions)
+        self.lengths[slots] = np.maximum(self.lengths[slots], positions + 1)
+        for slot, position in zip(slots, positions, strict=True):
+            self.write(slot, position, position + 1)
+
+    @invariant()
+    def what_was_written_is_read(self) -> None:
+        view = self.past.view
+        assert view.shape == (COUNT, SLOTS, ROWS, HEADS, self.past.room, WIDTH)
+        assert view.flags.c_contiguous
+        for slot, length in enumerate(self.lengths):
+            np.testing.assert_array_equal(view[:, slot, :, :, :length], self.expected[:, slot, :, :, :length])
+
+    @invariant()
+    def there_is_little_more_room_than_the_longest_needs(self) -> None:
+        longest = max(self.lengths.max(), 1)
+        assert longest <= self.past.room < longest + 2 * -(-LONGEST // ROOMS)
+
+
+TestWritten = Written.TestCase
+
+
+@given(st.integers(1, 448))
+def test_rooms_end_at_the_longest_past(longest: int) -> None:
+    past = made(longest)
+    assert 1 <= past.room <= longest
+    past.begin(0, longest)
+    assert past.room == longest
+    past.begin(0, 1)
+    assert past.room <= 2 * -(-longest // ROOMS)
