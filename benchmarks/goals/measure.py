@@ -166,7 +166,7 @@ class Bench:
                         self.tell(f"{result.name}: {found.seconds:.2f} s, p95 {found.p95_s:.2f} s")
             for candidate, server, result in zip(candidates, servers, results, strict=True):
                 if candidate.is_ours and server is not None and not result.fault:
-                    with suppress(OSError), urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:  # noqa: S310 - our own server
+                    with suppress(OSError), urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
                         result.note = engine_note(answer.read().decode())
 
     def _server(self, candidate: Candidate, setting: str | None = None) -> ServerProcess:

@@ -111,10 +111,10 @@ def file_text(url: str, path: Path, language: str) -> str:
     )
     head = f'{parts}--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{path.name}"\r\n\r\n'
     body = head.encode() + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-    request = urllib.request.Request(  # noqa: S310 - the server that was named
+    request = urllib.request.Request(
         f"{url}/v1/audio/transcriptions", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
     )
-    with urllib.request.urlopen(request, timeout=ANSWER_LIMIT_S) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=ANSWER_LIMIT_S) as answer:
         return str(json.load(answer)["text"])
 
 

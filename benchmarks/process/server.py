@@ -26,7 +26,7 @@ class ServerProcess:
         # to a file: a pipe that nobody reads would stop it
         self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed in close()
         self.started = time.perf_counter()
-        self._process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=self._log)  # noqa: S603 - our own words
+        self._process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=self._log)
         self.pid = self._process.pid
         try:
             deadline = self.started + START_LIMIT_S
@@ -53,7 +53,7 @@ class ServerProcess:
     def _wait_until_ready(self, url: str, deadline: float) -> None:
         while True:
             try:
-                with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
+                with urllib.request.urlopen(url, timeout=5):
                     return
             except OSError as error:
                 self._check_alive()

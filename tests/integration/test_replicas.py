@@ -47,11 +47,11 @@ from neuron_whisper.errors import (
 from neuron_whisper.profile import TargetTable
 from neuron_whisper.target.neuron.runtime.core_allocation import plan_cores
 from neuron_whisper.transcriber import Transcriber
+from tests.support.paths import ROOT
 from tests.support.replicas import (
     FAULTS,
     KILLS,
     PATIENCE_S,
-    REPOSITORY,
     FakeOpening,
     Gate,
     OrderedSession,
@@ -637,7 +637,7 @@ def test_a_worker_that_hangs_does_not_keep_a_pool_from_closing(gate: Gate) -> No
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", "from tests.support.replicas import main; main()"],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -14,7 +14,8 @@ from neuron_whisper.audio.load import load_audio
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.transcriber import Transcriber
 from neuron_whisper.transcript import Transcript, Word
-from tests.support.speech import SPEECH, needs_recordings, opened, words
+from tests.support.paths import SPEECH
+from tests.support.speech import needs_recordings, opened, words
 
 pytestmark = needs_recordings
 

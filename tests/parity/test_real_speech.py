@@ -9,7 +9,8 @@ import pytest
 
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.transcriber import Transcriber
-from tests.support.speech import SPEECH, needs_recordings, opened, words
+from tests.support.paths import SPEECH
+from tests.support.speech import needs_recordings, opened, words
 
 JFK = "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
 
