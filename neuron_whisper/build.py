@@ -12,7 +12,7 @@ from typing import Any
 
 from neuron_whisper import __version__
 from neuron_whisper.artifact.golden import make_golden, write_golden
-from neuron_whisper.artifact.key import artifact_key, artifact_name, sources_digest
+from neuron_whisper.artifact.key import compute_artifact_key, hash_sources, make_artifact_name
 from neuron_whisper.artifact.loader import Artifact
 from neuron_whisper.artifact.manifest import FORMAT, Manifest, spec_to_data
 from neuron_whisper.artifact.store import ArtifactStore
@@ -20,14 +20,14 @@ from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
 from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.model.sharding import check_tp
-from neuron_whisper.planning.cost_model import WIDTHS, program_of
+from neuron_whisper.planning.cost_model import DTYPE_BYTES, spec_from_profile
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import ProgramSpec, Progress
 from neuron_whisper.target.registry import load_target
-from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
+from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 
-BYTES_OF = {**WIDTHS, "int8": 1}
-PACKAGE = Path(__file__).parent
+WEIGHT_DTYPE_BYTES = {**DTYPE_BYTES, "int8": 1}
+PACKAGE_DIRECTORY = Path(__file__).parent
 # Of a target's own files.
 SHAPE_NO_GRAPH = (
     "session.py",
@@ -42,7 +42,7 @@ SHAPE_NO_GRAPH = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuildPlan:
+class BuildSpec:
     """Everything that decides an artifact, before anything is compiled."""
 
     model: str
@@ -55,7 +55,7 @@ class BuildPlan:
     @property
     def name(self) -> str:
         """The artifact's directory name."""
-        return artifact_name(self.model, self.profile.target.name, self.profile.target.tp, self.key)
+        return make_artifact_name(self.model, self.profile.target.name, self.profile.target.tp, self.key)
 
     @property
     def weights_bytes(self) -> int:
@@ -68,50 +68,50 @@ class BuildPlan:
                 decoder += math.prod(shape)
         copies = load_target(self.profile.target.name).decoder_copies(self.spec)
         encoders = 1 + len(self.spec.audio_contexts)  # a graph each
-        return (encoders * encoder + copies * decoder) * BYTES_OF[self.profile.weights.dtype]
+        return (encoders * encoder + copies * decoder) * WEIGHT_DTYPE_BYTES[self.profile.weights.dtype]
 
     @property
     def cache_bytes(self) -> int:
         """Self- and cross-K/V of all slots, in the profile's activation type, before a rare ask has grown them."""
-        width = BYTES_OF[self.profile.target.dtype] / 2
-        rows = load_target(self.profile.target.name).self_rows(self.spec)
+        width = WEIGHT_DTYPE_BYTES[self.profile.target.dtype] / 2
+        rows = load_target(self.profile.target.name).self_kv_rows(self.spec)
         dims, contexts = self.spec.dims, self.spec.audio_contexts  # a cache for each length of window
         cross = self.spec.cross_bytes_per_slot * (dims.n_audio_ctx + sum(contexts)) // dims.n_audio_ctx
         per_slot = cross + self.spec.self_bytes_per_slot * rows // self.spec.beams
         return int(width * per_slot) * self.spec.slots
 
 
-def plan_build(
+def resolve_build_spec(
     model: str, checkpoint: Checkpoint, profile: CompileProfile, *, digest_cache: Path | None = None
-) -> BuildPlan:
+) -> BuildSpec:
     """Resolve spec, facts and key. Imports no torch.
 
     Raises InvalidOption (a size that cannot be), TargetUnavailable with its install line.
     """
     target = load_target(profile.target.name)
     check_tp(checkpoint.dims, profile.target.tp)
-    spec = resolve_spec(checkpoint, profile)
+    spec = resolve_program_spec(checkpoint, profile)
     facts = {
         "format": FORMAT,
-        "graph_sources": sources_digest(_graph_sources(profile.target.name)),
-        "checkpoint": checkpoint.digests(digest_cache),
-        "profile": _profile_facts(profile),
+        "graph_sources": hash_sources(_graph_sources(profile.target.name)),
+        "checkpoint": checkpoint.compute_digests(digest_cache),
+        "profile": _make_profile_facts(profile),
         "toolchain": dict(target.toolchain()),
     }
-    return BuildPlan(
-        model=model, checkpoint=checkpoint, profile=profile, spec=spec, facts=facts, key=artifact_key(facts)
+    return BuildSpec(
+        model=model, checkpoint=checkpoint, profile=profile, spec=spec, facts=facts, key=compute_artifact_key(facts)
     )
 
 
-def resolve_spec(checkpoint: Checkpoint, profile: CompileProfile) -> ProgramSpec:
+def resolve_program_spec(checkpoint: Checkpoint, profile: CompileProfile) -> ProgramSpec:
     """The program's sizes: the profile's, cut to the model's text context. Raises InvalidOption."""
     heads = checkpoint.alignment_heads or default_alignment_heads(checkpoint.dims)
-    return replace(program_of(checkpoint.dims, profile), alignment_heads=heads)
+    return replace(spec_from_profile(checkpoint.dims, profile), alignment_heads=heads)
 
 
-def _profile_facts(profile: CompileProfile) -> dict[str, Any]:
+def _make_profile_facts(profile: CompileProfile) -> dict[str, Any]:
     """The profile, with the instance's family for the instance: graphs are the same on all machines of a family."""
-    facts = profile.canonical()
+    facts = profile.to_canonical()
     facts["target"] = facts["target"] | {"instance": profile.target.instance.partition(".")[0]}
     return facts
 
@@ -121,55 +121,63 @@ def _graph_sources(target: str) -> list[Path]:
 
     A target's files count unless they are known to shape no graph: a new one, forgotten here, only compiles again.
     """
-    shared = [PACKAGE / "model/sharding.py", PACKAGE / "target/contract.py", *(PACKAGE / "graph").glob("*.py")]
-    return shared + [path for path in (PACKAGE / "target" / target).glob("*.py") if path.name not in SHAPE_NO_GRAPH]
+    shared = [
+        PACKAGE_DIRECTORY / "model/sharding.py",
+        PACKAGE_DIRECTORY / "target/contract.py",
+        *(PACKAGE_DIRECTORY / "graph").glob("*.py"),
+    ]
+    return shared + [
+        path for path in (PACKAGE_DIRECTORY / "target" / target).glob("*.py") if path.name not in SHAPE_NO_GRAPH
+    ]
 
 
 def build(
     store: ArtifactStore,
-    plan: BuildPlan,
+    build_spec: BuildSpec,
     *,
     progress: Progress = lambda what, done, total: None,
-    waiting: Callable[[], None] | None = None,
+    on_wait: Callable[[], None] | None = None,
     jobs: int = 0,
 ) -> Artifact:
-    """The plan's artifact: the stored one, or compiled now. `waiting` is told when another process compiles it.
+    """The plan's artifact: the stored one, or compiled now. `on_wait` is told when another process compiles it.
 
     `jobs` graphs are compiled at once, 0: as many as the target likes; whether the host's memory holds that is for
     compile_jobs to say. Raises BuildError, ArtifactUnsafe, TargetUnavailable. Nothing half-written stays in the store.
     """
-    if (stored := store.find(plan.key)) is not None:
+    if (stored := store.find(build_spec.key)) is not None:
         return stored
-    target = load_target(plan.profile.target.name)
-    with store.lock(plan.key, waiting):
-        if (stored := store.find(plan.key)) is not None:  # the one we waited for
+    target = load_target(build_spec.profile.target.name)
+    with store.lock_compile(build_spec.key, on_wait):
+        if (stored := store.find(build_spec.key)) is not None:  # the one we waited for
             return stored
-        with store.stage(plan.name) as staging:
-            target.compile(plan.spec, plan.profile, plan.checkpoint, staging.path, progress, jobs=jobs)
+        with store.stage(build_spec.name) as staging:
+            target.compile(
+                build_spec.spec, build_spec.profile, build_spec.checkpoint, staging.path, progress, jobs=jobs
+            )
             progress("golden tokens", 0, None)
-            write_golden(make_golden(plan.checkpoint, plan.spec, plan.profile), staging.path)
-            (staging.path / "tokenizer.json").write_bytes(_tokenizer_json(plan.checkpoint))
-            (staging.path / "config.json").write_text(json.dumps(asdict(plan.spec.dims), indent=2) + "\n")
+            write_golden(make_golden(build_spec.checkpoint, build_spec.spec, build_spec.profile), staging.path)
+            (staging.path / "tokenizer.json").write_bytes(_read_tokenizer_json(build_spec.checkpoint))
+            (staging.path / "config.json").write_text(json.dumps(asdict(build_spec.spec.dims), indent=2) + "\n")
             return store.publish(
                 staging,
                 Manifest(
-                    name=plan.name,
-                    key=plan.key,
-                    model=plan.model,
-                    target=plan.profile.target.name,
-                    tp=plan.profile.target.tp,
+                    name=build_spec.name,
+                    key=build_spec.key,
+                    model=build_spec.model,
+                    target=build_spec.profile.target.name,
+                    tp=build_spec.profile.target.tp,
                     created=datetime.now(UTC).isoformat(timespec="seconds"),
                     neuron_whisper=__version__,
-                    facts=dict(plan.facts),
-                    spec=spec_to_data(plan.spec),
-                    profile=plan.profile.canonical(),
+                    facts=dict(build_spec.facts),
+                    spec=spec_to_data(build_spec.spec),
+                    profile=build_spec.profile.to_canonical(),
                 ),
             )
 
 
-def _tokenizer_json(checkpoint: Checkpoint) -> bytes:
+def _read_tokenizer_json(checkpoint: Checkpoint) -> bytes:
     """The checkpoint's own, or for an OpenAI .pt, which has none, the one of openai-whisper's vocabulary."""
     if checkpoint.tokenizer_file is not None:
         return checkpoint.tokenizer_file.read_bytes()
     dims = checkpoint.dims
-    return tokenizer_json_from_tiktoken(packaged_ranks(dims.is_multilingual), dims.n_vocab).encode()
+    return tokenizer_json_from_tiktoken(find_packaged_ranks(dims.is_multilingual), dims.n_vocab).encode()

@@ -2,16 +2,17 @@
 
 - NeuronWhisperError
   - InputError: the caller changes the request
-    - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption, UnknownModel, UnknownJob, WrongJobState, UrlFailed
+    - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption, UnknownModel, UnknownJob, InvalidJobState,
+    UrlFetchFailed
   - CapacityError: the caller waits or the operator adds capacity
     - QueueFull, Overloaded, ClientBusy, Draining, DeadlineExceeded, ModelUnavailable, JobsFull,
       StorageFull
   - BuildError: whoever compiles changes the profile, the checkpoint or the machine
     - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
   - ArtifactError: whoever deploys compiles again or repairs the cache
-    - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactUnsafe, GoldenMismatch
+    - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactUnsafe, GoldenTokenMismatch
   - TargetUnavailable: the operator installs what the message names
-  - DeviceFault: the process ends and its supervisor starts it again
+  - DeviceError: the process ends and its supervisor starts it again
 """
 
 from __future__ import annotations
@@ -80,15 +81,15 @@ class UnknownJob(InputError):
         super().__init__(f"no job {job_id!r}")
 
 
-class WrongJobState(InputError):
+class InvalidJobState(InputError):
     """What is asked of job `job_id` cannot be had while it is `status`."""
 
-    def __init__(self, job_id: str, status: str, wanted: str) -> None:
+    def __init__(self, job_id: str, status: str, reason: str) -> None:
         self.job_id, self.status = job_id, status
-        super().__init__(f"job {job_id} is {status}: {wanted}")
+        super().__init__(f"job {job_id} is {status}: {reason}")
 
 
-class UrlFailed(InputError):
+class UrlFetchFailed(InputError):
     """What the caller said is at a URL could not be had from `host`."""
 
     def __init__(self, host: str, reason: str) -> None:
@@ -115,7 +116,7 @@ class QueueFull(CapacityError):
         super().__init__(f"the queue is full: {limit} windows are waiting", retry_after_s)
 
 
-class Draining(CapacityError):
+class EngineDraining(CapacityError):
     """The engine finishes what it has and takes nothing new."""
 
     def __init__(self, retry_after_s: float = 5.0) -> None:
@@ -212,7 +213,7 @@ class LoweringFailed(BuildError):
 class CompilerKilled(LoweringFailed):
     """The compiler was killed on `graph`, as the system does when memory runs out; `available_bytes` was there."""
 
-    def __init__(self, graph: str, available_bytes: int | None, last_words: str = "") -> None:
+    def __init__(self, graph: str, available_bytes: int | None, last_output: str = "") -> None:
         self.available_bytes = available_bytes
         had = f" ({available_bytes / 1e9:.1f} GB was available when it began)" if available_bytes is not None else ""
         reason = (
@@ -220,7 +221,7 @@ class CompilerKilled(LoweringFailed):
             f"(--jobs 1), or on a host with more memory: compiling needs no Neuron device (--instance inf2), and "
             f"`artifacts export` and `artifacts import` bring the result here"
         )
-        super().__init__(graph, f"{reason}\n{last_words}" if last_words else reason)
+        super().__init__(graph, f"{reason}\n{last_output}" if last_output else reason)
 
 
 class HostMemoryTooSmall(BuildError):
@@ -279,7 +280,7 @@ class ArtifactUnsafe(ArtifactError):
         super().__init__(f"{path}: {reason}; artifacts are code, so this cache is not used")
 
 
-class GoldenMismatch(ArtifactError):
+class GoldenTokenMismatch(ArtifactError):
     """The loaded program does not say what the reference said of the golden window; `mismatches` tell each step."""
 
     def __init__(self, mismatches: Iterable[str]) -> None:
@@ -307,5 +308,5 @@ class TargetUnavailable(NeuronWhisperError):
         super().__init__("\n".join(parts))
 
 
-class DeviceFault(NeuronWhisperError):
+class DeviceError(NeuronWhisperError):
     """The session can no longer be trusted; nothing of it is used again."""

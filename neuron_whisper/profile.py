@@ -17,11 +17,11 @@ DType = Literal["float32", "bfloat16", "float16"]
 WeightDType = Literal["float32", "bfloat16", "float16", "int8"]
 
 
-class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _StrictStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """kw_only is not inherited: each table says it again."""
 
 
-class TargetTable(_Strict, frozen=True, kw_only=True):
+class TargetTable(_StrictStruct, frozen=True, kw_only=True):
     """`dtype` is of the activations. `instance` names the kind of machine a Neuron artifact is for.
 
     `replicas` is how many groups of `tp` cores run the program, each with slots of its own.
@@ -34,7 +34,7 @@ class TargetTable(_Strict, frozen=True, kw_only=True):
     instance: str = ""
 
 
-class ShapesTable(_Strict, frozen=True, kw_only=True):
+class ShapesTable(_StrictStruct, frozen=True, kw_only=True):
     """`prompt_buckets` and `text_context` are cut to the model's own text context.
 
     `audio_contexts` are shorter windows of the encoder for short audio, in its positions (20 ms): approximate.
@@ -49,15 +49,15 @@ class ShapesTable(_Strict, frozen=True, kw_only=True):
     audio_contexts: tuple[PositiveInt, ...] = ()
 
 
-class WeightsTable(_Strict, frozen=True, kw_only=True):
+class WeightsTable(_StrictStruct, frozen=True, kw_only=True):
     dtype: WeightDType = "float32"
 
 
-class CompilerTable(_Strict, frozen=True, kw_only=True):
+class CompilerTable(_StrictStruct, frozen=True, kw_only=True):
     args: tuple[str, ...] = ()
 
 
-class CompileProfile(_Strict, frozen=True, kw_only=True):
+class CompileProfile(_StrictStruct, frozen=True, kw_only=True):
     """One `compile_profiles/*.toml`, `format = 1`. What a model's config.json says is never repeated here."""
 
     format: Literal[1] = 1
@@ -66,7 +66,7 @@ class CompileProfile(_Strict, frozen=True, kw_only=True):
     weights: WeightsTable = WeightsTable()
     compiler: CompilerTable = CompilerTable()
 
-    def canonical(self) -> dict[str, Any]:
+    def to_canonical(self) -> dict[str, Any]:
         """Plain, fully resolved data: equal profiles give equal canonical forms."""
         tables: dict[str, Any] = msgspec.to_builtins(self)
         if self.target.replicas == 1:  # left out, so that what was compiled before there were replicas keeps its key
@@ -77,18 +77,18 @@ class CompileProfile(_Strict, frozen=True, kw_only=True):
 
     def to_toml(self) -> str:
         """The resolved profile as TOML; reading it back gives an equal profile."""
-        tables = self.canonical()
+        tables = self.to_canonical()
         lines = [f"format = {tables.pop('format')}"]
         for table, values in tables.items():
-            lines += ["", f"[{table}]", *(f"{key} = {_toml_value(value)}" for key, value in values.items())]
+            lines += ["", f"[{table}]", *(f"{key} = {_to_toml_value(value)}" for key, value in values.items())]
         return "\n".join(lines) + "\n"
 
 
-def _toml_value(value: object) -> str:
+def _to_toml_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+        return "[" + ", ".join(_to_toml_value(item) for item in value) + "]"
     if isinstance(value, str):
         # a JSON string is a TOML basic string, but for DEL, which TOML wants escaped
         return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
@@ -113,10 +113,10 @@ def parse_profile(text: str, source: str = "profile", overrides: Mapping[str, ob
     try:
         return msgspec.convert(data, CompileProfile)
     except msgspec.ValidationError as error:
-        raise ProfileError(source, f"{error}{_found_at(data, str(error))}") from None
+        raise ProfileError(source, f"{error}{_describe_value_at(data, str(error))}") from None
 
 
-def _found_at(data: Mapping[str, Any], message: str) -> str:
+def _describe_value_at(data: Mapping[str, Any], message: str) -> str:
     """msgspec names the place (`$.target.tp`), but not what stood there, nor which words were allowed."""
     _, found, place = message.partition("`$.")
     if not found:
@@ -136,21 +136,21 @@ def _found_at(data: Mapping[str, Any], message: str) -> str:
     return f" (found {value!r}{words})"
 
 
-def profiles_directory() -> Path:
+def find_profiles_directory() -> Path:
     """Where the profiles that come with the package lie: inside the wheel, or beside a checkout's package."""
     package = Path(__file__).parent
     installed = package / "compile_profiles"
     return installed if installed.is_dir() else package.parent / "compile_profiles"
 
 
-def known_profiles() -> dict[str, Path]:
+def list_profiles() -> dict[str, Path]:
     """name -> file of the profiles that come with the package."""
-    return {path.stem: path for path in sorted(profiles_directory().glob("*.toml"))}
+    return {path.stem: path for path in sorted(find_profiles_directory().glob("*.toml"))}
 
 
 def load_profile(name_or_path: str, overrides: Mapping[str, object] | None = None) -> CompileProfile:
     """A profile by name ("cpu-int8") or path. Raises ProfileError naming the known ones."""
-    known = known_profiles()
+    known = list_profiles()
     path = known.get(name_or_path, Path(name_or_path))
     if not path.is_file():
         raise ProfileError(name_or_path, f"no such profile; known: {', '.join(known)}; or give a .toml file")

@@ -26,7 +26,7 @@ class Segment:
     """A stretch of speech between two timestamps, with the numbers that say how far to trust it.
 
     `tokens` are the model's, timestamps included, `token_logprobs` has one for each; `seek_s` is the start of the
-    window they were decoded in. `retries` are what its window was decoded to before, `is_cut` whether a
+    window they were decoded in. `retries` are what its window was decoded to before, `is_truncated` whether a
     repetition was taken off the window's end, `language` what the window was decoded as.
     """
 
@@ -43,12 +43,12 @@ class Segment:
     words: tuple[Word, ...] = ()
     token_logprobs: tuple[float, ...] = ()
     retries: tuple[Retry, ...] = ()
-    is_cut: bool = False
+    is_truncated: bool = False
     language: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dropped:
+class SkippedRegion:
     """A stretch that gives no text, and why.
 
     "no_voice": the voice detector hears nothing there; "no_speech": the model says so itself; "hallucination":
@@ -75,5 +75,5 @@ class Transcript:
     task: str = "transcribe"
     language_probability: float | None = None
     warnings: tuple[str, ...] = ()
-    dropped: tuple[Dropped, ...] = ()
+    skipped: tuple[SkippedRegion, ...] = ()
     long_form: str = "sequential"

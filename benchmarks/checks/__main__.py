@@ -16,101 +16,101 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.checks.timeline import SOUNDS, Samples, lay_out, summary, times_found
-from benchmarks.checks.word_times import differences_s, goes_back
+from benchmarks.checks.timeline import SOUNDS, Samples, build_timeline, measure_timing, summarize
+from benchmarks.checks.word_times import compare_times_s, count_backward_words
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.bench.accuracy.manifest import Choice, Spoken, read_speech
-from neuron_whisper.bench.accuracy.metrics import percentile, word_errors
-from neuron_whisper.bench.engines.config import Decoding, Opening
-from neuron_whisper.bench.engines.peers import pythons
-from neuron_whisper.bench.engines.prepare_peer import ready_peer
-from neuron_whisper.bench.engines.results import Heard, Span
-from neuron_whisper.bench.process.client import Child
+from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance, RowFilter, read_utterances
+from neuron_whisper.bench.accuracy.metrics import count_word_errors, percentile
+from neuron_whisper.bench.engines.config import DecodingConfig, EngineConfig
+from neuron_whisper.bench.engines.peers import parse_peer_pythons
+from neuron_whisper.bench.engines.prepare_peer import prepare_peer
+from neuron_whisper.bench.engines.results import TimedText, TranscriptionResult
+from neuron_whisper.bench.process.client import WorkerClient
 from neuron_whisper.errors import NeuronWhisperError
 from neuron_whisper.model.checkpoint import open_checkpoint
 from neuron_whisper.model.sources import resolve_model
 
-Row = Sequence[str]
+TableRow = Sequence[str]
 SHORT_S = 30.0
 GAP_S = (1.0, 15.0)  # between the timeline's clips
 
 
-class Systems:
-    """Processes of ours and of peers; `hear` asks one. Closed with the stack."""
+class SystemWorkers:
+    """Processes of ours and of peers; `transcribe` asks one. Closed with the stack."""
 
     def __init__(
-        self, given: argparse.Namespace, stack: ExitStack, *, decoding: Decoding, plans: Sequence[str]
+        self, args: argparse.Namespace, stack: ExitStack, *, decoding: DecodingConfig, plans: Sequence[str]
     ) -> None:
         cache = default_cache_directory()
-        artifact = ArtifactStore(cache).resolve(given.artifact)
+        artifact = ArtifactStore(cache).resolve(args.artifact)
         checkpoint = open_checkpoint(resolve_model(artifact.manifest.model, cache=cache))
         self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         self.is_multilingual = artifact.spec.dims.is_multilingual
-        self._children: dict[str, Child] = {}
+        self._workers: dict[str, WorkerClient] = {}
         for plan in plans:
-            opening = Opening(
+            opening = EngineConfig(
                 engine="neuron-whisper",
                 variant=plan,
                 source=str(artifact.path),
-                threads=given.threads,
+                threads=args.threads,
                 decoding=decoding,
                 is_multilingual=self.is_multilingual,
                 cache=str(cache),
             )
-            self._open(f"neuron-whisper {artifact.name} {plan}", sys.executable, opening, given.threads, stack)
-        for told in given.peer:
-            peer = ready_peer(
+            self._open(f"neuron-whisper {artifact.name} {plan}", sys.executable, opening, args.threads, stack)
+        for told in args.peer:
+            peer = prepare_peer(
                 told,
                 checkpoint,
                 cache=cache,
-                pythons=pythons(tuple(given.peer_python)),
-                threads=given.threads,
+                pythons=parse_peer_pythons(tuple(args.peer_python)),
+                threads=args.threads,
                 decoding=decoding,
-                tell=_tell,
+                log=_log,
             )
-            self._open(peer.name, peer.python, peer.opening, given.threads, stack)
+            self._open(peer.name, peer.python, peer.config, args.threads, stack)
 
-    def _open(self, name: str, python: str, opening: Opening, threads: int, stack: ExitStack) -> None:
-        child = stack.enter_context(Child(name, python, threads, self._scratch))
+    def _open(self, name: str, python: str, opening: EngineConfig, threads: int, stack: ExitStack) -> None:
+        child = stack.enter_context(WorkerClient(name, python, threads, self._scratch))
         child.open(opening)
-        self._children[name] = child
+        self._workers[name] = child
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self._children)
+        return tuple(self._workers)
 
-    def hear(self, name: str, samples: Samples, language: str | None) -> Heard:
+    def transcribe(self, name: str, samples: Samples, language: str | None) -> TranscriptionResult:
         path = self._scratch / "samples.f32"
         samples.astype(np.float32).tofile(path)
-        heard, took_s = self._children[name].heard(path, language)
-        _tell(f"{name}: {len(samples) / SAMPLE_RATE:.0f} s in {took_s:.1f} s")
+        heard, took_s = self._workers[name].transcribe(path, language)
+        _log(f"{name}: {len(samples) / SAMPLE_RATE:.0f} s in {took_s:.1f} s")
         return heard
 
 
 # --- the checks -------------------------------------------------------------------------------
 
 
-def sounds(given: argparse.Namespace, stack: ExitStack) -> Iterator[Row]:
+def check_hallucination(args: argparse.Namespace, stack: ExitStack) -> Iterator[TableRow]:
     """Words that are heard in `--seconds` of each sound, language detected."""
-    systems = Systems(given, stack, decoding=_decoding(given), plans=("sequential", "batched"))
-    made = {name: make(round(given.seconds * SAMPLE_RATE), np.random.default_rng(0)) for name, make in SOUNDS.items()}
+    systems = SystemWorkers(args, stack, decoding=_parse_decoding(args), plans=("sequential", "batched"))
+    made = {name: make(round(args.seconds * SAMPLE_RATE), np.random.default_rng(0)) for name, make in SOUNDS.items()}
     yield ("words heard in", *made)
     for name in systems.names:
-        heard = [systems.hear(name, samples, None) for samples in made.values()]
+        heard = [systems.transcribe(name, samples, None) for samples in made.values()]
         yield (name, *(str(len(it.text.split())) for it in heard))
 
 
-def timeline(given: argparse.Namespace, stack: ExitStack) -> Iterator[Row]:
+def check_timeline(args: argparse.Namespace, stack: ExitStack) -> Iterator[TableRow]:
     """Error rates of the manifest's long files, and all of a timeline of its short ones."""
-    systems = Systems(given, stack, decoding=_decoding(given), plans=("sequential", "batched"))
-    spoken = _spoken(given)
+    systems = SystemWorkers(args, stack, decoding=_parse_decoding(args), plans=("sequential", "batched"))
+    spoken = _read_utterances(args)
     clips = [(load_audio(it.path, channel=it.channel).samples, it) for it in spoken]
     files = [(samples, it) for samples, it in clips if len(samples) > 2 * SHORT_S * SAMPLE_RATE]
     short = [(samples, it.text) for samples, it in clips if len(samples) <= SHORT_S * SAMPLE_RATE]
-    laid = lay_out(short, seconds=given.seconds, gap_s=GAP_S, seed=given.seed)
+    laid = build_timeline(short, seconds=args.seconds, gap_s=GAP_S, seed=args.seed)
     yield (
         "system",
         *(f"WER % of {it.name} ({len(samples) / SAMPLE_RATE:.0f} s)" for samples, it in files),
@@ -121,13 +121,16 @@ def timeline(given: argparse.Namespace, stack: ExitStack) -> Iterator[Row]:
         "words where nobody speaks",
     )
     for name in systems.names:
-        rates = [_rate(it.text, systems.hear(name, samples, it.language).text, it.language) for samples, it in files]
-        heard = systems.hear(name, laid.samples, spoken[0].language)
-        rates.append(_rate(laid.reference, heard.text, spoken[0].language))
-        found = times_found(laid, heard.segments or ())
-        numbers = summary(found)
-        for text in found.unspoken:
-            _tell(f"{name}: where nobody speaks: {text!r}")
+        rates = [
+            _format_wer(it.text, systems.transcribe(name, samples, it.language).text, it.language)
+            for samples, it in files
+        ]
+        heard = systems.transcribe(name, laid.samples, spoken[0].language)
+        rates.append(_format_wer(laid.reference, heard.text, spoken[0].language))
+        found = measure_timing(laid, heard.segments or ())
+        numbers = summarize(found)
+        for text in found.gap_texts:
+            _log(f"{name}: where nobody speaks: {text!r}")
         yield (
             name,
             *rates,
@@ -138,50 +141,50 @@ def timeline(given: argparse.Namespace, stack: ExitStack) -> Iterator[Row]:
         )
 
 
-def words(given: argparse.Namespace, stack: ExitStack) -> Iterator[Row]:
+def check_word_times(args: argparse.Namespace, stack: ExitStack) -> Iterator[TableRow]:
     """How far times of words lie from those of the first peer, on clips of which both have the same text."""
-    systems = Systems(given, stack, decoding=_decoding(given, word_timestamps=True), plans=("sequential",))
+    systems = SystemWorkers(args, stack, decoding=_parse_decoding(args, word_timestamps=True), plans=("sequential",))
     oracle, *others = [name for name in systems.names if not name.startswith("neuron")] or systems.names
     compared = [name for name in systems.names if name.startswith("neuron")] + others
     found: dict[str, list[float]] = {name: [] for name in compared}
     backwards = dict.fromkeys(compared, 0)
-    for it in _spoken(given):
+    for it in _read_utterances(args):
         samples = load_audio(it.path, channel=it.channel).samples
         if len(samples) > SHORT_S * SAMPLE_RATE:
             continue
-        theirs: Sequence[Span] = systems.hear(oracle, samples, it.language).words or ()
+        theirs: Sequence[TimedText] = systems.transcribe(oracle, samples, it.language).words or ()
         for name in compared:
-            ours = systems.hear(name, samples, it.language).words or ()
-            found[name] += differences_s(ours, theirs)
-            backwards[name] += goes_back(ours)
+            ours = systems.transcribe(name, samples, it.language).words or ()
+            found[name] += compare_times_s(ours, theirs)
+            backwards[name] += count_backward_words(ours)
     yield (f"against {oracle}", "words", "median ms", "95 % within ms", "most ms", "words that go back")
     for name, values in found.items():
         numbers = [f"{1000 * percentile(values, percent):.0f}" for percent in (50, 95, 100)] if values else ["-"] * 3
         yield (name, str(len(values) // 2), *numbers, str(backwards[name]))
 
 
-CHECKS: dict[str, Callable[[argparse.Namespace, ExitStack], Iterator[Row]]] = {
-    "sounds": sounds,
-    "timeline": timeline,
-    "words": words,
+CHECKS: dict[str, Callable[[argparse.Namespace, ExitStack], Iterator[TableRow]]] = {
+    "sounds": check_hallucination,
+    "timeline": check_timeline,
+    "words": check_word_times,
 }
 
 
-def _decoding(given: argparse.Namespace, *, word_timestamps: bool = False) -> Decoding:
-    return Decoding(beam_size=given.beam_size, word_timestamps=word_timestamps, extras=not given.no_extras)
+def _parse_decoding(args: argparse.Namespace, *, word_timestamps: bool = False) -> DecodingConfig:
+    return DecodingConfig(beam_size=args.beam_size, word_timestamps=word_timestamps, extras=not args.no_extras)
 
 
-def _spoken(given: argparse.Namespace) -> list[Spoken]:
-    where = tuple((column, value) for column, _, value in (pair.partition("=") for pair in given.where))
-    spoken, _ = read_speech([given.speech], Choice(language=given.language, where=where, skip=tuple(given.skip)))
+def _read_utterances(args: argparse.Namespace) -> list[ReferenceUtterance]:
+    where = tuple((column, value) for column, _, value in (pair.partition("=") for pair in args.where))
+    spoken, _ = read_utterances([args.speech], RowFilter(language=args.language, where=where, skip=tuple(args.skip)))
     return spoken
 
 
-def _rate(reference: str, heard: str, language: str) -> str:
-    return f"{100 * (word_errors(reference, heard, language).rate or 0):.2f}"
+def _format_wer(reference: str, hypothesis: str, language: str) -> str:
+    return f"{100 * (count_word_errors(reference, hypothesis, language).rate or 0):.2f}"
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
@@ -209,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for n, row in enumerate(CHECKS[given.check](given, stack)):
                 sys.stdout.write(f"| {' | '.join(row)} |\n" + ("|" + " --- |" * len(row) + "\n" if n == 0 else ""))
     except NeuronWhisperError as error:
-        _tell(f"error: {error}")
+        _log(f"error: {error}")
         return 1
     return 0
 

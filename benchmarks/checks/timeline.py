@@ -15,18 +15,18 @@ from neuron_whisper.audio.clip import SAMPLE_RATE
 Samples = NDArray[np.float32]
 CHORD_HZ = (262.0, 330.0, 392.0, 523.0)
 FADE_S = 0.05
-INSIDE = 0.5  # of a segment: so much of it lies where nobody speaks, so it is text of there
+MIN_INSIDE_SHARE = 0.5  # of a segment: so much of it lies where nobody speaks, so it is text of there
 
 
-def silence(n: int, random: np.random.Generator) -> Samples:
+def make_silence(n: int, random: np.random.Generator) -> Samples:
     return np.zeros(n, np.float32)
 
 
-def white_noise(n: int, random: np.random.Generator) -> Samples:
+def make_white_noise(n: int, random: np.random.Generator) -> Samples:
     return (0.1 * random.standard_normal(n)).astype(np.float32)
 
 
-def pink_noise(n: int, random: np.random.Generator) -> Samples:
+def make_pink_noise(n: int, random: np.random.Generator) -> Samples:
     """Power falls with the frequency; as loud as the white one."""
     spectrum = np.fft.rfft(random.standard_normal(n)) / np.sqrt(np.maximum(1, np.arange(n // 2 + 1)))
     made: NDArray[np.float64] = np.fft.irfft(spectrum, n)
@@ -34,12 +34,12 @@ def pink_noise(n: int, random: np.random.Generator) -> Samples:
     return loud
 
 
-def tone(n: int, random: np.random.Generator) -> Samples:
+def make_tone(n: int, random: np.random.Generator) -> Samples:
     made: Samples = (0.3 * np.sin(2 * np.pi * 440 * np.arange(n) / SAMPLE_RATE)).astype(np.float32)
     return made
 
 
-def chords(n: int, random: np.random.Generator) -> Samples:
+def make_chords(n: int, random: np.random.Generator) -> Samples:
     """Four notes with overtones, two seconds on and two off, as an organ's."""
     time = np.arange(n) / SAMPLE_RATE
     notes = sum(np.sin(2 * np.pi * k * hz * time) / k for hz in CHORD_HZ for k in (1, 2, 3))
@@ -47,7 +47,7 @@ def chords(n: int, random: np.random.Generator) -> Samples:
     return made
 
 
-def breaths(n: int, random: np.random.Generator) -> Samples:
+def make_breaths(n: int, random: np.random.Generator) -> Samples:
     """Noise that swells every three seconds."""
     swell = np.maximum(0, np.sin(2 * np.pi * np.arange(n) / SAMPLE_RATE / 3)) ** 4
     made: Samples = (0.05 * random.standard_normal(n) * swell).astype(np.float32)
@@ -56,21 +56,21 @@ def breaths(n: int, random: np.random.Generator) -> Samples:
 
 SOUNDS = MappingProxyType(
     {
-        "silence": silence,
-        "white noise": white_noise,
-        "pink noise": pink_noise,
-        "tone": tone,
-        "chords": chords,
-        "breaths": breaths,
+        "silence": make_silence,
+        "white noise": make_white_noise,
+        "pink noise": make_pink_noise,
+        "tone": make_tone,
+        "chords": make_chords,
+        "breaths": make_breaths,
     }
 )
 """What is not speech: (n samples, random) -> samples."""
 
-BETWEEN = ("silence", "white noise", "pink noise", "chords", "breaths")
+GAP_SOUNDS = ("silence", "white noise", "pink noise", "chords", "breaths")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class PlacedClip:
     """A clip on the timeline, in seconds."""
 
     start_s: float
@@ -83,88 +83,88 @@ class Timeline:
     """`clips` in order, with something else before, between and behind them."""
 
     samples: Samples
-    clips: tuple[Placed, ...]
+    clips: tuple[PlacedClip, ...]
 
     @property
     def reference(self) -> str:
         return " ".join(clip.text for clip in self.clips)
 
 
-def lay_out(
+def build_timeline(
     clips: Sequence[tuple[Samples, str]], *, seconds: float, gap_s: tuple[float, float], seed: int = 0
 ) -> Timeline:
     """At least `seconds` of (samples, text) in seeded random order, each whole, gaps of `gap_s` between them."""
     random = np.random.default_rng(seed)
     parts: list[Samples] = []
-    placed: list[Placed] = []
+    placed: list[PlacedClip] = []
     length = 0
     order: list[int] = []
     while length < seconds * SAMPLE_RATE:
         order = order or random.permutation(len(clips)).tolist()
         samples, text = clips[order.pop()]
-        gap = _gap(random, gap_s)
+        gap = _make_gap(random, gap_s)
         start_s = (length + len(gap)) / SAMPLE_RATE
         parts += [gap, samples]
-        placed.append(Placed(start_s=start_s, end_s=start_s + len(samples) / SAMPLE_RATE, text=text))
+        placed.append(PlacedClip(start_s=start_s, end_s=start_s + len(samples) / SAMPLE_RATE, text=text))
         length += len(gap) + len(samples)
-    parts.append(_gap(random, gap_s))
+    parts.append(_make_gap(random, gap_s))
     return Timeline(samples=np.concatenate(parts), clips=tuple(placed))
 
 
-def _gap(random: np.random.Generator, gap_s: tuple[float, float]) -> Samples:
+def _make_gap(random: np.random.Generator, gap_s: tuple[float, float]) -> Samples:
     n = int(random.uniform(*gap_s) * SAMPLE_RATE)
-    sound = SOUNDS[BETWEEN[int(random.integers(len(BETWEEN)))]](n, random) * np.float32(random.uniform(0.05, 1))
+    sound = SOUNDS[GAP_SOUNDS[int(random.integers(len(GAP_SOUNDS)))]](n, random) * np.float32(random.uniform(0.05, 1))
     at = np.arange(n) / SAMPLE_RATE
     faded: Samples = (sound * np.minimum(1.0, np.minimum(at, at[::-1]) / FADE_S)).astype(np.float32)
     return faded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimesFound:
+class TimingErrors:
     """What segments' times say. `outside_s`: how far each start and end lies outside the clip nearest to it, 0 inside.
 
-    `unspoken` are texts of segments of which most lies where nobody speaks; `across` counts those that hold more than
-    one clip.
+    `gap_texts` are texts of segments of which most lies where nobody speaks; `n_across_clips` counts those that hold
+    more than one clip.
     """
 
     outside_s: tuple[float, ...]
-    unspoken: tuple[str, ...]
-    across: int
+    gap_texts: tuple[str, ...]
+    n_across_clips: int
 
 
-def times_found(timeline: Timeline, segments: Sequence[tuple[float, float, str]]) -> TimesFound:
+def measure_timing(timeline: Timeline, segments: Sequence[tuple[float, float, str]]) -> TimingErrors:
     outside: list[float] = []
     unspoken: list[str] = []
     across = 0
     for start_s, end_s, text in segments:
-        inside_s = sum(b - a for a, b in _overlaps(timeline, start_s, end_s))
-        if end_s - start_s > 0 and inside_s < INSIDE * (end_s - start_s):
+        inside_s = sum(b - a for a, b in _find_overlaps(timeline, start_s, end_s))
+        if end_s - start_s > 0 and inside_s < MIN_INSIDE_SHARE * (end_s - start_s):
             unspoken.append(text.strip())
-        across += sum(1 for _ in _overlaps(timeline, start_s, end_s)) > 1
-        outside += [_distance(timeline, start_s), _distance(timeline, end_s)]
-    return TimesFound(outside_s=tuple(outside), unspoken=tuple(unspoken), across=across)
+        across += sum(1 for _ in _find_overlaps(timeline, start_s, end_s)) > 1
+        outside += [_distance_to_clip(timeline, start_s), _distance_to_clip(timeline, end_s)]
+    return TimingErrors(outside_s=tuple(outside), gap_texts=tuple(unspoken), n_across_clips=across)
 
 
-def _overlaps(timeline: Timeline, start_s: float, end_s: float) -> Iterator[tuple[float, float]]:
+def _find_overlaps(timeline: Timeline, start_s: float, end_s: float) -> Iterator[tuple[float, float]]:
     for clip in timeline.clips:
         a, b = max(start_s, clip.start_s), min(end_s, clip.end_s)
         if a < b:
             yield a, b
 
 
-def _distance(timeline: Timeline, second: float) -> float:
+def _distance_to_clip(timeline: Timeline, second: float) -> float:
     """To the clip nearest to it; 0 inside one."""
     after = bisect_right(timeline.clips, second, key=lambda clip: clip.start_s)
     near = timeline.clips[max(0, after - 1) : after + 1]
     return min(max(clip.start_s - second, second - clip.end_s, 0.0) for clip in near)
 
 
-def summary(found: TimesFound) -> Mapping[str, float]:
+def summarize(found: TimingErrors) -> Mapping[str, float]:
     """Share of starts and ends within 0.3 s of a clip, the largest distance, segments across clips, words unspoken."""
     outside = np.array(found.outside_s or (0.0,))
     return {
         "within_300ms": float((outside <= 0.3).mean()),
         "most_outside_s": float(outside.max()),
-        "across": found.across,
-        "unspoken_words": sum(len(text.split()) for text in found.unspoken),
+        "across": found.n_across_clips,
+        "unspoken_words": sum(len(text.split()) for text in found.gap_texts),
     }

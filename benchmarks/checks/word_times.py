@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 
-from neuron_whisper.bench.engines.results import Span
+from neuron_whisper.bench.engines.results import TimedText
 
 
-def differences_s(ours: Sequence[Span], theirs: Sequence[Span]) -> list[float]:
+def compare_times_s(ours: Sequence[TimedText], theirs: Sequence[TimedText]) -> list[float]:
     """|start - start| and |end - end| of every word that both have at the same place of their texts, in seconds."""
     one, other = ([word.strip().lower() for _, _, word in spans] for spans in (ours, theirs))
     found: list[float] = []
@@ -20,6 +20,6 @@ def differences_s(ours: Sequence[Span], theirs: Sequence[Span]) -> list[float]:
     return found
 
 
-def goes_back(spans: Sequence[Span]) -> int:
+def count_backward_words(spans: Sequence[TimedText]) -> int:
     """Words that end before they begin, or begin before the one ahead of them does."""
     return sum(end < start for start, end, _ in spans) + sum(b[0] < a[0] for a, b in pairwise(spans))

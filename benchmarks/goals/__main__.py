@@ -15,19 +15,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.goals.markdown import markdown
-from benchmarks.goals.measure import REQUESTS_EACH, Bench
-from benchmarks.goals.picture import picture
-from benchmarks.goals.report import FORMAT, merged, row_document, verdicts
-from benchmarks.goals.rows import ROWS, Row, rows_named
-from benchmarks.goals.speech import Speech, prepared
+from benchmarks.goals.markdown import format_markdown
+from benchmarks.goals.measure import REQUESTS_PER_CLIENT, RowBenchmark
+from benchmarks.goals.picture import draw_svg
+from benchmarks.goals.report import FORMAT, build_row_report, judge_goals, merge_reports
+from benchmarks.goals.rows import ROWS, Row, select_rows
+from benchmarks.goals.speech import Speech, prepare_speech
 from benchmarks.goals.systems import Systems
 from neuron_whisper import __version__
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
-from neuron_whisper.bench.accuracy.manifest import Choice, read_speech
-from neuron_whisper.bench.accuracy.metrics import word_errors
-from neuron_whisper.bench.engines.peers import pythons
+from neuron_whisper.bench.accuracy.manifest import RowFilter, read_utterances
+from neuron_whisper.bench.accuracy.metrics import count_word_errors
+from neuron_whisper.bench.engines.peers import parse_peer_pythons
 from neuron_whisper.errors import InvalidOption, NeuronWhisperError
 from neuron_whisper.host import hardware
 from neuron_whisper.model.checkpoint import open_checkpoint
@@ -35,22 +35,22 @@ from neuron_whisper.model.sources import resolve_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = _parser().parse_args(arguments)
+    given = _create_parser().parse_args(arguments)
     try:
         document = (
-            merged([json.loads(path.read_text(encoding="utf-8")) for path in given.merge])
+            merge_reports([json.loads(path.read_text(encoding="utf-8")) for path in given.merge])
             if given.merge
-            else (_measured(given))
+            else (_measure(given))
         )
     except NeuronWhisperError as error:
-        _tell(f"error: {error}")
+        _log(f"error: {error}")
         return 1
-    _write(given, document)
-    sys.stdout.write(markdown(document))
+    _write_reports(given, document)
+    sys.stdout.write(format_markdown(document))
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.goals", description=__doc__)
     parser.add_argument("speech", nargs="?", type=Path, help="a manifest, as of `neuron-whisper bench`")
     parser.add_argument(
@@ -80,126 +80,128 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measured(given: argparse.Namespace) -> dict[str, Any]:
+def _measure(args: argparse.Namespace) -> dict[str, Any]:
     """Written after each row, so that an end half-way loses one row alone. Raises NeuronWhisperError."""
-    word_errors("a", "b", "en")  # what scoring needs is missing now, not after the measurement
-    if given.speech is None or not given.artifact:
+    count_word_errors("a", "b", "en")  # what scoring needs is missing now, not after the measurement
+    if args.speech is None or not args.artifact:
         raise InvalidOption("arguments", "", "a manifest and --artifact, or --merge")
-    rows = rows_named(name for name in given.rows.split(",") if name)
+    rows = select_rows(name for name in args.rows.split(",") if name)
     short, hour_s, long_s = (
-        given.clips or (6 if given.quick else 16),
-        given.hour_s or (300 if given.quick else 3600),
-        given.long_s or (60 if given.quick else 600),
+        args.clips or (6 if args.quick else 16),
+        args.hour_s or (300 if args.quick else 3600),
+        args.long_s or (60 if args.quick else 600),
     )
-    choice = Choice(language=given.language, where=tuple(_pair(text) for text in given.where), skip=tuple(given.skip))
-    spoken, _ = read_speech([given.speech], choice)
-    systems = _systems(given)
-    document: dict[str, Any] = {"format": FORMAT, **_about(given), "rows": []}
+    choice = RowFilter(
+        language=args.language, where=tuple(_parse_pair(text) for text in args.where), skip=tuple(args.skip)
+    )
+    spoken, _ = read_utterances([args.speech], choice)
+    systems = _open_systems(args)
+    document: dict[str, Any] = {"format": FORMAT, **_describe_run(args), "rows": []}
     with tempfile.TemporaryDirectory() as scratch:
         needs_hour = any(row.speech == "hour" for row in rows)
-        speech = prepared(
-            spoken, Path(scratch), short=short, long_s=long_s, hour_s=hour_s if needs_hour else 0, seed=given.seed
+        speech = prepare_speech(
+            spoken, Path(scratch), short=short, long_s=long_s, hour_s=hour_s if needs_hour else 0, seed=args.seed
         )
-        bench = Bench(systems=systems, speech=speech, scratch=Path(scratch), runs=1, tell=_tell)
+        bench = RowBenchmark(systems=systems, speech=speech, scratch=Path(scratch), runs=1, log=_log)
         for row in rows:
-            _measure_row(given, bench, row, document)
+            _measure_row(args, bench, row, document)
     return document
 
 
-def _measure_row(given: argparse.Namespace, bench: Bench, row: Row, document: dict[str, Any]) -> None:
+def _measure_row(args: argparse.Namespace, bench: RowBenchmark, row: Row, document: dict[str, Any]) -> None:
     """Adds the row to the document, and what it tells of versions."""
-    bench.runs = given.runs or (1 if given.quick or row.speech == "hour" else 3)
-    recordings = bench.speech.of(row.speech)
+    bench.runs = args.runs or (1 if args.quick or row.speech == "hour" else 3)
+    recordings = bench.speech.select(row.speech)
     load, *_ = os.getloadavg()
     results = bench.measure(row)
     about = {
         "load_before": round(load, 2),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "requests_audio_s": round(_audio_s(row, bench.speech), 1),
+        "requests_audio_s": round(_total_audio_s(row, bench.speech), 1),
     }
-    document["rows"].append(row_document(row, recordings, results, about))
+    document["rows"].append(build_row_report(row, recordings, results, about))
     for result in results:
         versions = result.facts.get("versions", {})
         assert isinstance(versions, dict)
         for package, number in versions.items():
             document["versions"].setdefault(package, number)
-    _write(given, document)
+    _write_reports(args, document)
 
 
-def _audio_s(row: Row, speech: Speech) -> float:
+def _total_audio_s(row: Row, speech: Speech) -> float:
     """How much audio the row's seconds are of."""
-    recordings = speech.of(row.speech)
-    times = 1 if row.at_once == 1 else -(-REQUESTS_EACH * row.at_once // len(recordings))
+    recordings = speech.select(row.speech)
+    times = 1 if row.at_once == 1 else -(-REQUESTS_PER_CLIENT * row.at_once // len(recordings))
     return times * sum(it.duration_s for it in recordings)
 
 
-def _systems(given: argparse.Namespace) -> Systems:
+def _open_systems(args: argparse.Namespace) -> Systems:
     cache = default_cache_directory()
     store = ArtifactStore(cache)
     artifacts = []
-    for told in given.artifact:
+    for told in args.artifact:
         label, equals, reference = told.partition("=")
         artifact = store.resolve(reference if equals else label)
         artifacts.append((label if equals else artifact.name, artifact))
-    model = given.model or artifacts[0][1].manifest.model
+    model = args.model or artifacts[0][1].manifest.model
     return Systems(
         artifacts=tuple(artifacts),
         checkpoint=open_checkpoint(resolve_model(model, cache=cache)),
         cache=cache,
-        pythons=pythons(tuple(given.peer_python)),
-        threads=given.threads or hardware.usable_cores(),
-        tell=_tell,
+        pythons=parse_peer_pythons(tuple(args.peer_python)),
+        threads=args.threads or hardware.count_usable_cores(),
+        log=_log,
     )
 
 
-def _about(given: argparse.Namespace) -> dict[str, Any]:
-    memory_bytes, _ = hardware.memory_bytes()
+def _describe_run(args: argparse.Namespace) -> dict[str, Any]:
+    memory_bytes, _ = hardware.read_memory_bytes()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": _command(given),
+        "command": _format_command(args),
         "machine": {
-            "processor": hardware.processor(),
+            "processor": hardware.read_processor_name(),
             "architecture": platform.machine(),
-            "cores": hardware.usable_cores(),
+            "cores": hardware.count_usable_cores(),
             "memory_bytes": memory_bytes,
-            "instruction_sets": list(hardware.instruction_sets()),
+            "instruction_sets": list(hardware.detect_instruction_sets()),
         },
-        "threads": given.threads or hardware.usable_cores(),
-        "seed": given.seed,
+        "threads": args.threads or hardware.count_usable_cores(),
+        "seed": args.seed,
         "versions": {"neuron-whisper": __version__, "openvino": version("openvino")},
     }
 
 
-def _command(given: argparse.Namespace) -> str:
+def _format_command(args: argparse.Namespace) -> str:
     """What decides the figures; where files lie on this machine is nobody's business."""
-    told = [f"--rows {given.rows}" if given.rows else "", "--quick" if given.quick else ""]
+    told = [f"--rows {args.rows}" if args.rows else "", "--quick" if args.quick else ""]
     told += [
         f"--{name.replace('_', '-')} {value}"
         for name in ("runs", "clips", "hour_s", "long_s", "seed", "threads")
-        if (value := getattr(given, name))
+        if (value := getattr(args, name))
     ]
     told = [it for it in told if it]
     return "make bench-peers" + (f" GOALS={shlex.quote(' '.join(told))}" if told else "")
 
 
-def _write(given: argparse.Namespace, document: dict[str, Any]) -> None:
-    if given.json is not None:
+def _write_reports(args: argparse.Namespace, document: dict[str, Any]) -> None:
+    if args.json is not None:
         text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-        given.json.write_text(text, encoding="utf-8")
-    if given.markdown is not None:
-        given.markdown.write_text(markdown(document), encoding="utf-8")
-    if given.picture is not None:
-        given.picture.write_text(picture(verdicts(document)), encoding="utf-8")
+        args.json.write_text(text, encoding="utf-8")
+    if args.markdown is not None:
+        args.markdown.write_text(format_markdown(document), encoding="utf-8")
+    if args.picture is not None:
+        args.picture.write_text(draw_svg(judge_goals(document)), encoding="utf-8")
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _parse_pair(text: str) -> tuple[str, str]:
     column, equals, value = text.partition("=")
     if not equals:
         raise InvalidOption("--where", text, "COLUMN=VALUE, as kind=real")
     return column, value
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 

@@ -19,7 +19,7 @@ TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class LoadResult:
     """What clients saw: seconds of all, those of each request, and each clip's text, in the clips' order."""
 
     seconds: float
@@ -31,12 +31,12 @@ class Load:
         return percentile(self.latencies_s, 95)
 
 
-def load(url: str, clips: Sequence[tuple[Path, str]], clients: int) -> Load:
+def run_clients(url: str, clips: Sequence[tuple[Path, str]], clients: int) -> LoadResult:
     """Every (file, language) once, by `clients` threads with a connection each.
 
     Raises TargetUnavailable with the first answer that is no text.
     """
-    bodies = [_form(path, language) for path, language in clips]
+    bodies = [_encode_form(path, language) for path, language in clips]
     texts, latencies = [""] * len(clips), [0.0] * len(clips)
     waiting = list(reversed(range(len(clips))))
     faults: list[str] = []
@@ -50,7 +50,7 @@ def load(url: str, clips: Sequence[tuple[Path, str]], clients: int) -> Load:
                 except IndexError:
                     return
                 started = time.perf_counter()
-                texts[n] = _asked(connection, *bodies[n])
+                texts[n] = _post(connection, *bodies[n])
                 latencies[n] = time.perf_counter() - started
         except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
             faults.append(f"{type(error).__name__}: {error}")
@@ -65,10 +65,10 @@ def load(url: str, clips: Sequence[tuple[Path, str]], clients: int) -> Load:
         thread.join()
     if faults:
         raise TargetUnavailable("clients", faults[0])
-    return Load(seconds=time.perf_counter() - started, latencies_s=tuple(latencies), texts=tuple(texts))
+    return LoadResult(seconds=time.perf_counter() - started, latencies_s=tuple(latencies), texts=tuple(texts))
 
 
-def _asked(connection: http.client.HTTPConnection, body: bytes, content_type: str) -> str:
+def _post(connection: http.client.HTTPConnection, body: bytes, content_type: str) -> str:
     connection.request("POST", "/v1/audio/transcriptions", body, {"content-type": content_type})
     answer = connection.getresponse()
     content = answer.read()
@@ -77,7 +77,7 @@ def _asked(connection: http.client.HTTPConnection, body: bytes, content_type: st
     return str(json.loads(content)["text"])
 
 
-def _form(path: Path, language: str) -> tuple[bytes, str]:
+def _encode_form(path: Path, language: str) -> tuple[bytes, str]:
     boundary = uuid.uuid4().hex
     fields = {"model": "whisper-1", "language": language, "response_format": "json"}
     parts = [

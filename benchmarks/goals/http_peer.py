@@ -24,18 +24,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        fields = form(self.headers.get("content-type", ""), body)
+        fields = parse_form(self.headers.get("content-type", ""), body)
         with self.slots:
             segments, _ = self.model.transcribe(
                 io.BytesIO(fields["file"]), language=fields.get("language", b"").decode() or None, beam_size=1
             )
             text = "".join(segment.text for segment in segments).strip()
-        self._answer({"text": text})
+        self._respond({"text": text})
 
     def do_GET(self) -> None:
-        self._answer({"status": "ready"})
+        self._respond({"status": "ready"})
 
-    def _answer(self, content: dict[str, str]) -> None:
+    def _respond(self, content: dict[str, str]) -> None:
         data = json.dumps(content).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: a line for each request would be measured, too."""
 
 
-def form(content_type: str, body: bytes) -> dict[str, bytes]:
+def parse_form(content_type: str, body: bytes) -> dict[str, bytes]:
     """The fields of a multipart form, files as their bytes."""
     message = BytesParser(policy=HTTP).parsebytes(f"content-type: {content_type}\r\n\r\n".encode() + body)
     return {

@@ -5,40 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.goals.report import Document, Verdict, verdicts
+from benchmarks.goals.report import Document, GoalVerdict, judge_goals
 from benchmarks.goals.rows import UNITS, WER_TOLERANCE
 
 DASH = "–"
 
 
-def markdown(document: Document) -> str:
-    return "\n\n".join([_goals(verdicts(document)), _figures(document["rows"]), *_notes(document)]) + "\n"
+def format_markdown(document: Document) -> str:
+    return (
+        "\n\n".join([_format_goals(judge_goals(document)), _format_figures(document["rows"]), *_format_notes(document)])
+        + "\n"
+    )
 
 
-def _goals(found: Sequence[Verdict]) -> str:
+def _format_goals(verdicts: Sequence[GoalVerdict]) -> str:
     head = ["work", "against", "ours", "theirs", "ratio", "goal", "WER % ours / theirs", "met"]
     rows = [
         [
             f"{it.title}, {UNITS[it.goal.metric]}",
             it.their_name,
-            _shown(it.ours, it.goal.metric),
-            _shown(it.theirs, it.goal.metric),
+            _format_value(it.ours, it.goal.metric),
+            _format_value(it.theirs, it.goal.metric),
             DASH if it.ratio is None else f"{it.ratio:.2f}",
             f"{it.goal.factor:g}",
-            f"{_percent(it.our_wer)} / {_percent(it.their_wer)}",
+            f"{_format_percent(it.our_wer)} / {_format_percent(it.their_wer)}",
             {True: "yes", False: "**no**", None: DASH}[it.is_met],
         ]
-        for it in found
+        for it in verdicts
     ]
-    met, judged = sum(it.is_met is True for it in found), sum(it.is_met is not None for it in found)
-    ours = next((it.our_name for it in found if it.our_name), "ours")
-    return _table(head, rows) + (
+    met, judged = sum(it.is_met is True for it in verdicts), sum(it.is_met is not None for it in verdicts)
+    ours = next((it.our_name for it in verdicts if it.our_name), "ours")
+    return _format_table(head, rows) + (
         f"\n\n{met} of {judged} goals are met by {ours}. Ratio: their figure by ours, within one run; met also wants "
         f"a WER at most {100 * WER_TOLERANCE:g} points above theirs."
     )
 
 
-def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
+def _format_figures(rows: Sequence[Mapping[str, Any]]) -> str:
     head = ["work", "system", "s", "x real time", "CPU s", "p95 s", "first text s", "peak MB", "WER %", "runs"]
     lines = []
     for row in rows:
@@ -51,28 +54,28 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
                 [
                     row["name"],
                     system["name"],
-                    _shown(seconds, "seconds"),
+                    _format_value(seconds, "seconds"),
                     DASH
                     if not seconds or "requests_audio_s" not in row
                     else f"{row['requests_audio_s'] / seconds:.1f}",
                     *(
-                        _shown(metrics.get(name, {}).get("median"), name)
+                        _format_value(metrics.get(name, {}).get("median"), name)
                         for name in ("cpu_s", "p95_s", "first_s", "peak_bytes")
                     ),
-                    _percent(system["wer"]["rate"]),
-                    _spread(metrics),
+                    _format_percent(system["wer"]["rate"]),
+                    _format_spread(metrics),
                 ]
             )
-    return _table(head, lines)
+    return _format_table(head, lines)
 
 
-def _spread(metrics: Mapping[str, Any]) -> str:
+def _format_spread(metrics: Mapping[str, Any]) -> str:
     """How far the runs lie apart."""
     runs: Sequence[float] = next((it["runs"] for name, it in metrics.items() if name != "peak_bytes"), ())
     return DASH if not runs else f"{len(runs)}: {min(runs):.2f} to {max(runs):.2f}"
 
 
-def _notes(document: Document) -> Iterator[str]:
+def _format_notes(document: Document) -> Iterator[str]:
     machine = document["machine"]
     yield (
         f"{document['date'][:10]}; {machine['processor']}, {machine['cores']} cores, "
@@ -94,16 +97,16 @@ def _notes(document: Document) -> Iterator[str]:
     yield "\n".join(f"- {line}" for line in lines)
 
 
-def _shown(value: float | None, metric: str) -> str:
+def _format_value(value: float | None, metric: str) -> str:
     if value is None:
         return DASH
     return f"{value / 1e6:.0f}" if metric == "peak_bytes" else f"{value:.2f}"
 
 
-def _percent(rate: float | None) -> str:
+def _format_percent(rate: float | None) -> str:
     return DASH if rate is None else f"{100 * rate:.2f}"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def _format_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)], *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from benchmarks.goals.report import Verdict
+from benchmarks.goals.report import GoalVerdict
 from benchmarks.goals.rows import UNITS
 
 ROW, BAR, TOP, LEFT, PANEL = 28, 16, 60, 470, 380  # pixels
 MET, MISSED, INK, LINE = "#1b6ac9", "#c96a1b", "#1f2933", "#d64545"
 
 
-def picture(found: Sequence[Verdict]) -> str:
+def draw_svg(verdicts: Sequence[GoalVerdict]) -> str:
     """An SVG; a bar that passes its line reaches its goal, a blue one meets it with equal errors."""
-    judged = [it for it in found if it.ratio is not None]
+    judged = [it for it in verdicts if it.ratio is not None]
     width, height = LEFT + PANEL + 90, TOP + ROW * len(judged) + 24
     most = max((max(it.ratio or 0.0, it.goal.factor) for it in judged), default=1.0)
     lines = [

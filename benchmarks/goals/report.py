@@ -7,43 +7,45 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks.goals.measure import Measured
+from benchmarks.goals.measure import RowResult
 from benchmarks.goals.rows import GOALS, OURS, ROWS, WER_TOLERANCE, Goal, Row
 from benchmarks.goals.speech import Recording
-from neuron_whisper.bench.accuracy.metrics import total, word_errors
+from neuron_whisper.bench.accuracy.metrics import count_word_errors, sum_counts
 from neuron_whisper.errors import InvalidOption
 
 FORMAT = 1
 Document = Mapping[str, Any]
 
 
-def row_document(
-    row: Row, recordings: Sequence[Recording], results: Iterable[Measured], about: Mapping[str, Any]
+def build_row_report(
+    row: Row, recordings: Sequence[Recording], results: Iterable[RowResult], run_info: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`about` is the load before it and when it was. Raises TargetUnavailable where the normalisers are missing."""
+    """`run_info` is the load before it and when it was. Raises TargetUnavailable where the normalisers are missing."""
     return {
         "name": row.name,
         "title": row.title,
-        **about,
+        **run_info,
         "speech": {
             "clips": len(recordings),
             "audio_s": round(sum(it.duration_s for it in recordings), 1),
             "names": [it.name for it in recordings],
         },
-        "systems": [_system(result, recordings) for result in results],
+        "systems": [_describe_system(result, recordings) for result in results],
     }
 
 
-def _system(result: Measured, recordings: Sequence[Recording]) -> dict[str, Any]:
-    counts = total(
-        word_errors(it.reference, result.texts[it.name], it.language) for it in recordings if it.name in result.texts
+def _describe_system(result: RowResult, recordings: Sequence[Recording]) -> dict[str, Any]:
+    counts = sum_counts(
+        count_word_errors(it.reference, result.texts[it.name], it.language)
+        for it in recordings
+        if it.name in result.texts
     )
     return {
         "name": result.name,
         "peer": result.peer,
         **result.facts,
         "note": result.note,
-        "fault": result.fault,
+        "fault": result.error,
         "metrics": {
             metric: {"median": round(median(values), 4), "runs": [round(value, 4) for value in values]}
             for metric, values in result.metrics.items()
@@ -53,7 +55,7 @@ def _system(result: Measured, recordings: Sequence[Recording]) -> dict[str, Any]
     }
 
 
-def merged(documents: Sequence[Document]) -> dict[str, Any]:
+def merge_reports(documents: Sequence[Document]) -> dict[str, Any]:
     """The rows of all, in the table's order; where two have a row, the later's. The rest is the last's.
 
     Raises InvalidOption for a document of another format.
@@ -72,7 +74,7 @@ def merged(documents: Sequence[Document]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class GoalVerdict:
     """`ratio` is the peer's figure by ours; None where one of them is missing, and then nothing is judged.
 
     `wer_difference` is ours less theirs; above WER_TOLERANCE no goal is met.
@@ -102,7 +104,7 @@ class Verdict:
         return self.ratio >= self.goal.factor and (self.wer_difference or 0.0) <= WER_TOLERANCE
 
 
-def verdicts(document: Document) -> list[Verdict]:
+def judge_goals(document: Document) -> list[GoalVerdict]:
     """Of every goal whose row was measured; the first system of ours is judged."""
     rows = {row["name"]: row for row in document["rows"]}
     titles = {row.name: row.title for row in ROWS}
@@ -114,25 +116,25 @@ def verdicts(document: Document) -> list[Verdict]:
         ours = next((it for it in systems if it["peer"] == OURS), None)
         theirs = next((it for it in systems if it["peer"] == goal.peer), None)
         found.append(
-            Verdict(
+            GoalVerdict(
                 goal=goal,
                 title=titles[goal.row],
-                ours=_figure(ours, goal),
-                theirs=_figure(theirs, goal),
+                ours=_read_figure(ours, goal),
+                theirs=_read_figure(theirs, goal),
                 our_name=ours["name"] if ours else "",
                 their_name=theirs["name"] if theirs else goal.peer,
-                our_wer=_wer(ours),
-                their_wer=_wer(theirs),
+                our_wer=_read_wer(ours),
+                their_wer=_read_wer(theirs),
             )
         )
     return found
 
 
-def _figure(system: Mapping[str, Any] | None, goal: Goal) -> float | None:
+def _read_figure(system: Mapping[str, Any] | None, goal: Goal) -> float | None:
     if system is None or system["fault"] or goal.metric not in system["metrics"]:
         return None
     return float(system["metrics"][goal.metric]["median"])
 
 
-def _wer(system: Mapping[str, Any] | None) -> float | None:
+def _read_wer(system: Mapping[str, Any] | None) -> float | None:
     return None if system is None or system["fault"] else system["wer"]["rate"]

@@ -9,7 +9,7 @@ from typing import Literal
 from neuron_whisper.errors import InvalidOption
 
 OURS = "neuron-whisper"
-BEST = "best"  # the variant of a peer that is found by trying
+BEST_VARIANT = "best"  # the variant of a peer that is found by trying
 WER_TOLERANCE = 0.002  # equal error rates: ours is at most so much above theirs
 
 Work = Literal["one by one", "together", "fresh", "clients"]
@@ -50,7 +50,7 @@ class Goal:
 
 
 INT8, BATCHED = "faster-whisper:int8", "faster-whisper-batched:int8"
-GENAI, CPP = "openvino-genai", f"whisper.cpp:{BEST}"
+GENAI, CPP = "openvino-genai", f"whisper.cpp:{BEST_VARIANT}"
 
 ROWS = (
     Row(
@@ -109,7 +109,7 @@ ROWS = (
         work="clients",
         speech="short",
         at_once=8,
-        peers=(f"faster-whisper:{BEST}",),
+        peers=(f"faster-whisper:{BEST_VARIANT}",),
     ),
     Row(
         name="clients-32",
@@ -117,7 +117,7 @@ ROWS = (
         work="clients",
         speech="short",
         at_once=32,
-        peers=(f"faster-whisper:{BEST}",),
+        peers=(f"faster-whisper:{BEST_VARIANT}",),
     ),
     Row(
         name="process",
@@ -150,7 +150,7 @@ GOALS = (
 )
 
 
-def rows_named(names: Iterable[str]) -> tuple[Row, ...]:
+def select_rows(names: Iterable[str]) -> tuple[Row, ...]:
     """In the table's order; none named: all. Raises InvalidOption."""
     wanted = tuple(names)
     known = {row.name for row in ROWS}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.checks.timeline import lay_out
+from benchmarks.checks.timeline import build_timeline
 from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.bench.accuracy.manifest import Spoken
+from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance
 from neuron_whisper.errors import InvalidOption
 
 SHORT_S = 30.0  # a window
@@ -38,18 +38,20 @@ class Speech:
     long: tuple[Recording, ...]
     hour: tuple[Recording, ...] = ()
 
-    def of(self, kind: str) -> tuple[Recording, ...]:
+    def select(self, kind: str) -> tuple[Recording, ...]:
         found: tuple[Recording, ...] = getattr(self, kind)
         return found
 
 
-def prepared(spoken: Sequence[Spoken], scratch: Path, *, short: int, long_s: float, hour_s: float, seed: int) -> Speech:
+def prepare_speech(
+    utterances: Sequence[ReferenceUtterance], scratch: Path, *, short: int, long_s: float, hour_s: float, seed: int
+) -> Speech:
     """Decoded below `scratch`: the first `short` clips that fit a window, the longest file of at most `long_s`
     seconds, and `hour_s` seconds made of all short clips (0: none).
 
     Raises InvalidOption where there is no short clip or no longer one, InputError for what cannot be read.
     """
-    clips = [_decoded(it, scratch / f"{n}.f32") for n, it in enumerate(spoken)]
+    clips = [_decode(it, scratch / f"{n}.f32") for n, it in enumerate(utterances)]
     short_ones = [clip for clip in clips if clip.duration_s <= SHORT_S]
     long_ones = [clip for clip in clips if SHORT_S < clip.duration_s <= long_s]
     if not short_ones or not long_ones:
@@ -57,7 +59,7 @@ def prepared(spoken: Sequence[Spoken], scratch: Path, *, short: int, long_s: flo
     hour: tuple[Recording, ...] = ()
     if hour_s:
         pieces = [(np.fromfile(clip.samples, np.float32), clip.reference) for clip in short_ones]
-        laid = lay_out(pieces, seconds=hour_s, gap_s=GAP_S, seed=seed)
+        laid = build_timeline(pieces, seconds=hour_s, gap_s=GAP_S, seed=seed)
         path = scratch / "hour.f32"
         laid.samples.tofile(path)
         hour = (
@@ -73,14 +75,14 @@ def prepared(spoken: Sequence[Spoken], scratch: Path, *, short: int, long_s: flo
     return Speech(short=tuple(short_ones[:short]), long=(longest,), hour=hour)
 
 
-def _decoded(spoken: Spoken, path: Path) -> Recording:
-    clip = load_audio(spoken.path, channel=spoken.channel)
+def _decode(utterance: ReferenceUtterance, path: Path) -> Recording:
+    clip = load_audio(utterance.path, channel=utterance.channel)
     clip.samples.tofile(path)
     return Recording(
-        name=spoken.name,
-        language=spoken.language,
-        reference=spoken.text,
+        name=utterance.name,
+        language=utterance.language,
+        reference=utterance.text,
         samples=path,
         duration_s=clip.duration_s,
-        file=spoken.path,
+        file=utterance.path,
     )

@@ -10,19 +10,19 @@ from typing import Any
 
 from benchmarks.goals.rows import OURS, Row
 from neuron_whisper.artifact.loader import Artifact
-from neuron_whisper.bench.engines.config import Decoding, Opening
-from neuron_whisper.bench.engines.prepare_peer import ready_peer
+from neuron_whisper.bench.engines.config import DecodingConfig, EngineConfig
+from neuron_whisper.bench.engines.prepare_peer import prepare_peer
 from neuron_whisper.model.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """`name` is as reports tell it; `peer` the goals' name of it, ours: OURS."""
+    """`name` is as reports tell it; `peer_candidate` the goals' name of it, ours: OURS."""
 
     name: str
     peer: str
     python: str
-    opening: Opening
+    config: EngineConfig
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -39,20 +39,20 @@ class Systems:
     cache: Path
     pythons: Mapping[str, str]
     threads: int
-    tell: Callable[[str], None] = lambda line: None
+    log: Callable[[str], None] = lambda line: None
 
-    def ours(self, row: Row) -> list[Candidate]:
+    def own_candidates(self, row: Row) -> list[Candidate]:
         return [
             Candidate(
                 name=f"{OURS} {label}",
                 peer=OURS,
                 python=sys.executable,
-                opening=Opening(
+                config=EngineConfig(
                     engine=OURS,
                     variant=row.plan,
                     source=str(artifact.path),
                     threads=self.threads,
-                    decoding=Decoding(beam_size=row.beam_size),
+                    decoding=DecodingConfig(beam_size=row.beam_size),
                     cache=str(self.cache),
                     is_multilingual=artifact.spec.dims.is_multilingual,
                 ),
@@ -61,17 +61,17 @@ class Systems:
             for label, artifact in self.artifacts
         ]
 
-    def peer(self, told: str, row: Row) -> Candidate:
+    def peer_candidate(self, peer_spec: str, row: Row) -> Candidate:
         """Of "faster-whisper:int8". Raises InvalidOption, TargetUnavailable (not installed, or no weights for it)."""
-        ready = ready_peer(
-            told,
+        ready = prepare_peer(
+            peer_spec,
             self.checkpoint,
             cache=self.cache,
             pythons=self.pythons,
             threads=self.threads,
-            decoding=Decoding(beam_size=row.beam_size),
-            tell=self.tell,
+            decoding=DecodingConfig(beam_size=row.beam_size),
+            log=self.log,
         )
         return Candidate(
-            name=ready.name, peer=ready.opening.engine, python=ready.python, opening=ready.opening, facts=ready.facts
+            name=ready.name, peer=ready.config.engine, python=ready.python, config=ready.config, facts=ready.facts
         )

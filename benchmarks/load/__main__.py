@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
 
-from benchmarks.load.clients import Asked, Clip, Memory, run_level
-from benchmarks.load.report import figures, markdown, picture
+from benchmarks.load.clients import LoadConfig, MemoryRecorder, UploadClip, run_level
+from benchmarks.load.report import draw_svg, format_markdown, summarize_level
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.errors import InputError
 
@@ -42,8 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     fields = dict(it.partition("=")[::2] for it in given.field)
     fields.setdefault("model", "whisper-1")
-    asked = Asked(
-        url=given.url.rstrip("/"), fields=fields, key=given.key, timeout_s=given.timeout, rests=not given.no_rest
+    asked = LoadConfig(
+        url=given.url.rstrip("/"),
+        fields=fields,
+        key=given.key,
+        timeout_s=given.timeout,
+        respect_retry_after=not given.no_rest,
     )
     levels = []
     numbers = [int(part) for part in given.clients.split(",")]
@@ -52,11 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--duration {given.duration}: one number, or {len(numbers)} as --clients has")
     clips = read_clips(given.speech, longest_s=given.longest)
     for clients, duration_s in zip(numbers, cycle(durations_s), strict=False):
-        memory = Memory(given.pid) if given.pid else None
+        memory = MemoryRecorder(given.pid) if given.pid else None
         answers = asyncio.run(
             run_level(asked, clips, clients=clients, duration_s=duration_s, seed=given.seed, memory=memory)
         )
-        levels.append(figures(answers, clients=clients, duration_s=duration_s, memory=memory))
+        levels.append(summarize_level(answers, clients=clients, duration_s=duration_s, memory=memory))
         sys.stderr.write(f"{json.dumps({**levels[-1], 'resident_mb': None})}\n")
     command = [*(sys.argv[1:] if arguments is None else arguments)]
     document = {
@@ -70,13 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "load.json").write_text(json.dumps(document, indent=1) + "\n")
-        (given.out / "load.md").write_text(markdown(document))
-        (given.out / "load.svg").write_text(picture(document))
-    sys.stdout.write(markdown(document))
+        (given.out / "load.md").write_text(format_markdown(document))
+        (given.out / "load.svg").write_text(draw_svg(document))
+    sys.stdout.write(format_markdown(document))
     return 1 if any(level["errors"] for level in levels) else 0
 
 
-def read_clips(paths: Sequence[Path], *, longest_s: float) -> list[Clip]:
+def read_clips(paths: Sequence[Path], *, longest_s: float) -> list[UploadClip]:
     """The recordings of files and folders that are no longer than that. Ends the program where there is none."""
     files = [
         file
@@ -93,7 +97,7 @@ def read_clips(paths: Sequence[Path], *, longest_s: float) -> list[Clip]:
             sys.stderr.write(f"left out: {error}\n")
             continue
         if duration_s <= longest_s:
-            clips.append(Clip(name=file.name, content=content, duration_s=duration_s))
+            clips.append(UploadClip(name=file.name, content=content, duration_s=duration_s))
     if not clips:
         raise SystemExit("there is no recording that short")
     return clips

@@ -13,77 +13,84 @@ import httpx
 from neuron_whisper.bench.process.memory import resident_memory_bytes
 
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
-REFUSED = (429, 503)
-LONGEST_REST_S = 5.0  # of a client that was told to come back later
-SHORTEST_REST_S = 0.05
+REFUSAL_STATUSES = (429, 503)
+MAX_RETRY_WAIT_S = 5.0  # of a client that was told to come back later
+MIN_RETRY_WAIT_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
+class UploadClip:
     name: str
     content: bytes
     duration_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """How requests are made. `fields` are the form's beside the file; `rests`: a refused client heeds Retry-After."""
+class LoadConfig:
+    """How requests are made. `fields` are the form's beside the file; `respect_retry_after`: a refused client heeds
+    Retry-After."""
 
     url: str
     fields: Mapping[str, str]
     key: str | None = None
     timeout_s: float = 300.0
-    rests: bool = True
+    respect_retry_after: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class RequestResult:
     """One request: seconds since the level began, seconds it took, "ok", "refused" or what went wrong."""
 
     at_s: float
     took_s: float
-    kind: str
+    outcome: str
     audio_s: float
     retry_after_s: float | None = None
 
 
 @dataclass(slots=True)
-class Memory:
+class MemoryRecorder:
     """Resident bytes of a process and all it started, looked at from time to time."""
 
     pid: int
     samples: list[tuple[float, int]] = field(default_factory=list)
 
-    def look(self, at_s: float) -> None:
+    def record(self, at_s: float) -> None:
         self.samples.append((at_s, resident_memory_bytes(self.pid)))
 
 
 async def run_level(
-    asked: Asked, clips: Sequence[Clip], *, clients: int, duration_s: float, seed: int = 0, memory: Memory | None = None
-) -> list[Answered]:
+    config: LoadConfig,
+    clips: Sequence[UploadClip],
+    *,
+    clients: int,
+    duration_s: float,
+    seed: int = 0,
+    memory: MemoryRecorder | None = None,
+) -> list[RequestResult]:
     """So many clients, each with one request after another, for so long; requests that run then are finished."""
-    answers: list[Answered] = []
+    answers: list[RequestResult] = []
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
-    headers = {"Authorization": f"Bearer {asked.key}"} if asked.key else {}
+    headers = {"Authorization": f"Bearer {config.key}"} if config.key else {}
     async with httpx.AsyncClient(
-        base_url=asked.url, timeout=asked.timeout_s, limits=limits, headers=headers, trust_env=False
+        base_url=config.url, timeout=config.timeout_s, limits=limits, headers=headers, trust_env=False
     ) as http:
         began = time.perf_counter()  # now: a client that could do TLS takes its time to be made
 
         async def client(number: int) -> None:
             chance = random.Random(seed * 1000 + number)
             while time.perf_counter() - began < duration_s:
-                answer = await _ask(http, asked, chance.choice(clips), began)
+                answer = await _send_request(http, config, chance.choice(clips), began)
                 answers.append(answer)
-                if answer.kind == "refused" and asked.rests:
+                if answer.outcome == "refused" and config.respect_retry_after:
                     rest = answer.retry_after_s if answer.retry_after_s is not None else 1.0
                     left = began + duration_s - time.perf_counter()
-                    rest = min(rest * chance.uniform(0.8, 1.2), LONGEST_REST_S, left)
-                    await asyncio.sleep(max(SHORTEST_REST_S, rest))
-                elif answer.kind != "ok":
-                    await asyncio.sleep(SHORTEST_REST_S)
+                    rest = min(rest * chance.uniform(0.8, 1.2), MAX_RETRY_WAIT_S, left)
+                    await asyncio.sleep(max(MIN_RETRY_WAIT_S, rest))
+                elif answer.outcome != "ok":
+                    await asyncio.sleep(MIN_RETRY_WAIT_S)
 
-        looking = asyncio.ensure_future(_look(memory, began)) if memory is not None else None
+        looking = asyncio.ensure_future(_record_memory(memory, began)) if memory is not None else None
         try:
             await asyncio.gather(*(client(number) for number in range(clients)))
         finally:
@@ -93,38 +100,40 @@ async def run_level(
     return answers
 
 
-async def _ask(http: httpx.AsyncClient, asked: Asked, clip: Clip, began: float) -> Answered:
+async def _send_request(
+    http: httpx.AsyncClient, config: LoadConfig, clip: UploadClip, started_at: float
+) -> RequestResult:
     started = time.perf_counter()
     retry_after: float | None = None
     try:
-        answer = await http.post(TRANSCRIPTIONS, files={"file": (clip.name, clip.content)}, data=dict(asked.fields))
-        kind = _kind(answer)
+        answer = await http.post(TRANSCRIPTIONS, files={"file": (clip.name, clip.content)}, data=dict(config.fields))
+        kind = _classify_response(answer)
         header = answer.headers.get("retry-after", "")
         retry_after = float(header) if header.replace(".", "", 1).isdecimal() else None
     except httpx.HTTPError as error:
         kind = type(error).__name__
-    return Answered(
-        at_s=started - began,
+    return RequestResult(
+        at_s=started - started_at,
         took_s=time.perf_counter() - started,
-        kind=kind,
+        outcome=kind,
         audio_s=clip.duration_s,
         retry_after_s=retry_after,
     )
 
 
-def _kind(answer: httpx.Response) -> str:
-    if answer.status_code == 200:
+def _classify_response(response: httpx.Response) -> str:
+    if response.status_code == 200:
         return "ok"
-    if answer.status_code in REFUSED and "retry-after" in answer.headers:
+    if response.status_code in REFUSAL_STATUSES and "retry-after" in response.headers:
         return "refused"
     try:
-        code = answer.json()["error"]["code"]
+        code = response.json()["error"]["code"]
     except (ValueError, KeyError, TypeError):
         code = None
-    return f"{answer.status_code} {code or ''}".strip()
+    return f"{response.status_code} {code or ''}".strip()
 
 
-async def _look(memory: Memory, began: float, every_s: float = 1.0) -> None:
+async def _record_memory(memory: MemoryRecorder, started_at: float, interval_s: float = 1.0) -> None:
     while True:
-        memory.look(time.perf_counter() - began)
-        await asyncio.sleep(every_s)
+        memory.record(time.perf_counter() - started_at)
+        await asyncio.sleep(interval_s)

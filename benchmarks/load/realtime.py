@@ -25,16 +25,16 @@ import numpy as np
 
 from neuron_whisper.audio.clip import SAMPLE_RATE, AudioClip
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.audio.speech import VadOptions, speech_spans
-from neuron_whisper.bench.accuracy.metrics import percentile, total, word_errors
+from neuron_whisper.audio.speech import VadOptions, detect_speech_spans
+from neuron_whisper.bench.accuracy.metrics import count_word_errors, percentile, sum_counts
 
-PIECE_S = 0.1
-ANSWER_LIMIT_S = 300.0
-BARE = VadOptions(speech_pad_ms=0, min_speech_duration_ms=100)
+CHUNK_S = 0.1
+RESPONSE_TIMEOUT_S = 300.0
+UNPADDED_VAD = VadOptions(speech_pad_ms=0, min_speech_duration_ms=100)
 
 
 @dataclass(slots=True, kw_only=True)
-class Heard:
+class StreamResult:
     """One clip over one socket; latencies in seconds, None where nothing came."""
 
     clip: str
@@ -47,13 +47,13 @@ class Heard:
     text: str = ""
 
 
-async def listen(url: str, name: str, clip: AudioClip, query: dict[str, str]) -> Heard:
+async def stream_clip(url: str, name: str, clip: AudioClip, query: dict[str, str]) -> StreamResult:
     """Stream the clip at the speed of speech and note when what comes. Raises OSError, TimeoutError."""
     from websockets.asyncio.client import connect
 
-    spans = speech_spans(clip, BARE)
+    spans = detect_speech_spans(clip, UNPADDED_VAD)
     onset_s = spans[0].start_s if spans else 0.0
-    heard = Heard(clip=name, audio_s=round(clip.duration_s, 2))
+    heard = StreamResult(clip=name, audio_s=round(clip.duration_s, 2))
     address = f"{url.replace('http', 'ws', 1)}/v1/audio/stream?{urlencode({'sample_rate': SAMPLE_RATE, **query})}"
     data = np.clip(np.rint(clip.samples * 32768), -32768, 32767).astype("<i2").tobytes()
     async with connect(address, max_size=None) as socket:
@@ -63,19 +63,19 @@ async def listen(url: str, name: str, clip: AudioClip, query: dict[str, str]) ->
 
         async def speak() -> None:
             nonlocal sent_at
-            piece = int(PIECE_S * SAMPLE_RATE) * 2
+            piece = int(CHUNK_S * SAMPLE_RATE) * 2
             for n, start in enumerate(range(0, len(data), piece)):
                 # a piece exists when its last sample was spoken
-                await asyncio.sleep(max(0.0, started + (n + 1) * PIECE_S - time.perf_counter()))
+                await asyncio.sleep(max(0.0, started + (n + 1) * CHUNK_S - time.perf_counter()))
                 await socket.send(data[start : start + piece])
             sent_at = time.perf_counter()
             await socket.send('{"type": "close"}')
 
         speaking = asyncio.create_task(speak())
         try:
-            async with asyncio.timeout(clip.duration_s + ANSWER_LIMIT_S):
+            async with asyncio.timeout(clip.duration_s + RESPONSE_TIMEOUT_S):
                 async for message in socket:
-                    _take(heard, json.loads(message), time.perf_counter(), started, onset_s)
+                    _record_event(heard, json.loads(message), time.perf_counter(), started, onset_s)
         finally:
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)
@@ -84,25 +84,25 @@ async def listen(url: str, name: str, clip: AudioClip, query: dict[str, str]) ->
     return heard
 
 
-def _take(heard: Heard, event: dict[str, object], now: float, started: float, onset_s: float) -> None:
+def _record_event(result: StreamResult, event: dict[str, object], now: float, started: float, onset_s: float) -> None:
     since_s = now - started
     match event["type"]:
         case "partial":
-            heard.partials += 1
+            result.partials += 1
             stable = str(event["stable"])
-            if heard.first_partial_s is None and (stable or event["unstable"]):
-                heard.first_partial_s = round(since_s - onset_s, 3)
-            if heard.first_stable_s is None and stable:
-                heard.first_stable_s = round(since_s - onset_s, 3)
+            if result.first_partial_s is None and (stable or event["unstable"]):
+                result.first_partial_s = round(since_s - onset_s, 3)
+            if result.first_stable_s is None and stable:
+                result.first_stable_s = round(since_s - onset_s, 3)
         case "final":
-            heard.finals_s.append(round(since_s - float(str(event["end"])), 3))
-            heard.last_final_s = since_s
-            heard.text = f"{heard.text} {event['text']}".strip()
+            result.finals_s.append(round(since_s - float(str(event["end"])), 3))
+            result.last_final_s = since_s
+            result.text = f"{result.text} {event['text']}".strip()
         case "error" | "failed":
-            raise OSError(f"{heard.clip}: {event}")
+            raise OSError(f"{result.clip}: {event}")
 
 
-def file_text(url: str, path: Path, language: str) -> str:
+def transcribe_file(url: str, path: Path, language: str) -> str:
     """What the server says of the file."""
     boundary = uuid.uuid4().hex
     parts = "".join(
@@ -114,26 +114,28 @@ def file_text(url: str, path: Path, language: str) -> str:
     request = urllib.request.Request(
         f"{url}/v1/audio/transcriptions", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
     )
-    with urllib.request.urlopen(request, timeout=ANSWER_LIMIT_S) as answer:
+    with urllib.request.urlopen(request, timeout=RESPONSE_TIMEOUT_S) as answer:
         return str(json.load(answer)["text"])
 
 
-async def _all(url: str, clips: dict[Path, AudioClip], sessions: int, query: dict[str, str]) -> list[Heard]:
+async def _stream_all(
+    url: str, clips: dict[Path, AudioClip], sessions: int, query: dict[str, str]
+) -> list[StreamResult]:
     """Every clip, so many sockets at once; each socket's next clip follows its last."""
     waiting = list(clips.items())
-    found: list[Heard] = []
+    found: list[StreamResult] = []
 
     async def one(n: int) -> None:
         await asyncio.sleep(n * 0.37)
         while waiting:
             path, clip = waiting.pop(0)
-            found.append(await listen(url, path.name, clip, query))
+            found.append(await stream_clip(url, path.name, clip, query))
 
     await asyncio.gather(*(one(n) for n in range(sessions)))
     return found
 
 
-def _spread(values: Sequence[float | None]) -> dict[str, float | int]:
+def _summarize(values: Sequence[float | None]) -> dict[str, float | int]:
     known = [value for value in values if value is not None]
     if not known:
         return {"n": 0}
@@ -151,17 +153,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     clips = {path: load_audio(path) for path in given.speech}
     query = {"language": given.language, "vad": "false" if given.no_vad else "true"}
-    heard = asyncio.run(_all(given.url, clips, given.sessions, query))
-    files = {path.name: file_text(given.url, path, given.language) for path in clips}
-    errors = total(word_errors(files[it.clip], it.text, given.language) for it in heard)
+    heard = asyncio.run(_stream_all(given.url, clips, given.sessions, query))
+    files = {path.name: transcribe_file(given.url, path, given.language) for path in clips}
+    errors = sum_counts(count_word_errors(files[it.clip], it.text, given.language) for it in heard)
     report = {
         "sessions": given.sessions,
         "clips": len(heard),
         "audio_s": round(sum(it.audio_s for it in heard), 1),
-        "first_partial_s": _spread([it.first_partial_s for it in heard]),
-        "first_stable_s": _spread([it.first_stable_s for it in heard]),
-        "final_s": _spread([value for it in heard for value in it.finals_s]),
-        "last_final_s": _spread([it.last_final_s for it in heard]),
+        "first_partial_s": _summarize([it.first_partial_s for it in heard]),
+        "first_stable_s": _summarize([it.first_stable_s for it in heard]),
+        "final_s": _summarize([value for it in heard for value in it.finals_s]),
+        "last_final_s": _summarize([it.last_final_s for it in heard]),
         "wer_to_file_percent": None if errors.rate is None else round(100 * errors.rate, 2),
         "words": errors.reference,
     }

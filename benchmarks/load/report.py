@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from benchmarks.load.clients import Answered, Memory
+from benchmarks.load.clients import MemoryRecorder, RequestResult
 from neuron_whisper.bench.accuracy.metrics import percentile
 
 PERCENTS = (50, 95, 99)
@@ -16,20 +16,22 @@ COLOURS = {"p50": "#1b6ac9", "p95": "#d97706", "p99": "#b91c1c", "rate": "#04785
 INK, FAINT = "#1f2933", "#616e7c"
 
 
-def figures(answers: Sequence[Answered], *, clients: int, duration_s: float, memory: Memory | None) -> dict[str, Any]:
+def summarize_level(
+    results: Sequence[RequestResult], *, clients: int, duration_s: float, memory: MemoryRecorder | None
+) -> dict[str, Any]:
     """What a level came to. Seconds; latency is that of requests that were answered with a transcript."""
-    ok = [it for it in answers if it.kind == "ok"]
-    refused = [it for it in answers if it.kind == "refused"]
-    took_s = max((it.at_s + it.took_s for it in answers), default=duration_s)
+    ok = [it for it in results if it.outcome == "ok"]
+    refused = [it for it in results if it.outcome == "refused"]
+    took_s = max((it.at_s + it.took_s for it in results), default=duration_s)
     document: dict[str, Any] = {
         "clients": clients,
         "duration_s": round(took_s, 2),
-        "requests": len(answers),
+        "requests": len(results),
         "ok": len(ok),
         "refused": len(refused),
-        "errors": dict(Counter(it.kind for it in answers if it.kind not in ("ok", "refused"))),
-        "latency_s": _spread([it.took_s for it in ok]),
-        "refusal_s": _spread([it.took_s for it in refused]),
+        "errors": dict(Counter(it.outcome for it in results if it.outcome not in ("ok", "refused"))),
+        "latency_s": _summarize_latency([it.took_s for it in ok]),
+        "refusal_s": _summarize_latency([it.took_s for it in refused]),
         "requests_per_s": round(len(ok) / took_s, 3),
         "audio_s_per_s": round(sum(it.audio_s for it in ok) / took_s, 2),
     }
@@ -44,14 +46,14 @@ def figures(answers: Sequence[Answered], *, clients: int, duration_s: float, mem
     return document
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def _summarize_latency(values: Sequence[float]) -> dict[str, float]:
     if not values:
         return {}
     told = {f"p{percent}": round(percentile(values, percent), 3) for percent in PERCENTS}
     return {**told, "max": round(max(values), 3)}
 
 
-def markdown(document: Mapping[str, Any]) -> str:
+def format_markdown(document: Mapping[str, Any]) -> str:
     """A line about the run and a table with a row for each number of clients."""
     head = (
         "clients",
@@ -87,15 +89,15 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"{document['date']}; `{document['command']}`",
         "",
     ]
-    lines += [_row(head), _row("---" for _ in head), *map(_row, rows)]
+    lines += [_format_row(head), _format_row("---" for _ in head), *map(_format_row, rows)]
     return "\n".join(lines) + "\n"
 
 
-def _row(cells: Any) -> str:
+def _format_row(cells: Any) -> str:
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
-def picture(document: Mapping[str, Any]) -> str:
+def draw_svg(document: Mapping[str, Any]) -> str:
     """An SVG: latency, and throughput, against the number of clients."""
     levels = document["levels"]
     clients = [level["clients"] for level in levels]
@@ -109,8 +111,8 @@ def picture(document: Mapping[str, Any]) -> str:
                 f'viewBox="0 0 {width} {height}" '
                 f'font-family="system-ui, sans-serif" font-size="12">',
                 f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-                *_panel(LEFT, "latency, s, against clients", clients, latency),
-                *_panel(2 * LEFT + WIDTH, "seconds of audio a second, against clients", clients, rate),
+                *_draw_panel(LEFT, "latency, s, against clients", clients, latency),
+                *_draw_panel(2 * LEFT + WIDTH, "seconds of audio a second, against clients", clients, rate),
                 "</svg>",
             ]
         )
@@ -118,7 +120,7 @@ def picture(document: Mapping[str, Any]) -> str:
     )
 
 
-def _panel(x: int, title: str, at: Sequence[int], lines: Mapping[str, Sequence[float | None]]) -> Iterator[str]:
+def _draw_panel(x: int, title: str, at: Sequence[int], lines: Mapping[str, Sequence[float | None]]) -> Iterator[str]:
     most = max((value for values in lines.values() for value in values if value), default=1.0)
     furthest = max(at, default=1)
 

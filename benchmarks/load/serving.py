@@ -15,8 +15,8 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-STEP_S = 0.01
-READY_LIMIT_S = 120.0
+POLL_INTERVAL_S = 0.01
+READY_TIMEOUT_S = 120.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,17 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text=True,
     )
     try:
-        url = _address(server)
-        _wait_until_ready(url, started + READY_LIMIT_S)
+        url = _wait_for_url(server)
+        _wait_until_ready(url, started + READY_TIMEOUT_S)
         ready_s = time.perf_counter() - started
         before = time.perf_counter()
-        text = _transcribed(url, given.speech)
+        text = _transcribe(url, given.speech)
         request_s = time.perf_counter() - before
         report = {
             "artifact": given.artifact,
             "ready_s": round(ready_s, 2),
             "first_request_s": round(request_s, 2),
-            "resident_mb": _resident_mb(server.pid),
+            "resident_mb": _read_resident_mb(server.pid),
             "text": text,
         }
     finally:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _address(server: subprocess.Popen[str]) -> str:
+def _wait_for_url(server: subprocess.Popen[str]) -> str:
     """Where the server says on stderr that it listens."""
     assert server.stderr is not None
     for line in server.stderr:
@@ -68,10 +68,10 @@ def _wait_until_ready(url: str, deadline: float) -> None:
         except OSError:
             if time.perf_counter() > deadline:
                 raise
-            time.sleep(STEP_S)
+            time.sleep(POLL_INTERVAL_S)
 
 
-def _transcribed(url: str, speech: Path) -> str:
+def _transcribe(url: str, speech: Path) -> str:
     boundary = uuid.uuid4().hex
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{speech.name}"\r\n\r\n'
     body = head.encode() + speech.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
@@ -82,7 +82,7 @@ def _transcribed(url: str, speech: Path) -> str:
         return str(json.load(answer)["text"])
 
 
-def _resident_mb(pid: int) -> int:
+def _read_resident_mb(pid: int) -> int:
     """Now, by /proc."""
     status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmRSS"))

@@ -16,48 +16,48 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.goals.clients import load
+from benchmarks.goals.clients import run_clients
 from benchmarks.process.server import ServerProcess
-from neuron_whisper.bench.accuracy.manifest import Choice, read_speech
+from neuron_whisper.bench.accuracy.manifest import RowFilter, read_utterances
 from neuron_whisper.bench.accuracy.metrics import percentile
 from neuron_whisper.bench.process.memory import resident_memory_bytes
 from neuron_whisper.errors import TargetUnavailable
 
-FLAT = 0.05  # memory may grow by so much after the warm-up
-WARM_UP = 0.1  # of the time
-SAMPLE_S = 2.0
+MAX_GROWTH = 0.05  # memory may grow by so much after the warm-up
+WARM_UP_SHARE = 0.1  # of the time
+SAMPLE_INTERVAL_S = 2.0
 
 
 @dataclass(slots=True)
-class Soak:
+class SoakResult:
     """What a soak saw: (seconds from its start, resident bytes), latencies, and what was answered differently."""
 
     memory: list[tuple[float, int]] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
-    changed: list[str] = field(default_factory=list)
+    changed_clips: list[str] = field(default_factory=list)
     seconds: float = 0.0
     audio_s: float = 0.0
-    fault: str = ""
+    error: str = ""
 
-    def take(self, names: Sequence[str], texts: Sequence[str]) -> None:
+    def add_texts(self, names: Sequence[str], texts: Sequence[str]) -> None:
         """Answers; a clip's text must be the same each time."""
         for name, text in zip(names, texts, strict=True):
             if self.texts.setdefault(name, text) != text:
-                self.changed.append(name)
+                self.changed_clips.append(name)
 
     @property
     def growth(self) -> float | None:
         """Of memory from the first third after the warm-up to the last, by medians; None for too few samples."""
-        settled = [size for at, size in self.memory if at >= WARM_UP * self.seconds]
+        settled = [size for at, size in self.memory if at >= WARM_UP_SHARE * self.seconds]
         third = len(settled) // 3
         return median(settled[-third:]) / median(settled[:third]) - 1 if third else None
 
     @property
-    def is_well(self) -> bool:
-        return not self.fault and not self.changed and self.growth is not None and self.growth <= FLAT
+    def passed(self) -> bool:
+        return not self.error and not self.changed_clips and self.growth is not None and self.growth <= MAX_GROWTH
 
-    def figures(self) -> dict[str, Any]:
+    def summarize(self) -> dict[str, Any]:
         return {
             "seconds": round(self.seconds, 1),
             "requests": len(self.latencies_s),
@@ -68,31 +68,33 @@ class Soak:
             "last_mb": self.memory[-1][1] // 1_000_000 if self.memory else None,
             "most_mb": max(size for _, size in self.memory) // 1_000_000 if self.memory else None,
             "growth": None if self.growth is None else round(self.growth, 4),
-            "changed": sorted(set(self.changed)),
-            "fault": self.fault,
-            "is_well": self.is_well,
+            "changed": sorted(set(self.changed_clips)),
+            "fault": self.error,
+            "is_well": self.passed,
         }
 
 
-def soaked(server: ServerProcess, clips: Sequence[tuple[Path, str, float]], *, clients: int, seconds: float) -> Soak:
+def run_soak(
+    server: ServerProcess, clips: Sequence[tuple[Path, str, float]], *, clients: int, seconds: float
+) -> SoakResult:
     """Rounds of every (file, language, seconds of audio) until `seconds` have passed, or something fails."""
-    found, started, is_over = Soak(), time.perf_counter(), threading.Event()
+    found, started, is_over = SoakResult(), time.perf_counter(), threading.Event()
 
     def watch() -> None:
         while not is_over.is_set():
             found.memory.append((time.perf_counter() - started, resident_memory_bytes(server.pid)))
-            is_over.wait(min(SAMPLE_S, seconds / 30))
+            is_over.wait(min(SAMPLE_INTERVAL_S, seconds / 30))
 
     watcher = threading.Thread(target=watch, name="memory")
     watcher.start()
     try:
         while time.perf_counter() - started < seconds:
-            answers = load(server.url, [(path, language) for path, language, _ in clips], clients)
+            answers = run_clients(server.url, [(path, language) for path, language, _ in clips], clients)
             found.latencies_s += answers.latencies_s
             found.audio_s += sum(audio_s for _, _, audio_s in clips)
-            found.take([path.name for path, _, _ in clips], answers.texts)
+            found.add_texts([path.name for path, _, _ in clips], answers.texts)
     except TargetUnavailable as error:
-        found.fault = error.reason
+        found.error = error.reason
     finally:
         found.seconds = time.perf_counter() - started
         is_over.set()
@@ -111,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--longest-s", type=float, default=30.0, help="clips of at most so many seconds")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    clips = _clips(given)
+    clips = _read_clips(given)
     sys.stderr.write(f"{given.minutes:g} minutes, {given.clients} clients, {len(clips)} clips\n")
     command = [
         sys.executable,
@@ -126,21 +128,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "3600",
     ]
     with ServerProcess(command, ready_path="/health/ready") as server:
-        found = soaked(server, clips, clients=given.clients, seconds=60 * given.minutes)
-    figures = found.figures()
+        found = run_soak(server, clips, clients=given.clients, seconds=60 * given.minutes)
+    figures = found.summarize()
     if given.json is not None:
         series = [[round(at, 1), size] for at, size in found.memory]
         given.json.write_text(json.dumps({**figures, "memory": series}, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(json.dumps(figures, ensure_ascii=False) + "\n")
-    return 0 if found.is_well else 1
+    return 0 if found.passed else 1
 
 
-def _clips(given: argparse.Namespace) -> list[tuple[Path, str, float]]:
+def _read_clips(args: argparse.Namespace) -> list[tuple[Path, str, float]]:
     from neuron_whisper.audio.load import load_audio
 
-    spoken, _ = read_speech([given.speech], Choice(language=given.language, skip=("*stereo*",)))
+    spoken, _ = read_utterances([args.speech], RowFilter(language=args.language, skip=("*stereo*",)))
     found = [(it.path, it.language, load_audio(it.path).duration_s) for it in spoken]
-    return [clip for clip in found if clip[2] <= given.longest_s]
+    return [clip for clip in found if clip[2] <= args.longest_s]
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from neuron_whisper.bench.process.memory import peak_memory_bytes, processor_s
+from neuron_whisper.bench.process.memory import cpu_time_s, peak_memory_bytes
 from neuron_whisper.errors import TargetUnavailable
 
-STEP_S = 0.01
-START_LIMIT_S = 300.0
-END_S = 30.0
-LAST_CHARACTERS = 400  # of what it said, where it ended early
+POLL_INTERVAL_S = 0.01
+START_TIMEOUT_S = 300.0
+STOP_TIMEOUT_S = 30.0
+OUTPUT_TAIL_CHARACTERS = 400  # of what it said, where it ended early
 
 
 class ServerProcess:
@@ -25,30 +25,30 @@ class ServerProcess:
         self._name = command[command.index("-m") + 1] if "-m" in command else command[0]
         # to a file: a pipe that nobody reads would stop it
         self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed in close()
-        self.started = time.perf_counter()
+        self.started_at = time.perf_counter()
         self._process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=self._log)
         self.pid = self._process.pid
         try:
-            deadline = self.started + START_LIMIT_S
-            self.url = self._address(deadline)
+            deadline = self.started_at + START_TIMEOUT_S
+            self.url = self._wait_for_url(deadline)
             self._wait_until_ready(f"{self.url}{ready_path}", deadline)
         except BaseException:
             self.close()
             raise
-        self.ready_s = time.perf_counter() - self.started
+        self.ready_s = time.perf_counter() - self.started_at
 
-    def _said(self) -> str:
+    def _read_output(self) -> str:
         self._log.seek(0)
         return self._log.read()
 
-    def _address(self, deadline: float) -> str:
+    def _wait_for_url(self, deadline: float) -> str:
         while time.perf_counter() < deadline:
-            said = self._said()
+            said = self._read_output()
             if "http://" in said and said.split("http://", 1)[1].count("\n"):
                 return "http://" + said.split("http://", 1)[1].split()[0].rstrip("/")
             self._check_alive()
-            time.sleep(STEP_S)
-        raise TargetUnavailable(self._name, f"it did not listen within {START_LIMIT_S:.0f} s")
+            time.sleep(POLL_INTERVAL_S)
+        raise TargetUnavailable(self._name, f"it did not listen within {START_TIMEOUT_S:.0f} s")
 
     def _wait_until_ready(self, url: str, deadline: float) -> None:
         while True:
@@ -59,11 +59,11 @@ class ServerProcess:
                 self._check_alive()
                 if time.perf_counter() > deadline:
                     raise TargetUnavailable(self._name, f"it did not get ready: {error}") from None
-                time.sleep(STEP_S)
+                time.sleep(POLL_INTERVAL_S)
 
     def _check_alive(self) -> None:
         if (code := self._process.poll()) is not None:
-            said = " ".join(self._said().split())[-LAST_CHARACTERS:]
+            said = " ".join(self._read_output().split())[-OUTPUT_TAIL_CHARACTERS:]
             raise TargetUnavailable(self._name, f"its process ended with {code}: {said or 'it said nothing'}")
 
     def peak_memory_bytes(self) -> int:
@@ -71,7 +71,7 @@ class ServerProcess:
 
     def cpu_s(self) -> float:
         """Processor time so far."""
-        return processor_s(self.pid)
+        return cpu_time_s(self.pid)
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +82,7 @@ class ServerProcess:
     def close(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(END_S)
+            self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -23,24 +23,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.artifact.cache_directory import default_cache_directory
-from neuron_whisper.artifact.loader import open_artifact
+from neuron_whisper.artifact.loader import check_artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.decode.options import WindowOptions
-from neuron_whisper.decode.window import WindowAsk
+from neuron_whisper.decode.window import WindowRequest
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.target.cpu.runtime.session import CpuSession
-from neuron_whisper.target.interfaces import Choices, PrefillAnswer, ProgramSpec
+from neuron_whisper.target.interfaces import PrefillOutput, ProgramSpec, TopTokens
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tokenizer import Tokenizer
 
-GOAL = 0.10  # of a step at all slots
+MAX_HOST_SHARE = 0.10  # of a step at all slots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class StepTiming:
     """A decode step of `slots` windows. `engine_s` passed since the step before it, which it followed at once."""
 
     slots: int
@@ -49,20 +49,20 @@ class Step:
     engine_s: float
 
 
-class WatchedSession:
+class TimedSession:
     """A CpuSession whose steps are timed; used by the engine's thread, read when that rests."""
 
     def __init__(self, session: CpuSession) -> None:
         self._session = session
-        self.steps: list[Step] = []
-        self._ended = 0.0  # when the step before ended; 0 where something else came between
+        self.steps: list[StepTiming] = []
+        self._last_step_end = 0.0  # when the step before ended; 0 where something else came between
 
     @property
     def spec(self) -> ProgramSpec:
         return self._session.spec
 
     def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
-        self._ended = 0.0
+        self._last_step_end = 0.0
         self._session.encode(slots, mel)
 
     def prefill(
@@ -71,11 +71,11 @@ class WatchedSession:
         prompt: NDArray[np.int32],
         sot_index: int,
         rules: NDArray[np.int32],
-        banned: NDArray[np.bool_],
+        suppressed: NDArray[np.bool_],
         beams: int = 1,
-    ) -> PrefillAnswer:
-        self._ended = 0.0
-        return self._session.prefill(slot, prompt, sot_index, rules, banned, beams)
+    ) -> PrefillOutput:
+        self._last_step_end = 0.0
+        return self._session.prefill(slot, prompt, sot_index, rules, suppressed, beams)
 
     def decode(
         self,
@@ -84,21 +84,21 @@ class WatchedSession:
         parents: NDArray[np.int32],
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
-    ) -> Choices:
+    ) -> TopTokens:
         started, device_s = time.perf_counter(), self._session.device_s
         answer = self._session.decode(tokens, positions, parents, rules, active)
         ended = time.perf_counter()
         device_s = self._session.device_s - device_s
-        if self._ended:
+        if self._last_step_end:
             self.steps.append(
-                Step(
+                StepTiming(
                     slots=int(active.sum()),
                     device_s=device_s,
                     session_s=ended - started - device_s,
-                    engine_s=started - self._ended,
+                    engine_s=started - self._last_step_end,
                 )
             )
-        self._ended = time.perf_counter()
+        self._last_step_end = time.perf_counter()
         return answer
 
     def logits(
@@ -109,18 +109,18 @@ class WatchedSession:
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        self._ended = 0.0
+        self._last_step_end = 0.0
         return self._session.logits(tokens, positions, parents, rules, active)
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
-        self._ended = 0.0
+        self._last_step_end = 0.0
         return self._session.align(slot, tokens)
 
     def close(self) -> None:
         self._session.close()
 
 
-def summary(steps: Sequence[Step], slots: int) -> dict[str, Any] | None:
+def summarize(steps: Sequence[StepTiming], slots: int) -> dict[str, Any] | None:
     """Medians in milliseconds over the steps of so many windows, and the share of the host; None without one."""
     chosen = [step for step in steps if step.slots == slots]
     if not chosen:
@@ -139,7 +139,7 @@ def summary(steps: Sequence[Step], slots: int) -> dict[str, Any] | None:
     }
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def format_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         "| windows | beams | steps | device ms | session ms | engine ms | host % |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -152,20 +152,20 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def measured(
-    engine: Engine, watched: WatchedSession, windows: Sequence[WindowAsk], slots: int
+def measure(
+    engine: Engine, session: TimedSession, requests: Sequence[WindowRequest], slots: int
 ) -> dict[str, Any] | None:
     """Decode the windows, `slots` at a time."""
-    watched.steps.clear()
+    session.steps.clear()
     if slots == 1:
-        for window in windows:
+        for window in requests:
             engine.submit(window).result()
     else:
-        futures = [engine.submit(window, is_first=False) for window in windows]
+        futures = [engine.submit(window, is_first=False) for window in requests]
         wait(futures)
         for future in futures:
             future.result()
-    return summary(watched.steps, slots)
+    return summarize(session.steps, slots)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -182,13 +182,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     store = ArtifactStore(default_cache_directory())
     artifact = store.resolve(given.artifact)
     target = load_target(artifact.profile.target.name)
-    open_artifact(artifact, target.toolchain())
+    check_artifact(artifact, target.toolchain())
     tokenizer = Tokenizer.from_file(artifact.path / "tokenizer.json", artifact.spec.dims.n_vocab)
     session = target.open(artifact.path, artifact.spec, artifact.profile, threads=given.threads)
     if not isinstance(session, CpuSession):
         raise SystemExit(f"{artifact.name} is not for the cpu target")
-    watched = WatchedSession(session)
-    windows = _windows(given, artifact.spec, tokenizer)
+    watched = TimedSession(session)
+    windows = _build_requests(given, artifact.spec, tokenizer)
     profiler = cProfile.Profile() if given.profile else None
     if profiler is not None:
         threading.setprofile(lambda *_: profiler.enable())  # each thread's first event begins its profile
@@ -197,33 +197,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         engine.submit(windows[0]).result()
         found = [
-            measured(engine, watched, windows[: given.windows // 4], 1),
-            measured(engine, watched, windows, artifact.spec.slots),
+            measure(engine, watched, windows[: given.windows // 4], 1),
+            measure(engine, watched, windows, artifact.spec.slots),
         ]
     finally:
         engine.close()
     rows = [{"beams": given.beam_size, **row} for row in found if row is not None]
     if given.json is not None:
         given.json.write_text(json.dumps({"artifact": artifact.name, "rows": rows}, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(table(rows) + "\n")
+    sys.stdout.write(format_table(rows) + "\n")
     if profiler is not None:
         profiler.create_stats()
         pstats.Stats(profiler, stream=sys.stdout).sort_stats("tottime").print_stats(30)
     return 0
 
 
-def _windows(given: argparse.Namespace, spec: ProgramSpec, tokenizer: Tokenizer) -> list[WindowAsk]:
-    mel = LogMel.of(load_audio(given.speech).samples, spec.dims.n_mels)
+def _build_requests(args: argparse.Namespace, spec: ProgramSpec, tokenizer: Tokenizer) -> list[WindowRequest]:
+    mel = LogMel.from_samples(load_audio(args.speech).samples, spec.dims.n_mels)
     options = WindowOptions(
-        language=given.language,
+        language=args.language,
         task="transcribe",
-        suppressed=frozenset(tokenizer.suppressed("-1")),
+        suppress_tokens=frozenset(tokenizer.get_suppress_tokens("-1")),
         temperatures=(0.0,),
-        beam_size=given.beam_size if given.beam_size > 1 else None,
+        beam_size=args.beam_size if args.beam_size > 1 else None,
     )
     starts = range(0, max(1, mel.content_frames - WINDOW_FRAMES // 2), WINDOW_FRAMES)
-    own = [WindowAsk(mel=mel.window(start, start + WINDOW_FRAMES), options=options) for start in starts]
-    return [own[n % len(own)] for n in range(given.windows)]
+    own = [WindowRequest(mel=mel.cut_window(start, start + WINDOW_FRAMES), options=options) for start in starts]
+    return [own[n % len(own)] for n in range(args.windows)]
 
 
 if __name__ == "__main__":

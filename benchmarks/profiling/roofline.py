@@ -21,11 +21,11 @@ import openvino as ov
 from openvino import opset13 as op
 
 from neuron_whisper.artifact.cache_directory import default_cache_directory
-from neuron_whisper.artifact.loader import Artifact, open_artifact
+from neuron_whisper.artifact.loader import Artifact, check_artifact
 from neuron_whisper.artifact.store import ArtifactStore
-from neuron_whisper.decode.constraints import NO_RULES
+from neuron_whisper.decode.constraints import ALLOW_ALL_RULES
 from neuron_whisper.host import hardware
-from neuron_whisper.planning.cost_model import RankCosts
+from neuron_whisper.planning.cost_model import RankCostModel
 from neuron_whisper.target.interfaces import N_RULES, Session
 from neuron_whisper.target.registry import load_target
 
@@ -36,26 +36,26 @@ PREFIX = 8  # tokens before the steps that are timed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class MachinePeaks:
     """What the machine can do, per second; a precision that it lacks is not in `flops`."""
 
     flops: dict[str, float]
     bytes_per_s: float
 
 
-def measured_limits(threads: int, seconds: float = 2.0) -> Limits:
+def measure_peaks(threads: int, seconds: float = 2.0) -> MachinePeaks:
     """The best of as many tries as fit in `seconds` each: what others take of the machine is not its limit."""
     core = ov.Core()
     precisions = {"f32": "f32"}
     if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         precisions["bf16"] = "bf16"
-    return Limits(
-        flops={name: matrix_flops(core, hint, threads, seconds) for name, hint in precisions.items()},
-        bytes_per_s=stream_bytes(threads, seconds),
+    return MachinePeaks(
+        flops={name: measure_matrix_flops(core, hint, threads, seconds) for name, hint in precisions.items()},
+        bytes_per_s=measure_stream_bytes(threads, seconds),
     )
 
 
-def matrix_flops(core: ov.Core, precision: str, threads: int, seconds: float) -> float:
+def measure_matrix_flops(core: ov.Core, precision: str, threads: int, seconds: float) -> float:
     """FLOP/s of a product with constant weights, as OpenVINO runs layers."""
     rows, inner, columns = MATRIX
     x = op.parameter([rows, inner], ov.Type.f32)
@@ -71,17 +71,17 @@ def matrix_flops(core: ov.Core, precision: str, threads: int, seconds: float) ->
         },
     ).create_infer_request()
     request.set_input_tensor(0, ov.Tensor(np.ones((rows, inner), np.float32)))
-    return 2.0 * rows * inner * columns / best_s(request.infer, seconds)
+    return 2.0 * rows * inner * columns / measure_best_s(request.infer, seconds)
 
 
-def stream_bytes(threads: int, seconds: float, size: int = STREAM_BYTES) -> float:
+def measure_stream_bytes(threads: int, seconds: float, size: int = STREAM_BYTES) -> float:
     """Bytes that all threads together read of memory in a second."""
     own = [np.ones(size // 4, np.float32) for _ in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
-        return threads * size / best_s(lambda: list(pool.map(np.max, own)), seconds)
+        return threads * size / measure_best_s(lambda: list(pool.map(np.max, own)), seconds)
 
 
-def best_s(work: Callable[[], object], seconds: float) -> float:
+def measure_best_s(work: Callable[[], object], seconds: float) -> float:
     """The shortest of runs that take about `seconds` together, at least three."""
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
@@ -91,7 +91,7 @@ def best_s(work: Callable[[], object], seconds: float) -> float:
     return min(times)
 
 
-def timed(session: Session, runs: int) -> dict[str, list[float]]:
+def time_graphs(session: Session, runs: int) -> dict[str, list[float]]:
     """Seconds of each run: "encode 1", "decode 1", and "decode N" with every slot in use."""
     spec = session.spec
     mel = np.random.default_rng(0).standard_normal((1, spec.dims.n_mels, spec.dims.n_frames)).astype(np.float32)
@@ -104,9 +104,9 @@ def timed(session: Session, runs: int) -> dict[str, list[float]]:
     prompt = np.full(PREFIX, spec.special.sot, np.int32)
     for slot in range(spec.slots):
         session.encode([slot], mel)
-        session.prefill(slot, prompt, 0, NO_RULES, banned)
+        session.prefill(slot, prompt, 0, ALLOW_ALL_RULES, banned)
     tokens, parents = np.full(spec.rows, spec.special.sot, np.int32), np.zeros(spec.rows, np.int32)
-    rules = np.broadcast_to(NO_RULES, (spec.rows, N_RULES)).copy()
+    rules = np.broadcast_to(ALLOW_ALL_RULES, (spec.rows, N_RULES)).copy()
     for slots in dict.fromkeys((1, spec.slots)):
         active = np.arange(spec.slots) < slots
         times = found.setdefault(f"decode {slots}", [])
@@ -118,11 +118,11 @@ def timed(session: Session, runs: int) -> dict[str, list[float]]:
     return found
 
 
-def shares(artifact: Artifact, times: dict[str, Sequence[float]], limits: Limits) -> list[dict[str, Any]]:
+def compute_shares(artifact: Artifact, times: dict[str, Sequence[float]], peaks: MachinePeaks) -> list[dict[str, Any]]:
     """A row for each graph: its least FLOPs and bytes by the profile's widths, and the shares of both limits."""
     profile = artifact.profile
     # arithmetic is as fast as the machine's fastest precision that the profile allows
-    peak = limits.flops.get("bf16", limits.flops["f32"]) if profile.target.dtype != "float32" else limits.flops["f32"]
+    peak = peaks.flops.get("bf16", peaks.flops["f32"]) if profile.target.dtype != "float32" else peaks.flops["f32"]
     rows = []
     for name, seconds in times.items():
         kind, _, count = name.partition(" ")
@@ -135,10 +135,10 @@ def shares(artifact: Artifact, times: dict[str, Sequence[float]], limits: Limits
             text_context=PREFIX + (len(seconds) - 1) // 2,  # what was written, in the middle
         )
         is_int8 = profile.weights.dtype == "int8"
-        costs = RankCosts(
+        costs = RankCostModel(
             spec, tp=1, dtype=profile.target.dtype, weights_dtype="bfloat16" if is_int8 else profile.weights.dtype
         )
-        cost = costs.encode(1) if kind == "encode" else costs.decode()
+        cost = costs.estimate_encode(1) if kind == "encode" else costs.estimate_decode()
         if is_int8 and kind == "decode":  # the decoder's matrices alone are in 8 bit
             cost = replace(cost, weight_bytes=cost.weight_bytes // 2)
         took_s = median(seconds)
@@ -149,16 +149,16 @@ def shares(artifact: Artifact, times: dict[str, Sequence[float]], limits: Limits
                 "gflop": round(cost.flops / 1e9, 3),
                 "mb": round(cost.bytes / 1e6, 1),
                 "flops_share": round(cost.flops / took_s / peak, 4),
-                "bandwidth_share": round(cost.bytes / took_s / limits.bytes_per_s, 4),
+                "bandwidth_share": round(cost.bytes / took_s / peaks.bytes_per_s, 4),
             }
         )
     return rows
 
 
-def table(rows: Sequence[dict[str, Any]], limits: Limits) -> str:
-    peaks = ", ".join(f"{name} {flops / 1e9:.0f} GFLOP/s" for name, flops in limits.flops.items())
+def format_table(rows: Sequence[dict[str, Any]], machine_peaks: MachinePeaks) -> str:
+    peaks = ", ".join(f"{name} {flops / 1e9:.0f} GFLOP/s" for name, flops in machine_peaks.flops.items())
     lines = [
-        f"Matrix products: {peaks}; memory: {limits.bytes_per_s / 1e9:.1f} GB/s read. Aims: encode "
+        f"Matrix products: {peaks}; memory: {machine_peaks.bytes_per_s / 1e9:.1f} GB/s read. Aims: encode "
         f"{100 * ENCODE_GOAL:.0f} % of the peak, a step of all slots {100 * STEP_GOAL:.0f} % of the bandwidth.",
         "",
         "| graph | ms | GFLOP | MB | % of peak | % of bandwidth |",
@@ -179,27 +179,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=64, help="decode steps; encode runs an eighth of it")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    threads = given.threads or hardware.usable_cores()
+    threads = given.threads or hardware.count_usable_cores()
     artifact = ArtifactStore(default_cache_directory()).resolve(given.artifact)
     target = load_target(artifact.profile.target.name)
-    open_artifact(artifact, target.toolchain())
-    limits = measured_limits(threads)
+    check_artifact(artifact, target.toolchain())
+    limits = measure_peaks(threads)
     session = target.open(artifact.path, artifact.spec, artifact.profile, threads=threads)
     try:
-        rows = shares(artifact, dict(timed(session, given.runs)), limits)
+        rows = compute_shares(artifact, dict(time_graphs(session, given.runs)), limits)
     finally:
         session.close()
     if given.json is not None:
         document = {
             "artifact": artifact.name,
-            "processor": hardware.processor(),
+            "processor": hardware.read_processor_name(),
             "threads": threads,
             "flops": limits.flops,
             "bytes_per_s": limits.bytes_per_s,
             "rows": rows,
         }
         given.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(table(rows, limits) + "\n")
+    sys.stdout.write(format_table(rows, limits) + "\n")
     return 0
 
 

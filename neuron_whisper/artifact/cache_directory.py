@@ -26,7 +26,7 @@ def default_cache_directory(environment: Mapping[str, str] = os.environ) -> Path
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "neuron-whisper"
 
 
-def unsafe_reason(info: os.stat_result) -> str:
+def explain_unsafe(info: os.stat_result) -> str:
     """Why others could change what `info` (of lstat) describes; empty when they cannot.
 
     A POSIX ACL that lets others write shows in the group bits, so it is refused here too.
@@ -44,7 +44,7 @@ def unsafe_reason(info: os.stat_result) -> str:
 
 def check_safe(path: Path) -> None:
     """Raises ArtifactUnsafe when others can change `path`, FileNotFoundError when it does not exist."""
-    if reason := unsafe_reason(path.lstat()):
+    if reason := explain_unsafe(path.lstat()):
         raise ArtifactUnsafe(path, reason)
 
 
@@ -68,7 +68,7 @@ def scan(directory: Path) -> Scan:
         with os.scandir(directory / prefix) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 relative, info = prefix + entry.name, entry.stat(follow_symlinks=False)
-                if reason := unsafe_reason(info):
+                if reason := explain_unsafe(info):
                     unsafe[relative] = reason
                 if stat.S_ISDIR(info.st_mode):
                     directories.append(relative)
@@ -115,7 +115,7 @@ class CacheDirectory:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise self._refused(error) from None
+            raise self._make_error(error) from None
 
     def create(self) -> None:
         """Make what is missing, closed to others whatever the umask. Raises ArtifactUnsafe, InvalidOption."""
@@ -129,9 +129,9 @@ class CacheDirectory:
                 tag.write_bytes(CACHEDIR_TAG)
             sync_directory(self.root)
         except OSError as error:
-            raise self._refused(error) from None
+            raise self._make_error(error) from None
 
-    def _refused(self, error: OSError) -> InvalidOption:
+    def _make_error(self, error: OSError) -> InvalidOption:
         allowed = f"a directory this user can read and write ({error.strerror})"
         return InvalidOption("cache directory", str(self.root), f"{allowed}; {CACHE_VARIABLE} names another")
 
@@ -153,7 +153,7 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_synced(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes) -> None:
     """A new file that survives a power cut and that no umask lets others write. Raises FileExistsError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     with os.fdopen(descriptor, "wb") as file:
@@ -170,7 +170,7 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def size_bytes(path: Path) -> int:
+def count_bytes(path: Path) -> int:
     """Bytes of a file or of all files below a directory."""
     if path.is_dir() and not path.is_symlink():
         return sum(info.st_size for info in scan(path).files.values())

@@ -14,21 +14,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.artifact.loader import Artifact, open_artifact
+from neuron_whisper.artifact.loader import Artifact, check_artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.mel import pad_or_trim, window_mel
-from neuron_whisper.errors import ArtifactCorrupt, GoldenMismatch
+from neuron_whisper.errors import ArtifactCorrupt, GoldenTokenMismatch
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.interfaces import N_RULES, RULE_TEXT, RULE_TIME_FROM, ProgramSpec, Session
+from neuron_whisper.target.interfaces import N_RULES, RULE_TEXT, RULE_TIMESTAMP_MIN, ProgramSpec, Session
 from neuron_whisper.target.registry import load_target
 
 if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
 
 GOLDEN_FILE = "golden.json"
-STEPS = 12
-BANNED_EVERY = 3  # of the vocabulary: the mask is a part of the graphs, and of what a device can get wrong
+GOLDEN_STEPS = 12
+SUPPRESSED_EVERY = 3  # of the vocabulary: the mask is a part of the graphs, and of what a device can get wrong
 SPEECH_S, PITCH_HZ, SYLLABLES_HZ = 6.0, 120.0, 3.0
 # How far a log-probability may lie from float32's, by the coarser of activations and weights: about five times the
 # largest found on this window, of 48 each with tiny.en and base. OpenVINO: bfloat16 0.072, int8 weights 0.072, float32
@@ -36,7 +36,7 @@ SPEECH_S, PITCH_HZ, SYLLABLES_HZ = 6.0, 120.0, 3.0
 TOLERANCES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.4, "int8": 0.4}
 
 
-class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GoldenTokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """After `prompt`, greedily: `tokens`, their `logprobs`, and `margins`, by how much each led the next best.
 
     `tolerance` is for log-probabilities, and by its double two tokens may change places.
@@ -50,48 +50,48 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tolerance: Annotated[float, msgspec.Meta(gt=0)]
 
 
-class _Reference(Protocol):
+class _StreamingTarget(Protocol):
     """The reference target, as far as it is used here."""
 
-    def streamed(self, spec: ProgramSpec, checkpoint: Checkpoint) -> Session: ...
+    def open_streamed(self, spec: ProgramSpec, checkpoint: Checkpoint) -> Session: ...
 
 
-def make_golden(checkpoint: Checkpoint, spec: ProgramSpec, profile: CompileProfile) -> Golden:
+def make_golden(checkpoint: Checkpoint, spec: ProgramSpec, profile: CompileProfile) -> GoldenTokens:
     """Run the reference in float32, reading the checkpoint layer by layer. Raises TargetUnavailable without torch."""
     alone = replace(spec, slots=1, beams=1, encode_batch=1, choices=2)
-    session = cast("_Reference", load_target("reference")).streamed(alone, checkpoint)
+    session = cast("_StreamingTarget", load_target("reference")).open_streamed(alone, checkpoint)
     try:
-        prompt = _prompt(spec)
+        prompt = _make_prompt(spec)
         tokens: list[int] = []
         logprobs, margins = [], []
-        for best, likely in _answers(session, prompt, [0], tokens):
+        for best, likely in _iter_step_outputs(session, prompt, [0], tokens):
             tokens.append(int(best[0, 0]))
             logprobs.append(float(likely[0, 0]))
             margins.append(float(likely[0, 0] - likely[0, 1]))
-            if len(tokens) == min(STEPS, spec.text_context - len(prompt)):
+            if len(tokens) == min(GOLDEN_STEPS, spec.text_context - len(prompt)):
                 break
     finally:
         session.close()
-    return Golden(
+    return GoldenTokens(
         prompt=tuple(prompt),
         tokens=tuple(tokens),
         logprobs=tuple(logprobs),
         margins=tuple(margins),
-        tolerance=_tolerance(profile),
+        tolerance=_choose_tolerance(profile),
     )
 
 
-def write_golden(golden: Golden, directory: Path) -> None:
+def write_golden(golden: GoldenTokens, directory: Path) -> None:
     (directory / GOLDEN_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(golden), indent=2) + b"\n")
 
 
-def read_golden(artifact: Artifact) -> Golden | None:
+def read_golden(artifact: Artifact) -> GoldenTokens | None:
     """None for an artifact that was compiled before there were golden tokens. Raises ArtifactCorrupt."""
     if GOLDEN_FILE not in artifact.manifest.files:
         return None
     file = artifact.path / GOLDEN_FILE
     try:
-        golden = msgspec.json.decode(file.read_bytes(), type=Golden)
+        golden = msgspec.json.decode(file.read_bytes(), type=GoldenTokens)
     except (OSError, msgspec.MsgspecError) as error:
         raise ArtifactCorrupt(file, expected="golden tokens", found=error) from None
     if not len(golden.tokens) == len(golden.logprobs) == len(golden.margins):
@@ -99,14 +99,14 @@ def read_golden(artifact: Artifact) -> Golden | None:
     return golden
 
 
-def check_golden(session: Session, golden: Golden, *, slots: tuple[int, ...] = (0,)) -> None:
+def check_golden_tokens(session: Session, golden: GoldenTokens, *, slots: tuple[int, ...] = (0,)) -> None:
     """Return when the session says the golden tokens in each of `slots`, at the same time. Leaves nothing behind.
 
-    Raises GoldenMismatch with every step that differs: a token of which the reference was sure, or a
-    log-probability beyond the tolerance. DeviceFault when the session fails.
+    Raises GoldenTokenMismatch with every step that differs: a token of which the reference was sure, or a
+    log-probability beyond the tolerance. DeviceError when the session fails.
     """
     mismatches = []
-    answers = _answers(session, list(golden.prompt), list(slots), list(golden.tokens))
+    answers = _iter_step_outputs(session, list(golden.prompt), list(slots), list(golden.tokens))
     for step, (best, likely) in zip(range(len(golden.tokens)), answers, strict=False):
         wanted, expected = golden.tokens[step], golden.logprobs[step]
         for slot, token, found in zip(slots, best[:, 0], likely[:, 0], strict=True):
@@ -116,43 +116,43 @@ def check_golden(session: Session, golden: Golden, *, slots: tuple[int, ...] = (
                 says = f"token {token} ({found:.3f}), expected {wanted} ({expected:.3f} +- {golden.tolerance:g})"
                 mismatches.append(f"slot {slot}, step {step}: {says}")
     if mismatches:
-        raise GoldenMismatch(mismatches)
+        raise GoldenTokenMismatch(mismatches)
 
 
-def check_opened(session: Session, artifact: Artifact) -> None:
+def verify_session(session: Session, artifact: Artifact) -> None:
     """Hold a session that was just opened against its artifact's golden tokens, where it carries any.
 
-    Raises GoldenMismatch, ArtifactCorrupt, DeviceFault; the session is closed then.
+    Raises GoldenTokenMismatch, ArtifactCorrupt, DeviceError; the session is closed then.
     """
     try:
         if (golden := read_golden(artifact)) is not None:
-            check_golden(session, golden)
+            check_golden_tokens(session, golden)
     except BaseException:
         session.close()
         raise
 
 
-def verify_running(store: ArtifactStore, artifact: Artifact) -> bool:
+def verify_on_device(store: ArtifactStore, artifact: Artifact) -> bool:
     """Open the artifact and check its golden tokens in its first and last slot; False when it carries none.
 
-    Raises ArtifactError, TargetUnavailable, DeviceFault.
+    Raises ArtifactError, TargetUnavailable, DeviceError.
     """
     golden = read_golden(artifact)
     if golden is None:
         return False
-    with store.hold(artifact):
+    with store.lock_shared(artifact):
         target = load_target(artifact.manifest.target)
-        open_artifact(artifact, target.toolchain())
+        check_artifact(artifact, target.toolchain())
         spec = artifact.spec
         session = target.open(artifact.path, spec, artifact.profile)
         try:
-            check_golden(session, golden, slots=tuple(sorted({0, spec.slots - 1})))
+            check_golden_tokens(session, golden, slots=tuple(sorted({0, spec.slots - 1})))
         finally:
             session.close()
     return True
 
 
-def golden_window(n_mels: int, frames: int) -> NDArray[np.float32]:
+def make_golden_window(n_mels: int, frames: int) -> NDArray[np.float32]:
     """(n_mels, frames): six seconds of a voice that sings no words, and silence. The same everywhere, to rounding.
 
     Harmonics of a gliding pitch under two gliding formants, in syllables: noise would say less of a model that was
@@ -171,7 +171,7 @@ def golden_window(n_mels: int, frames: int) -> NDArray[np.float32]:
     return pad_or_trim(window_mel((0.1 * voice * syllables).astype(np.float32), n_mels), frames)
 
 
-def _answers(
+def _iter_step_outputs(
     session: Session, prompt: list[int], slots: list[int], tokens: list[int]
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
     """Best tokens and log-probabilities of each slot's first beam, (len(slots), K), after the prompt and each token.
@@ -180,14 +180,14 @@ def _answers(
     """
     spec = session.spec
     dims, rows = spec.dims, spec.rows
-    window = golden_window(dims.n_mels, dims.n_frames)
+    window = make_golden_window(dims.n_mels, dims.n_frames)
     for slot in slots:
         session.encode([slot], window[None])
     rules = np.zeros(N_RULES, np.int32)
-    rules[RULE_TEXT], rules[RULE_TIME_FROM] = 1, np.iinfo(np.int32).max  # text alone: no end, no times
-    banned = np.arange(dims.n_vocab) % BANNED_EVERY == 0
+    rules[RULE_TEXT], rules[RULE_TIMESTAMP_MIN] = 1, np.iinfo(np.int32).max  # text alone: no end, no times
+    banned = np.arange(dims.n_vocab) % SUPPRESSED_EVERY == 0
     asked = np.array(prompt, np.int32)
-    first = [session.prefill(slot, asked, 0, rules, banned).choices for slot in slots]
+    first = [session.prefill(slot, asked, 0, rules, banned).top_tokens for slot in slots]
     yield np.concatenate([it.tokens for it in first]), np.concatenate([it.logprobs for it in first])
     active = np.isin(np.arange(spec.slots), slots)
     live, own = np.repeat(active, spec.beams), np.array(slots) * spec.beams
@@ -201,14 +201,14 @@ def _answers(
         step += 1
 
 
-def _prompt(spec: ProgramSpec) -> list[int]:
+def _make_prompt(spec: ProgramSpec) -> list[int]:
     """<|startoftranscript|>, a language and the task where the model knows any, <|notimestamps|>."""
     special = spec.special
     knows = [special.first_language, special.transcribe] if special.is_multilingual else []
     return [special.sot, *knows, special.no_timestamps]
 
 
-def _tolerance(profile: CompileProfile) -> float:
+def _choose_tolerance(profile: CompileProfile) -> float:
     types = [profile.target.dtype, profile.weights.dtype]
     casts = " ".join(profile.compiler.args).replace("=", " ").split()
     if "--auto-cast" in casts and casts[casts.index("--auto-cast") + 1 :][:1] != ["none"]:

@@ -16,19 +16,19 @@ ABSENT = "(absent)"  # stands in a difference for a fact that one side does not 
 KEY_DIGITS_IN_NAME = 16  # 64 bits tell a cache's artifacts apart; the manifest holds the whole key
 
 _FactPath = tuple[str, ...]
-_NAME = re.compile(r"(?P<label>.+)-[a-z0-9]+-tp[0-9]+-[0-9a-f]{16}")
-_KEY_PREFIX = re.compile(r"[0-9a-f]{4,64}")
+_NAME_PATTERN = re.compile(r"(?P<label>.+)-[a-z0-9]+-tp[0-9]+-[0-9a-f]{16}")
+_KEY_PREFIX_PATTERN = re.compile(r"[0-9a-f]{4,64}")
 
 
-def artifact_key(facts: Mapping[str, Any]) -> str:
+def compute_artifact_key(facts: Mapping[str, Any]) -> str:
     """sha256, in hex, of the facts as canonical JSON: sorted keys, no white space, no NaN.
 
     Facts are text, whole and finite numbers, booleans, None, lists and nested mappings with text keys.
     The order of a mapping's keys does not matter. Raises InvalidOption naming a fact that is none of these.
     """
-    for path, value in _leaves(facts):
+    for path, value in _iter_leaves(facts):
         _check_leaf(path, value)
-    text = json.dumps(_plain(facts), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_to_plain(facts), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -38,21 +38,21 @@ def explain_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple
     {"target": {"tp": 1}}, {"target": {"tp": 2}} -> [("target.tp", 1, 2)]; what a side lacks is ABSENT there.
     Empty exactly when the keys are equal: values compare as the key sees them, so 1, 1.0 and True differ.
     """
-    in_a, in_b = dict(_leaves(a)), dict(_leaves(b))
+    in_a, in_b = dict(_iter_leaves(a)), dict(_iter_leaves(b))
     return [
         (".".join(path), in_a.get(path, ABSENT), in_b.get(path, ABSENT))
         for path in sorted(in_a.keys() | in_b.keys())
-        if path not in in_a or path not in in_b or not _same(in_a[path], in_b[path])
+        if path not in in_a or path not in in_b or not _is_same(in_a[path], in_b[path])
     ]
 
 
-def sources_digest(paths: Iterable[Path]) -> str:
+def hash_sources(paths: Iterable[Path]) -> str:
     """sha256, in hex, of the files' names and contents; neither their order nor where they lie matters."""
     entries = sorted([path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in paths)
     return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
-def artifact_name(model: str, target: str, tp: int, key: str) -> str:
+def make_artifact_name(model: str, target: str, tp: int, key: str) -> str:
     """An artifact's directory name: "openai/whisper-base", "cpu", 1, key -> "whisper-base-cpu-tp1-0f3a...".
 
     Of the model only its last part counts, with anything unfit for a file's name replaced by a hyphen.
@@ -61,9 +61,9 @@ def artifact_name(model: str, target: str, tp: int, key: str) -> str:
     return f"{label or 'model'}-{target}-tp{tp}-{key[:KEY_DIGITS_IN_NAME]}"
 
 
-def label_of(name: str) -> str:
+def parse_label(name: str) -> str:
     """The model's part of an artifact's name: "base-cpu-tp1-0f3a..." -> "base"; empty for any other text."""
-    match = _NAME.fullmatch(name)
+    match = _NAME_PATTERN.fullmatch(name)
     return match["label"] if match else ""
 
 
@@ -76,21 +76,21 @@ def match_reference(reference: str, names: Iterable[str]) -> list[str]:
     names = list(names)
     if reference in names:
         return [reference]
-    labelled = [name for name in names if reference and label_of(name) == reference]
+    labelled = [name for name in names if reference and parse_label(name) == reference]
     begun = labelled or [name for name in names if reference and name.startswith(reference)]
-    if begun or not _KEY_PREFIX.fullmatch(reference):
+    if begun or not _KEY_PREFIX_PATTERN.fullmatch(reference):
         return begun
     digits = reference[:KEY_DIGITS_IN_NAME]
-    return [name for name in names if label_of(name) and name[-KEY_DIGITS_IN_NAME:].startswith(digits)]
+    return [name for name in names if parse_label(name) and name[-KEY_DIGITS_IN_NAME:].startswith(digits)]
 
 
-def _leaves(facts: Mapping[str, Any], path: _FactPath = ()) -> Iterator[tuple[_FactPath, Any]]:
+def _iter_leaves(facts: Mapping[str, Any], path: _FactPath = ()) -> Iterator[tuple[_FactPath, Any]]:
     for name, value in facts.items():
         if not isinstance(name, str):
             raise InvalidOption(".".join((*path, str(name))), name, "a fact's name is text")
         # an empty table is a leaf, or adding one would change the key and explain nothing
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, (*path, name))
+            yield from _iter_leaves(value, (*path, name))
         else:
             yield (*path, name), value
 
@@ -100,7 +100,7 @@ def _check_leaf(path: _FactPath, value: Any) -> None:
         for index, item in enumerate(value):
             _check_leaf((*path, str(index)), item)
     elif isinstance(value, Mapping):
-        for inner, item in _leaves(value, path):
+        for inner, item in _iter_leaves(value, path):
             _check_leaf(inner, item)
     elif isinstance(value, float):
         if not math.isfinite(value):
@@ -110,14 +110,14 @@ def _check_leaf(path: _FactPath, value: Any) -> None:
         raise InvalidOption(".".join(path), value, allowed)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     """json.dumps knows dict only, not every Mapping."""
     if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: _to_plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_to_plain(inner) for inner in value]
     return value
 
 
-def _same(a: Any, b: Any) -> bool:
-    return json.dumps(_plain(a), sort_keys=True) == json.dumps(_plain(b), sort_keys=True)
+def _is_same(a: Any, b: Any) -> bool:
+    return json.dumps(_to_plain(a), sort_keys=True) == json.dumps(_to_plain(b), sort_keys=True)

@@ -27,7 +27,7 @@ HASH_THREADS = 2  # hashlib lets go of the interpreter lock; more threads wait f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A directory whose manifest was read. open_artifact says whether its files can be used."""
+    """A directory whose manifest was read. check_artifact says whether its files can be used."""
 
     path: Path
     manifest: Manifest
@@ -74,7 +74,7 @@ def read_artifact(path: Path) -> Artifact:
     return Artifact(path=path, manifest=decode_manifest(content, manifest_path))
 
 
-def open_artifact(artifact: Artifact, toolchain: Mapping[str, str], *, verify_digests: bool = True) -> None:
+def check_artifact(artifact: Artifact, toolchain: Mapping[str, str], *, verify_digests: bool = True) -> None:
     """Return when the artifact can run with this toolchain and is, file for file, what was published.
 
     Raises ArtifactIncompatible with every difference of the toolchain, ArtifactUnsafe when others can write a
@@ -83,18 +83,18 @@ def open_artifact(artifact: Artifact, toolchain: Mapping[str, str], *, verify_di
     differences = {fact: (a, b) for fact, a, b in explain_difference(artifact.manifest.toolchain, toolchain)}
     if differences:
         raise ArtifactIncompatible(artifact.name, differences)
-    check_files(artifact, digests=verify_digests)
+    check_files(artifact, verify_digests=verify_digests)
 
 
-def check_files(artifact: Artifact, *, digests: bool = False) -> None:
+def check_files(artifact: Artifact, *, verify_digests: bool = False) -> None:
     """Raises the first of the artifact's problems: ArtifactUnsafe or ArtifactCorrupt."""
-    for problem in _problems(artifact, digests=digests):
+    for problem in _iter_problems(artifact, verify_digests=verify_digests):
         raise problem
 
 
-def verify(artifact: Artifact) -> list[ArtifactError]:
+def find_problems(artifact: Artifact) -> list[ArtifactError]:
     """Everything that is wrong with the artifact's files, digests included; empty when it is sound."""
-    return list(_problems(artifact, digests=True))
+    return list(_iter_problems(artifact, verify_digests=True))
 
 
 def digest_files(directory: Path, paths: Iterable[str]) -> dict[str, str]:
@@ -109,7 +109,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _problems(artifact: Artifact, *, digests: bool) -> Iterator[ArtifactError]:
+def _iter_problems(artifact: Artifact, *, verify_digests: bool) -> Iterator[ArtifactError]:
     path, listed = artifact.path, artifact.manifest.files
     try:
         check_safe(path)
@@ -128,7 +128,7 @@ def _problems(artifact: Artifact, *, digests: bool) -> Iterator[ArtifactError]:
                 yield ArtifactCorrupt(path / name, expected=f"{entry.size} bytes", found=f"{size} bytes")
             elif name not in found.unsafe:
                 whole.append(name)
-        if digests:
+        if verify_digests:
             for name, digest in digest_files(path, whole).items():
                 if digest != listed[name].sha256:
                     expected, other = f"sha256 {listed[name].sha256}", f"sha256 {digest}"

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def acquire_exclusive(path: Path, waiting: Callable[[], None] | None = None) -> int:
-    """Wait for the lock and return its descriptor; `waiting` is called once when somebody else has it."""
+def acquire_exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> int:
+    """Wait for the lock and return its descriptor; `on_wait` is called once when somebody else has it."""
     descriptor = _acquire(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if descriptor is None:
-        if waiting is not None:
-            waiting()
+        if on_wait is not None:
+            on_wait()
         descriptor = _acquire(path, fcntl.LOCK_EX)
     assert descriptor is not None  # without LOCK_NB flock waits
     return descriptor
 
 
-def try_exclusive(path: Path) -> int | None:
+def try_acquire_exclusive(path: Path) -> int | None:
     """The lock's descriptor, or None when somebody else holds it, shared or not."""
     return _acquire(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -47,7 +47,7 @@ def is_held(path: Path) -> bool:
     """Whether any process holds the lock now. Leaves no file behind."""
     if not path.exists():
         return False
-    descriptor = try_exclusive(path)
+    descriptor = try_acquire_exclusive(path)
     if descriptor is None:
         return True
     release(descriptor)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME, artifact_key
+from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME, compute_artifact_key
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactIncompatible, InvalidOption
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import ProgramSpec
@@ -33,7 +33,7 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is stored, and the facts it was made from.
 
-    `name` is the artifact's directory name (key.artifact_name), `created` ISO 8601 with its zone (UTC),
+    `name` is the artifact's directory name (key.make_artifact_name), `created` ISO 8601 with its zone (UTC),
     `neuron_whisper` the version that compiled it, `spec` and `profile` plain data (spec_to_data,
     CompileProfile.canonical()). `files` maps posix paths below the artifact, without manifest.json; the store
     fills it and `seal` (the digest of everything else in the manifest) on publishing.
@@ -90,12 +90,12 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
     Raises InvalidOption when it would not be read back: a key that is not its facts', a wrong name or path.
     """
-    _check(manifest)
-    sealed = msgspec.structs.replace(manifest, seal=seal_of(manifest))
+    _check_manifest(manifest)
+    sealed = msgspec.structs.replace(manifest, seal=compute_seal(manifest))
     return msgspec.json.format(msgspec.json.encode(sealed, order="sorted"), indent=2) + b"\n"
 
 
-def seal_of(manifest: Manifest) -> str:
+def compute_seal(manifest: Manifest) -> str:
     """sha256, in hex, of the manifest without its seal: a changed byte in it is found like one in a file."""
     unsealed = msgspec.json.encode(msgspec.structs.replace(manifest, seal=""), order="sorted")
     return hashlib.sha256(unsealed).hexdigest()
@@ -115,15 +115,15 @@ def decode_manifest(content: bytes, path: Path | str) -> Manifest:
         again = encode_manifest(manifest)
     except (msgspec.MsgspecError, InvalidOption, ValueError, RecursionError) as error:
         raise ArtifactCorrupt(path, expected="a manifest", found=error) from None
-    if (seal := seal_of(manifest)) != manifest.seal:
+    if (seal := compute_seal(manifest)) != manifest.seal:
         raise ArtifactCorrupt(path, expected=f"seal {manifest.seal or '(none)'}", found=f"seal {seal}")
     if again != content:
         raise ArtifactCorrupt(path, expected="the bytes that were written", found="another spelling of them")
     return manifest
 
 
-def _check(manifest: Manifest) -> None:
-    key = artifact_key(manifest.facts)
+def _check_manifest(manifest: Manifest) -> None:
+    key = compute_artifact_key(manifest.facts)
     if manifest.key != key:
         raise InvalidOption("key", manifest.key, f"the key of these facts is {key}")
     ending = f"-{manifest.target}-tp{manifest.tp}-{manifest.key[:KEY_DIGITS_IN_NAME]}"

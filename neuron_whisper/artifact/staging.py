@@ -14,9 +14,9 @@ from neuron_whisper.artifact.cache_directory import (
     OTHERS_CAN_WRITE,
     CacheDirectory,
     check_safe,
+    count_bytes,
     discard,
     scan,
-    size_bytes,
     sync_file,
 )
 from neuron_whisper.artifact.loader import digest_files
@@ -26,56 +26,56 @@ _LOCK_PREFIX = "staging-"
 
 
 @dataclass(frozen=True, slots=True)
-class Staging:
+class StagingDirectory:
     """A private directory that becomes an artifact, or nothing."""
 
     path: Path
 
 
 @contextmanager
-def staged(directory: CacheDirectory, name: str) -> Iterator[Staging]:
+def staging_directory(directory: CacheDirectory, name: str) -> Iterator[StagingDirectory]:
     """An empty staging directory, removed again unless it was renamed away."""
-    path = unique_path(directory, name)
-    lock_path = _lock_of(directory, path.name)
+    path = make_staging_path(directory, name)
+    lock_path = _lock_path(directory, path.name)
     # locked before the directory is there: whoever sees the directory can tell that its maker lives,
     # also from another container, where this process id means nothing
     descriptor = locks.acquire_exclusive(lock_path)
     try:
         path.mkdir(mode=0o700)
-        yield Staging(path)
+        yield StagingDirectory(path)
     finally:
         discard(path)
         locks.release_and_delete(descriptor, lock_path)
 
 
-def unique_path(directory: CacheDirectory, name: str) -> Path:
+def make_staging_path(directory: CacheDirectory, name: str) -> Path:
     """A new name in staging/ that tells its process and its purpose to whoever looks."""
     return directory.staging / f"{os.getpid()}-{secrets.token_hex(4)}-{name}"
 
 
-def stale_paths(directory: CacheDirectory) -> list[tuple[Path, int]]:
+def find_stale_paths(directory: CacheDirectory) -> list[tuple[Path, int]]:
     """What dead processes left in staging/, with its bytes."""
     stale = []
     for path in sorted(directory.staging.iterdir()):
         with suppress(FileNotFoundError):  # its process ends in this moment, or another one sweeps
-            if not locks.is_held(_lock_of(directory, path.name)):
-                stale.append((path, size_bytes(path)))
+            if not locks.is_held(_lock_path(directory, path.name)):
+                stale.append((path, count_bytes(path)))
     return stale
 
 
-def sweep(directory: CacheDirectory) -> None:
+def clean_stale(directory: CacheDirectory) -> None:
     """Remove what dead processes left in staging/, and their locks."""
-    left = {_lock_of(directory, path.name): path for path in directory.staging.iterdir()}
+    left = {_lock_path(directory, path.name): path for path in directory.staging.iterdir()}
     for lock_path in sorted({*left, *directory.locks.glob(f"{_LOCK_PREFIX}*")}):
         # the lock's file is deleted only under the lock: its maker may be about to take it
-        descriptor = locks.try_exclusive(lock_path)
+        descriptor = locks.try_acquire_exclusive(lock_path)
         if descriptor is not None:
             if lock_path in left:
                 discard(left[lock_path])
             locks.release_and_delete(descriptor, lock_path)
 
 
-def settle(directory: Path) -> dict[str, FileEntry]:
+def finalize(directory: Path) -> dict[str, FileEntry]:
     """Make a staged tree plain, closed to other writers and durable; the manifest's entries for its files.
 
     Empty directories go: no manifest lists them. Raises ArtifactUnsafe for links and anything else but files.
@@ -95,5 +95,5 @@ def settle(directory: Path) -> dict[str, FileEntry]:
     return {name: FileEntry(size=info.st_size, sha256=digests[name]) for name, info in found.files.items()}
 
 
-def _lock_of(directory: CacheDirectory, name: str) -> Path:
+def _lock_path(directory: CacheDirectory, name: str) -> Path:
     return directory.locks / f"{_LOCK_PREFIX}{name}.lock"

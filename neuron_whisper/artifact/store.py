@@ -16,27 +16,34 @@ import msgspec
 from neuron_whisper.artifact import locks
 from neuron_whisper.artifact.cache_directory import (
     CacheDirectory,
+    count_bytes,
     scan,
-    size_bytes,
     sync_directory,
-    write_synced,
+    write_durably,
 )
 from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME, match_reference
 from neuron_whisper.artifact.loader import Artifact, check_files, read_artifact
 from neuron_whisper.artifact.manifest import MANIFEST_NAME, Manifest, encode_manifest
-from neuron_whisper.artifact.staging import Staging, settle, staged, stale_paths, sweep, unique_path
+from neuron_whisper.artifact.staging import (
+    StagingDirectory,
+    clean_stale,
+    finalize,
+    find_stale_paths,
+    make_staging_path,
+    staging_directory,
+)
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactNotFound, InvalidOption
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 86_400
 # what rename answers when something other than an empty directory is in the way
-_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+_DESTINATION_EXISTS = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 # what taking a lock answers in a cache that this user may only read, and outside of a store
-_NO_LOCK = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.ENOTDIR)
+_LOCK_UNAVAILABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.ENOTDIR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class PrunedPath:
     """Something prune removed (or would remove), why, and how many bytes it had."""
 
     path: Path
@@ -59,7 +66,7 @@ class ArtifactStore:
         None when there is none, or (with a warning) a broken one, which publish then replaces.
         Raises ArtifactUnsafe.
         """
-        for path in self._paths():
+        for path in self._list_paths():
             if path.name.endswith(f"-{key[:KEY_DIGITS_IN_NAME]}"):
                 try:
                     artifact = self._read(path)
@@ -71,11 +78,11 @@ class ArtifactStore:
                     return artifact
         return None
 
-    def all(self) -> tuple[list[Artifact], list[tuple[Path, ArtifactError]]]:
+    def list_artifacts(self) -> tuple[list[Artifact], list[tuple[Path, ArtifactError]]]:
         """Every artifact by name, and what else lies there with what is wrong. Digests are not checked."""
         artifacts: list[Artifact] = []
         broken: list[tuple[Path, ArtifactError]] = []
-        for path in self._paths():
+        for path in self._list_paths():
             try:
                 artifact = self._read(path)
                 check_files(artifact)
@@ -90,7 +97,7 @@ class ArtifactStore:
         Raises ArtifactNotFound, InvalidOption listing the candidates when there are several, and what is
         wrong with the artifact when it is broken.
         """
-        known = {path.name: path for path in self._paths()}
+        known = {path.name: path for path in self._list_paths()}
         candidates = match_reference(reference, known)
         if len(candidates) > 1:
             raise InvalidOption("artifact", reference, f"it could be any of: {', '.join(candidates)}")
@@ -106,18 +113,18 @@ class ArtifactStore:
         raise ArtifactNotFound(reference, known)
 
     @contextmanager
-    def lock(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Only one process at a time compiles a key; `waiting` is called once when another one does now."""
+    def lock_compile(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+        """Only one process at a time compiles a key; `on_wait` is called once when another one does now."""
         self.directory.create()
         path = self.directory.locks / f"compile-{key[:KEY_DIGITS_IN_NAME]}.lock"
-        descriptor = locks.acquire_exclusive(path, waiting)
+        descriptor = locks.acquire_exclusive(path, on_wait)
         try:
             yield
         finally:
             locks.release_and_delete(descriptor, path)
 
     @contextmanager
-    def hold(self, artifact: Artifact) -> Iterator[None]:
+    def lock_shared(self, artifact: Artifact) -> Iterator[None]:
         """While a session uses it, nobody prunes it. The last hold is also what prune counts an age from.
 
         An artifact outside a store, or in one that this user may only read, has no lock to take.
@@ -125,52 +132,52 @@ class ArtifactStore:
         """
         descriptor = None
         try:
-            descriptor = locks.acquire_shared(_hold_path(artifact.path))
+            descriptor = locks.acquire_shared(_shared_lock_path(artifact.path))
             os.utime(descriptor)
         except OSError as error:
-            if error.errno not in _NO_LOCK:
+            if error.errno not in _LOCK_UNAVAILABLE:
                 raise
         try:
             if not artifact.path.is_dir():
-                raise ArtifactNotFound(artifact.name, (path.name for path in self._paths()))
+                raise ArtifactNotFound(artifact.name, (path.name for path in self._list_paths()))
             yield
         finally:
             if descriptor is not None:
                 locks.release(descriptor)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Staging]:
+    def stage(self, name: str) -> Iterator[StagingDirectory]:
         """An empty private directory to fill and then to publish; without publish it is removed again."""
         self.directory.create()
-        sweep(self.directory)
-        with staged(self.directory, name) as staging:
+        clean_stale(self.directory)
+        with staging_directory(self.directory, name) as staging:
             yield staging
 
-    def publish(self, staging: Staging, manifest: Manifest) -> Artifact:
+    def publish(self, staging: StagingDirectory, manifest: Manifest) -> Artifact:
         """Make the staged directory an artifact, all at once, and return it. `manifest.files` is filled here.
 
         When a sound artifact of that name is there already, that one is returned; a broken one is replaced.
         Raises ArtifactUnsafe for staged links, InvalidOption for a manifest that contradicts itself.
         """
-        content = encode_manifest(msgspec.structs.replace(manifest, files=settle(staging.path)))
+        content = encode_manifest(msgspec.structs.replace(manifest, files=finalize(staging.path)))
         # last: a directory with a manifest is complete
-        write_synced(staging.path / MANIFEST_NAME, content)
+        write_durably(staging.path / MANIFEST_NAME, content)
         for relative in scan(staging.path).directories:
             sync_directory(staging.path / relative)
         sync_directory(staging.path)
         destination = self.directory.artifacts / manifest.name
-        with self._changing():
+        with self._write_lock():
             try:
                 staging.path.rename(destination)
             except OSError as error:
-                if error.errno not in _TAKEN:
+                if error.errno not in _DESTINATION_EXISTS:
                     raise
-                if (existing := self._sound(destination)) is not None:
+                if (existing := self._read_valid(destination)) is not None:
                     return existing
-                self._set_aside(destination)
+                self._quarantine(destination)
                 staging.path.rename(destination)
             sync_directory(self.directory.artifacts)
-        sweep(self.directory)
+        clean_stale(self.directory)
         return read_artifact(destination)
 
     def remove(self, artifact: Artifact) -> None:
@@ -179,10 +186,10 @@ class ArtifactStore:
         if artifact.path.resolve() != path.resolve():
             raise InvalidOption("artifact", str(artifact.path), f"one in {self.directory.artifacts}")
         self.directory.create()
-        with self._changing():
-            if not self._take_away(path):
+        with self._write_lock():
+            if not self._try_remove(path):
                 raise InvalidOption("artifact", artifact.name, "one that no session uses")
-        sweep(self.directory)
+        clean_stale(self.directory)
 
     def prune(
         self,
@@ -192,7 +199,7 @@ class ArtifactStore:
         everything: bool = False,
         dry_run: bool = False,
         now: datetime | None = None,
-    ) -> list[Pruned]:
+    ) -> list[PrunedPath]:
         """Remove what dead processes left, broken artifacts (digests are checked), and what is asked for.
 
         Ages count from the last use, or from the making where none is known. What a session holds, and what
@@ -203,26 +210,26 @@ class ArtifactStore:
         self.directory.create()
         today = (now or datetime.now(UTC)).timestamp()
         removed = [
-            Pruned(path=path, reason="left by a process that ended", size_bytes=size)
-            for path, size in stale_paths(self.directory)
+            PrunedPath(path=path, reason="left by a process that ended", size_bytes=size)
+            for path, size in find_stale_paths(self.directory)
         ]
         if not dry_run:
-            sweep(self.directory)
-        for path in self._paths():
+            clean_stale(self.directory)
+        for path in self._list_paths():
             if path.name in keep:
                 continue
-            with self._changing():
-                reason = "asked for" if everything else self._reason_to_prune(path, today, older_than_days)
-                if not reason or locks.is_held(_hold_path(path)):
+            with self._write_lock():
+                reason = "asked for" if everything else self._explain_prune(path, today, older_than_days)
+                if not reason or locks.is_held(_shared_lock_path(path)):
                     continue
-                pruned = Pruned(path=path, reason=reason, size_bytes=size_bytes(path))
-                if dry_run or self._take_away(path):
+                pruned = PrunedPath(path=path, reason=reason, size_bytes=count_bytes(path))
+                if dry_run or self._try_remove(path):
                     removed.append(pruned)
         if not dry_run:
-            sweep(self.directory)
+            clean_stale(self.directory)
         return removed
 
-    def _paths(self) -> list[Path]:
+    def _list_paths(self) -> list[Path]:
         return sorted(self.directory.artifacts.iterdir()) if self.directory.check() else []
 
     def _read(self, path: Path) -> Artifact:
@@ -231,17 +238,17 @@ class ArtifactStore:
             raise ArtifactCorrupt(path, expected=f"the name {artifact.name}", found=path.name)
         return artifact
 
-    def _sound(self, path: Path) -> Artifact | None:
+    def _read_valid(self, path: Path) -> Artifact | None:
         try:
             artifact = self._read(path)
-            check_files(artifact, digests=True)
+            check_files(artifact, verify_digests=True)
         except ArtifactError as error:
             _LOG.warning("replaced: %s", error)
             return None
         return artifact
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _write_lock(self) -> Iterator[None]:
         """One process at a time renames in artifacts/: what was found broken is what is taken away."""
         descriptor = locks.acquire_exclusive(self.directory.locks / "changing.lock")
         try:
@@ -249,48 +256,48 @@ class ArtifactStore:
         finally:
             locks.release(descriptor)
 
-    def _set_aside(self, path: Path) -> None:
-        path.rename(unique_path(self.directory, path.name))
+    def _quarantine(self, path: Path) -> None:
+        path.rename(make_staging_path(self.directory, path.name))
 
-    def _take_away(self, path: Path) -> bool:
+    def _try_remove(self, path: Path) -> bool:
         """Rename it out of artifacts/, so that a crash leaves no half; False when a session holds it."""
-        lock_path = _hold_path(path)
-        descriptor = locks.try_exclusive(lock_path)
+        lock_path = _shared_lock_path(path)
+        descriptor = locks.try_acquire_exclusive(lock_path)
         if descriptor is None:
             return False
         try:
             with suppress(FileNotFoundError):
-                self._set_aside(path)
+                self._quarantine(path)
             sync_directory(self.directory.artifacts)
         finally:
             locks.release_and_delete(descriptor, lock_path)
         return True
 
-    def _reason_to_prune(self, path: Path, today: float, older_than_days: float | None) -> str:
+    def _explain_prune(self, path: Path, now_s: float, older_than_days: float | None) -> str:
         """Empty for what is unsafe or of another version as well: it may be of use to somebody yet."""
         try:
             artifact = self._read(path)
-            check_files(artifact, digests=True)
+            check_files(artifact, verify_digests=True)
         except ArtifactCorrupt as error:
             return str(error)
         except ArtifactError:
             return ""
-        age_days = (today - _last_use(artifact)) / _DAY_S
+        age_days = (now_s - _read_last_use(artifact)) / _DAY_S
         if older_than_days is not None and age_days > older_than_days:
             return f"not used for {age_days:.0f} days"
         return ""
 
 
-def _hold_path(path: Path) -> Path:
+def _shared_lock_path(path: Path) -> Path:
     """In the locks/ of the store the artifact lies in; outside of a store, where no file can be made."""
     if path.parent.name != "artifacts":
         return path / MANIFEST_NAME / "outside-a-store"
     return path.parent.parent / "locks" / f"hold-{path.name}.lock"
 
 
-def _last_use(artifact: Artifact) -> float:
+def _read_last_use(artifact: Artifact) -> float:
     created = datetime.fromisoformat(artifact.manifest.created).timestamp()
     try:
-        return max(created, _hold_path(artifact.path).stat().st_mtime)
+        return max(created, _shared_lock_path(artifact.path).stat().st_mtime)
     except FileNotFoundError:
         return created

@@ -14,39 +14,39 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from neuron_whisper.audio import sniff
-from neuron_whisper.audio.decode_warnings import DamageRecord
+from neuron_whisper.audio.decode_warnings import DecodeDiagnostics
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.errors import AudioTooLarge, AudioTooLong, AudioUnreadable
 
 MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
 MAX_CHANNELS = 512  # what FFmpeg takes
 MAX_RATE_CHANGES = 64  # each may cost a new resampling filter, up to half a second of work
-POINTERS_IN_A_FRAME = 8  # AV_NUM_DATA_POINTERS
+FRAME_PLANE_POINTERS = 8  # AV_NUM_DATA_POINTERS
 HEAD_BYTES = 65_536
 
 # Only containers that hold their own samples: a playlist would make the demuxer open other files.
 DEMUXERS = "wav,w64,aiff,caf,au,flac,ogg,matroska,webm,mov,mp4,mp3,aac"
-COMPRESSED = {
+COMPRESSED_CODECS = {
     *("aac", "aac_latm", "ac3", "alac", "amrnb", "amrwb", "eac3", "flac", "gsm", "gsm_ms"),
     *("mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "opus", "vorbis"),
 }
-UNREADABLE = {"pcm_s64be", "pcm_s64le"}  # PyAV gives no array of 64-bit whole numbers
-DECODERS = (
-    frozenset(name for name in av.codecs_available if name in COMPRESSED or name.startswith(("pcm_", "adpcm_")))
-    - UNREADABLE
+UNSUPPORTED_CODECS = {"pcm_s64be", "pcm_s64le"}  # PyAV gives no array of 64-bit whole numbers
+SUPPORTED_CODECS = (
+    frozenset(name for name in av.codecs_available if name in COMPRESSED_CODECS or name.startswith(("pcm_", "adpcm_")))
+    - UNSUPPORTED_CODECS
 )
 
 # How far the decoded length may fall short of the stated one before something is called missing: lossy
 # codecs state padding that their decoders trim.
 EXACT_CONTAINERS = frozenset({"w64", "aiff", "caf", "au", "flac"})
-EXACT_S, LOSSY_S = 0.002, 0.25
-ROUNDING_S = 1e-6  # of the sum of all frames
-TIMED_CONTAINERS = frozenset({"ogg", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
-GUESSED_LENGTHS = frozenset({"wav", "aac", "ogg"})  # from the size of the file, not from a header
+EXACT_TOLERANCE_S, LOSSY_TOLERANCE_S = 0.002, 0.25
+ROUNDING_TOLERANCE_S = 1e-6  # of the sum of all frames
+CONTAINERS_WITH_TIMESTAMPS = frozenset({"ogg", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
+CONTAINERS_WITHOUT_DURATION = frozenset({"wav", "aac", "ogg"})  # from the size of the file, not from a header
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class AudioBlock:
     """Samples (channels, n) at `rate` Hz, about [-1, 1]."""
 
     rate: int
@@ -54,8 +54,8 @@ class Block:
 
 
 @dataclass(slots=True)
-class Decoding:
-    """One seekable file being decoded. Iterate `blocks` to the end, then read `warnings`. For one thread.
+class AudioDecoder:
+    """One seekable file being decoded. Iterate `decode_blocks` to the end, then read `warnings`. For one thread.
 
     `demuxer` and `demuxer_options` are for headerless samples; otherwise the content decides.
     """
@@ -65,37 +65,37 @@ class Decoding:
     limits: AudioLimits
     demuxer: str | None = None
     demuxer_options: Mapping[str, str] = field(default_factory=dict)
-    _damage: DamageRecord = field(default_factory=DamageRecord)
-    _seconds: float = 0.0
-    _bytes: int = 0
+    _diagnostics: DecodeDiagnostics = field(default_factory=DecodeDiagnostics)
+    _decoded_s: float = 0.0
+    _decoded_bytes: int = 0
     _rates: list[int] = field(default_factory=list)
     _interleaver: tuple[tuple[int, str, str], av.AudioResampler] | None = None
 
-    def blocks(self) -> Iterator[Block]:
+    def decode_blocks(self) -> Iterator[AudioBlock]:
         """Raises AudioUnreadable, AudioTooLong and AudioTooLarge; damage that can be skipped is recorded."""
         head = self.file.read(HEAD_BYTES)
         if not head:
             raise AudioUnreadable(self.name, "the file is empty")
         self.file.seek(0)
-        claimed = sniff.wav_format(head) if self.demuxer is None else None
+        claimed = sniff.parse_wav_format(head) if self.demuxer is None else None
         if claimed is not None:  # the demuxer would refuse without saying why
-            self._check(rate=claimed.sample_rate, channels=claimed.channels)
+            self._check_format(rate=claimed.sample_rate, channels=claimed.channels)
         with self._open(head) as container:
-            stream = self._audio_stream(container)
-            self._read_promises(container, stream, head)
-            for frame in self._frames(container, stream):
-                yield self._accept(frame)
+            stream = self._select_audio_stream(container)
+            self._read_expected_duration(container, stream, head)
+            for frame in self._decode_frames(container, stream):
+                yield self._convert_frame(frame)
         if not self._rates:
-            why = f" ({self._damage.last_error})" if self._damage.last_error else ""
+            why = f" ({self._diagnostics.last_error})" if self._diagnostics.last_error else ""
             raise AudioUnreadable(self.name, f"it holds no samples that can be decoded{why}")
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each thing that was wrong with the file."""
         if len(self._rates) < 2:
-            return self._damage.sentences()
+            return self._diagnostics.messages()
         rates = ", ".join(map(str, self._rates))
-        return (*self._damage.sentences(), f"the sample rate changes within the audio: {rates} Hz")
+        return (*self._diagnostics.messages(), f"the sample rate changes within the audio: {rates} Hz")
 
     # --- opening ------------------------------------------------------------------------------
 
@@ -104,16 +104,16 @@ class Decoding:
             "format_whitelist": self.demuxer or DEMUXERS,
             "protocol_whitelist": "none",
             "max_size": "65536",  # of a WAV packet; the default of 4096 bytes makes an hour 150,000 packets
-            "codec_whitelist": ",".join(DECODERS),
+            "codec_whitelist": ",".join(SUPPORTED_CODECS),
             **self.demuxer_options,
         }
         try:
             # tags are not used, so an encoding they break must not matter
             return av.open(self.file, "r", format=self.demuxer, options=options, metadata_errors="ignore")
         except (av.FFmpegError, OSError, ValueError):
-            raise AudioUnreadable(self.name, sniff.why_not_audio(head)) from None
+            raise AudioUnreadable(self.name, sniff.explain_not_audio(head)) from None
 
-    def _audio_stream(self, container: InputContainer) -> AudioStream:
+    def _select_audio_stream(self, container: InputContainer) -> AudioStream:
         stream = container.streams.best("audio")
         if stream is None and container.streams.audio:  # none whose parameters could be told
             stream = container.streams.audio[0]
@@ -123,16 +123,16 @@ class Decoding:
             raise AudioUnreadable(self.name, f"there is no audio stream in the file{held}")
         context = stream.codec_context
         codec = getattr(context, "name", "an unknown one")  # there is no context without a decoder
-        if codec not in DECODERS:
+        if codec not in SUPPORTED_CODECS:
             raise AudioUnreadable(self.name, f"its audio codec, {codec}, is not supported")
         if context.sample_rate:
-            self._check(rate=context.sample_rate, channels=1)
+            self._check_format(rate=context.sample_rate, channels=1)
         if codec == "flac":
             # unless checksums are looked at, a flipped bit is decoded to a burst of noise
             context.options = {"err_detect": "crccheck+explode"}
         return stream
 
-    def _check(self, *, rate: int, channels: int) -> None:
+    def _check_format(self, *, rate: int, channels: int) -> None:
         if not MIN_RATE <= rate <= MAX_RATE:
             allowed = f"{MIN_RATE:,} to {MAX_RATE:,} are allowed"
             raise AudioUnreadable(self.name, f"the file claims a sample rate of {rate:,} Hz; {allowed}")
@@ -140,29 +140,29 @@ class Decoding:
             allowed = f"1 to {MAX_CHANNELS} are allowed"
             raise AudioUnreadable(self.name, f"the file claims {channels:,} channels; {allowed}")
 
-    def _read_promises(self, container: InputContainer, stream: AudioStream, head: bytes) -> None:
+    def _read_expected_duration(self, container: InputContainer, stream: AudioStream, head: bytes) -> None:
         """Take from the headers what the decoded audio is held against."""
-        kind, damage, position = container.format.name, self._damage, self.file.tell()
-        damage.tolerance_s = EXACT_S if kind in EXACT_CONTAINERS else LOSSY_S
-        damage.trusts_timestamps = kind in TIMED_CONTAINERS
+        kind, damage, position = container.format.name, self._diagnostics, self.file.tell()
+        damage.tolerance_s = EXACT_TOLERANCE_S if kind in EXACT_CONTAINERS else LOSSY_TOLERANCE_S
+        damage.has_reliable_timestamps = kind in CONTAINERS_WITH_TIMESTAMPS
         if kind == "wav":
-            missing = sniff.wav_missing_bytes(head, self.file.seek(0, 2))
+            missing = sniff.count_wav_missing_bytes(head, self.file.seek(0, 2))
             if missing:
-                damage.facts.append(f"the file is truncated: {missing:,} bytes of samples are missing")
+                damage.notes.append(f"the file is truncated: {missing:,} bytes of samples are missing")
         elif kind == "ogg":
             self.file.seek(max(0, self.file.seek(0, 2) - sniff.OGG_LAST_PAGE_BYTES))
-            if sniff.ogg_ends_early(self.file.read(sniff.OGG_LAST_PAGE_BYTES)):
-                damage.facts.append("the end mark is missing: the file is truncated or cut from a stream")
+            if sniff.is_ogg_truncated(self.file.read(sniff.OGG_LAST_PAGE_BYTES)):
+                damage.notes.append("the end mark is missing: the file is truncated or cut from a stream")
         elif kind == "mp3":
             self.file.seek(0)
-        stated = kind not in GUESSED_LENGTHS and (kind != "mp3" or sniff.mp3_states_length(self.file))
+        stated = kind not in CONTAINERS_WITHOUT_DURATION and (kind != "mp3" or sniff.has_mp3_length_header(self.file))
         if stated and self.demuxer is None:
-            damage.stated_s = _duration_s(container, stream)
+            damage.expected_s = _stated_duration_s(container, stream)
         self.file.seek(position)
 
     # --- decoding -----------------------------------------------------------------------------
 
-    def _frames(self, container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+    def _decode_frames(self, container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
         packets = container.demux(stream)
         while True:
             try:
@@ -170,41 +170,41 @@ class Decoding:
             except (av.FFmpegError, OSError, IndexError) as error:
                 # The demuxer lost its way for good; what came before stays. PyAV raises IndexError for a
                 # packet of a stream that was not there when the file was opened.
-                self._damage.bad_packet(error)
+                self._diagnostics.record_bad_packet(error)
                 return
             if packet is None:
                 return
             try:
                 frames = stream.decode(packet)
             except av.FFmpegError as error:
-                self._damage.bad_packet(error)
+                self._diagnostics.record_bad_packet(error)
                 continue
             yield from frames
 
-    def _accept(self, frame: AudioFrame) -> Block:
+    def _convert_frame(self, frame: AudioFrame) -> AudioBlock:
         rate, channels = frame.sample_rate, frame.layout.nb_channels
-        self._check(rate=rate, channels=channels)
+        self._check_format(rate=rate, channels=channels)
         if not self._rates or rate != self._rates[-1]:
             self._rates.append(rate)
             if len(self._rates) > MAX_RATE_CHANGES:
                 raise AudioUnreadable(self.name, f"the sample rate changes over {MAX_RATE_CHANGES} times")
         length_s = frame.samples / rate
-        self._seconds += length_s
-        self._bytes += frame.samples * channels * frame.format.bytes
-        if self._seconds > self.limits.max_seconds + ROUNDING_S:
+        self._decoded_s += length_s
+        self._decoded_bytes += frame.samples * channels * frame.format.bytes
+        if self._decoded_s > self.limits.max_seconds + ROUNDING_TOLERANCE_S:
             raise AudioTooLong(self.name, self.limits.max_seconds)
-        if self._bytes > self.limits.max_decoded_bytes:
+        if self._decoded_bytes > self.limits.max_decoded_bytes:
             raise AudioTooLarge(self.name, "the decoded audio", self.limits.max_decoded_bytes)
-        self._damage.good_frame(frame.time, length_s)
-        return Block(rate, _as_float32(self._readable(frame, channels), channels))
+        self._diagnostics.record_frame(frame.time, length_s)
+        return AudioBlock(rate, _to_float32(self._make_readable(frame, channels), channels))
 
-    def _readable(self, frame: AudioFrame, channels: int) -> AudioFrame:
+    def _make_readable(self, frame: AudioFrame, channels: int) -> AudioFrame:
         """A frame whose planes Python may look at.
 
         PyAV counts planes up to a null pointer, and from 8 planes on there is none: it would read foreign
         memory. Those frames are interleaved into one plane, by FFmpeg.
         """
-        if not frame.format.is_planar or channels < POINTERS_IN_A_FRAME:
+        if not frame.format.is_planar or channels < FRAME_PLANE_POINTERS:
             return frame
         kind = (frame.sample_rate, frame.format.name, frame.layout.name)
         if self._interleaver is None or self._interleaver[0] != kind:
@@ -216,7 +216,7 @@ class Decoding:
         return interleaved
 
 
-def _as_float32(frame: AudioFrame, channels: int) -> NDArray[np.float32]:
+def _to_float32(frame: AudioFrame, channels: int) -> NDArray[np.float32]:
     """(channels, n) in rows, which are what is averaged; whole numbers scaled to [-1, 1)."""
     values = frame.to_ndarray()
     if not frame.format.is_planar:
@@ -229,7 +229,7 @@ def _as_float32(frame: AudioFrame, channels: int) -> NDArray[np.float32]:
         return values.astype(np.float32, order="C")
 
 
-def _duration_s(container: InputContainer, stream: AudioStream) -> float:
+def _stated_duration_s(container: InputContainer, stream: AudioStream) -> float:
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and len(container.streams) == 1:

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import AudioClip
-from neuron_whisper.audio.decode_av import MAX_CHANNELS, MAX_RATE, MIN_RATE, Block, Decoding
+from neuron_whisper.audio.decode_av import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioBlock, AudioDecoder
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.audio.resample import Resampler
-from neuron_whisper.audio.sample_buffer import GrowingSignal
+from neuron_whisper.audio.sample_buffer import SpillableBuffer
 from neuron_whisper.errors import AudioTooLarge, AudioUnreadable, InvalidOption
 
 __all__ = ["AudioLimits", "RawEncoding", "RawFormat", "load_audio"]
 
 RawEncoding = Literal["s16le", "s32le", "f32le", "u8", "mulaw", "alaw"]
-LARGEST_SAMPLE = 1e12  # far beyond any recording, far below where the power of a spectrum overflows float32
-READ_BYTES = 1 << 20
+MAX_SAMPLE_VALUE = 1e12  # far beyond any recording, far below where the power of a spectrum overflows float32
+READ_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +63,17 @@ def load_audio(
     limits = limits or AudioLimits()
     if channel is not None and channel < 0:
         raise InvalidOption("channel", channel, "channels are counted from 0")
-    name = name or _name_of(source)
+    name = name or _default_name(source)
     with ExitStack() as opened:
         file = _open(source, name, limits.max_bytes, opened)
-        decoding = Decoding(file, name, limits)
+        decoding = AudioDecoder(file, name, limits)
         if raw is not None:
             decoding.demuxer = raw.encoding
             decoding.demuxer_options = {
                 "sample_rate": str(raw.sample_rate),
                 "ch_layout": f"{raw.channels} channels",
             }
-        samples, notes = _to_mono_16k(decoding.blocks(), channel, opened)
+        samples, notes = _to_mono_16k(decoding.decode_blocks(), channel, opened)
     if not len(samples):
         raise AudioUnreadable(name, "it holds no samples")
     return AudioClip(samples=samples, source=name, warnings=(*decoding.warnings, *notes))
@@ -82,7 +82,7 @@ def load_audio(
 # --- where the bytes come from ----------------------------------------------------------------
 
 
-def _name_of(source: str | Path | bytes | BinaryIO) -> str:
+def _default_name(source: str | Path | bytes | BinaryIO) -> str:
     if isinstance(source, (str, Path)):
         return "stdin" if source == "-" else str(source)
     if isinstance(source, bytes):
@@ -91,12 +91,12 @@ def _name_of(source: str | Path | bytes | BinaryIO) -> str:
     return given if isinstance(given, str) else "audio"
 
 
-def _open(source: str | Path | bytes | BinaryIO, name: str, max_bytes: int, opened: ExitStack) -> BinaryIO:
-    """A seekable file at its start, with at most max_bytes in it; `opened` closes what this opens."""
+def _open(source: str | Path | bytes | BinaryIO, name: str, max_bytes: int, stack: ExitStack) -> BinaryIO:
+    """A seekable file at its start, with at most max_bytes in it; `stack` closes what this opens."""
     if isinstance(source, bytes):
         file: BinaryIO = BytesIO(source)
     elif isinstance(source, (str, Path)):
-        file = sys.stdin.buffer if source == "-" else opened.enter_context(_open_path(Path(source), name))
+        file = sys.stdin.buffer if source == "-" else stack.enter_context(_open_path(Path(source), name))
     else:
         file = source
     if not (file.seekable() and file.tell() == 0):
@@ -123,7 +123,7 @@ def _open_path(path: Path, name: str) -> BinaryIO:
 
 def _read_all(file: BinaryIO, name: str, max_bytes: int) -> BinaryIO:
     held = BytesIO()
-    while piece := file.read(min(READ_BYTES, max_bytes + 1 - held.tell())):
+    while piece := file.read(min(READ_CHUNK_BYTES, max_bytes + 1 - held.tell())):
         held.write(piece)
         if held.tell() > max_bytes:
             raise AudioTooLarge(name, "the file", max_bytes)
@@ -135,14 +135,14 @@ def _read_all(file: BinaryIO, name: str, max_bytes: int) -> BinaryIO:
 
 
 def _to_mono_16k(
-    blocks: Iterable[Block], channel: int | None, opened: ExitStack
+    blocks: Iterable[AudioBlock], channel: int | None, stack: ExitStack
 ) -> tuple[NDArray[np.float32], list[str]]:
     """All blocks as one signal at 16 kHz, and what is to be told of it."""
-    signal = opened.enter_context(closing(GrowingSignal()))
+    signal = stack.enter_context(closing(SpillableBuffer()))
     resampler: Resampler | None = None
     silenced, replaced = 0, False
     for block in blocks:
-        values, bad = _without_nonsense(block.samples)
+        values, bad = _silence_invalid_samples(block.samples)
         silenced += bad
         if resampler is None:
             _check_channel(channel, len(values))
@@ -163,7 +163,7 @@ def _to_mono_16k(
         notes.append(f"{silenced:,} samples were not numbers, or absurdly large, and became silence")
     if replaced:
         notes.append(f"channel {channel} ends before the audio does; the mean of the others stands in for it")
-    return signal.whole(), notes
+    return signal.finish(), notes
 
 
 def _check_channel(channel: int | None, channels: int) -> None:
@@ -172,8 +172,8 @@ def _check_channel(channel: int | None, channels: int) -> None:
         raise InvalidOption("channel", channel, f"the audio has {numbers}")
 
 
-def _without_nonsense(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+def _silence_invalid_samples(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
     """NaN, infinities and numbers that would overflow later become 0; beyond [-1, 1] is fine."""
-    sound = np.abs(values) <= LARGEST_SAMPLE  # False for NaN
+    sound = np.abs(values) <= MAX_SAMPLE_VALUE  # False for NaN
     bad = values.size - int(np.count_nonzero(sound))
     return (np.where(sound, values, np.float32(0)), bad) if bad else (values, 0)

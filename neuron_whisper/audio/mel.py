@@ -12,13 +12,13 @@ from scipy.fft import rfft
 from scipy.sparse import csr_array
 
 from neuron_whisper.audio.clip import FFT_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, WINDOW_FRAMES, WINDOW_SAMPLES
-from neuron_whisper.audio.sample_buffer import forget
+from neuron_whisper.audio.sample_buffer import release_pages
 from neuron_whisper.errors import InvalidOption
 
-MEL_COUNTS = (80, 128)  # large-v3, turbo and Kotoba have 128
+SUPPORTED_N_MELS = (80, 128)  # large-v3, turbo and Kotoba have 128
 BLOCK_FRAMES = 1000  # per FFT call; their spectrum stays in the cache
-FLOOR = 1e-10  # openai/whisper audio.py: of the power, before the logarithm
-EDGE_FRAMES = 2  # behind the content, which the last of its samples still reach
+POWER_FLOOR = 1e-10  # openai/whisper audio.py: of the power, before the logarithm
+TRAILING_FRAMES = 2  # behind the content, which the last of its samples still reach
 DYNAMIC_RANGE = 8.0  # openai/whisper audio.py: decades below the loudest bin
 
 # The Slaney mel scale: linear to 1 kHz, then logarithmic.
@@ -47,7 +47,7 @@ def mel_filters(n_mels: int) -> NDArray[np.float32]:
     The Slaney scale and normalisation, which are librosa's defaults and what Whisper was trained with.
     Raises InvalidOption when n_mels is neither 80 nor 128.
     """
-    if n_mels not in MEL_COUNTS:
+    if n_mels not in SUPPORTED_N_MELS:
         raise InvalidOption("n_mels", n_mels, "it is 80 or 128 in every Whisper model")
     bins = np.linspace(0.0, SAMPLE_RATE / 2, FFT_SAMPLES // 2 + 1)
     corners = mel_to_hz(np.linspace(0.0, hz_to_mel(SAMPLE_RATE / 2), n_mels + 2))
@@ -59,7 +59,7 @@ def mel_filters(n_mels: int) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=2)
-def _sparse_filters(n_mels: int) -> csr_array:
+def _sparse_mel_filters(n_mels: int) -> csr_array:
     """As mel_filters. A bin is in two of them at most; and a dense product would wake all cores for every block,
     and fight for them with what decodes meanwhile.
     """
@@ -67,7 +67,7 @@ def _sparse_filters(n_mels: int) -> csr_array:
 
 
 @lru_cache(maxsize=1)
-def _hann() -> NDArray[np.float32]:
+def _hann_window() -> NDArray[np.float32]:
     """Periodic, as torch.hann_window."""
     turns = np.arange(FFT_SAMPLES) / FFT_SAMPLES
     return (0.5 - 0.5 * np.cos(2.0 * np.pi * turns)).astype(np.float32)
@@ -82,36 +82,36 @@ def log_mel(samples: NDArray[np.float32], n_mels: int, *, padding: int = 0) -> N
     Raises InvalidOption when n_mels is neither 80 nor 128.
     """
     frames = (len(samples) + padding) // HOP_SAMPLES
-    log10 = _log10_of(_padded(samples, padding), n_mels, frames)
-    return _normalised(log10, float(log10.max())) if frames else log10
+    log10 = _log10_mel(_pad_reflect(samples, padding), n_mels, frames)
+    return _normalize(log10, float(log10.max())) if frames else log10
 
 
-def _log10_of(padded: NDArray[np.float32], n_mels: int, frames: int) -> NDArray[np.float32]:
+def _log10_mel(padded: NDArray[np.float32], n_mels: int, frames: int) -> NDArray[np.float32]:
     """log10 of the mel bins of `frames` frames, the first of which is at the first sample: (n_mels, frames)."""
-    filters = _sparse_filters(n_mels)
+    filters = _sparse_mel_filters(n_mels)
     mel = np.empty((n_mels, frames), np.float32)
     if not frames:
         return mel
     pieces = sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]  # (at least frames, 400)
     for start in range(0, frames, BLOCK_FRAMES):
         end = min(start + BLOCK_FRAMES, frames)
-        spectrum = rfft(pieces[start:end] * _hann())  # (block, 201)
+        spectrum = rfft(pieces[start:end] * _hann_window())  # (block, 201)
         power = np.ascontiguousarray((spectrum.real**2 + spectrum.imag**2).T)
         block = filters @ power
-        np.maximum(block, FLOOR, out=block)
+        np.maximum(block, POWER_FLOOR, out=block)
         np.log10(block, out=mel[:, start:end])
     return mel
 
 
-def _normalised(log10: NDArray[np.float32], loudest: float) -> NDArray[np.float32]:
+def _normalize(log10: NDArray[np.float32], max_log10: float) -> NDArray[np.float32]:
     """What is far below the loudest bin is raised to there, then scaled to about [-1, 1]."""
-    raised: NDArray[np.float32] = np.maximum(log10, np.float32(loudest - DYNAMIC_RANGE))
+    raised: NDArray[np.float32] = np.maximum(log10, np.float32(max_log10 - DYNAMIC_RANGE))
     raised += 4.0
     raised /= 4.0
     return raised
 
 
-def _padded(samples: NDArray[np.float32], zeros: int) -> NDArray[np.float32]:
+def _pad_reflect(samples: NDArray[np.float32], zeros: int) -> NDArray[np.float32]:
     """The samples and the zeros, with 200 samples mirrored at both ends, in one copy.
 
     A signal too short to be mirrored, which torch's STFT refuses, gets silence behind it; it has at most one
@@ -129,48 +129,52 @@ def _padded(samples: NDArray[np.float32], zeros: int) -> NDArray[np.float32]:
 class LogMel:
     """The spectrogram of a clip, computed where a window is cut from it: hours cost no more memory than a minute.
 
-    `content_frames` hold the clip. `loudest` is the largest log10 of any bin of the whole clip, which decides what
+    `content_frames` hold the clip. `max_log10` is the largest log10 of any bin of the whole clip, which decides what
     counts as silence in every window; finding it takes a pass of about a ten-thousandth of the clip's length.
     """
 
     samples: NDArray[np.float32]
     n_mels: int
-    loudest: float
+    max_log10: float
     content_frames: int
-    held: NDArray[np.float32] | None = None  # the log10 of a short clip: its only window is not computed twice
+    cached_log10: NDArray[np.float32] | None = None  # the log10 of a short clip: its only window is not computed twice
 
     @classmethod
-    def of(cls, samples: NDArray[np.float32], n_mels: int) -> LogMel:
+    def from_samples(cls, samples: NDArray[np.float32], n_mels: int) -> LogMel:
         """As if with 30 s of silence appended, as openai/whisper transcribe.py does.
 
         Raises InvalidOption when n_mels is neither 80 nor 128.
         """
         content_frames = len(samples) // HOP_SAMPLES
-        loudest = float(np.log10(FLOOR))  # of the silence behind the clip
+        loudest = float(np.log10(POWER_FLOOR))  # of the silence behind the clip
         held = None
-        for start in range(0, content_frames + EDGE_FRAMES, WINDOW_FRAMES):
-            end = min(start + WINDOW_FRAMES, content_frames + EDGE_FRAMES)
+        for start in range(0, content_frames + TRAILING_FRAMES, WINDOW_FRAMES):
+            end = min(start + WINDOW_FRAMES, content_frames + TRAILING_FRAMES)
             held = _log10_frames(samples, n_mels, start, end)
             loudest = max(loudest, float(held.max()))
-            forget(samples, end * HOP_SAMPLES)
+            release_pages(samples, end * HOP_SAMPLES)
         return cls(
             samples=samples,
             n_mels=n_mels,
-            loudest=loudest,
+            max_log10=loudest,
             content_frames=content_frames,
-            held=held if content_frames + EDGE_FRAMES <= WINDOW_FRAMES else None,
+            cached_log10=held if content_frames + TRAILING_FRAMES <= WINDOW_FRAMES else None,
         )
 
-    def window(self, start: int, end: int | None = None) -> NDArray[np.float32]:
+    def cut_window(self, start: int, end: int | None = None) -> NDArray[np.float32]:
         """Frames `start` to `end` (at most 3000, never beyond the content), (n_mels, 3000), zeros behind.
 
         The zeros come after the logarithm, as in openai/whisper transcribe.py.
         """
         limit = min(start + WINDOW_FRAMES, self.content_frames)
         end = limit if end is None else min(end, limit)
-        log10 = _log10_frames(self.samples, self.n_mels, start, end) if self.held is None else self.held[:, start:end]
-        forget(self.samples, end * HOP_SAMPLES)
-        return pad_or_trim(_normalised(log10, self.loudest))
+        log10 = (
+            _log10_frames(self.samples, self.n_mels, start, end)
+            if self.cached_log10 is None
+            else self.cached_log10[:, start:end]
+        )
+        release_pages(self.samples, end * HOP_SAMPLES)
+        return pad_or_trim(_normalize(log10, self.max_log10))
 
 
 def _log10_frames(samples: NDArray[np.float32], n_mels: int, start: int, end: int) -> NDArray[np.float32]:
@@ -182,7 +186,7 @@ def _log10_frames(samples: NDArray[np.float32], n_mels: int, start: int, end: in
     held[max(-first, 0) :][: len(piece)] = piece
     if first < 0 and len(held) > 2 * edge:  # the clip begins with its own mirror image
         held[:-first] = held[-2 * first : -first : -1]
-    return _log10_of(held, n_mels, max(end - start, 0))
+    return _log10_mel(held, n_mels, max(end - start, 0))
 
 
 def pad_or_trim(mel: NDArray[np.float32], frames: int = WINDOW_FRAMES) -> NDArray[np.float32]:

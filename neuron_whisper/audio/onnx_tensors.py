@@ -25,69 +25,69 @@ FLOAT = 1  # TensorProto.DataType
 Tensors = dict[str, NDArray[np.float32]]
 
 
-def onnx_tensors(path: Path) -> list[Tensors]:
+def read_onnx_tensors(path: Path) -> list[Tensors]:
     """The named float32 tensors of each graph that has any; the branches of an If are graphs of their own.
 
     Initialisers and the values of Constant nodes; read-only. Raises CheckpointError for what is no such file.
     """
     try:
         content = memoryview(path.read_bytes())
-        graphs = [value for field, value in _fields(content) if field == MODEL_GRAPH]
-        return [tensors for graph in graphs for tensors in _graphs(_message(graph))]
+        graphs = [value for field, value in _iter_fields(content) if field == MODEL_GRAPH]
+        return [tensors for graph in graphs for tensors in _iter_graph_tensors(_as_message(graph))]
     except (OSError, ValueError, OverflowError) as error:  # UnicodeDecodeError is a ValueError
         raise CheckpointError(path, "", expected="an ONNX model", found=error) from error
 
 
-def _graphs(graph: memoryview) -> Iterator[Tensors]:
+def _iter_graph_tensors(graph: memoryview) -> Iterator[Tensors]:
     """The graph's own tensors, then those of the graphs inside its nodes."""
     tensors: Tensors = {}
     inner: list[memoryview] = []
-    for field, value in _fields(graph):
+    for field, value in _iter_fields(graph):
         if field == GRAPH_INITIALIZER:
-            tensors.update(_tensor(_message(value)))
+            tensors.update(_parse_tensor(_as_message(value)))
         elif field == GRAPH_NODE:
-            attributes = [_message(x) for number, x in _fields(_message(value)) if number == NODE_ATTRIBUTE]
-            for number, x in (pair for attribute in attributes for pair in _fields(attribute)):
+            attributes = [_as_message(x) for number, x in _iter_fields(_as_message(value)) if number == NODE_ATTRIBUTE]
+            for number, x in (pair for attribute in attributes for pair in _iter_fields(attribute)):
                 if number == ATTRIBUTE_TENSOR:
-                    tensors.update(_tensor(_message(x)))
+                    tensors.update(_parse_tensor(_as_message(x)))
                 elif number == ATTRIBUTE_GRAPH:
-                    inner.append(_message(x))
+                    inner.append(_as_message(x))
     if tensors:
         yield tensors
     for each in inner:
-        yield from _graphs(each)
+        yield from _iter_graph_tensors(each)
 
 
-def _tensor(message: memoryview) -> Tensors:
+def _parse_tensor(message: memoryview) -> Tensors:
     """{name: array}; nothing for one that has no name, other values than float32, or no raw bytes."""
     name, kind, raw = "", 0, None
     shape: list[int] = []
-    for field, value in _fields(message):
+    for field, value in _iter_fields(message):
         if field == TENSOR_DIMS:  # one by one, or packed
-            shape += [value] if isinstance(value, int) else _varints(value)
+            shape += [value] if isinstance(value, int) else _read_varints(value)
         elif field == TENSOR_TYPE and isinstance(value, int):
             kind = value
         elif field == TENSOR_NAME:
-            name = str(_message(value), "utf-8")
+            name = str(_as_message(value), "utf-8")
         elif field == TENSOR_RAW:
-            raw = _message(value)
+            raw = _as_message(value)
     if not name or kind != FLOAT or raw is None:
         return {}
     return {name: np.frombuffer(raw, "<f4").reshape(shape)}
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def _iter_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """(field number, value) of each pair: a number, or the bytes of text, tensors and messages."""
     at = 0
     while at < len(message):
-        key, at = _varint(message, at)
+        key, at = _read_varint(message, at)
         kind = key & 7
         if kind == VARINT:
-            number, at = _varint(message, at)
+            number, at = _read_varint(message, at)
             yield key >> 3, number
             continue
         if kind == BYTES:
-            size, at = _varint(message, at)
+            size, at = _read_varint(message, at)
         elif kind in (FIXED32, FIXED64):
             size = 4 if kind == FIXED32 else 8
         else:
@@ -98,7 +98,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         at += size
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
+def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
     """The number that starts at `at`, seven bits a byte, lowest first; and where it ends."""
     value = 0
     for shift in range(0, VARINT_BITS, 7):
@@ -112,15 +112,15 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
     raise ValueError(f"a number of more than {VARINT_BITS} bits")
 
 
-def _varints(packed: memoryview) -> list[int]:
+def _read_varints(packed: memoryview) -> list[int]:
     numbers, at = [], 0
     while at < len(packed):
-        number, at = _varint(packed, at)
+        number, at = _read_varint(packed, at)
         numbers.append(number)
     return numbers
 
 
-def _message(value: int | memoryview) -> memoryview:
+def _as_message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
         raise ValueError("a number where a message should be")
     return value

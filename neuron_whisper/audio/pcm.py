@@ -13,7 +13,7 @@ from neuron_whisper.audio.resample import Resampler
 from neuron_whisper.errors import InvalidOption
 
 ENCODINGS = ("pcm16", "g711_ulaw", "g711_alaw")
-RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # those whose filters are small
+PCM_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # those whose filters are small
 G711_RATE = 8000
 BYTES_PER_SAMPLE: Mapping[str, int] = MappingProxyType({"pcm16": 2, "g711_ulaw": 1, "g711_alaw": 1})
 FULL_SCALE = 32768.0
@@ -28,32 +28,32 @@ class PcmStream:
     def __init__(self, encoding: str = "pcm16", rate: int = 16_000) -> None:
         if encoding not in ENCODINGS:
             raise InvalidOption("encoding", encoding, f"one of {', '.join(ENCODINGS)}")
-        allowed = RATES if encoding == "pcm16" else (G711_RATE,)
+        allowed = PCM_RATES if encoding == "pcm16" else (G711_RATE,)
         if rate not in allowed:
             raise InvalidOption("sample_rate", rate, f"with {encoding} it is {' or '.join(map(str, allowed))}")
         self.encoding, self.rate = encoding, rate
         self._resampler = Resampler(rate, block_samples=1)
-        self._odd = b""
+        self._partial_sample = b""
 
     def push(self, data: bytes) -> NDArray[np.float32]:
         """The samples at 16 kHz that are certain now, about [-1, 1)."""
-        data = self._odd + data
+        data = self._partial_sample + data
         whole = len(data) // BYTES_PER_SAMPLE[self.encoding] * BYTES_PER_SAMPLE[self.encoding]
-        self._odd = data[whole:]
-        return self._resampler.push(self._samples(data[:whole])) if whole else np.empty(0, np.float32)
+        self._partial_sample = data[whole:]
+        return self._resampler.push(self._decode_samples(data[:whole])) if whole else np.empty(0, np.float32)
 
     def finish(self) -> NDArray[np.float32]:
         """What the resampler still holds; half a sample is dropped. Nothing may be pushed after it."""
         return self._resampler.finish()
 
-    def _samples(self, data: bytes) -> NDArray[np.float32]:
+    def _decode_samples(self, data: bytes) -> NDArray[np.float32]:
         if self.encoding == "pcm16":
             return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(FULL_SCALE)
-        return _g711(self.encoding)[np.frombuffer(data, np.uint8)]
+        return _g711_table(self.encoding)[np.frombuffer(data, np.uint8)]
 
 
 @cache
-def _g711(encoding: str) -> NDArray[np.float32]:
+def _g711_table(encoding: str) -> NDArray[np.float32]:
     """(256,) what each byte means, by ITU-T G.711."""
     code = np.arange(256)
     if encoding == "g711_ulaw":

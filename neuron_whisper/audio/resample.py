@@ -53,42 +53,42 @@ class Resampler:
         self._taps = np.pad(taps, (-self._half % down, 0))
         self._delay = -(-self._half // down)
         self._block = max(block_samples, 4 * down) if block_samples > 1 else 1
-        self._held: list[NDArray[np.float32]] = []
-        self._held_samples = 0
-        self._origin = 0  # input index of the first held sample, a multiple of down
-        self._done = 0  # outputs given so far
+        self._buffer: list[NDArray[np.float32]] = []
+        self._buffered_samples = 0
+        self._buffer_start = 0  # input index of the first held sample, a multiple of down
+        self._n_outputs = 0  # outputs given so far
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """The outputs that became certain, often none; (n,) float32 in, (m,) float32 out."""
         if self._up == self._down:
             return samples
-        self._held.append(samples)
-        self._held_samples += len(samples)
-        if self._held_samples < self._block:
+        self._buffer.append(samples)
+        self._buffered_samples += len(samples)
+        if self._buffered_samples < self._block:
             return np.empty(0, np.float32)
-        last = self._origin + self._held_samples - 1
-        return self._outputs_until((last * self._up - self._half) // self._down + 1)
+        last = self._buffer_start + self._buffered_samples - 1
+        return self._filter_until((last * self._up - self._half) // self._down + 1)
 
     def finish(self) -> NDArray[np.float32]:
         """The rest, with silence behind the end; nothing may be pushed after it."""
-        if self._up == self._down or self._origin + self._held_samples == 0:
+        if self._up == self._down or self._buffer_start + self._buffered_samples == 0:
             return np.empty(0, np.float32)
-        total = self._origin + self._held_samples
-        return self._outputs_until(-(-total * self._up // self._down))
+        total = self._buffer_start + self._buffered_samples
+        return self._filter_until(-(-total * self._up // self._down))
 
-    def _outputs_until(self, end: int) -> NDArray[np.float32]:
+    def _filter_until(self, end: int) -> NDArray[np.float32]:
         from scipy.signal import upfirdn  # most of a second of imports, which audio at 16 kHz need not wait for
 
-        end = max(end, self._done)
-        held = np.concatenate(self._held)
+        end = max(end, self._n_outputs)
+        held = np.concatenate(self._buffer)
         filtered = upfirdn(self._taps, held, self._up, self._down)
-        shift = self._delay - self._origin // self._down * self._up
-        outputs: NDArray[np.float32] = filtered[self._done + shift : end + shift].copy()
-        self._done = end
+        shift = self._delay - self._buffer_start // self._down * self._up
+        outputs: NDArray[np.float32] = filtered[self._n_outputs + shift : end + shift].copy()
+        self._n_outputs = end
         needed_from = max(0, -(-(end * self._down - self._half) // self._up))
-        origin = max(self._origin, needed_from // self._down * self._down)
-        held = held[origin - self._origin :].copy()
-        self._held, self._held_samples, self._origin = [held], len(held), origin
+        origin = max(self._buffer_start, needed_from // self._down * self._down)
+        held = held[origin - self._buffer_start :].copy()
+        self._buffer, self._buffered_samples, self._buffer_start = [held], len(held), origin
         return outputs
 
 

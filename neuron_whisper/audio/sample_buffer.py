@@ -14,44 +14,44 @@ from neuron_whisper.audio.clip import SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 
-HELD_S = 600  # what is longer goes to a file: 38 MB
-FIRST_SAMPLES = 1 << 20
+MAX_MEMORY_S = 600  # what is longer goes to a file: 38 MB
+INITIAL_SAMPLES = 1 << 20
 
 
-class GrowingSignal:
+class SpillableBuffer:
     """Appended to in pieces and held once: hours of samples are not copied to be joined.
 
-    Beyond `held_s` seconds they are in a file without a name in the system's directory for temporary files ($TMPDIR),
-    which is gone with the last view of them. Where it cannot be written, memory takes them all.
+    Beyond `max_memory_s` seconds they are in a file without a name in the system's directory for temporary files
+    ($TMPDIR), which is gone with the last view of them. Where it cannot be written, memory takes them all.
     """
 
-    def __init__(self, held_s: float = HELD_S) -> None:
-        self._most_held = int(held_s * SAMPLE_RATE)
-        self._held = np.empty(FIRST_SAMPLES, np.float32)
-        self._length = 0  # of what is in memory
-        self._spilled = 0  # samples in the file, all before those in memory
+    def __init__(self, max_memory_s: float = MAX_MEMORY_S) -> None:
+        self._max_memory_samples = int(max_memory_s * SAMPLE_RATE)
+        self._memory = np.empty(INITIAL_SAMPLES, np.float32)
+        self._memory_length = 0  # of what is in memory
+        self._file_length = 0  # samples in the file, all before those in memory
         self._file: Any = None
-        self._may_spill = True
+        self._can_spill = True
 
     def append(self, piece: NDArray[np.float32]) -> None:
-        end = self._length + len(piece)
-        if end > self._most_held and self._may_spill:
+        end = self._memory_length + len(piece)
+        if end > self._max_memory_samples and self._can_spill:
             self._spill()
-            end = self._length + len(piece)
-        if end > len(self._held):
-            self._held.resize(max(end, len(self._held) * 3 // 2), refcheck=False)
-        self._held[self._length : end] = piece
-        self._length = end
+            end = self._memory_length + len(piece)
+        if end > len(self._memory):
+            self._memory.resize(max(end, len(self._memory) * 3 // 2), refcheck=False)
+        self._memory[self._memory_length : end] = piece
+        self._memory_length = end
 
-    def whole(self) -> NDArray[np.float32]:
+    def finish(self) -> NDArray[np.float32]:
         """All of them, (n,); read-only where they are in a file."""
         if self._file is not None:
             self._spill()
         if self._file is not None:
             with self._file as file:
-                return np.memmap(file, np.float32, mode="r", shape=(self._spilled,))
-        self._held.resize(self._length, refcheck=False)
-        return self._held
+                return np.memmap(file, np.float32, mode="r", shape=(self._file_length,))
+        self._memory.resize(self._memory_length, refcheck=False)
+        return self._memory
 
     def _spill(self) -> None:
         """Move what is in memory to the file; if that fails, bring all of it back to memory, and stay there."""
@@ -59,26 +59,26 @@ class GrowingSignal:
             if self._file is None:
                 # unbuffered: after a failure nothing is left that closing would try to write again
                 self._file = tempfile.TemporaryFile(prefix="neuron-whisper-", buffering=0)  # noqa: SIM115  # whole()
-            rest = self._held[: self._length].data.cast("B")
+            rest = self._memory[: self._memory_length].data.cast("B")
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             log.warning("long audio is kept in memory: %s", error.strerror or error)
-            self._bring_back()
+            self._read_back()
             return
-        self._spilled += self._length
-        self._length = 0
+        self._file_length += self._memory_length
+        self._memory_length = 0
 
-    def _bring_back(self) -> None:
-        self._may_spill = False
+    def _read_back(self) -> None:
+        self._can_spill = False
         if self._file is None:
             return
         with self._file as file:
             file.seek(0)
-            before = np.fromfile(file, np.float32, self._spilled)
-        self._held = np.concatenate([before, self._held[: self._length]])
-        self._length = len(self._held)
-        self._file, self._spilled = None, 0
+            before = np.fromfile(file, np.float32, self._file_length)
+        self._memory = np.concatenate([before, self._memory[: self._memory_length]])
+        self._memory_length = len(self._memory)
+        self._file, self._file_length = None, 0
 
     def close(self) -> None:
         """Let go of the file of a signal that nobody wants whole."""
@@ -86,7 +86,7 @@ class GrowingSignal:
             self._file.close()
 
 
-def forget(samples: NDArray[np.float32], end: int) -> None:
+def release_pages(samples: NDArray[np.float32], end: int) -> None:
     """Sample `end` and all before it will not be read soon: of those in a file, no page stays in this process."""
     mapped = getattr(samples, "_mmap", None)  # numpy.memmap's; None of an array in memory
     if not isinstance(mapped, mmap.mmap) or not hasattr(mapped, "madvise"):

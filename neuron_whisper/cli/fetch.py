@@ -6,16 +6,16 @@ from dataclasses import asdict
 
 import rich_click as click
 
-from neuron_whisper.cli.building import fetched
-from neuron_whisper.cli.context import Settings, with_settings
+from neuron_whisper.cli.building import fetch_model
+from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_json
 
 
 @click.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@with_settings
-def fetch(settings: Settings, name: str, as_json: bool) -> None:
+@with_context
+def fetch(context: CliContext, name: str, as_json: bool) -> None:
     """Download a model, check it and print its directory.
 
     NAME is a short name (tiny.en, base, large-v3, turbo, kotoba-v2.2 ...) or a Hugging Face id (org/name,
@@ -23,7 +23,7 @@ def fetch(settings: Settings, name: str, as_json: bool) -> None:
     """
     from neuron_whisper.model.checkpoint import open_checkpoint
 
-    path = fetched(settings, name)
+    path = fetch_model(context, name)
     checkpoint = open_checkpoint(path)  # every tensor's name, shape and size
     if as_json:
         echo_json(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from neuron_whisper.cli.context import Settings, with_settings
+from neuron_whisper.cli.context import CliContext, with_context
 
 if TYPE_CHECKING:
     from neuron_whisper.server.http.api_keys import StoredKey
@@ -34,32 +34,32 @@ def keys() -> None:
 @file_option
 @click.option("--admin", is_flag=True, help="May also load and unload models and see what only admins see.")
 @click.option("--max-requests", type=click.IntRange(min=1), metavar="N", help="Requests at once; more get 429.")
-@with_settings
-def create(settings: Settings, key_id: str, file: Path, admin: bool, max_requests: int | None) -> None:
+@with_context
+def create(context: CliContext, key_id: str, file: Path, admin: bool, max_requests: int | None) -> None:
     """Make a key for ID and print it: only its hash is kept, so nobody can print it again."""
     from neuron_whisper.errors import InvalidOption
-    from neuron_whisper.server.http.api_keys import made_key, write_keys
+    from neuron_whisper.server.http.api_keys import create_key, write_keys
 
-    stored = _stored(file)
+    stored = _read_existing(file)
     if any(key.id == key_id for key in stored):
         raise InvalidOption("id", key_id, f"an id that {file} does not have yet")
-    text, key = made_key(
+    text, key = create_key(
         key_id,
         ("user", "admin") if admin else ("user",),
         created=f"{datetime.now(UTC):%Y-%m-%d}",
         max_requests=max_requests,
     )
     write_keys(file, [*stored, key])
-    settings.tell(f"added {key_id} to {file}; this key is shown once:")
+    context.info(f"added {key_id} to {file}; this key is shown once:")
     click.echo(text)
 
 
 @keys.command("list")
 @file_option
-@with_settings
-def list_keys(settings: Settings, file: Path) -> None:
+@with_context
+def list_keys(context: CliContext, file: Path) -> None:
     """Ids, roles, dates and limits."""
-    for key in _stored(file):
+    for key in _read_existing(file):
         limit = f" max_requests={key.max_requests}" if key.max_requests is not None else ""
         click.echo(f"{key.id} roles={','.join(key.roles)} created={key.created}{limit}")
 
@@ -67,21 +67,21 @@ def list_keys(settings: Settings, file: Path) -> None:
 @keys.command()
 @click.argument("key_id", metavar="ID")
 @file_option
-@with_settings
-def revoke(settings: Settings, key_id: str, file: Path) -> None:
+@with_context
+def revoke(context: CliContext, key_id: str, file: Path) -> None:
     """Take ID's key back."""
     from neuron_whisper.errors import InvalidOption
     from neuron_whisper.server.http.api_keys import write_keys
 
-    stored = _stored(file)
+    stored = _read_existing(file)
     left = [key for key in stored if key.id != key_id]
     if len(left) == len(stored):
         raise InvalidOption("id", key_id, f"one of {', '.join(key.id for key in stored) or 'none: there is no key'}")
     write_keys(file, left)
-    settings.tell(f"removed {key_id} from {file}")
+    context.info(f"removed {key_id} from {file}")
 
 
-def _stored(file: Path) -> tuple[StoredKey, ...]:
+def _read_existing(file: Path) -> tuple[StoredKey, ...]:
     from neuron_whisper.server.http.api_keys import read_keys
 
     return read_keys(file) if file.exists() else ()

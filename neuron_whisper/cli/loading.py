@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from neuron_whisper.cli.building import DEFAULT_MODEL, built, planned
-from neuron_whisper.cli.context import Settings
-from neuron_whisper.cli.profiles import DEFAULT_PROFILE, asked_profile
+from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, plan_artifact
+from neuron_whisper.cli.context import CliContext
+from neuron_whisper.cli.profiles import DEFAULT_PROFILE, resolve_profile
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
-    from neuron_whisper.errors import DeviceFault
+    from neuron_whisper.errors import DeviceError
     from neuron_whisper.server.models.registry import ModelSource
     from neuron_whisper.transcriber import Transcriber
 
@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ModelSelection:
     """What to open, as the flags say it. Raises UsageError when they contradict each other.
 
     `replicas` None: as many as the profile says. `verify` None: golden tokens are checked on a Neuron device alone.
@@ -44,25 +44,25 @@ class Wanted:
                     raise click.UsageError(f"--artifact names all of it: leave {flag} out, or --artifact.")
 
 
-def opening_options(command: F, *, several: bool = False) -> F:
-    """--model, --artifact, --profile and --threads. `several`: the first two again and again, as models, artifacts."""
-    again = "  May be given again." if several else ""
+def model_options(command: F, *, multiple: bool = False) -> F:
+    """--model, --artifact, --profile and --threads. `multiple`: the first two again and again, as models, artifacts."""
+    again = "  May be given again." if multiple else ""
     for option in reversed(
         (
             click.option(
                 "-m",
                 "--model",
-                *(["models"] if several else []),
+                *(["models"] if multiple else []),
                 metavar="NAME",
-                multiple=several,
+                multiple=multiple,
                 help=f"Short name, Hugging Face id or path; compiled on first use.{again}  [default: {DEFAULT_MODEL}]",
             ),
             click.option(
                 "-a",
                 "--artifact",
-                *(["artifacts"] if several else []),
+                *(["artifacts"] if multiple else []),
                 metavar="REF",
-                multiple=several,
+                multiple=multiple,
                 help=f"A compiled artifact, by name, label, key or path; never compiles.{again}",
             ),
             click.option(
@@ -77,47 +77,55 @@ def opening_options(command: F, *, several: bool = False) -> F:
     return command
 
 
-def found_artifact(settings: Settings, wanted: Wanted) -> Artifact:
+def resolve_artifact(context: CliContext, selection: ModelSelection) -> Artifact:
     """The stored artifact; of a model, compiled now when there is none. Raises any error of building or storing."""
-    if wanted.artifact is not None:
-        return settings.store().resolve(wanted.artifact)
-    plan = planned(settings, wanted.model or DEFAULT_MODEL, asked_profile(wanted.profile))
-    return built(settings, plan)
+    if selection.artifact is not None:
+        return context.store().resolve(selection.artifact)
+    plan = plan_artifact(context, selection.model or DEFAULT_MODEL, resolve_profile(selection.profile))
+    return build_artifact(context, plan)
 
 
-def found_sources(settings: Settings, wanted: Sequence[Wanted]) -> list[ModelSource]:
-    """Models for a server to open, in this order; what must be compiled is compiled now. Raises as found_artifact."""
-    from neuron_whisper.server.models.names import served_names
+def resolve_model_sources(context: CliContext, selections: Sequence[ModelSelection]) -> list[ModelSource]:
+    """Models for a server to open, in this order; what must be compiled is compiled now. Raises as resolve_artifact."""
+    from neuron_whisper.server.models.names import list_served_names
     from neuron_whisper.server.models.registry import ModelSource
 
     sources = []
-    for each in wanted:
-        artifact = found_artifact(settings, each)
+    for each in selections:
+        artifact = resolve_artifact(context, each)
         # the artifact's own name tells two artifacts of one model apart
-        names = (*served_names(artifact.manifest.model), artifact.name)
-        sources.append(ModelSource(names=names, open=functools.partial(_open, settings, each, artifact)))
+        names = (*list_served_names(artifact.manifest.model), artifact.name)
+        sources.append(ModelSource(names=names, open=functools.partial(_open_artifact, context, each, artifact)))
     return sources
 
 
 @contextmanager
-def opened(
-    settings: Settings, wanted: Wanted, *, on_fault: Callable[[DeviceFault], None] = lambda fault: None
+def open_transcriber(
+    context: CliContext, selection: ModelSelection, *, on_fault: Callable[[DeviceError], None] = lambda fault: None
 ) -> Iterator[tuple[Transcriber, Artifact]]:
     """The transcriber on what is wanted, closed when the block ends. Raises any error of the tree."""
-    artifact = found_artifact(settings, wanted)
-    transcriber = _open(settings, wanted, artifact, on_fault)
+    artifact = resolve_artifact(context, selection)
+    transcriber = _open_artifact(context, selection, artifact, on_fault)
     try:
         yield transcriber, artifact
     finally:
         transcriber.close()
 
 
-def _open(
-    settings: Settings, wanted: Wanted, artifact: Artifact, on_fault: Callable[[DeviceFault], None] = lambda fault: None
+def _open_artifact(
+    context: CliContext,
+    selection: ModelSelection,
+    artifact: Artifact,
+    on_fault: Callable[[DeviceError], None] = lambda fault: None,
 ) -> Transcriber:
     from neuron_whisper.transcriber import Transcriber
 
-    verify = artifact.manifest.target == "neuron" if wanted.verify is None else wanted.verify
+    verify = artifact.manifest.target == "neuron" if selection.verify is None else selection.verify
     return Transcriber.open(
-        settings.store(), artifact, threads=wanted.threads, replicas=wanted.replicas, verify=verify, on_fault=on_fault
+        context.store(),
+        artifact,
+        threads=selection.threads,
+        replicas=selection.replicas,
+        verify=verify,
+        on_fault=on_fault,
     )

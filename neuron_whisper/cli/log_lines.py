@@ -7,18 +7,18 @@ import logging
 import re
 from datetime import UTC, datetime
 
-FACT = re.compile(r"(\w+)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\S*)")
+FIELD = re.compile(r"(\w+)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\S*)")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """ "request id=r1 status=200" -> {"time": ..., "level": "INFO", "logger": ..., "event": "request", "id": "r1",
     "status": 200}. The package's lines are words and then facts; what is written otherwise is all event.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         told = record.getMessage()
-        facts = list(FACT.finditer(told))
+        facts = list(FIELD.finditer(told))
         event = told[: facts[0].start()].strip() if facts else told
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -27,13 +27,13 @@ class JsonLines(logging.Formatter):
             "event": event,
         }
         for fact in facts:
-            line.setdefault(fact[1], _value(fact[2]))
+            line.setdefault(fact[1], _parse_value(fact[2]))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
 
 
-def _value(text: str) -> object:
+def _parse_value(text: str) -> object:
     if NUMBER.fullmatch(text):
         return float(text) if "." in text else int(text)
     if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]:

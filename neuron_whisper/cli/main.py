@@ -13,7 +13,7 @@ from neuron_whisper import __version__
 from neuron_whisper.cli.artifacts import artifacts
 from neuron_whisper.cli.bench import bench
 from neuron_whisper.cli.compile import compile_command
-from neuron_whisper.cli.context import write_error_line
+from neuron_whisper.cli.context import write_stderr
 from neuron_whisper.cli.demo import demo
 from neuron_whisper.cli.doctor import doctor
 from neuron_whisper.cli.fetch import fetch
@@ -25,7 +25,7 @@ from neuron_whisper.errors import (
     ArtifactError,
     BuildError,
     CapacityError,
-    DeviceFault,
+    DeviceError,
     InputError,
     NeuronWhisperError,
     TargetUnavailable,
@@ -42,7 +42,7 @@ EXIT_CODES: tuple[tuple[type[NeuronWhisperError], int], ...] = (
     (ArtifactError, 3),
     (TargetUnavailable, 4),
     (CapacityError, 5),
-    (DeviceFault, UNEXPECTED),
+    (DeviceError, UNEXPECTED),
 )
 
 
@@ -75,30 +75,30 @@ def run(args: Sequence[str]) -> int:
         code = cli.main(args=list(args), prog_name="neuron-whisper", standalone_mode=False)
     except click.Abort:
         log.debug("interrupted", exc_info=True)
-        write_error_line("interrupted")
+        write_stderr("interrupted")
         return INTERRUPTED
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" Try: {context.command_path} --help" if context else ""
-        write_error_line(f"error: {error.format_message()}{hint}")
+        write_stderr(f"error: {error.format_message()}{hint}")
         return error.exit_code
     except NeuronWhisperError as error:
         log.debug("failed", exc_info=True)
-        write_error_line(f"error: {error}")
-        return exit_code(error)
+        write_stderr(f"error: {error}")
+        return to_exit_code(error)
     except OSError as error:
         log.debug("failed", exc_info=True)
-        write_error_line(f"error: {error}")
+        write_stderr(f"error: {error}")
         return UNEXPECTED
     except Exception as error:
         log.debug("failed", exc_info=True)
-        write_error_line(
+        write_stderr(
             f"error: unexpected {type(error).__name__}: {error} (a fault of neuron-whisper; --verbose tells where)"
         )
         return UNEXPECTED
     return code if isinstance(code, int) else 0
 
 
-def exit_code(error: NeuronWhisperError) -> int:
+def to_exit_code(error: NeuronWhisperError) -> int:
     """ArtifactNotFound -> 3"""
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), UNEXPECTED)

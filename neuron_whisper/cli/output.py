@@ -33,9 +33,9 @@ def echo_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         Console().print(table)
         return
     lines = [list(headers), *cells]
-    widths = [max(_width(line[column]) for line in lines) for column in range(len(headers))]
+    widths = [max(_display_width(line[column]) for line in lines) for column in range(len(headers))]
     for line in lines:
-        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
+        padded = (cell + " " * (width - _display_width(cell)) for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(padded).rstrip())
 
 
@@ -47,7 +47,7 @@ def echo_record(pairs: Iterable[tuple[str, object]]) -> None:
         click.echo(f"{name:<{width}}  {value}".rstrip())
 
 
-def program_line(spec: Mapping[str, Any]) -> str:
+def format_program(spec: Mapping[str, Any]) -> str:
     """A program's sizes, as builtins have them, on one line."""
     contexts = spec.get("audio_contexts") or ()
     return (
@@ -57,11 +57,11 @@ def program_line(spec: Mapping[str, Any]) -> str:
     )
 
 
-def in_bytes(count: int) -> str:
+def format_bytes(size_bytes: int) -> str:
     """999 -> "999 B", 145_217_607 -> "145.2 MB": decimal, as disks are sold."""
-    if count < 1000:
-        return f"{count} B"
-    value, units = float(count), ["kB", "MB", "GB", "TB"]
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    value, units = float(size_bytes), ["kB", "MB", "GB", "TB"]
     for unit in units:
         value /= 1000
         if value < 999.95 or unit == units[-1]:
@@ -69,6 +69,6 @@ def in_bytes(count: int) -> str:
     return f"{value:.1f} {unit}"
 
 
-def _width(text: str) -> int:
+def _display_width(text: str) -> int:
     """Columns on a terminal: a Japanese character takes two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from neuron_whisper.cli.context import Settings, with_settings
-from neuron_whisper.cli.output import echo_json, echo_record, echo_table, in_bytes
-from neuron_whisper.cli.profiles import asked_profile, parse_overrides
+from neuron_whisper.cli.context import CliContext, with_context
+from neuron_whisper.cli.output import echo_json, echo_record, echo_table, format_bytes
+from neuron_whisper.cli.profiles import parse_overrides, resolve_profile
 
 if TYPE_CHECKING:
     from neuron_whisper.planning.cost_model import GraphCost
@@ -27,7 +27,7 @@ NOT_COUNTED = (
 )
 GIB = 1 << 30
 # Flags that stand for a key of the profile; instance, tp and replicas say what is compared.
-KEYS = {
+PROFILE_KEYS = {
     "slots": "shapes.slots",
     "beams": "shapes.beams",
     "dtype": "target.dtype",
@@ -64,9 +64,9 @@ KEYS = {
     help="Of each core's memory, held back for graphs, scratch and runtime.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@with_settings
+@with_context
 def plan(
-    settings: Settings,
+    context: CliContext,
     model: str,
     instances: tuple[str, ...],
     profile: str | None,
@@ -82,45 +82,47 @@ def plan(
 
     Nothing is measured and no device is needed: no real run is faster or cheaper than these bounds.
     """
-    from neuron_whisper.model.known_dims import known_dims
-    from neuron_whisper.planning.cost_model import program_of
-    from neuron_whisper.planning.instances import INSTANCES, instance_named
-    from neuron_whisper.planning.placement import Assumptions, place, splits
+    from neuron_whisper.model.known_dims import find_dims
+    from neuron_whisper.planning.cost_model import spec_from_profile
+    from neuron_whisper.planning.instances import INSTANCE_TYPES, get_instance_type
+    from neuron_whisper.planning.placement import Assumptions, parallelism_options, place
 
-    asked = asked_profile(profile, "neuron", _overrides(assignments, flags, has_profile=profile is not None))
+    asked = resolve_profile(profile, "neuron", _collect_overrides(assignments, flags, has_profile=profile is not None))
     if profile is not None:
         tp, replicas = tp or asked.target.tp, replicas or asked.target.replicas
     names = instances or ((asked.target.instance,) if asked.target.instance else ())
-    machines = [instance_named(name) for name in dict.fromkeys(names)]
-    spec = program_of(known_dims(model), asked)
+    machines = [get_instance_type(name) for name in dict.fromkeys(names)]
+    spec = spec_from_profile(find_dims(model), asked)
     given = Assumptions(tokens=tokens, reserve_bytes=int(reserve * GIB))
     if not machines:  # all known, if they have so many cores
-        every = list(INSTANCES.values())
+        every = list(INSTANCE_TYPES.values())
         machines = [it for it in every if it.cores >= (tp or 1) * (replicas or 1)] or every
     placements = [
-        place(spec, machine, tp=size, replicas=count, dtypes=(asked.target.dtype, asked.weights.dtype), given=given)
+        place(
+            spec, machine, tp=size, replicas=count, dtypes=(asked.target.dtype, asked.weights.dtype), assumptions=given
+        )
         for machine in machines
-        for size, count in splits(spec.dims, machine, tp=tp, replicas=replicas)
+        for size, count in parallelism_options(spec.dims, machine, tp=tp, replicas=replicas)
     ]
-    goals = _goals(placements)
+    goals = _mark_best(placements)
     if as_json:
-        echo_json(_document(model, asked, spec, given, placements, goals))
+        echo_json(_to_document(model, asked, spec, given, placements, goals))
     else:
-        _echo(model, asked, spec, given, placements, goals)
+        _echo_plan(model, asked, spec, given, placements, goals)
 
 
-def _overrides(assignments: Sequence[str], flags: dict[str, Any], *, has_profile: bool) -> dict[str, object]:
+def _collect_overrides(assignments: Sequence[str], flags: dict[str, Any], *, has_profile: bool) -> dict[str, object]:
     """--dtype is of the weights too, unless --weights-dtype or a profile says otherwise."""
     overrides = parse_overrides(assignments)
-    overrides |= {KEYS[flag]: value for flag, value in flags.items() if value is not None}
+    overrides |= {PROFILE_KEYS[flag]: value for flag, value in flags.items() if value is not None}
     if flags["dtype"] is not None and not has_profile:
         overrides.setdefault("weights.dtype", flags["dtype"])
     return overrides
 
 
-def _goals(placements: Sequence[Placement]) -> list[list[str]]:
+def _mark_best(placements: Sequence[Placement]) -> list[list[str]]:
     """What each placement is best at: latency and throughput on its instance, the cost of them all."""
-    from neuron_whisper.planning.placement import best, cheapest
+    from neuron_whisper.planning.placement import choose_best, choose_cheapest
 
     marks: list[list[str]] = [[] for _ in placements]
 
@@ -132,25 +134,25 @@ def _goals(placements: Sequence[Placement]) -> list[list[str]]:
     for instance in dict.fromkeys(placement.instance.name for placement in placements):
         here = [placement for placement in placements if placement.instance.name == instance]
         if len(here) > 1:  # the only one is no choice
-            mark(best(here, "latency"), "latency")
-            mark(best(here, "throughput"), "throughput")
+            mark(choose_best(here, "latency"), "latency")
+            mark(choose_best(here, "throughput"), "throughput")
     if len({placement.instance.name for placement in placements}) > 1:
-        mark(cheapest(placements), "cost")
+        mark(choose_cheapest(placements), "cost")
     return marks
 
 
 # --- JSON -----------------------------------------------------------------------------------------
 
 
-def _document(
+def _to_document(
     model: str,
     profile: CompileProfile,
     spec: ProgramSpec,
-    given: Assumptions,
+    assumptions: Assumptions,
     placements: Sequence[Placement],
-    goals: Sequence[Sequence[str]],
+    marks: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
-    from neuron_whisper.planning.instances import PRICES_FROM
+    from neuron_whisper.planning.instances import PRICE_SOURCE
     from neuron_whisper.planning.placement import WINDOW_S
 
     return {
@@ -169,19 +171,19 @@ def _document(
         },
         "assumptions": {
             "window_s": WINDOW_S,
-            "tokens_per_window": given.tokens,
+            "tokens_per_window": assumptions.tokens,
             "prompt_tokens": spec.prompt_buckets[0],
-            "reserve_bytes": given.reserve_bytes,
+            "reserve_bytes": assumptions.reserve_bytes,
             "not_counted": NOT_COUNTED,
-            "prices": PRICES_FROM,
+            "prices": PRICE_SOURCE,
         },
         "placements": [
-            _placement_data(placement, best_for) for placement, best_for in zip(placements, goals, strict=True)
+            _placement_to_document(placement, best_for) for placement, best_for in zip(placements, marks, strict=True)
         ],
     }
 
 
-def _placement_data(placement: Placement, best_for: Sequence[str]) -> dict[str, Any]:
+def _placement_to_document(placement: Placement, best_for: Sequence[str]) -> dict[str, Any]:
     instance, memory = placement.instance, placement.compile_memory
     return {
         "instance": instance.name,
@@ -197,11 +199,11 @@ def _placement_data(placement: Placement, best_for: Sequence[str]) -> dict[str, 
             "slot_bytes": placement.slot_bytes,
             "used_bytes": placement.used_bytes,
             "slots": placement.slots,
-            "slots_that_fit": placement.slots_that_fit,
+            "slots_that_fit": placement.max_slots,
             "fits": placement.fits,
         },
         "graphs": [
-            _graph_data(cost, seconds, is_memory_bound)
+            _graph_to_document(cost, seconds, is_memory_bound)
             for cost, seconds, is_memory_bound in zip(
                 placement.graphs, placement.graph_s, placement.memory_bound, strict=True
             )
@@ -220,13 +222,13 @@ def _placement_data(placement: Placement, best_for: Sequence[str]) -> dict[str, 
             **asdict(memory),
             "one_at_a_time_bytes": memory.one_at_a_time_bytes,
             "all_at_once_bytes": memory.all_at_once_bytes,
-            "host_bytes": instance.host_bytes,
+            "host_bytes": instance.host_memory_bytes,
             "fits_here": placement.can_compile_here,
         },
     }
 
 
-def _graph_data(cost: GraphCost, seconds: float, is_memory_bound: bool) -> dict[str, Any]:
+def _graph_to_document(cost: GraphCost, seconds: float, is_memory_bound: bool) -> dict[str, Any]:
     return {
         **asdict(cost),
         "bytes": cost.bytes,
@@ -238,15 +240,15 @@ def _graph_data(cost: GraphCost, seconds: float, is_memory_bound: bool) -> dict[
 # --- text -----------------------------------------------------------------------------------------
 
 
-def _echo(
+def _echo_plan(
     model: str,
     profile: CompileProfile,
     spec: ProgramSpec,
-    given: Assumptions,
+    assumptions: Assumptions,
     placements: Sequence[Placement],
-    goals: Sequence[Sequence[str]],
+    marks: Sequence[Sequence[str]],
 ) -> None:
-    from neuron_whisper.planning.instances import PRICES_FROM
+    from neuron_whisper.planning.instances import PRICE_SOURCE
 
     echo_record(
         [
@@ -262,46 +264,46 @@ def _echo(
             ),
             (
                 "assumed",
-                f"{given.tokens} tokens per 30 s window, a prompt of {spec.prompt_buckets[0]}, "
-                f"{given.reserve_bytes / GIB:g} GiB of each core held back",
+                f"{assumptions.tokens} tokens per 30 s window, a prompt of {spec.prompt_buckets[0]}, "
+                f"{assumptions.reserve_bytes / GIB:g} GiB of each core held back",
             ),
             ("figures", COMPUTED),
             ("left out", ", ".join(NOT_COUNTED)),
-            ("prices", PRICES_FROM),
+            ("prices", PRICE_SOURCE),
         ]
     )
     click.echo("")
     echo_table(
         ("INSTANCE", "TP x REPL", "CORE MEM", "FIT", "ENCODE", "STEP", "LATENCY", "RTF", "$/AUDIO H", "BEST FOR"),
-        [_row(placement, best_for) for placement, best_for in zip(placements, goals, strict=True)],
+        [_format_row(placement, best_for) for placement, best_for in zip(placements, marks, strict=True)],
     )
     click.echo(
         "\nCORE MEM: weights, slots and reserve of a core. FIT: slots a core could hold. LATENCY: of a window "
         "alone.\nRTF: all replicas, every slot full."
     )
-    marked = [placement for placement, best_for in zip(placements, goals, strict=True) if best_for]
-    for placement in _one_of_each_tp(marked or placements):
+    marked = [placement for placement, best_for in zip(placements, marks, strict=True) if best_for]
+    for placement in _first_of_each_tp(marked or placements):
         _echo_graphs(placement)
 
 
-def _row(placement: Placement, best_for: Sequence[str]) -> tuple[str, ...]:
+def _format_row(placement: Placement, best_for: Sequence[str]) -> tuple[str, ...]:
     cost = placement.usd_per_audio_hour
     fits = "" if placement.fits else ": too few"
     return (
         placement.instance.name,
         f"{placement.tp} x {placement.replicas}" + (f" ({placement.cores_idle} idle)" if placement.cores_idle else ""),
-        in_bytes(placement.used_bytes),
-        f"{placement.slots_that_fit}{fits}",
-        _in_seconds(placement.encode_s),
-        _in_seconds(placement.step_s),
-        _in_seconds(placement.latency_s),
+        format_bytes(placement.used_bytes),
+        f"{placement.max_slots}{fits}",
+        _format_seconds(placement.encode_s),
+        _format_seconds(placement.step_s),
+        _format_seconds(placement.latency_s),
         f"{placement.rtf:.2g}",
         "unknown" if cost is None else f"{cost:.2g}",
         ", ".join(best_for) or "-",
     )
 
 
-def _one_of_each_tp(placements: Sequence[Placement]) -> list[Placement]:
+def _first_of_each_tp(placements: Sequence[Placement]) -> list[Placement]:
     """Every chip is alike: a rank's graphs depend on tp alone."""
     return list({placement.tp: placement for placement in reversed(placements)}.values())[::-1]
 
@@ -309,16 +311,16 @@ def _one_of_each_tp(placements: Sequence[Placement]) -> list[Placement]:
 def _echo_graphs(placement: Placement) -> None:
     memory = placement.compile_memory
     click.echo(
-        f"\nper core at tp {placement.tp}: weights {in_bytes(placement.weight_bytes)}; a slot's cross-K/V "
-        f"{in_bytes(placement.cross_bytes_per_slot)}, self-K/V {in_bytes(placement.self_bytes_per_slot)}"
+        f"\nper core at tp {placement.tp}: weights {format_bytes(placement.weight_bytes)}; a slot's cross-K/V "
+        f"{format_bytes(placement.cross_bytes_per_slot)}, self-K/V {format_bytes(placement.self_bytes_per_slot)}"
     )
     click.echo(
-        f"host memory to compile (estimate): {in_bytes(memory.one_at_a_time_bytes)} one graph at a time, "
-        f"{in_bytes(memory.all_at_once_bytes)} all at once"
+        f"host memory to compile (estimate): {format_bytes(memory.one_at_a_time_bytes)} one graph at a time, "
+        f"{format_bytes(memory.all_at_once_bytes)} all at once"
     )
     if not placement.can_compile_here:
         host = placement.instance
-        click.echo(f"more than {host.name} has ({in_bytes(host.host_bytes)}): compile on a bigger machine")
+        click.echo(f"more than {host.name} has ({format_bytes(host.host_memory_bytes)}): compile on a bigger machine")
     click.echo("")
     echo_table(
         ("GRAPH", "GFLOP", "WEIGHTS", "CACHES", "ALL-REDUCE", "AT LEAST", "BOUND BY"),
@@ -326,10 +328,10 @@ def _echo_graphs(placement: Placement) -> None:
             (
                 cost.graph,
                 f"{cost.flops / 1e9:.3g}",
-                in_bytes(cost.weight_bytes),
-                in_bytes(cost.cache_read_bytes + cost.cache_write_bytes),
-                in_bytes(cost.collective_bytes),
-                _in_seconds(seconds),
+                format_bytes(cost.weight_bytes),
+                format_bytes(cost.cache_read_bytes + cost.cache_write_bytes),
+                format_bytes(cost.collective_bytes),
+                _format_seconds(seconds),
                 "memory" if is_memory_bound else "arithmetic",
             )
             for cost, seconds, is_memory_bound in zip(
@@ -339,7 +341,7 @@ def _echo_graphs(placement: Placement) -> None:
     )
 
 
-def _in_seconds(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     """0.0004567 -> "457 us", 0.0234 -> "23.4 ms", 1.5 -> "1.50 s": three digits."""
     for unit, factor in (("us", 1e6), ("ms", 1e3)):
         if seconds * factor < 999.5:

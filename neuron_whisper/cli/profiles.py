@@ -13,7 +13,7 @@ DEFAULT_PROFILE = "cpu"
 # For targets that have no profile of their name: the tables which every profile has, and a fitting width.
 DEFAULT_DTYPES = {"neuron": "bfloat16", "reference": "float32", "cpu": "bfloat16"}
 # What the neuron profiles that come with the package say beside sizes: the same artifact, then.
-NEURON_TABLES = """[shapes]
+NEURON_DEFAULT_TABLES = """[shapes]
 align = true
 [compiler]
 args = ["--model-type=transformer", "--auto-cast=none", "-O1"]
@@ -21,7 +21,7 @@ args = ["--model-type=transformer", "--auto-cast=none", "-O1"]
 DEFAULT_FAMILY = "inf2"  # of a Neuron artifact that is compiled on another machine and not told for which
 
 
-def asked_profile(
+def resolve_profile(
     profile: str | None = None, target: str | None = None, overrides: Mapping[str, object] | None = None
 ) -> CompileProfile:
     """The profile that the flags mean, checked; `overrides` are {"target.tp": 2}.
@@ -30,7 +30,7 @@ def asked_profile(
     --dtype is of the weights too, unless they are named. Raises ProfileError.
     """
     from neuron_whisper.errors import ProfileError
-    from neuron_whisper.profile import known_profiles, load_profile, parse_profile
+    from neuron_whisper.profile import list_profiles, load_profile, parse_profile
 
     overrides = dict(overrides or {})
     tp = overrides.get("target.tp", 1)
@@ -39,10 +39,10 @@ def asked_profile(
         target = target or ("neuron" if needs_neuron else DEFAULT_PROFILE)
         if target == "neuron" and "target.dtype" in overrides:
             overrides.setdefault("weights.dtype", overrides["target.dtype"])
-        if target in known_profiles() or target not in DEFAULT_DTYPES:
+        if target in list_profiles() or target not in DEFAULT_DTYPES:
             asked = load_profile(target, overrides)
         else:
-            asked = parse_profile(_default_text(target), f"the default profile of target {target}", overrides)
+            asked = parse_profile(_format_default_profile(target), f"the default profile of target {target}", overrides)
     else:
         asked = load_profile(profile, overrides | ({"target.name": target} if target else {}))
     if asked.target.name == "cpu" and asked.target.tp != 1:
@@ -54,7 +54,7 @@ def asked_profile(
     return asked
 
 
-def profile_for_here(profile: CompileProfile) -> CompileProfile:
+def resolve_profile_instance(profile: CompileProfile) -> CompileProfile:
     """Checked, and a Neuron profile without an instance made for this machine's family, or else for inf2.
 
     Raises ProfileError.
@@ -63,17 +63,17 @@ def profile_for_here(profile: CompileProfile) -> CompileProfile:
         return profile
     from msgspec.structs import replace
 
-    from neuron_whisper.target.neuron.instance import check_profile, this_family
+    from neuron_whisper.target.neuron.instance import check_profile, detect_instance_family
 
     check_profile(profile)
-    instance = profile.target.instance or this_family() or DEFAULT_FAMILY
+    instance = profile.target.instance or detect_instance_family() or DEFAULT_FAMILY
     return replace(profile, target=replace(profile.target, instance=instance))
 
 
-def _default_text(target: str) -> str:
+def _format_default_profile(target: str) -> str:
     dtype = DEFAULT_DTYPES[target]
     text = f'format = 1\n[target]\nname = "{target}"\ndtype = "{dtype}"\n[weights]\ndtype = "{dtype}"\n'
-    return text + NEURON_TABLES if target == "neuron" else text
+    return text + NEURON_DEFAULT_TABLES if target == "neuron" else text
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, object]:

@@ -7,29 +7,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from neuron_whisper.cli.context import Settings, write_error_line
-from neuron_whisper.cli.output import in_bytes
+from neuron_whisper.cli.context import CliContext, write_stderr
+from neuron_whisper.cli.output import format_bytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 Unit = Literal["bytes", "steps"]
-PLAIN_PARTS = 4  # without a terminal, bytes are told at each quarter
+PLAIN_LINES_PER_DOWNLOAD = 4  # without a terminal, bytes are told at each quarter
 
 
-class Report(Protocol):
+class ProgressCallback(Protocol):
     def __call__(self, what: str, done: int, total: int | None) -> None: ...
 
 
 @contextmanager
-def reporting(settings: Settings, unit: Unit) -> Iterator[Report]:
+def show_progress(context: CliContext, unit: Unit) -> Iterator[ProgressCallback]:
     """A function to be told of progress while the block runs; any thread may call it."""
-    if settings.quiet:
+    if context.quiet:
         yield lambda what, done, total: None
     elif not sys.stderr.isatty():
-        yield PlainReport(unit, write_error_line)
+        yield PlainProgress(unit, write_stderr)
     else:
-        with bar(unit) as progress:
+        with create_progress_bar(unit) as progress:
             task = progress.add_task("", total=None)
 
             def report(what: str, done: int, total: int | None) -> None:
@@ -38,7 +38,7 @@ def reporting(settings: Settings, unit: Unit) -> Iterator[Report]:
             yield report
 
 
-class PlainReport:
+class PlainProgress:
     """Lines for a log: each step when it begins, of bytes each quarter and the end."""
 
     def __init__(self, unit: Unit, write: Callable[[str], None]) -> None:
@@ -46,20 +46,20 @@ class PlainReport:
         self._last: tuple[str, int] | None = None
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
-        part = done * PLAIN_PARTS // total if total else 0
+        part = done * PLAIN_LINES_PER_DOWNLOAD // total if total else 0
         at = (what, part if self._unit == "bytes" else done)
         if at == self._last:
             return
         self._last = at
         if self._unit == "bytes":
-            of = f" of {in_bytes(total)}" if total else ""
-            self._write(f"{what}: {in_bytes(done)}{of}")
+            of = f" of {format_bytes(total)}" if total else ""
+            self._write(f"{what}: {format_bytes(done)}{of}")
         else:
             of = f" ({done} of {total} done)" if total else ""
             self._write(f"{what}{of}")
 
 
-def bar(unit: Unit | Literal["seconds"]) -> Progress:
+def create_progress_bar(unit: Unit | Literal["seconds"]) -> Progress:
     """A bar on stderr that is gone when it is done. Stdout is left alone: it may be a pipe."""
     from rich.console import Console
     from rich.progress import (

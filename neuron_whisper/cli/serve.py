@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from neuron_whisper.cli.context import Settings, set_up_logging, with_settings, write_error_line
-from neuron_whisper.cli.loading import Wanted, found_sources, opening_options
+from neuron_whisper.cli.context import CliContext, set_up_logging, with_context, write_stderr
+from neuron_whisper.cli.loading import ModelSelection, model_options, resolve_model_sources
 
 if TYPE_CHECKING:
-    from neuron_whisper.server.config.schema import Knob
+    from neuron_whisper.server.config.schema import SettingSpec
 
 log = logging.getLogger(__name__)
 
@@ -25,29 +25,33 @@ class ServeCommand(click.RichCommand):
     """A command whose flags are the server's settings as well; those are looked up when they are asked for."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        from neuron_whisper.server.config.schema import knobs
+        from neuron_whisper.server.config.schema import list_setting_specs
         from neuron_whisper.server.config.settings import ServerSettings
 
         own = super().get_params(ctx)
-        return [*own[:-1], *(_option(knob) for knob in knobs(ServerSettings).values()), own[-1]]  # --help is last
+        return [
+            *own[:-1],
+            *(_create_option(knob) for knob in list_setting_specs(ServerSettings).values()),
+            own[-1],
+        ]  # --help is last
 
 
-def _option(knob: Knob) -> click.Parameter:
+def _create_option(spec: SettingSpec) -> click.Parameter:
     """A flag whose value stays text: a file and the environment are read by the same rules."""
-    told = knob.default if knob.default not in (None, ()) else "none"
-    if knob.is_size and isinstance(told, int):
+    told = spec.default if spec.default not in (None, ()) else "none"
+    if spec.is_size and isinstance(told, int):
         told = f"{told / 1024**2:g}MB"
-    about = f"{knob.about.text}  [default: {str(told).lower() if isinstance(told, bool) else told}]"
-    if knob.kind is bool:
-        return click.Option([f"{knob.flag}/--no-{knob.flag[2:]}", knob.name], default=None, help=about)
-    shapes = {int: "SIZE" if knob.is_size else "N", float: "SECONDS" if knob.name.endswith("_s") else "NUMBER"}
+    about = f"{spec.info.description}  [default: {str(told).lower() if isinstance(told, bool) else told}]"
+    if spec.value_type is bool:
+        return click.Option([f"{spec.flag}/--no-{spec.flag[2:]}", spec.name], default=None, help=about)
+    shapes = {int: "SIZE" if spec.is_size else "N", float: "SECONDS" if spec.name.endswith("_s") else "NUMBER"}
     shapes |= {Path: "PATH", tuple: "TEXT,..."}
-    metavar = "|".join(knob.about.choices) or shapes.get(knob.kind, "TEXT")
-    return click.Option([knob.flag, knob.name], default=None, metavar=metavar, help=about)
+    metavar = "|".join(spec.info.choices) or shapes.get(spec.value_type, "TEXT")
+    return click.Option([spec.flag, spec.name], default=None, metavar=metavar, help=about)
 
 
 @click.command(cls=ServeCommand)
-@functools.partial(opening_options, several=True)
+@functools.partial(model_options, multiple=True)
 @click.option(
     "--replicas",
     type=click.IntRange(min=1),
@@ -68,9 +72,9 @@ def _option(knob: Knob) -> click.Parameter:
     help="Settings in TOML, for what no flag and no variable says.",
 )
 @click.option("--print-config", is_flag=True, help="Print the settings and where each comes from, and end.")
-@with_settings
+@with_context
 def serve(
-    settings: Settings,
+    context: CliContext,
     models: tuple[str, ...],
     artifacts: tuple[str, ...],
     profile: str | None,
@@ -87,19 +91,19 @@ def serve(
     file: flags win over variables, variables over the file.
     """
     from neuron_whisper.errors import InvalidOption
-    from neuron_whisper.server.config.loader import resolve
+    from neuron_whisper.server.config.loader import load_settings
     from neuron_whisper.server.config.settings import ServerSettings
 
     given = {name: str(value) for name, value in flags.items() if value is not None}
     try:
-        resolved = resolve(ServerSettings, flags=given, environment=os.environ, file=config)
+        resolved = load_settings(ServerSettings, flags=given, environment=os.environ, file=config)
     except InvalidOption as error:
         raise click.UsageError(str(error)) from error
     if print_config:
-        click.echo(resolved.toml(), nl=False)
+        click.echo(resolved.to_toml(), nl=False)
         return
     wanted = [
-        Wanted(
+        ModelSelection(
             model=model,
             artifact=artifact,
             threads=threads,
@@ -107,36 +111,36 @@ def serve(
             verify=verify,
             profile=None if artifact and models else profile,
         )
-        for model, artifact in _asked(models, artifacts)
+        for model, artifact in _list_selections(models, artifacts)
     ]
 
-    from neuron_whisper.host.malloc import limit_heaps
+    from neuron_whisper.host.malloc import configure_malloc
 
-    limit_heaps()  # before anything starts a thread
-    from neuron_whisper.server.http.signals import ends_at_once
-    from neuron_whisper.server.models.registry import Models
+    configure_malloc()  # before anything starts a thread
+    from neuron_whisper.server.http.signals import exit_on_sigterm
+    from neuron_whisper.server.models.registry import ModelRegistry
     from neuron_whisper.server.run import serve as serve_until_stopped
 
     as_json = resolved.settings.log_format == "json"
-    level = logging.DEBUG if settings.verbose else logging.ERROR if settings.quiet else logging.INFO
+    level = logging.DEBUG if context.verbose else logging.ERROR if context.quiet else logging.INFO
     set_up_logging(level, with_times=True, as_json=as_json)
 
     def tell(url: str) -> None:
         if as_json:
             log.info("listening url=%s", url)
         else:
-            write_error_line(f"{LISTENING}{url}")
+            write_stderr(f"{LISTENING}{url}")
 
-    served = Models.configured(found_sources(settings, wanted), resolved.settings)
+    served = ModelRegistry.from_settings(resolve_model_sources(context, wanted), resolved.settings)
     try:
-        with ends_at_once():
+        with exit_on_sigterm():
             served.preload(resolved.settings.preload)
         serve_until_stopped(served, resolved.settings, on_listening=tell)
     finally:
         served.close()
 
 
-def _asked(models: tuple[str, ...], artifacts: tuple[str, ...]) -> list[tuple[str | None, str | None]]:
+def _list_selections(models: tuple[str, ...], artifacts: tuple[str, ...]) -> list[tuple[str | None, str | None]]:
     """(model, artifact) of each that is asked for, artifacts first; of one that is neither where none is."""
     asked: list[tuple[str | None, str | None]] = [(None, artifact) for artifact in artifacts]
     return [*asked, *((model, None) for model in models)] or [(None, None)]

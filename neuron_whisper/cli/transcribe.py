@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import rich_click as click
 from click.exceptions import Exit
 
-from neuron_whisper.cli.context import Settings, with_settings, write_error_line
-from neuron_whisper.cli.decoding import decoding_options, transcribe_options
-from neuron_whisper.cli.loading import Wanted, opened, opening_options
-from neuron_whisper.cli.progress import bar
+from neuron_whisper.cli.context import CliContext, with_context, write_stderr
+from neuron_whisper.cli.decoding import decoding_options, parse_transcribe_options
+from neuron_whisper.cli.loading import ModelSelection, model_options, open_transcriber
+from neuron_whisper.cli.progress import create_progress_bar
 from neuron_whisper.errors import InputError, InvalidOption
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ STDIN = "-"
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@opening_options
+@model_options
 @decoding_options
 @click.option(
     "-f",
@@ -59,9 +59,9 @@ STDIN = "-"
 @click.option("--max-line-count", type=click.IntRange(min=1), metavar="N", help="Subtitles: lines of a cue.")
 @click.option("--max-words-per-line", type=click.IntRange(min=1), metavar="N", help="Subtitles: words of a line.")
 @click.option("--highlight-words", is_flag=True, help="Subtitles: underline each word as it is said.")
-@with_settings
+@with_context
 def transcribe(
-    settings: Settings,
+    context: CliContext,
     files: tuple[str, ...],
     model: str | None,
     artifact: str | None,
@@ -78,45 +78,45 @@ def transcribe(
     The text goes to stdout, in the order of the files, each as soon as it is done; - is stdin. A file that
     cannot be read does not stop the others.
     """
-    names = _format_names(formats, single=output_dir is None)
+    names = _parse_formats(formats, only_one=output_dir is None)
     _check_files(files, has_directory=output_dir is not None)
-    subtitles = _subtitle_options(flags)
-    options = transcribe_options({**flags, "word_timestamps": flags["word_timestamps"] or subtitles.needs_words})
-    raw_format = _raw_format(raw) if raw is not None else None
-    wanted = Wanted(model=model, artifact=artifact, profile=profile, threads=threads)
-    with opened(settings, wanted) as (transcriber, opened_artifact), _telling(settings) as tell:
-        work = _Work(
+    subtitles = _parse_subtitle_options(flags)
+    options = parse_transcribe_options({**flags, "word_timestamps": flags["word_timestamps"] or subtitles.needs_words})
+    raw_format = _parse_raw_format(raw) if raw is not None else None
+    wanted = ModelSelection(model=model, artifact=artifact, profile=profile, threads=threads)
+    with open_transcriber(context, wanted) as (transcriber, opened_artifact), _show_progress(context) as tell:
+        work = _FileJob(
             transcriber=transcriber,
             options=options,
             formats=names,
             output_dir=output_dir,
             channel=channel,
             raw=raw_format,
-            tell=tell,
+            progress=tell,
             subtitles=subtitles,
-            says_why=settings.verbose,
+            explain=context.verbose,
         )
         n_failed = _run_all(work, files, at_once=min(opened_artifact.spec.slots, len(files)))
     if n_failed:
         if len(files) > 1:
-            write_error_line(f"{n_failed} of {len(files)} files failed")
+            write_stderr(f"{n_failed} of {len(files)} files failed")
         raise Exit(SOME_FAILED)
 
 
 # --- flags ----------------------------------------------------------------------------------------
 
 
-def _format_names(given: Sequence[str], *, single: bool) -> list[str]:
+def _parse_formats(given: Sequence[str], *, only_one: bool) -> list[str]:
     """("srt,json", "text") -> ["srt", "json", "txt"]. Raises InvalidOption, UsageError."""
-    from neuron_whisper.formats.render import format_named
+    from neuron_whisper.formats.render import parse_format
 
-    names = list(dict.fromkeys(format_named(part.strip()) for item in given for part in item.split(",")))
-    if single and len(names) > 1:
+    names = list(dict.fromkeys(parse_format(part.strip()) for item in given for part in item.split(",")))
+    if only_one and len(names) > 1:
         raise click.UsageError("Several formats need --output-dir; stdout takes one.")
     return names or ["txt"]
 
 
-def _subtitle_options(flags: Mapping[str, Any]) -> SubtitleOptions:
+def _parse_subtitle_options(flags: Mapping[str, Any]) -> SubtitleOptions:
     from neuron_whisper.formats.subtitles import SubtitleOptions
 
     names = ("max_line_width", "max_line_count", "max_words_per_line", "highlight_words")
@@ -142,7 +142,7 @@ def _stem(file: str) -> str:
     return "stdin" if file == STDIN else Path(file).stem
 
 
-def _raw_format(text: str) -> RawFormat:
+def _parse_raw_format(text: str) -> RawFormat:
     """ "s16le:16000:1" -> RawFormat; rate and channels may be left out. Raises InvalidOption."""
     from neuron_whisper.audio.load import RawEncoding, RawFormat
 
@@ -158,7 +158,7 @@ def _raw_format(text: str) -> RawFormat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class _FileJob:
     """What is done with each file; its methods may run in several threads at once."""
 
     transcriber: Transcriber
@@ -167,11 +167,11 @@ class _Work:
     output_dir: Path | None
     channel: int | None
     raw: RawFormat | None
-    tell: _Telling
+    progress: _ProgressReporter
     subtitles: SubtitleOptions
-    says_why: bool
+    explain: bool
 
-    def do(self, file: str) -> Transcript:
+    def run(self, file: str) -> Transcript:
         """Transcribe, and write the files if there is a directory for them. Raises any error of the tree."""
         from neuron_whisper.audio.load import load_audio
         from neuron_whisper.formats.render import write_files
@@ -179,63 +179,65 @@ class _Work:
         started = time.perf_counter()
         clip = load_audio(file, channel=self.channel, raw=self.raw)
         for warning in clip.warnings:
-            self.tell.line(f"warning: {clip.source}: {warning}")
-        with self.tell.audio(clip.duration_s) as heard_until:
+            self.progress.write_line(f"warning: {clip.source}: {warning}")
+        with self.progress.track_clip(clip.duration_s) as heard_until:
             transcript = self.transcriber.transcribe(
                 clip, self.options, on_segment=lambda segment: heard_until(segment.end_s)
             )
         if self.output_dir is not None:
             write_files(transcript, self.output_dir, _stem(file), self.formats, self.subtitles)
-        if self.says_why:
-            for line in reasons(transcript):
-                self.tell.line(line)
+        if self.explain:
+            for line in explain_decoding(transcript):
+                self.progress.write_line(line)
         took_s = time.perf_counter() - started
-        self.tell.done(f"{clip.source}: {clip.duration_s:.1f} s of audio in {took_s:.1f} s ({transcript.language})")
+        self.progress.report_done(
+            f"{clip.source}: {clip.duration_s:.1f} s of audio in {took_s:.1f} s ({transcript.language})"
+        )
         return transcript
 
     def echo(self, transcript: Transcript) -> None:
         from neuron_whisper.formats.render import render
 
         text = render(transcript, self.formats[0], self.subtitles)
-        with self.tell.aside():
+        with self.progress.hide_bar():
             click.echo(text, nl=bool(text) and not text.endswith("\n"))
 
 
-def _run_all(work: _Work, files: Sequence[str], *, at_once: int) -> int:
+def _run_all(job: _FileJob, files: Sequence[str], *, at_once: int) -> int:
     """Every file, `at_once` at a time, answers in order; how many failed for reasons of their own.
 
-    Raises whatever is wrong with more than one file: CapacityError, DeviceFault.
+    Raises whatever is wrong with more than one file: CapacityError, DeviceError.
     """
     n_failed = 0
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="file")
     try:
-        for future in [pool.submit(work.do, file) for file in files]:
+        for future in [pool.submit(job.run, file) for file in files]:
             try:
                 transcript = future.result()
             except InputError as error:
-                work.tell.line(f"error: {error}")
+                job.progress.write_line(f"error: {error}")
                 n_failed += 1
                 continue
-            if work.output_dir is None:
-                work.echo(transcript)
+            if job.output_dir is None:
+                job.echo(transcript)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        work.transcriber.close()  # what still runs ends at its next window
+        job.transcriber.close()  # what still runs ends at its next window
         raise
     pool.shutdown()
     return n_failed
 
 
-def reasons(transcript: Transcript) -> Iterator[str]:
+def explain_decoding(transcript: Transcript) -> Iterator[str]:
     """A line for every stretch that gave no text, and for every segment that took more than one attempt."""
     for segment in transcript.segments:
         span = f"{segment.start_s:.2f}-{segment.end_s:.2f} s"
         if segment.retries:
             tried = ", ".join(f"{retry.temperature:g} ({retry.reason})" for retry in segment.retries)
             yield f"{span}: decoded at temperature {segment.temperature:g} after {tried}"
-        if segment.is_cut:
+        if segment.is_truncated:
             yield f"{span}: a repetition at the window's end was cut off"
-    for gap in transcript.dropped:
+    for gap in transcript.skipped:
         said = f": {gap.text!r}" if gap.text else ""
         yield f"{gap.start_s:.2f}-{gap.end_s:.2f} s: no text, {gap.reason}{said}"
 
@@ -243,24 +245,24 @@ def reasons(transcript: Transcript) -> Iterator[str]:
 # --- how far it is --------------------------------------------------------------------------------
 
 
-class _Telling:
+class _ProgressReporter:
     """Progress in seconds of audio on a terminal, a line for each file elsewhere. Any thread may call it."""
 
-    def __init__(self, settings: Settings, progress: Progress | None) -> None:
-        self._settings, self._progress = settings, progress
+    def __init__(self, context: CliContext, progress: Progress | None) -> None:
+        self._settings, self._progress = context, progress
         self._lock = threading.Lock()
         self._total_s = 0.0
         self._task = progress.add_task("transcribing", total=0.0) if progress else None
 
-    def line(self, text: str) -> None:
+    def write_line(self, text: str) -> None:
         """What is always said."""
-        write_error_line(text)
+        write_stderr(text)
 
-    def done(self, text: str) -> None:
-        self._settings.tell(text)
+    def report_done(self, text: str) -> None:
+        self._settings.info(text)
 
     @contextmanager
-    def audio(self, duration_s: float) -> Iterator[Callable[[float], None]]:
+    def track_clip(self, duration_s: float) -> Iterator[Callable[[float], None]]:
         """A function that is told up to which second of a clip all is done."""
         progress, task = self._progress, self._task
         if progress is None or task is None:
@@ -281,7 +283,7 @@ class _Telling:
         heard_until(duration_s)
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def hide_bar(self) -> Iterator[None]:
         """The bar goes away while something is written to the same terminal."""
         if self._progress is None or not sys.stdout.isatty():
             yield
@@ -294,9 +296,9 @@ class _Telling:
 
 
 @contextmanager
-def _telling(settings: Settings) -> Iterator[_Telling]:
-    if settings.quiet or not sys.stderr.isatty():
-        yield _Telling(settings, None)
+def _show_progress(context: CliContext) -> Iterator[_ProgressReporter]:
+    if context.quiet or not sys.stderr.isatty():
+        yield _ProgressReporter(context, None)
         return
-    with bar("seconds") as progress:
-        yield _Telling(settings, progress)
+    with create_progress_bar("seconds") as progress:
+        yield _ProgressReporter(context, progress)

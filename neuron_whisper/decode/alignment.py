@@ -56,23 +56,23 @@ class WordTiming:
     probability: float
 
 
-def alignment_tokens(
-    tokenizer: Tokenizer, text_tokens: Sequence[int], *, language: str | None, task: str, longest: int
+def build_alignment_tokens(
+    tokenizer: Tokenizer, text_tokens: Sequence[int], *, language: str | None, task: str, max_tokens: int
 ) -> AlignmentTokens:
-    """Start, language, task, no timestamps, the window's text, the end: at most `longest` tokens.
+    """Start, language, task, no timestamps, the window's text, the end: at most `max_tokens` tokens.
 
-    `longest` is the longest align bucket. A window holds at most n_text_ctx / 2 = 224 text tokens, so 229 is
+    `max_tokens` is the longest align bucket. A window holds at most n_text_ctx / 2 = 224 text tokens, so 229 is
     the most there can be, and a bucket of 256 takes any window. In a shorter one the last text tokens are left
     out, and align_words puts their words at the end, without length.
     Raises InvalidOption where Tokenizer.sot_sequence does.
     """
     start = tokenizer.sot_sequence(language, task, timestamps=False)
-    kept = text_tokens[: max(0, longest - len(start) - 1)]
+    kept = text_tokens[: max(0, max_tokens - len(start) - 1)]
     # the row of <|notimestamps|> is the first that looks for text
     return AlignmentTokens(tokens=np.array([*start, *kept, tokenizer.special.eot], np.int32), first_row=len(start) - 1)
 
 
-def token_times(attention: NDArray[np.float32], first_row: int, n_frames: int) -> NDArray[np.float64]:
+def find_token_times(attention: NDArray[np.float32], first_row: int, n_frames: int) -> NDArray[np.float64]:
     """Seconds in the window at which each text token begins, and the end of the last: (T - first_row - 1,).
 
     attention (H, T, A) as Session.align gives it for AlignmentTokens; `n_frames` mel frames of the window are
@@ -84,13 +84,13 @@ def token_times(attention: NDArray[np.float32], first_row: int, n_frames: int) -
         return np.zeros(n_rows)
     matrix = np.zeros((n_rows, steps.shape[2]), np.float32)
     for weights in steps:  # head by head: a head stays in the processor's cache
-        matrix += _median_filtered(_sharpened(weights)[first_row:-1])
+        matrix += _median_filter(_normalize_weights(weights)[first_row:-1])
     rows, columns = dtw(-matrix / len(steps))
     begins: NDArray[np.intp] = columns[np.searchsorted(rows, np.arange(n_rows))]
     return begins / STEPS_PER_SECOND
 
 
-def _sharpened(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def _normalize_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """(T, frames) of one head: how far above a frame's mean over the tokens each token is, in deviations."""
     # softmax over the frames that are left = softmax over all of them, scaled to sum to 1 again
     total = weights.sum(-1, keepdims=True)
@@ -101,7 +101,7 @@ def _sharpened(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     return sharpened
 
 
-def _median_filtered(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _median_filter(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The median of each value and its three neighbours on both sides in (rows, frames), mirrored at the ends."""
     width = values.shape[1]
     if width <= 3:  # nothing to mirror; openai/whisper leaves it alone too
@@ -131,8 +131,8 @@ def align_words(
     """
     n_tokens = sum(map(len, texts))
     assert len(logprobs) == n_tokens, f"{len(logprobs)} log-probabilities for {n_tokens} tokens"
-    times = token_times(attention, first_row, n_frames)
-    times = np.pad(times, (0, max(0, n_tokens + 1 - len(times))), mode="edge")  # left out by alignment_tokens
+    times = find_token_times(attention, first_row, n_frames)
+    times = np.pad(times, (0, max(0, n_tokens + 1 - len(times))), mode="edge")  # left out by build_alignment_tokens
     probabilities = np.exp(np.asarray(logprobs, np.float64))
     timed: list[list[WordTiming]] = []
     first = 0

@@ -17,7 +17,7 @@ def dtw(cost: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
     """
     n, m = cost.shape
     assert min(n, m) > 0, "a path needs a cell"
-    totals = _totals(cost)
+    totals = _accumulate_costs(cost)
     i, j = n, m
     path = [(i, j)]
     while i > 1 or j > 1:
@@ -38,7 +38,7 @@ def dtw(cost: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
     return rows, columns
 
 
-def _totals(cost: NDArray[np.floating]) -> NDArray[np.float64]:
+def _accumulate_costs(cost: NDArray[np.floating]) -> NDArray[np.float64]:
     """Cost of the best path to each cell (i, j), at [i + j, i] of (N + M + 1, N + 1).
 
     A row of the result is an anti-diagonal, whose cells depend on the two before it alone: one numpy step each.

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from neuron_whisper.audio.speech import VadOptions
-from neuron_whisper.decode.words import APPENDED, PREPENDED
+from neuron_whisper.decode.words import APPEND_PUNCTUATIONS, PREPEND_PUNCTUATIONS
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.text.chinese import check_script
-from neuron_whisper.text.languages import language_code
+from neuron_whisper.text.languages import to_language_code
 
 TASKS = ("transcribe", "translate")
 LONG_FORMS = ("auto", "sequential", "batched")
 WINDOW_LIMIT_S = 30.0
 # faster-whisper's defaults, but what is not speech for so long is none: an organ's chord is taken for 40 ms of it
-VOICE = VadOptions(min_speech_duration_ms=250)
+DEFAULT_VAD = VadOptions(min_speech_duration_ms=250)
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-MOST_BEAMS = 16  # as many as a program may have
-MOST_CANDIDATES = 32
+MAX_BEAMS = 16  # as many as a program may have
+MAX_CANDIDATES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class TranscribeOptions:
     timestamp may be any. `repetition_cut`: a window that repeats itself at every temperature is cut where it begins to.
     `hallucination_silence_threshold_s`: with word timestamps, longer silences around what looks hallucinated are
     skipped. `clip_timestamps` are start, end, start, end ... in seconds; the last end may be left out.
-    `vad_filter`: text only where there is speech. `long_form` auto: batched from `BATCHED_FROM_S` on.
+    `vad_filter`: text only where there is speech. `long_form` auto: batched from `MIN_BATCHED_S` on.
     `chinese_script`: Chinese and Cantonese in "simplified" or "traditional" characters; None: as the model writes them.
     """
 
@@ -69,14 +69,14 @@ class TranscribeOptions:
     no_speech_threshold: float | None = 0.6
     repetition_cut: bool = True
     word_timestamps: bool = False
-    prepend_punctuations: str = PREPENDED
-    append_punctuations: str = APPENDED
+    prepend_punctuations: str = PREPEND_PUNCTUATIONS
+    append_punctuations: str = APPEND_PUNCTUATIONS
     hallucination_silence_threshold_s: float | None = None
     clip_timestamps: tuple[float, ...] = ()
     long_form: str = "auto"
     chinese_script: str | None = None
     vad_filter: bool = True
-    vad: VadOptions = VOICE
+    vad: VadOptions = DEFAULT_VAD
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -85,8 +85,8 @@ class TranscribeOptions:
             raise InvalidOption("long_form", self.long_form, f"one of {', '.join(LONG_FORMS)}")
         check_script(self.chinese_script)
         if self.language is not None:
-            object.__setattr__(self, "language", language_code(self.language))
-        object.__setattr__(self, "languages", tuple(language_code(name) for name in self.languages))
+            object.__setattr__(self, "language", to_language_code(self.language))
+        object.__setattr__(self, "languages", tuple(to_language_code(name) for name in self.languages))
         if self.language and self.languages and self.language not in self.languages:
             raise InvalidOption("language", self.language, f"one of languages: {', '.join(self.languages)}")
         self._check_temperatures()
@@ -121,16 +121,16 @@ class TranscribeOptions:
         object.__setattr__(self, "temperature", ladder)
 
     def _check_search(self) -> None:
-        self._check_count("beam_size", self.beam_size, 1, MOST_BEAMS)
-        self._check_count("best_of", self.best_of, 1, MOST_CANDIDATES)
+        self._check_count("beam_size", self.beam_size, 1, MAX_BEAMS)
+        self._check_count("best_of", self.best_of, 1, MAX_CANDIDATES)
         self._check_count("seed", self.seed, 0, 2**63 - 1)
         self._check_range("length_penalty", self.length_penalty, 0.0, 1.0)
         if self.patience is None:
             return
         if not self.beam_size:
             raise InvalidOption("patience", self.patience, "it needs beam_size")
-        if not 0 < self.patience <= MOST_CANDIDATES or round(self.beam_size * self.patience) < 1:
-            allowed = f"above 0 to {MOST_CANDIDATES}, and beam_size times it at least 1"
+        if not 0 < self.patience <= MAX_CANDIDATES or round(self.beam_size * self.patience) < 1:
+            allowed = f"above 0 to {MAX_CANDIDATES}, and beam_size times it at least 1"
             raise InvalidOption("patience", self.patience, allowed)
 
     @staticmethod
@@ -150,7 +150,7 @@ class TranscribeOptions:
 class WindowOptions:
     """How one 30 s window is decoded. `prompt` are tokens of text said before, `prefix` tokens that its text begins
     with, `hotwords` tokens before the prompt; `language` None: detect it, among `languages` if given.
-    `tells_prefix`: the rules go on from the prefix, and the hypothesis begins with it.
+    `include_prefix`: the rules go on from the prefix, and the hypothesis begins with it.
 
     The defaults are one greedy attempt without gates.
     """
@@ -160,9 +160,9 @@ class WindowOptions:
     languages: tuple[str, ...] = ()
     prompt: Sequence[int] = ()
     prefix: Sequence[int] = ()
-    tells_prefix: bool = False
+    include_prefix: bool = False
     hotwords: Sequence[int] = ()
-    suppressed: frozenset[int] = frozenset()
+    suppress_tokens: frozenset[int] = frozenset()
     suppress_blank: bool = True
     without_timestamps: bool = False
     max_initial_timestamp_s: float | None = 1.0

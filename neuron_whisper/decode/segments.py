@@ -15,7 +15,7 @@ FRAMES_PER_SECOND = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class SegmentTokens:
     """Tokens of one segment, timestamps included, with its times in seconds from the clip's start."""
 
     start_s: float
@@ -25,7 +25,7 @@ class Span:
 
 def split_at_timestamps(
     tokens: Sequence[int], timestamp_begin: int, *, seek_frames: int, window_frames: int
-) -> tuple[list[Span], int]:
+) -> tuple[list[SegmentTokens], int]:
     """(spans, frames to advance) of a window that starts at `seek_frames` and holds `window_frames` of audio.
 
     Pairs of timestamps end segments; the next window starts at the last pair, or after this window when the
@@ -44,7 +44,7 @@ def split_at_timestamps(
         times = [token for token in tokens if token >= timestamp_begin]
         if times and times[-1] != timestamp_begin:
             duration_s = seconds(times[-1])
-        return [Span(start_s=offset_s, end_s=offset_s + duration_s, tokens=tuple(tokens))], window_frames
+        return [SegmentTokens(start_s=offset_s, end_s=offset_s + duration_s, tokens=tuple(tokens))], window_frames
 
     if ends_in_single:
         cuts.append(len(tokens))
@@ -52,7 +52,9 @@ def split_at_timestamps(
     start = 0
     for cut in cuts:
         piece = tuple(tokens[start:cut])
-        spans.append(Span(start_s=offset_s + seconds(piece[0]), end_s=offset_s + seconds(piece[-1]), tokens=piece))
+        spans.append(
+            SegmentTokens(start_s=offset_s + seconds(piece[0]), end_s=offset_s + seconds(piece[-1]), tokens=piece)
+        )
         start = cut
     if ends_in_single:
         return spans, window_frames

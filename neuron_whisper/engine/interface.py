@@ -6,9 +6,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.engine.engine import EngineStatus
-from neuron_whisper.errors import DeviceFault
+from neuron_whisper.errors import DeviceError
 
 WorkerState = Literal["starting", "ready", "restarting", "failed"]
 """failed: it could not be started several times in a row; it is tried again all the same, ever more rarely."""
@@ -43,14 +43,14 @@ class PoolStatus(EngineStatus):
 class WindowEngine(Protocol):
     """Engine and EnginePool. Any thread may call any of it."""
 
-    def submit(self, ask: WindowAsk, *, is_first: bool = True) -> Future[Hypothesis]:
-        """Queue a window. Raises QueueFull, Draining, DeviceFault, InvalidOption."""
+    def submit(self, request: WindowRequest, *, is_first: bool = True) -> Future[DecodingResult]:
+        """Queue a window. Raises QueueFull, Draining, DeviceError, InvalidOption."""
 
     @property
     def status(self) -> EngineStatus: ...
 
     @property
-    def fault(self) -> DeviceFault | None:
+    def fault(self) -> DeviceError | None:
         """Why nothing is taken any more, if so: the process should end."""
 
     def drain(self, timeout_s: float | None = None) -> bool:

@@ -9,26 +9,26 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.engine.engine import EngineStatus
-from neuron_whisper.engine.session_factory import Opening
+from neuron_whisper.engine.session_factory import SessionFactory
 from neuron_whisper.errors import NeuronWhisperError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CarriedError:
+class SerializedError:
     """An error of the tree in parts: its own pickle would call a class with the message in place of its fields."""
 
-    kind: type[NeuronWhisperError]
+    error_type: type[NeuronWhisperError]
     args: tuple[Any, ...]
     fields: Mapping[str, Any]
 
     @classmethod
-    def of(cls, error: NeuronWhisperError) -> CarriedError:
-        return cls(kind=type(error), args=error.args, fields=dict(vars(error)))
+    def from_error(cls, error: NeuronWhisperError) -> SerializedError:
+        return cls(error_type=type(error), args=error.args, fields=dict(vars(error)))
 
-    def error(self) -> NeuronWhisperError:
-        made = self.kind.__new__(self.kind, *self.args)
+    def to_error(self) -> NeuronWhisperError:
+        made = self.error_type.__new__(self.error_type, *self.args)
         vars(made).update(self.fields)
         return made
 
@@ -38,25 +38,25 @@ class CarriedError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """The first message. `log_level` is the pool's own; a Beat comes every `beat_s`."""
+    """The first message. `log_level` is the pool's own; a Beat comes every `heartbeat_interval_s`."""
 
-    opening: Opening
+    session_factory: SessionFactory
     threads: int
     log_level: int
-    beat_s: float
+    heartbeat_interval_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class DecodeWindow:
     """`waited_s`: so long it has waited in the pool."""
 
     id: int
-    ask: WindowAsk
+    window: WindowRequest
     waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
+class CancelWindow:
     id: int
 
 
@@ -65,7 +65,7 @@ class Stop:
     """End after the current step; the socket's end says the same, and without the step."""
 
 
-ToWorker = Start | Window | Cancel | Stop
+WorkerCommand = Start | DecodeWindow | CancelWindow | Stop
 
 # --- from a worker --------------------------------------------------------------------------------
 
@@ -78,39 +78,39 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotStarted:
-    error: CarriedError
+class StartFailed:
+    error: SerializedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class WindowResult:
     id: int
-    hypothesis: Hypothesis
+    result: DecodingResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Rejected:
     """This window cannot be decoded; the worker is well."""
 
     id: int
-    error: CarriedError
+    error: SerializedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
+class Heartbeat:
     """The worker lives, and this is what its engine does."""
 
     status: EngineStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Faulted:
+class DeviceFailed:
     """The device failed. The worker's last message."""
 
     reason: str
 
 
-FromWorker = Ready | NotStarted | Answer | Refused | Beat | Faulted
+WorkerEvent = Ready | StartFailed | WindowResult | Rejected | Heartbeat | DeviceFailed
 
 
 class Channel:
@@ -123,25 +123,25 @@ class Channel:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._sending = threading.Lock()
+        self._send_lock = threading.Lock()
 
     @property
     def connection(self) -> Connection:
         """To wait for; not to be read."""
         return self._connection
 
-    def send(self, message: ToWorker | FromWorker) -> None:
+    def send(self, message: WorkerCommand | WorkerEvent) -> None:
         """Blocks while the other end does not read. Raises OSError when there is none any more."""
         arrays: list[pickle.PickleBuffer] = []
         head = pickle.dumps(message, protocol=5, buffer_callback=arrays.append)
         views = [array.raw() for array in arrays]
-        with self._sending:
+        with self._send_lock:
             self._connection.send_bytes(pickle.dumps((head, [view.nbytes for view in views])))
             for view in views:
                 self._connection.send_bytes(view)
 
     def receive(self) -> Any:
-        """The next message, a ToWorker or a FromWorker. Raises EOFError when the other end is gone."""
+        """The next message, a WorkerCommand or a WorkerEvent. Raises EOFError when the other end is gone."""
         try:
             head, sizes = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - see the class
             arrays = [bytearray(size) for size in sizes]

@@ -16,31 +16,31 @@ from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
-from neuron_whisper.engine.messages import Channel, FromWorker, Start, ToWorker
-from neuron_whisper.engine.worker_resources import CoreGroup
+from neuron_whisper.engine.messages import Channel, Start, WorkerCommand, WorkerEvent
+from neuron_whisper.engine.worker_resources import WorkerResources
 
 log = logging.getLogger(__name__)
 
-LAST_LINES = 20  # of what a worker wrote, kept for the error that tells of its end
-LONGEST_LINE = 1000
-REAP_S = 5.0  # between the end of a worker's socket and its own; a killed one may hang in a driver for ever
-LEVELS = logging.getLevelNamesMapping()
-LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) ")  # a worker's own lines begin with it
-MESSAGE_S = 30  # for the rest of a message that has begun to arrive: its sender may have been stopped midway
+MAX_OUTPUT_LINES = 20  # of what a worker wrote, kept for the error that tells of its end
+MAX_LINE_BYTES = 1000
+REAP_TIMEOUT_S = 5.0  # between the end of a worker's socket and its own; a killed one may hang in a driver for ever
+LOG_LEVELS = logging.getLevelNamesMapping()
+LEVEL_PREFIX = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) ")  # a worker's own lines begin with it
+MESSAGE_TIMEOUT_S = 30  # for the rest of a message that has begun to arrive: its sender may have been stopped midway
 
 
 class WorkerProcess:
-    """Started when made, never by fork. `put` and `kill` are any thread's, the rest is one thread's.
+    """Started when made, never by fork. `send` and `kill` are any thread's, the rest is one thread's.
 
     That thread must outlive the process: Linux sends a parent's death when the thread that started a child ends.
     Raises OSError when no process can be started.
     """
 
-    def __init__(self, index: int, group: CoreGroup, start: Start) -> None:
+    def __init__(self, index: int, resources: WorkerResources, start: Start) -> None:
         self._index = index
         ours, theirs = socket.socketpair()
         with theirs:
-            cpus = ",".join(map(str, group.cpus)) or "-"
+            cpus = ",".join(map(str, resources.cpus)) or "-"
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
                     [
@@ -56,43 +56,43 @@ class WorkerProcess:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     bufsize=0,
-                    env=dict(group.environment),
+                    env=dict(resources.environment),
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
                 )
             except BaseException:
                 ours.close()
                 raise
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MESSAGE_S, 0))
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MESSAGE_TIMEOUT_S, 0))
         self._channel = Channel(Connection(ours.detach()))
         assert self._process.stdout is not None
-        self._said = self._process.stdout
-        os.set_blocking(self._said.fileno(), False)
-        self._is_silent = False
-        self._rest = b""
-        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
-        self._outbox: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write, name=f"worker-{index}-writer", daemon=True)
+        self._output = self._process.stdout
+        os.set_blocking(self._output.fileno(), False)
+        self._is_output_closed = False
+        self._partial_line = b""
+        self._output_lines: deque[str] = deque(maxlen=MAX_OUTPUT_LINES)
+        self._outbox: queue.SimpleQueue[WorkerCommand | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._run_writer, name=f"worker-{index}-writer", daemon=True)
         self._writer.start()
-        self.put(start)
+        self.send(start)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     @property
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         """The end of what it wrote to stdout and stderr."""
-        return "\n".join(self._last_lines)
+        return "\n".join(self._output_lines)
 
-    def put(self, message: ToWorker) -> None:
+    def send(self, message: WorkerCommand) -> None:
         """Send it, in order, without waiting: a worker that does not read holds nobody up."""
         self._outbox.put(message)
 
     def kill(self) -> None:
         self._process.kill()  # does nothing to one that was reaped
 
-    def _write(self) -> None:
+    def _run_writer(self) -> None:
         try:
             while (message := self._outbox.get()) is not None:
                 self._channel.send(message)
@@ -102,53 +102,53 @@ class WorkerProcess:
             log.exception("worker=%d cannot be told", self._index)
             self.kill()
 
-    def receive(self, timeout_s: float) -> FromWorker | None:
+    def receive(self, timeout_s: float) -> WorkerEvent | None:
         """The next message, None when there is none in time. Passes on what it writes. Raises EOFError at its end."""
         sources: list[Connection | int] = [self._channel.connection]
-        if not self._is_silent:
-            sources.append(self._said.fileno())
+        if not self._is_output_closed:
+            sources.append(self._output.fileno())
         ready = wait(sources, timeout_s)
-        if self._said.fileno() in ready:
-            self._hear()
+        if self._output.fileno() in ready:
+            self._log_output()
         if self._channel.connection in ready:
-            message: FromWorker = self._channel.receive()
+            message: WorkerEvent = self._channel.receive()
             return message
         if not ready and self._process.poll() is not None:
             raise EOFError  # somebody else has its socket
         return None
 
-    def _hear(self) -> None:
+    def _log_output(self) -> None:
         """Log what it wrote, line by line."""
-        while (data := self._said.read(65536)) is not None:  # None: nothing now
-            self._is_silent = not data
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            if self._is_silent or len(self._rest) > LONGEST_LINE:
-                lines, self._rest = [*lines, self._rest], b""
+        while (data := self._output.read(65536)) is not None:  # None: nothing now
+            self._is_output_closed = not data
+            *lines, self._partial_line = (self._partial_line + data).split(b"\n")
+            if self._is_output_closed or len(self._partial_line) > MAX_LINE_BYTES:
+                lines, self._partial_line = [*lines, self._partial_line], b""
             for line in lines:
-                if text := line.decode(errors="replace").rstrip()[:LONGEST_LINE]:
-                    self._last_lines.append(text)
-                    level = LEVELS[found[1]] if (found := LEVEL.match(text)) else logging.INFO
+                if text := line.decode(errors="replace").rstrip()[:MAX_LINE_BYTES]:
+                    self._output_lines.append(text)
+                    level = LOG_LEVELS[found[1]] if (found := LEVEL_PREFIX.match(text)) else logging.INFO
                     log.log(level, "worker=%d %s", self._index, text)
-            if self._is_silent:
+            if self._is_output_closed:
                 return
 
-    def end(self) -> str:
+    def reap(self) -> str:
         """Make sure of its end and free everything: "exit code 3", "signal SIGKILL". Call once."""
         for _ in range(2):
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(REAP_S)
+                self._process.wait(REAP_TIMEOUT_S)
                 break
             self.kill()
         self._outbox.put(None)
-        self._writer.join(REAP_S)
-        if not self._is_silent:
-            self._hear()
-        self._said.close()
+        self._writer.join(REAP_TIMEOUT_S)
+        if not self._is_output_closed:
+            self._log_output()
+        self._output.close()
         self._channel.close()
-        return _told(self._process.returncode)
+        return _describe_exit(self._process.returncode)
 
 
-def _told(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     """-9 -> "signal SIGKILL"; 3 -> "exit code 3" """
     if code is None:
         return "not ended by SIGKILL"

@@ -14,7 +14,7 @@ class SlotTable(Generic[T]):
 
     def __init__(self, slots: int) -> None:
         self._free = list(range(slots))
-        self._taken: dict[int, T] = {}
+        self._occupants: dict[int, T] = {}
 
     @property
     def n_free(self) -> int:
@@ -22,18 +22,18 @@ class SlotTable(Generic[T]):
 
     @property
     def n_taken(self) -> int:
-        return len(self._taken)
+        return len(self._occupants)
 
     def take(self, occupant: T) -> int:
         """A free slot for the occupant. There must be one."""
         slot = heapq.heappop(self._free)
-        self._taken[slot] = occupant
+        self._occupants[slot] = occupant
         return slot
 
     def release(self, slot: int) -> None:
-        del self._taken[slot]
+        del self._occupants[slot]
         heapq.heappush(self._free, slot)
 
     def items(self) -> Iterator[tuple[int, T]]:
         """(slot, occupant) by slot; a snapshot, so that slots may be released on the way."""
-        return iter(sorted(self._taken.items(), key=lambda item: item[0]))
+        return iter(sorted(self._occupants.items(), key=lambda item: item[0]))

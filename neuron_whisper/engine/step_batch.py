@@ -1,4 +1,4 @@
-"""StepRows: the arguments of a session's step, filled anew for each and allocated once."""
+"""StepBatch: the arguments of a session's step, filled anew for each and allocated once."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.window import StepAsk
+from neuron_whisper.decode.window import StepRequest
 from neuron_whisper.target.interfaces import N_RULES, ProgramSpec
 
 StepArrays = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]
 
 
-class StepRows:
+class StepBatch:
     """Arguments of Session.decode and Session.logits; used by the engine's thread."""
 
     def __init__(self, spec: ProgramSpec) -> None:
         self._beams = spec.beams
         self._tokens, self._positions = np.zeros(spec.rows, np.int32), np.zeros(spec.rows, np.int32)
-        self._own = np.tile(np.arange(spec.beams, dtype=np.int32), spec.slots)
-        self._parents = self._own.copy()
+        self._identity_parents = np.tile(np.arange(spec.beams, dtype=np.int32), spec.slots)
+        self._parents = self._identity_parents.copy()
         self._rules = np.zeros((spec.rows, N_RULES), np.int32)
         self._active = np.zeros(spec.slots, np.bool_)
 
-    def filled(self, asks: Iterable[tuple[int, StepAsk]]) -> StepArrays:
+    def fill(self, requests: Iterable[tuple[int, StepRequest]]) -> StepArrays:
         """tokens, positions, parents, rules, active; the next call overwrites them.
 
         Rows that nobody asks for are fed zeros, those of a slot that is in use stand at its position.
@@ -40,8 +40,8 @@ class StepRows:
         tokens.fill(0)
         positions.fill(0)
         active.fill(False)
-        parents[:] = self._own
-        for slot, ask in asks:
+        parents[:] = self._identity_parents
+        for slot, ask in requests:
             first, n = slot * beams, len(ask.tokens)
             active[slot] = True
             if beams == 1:

@@ -20,34 +20,38 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from neuron_whisper.decode.window import Hypothesis
+    from neuron_whisper.decode.window import DecodingResult
     from neuron_whisper.engine.engine import Engine
     from neuron_whisper.engine.messages import Channel
-    from neuron_whisper.errors import DeviceFault
+    from neuron_whisper.errors import DeviceError
 
 log = logging.getLogger("neuron_whisper.engine.worker")  # __name__ is __main__ here
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-NO_SUCCESS, FAULT, ORPHANED = 1, 70, 75  # exit codes; the latter are sysexits.h's EX_SOFTWARE and EX_TEMPFAIL
+EXIT_START_FAILED, EXIT_DEVICE_FAILED, EXIT_ORPHANED = (
+    1,
+    70,
+    75,
+)  # exit codes; the latter are sysexits.h's EX_SOFTWARE and EX_TEMPFAIL
 
 
 def main() -> int:
     """Work until the pool says stop, or is gone. Returns the exit code."""
     descriptor, parent, cpus = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    _stand_apart(descriptor, parent)
+    _bind_lifetime_to_parent(descriptor, parent)
     if cpus != "-" and sys.platform == "linux":
         os.sched_setaffinity(0, [int(cpu) for cpu in cpus.split(",")])
 
     from multiprocessing.connection import Connection
 
     from neuron_whisper.engine.messages import Channel
-    from neuron_whisper.host.malloc import limit_heaps
+    from neuron_whisper.host.malloc import configure_malloc
 
-    limit_heaps()
-    return _work(Channel(Connection(descriptor)))
+    configure_malloc()
+    return _run_worker(Channel(Connection(descriptor)))
 
 
-def _stand_apart(descriptor: int, parent: int) -> None:
+def _bind_lifetime_to_parent(descriptor: int, parent: int) -> None:
     """End with the parent, but not with its terminal."""
     # A service manager and a terminal signal the whole group: who drains needs the workers until the end.
     for ignored in (signal.SIGINT, signal.SIGTERM):
@@ -57,69 +61,71 @@ def _stand_apart(descriptor: int, parent: int) -> None:
         # The socket's end tells as well, but only to a thread that runs: a device call may hold the interpreter.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
-        os._exit(ORPHANED)
+        os._exit(EXIT_ORPHANED)
 
 
-def _work(channel: Channel) -> int:
+def _run_worker(channel: Channel) -> int:
     from neuron_whisper.engine.engine import Engine
-    from neuron_whisper.engine.messages import CarriedError, NotStarted, Ready, Start
+    from neuron_whisper.engine.messages import Ready, SerializedError, Start, StartFailed
     from neuron_whisper.errors import NeuronWhisperError
 
     try:
         start = channel.receive()
     except EOFError:
-        return ORPHANED
+        return EXIT_ORPHANED
     assert isinstance(start, Start)
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("neuron_whisper").setLevel(start.log_level)
     began = time.perf_counter()
     try:
-        session, tokenizer = start.opening.open(start.threads)
+        session, tokenizer = start.session_factory.open(start.threads)
     except NeuronWhisperError as error:
         log.debug("not started", exc_info=True)
-        channel.send(NotStarted(error=CarriedError.of(error)))
-        return NO_SUCCESS
-    engine = Engine(session, tokenizer, on_fault=partial(_end_with, channel))
+        channel.send(StartFailed(error=SerializedError.from_error(error)))
+        return EXIT_START_FAILED
+    engine = Engine(session, tokenizer, on_fault=partial(_exit_on_device_error, channel))
     channel.send(Ready(load_s=time.perf_counter() - began))
-    threading.Thread(target=_beat, args=(channel, engine, start.beat_s), name="beat", daemon=True).start()
+    threading.Thread(
+        target=_send_heartbeats, args=(channel, engine, start.heartbeat_interval_s), name="beat", daemon=True
+    ).start()
     try:
         _serve(channel, engine)
     except (EOFError, OSError):
-        os._exit(ORPHANED)  # nobody is there to answer to, and a step may never end
+        os._exit(EXIT_ORPHANED)  # nobody is there to answer to, and a step may never end
     engine.close()
     return 0
 
 
 def _serve(channel: Channel, engine: Engine) -> None:
     """Windows in, answers out, until Stop. Raises EOFError when the pool is gone."""
-    from neuron_whisper.engine.messages import Cancel, CarriedError, Refused, Stop, Window
-    from neuron_whisper.errors import DeviceFault, NeuronWhisperError
+    from neuron_whisper.engine.messages import CancelWindow, DecodeWindow, Rejected, SerializedError, Stop
+    from neuron_whisper.errors import DeviceError, NeuronWhisperError
 
-    futures: dict[int, Future[Hypothesis]] = {}
+    futures: dict[int, Future[DecodingResult]] = {}
     while not isinstance(message := channel.receive(), Stop):
         match message:
-            case Window():
+            case DecodeWindow():
                 try:
                     # the pool has counted the queue
-                    future = engine.submit(message.ask, is_first=False, waited_s=message.waited_s)
-                except DeviceFault:
+                    future = engine.submit(message.window, is_first=False, waited_s=message.waited_s)
+                except DeviceError:
                     log.debug("a window came after the fault")  # it is tried elsewhere
                 except NeuronWhisperError as error:
-                    channel.send(Refused(id=message.id, error=CarriedError.of(error)))
+                    channel.send(Rejected(id=message.id, error=SerializedError.from_error(error)))
                 else:
                     futures[message.id] = future
-                    future.add_done_callback(partial(_deliver, channel, futures, message.id))
-            case Cancel():
+                    future.add_done_callback(partial(_send_result, channel, futures, message.id))
+            case CancelWindow():
                 if (held := futures.pop(message.id, None)) is not None:
                     held.cancel()
 
 
-def _deliver(
-    channel: Channel, futures: dict[int, Future[Hypothesis]], window_id: int, future: Future[Hypothesis]
+def _send_result(
+    channel: Channel, futures: dict[int, Future[DecodingResult]], window_id: int, future: Future[DecodingResult]
 ) -> None:
     """Send what became of a window; called by the engine's thread."""
-    from neuron_whisper.engine.messages import Answer, CarriedError, Refused
-    from neuron_whisper.errors import DeviceFault, Draining, NeuronWhisperError
+    from neuron_whisper.engine.messages import Rejected, SerializedError, WindowResult
+    from neuron_whisper.errors import DeviceError, EngineDraining, NeuronWhisperError
 
     futures.pop(window_id, None)
     if future.cancelled():
@@ -127,32 +133,32 @@ def _deliver(
     error = future.exception()
     try:
         if error is None:
-            channel.send(Answer(id=window_id, hypothesis=future.result()))
-        elif isinstance(error, NeuronWhisperError) and not isinstance(error, DeviceFault | Draining):
-            channel.send(Refused(id=window_id, error=CarriedError.of(error)))
+            channel.send(WindowResult(id=window_id, result=future.result()))
+        elif isinstance(error, NeuronWhisperError) and not isinstance(error, DeviceError | EngineDraining):
+            channel.send(Rejected(id=window_id, error=SerializedError.from_error(error)))
     except OSError:
         log.debug("the pool is gone")
 
 
-def _beat(channel: Channel, engine: Engine, every_s: float) -> None:
-    from neuron_whisper.engine.messages import Beat
+def _send_heartbeats(channel: Channel, engine: Engine, interval_s: float) -> None:
+    from neuron_whisper.engine.messages import Heartbeat
 
     try:
         while True:
-            channel.send(Beat(status=engine.status))
-            time.sleep(every_s)
+            channel.send(Heartbeat(status=engine.status))
+            time.sleep(interval_s)
     except OSError:
         log.debug("the pool is gone")
 
 
-def _end_with(channel: Channel, fault: DeviceFault) -> None:
+def _exit_on_device_error(channel: Channel, fault: DeviceError) -> None:
     """A session that cannot be trusted is not closed either: that may hang."""
-    from neuron_whisper.engine.messages import Faulted
+    from neuron_whisper.engine.messages import DeviceFailed
 
     try:
-        channel.send(Faulted(reason=str(fault)))
+        channel.send(DeviceFailed(reason=str(fault)))
     finally:
-        os._exit(FAULT)
+        os._exit(EXIT_DEVICE_FAILED)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from pathlib import Path
 from neuron_whisper.profile import TargetTable
 from neuron_whisper.target.neuron.runtime import cores as neuron
 
-TOPOLOGY = Path("/sys/devices/system/cpu")
+CPU_TOPOLOGY_DIRECTORY = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CoreGroup:
+class WorkerResources:
     """A worker's share: its whole environment, the processors it is bound to (none: any), threads (0: all)."""
 
     environment: Mapping[str, str]
@@ -24,9 +24,9 @@ class CoreGroup:
     threads: int = 0
 
 
-def core_groups(
+def partition_resources(
     target: TargetTable, workers: int, *, threads: int, environment: Mapping[str, str], cpus: Sequence[int]
-) -> list[CoreGroup]:
+) -> list[WorkerResources]:
     """A share for each worker: NeuronCores of their own, or processors and threads of their own.
 
     `threads` are those of all workers together, 0: as many as there are processors; `cpus` are the processors
@@ -34,29 +34,34 @@ def core_groups(
     """
     if target.name == "neuron":
         return [
-            CoreGroup(environment=neuron.environment_of(environment, cores))
-            for cores in neuron.core_groups(environment, target.tp, workers)
+            WorkerResources(environment=neuron.environment_for_cores(environment, cores))
+            for cores in neuron.partition_cores(environment, target.tp, workers)
         ]
     if len(cpus) < workers:
-        return [CoreGroup(environment=environment, threads=1)] * workers
+        return [WorkerResources(environment=environment, threads=1)] * workers
     bounds = [len(cpus) * i // workers for i in range(workers + 1)]
     shares = [tuple(cpus[a:b]) for a, b in pairwise(bounds)]
     return [
-        CoreGroup(environment=environment, cpus=share, threads=max(1, threads // workers) if threads else len(share))
+        WorkerResources(
+            environment=environment, cpus=share, threads=max(1, threads // workers) if threads else len(share)
+        )
         for share in shares
     ]
 
 
-def usable_cpus() -> list[int]:
+def list_usable_cpus() -> list[int]:
     """Processors this process may run on; hardware threads of one core are neighbours, as are cores of a socket."""
     if sys.platform != "linux":
         return list(range(os.cpu_count() or 1))
-    places = {cpu: (_place(cpu, "physical_package_id"), _place(cpu, "core_id")) for cpu in os.sched_getaffinity(0)}
+    places = {
+        cpu: (_read_topology_id(cpu, "physical_package_id"), _read_topology_id(cpu, "core_id"))
+        for cpu in os.sched_getaffinity(0)
+    }
     return sorted(places, key=lambda cpu: (*places[cpu], cpu))
 
 
-def _place(cpu: int, name: str) -> int:
+def _read_topology_id(cpu: int, name: str) -> int:
     try:
-        return int((TOPOLOGY / f"cpu{cpu}" / "topology" / name).read_text(encoding="ascii"))
+        return int((CPU_TOPOLOGY_DIRECTORY / f"cpu{cpu}" / "topology" / name).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return 0

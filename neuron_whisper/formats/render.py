@@ -10,28 +10,28 @@ from pathlib import Path
 from types import MappingProxyType
 
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.formats.subtitles import Cue, SubtitleOptions, cues
+from neuron_whisper.formats.subtitles import Cue, SubtitleOptions, build_cues
 from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcript import Segment, Transcript
 
 __all__ = [
     "FORMATS",
     "SubtitleOptions",
-    "clock",
-    "format_named",
-    "milliseconds",
-    "plain_text",
+    "format_timestamp",
+    "parse_format",
     "render",
-    "verbose",
-    "verbose_segment",
-    "verbose_words",
+    "render_text",
+    "to_milliseconds",
+    "to_verbose",
+    "to_verbose_segment",
+    "to_verbose_words",
     "write_files",
 ]
 
 SEEK_FRAMES_PER_S = 100  # `seek` counts mel frames, as openai/whisper does
 
 
-def format_named(text: str, field: str = "format") -> str:
+def parse_format(text: str, field: str = "format") -> str:
     """One of FORMATS, for itself or for the "text" of OpenAI's API.
 
     Raises InvalidOption about `field`, which is what the caller calls it.
@@ -48,18 +48,18 @@ def render(transcript: Transcript, fmt: str, subtitles: SubtitleOptions | None =
     `subtitles` lay out srt and vtt; other formats do not heed them. Raises InvalidOption for a format, and for
     subtitle options where a segment has no word times.
     """
-    name = format_named(fmt)
+    name = parse_format(fmt)
     if name in _SUBTITLES:
         return _SUBTITLES[name](transcript, subtitles or SubtitleOptions())
     return _WRITERS[name](transcript)
 
 
-def plain_text(transcript: Transcript) -> str:
+def render_text(transcript: Transcript) -> str:
     """All that was said, in one line, without a newline: what OpenAI's API answers to the format "text"."""
     return _one_line(transcript.text)
 
 
-def verbose(transcript: Transcript) -> dict[str, object]:
+def to_verbose(transcript: Transcript) -> dict[str, object]:
     """The fields of OpenAI's TranscriptionVerbose; `words` stands there when segments have words.
 
     Beyond those, where there are any: `dropped`, and in segments `retries` and `is_cut`.
@@ -67,41 +67,41 @@ def verbose(transcript: Transcript) -> dict[str, object]:
     answer: dict[str, object] = {
         "task": transcript.task,
         "language": LANGUAGES.get(transcript.language, transcript.language),
-        "duration": _seconds(transcript.duration_s),
+        "duration": _round_to_ms(transcript.duration_s),
         "text": transcript.text.strip(),
-        "segments": [verbose_segment(segment) for segment in transcript.segments],
+        "segments": [to_verbose_segment(segment) for segment in transcript.segments],
     }
-    if words := [word for segment in transcript.segments for word in verbose_words(segment)]:
+    if words := [word for segment in transcript.segments for word in to_verbose_words(segment)]:
         answer["words"] = words
-    if transcript.dropped:
+    if transcript.skipped:
         answer["dropped"] = [
-            {"start": _seconds(gap.start_s), "end": _seconds(gap.end_s), "reason": gap.reason, "text": gap.text}
-            for gap in transcript.dropped
+            {"start": _round_to_ms(gap.start_s), "end": _round_to_ms(gap.end_s), "reason": gap.reason, "text": gap.text}
+            for gap in transcript.skipped
         ]
     return answer
 
 
-def verbose_segment(segment: Segment) -> dict[str, object]:
+def to_verbose_segment(segment: Segment) -> dict[str, object]:
     """A segment as OpenAI's TranscriptionSegment, with `retries` and `is_cut` where there are any."""
     return {
         "id": segment.id,
         "seek": round(segment.seek_s * SEEK_FRAMES_PER_S),
-        "start": _seconds(segment.start_s),
-        "end": _seconds(segment.end_s),
+        "start": _round_to_ms(segment.start_s),
+        "end": _round_to_ms(segment.end_s),
         "text": segment.text,
         "tokens": segment.tokens,
         "temperature": segment.temperature,
         "avg_logprob": segment.avg_logprob,
         "compression_ratio": segment.compression_ratio,
         "no_speech_prob": segment.no_speech_prob,
-        **_reasons(segment),
+        **_decoding_notes(segment),
     }
 
 
-def verbose_words(segment: Segment) -> list[dict[str, object]]:
+def to_verbose_words(segment: Segment) -> list[dict[str, object]]:
     """A segment's words as OpenAI's TranscriptionWord."""
     return [
-        {"word": word.text.strip(), "start": _seconds(word.start_s), "end": _seconds(word.end_s)}
+        {"word": word.text.strip(), "start": _round_to_ms(word.start_s), "end": _round_to_ms(word.end_s)}
         for word in segment.words
     ]
 
@@ -118,7 +118,7 @@ def write_files(
     "talk.v2", ["srt", "json"] -> talk.v2.srt, talk.v2.json. A file that is there is replaced. Raises
     InvalidOption for a format, a stem with a directory in it, a directory that cannot be made, and as `render` does.
     """
-    names = dict.fromkeys(format_named(fmt) for fmt in formats)
+    names = dict.fromkeys(parse_format(fmt) for fmt in formats)
     if stem in ("", ".", "..") or "/" in stem or "\\" in stem or "\0" in stem:
         raise InvalidOption("stem", stem, "it is a file's name without a directory")
     try:
@@ -131,12 +131,12 @@ def write_files(
         content = render(transcript, name, subtitles)
         # not with_suffix: "talk.v2" keeps its dot
         path = directory / f"{stem}.{name}"
-        _write_whole(path, content if content.endswith("\n") or not content else content + "\n")
+        _write_atomically(path, content if content.endswith("\n") or not content else content + "\n")
         paths.append(path)
     return tuple(paths)
 
 
-def _write_whole(path: Path, content: str) -> None:
+def _write_atomically(path: Path, content: str) -> None:
     # the temporary name is short, since the stem may be as long as a name can be
     partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:
@@ -149,12 +149,12 @@ def _write_whole(path: Path, content: str) -> None:
 # --- time -----------------------------------------------------------------------------------------
 
 
-def milliseconds(seconds: float) -> int:
+def to_milliseconds(seconds: float) -> int:
     """Whole milliseconds, never negative: 1.001 -> 1001."""
     return max(0, round(seconds * 1000))
 
 
-def clock(ms: int, separator: str, *, hours: bool) -> str:
+def format_timestamp(ms: int, separator: str, *, hours: bool) -> str:
     """Time of day form; without `hours` they are written when there are any: 3_661_001 -> "01:01:01,001"."""
     seconds, ms = divmod(ms, 1000)
     minutes, seconds = divmod(seconds, 60)
@@ -171,7 +171,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.splitlines()).strip()
 
 
-def _spoken(transcript: Transcript) -> Iterator[tuple[Segment, str]]:
+def _segments_with_text(transcript: Transcript) -> Iterator[tuple[Segment, str]]:
     """Segments that say something, with their text in one line."""
     for segment in transcript.segments:
         text = _one_line(segment.text)
@@ -179,74 +179,78 @@ def _spoken(transcript: Transcript) -> Iterator[tuple[Segment, str]]:
             yield segment, text
 
 
-def _txt(transcript: Transcript) -> str:
-    return "".join(f"{text}\n" for _, text in _spoken(transcript))
+def _render_txt(transcript: Transcript) -> str:
+    return "".join(f"{text}\n" for _, text in _segments_with_text(transcript))
 
 
-def _tsv(transcript: Transcript) -> str:
+def _render_tsv(transcript: Transcript) -> str:
     rows = ["start\tend\ttext\n"]
-    for segment, text in _spoken(transcript):
-        start, end = milliseconds(segment.start_s), milliseconds(segment.end_s)
+    for segment, text in _segments_with_text(transcript):
+        start, end = to_milliseconds(segment.start_s), to_milliseconds(segment.end_s)
         cell = text.replace("\t", " ")
         rows.append(f"{start}\t{end}\t{cell}\n")
     return "".join(rows)
 
 
-def _timed(transcript: Transcript, options: SubtitleOptions, separator: str, *, hours: bool) -> Iterator[str]:
-    found = cues(transcript, options) if options.needs_words else _segment_cues(transcript)
+def _render_cues(transcript: Transcript, options: SubtitleOptions, separator: str, *, hours: bool) -> Iterator[str]:
+    found = build_cues(transcript, options) if options.needs_words else _cues_from_segments(transcript)
     for cue in found:
-        start, end = (clock(milliseconds(second), separator, hours=hours) for second in (cue.start_s, cue.end_s))
+        start, end = (
+            format_timestamp(to_milliseconds(second), separator, hours=hours) for second in (cue.start_s, cue.end_s)
+        )
         # an arrow in the text would be read as the line of times; "--->" must not leave a new one
         yield f"{start} --> {end}\n{re.sub('--+>', '->', cue.text)}\n\n"
 
 
-def _segment_cues(transcript: Transcript) -> Iterator[Cue]:
-    for segment, text in _spoken(transcript):
+def _cues_from_segments(transcript: Transcript) -> Iterator[Cue]:
+    for segment, text in _segments_with_text(transcript):
         yield Cue(start_s=segment.start_s, end_s=segment.end_s, text=text)
 
 
-def _srt(transcript: Transcript, options: SubtitleOptions) -> str:
-    return "".join(f"{n}\n{cue}" for n, cue in enumerate(_timed(transcript, options, ",", hours=True), start=1))
+def _render_srt(transcript: Transcript, options: SubtitleOptions) -> str:
+    return "".join(f"{n}\n{cue}" for n, cue in enumerate(_render_cues(transcript, options, ",", hours=True), start=1))
 
 
-def _vtt(transcript: Transcript, options: SubtitleOptions) -> str:
-    return "WEBVTT\n\n" + "".join(_timed(transcript, options, ".", hours=False))
+def _render_vtt(transcript: Transcript, options: SubtitleOptions) -> str:
+    return "WEBVTT\n\n" + "".join(_render_cues(transcript, options, ".", hours=False))
 
 
-def _json(transcript: Transcript) -> str:
-    return _compact({"text": transcript.text.strip()})
+def _render_json(transcript: Transcript) -> str:
+    return _dump_json({"text": transcript.text.strip()})
 
 
-def _verbose_json(transcript: Transcript) -> str:
-    return _compact(verbose(transcript))
+def _render_verbose_json(transcript: Transcript) -> str:
+    return _dump_json(to_verbose(transcript))
 
 
-def _reasons(segment: Segment) -> dict[str, object]:
+def _decoding_notes(segment: Segment) -> dict[str, object]:
     """Why it was not decoded at once, or not wholly; nothing where it was."""
     found: dict[str, object] = {}
     if segment.retries:
         found["retries"] = [{"temperature": retry.temperature, "reason": retry.reason} for retry in segment.retries]
-    if segment.is_cut:
+    if segment.is_truncated:
         found["is_cut"] = True
     return found
 
 
-def _seconds(seconds: float) -> float:
-    return milliseconds(seconds) / 1000
+def _round_to_ms(seconds: float) -> float:
+    return to_milliseconds(seconds) / 1000
 
 
-def _compact(value: object) -> str:
+def _dump_json(value: object) -> str:
     # a number that is not one is not JSON: better no answer than one which no client can read
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 _WRITERS: Mapping[str, Callable[[Transcript], str]] = MappingProxyType(
     {
-        "txt": _txt,
-        "json": _json,
-        "verbose_json": _verbose_json,
-        "tsv": _tsv,
+        "txt": _render_txt,
+        "json": _render_json,
+        "verbose_json": _render_verbose_json,
+        "tsv": _render_tsv,
     }
 )
-_SUBTITLES: Mapping[str, Callable[[Transcript, SubtitleOptions], str]] = MappingProxyType({"srt": _srt, "vtt": _vtt})
+_SUBTITLES: Mapping[str, Callable[[Transcript, SubtitleOptions], str]] = MappingProxyType(
+    {"srt": _render_srt, "vtt": _render_vtt}
+)
 FORMATS = ("txt", "json", "verbose_json", "srt", "vtt", "tsv")

@@ -52,9 +52,9 @@ class Cue:
     text: str
 
 
-def cues(transcript: Transcript, options: SubtitleOptions) -> Iterator[Cue]:
+def build_cues(transcript: Transcript, options: SubtitleOptions) -> Iterator[Cue]:
     """Cues in order of time, from word times. Raises InvalidOption when a segment that says something has none."""
-    for words in _grouped(_worded(transcript, options), options):
+    for words in _group_words(_segments_with_words(transcript, options), options):
         text = "".join(word.text for word in words)
         if not options.highlight_words:
             yield Cue(start_s=words[0].start_s, end_s=words[-1].end_s, text=text)
@@ -64,12 +64,12 @@ def cues(transcript: Transcript, options: SubtitleOptions) -> Iterator[Cue]:
             # compared as they are written: a gap under a millisecond is none
             if round(told_until_s * 1000) != round(word.start_s * 1000):
                 yield Cue(start_s=told_until_s, end_s=word.start_s, text=text)
-            marked = "".join(_underlined(it.text) if n == at else it.text for n, it in enumerate(words))
+            marked = "".join(_underline(it.text) if n == at else it.text for n, it in enumerate(words))
             yield Cue(start_s=word.start_s, end_s=word.end_s, text=marked)
             told_until_s = word.end_s
 
 
-def _worded(transcript: Transcript, options: SubtitleOptions) -> list[Segment]:
+def _segments_with_words(transcript: Transcript, options: SubtitleOptions) -> list[Segment]:
     """The segments, their words without line breaks and without those that are blank."""
     segments = []
     for segment in transcript.segments:
@@ -83,7 +83,7 @@ def _worded(transcript: Transcript, options: SubtitleOptions) -> list[Segment]:
     return segments
 
 
-def _grouped(segments: list[Segment], options: SubtitleOptions) -> Iterator[list[Word]]:
+def _group_words(segments: list[Segment], options: SubtitleOptions) -> Iterator[list[Word]]:
     """The words of each cue; a word that begins a line after the first has the line break in front."""
     keeps_segments = options.max_line_count is None or options.max_line_width is None
     width, at_once = options.max_line_width or NO_LIMIT, options.max_words_per_line or NO_LIMIT
@@ -113,7 +113,7 @@ def _grouped(segments: list[Segment], options: SubtitleOptions) -> Iterator[list
         yield cue
 
 
-def _underlined(text: str) -> str:
+def _underline(text: str) -> str:
     """ " And" -> " <u>And</u>": the space or line break in front stays outside."""
     bare = text.lstrip()
     return f"{text[: len(text) - len(bare)]}<u>{bare}</u>"

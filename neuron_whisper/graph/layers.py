@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.sharding import padded_heads, padded_vocab
+from neuron_whisper.model.sharding import pad_heads, pad_vocab
 
 
-class Layers(Protocol):
+class LayerBackend(Protocol):
     """What the program asks of a target's parameters. Names are the checkpoint's, without `.weight`.
 
     `audio_heads` and `text_heads` are the attention heads of this rank, `vocab` the padded vocabulary.
@@ -35,7 +35,7 @@ class Layers(Protocol):
     def conv(self, name: str, x: Tensor, stride: int) -> Tensor:
         """1-d convolution of width 3, padding 1: (n, in, frames) -> (n, out, frames / stride)."""
 
-    def whole(self, name: str) -> Tensor:
+    def parameter(self, name: str) -> Tensor:
         """A parameter that every rank holds whole."""
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -64,9 +64,9 @@ class PlainLayers:
     ) -> None:
         self._parameters = parameters
         self._all_reduce, self._all_gather = all_reduce, all_gather
-        self.audio_heads = padded_heads(dims.n_audio_head, tp) // tp
-        self.text_heads = padded_heads(dims.n_text_head, tp) // tp
-        self.vocab = padded_vocab(dims.n_vocab, tp)
+        self.audio_heads = pad_heads(dims.n_audio_head, tp) // tp
+        self.text_heads = pad_heads(dims.n_text_head, tp) // tp
+        self.vocab = pad_vocab(dims.n_vocab, tp)
         self._tp = tp
         self._vocab_start = rank * (self.vocab // tp)
 
@@ -85,7 +85,7 @@ class PlainLayers:
         weight, bias = self._parameters[f"{name}.weight"], self._parameters[f"{name}.bias"]
         return F.conv1d(x, weight, bias, stride=stride, padding=1)
 
-    def whole(self, name: str) -> Tensor:
+    def parameter(self, name: str) -> Tensor:
         return self._parameters[name]
 
     def embed(self, tokens: Tensor) -> Tensor:

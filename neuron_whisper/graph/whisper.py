@@ -14,22 +14,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neuron_whisper.graph.layers import Layers
-from neuron_whisper.graph.logit_processor import AnswerTokens, allowed_logits, best_tokens, log_probabilities
+from neuron_whisper.graph.layers import LayerBackend
+from neuron_whisper.graph.logit_processor import SpecialTokenIds, log_probabilities, mask_logits, top_k_tokens
 from neuron_whisper.model.dims import WhisperDims
 
-KeysValues = tuple[Tensor, Tensor]
+KVPair = tuple[Tensor, Tensor]
 # Finite: a row whose past is empty must not become 0/0, and 16-bit types must hold it.
-MASKED = -1e4
+ATTENTION_MASK = -1e4
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class GraphConfig:
     """What the functions need besides parameters: sizes and the special tokens."""
 
     dims: WhisperDims
-    tokens: AnswerTokens
-    choices: int
+    special_ids: SpecialTokenIds
+    top_k: int
 
     @property
     def scale(self) -> float:
@@ -59,24 +59,24 @@ def _join_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)
 
 
-def _mlp(layers: Layers, block: str, x: Tensor) -> Tensor:
+def _mlp(layers: LayerBackend, block: str, x: Tensor) -> Tensor:
     hidden = F.gelu(layers.column(f"{block}.mlp.0", layers.norm(f"{block}.mlp_ln", x)))
     return x + layers.row(f"{block}.mlp.2", hidden)
 
 
-def encode(program: Program, layers: Layers, mel: Tensor, *, fills: bool = True) -> list[KeysValues]:
+def encode(config: GraphConfig, layers: LayerBackend, mel: Tensor, *, repeat_to_full: bool = True) -> list[KVPair]:
     """mel (N, n_mels, 2A) -> cross-K/V per decoder layer, (N, H, A, D) each.
 
-    Of a shorter mel, whose positions divide A, they are repeated where `fills`, for caches of one length: softmax gives
-    a key that is there r times r times its part, and everything else as much less, so attention is that over the
-    shorter window.
+    Of a shorter mel, whose positions divide A, they are repeated where `repeat_to_full`, for caches of one length:
+    softmax gives a key that is there r times r times its part, and everything else as much less, so attention is that
+    over the shorter window.
     """
-    dims, heads = program.dims, layers.audio_heads
+    dims, heads = config.dims, layers.audio_heads
     scale = float((dims.n_audio_state // dims.n_audio_head) ** -0.5)
     x = F.gelu(layers.conv("encoder.conv1", mel, stride=1))
     x = F.gelu(layers.conv("encoder.conv2", x, stride=2)).transpose(1, 2)  # (N, A, state)
-    repeats = dims.n_audio_ctx // x.shape[1] if fills else 1
-    x = x + layers.whole("encoder.positional_embedding")[: x.shape[1]].to(x.dtype)
+    repeats = dims.n_audio_ctx // x.shape[1] if repeat_to_full else 1
+    x = x + layers.parameter("encoder.positional_embedding")[: x.shape[1]].to(x.dtype)
     for i in range(dims.n_audio_layer):
         block = f"encoder.blocks.{i}"
         y = layers.norm(f"{block}.attn_ln", x)
@@ -98,42 +98,42 @@ def encode(program: Program, layers: Layers, mel: Tensor, *, fills: bool = True)
     return cross
 
 
-def _self_qkv(program: Program, layers: Layers, block: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _project_qkv(config: GraphConfig, layers: LayerBackend, block: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """x (N, T, state) -> scaled queries, keys, values, (N, T, H*D) each."""
     y = layers.norm(f"{block}.attn_ln", x)
-    q = layers.column(f"{block}.attn.query", y) * program.scale
+    q = layers.column(f"{block}.attn.query", y) * config.scale
     return q, layers.column(f"{block}.attn.key", y), layers.column(f"{block}.attn.value", y)
 
 
 def _cross_attention(
-    program: Program, layers: Layers, block: str, x: Tensor, cross: KeysValues, unheard: Tensor | None = None
+    config: GraphConfig, layers: LayerBackend, block: str, x: Tensor, cross: KVPair, cross_mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """x (N, T, state), cross (N, H, A, D), unheard (N, 1, 1, A) additive -> (x after it, weights (N, H, T, A))."""
     k, v = cross
     y = layers.norm(f"{block}.cross_attn_ln", x)
-    q = _split_queries(layers.column(f"{block}.cross_attn.query", y) * program.scale, layers.text_heads)
+    q = _split_queries(layers.column(f"{block}.cross_attn.query", y) * config.scale, layers.text_heads)
     scores = (q @ k.to(q.dtype).transpose(2, 3)).float()
-    weights = torch.softmax(scores if unheard is None else scores + unheard, -1).to(q.dtype)
+    weights = torch.softmax(scores if cross_mask is None else scores + cross_mask, -1).to(q.dtype)
     attended = _join_heads(weights @ v.to(q.dtype))
     return x + layers.row(f"{block}.cross_attn.out", attended), weights
 
 
-def _prompt(
-    program: Program, layers: Layers, cross: Sequence[KeysValues], tokens: Tensor
-) -> tuple[Tensor, list[KeysValues], list[Tensor]]:
+def _run_prompt(
+    config: GraphConfig, layers: LayerBackend, cross: Sequence[KVPair], tokens: Tensor
+) -> tuple[Tensor, list[KVPair], list[Tensor]]:
     """tokens (1, T) from position 0 -> (hidden (1, T, state), fresh rows per layer (1, H, T, D), cross weights)."""
     length = tokens.shape[1]
     x = layers.embed(tokens)
-    x = x + layers.whole("decoder.positional_embedding")[:length].to(x.dtype)
-    causal = torch.full((length, length), MASKED, dtype=x.dtype).triu(1)
+    x = x + layers.parameter("decoder.positional_embedding")[:length].to(x.dtype)
+    causal = torch.full((length, length), ATTENTION_MASK, dtype=x.dtype).triu(1)
     fresh, weights = [], []
-    for i in range(program.dims.n_text_layer):
+    for i in range(config.dims.n_text_layer):
         block = f"decoder.blocks.{i}"
-        q, k, v = (_split_heads(t, layers.text_heads) for t in _self_qkv(program, layers, block, x))
+        q, k, v = (_split_heads(t, layers.text_heads) for t in _project_qkv(config, layers, block, x))
         scores = (q @ k.transpose(2, 3)) + causal
         attended = torch.softmax(scores.float(), -1).to(v.dtype) @ v
         x = x + layers.row(f"{block}.attn.out", _join_heads(attended))
-        x, attention = _cross_attention(program, layers, block, x, cross[i])
+        x, attention = _cross_attention(config, layers, block, x, cross[i])
         x = _mlp(layers, block, x)
         fresh.append((k, v))
         weights.append(attention)
@@ -141,14 +141,14 @@ def _prompt(
 
 
 def prefill(
-    program: Program,
-    layers: Layers,
-    cross: Sequence[KeysValues],
+    config: GraphConfig,
+    layers: LayerBackend,
+    cross: Sequence[KVPair],
     tokens: Tensor,
     sot_and_last: Tensor,
     rules: Tensor,
-    banned: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, list[KeysValues]]:
+    suppression_bias: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, list[KVPair]]:
     """A padded prompt of one slot.
 
     tokens (1, T); sot_and_last (2,) are the positions that answer; rules (1, N_RULES); banned (1, V) additive.
@@ -156,81 +156,81 @@ def prefill(
     choice log-probabilities (1, K), fresh rows per layer (1, H, T, D)). Rows after the prompt's end are padding:
     a later step attends only to positions before its own.
     """
-    x, fresh, _ = _prompt(program, layers, cross, tokens)
+    x, fresh, _ = _run_prompt(config, layers, cross, tokens)
     # two positions, before the vocabulary: the projection is the largest matrix of the decoder
     x = layers.norm("decoder.ln", x[0].index_select(0, sot_and_last))
     logits = layers.logits(x)  # (2, V)
     at_sot, last = logits[0], logits[1:]
-    special = program.tokens
+    special = config.special_ids
     languages = at_sot[special.first_language : special.first_language + special.n_languages]
-    no_speech = torch.softmax(at_sot[: program.dims.n_vocab], -1)[special.no_speech].reshape(1)
-    best, logprobs = best_tokens(allowed_logits(last + banned, rules, special), rules, special, program.choices)
+    no_speech = torch.softmax(at_sot[: config.dims.n_vocab], -1)[special.no_speech].reshape(1)
+    best, logprobs = top_k_tokens(mask_logits(last + suppression_bias, rules, special), rules, special, config.top_k)
     return torch.log_softmax(languages, -1), no_speech, best, logprobs, fresh
 
 
 def decode(
-    program: Program,
-    layers: Layers,
-    past: Sequence[KeysValues],
-    cross: Sequence[KeysValues],
+    config: GraphConfig,
+    layers: LayerBackend,
+    past: Sequence[KVPair],
+    cross: Sequence[KVPair],
     tokens: Tensor,
     positions: Tensor,
     rules: Tensor,
-    banned: Tensor,
-    windows: Tensor | None = None,
-) -> tuple[Tensor, Tensor, list[KeysValues]]:
+    suppression_bias: Tensor,
+    window_lengths: Tensor | None = None,
+) -> tuple[Tensor, Tensor, list[KVPair]]:
     """One token for every row.
 
     past (S, B, H, C, D), already in the order of the beams' parents; cross (S, H, A, D); tokens, positions (S, B);
     rules (S*B, N_RULES); banned (S, V) additive; windows (S,): positions of each window, where they are not all A.
     Returns (choice tokens (S*B, K), log-probabilities (S*B, K), fresh rows per layer (S, B, H, D)).
     """
-    rows, fresh = _step(program, layers, past, cross, tokens, positions, banned, windows)
-    best, logprobs = best_tokens(allowed_logits(rows, rules, program.tokens), rules, program.tokens, program.choices)
+    rows, fresh = _run_step(config, layers, past, cross, tokens, positions, suppression_bias, window_lengths)
+    best, logprobs = top_k_tokens(mask_logits(rows, rules, config.special_ids), rules, config.special_ids, config.top_k)
     return best, logprobs, fresh
 
 
 def logits(
-    program: Program,
-    layers: Layers,
-    past: Sequence[KeysValues],
-    cross: Sequence[KeysValues],
+    config: GraphConfig,
+    layers: LayerBackend,
+    past: Sequence[KVPair],
+    cross: Sequence[KVPair],
     tokens: Tensor,
     positions: Tensor,
     rules: Tensor,
-    banned: Tensor,
-    windows: Tensor | None = None,
-) -> tuple[Tensor, list[KeysValues]]:
+    suppression_bias: Tensor,
+    window_lengths: Tensor | None = None,
+) -> tuple[Tensor, list[KVPair]]:
     """As decode, but (log-probabilities of all tokens (S*B, n_vocab), fresh rows): for sampling."""
-    rows, fresh = _step(program, layers, past, cross, tokens, positions, banned, windows)
-    return log_probabilities(allowed_logits(rows, rules, program.tokens), rules, program.tokens), fresh
+    rows, fresh = _run_step(config, layers, past, cross, tokens, positions, suppression_bias, window_lengths)
+    return log_probabilities(mask_logits(rows, rules, config.special_ids), rules, config.special_ids), fresh
 
 
-def _step(
-    program: Program,
-    layers: Layers,
-    past: Sequence[KeysValues],
-    cross: Sequence[KeysValues],
+def _run_step(
+    config: GraphConfig,
+    layers: LayerBackend,
+    past: Sequence[KVPair],
+    cross: Sequence[KVPair],
     tokens: Tensor,
     positions: Tensor,
-    banned: Tensor,
-    windows: Tensor | None,
-) -> tuple[Tensor, list[KeysValues]]:
+    suppression_bias: Tensor,
+    window_lengths: Tensor | None,
+) -> tuple[Tensor, list[KVPair]]:
     """(logits with the bans added (S*B, V), fresh rows)"""
-    dims, heads = program.dims, layers.text_heads
+    dims, heads = config.dims, layers.text_heads
     slots, beams = tokens.shape
     context = past[0][0].shape[3]
-    x = layers.embed(tokens) + layers.whole("decoder.positional_embedding")[positions]  # (S, B, state)
+    x = layers.embed(tokens) + layers.parameter("decoder.positional_embedding")[positions]  # (S, B, state)
     seen = torch.arange(context).view(1, 1, 1, 1, context) < positions.view(slots, beams, 1, 1, 1)
-    mask = torch.where(seen, 0.0, MASKED)  # (S, B, 1, 1, C)
+    mask = torch.where(seen, 0.0, ATTENTION_MASK)  # (S, B, 1, 1, C)
     unheard = None
-    if windows is not None:
+    if window_lengths is not None:
         at = torch.arange(cross[0][0].shape[2]).view(1, 1, 1, -1)
-        unheard = torch.where(at < windows.view(-1, 1, 1, 1), 0.0, MASKED)
+        unheard = torch.where(at < window_lengths.view(-1, 1, 1, 1), 0.0, ATTENTION_MASK)
     fresh = []
     for i in range(dims.n_text_layer):
         block = f"decoder.blocks.{i}"
-        q, k, v = (t.view(slots, beams, heads, 1, dims.head_dim) for t in _self_qkv(program, layers, block, x))
+        q, k, v = (t.view(slots, beams, heads, 1, dims.head_dim) for t in _project_qkv(config, layers, block, x))
         past_k, past_v = past[i]
         # past (+) fresh: two score matrices, one softmax, no copy of the past
         old = (q @ past_k.to(q.dtype).transpose(3, 4)).float() + mask  # (S, B, H, 1, C)
@@ -238,29 +238,29 @@ def _step(
         weights = torch.softmax(torch.cat((old, new), -1), -1).to(q.dtype)
         attended = weights[..., :context] @ past_v.to(q.dtype) + weights[..., context:] * v
         x = x + layers.row(f"{block}.attn.out", attended.reshape(slots, beams, -1))
-        x, _ = _cross_attention(program, layers, block, x, cross[i], unheard)
+        x, _ = _cross_attention(config, layers, block, x, cross[i], unheard)
         x = _mlp(layers, block, x)
         fresh.append((k.squeeze(3), v.squeeze(3)))
     # rows first, then the vocabulary: OpenVINO lays (S, B, V) out anew before it adds a (S, 1, V), and back after it
     logits = layers.logits(layers.norm("decoder.ln", x).reshape(-1, dims.n_text_state))  # (S*B, V)
-    return logits + banned.unsqueeze(1).expand(-1, beams, -1).flatten(0, 1), fresh
+    return logits + suppression_bias.unsqueeze(1).expand(-1, beams, -1).flatten(0, 1), fresh
 
 
-def prompt_logits(program: Program, layers: Layers, cross: Sequence[KeysValues], tokens: Tensor) -> Tensor:
+def prompt_logits(config: GraphConfig, layers: LayerBackend, cross: Sequence[KVPair], tokens: Tensor) -> Tensor:
     """tokens (1, T) -> the logits after every one of them, (T, n_vocab) float32: what parity is judged by."""
-    x, _, _ = _prompt(program, layers, cross, tokens)
-    return layers.logits(layers.norm("decoder.ln", x[0]))[:, : program.dims.n_vocab]
+    x, _, _ = _run_prompt(config, layers, cross, tokens)
+    return layers.logits(layers.norm("decoder.ln", x[0]))[:, : config.dims.n_vocab]
 
 
 def align(
-    program: Program,
-    layers: Layers,
-    cross: Sequence[KeysValues],
+    config: GraphConfig,
+    layers: LayerBackend,
+    cross: Sequence[KVPair],
     tokens: Tensor,
     heads: Sequence[tuple[int, int]],
 ) -> Tensor:
     """tokens (1, T) -> cross-attention weights of the (layer, head of this rank) pairs, (heads, T, A) float32."""
-    _, _, weights = _prompt(program, layers, cross, tokens)
+    _, _, weights = _run_prompt(config, layers, cross, tokens)
     if not heads:  # a rank may hold none of them
-        return torch.zeros(0, tokens.shape[1], program.dims.n_audio_ctx)
+        return torch.zeros(0, tokens.shape[1], config.dims.n_audio_ctx)
     return torch.stack([weights[layer][0, head] for layer, head in heads]).float()

@@ -22,36 +22,39 @@ RELEVANT_FLAGS = {
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
-def usable_cores() -> int:
+def count_usable_cores() -> int:
     """Cores that this process may be scheduled on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def quota_cores(root: Path = ROOT) -> float | None:
+def read_quota_cores(root: Path = ROOT) -> float | None:
     """Cores' worth of time that the cgroup or one above it grants; None without a limit."""
     quotas = []
-    for directory in _cgroups(root, "cpu"):
-        match _read(directory / "cpu.max").split():
+    for directory in _list_cgroups(root, "cpu"):
+        match _read_text(directory / "cpu.max").split():
             case [quota, period] if quota.isdecimal() and period.isdecimal() and int(period):
                 quotas.append(int(quota) / int(period))
-        quota, period = _read(directory / "cpu.cfs_quota_us").strip(), _read(directory / "cpu.cfs_period_us").strip()
+        quota, period = (
+            _read_text(directory / "cpu.cfs_quota_us").strip(),
+            _read_text(directory / "cpu.cfs_period_us").strip(),
+        )
         if quota.isdecimal() and period.isdecimal() and int(period):  # -1 is no limit
             quotas.append(int(quota) / int(period))
     return min(quotas, default=None)
 
 
-def memory_bytes(root: Path = ROOT) -> tuple[int | None, int | None]:
+def read_memory_bytes(root: Path = ROOT) -> tuple[int | None, int | None]:
     """(total, available), of the machine or of the cgroup where that has less."""
-    found = dict(re.findall(r"^(\w+):\s+(\d+) kB$", _read(root / "proc/meminfo"), re.MULTILINE))
+    found = dict(re.findall(r"^(\w+):\s+(\d+) kB$", _read_text(root / "proc/meminfo"), re.MULTILINE))
     total, available = (int(found[name]) * 1024 if name in found else None for name in ("MemTotal", "MemAvailable"))
-    for directory in _cgroups(root, "memory"):
+    for directory in _list_cgroups(root, "memory"):
         for limit_name, used_name in (
             ("memory.max", "memory.current"),
             ("memory.limit_in_bytes", "memory.usage_in_bytes"),
         ):
-            limit, used = _read(directory / limit_name).strip(), _read(directory / used_name).strip()
+            limit, used = _read_text(directory / limit_name).strip(), _read_text(directory / used_name).strip()
             if limit.isdecimal() and int(limit) < UNLIMITED_BYTES:
                 left = max(0, int(limit) - int(used or 0))
                 total = min(int(limit), math.inf if total is None else total)  # type: ignore[assignment]  # an int
@@ -59,30 +62,30 @@ def memory_bytes(root: Path = ROOT) -> tuple[int | None, int | None]:
     return total, available
 
 
-def processor(root: Path = ROOT) -> str:
+def read_processor_name(root: Path = ROOT) -> str:
     """The processor's name, or else the architecture."""
-    match = re.search(r"^model name\s*:\s*(.+)$", _read(root / "proc/cpuinfo"), re.MULTILINE)
+    match = re.search(r"^model name\s*:\s*(.+)$", _read_text(root / "proc/cpuinfo"), re.MULTILINE)
     return match[1].strip() if match else platform.processor() or platform.machine()
 
 
-def instruction_sets(root: Path = ROOT, machine: str | None = None) -> tuple[str, ...]:
+def detect_instruction_sets(root: Path = ROOT, machine: str | None = None) -> tuple[str, ...]:
     """Those of RELEVANT_FLAGS that the processor has."""
-    match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _read(root / "proc/cpuinfo"), re.MULTILINE)
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _read_text(root / "proc/cpuinfo"), re.MULTILINE)
     flags = set(match[1].split()) if match else set()
     return tuple(flag for flag in RELEVANT_FLAGS.get(machine or platform.machine(), ()) if flag in flags)
 
 
-def neuron_devices(root: Path = ROOT) -> tuple[str, ...]:
+def list_neuron_devices(root: Path = ROOT) -> tuple[str, ...]:
     """/dev/neuron0 ..., in order of their numbers."""
     names = [path.name for path in (root / "dev").glob("neuron*") if path.name[6:].isdecimal()]
     return tuple(f"/dev/{name}" for name in sorted(names, key=lambda name: int(name[6:])))
 
 
-def _cgroups(root: Path, controller: str) -> list[Path]:
+def _list_cgroups(root: Path, controller: str) -> list[Path]:
     """The directories of this process's cgroup and of those above it, in version 2 and in version 1."""
     mount = root / "sys/fs/cgroup"
     directories = []
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in _read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -93,7 +96,7 @@ def _cgroups(root: Path, controller: str) -> list[Path]:
     return list(dict.fromkeys([*directories, mount, mount / controller]))
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
     except OSError:

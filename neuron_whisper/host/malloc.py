@@ -5,12 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 
-ARENAS = 2
-MAPPED_FROM_BYTES = 512 * 1024  # a window's spectrogram and a clip's samples are larger
+MAX_ARENAS = 2
+MMAP_THRESHOLD_BYTES = 512 * 1024  # a window's spectrogram and a clip's samples are larger
 M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # malloc.h
 
 
-def limit_heaps() -> bool:
+def configure_malloc() -> bool:
     """Let threads share two heaps, and keep large blocks out of them; to be called before there are any threads.
 
     glibc gives every thread a heap, up to eight a core, each of which keeps most of what it once held. And once a
@@ -25,4 +25,4 @@ def limit_heaps() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(mallopt(M_ARENA_MAX, ARENAS)) and bool(mallopt(M_MMAP_THRESHOLD, MAPPED_FROM_BYTES))
+    return bool(mallopt(M_ARENA_MAX, MAX_ARENAS)) and bool(mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES))

@@ -1,32 +1,32 @@
 """Speech as it is spoken: samples in, partial and final text out."""
 
 from neuron_whisper.live.events import (
-    Committed,
-    Event,
-    Failed,
-    Final,
-    Partial,
+    FinalText,
+    LiveEvent,
+    PartialText,
     SpeechStarted,
     SpeechStopped,
     TextPiece,
-    told_text,
+    UtteranceCommitted,
+    UtteranceFailed,
+    join_pieces,
 )
 from neuron_whisper.live.options import LiveOptions, TurnDetection
 from neuron_whisper.live.session import LiveSession
-from neuron_whisper.live.state_machine import LivePlan
+from neuron_whisper.live.state_machine import LiveStateMachine
 
 __all__ = [
-    "Committed",
-    "Event",
-    "Failed",
-    "Final",
+    "FinalText",
+    "LiveEvent",
     "LiveOptions",
-    "LivePlan",
     "LiveSession",
-    "Partial",
+    "LiveStateMachine",
+    "PartialText",
     "SpeechStarted",
     "SpeechStopped",
     "TextPiece",
     "TurnDetection",
-    "told_text",
+    "UtteranceCommitted",
+    "UtteranceFailed",
+    "join_pieces",
 ]

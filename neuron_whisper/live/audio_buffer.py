@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.silero import CHUNK_SAMPLES
-from neuron_whisper.audio.speech import SpeechSpan, VadOptions, spans_of_probabilities
+from neuron_whisper.audio.speech import SpeechSpan, VadOptions, spans_from_probabilities
 
 
-class Tape:
+class AudioBuffer:
     """Samples `start` to `end`, and how likely speech is in each 512 of all samples. For one thread."""
 
     def __init__(self) -> None:
         self.start = self.end = 0
-        self._pieces: deque[NDArray[np.float32]] = deque()
+        self._chunks: deque[NDArray[np.float32]] = deque()
         self._probabilities: deque[float] = deque()
-        self._first_chunk = 0
+        self._first_vad_chunk = 0
 
     def append(self, samples: NDArray[np.float32]) -> None:
         if len(samples):
-            self._pieces.append(samples)
+            self._chunks.append(samples)
             self.end += len(samples)
 
     def append_probability(self, probability: float) -> None:
@@ -31,31 +31,31 @@ class Tape:
     def read(self, start: int, end: int) -> NDArray[np.float32]:
         """A copy of samples `start` to `end`, which must be there."""
         assert self.start <= start <= end <= self.end
-        if len(self._pieces) > 1:  # joined once, so that reading every half second costs no more than a copy
-            self._pieces = deque([np.concatenate(self._pieces)])
-        if not self._pieces:
+        if len(self._chunks) > 1:  # joined once, so that reading every half second costs no more than a copy
+            self._chunks = deque([np.concatenate(self._chunks)])
+        if not self._chunks:
             return np.empty(0, np.float32)
-        return self._pieces[0][start - self.start : end - self.start].copy()
+        return self._chunks[0][start - self.start : end - self.start].copy()
 
-    def spans(self, start: int, end: int, options: VadOptions) -> list[SpeechSpan]:
+    def find_speech(self, start: int, end: int, options: VadOptions) -> list[SpeechSpan]:
         """Where speech is in `start` to `end`, in samples from `start`."""
         first, last = start // CHUNK_SAMPLES, -(-end // CHUNK_SAMPLES)
-        known = list(self._probabilities)[first - self._first_chunk : last - self._first_chunk]
+        known = list(self._probabilities)[first - self._first_vad_chunk : last - self._first_vad_chunk]
         # the last chunk may be too short to have been judged: it is as the one before
         known += [known[-1] if known else 0.0] * (last - first - len(known))
         shift = start - first * CHUNK_SAMPLES
-        found = spans_of_probabilities(np.array(known, np.float32), end - start + shift, options)
+        found = spans_from_probabilities(np.array(known, np.float32), end - start + shift, options)
         moved = ((max(0, span.start_sample - shift), span.end_sample - shift) for span in found)
         return [SpeechSpan(start_sample=a, end_sample=b) for a, b in moved if a < b]
 
     def drop_before(self, sample: int) -> None:
         """Forget what lies before."""
         sample = min(sample, self.end)
-        while self._pieces and self.start + len(self._pieces[0]) <= sample:
-            self.start += len(self._pieces.popleft())
-        if self._pieces and self.start < sample:
-            self._pieces[0] = self._pieces[0][sample - self.start :].copy()
+        while self._chunks and self.start + len(self._chunks[0]) <= sample:
+            self.start += len(self._chunks.popleft())
+        if self._chunks and self.start < sample:
+            self._chunks[0] = self._chunks[0][sample - self.start :].copy()
             self.start = sample
-        while self._probabilities and (self._first_chunk + 1) * CHUNK_SAMPLES <= self.start:
+        while self._probabilities and (self._first_vad_chunk + 1) * CHUNK_SAMPLES <= self.start:
             self._probabilities.popleft()
-            self._first_chunk += 1
+            self._first_vad_chunk += 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from neuron_whisper.transcript import Dropped, Segment
+from neuron_whisper.transcript import Segment, SkippedRegion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class TextPiece:
     logprobs: tuple[float, ...]
 
 
-def told_text(pieces: Sequence[TextPiece]) -> str:
+def join_pieces(pieces: Sequence[TextPiece]) -> str:
     """The pieces as text: [" And", " so", ","] -> "And so,"."""
     return "".join(piece.text for piece in pieces).lstrip()
 
@@ -40,7 +40,7 @@ class SpeechStopped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
+class UtteranceCommitted:
     """The utterance has its end; its final text will come."""
 
     utterance: int
@@ -49,7 +49,7 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Partial:
+class PartialText:
     """Text of an utterance that goes on. `stable` only ever grows at its end; `unstable` is the latest guess at what
     follows it. `end_s` is how far was heard.
     """
@@ -63,10 +63,10 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Final:
+class FinalText:
     """An utterance's text, decoded with every gate: it has the last word where partial text was something else.
 
-    `told` is the stable text with what was missing at its end, for those who only append: it equals `text` where
+    `emitted` is the stable text with what was missing at its end, for those who only append: it equals `text` where
     the partial text was right. `pieces` are the words of `text`.
     """
 
@@ -75,19 +75,19 @@ class Final:
     end_s: float
     text: str
     segments: tuple[Segment, ...]
-    dropped: tuple[Dropped, ...]
+    skipped: tuple[SkippedRegion, ...]
     pieces: tuple[TextPiece, ...]
-    told: tuple[TextPiece, ...]
+    emitted: tuple[TextPiece, ...]
     language: str
     language_probability: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class UtteranceFailed:
     """An utterance that has no text, because of `error`. The session goes on."""
 
     utterance: int
     error: Exception
 
 
-Event: TypeAlias = SpeechStarted | SpeechStopped | Committed | Partial | Final | Failed
+LiveEvent: TypeAlias = SpeechStarted | SpeechStopped | UtteranceCommitted | PartialText | FinalText | UtteranceFailed

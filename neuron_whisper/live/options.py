@@ -8,8 +8,8 @@ from neuron_whisper.audio.clip import WINDOW_S
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 
-LONGEST_PADDING_MS = 5_000
-LONGEST_SILENCE_MS = 20_000
+MAX_PADDING_MS = 5_000
+MAX_SILENCE_MS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,8 @@ class TurnDetection:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("threshold", 0.0, 1.0),
-            ("prefix_padding_ms", 0, LONGEST_PADDING_MS),
-            ("silence_duration_ms", 0, LONGEST_SILENCE_MS),
+            ("prefix_padding_ms", 0, MAX_PADDING_MS),
+            ("silence_duration_ms", 0, MAX_SILENCE_MS),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -37,16 +37,16 @@ class TurnDetection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOptions:
-    """`turns` None: the caller commits utterances. `partials`: whether text comes before an utterance ends; the
-    first after `first_partial_s` of speech, later ones after `partial_every_s`, and more rarely where decoding
-    does not keep up. Raises InvalidOption.
+    """`turn_detection` None: the caller commits utterances. `partial_results`: whether text comes before an utterance
+    ends; the first after `first_partial_s` of speech, later ones after `partial_interval_s`, and more rarely where
+    decoding does not keep up. Raises InvalidOption.
     """
 
     transcribe: TranscribeOptions = field(default_factory=TranscribeOptions)
-    turns: TurnDetection | None = field(default_factory=TurnDetection)
-    partials: bool = True
+    turn_detection: TurnDetection | None = field(default_factory=TurnDetection)
+    partial_results: bool = True
     first_partial_s: float = 0.35
-    partial_every_s: float = 0.5
+    partial_interval_s: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("first_partial_s", "partial_every_s"):

@@ -1,4 +1,4 @@
-"""LivePlan: samples in, windows to decode and events out. Pure: no device, no clock, no waiting.
+"""LiveStateMachine: samples in, windows to decode and events out. Pure: no device, no clock, no waiting.
 
 Not a generator as the plans of clips are: samples and answers come in any order.
 """
@@ -14,34 +14,34 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
 from neuron_whisper.audio.silero import CHUNK_SAMPLES
-from neuron_whisper.audio.speech import LOWEST_THRESHOLD
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
+from neuron_whisper.audio.speech import MIN_THRESHOLD
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.live.audio_buffer import Tape
-from neuron_whisper.live.events import Committed, Event, Failed, SpeechStarted, SpeechStopped
+from neuron_whisper.live.audio_buffer import AudioBuffer
+from neuron_whisper.live.events import LiveEvent, SpeechStarted, SpeechStopped, UtteranceCommitted, UtteranceFailed
 from neuron_whisper.live.options import LiveOptions
-from neuron_whisper.live.turns import TurnTracker, samples_of_ms
+from neuron_whisper.live.turns import TurnTracker, ms_to_samples
 from neuron_whisper.live.utterance import Utterance
-from neuron_whisper.longform.speech_map import Voice
+from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class DecodeAction:
     """Decode this window, then `receive` its hypothesis or `fail`. What is partial may be given up where there is
     no room; the rest is the words that somebody waits for.
     """
 
-    ticket: int
-    ask: WindowAsk
+    request_id: int
+    request: WindowRequest
     is_partial: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
+class CancelAction:
     """Nobody wants the window any more."""
 
-    ticket: int
+    request_id: int
 
 
 class VoiceDetector(Protocol):
@@ -51,10 +51,10 @@ class VoiceDetector(Protocol):
         """The probability of speech in each 512 samples that are whole now."""
 
 
-Step: TypeAlias = Ask | Cancel | Event
+Action: TypeAlias = DecodeAction | CancelAction | LiveEvent
 
 
-class LivePlan:
+class LiveStateMachine:
     """One speaker's utterances, one after another. For one thread; every call returns what is to be done.
 
     A window of 30 s of an utterance that goes on is decoded as soon as it is full, and its audio let go: an
@@ -69,35 +69,35 @@ class LivePlan:
         speech: VoiceDetector | None,
         *,
         n_mels: int,
-        longest_prefix: int,
+        max_prefix_tokens: int,
     ) -> None:
         """Raises InvalidOption for a language that the model does not know, or turns without a voice detector."""
-        self._tokenizer, self._n_mels, self._longest_prefix = tokenizer, n_mels, longest_prefix
-        self._tape, self._tracker = Tape(), TurnTracker()
+        self._tokenizer, self._n_mels, self._max_prefix_tokens = tokenizer, n_mels, max_prefix_tokens
+        self._audio, self._turn_tracker = AudioBuffer(), TurnTracker()
         self._speech = speech
-        self._options = self._checked(options)
-        self._judged = 0  # samples that the voice detector heard, or all
-        self._cut = 0  # where the last utterance ended
-        self._voice_until = 0  # where voice was heard last
-        self._open: Utterance | None = None
+        self._options = self._validate_options(options)
+        self._vad_position = 0  # samples that the voice detector heard, or all
+        self._last_utterance_end = 0  # where the last utterance ended
+        self._last_voice_end = 0  # where voice was heard last
+        self._open_utterance: Utterance | None = None
         self._pending: deque[Utterance] = deque()  # the open one is the last
-        self._window_ticket: int | None = None
-        self._partial: tuple[int, Utterance, int] | None = None  # ticket, whose, its seek
-        self._lag = 0  # samples that came while the last partial was decoded
-        self._tickets = self._numbers = 0
+        self._window_request_id: int | None = None
+        self._partial_request: tuple[int, Utterance, int] | None = None  # ticket, whose, its seek
+        self._partial_lag = 0  # samples that came while the last partial was decoded
+        self._last_request_id = self._next_utterance = 0
         self.skips_partials = False
 
-    def _checked(self, options: LiveOptions) -> LiveOptions:
+    def _validate_options(self, options: LiveOptions) -> LiveOptions:
         language, special = options.transcribe.language, self._tokenizer.special
         if not special.is_multilingual:
             self._tokenizer.sot_sequence(language, options.transcribe.task, timestamps=True)
         elif language is not None:
-            self._tokenizer.language_token(language)
-        if options.turns is not None and self._speech is None:
+            self._tokenizer.to_language_token(language)
+        if options.turn_detection is not None and self._speech is None:
             raise InvalidOption("turn_detection", "server_vad", "null: no voice detector is installed here")
-        if options.turns is not None:  # what began an utterance must not be silence to its final text
+        if options.turn_detection is not None:  # what began an utterance must not be silence to its final text
             vad = options.transcribe.vad
-            threshold = max(LOWEST_THRESHOLD, min(vad.threshold, options.turns.threshold))
+            threshold = max(MIN_THRESHOLD, min(vad.threshold, options.turn_detection.threshold))
             vad = replace(vad, threshold=threshold, neg_threshold=None)
             options = replace(options, transcribe=replace(options.transcribe, vad=vad))
         return options
@@ -107,17 +107,17 @@ class LivePlan:
     @property
     def fed_s(self) -> float:
         """Seconds of audio so far."""
-        return self._tape.end / SAMPLE_RATE
+        return self._audio.end / SAMPLE_RATE
 
     @property
     def buffered_s(self) -> float:
         """Seconds of utterances whose final text is not decoded yet."""
-        return (self._tape.end - self._pending[0].seek) / SAMPLE_RATE if self._pending else 0.0
+        return (self._audio.end - self._pending[0].seek) / SAMPLE_RATE if self._pending else 0.0
 
     @property
     def uncommitted_s(self) -> float:
         """Seconds since the last utterance ended."""
-        return (self._tape.end - self._cut) / SAMPLE_RATE
+        return (self._audio.end - self._last_utterance_end) / SAMPLE_RATE
 
     @property
     def is_idle(self) -> bool:
@@ -126,212 +126,225 @@ class LivePlan:
 
     # --- what comes in ----------------------------------------------------------------------------
 
-    def feed(self, samples: NDArray[np.float32]) -> list[Step]:
+    def feed(self, samples: NDArray[np.float32]) -> list[Action]:
         """Samples at 16 kHz, any number of them."""
-        self._tape.append(samples)
-        steps: list[Step] = []
-        if self._options.turns is None and self._open is None and self._tape.end > self._cut:
-            self._begin(max(self._cut, self._tape.start))
+        self._audio.append(samples)
+        steps: list[Action] = []
+        if (
+            self._options.turn_detection is None
+            and self._open_utterance is None
+            and self._audio.end > self._last_utterance_end
+        ):
+            self._begin_utterance(max(self._last_utterance_end, self._audio.start))
         if self._speech is None:
-            self._judged = self._tape.end
+            self._vad_position = self._audio.end
         else:
             for probability in self._speech.push(samples).tolist():
-                self._tape.append_probability(probability)
-                self._judged += CHUNK_SAMPLES
-                steps += self._judge(probability)
-        return steps + self._go_on()
+                self._audio.append_probability(probability)
+                self._vad_position += CHUNK_SAMPLES
+                steps += self._on_vad_chunk(probability)
+        return steps + self._next_actions()
 
-    def update(self, options: LiveOptions) -> list[Step]:
+    def update(self, options: LiveOptions) -> list[Action]:
         """Other options, from the next utterance on. Raises InvalidOption."""
-        self._options = self._checked(options)
-        self._tracker.reset()
-        self._tracker.is_speaking = self._options.turns is not None and self._open is not None
+        self._options = self._validate_options(options)
+        self._turn_tracker.reset()
+        self._turn_tracker.is_speaking = self._options.turn_detection is not None and self._open_utterance is not None
         return []
 
-    def commit(self) -> list[Step]:
+    def commit(self) -> list[Action]:
         """End the utterance here; where the voice detector heard none, one of the last moments, for its silence."""
-        if self._open is None:
-            self._begin(max(self._cut, self._tape.start))
-        return self._end(self._tape.end) + self._go_on()
+        if self._open_utterance is None:
+            self._begin_utterance(max(self._last_utterance_end, self._audio.start))
+        return self._end_utterance(self._audio.end) + self._next_actions()
 
-    def clear(self) -> list[Step]:
+    def clear(self) -> list[Action]:
         """Forget what is not committed."""
-        steps: list[Step] = []
-        if self._open is not None:
-            steps = self._discard(self._open)
-        self._cut = self._tape.end
-        self._tracker.reset()
-        return steps + self._go_on()
+        steps: list[Action] = []
+        if self._open_utterance is not None:
+            steps = self._discard(self._open_utterance)
+        self._last_utterance_end = self._audio.end
+        self._turn_tracker.reset()
+        return steps + self._next_actions()
 
-    def finish(self) -> list[Step]:
+    def finish(self) -> list[Action]:
         """Nothing more will be fed: what was said is committed."""
-        return self.commit() if self._open is not None and self._tape.end - self._open.start >= HOP_SAMPLES else []
+        return (
+            self.commit()
+            if self._open_utterance is not None and self._audio.end - self._open_utterance.start >= HOP_SAMPLES
+            else []
+        )
 
-    def receive(self, ticket: int, hypothesis: Hypothesis) -> list[Step]:
+    def receive(self, request_id: int, result: DecodingResult) -> list[Action]:
         """The answer to an Ask; to one that was cancelled it is nothing."""
-        steps: list[Step] = []
-        if ticket == self._window_ticket:
-            self._window_ticket = None
+        steps: list[Action] = []
+        if request_id == self._window_request_id:
+            self._window_request_id = None
             utterance = self._pending[0]
             told = len(utterance.agreement.stable)
-            utterance.end_window(hypothesis)
-            if utterance.end is None and utterance.options.partials and len(utterance.agreement.stable) > told:
-                steps.append(utterance.partial())
-        elif self._partial is not None and ticket == self._partial[0]:
-            _, utterance, seek = self._partial
-            self._partial = None
-            assert utterance.asked_at is not None
-            self._lag = self._tape.end - utterance.asked_at
-            if utterance is self._open and utterance.seek == seek:
-                partial = utterance.take_partial(hypothesis)
+            utterance.end_window(result)
+            if utterance.end is None and utterance.options.partial_results and len(utterance.agreement.stable) > told:
+                steps.append(utterance.build_partial())
+        elif self._partial_request is not None and request_id == self._partial_request[0]:
+            _, utterance, seek = self._partial_request
+            self._partial_request = None
+            assert utterance.last_partial_at is not None
+            self._partial_lag = self._audio.end - utterance.last_partial_at
+            if utterance is self._open_utterance and utterance.seek == seek:
+                partial = utterance.on_partial_result(result)
                 steps += [partial] if partial is not None else []
         else:
             return []
-        return steps + self._go_on()
+        return steps + self._next_actions()
 
-    def fail(self, ticket: int, error: Exception) -> list[Step]:
+    def fail(self, request_id: int, error: Exception) -> list[Action]:
         """An Ask has no answer. A partial one is not missed; an utterance without its final text has failed."""
-        if self._partial is not None and ticket == self._partial[0]:
-            self._partial = None
+        if self._partial_request is not None and request_id == self._partial_request[0]:
+            self._partial_request = None
             return []
-        if ticket != self._window_ticket:
+        if request_id != self._window_request_id:
             return []
         utterance = self._pending[0]
-        self._window_ticket = None
+        self._window_request_id = None
         steps = self._discard(utterance)
         if utterance.end is None:  # what is said of it from now on is another one
-            self._cut = self._tape.end
-            self._tracker.reset()
-        return [*steps, Failed(utterance=utterance.number, error=error), *self._go_on()]
+            self._last_utterance_end = self._audio.end
+            self._turn_tracker.reset()
+        return [*steps, UtteranceFailed(utterance=utterance.number, error=error), *self._next_actions()]
 
     # --- utterances -------------------------------------------------------------------------------
 
-    def _judge(self, probability: float) -> list[Step]:
+    def _on_vad_chunk(self, probability: float) -> list[Action]:
         """The next 512 samples' probability."""
-        turns = self._options.turns
-        start = self._judged - CHUNK_SAMPLES
-        steps: list[Step] = []
-        if turns is not None and self._tracker.begins(probability, turns):
-            begin = max(self._cut, self._tape.start, start - samples_of_ms(turns.prefix_padding_ms))
-            utterance = self._begin(begin)
+        turns = self._options.turn_detection
+        start = self._vad_position - CHUNK_SAMPLES
+        steps: list[Action] = []
+        if turns is not None and self._turn_tracker.detect_start(probability, turns):
+            begin = max(self._last_utterance_end, self._audio.start, start - ms_to_samples(turns.prefix_padding_ms))
+            utterance = self._begin_utterance(begin)
             steps.append(SpeechStarted(utterance=utterance.number, start_s=begin / SAMPLE_RATE))
         is_voice = probability >= self._options.transcribe.vad.threshold
-        if self._open is not None and is_voice:
-            self._voice_until = self._judged
-            if self._open.spoken_from is None:
-                self._open.spoken_from = max(start, self._open.start)
-        if turns is not None and self._tracker.ends(probability, self._judged, turns):
-            assert self._open is not None
-            steps.append(SpeechStopped(utterance=self._open.number, end_s=self._judged / SAMPLE_RATE))
-            steps += self._end(self._judged)
+        if self._open_utterance is not None and is_voice:
+            self._last_voice_end = self._vad_position
+            if self._open_utterance.speech_start is None:
+                self._open_utterance.speech_start = max(start, self._open_utterance.start)
+        if turns is not None and self._turn_tracker.detect_end(probability, self._vad_position, turns):
+            assert self._open_utterance is not None
+            steps.append(SpeechStopped(utterance=self._open_utterance.number, end_s=self._vad_position / SAMPLE_RATE))
+            steps += self._end_utterance(self._vad_position)
         return steps
 
-    def _begin(self, start: int) -> Utterance:
-        self._open = Utterance(
-            number=self._numbers,
+    def _begin_utterance(self, start: int) -> Utterance:
+        self._open_utterance = Utterance(
+            number=self._next_utterance,
             options=self._options,
             tokenizer=self._tokenizer,
             n_mels=self._n_mels,
             start=start,
             seek=start,
-            spoken_from=start if self._speech is None else None,
+            speech_start=start if self._speech is None else None,
         )
-        self._numbers += 1
-        self._pending.append(self._open)
-        return self._open
+        self._next_utterance += 1
+        self._pending.append(self._open_utterance)
+        return self._open_utterance
 
-    def _end(self, end: int) -> list[Step]:
-        utterance = self._open
+    def _end_utterance(self, end: int) -> list[Action]:
+        utterance = self._open_utterance
         assert utterance is not None
         steps = self._cancel_partial()
-        utterance.end, self._open, self._cut = end, None, end
-        self._tracker.reset()
-        committed = Committed(
+        utterance.end, self._open_utterance, self._last_utterance_end = end, None, end
+        self._turn_tracker.reset()
+        committed = UtteranceCommitted(
             utterance=utterance.number, start_s=utterance.start / SAMPLE_RATE, end_s=end / SAMPLE_RATE
         )
         return [*steps, committed]
 
-    def _discard(self, utterance: Utterance) -> list[Step]:
-        steps: list[Step] = []
-        if utterance is self._pending[0] and self._window_ticket is not None:
-            steps.append(Cancel(ticket=self._window_ticket))
-            self._window_ticket = None
+    def _discard(self, utterance: Utterance) -> list[Action]:
+        steps: list[Action] = []
+        if utterance is self._pending[0] and self._window_request_id is not None:
+            steps.append(CancelAction(request_id=self._window_request_id))
+            self._window_request_id = None
         self._pending.remove(utterance)
-        if utterance is self._open:
+        if utterance is self._open_utterance:
             steps += self._cancel_partial()
-            self._open = None
+            self._open_utterance = None
         return steps
 
-    def _cancel_partial(self) -> list[Step]:
-        if self._partial is None:
+    def _cancel_partial(self) -> list[Action]:
+        if self._partial_request is None:
             return []
-        ticket, self._partial = self._partial[0], None
-        return [Cancel(ticket=ticket)]
+        ticket, self._partial_request = self._partial_request[0], None
+        return [CancelAction(request_id=ticket)]
 
     # --- windows ----------------------------------------------------------------------------------
 
-    def _go_on(self) -> list[Step]:
+    def _next_actions(self) -> list[Action]:
         """Ask what can be asked now, and let go of what nobody needs any more."""
-        steps: list[Step] = []
-        while self._pending and self._window_ticket is None:
+        steps: list[Action] = []
+        while self._pending and self._window_request_id is None:
             utterance = self._pending[0]
             if utterance.is_done:
-                steps.append(utterance.final())
+                steps.append(utterance.build_final())
                 self._pending.popleft()
                 continue
-            if utterance.end is None and self._judged - utterance.seek < WINDOW_SAMPLES:
+            if utterance.end is None and self._vad_position - utterance.seek < WINDOW_SAMPLES:
                 break
-            if (ask := self._window(utterance)) is not None:
-                self._tickets += 1
-                self._window_ticket = self._tickets
-                if utterance is self._open:
+            if (ask := self._begin_window(utterance)) is not None:
+                self._last_request_id += 1
+                self._window_request_id = self._last_request_id
+                if utterance is self._open_utterance:
                     steps += self._cancel_partial()
-                steps.append(Ask(ticket=self._tickets, ask=ask, is_partial=False))
-        steps += self._partial_steps()
-        self._tape.drop_before(self._needed_from())
+                steps.append(DecodeAction(request_id=self._last_request_id, request=ask, is_partial=False))
+        steps += self._request_partial()
+        self._audio.drop_before(self._find_first_needed_sample())
         return steps
 
-    def _window(self, utterance: Utterance) -> WindowAsk | None:
+    def _begin_window(self, utterance: Utterance) -> WindowRequest | None:
         end = utterance.seek + WINDOW_SAMPLES
         end = end if utterance.end is None else min(end, utterance.end)
         options = utterance.options.transcribe
         voice = None
         if options.vad_filter and self._speech is not None:
-            voice = Voice(self._tape.spans(utterance.seek, end, options.vad), options.vad.speech_pad_ms / 1000)
-        return utterance.begin_window(self._tape.read(utterance.seek, end), voice)
+            voice = SpeechMap(
+                self._audio.find_speech(utterance.seek, end, options.vad), options.vad.speech_pad_ms / 1000
+            )
+        return utterance.begin_window(self._audio.read(utterance.seek, end), voice)
 
-    def _partial_steps(self) -> list[Step]:
-        utterance, heard = self._open, self._judged
+    def _request_partial(self) -> list[Action]:
+        utterance, heard = self._open_utterance, self._vad_position
         if (
             utterance is None
-            or utterance.spoken_from is None
-            or not utterance.options.partials
-            or self._partial is not None
+            or utterance.speech_start is None
+            or not utterance.options.partial_results
+            or self._partial_request is not None
             or self.skips_partials
             or utterance.is_decoding
         ):
             return []
-        if utterance.asked_at is None:
-            if heard - utterance.spoken_from < utterance.options.first_partial_s * SAMPLE_RATE:
+        if utterance.last_partial_at is None:
+            if heard - utterance.speech_start < utterance.options.first_partial_s * SAMPLE_RATE:
                 return []
         else:
             # as much audio as came while the last one was decoded: half of the time nothing is, at the least
-            wait = max(utterance.options.partial_every_s * SAMPLE_RATE, 2 * self._lag)
-            has_heard = self._speech is None or self._voice_until > utterance.asked_at - samples_of_ms(100)
-            if heard - utterance.asked_at < wait or not has_heard:
+            wait = max(utterance.options.partial_interval_s * SAMPLE_RATE, 2 * self._partial_lag)
+            has_heard = self._speech is None or self._last_voice_end > utterance.last_partial_at - ms_to_samples(100)
+            if heard - utterance.last_partial_at < wait or not has_heard:
                 return []
         if heard - utterance.seek > WINDOW_SAMPLES:
             return []  # its full window waits for those before it
-        ask = utterance.partial_ask(self._tape.read(utterance.seek, heard), self._longest_prefix)
+        ask = utterance.build_partial_request(self._audio.read(utterance.seek, heard), self._max_prefix_tokens)
         if ask is None:
             return []
-        utterance.asked_at = heard
-        self._tickets += 1
-        self._partial = self._tickets, utterance, utterance.seek
-        return [Ask(ticket=self._tickets, ask=ask, is_partial=True)]
+        utterance.last_partial_at = heard
+        self._last_request_id += 1
+        self._partial_request = self._last_request_id, utterance, utterance.seek
+        return [DecodeAction(request_id=self._last_request_id, request=ask, is_partial=True)]
 
-    def _needed_from(self) -> int:
+    def _find_first_needed_sample(self) -> int:
         if self._pending:
             return self._pending[0].seek
-        turns = self._options.turns
-        return max(self._cut, self._judged - samples_of_ms(turns.prefix_padding_ms if turns else 0) - CHUNK_SAMPLES)
+        turns = self._options.turn_detection
+        return max(
+            self._last_utterance_end,
+            self._vad_position - ms_to_samples(turns.prefix_padding_ms if turns else 0) - CHUNK_SAMPLES,
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.silero import CHUNK_SAMPLES
-from neuron_whisper.audio.speech import HYSTERESIS, LOWEST_THRESHOLD
+from neuron_whisper.audio.speech import HYSTERESIS, MIN_THRESHOLD
 from neuron_whisper.live.options import TurnDetection
 
 
@@ -14,37 +14,37 @@ from neuron_whisper.live.options import TurnDetection
 class TurnTracker:
     """Fed one probability for each 512 samples. Positions are samples from the session's first.
 
-    `is_speaking` between a begin and its end; `silent_from` is where the present silence began, if there is one.
+    `is_speaking` between a begin and its end; `silence_start` is where the present silence began, if there is one.
     """
 
     is_speaking: bool = False
-    silent_from: int | None = None
+    silence_start: int | None = None
 
-    def begins(self, probability: float, turns: TurnDetection) -> bool:
+    def detect_start(self, probability: float, options: TurnDetection) -> bool:
         """Whether the chunk is the first of an utterance."""
-        if self.is_speaking or probability < max(turns.threshold, LOWEST_THRESHOLD):
+        if self.is_speaking or probability < max(options.threshold, MIN_THRESHOLD):
             return False
-        self.is_speaking, self.silent_from = True, None
+        self.is_speaking, self.silence_start = True, None
         return True
 
-    def ends(self, probability: float, chunk_end: int, turns: TurnDetection) -> bool:
+    def detect_end(self, probability: float, chunk_end: int, options: TurnDetection) -> bool:
         """Whether the silence that ends with this chunk ends the utterance."""
         if not self.is_speaking:
             return False
-        threshold = max(turns.threshold, LOWEST_THRESHOLD)
+        threshold = max(options.threshold, MIN_THRESHOLD)
         if probability >= threshold:
-            self.silent_from = None
-        elif probability < max(threshold - HYSTERESIS, LOWEST_THRESHOLD) and self.silent_from is None:
-            self.silent_from = chunk_end - CHUNK_SAMPLES
-        if self.silent_from is None or chunk_end - self.silent_from < samples_of_ms(turns.silence_duration_ms):
+            self.silence_start = None
+        elif probability < max(threshold - HYSTERESIS, MIN_THRESHOLD) and self.silence_start is None:
+            self.silence_start = chunk_end - CHUNK_SAMPLES
+        if self.silence_start is None or chunk_end - self.silence_start < ms_to_samples(options.silence_duration_ms):
             return False
-        self.is_speaking, self.silent_from = False, None
+        self.is_speaking, self.silence_start = False, None
         return True
 
     def reset(self) -> None:
         """Nobody speaks: the caller ended the utterance, or took it back."""
-        self.is_speaking, self.silent_from = False, None
+        self.is_speaking, self.silence_start = False, None
 
 
-def samples_of_ms(milliseconds: float) -> int:
+def ms_to_samples(milliseconds: float) -> int:
     return int(milliseconds * SAMPLE_RATE / 1000)

@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
 from neuron_whisper.audio.mel import LogMel
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.live.events import Final, Partial, TextPiece
-from neuron_whisper.live.local_agreement import Agreement
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.live.events import FinalText, PartialText, TextPiece
+from neuron_whisper.live.local_agreement import LocalAgreement
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.longform.plan import FRAMES_PER_S
-from neuron_whisper.longform.region import Context, Hearing, decode_window, numbered
-from neuron_whisper.longform.speech_map import Voice
-from neuron_whisper.text.tokenizer import REPLACEMENT, Tokenizer
-from neuron_whisper.transcript import Dropped, Segment
+from neuron_whisper.longform.region import ClipContext, PromptState, decode_window, with_id
+from neuron_whisper.longform.speech_map import SpeechMap
+from neuron_whisper.text.tokenizer import REPLACEMENT_CHARACTER, Tokenizer
+from neuron_whisper.transcript import Segment, SkippedRegion
 
-TOKENS_AT_LEAST, TOKENS_PER_S = 16, 8  # of partial text: fast speech has 6 a second, a loop has no end
-SURE_FROM_SAMPLES = 3 * SAMPLE_RATE  # of audio from which the language of partial text is not asked again
+MIN_PARTIAL_TOKENS, PARTIAL_TOKENS_PER_S = 16, 8  # of partial text: fast speech has 6 a second, a loop has no end
+MIN_LANGUAGE_SAMPLES = 3 * SAMPLE_RATE  # of audio from which the language of partial text is not asked again
 
-_Window: TypeAlias = Generator[WindowAsk | Segment | Dropped, Hypothesis | None, int]
+_WindowGenerator: TypeAlias = Generator[WindowRequest | Segment | SkippedRegion, DecodingResult | None, int]
 
 
 @dataclass(slots=True, kw_only=True)
 class Utterance:
     """Positions are samples from the session's first; `end` None: it goes on. `seek` is where the next window starts.
 
-    `spoken_from` is where the voice was first heard, `asked_at` how far the last partial hypothesis was asked.
+    `speech_start` is where the voice was first heard, `last_partial_at` how far the last partial hypothesis was asked.
     """
 
     number: int
@@ -41,77 +41,77 @@ class Utterance:
     start: int
     seek: int
     end: int | None = None
-    spoken_from: int | None = None
-    asked_at: int | None = None
-    agreement: Agreement = field(default_factory=Agreement)
+    speech_start: int | None = None
+    last_partial_at: int | None = None
+    agreement: LocalAgreement = field(default_factory=LocalAgreement)
     segments: list[Segment] = field(default_factory=list)
-    dropped: list[Dropped] = field(default_factory=list)
+    skipped: list[SkippedRegion] = field(default_factory=list)
     pieces: list[TextPiece] = field(default_factory=list)
-    context: Context = field(init=False)
-    _window: _Window | None = None
-    _heard_language: str | None = None
-    _shown: tuple[int, str] = (0, "")
+    prompt_state: PromptState = field(init=False)
+    _window: _WindowGenerator | None = None
+    _detected_language: str | None = None
+    _last_emitted: tuple[int, str] = (0, "")
 
     def __post_init__(self) -> None:
-        hearing = self._hearing(np.empty(0, np.float32), None)
-        initial = hearing.initial_tokens()
+        hearing = self._build_clip_context(np.empty(0, np.float32), None)
+        initial = hearing.encode_initial_prompt()
         language = self.options.transcribe.language if self.tokenizer.special.is_multilingual else "en"
-        self.context = Context(language=language, tokens=list(initial), initial=initial)
+        self.prompt_state = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
 
     @property
     def is_decoding(self) -> bool:
         """Whether a window of the final text waits for its answer."""
         return self._window is not None
 
-    def _hearing(self, samples: NDArray[np.float32], voice: Voice | None) -> Hearing:
-        mel = LogMel.of(samples, self.n_mels)
-        return Hearing(mel=mel, options=self.options.transcribe, tokenizer=self.tokenizer, voice=voice)
+    def _build_clip_context(self, samples: NDArray[np.float32], speech_map: SpeechMap | None) -> ClipContext:
+        mel = LogMel.from_samples(samples, self.n_mels)
+        return ClipContext(mel=mel, options=self.options.transcribe, tokenizer=self.tokenizer, speech_map=speech_map)
 
     # --- final text -------------------------------------------------------------------------------
 
-    def begin_window(self, samples: NDArray[np.float32], voice: Voice | None) -> WindowAsk | None:
+    def begin_window(self, samples: NDArray[np.float32], speech_map: SpeechMap | None) -> WindowRequest | None:
         """Decode the window from `seek` on, which holds these samples; None: it was none worth decoding."""
-        hearing = self._hearing(samples, voice)
+        hearing = self._build_clip_context(samples, speech_map)
         self._window = decode_window(
-            hearing, self.context, 0, hearing.mel.content_frames, is_rest=self.seek > self.start
+            hearing, self.prompt_state, 0, hearing.mel.content_frames, is_remainder=self.seek > self.start
         )
-        return self._run(None)
+        return self._run_window(None)
 
-    def end_window(self, hypothesis: Hypothesis) -> None:
+    def end_window(self, result: DecodingResult) -> None:
         """The window's answer."""
-        ask = self._run(hypothesis)
+        ask = self._run_window(result)
         assert ask is None, "a window is asked once"
 
-    def _run(self, answer: Hypothesis | None) -> WindowAsk | None:
+    def _run_window(self, result: DecodingResult | None) -> WindowRequest | None:
         assert self._window is not None
         offset_s = self.seek / SAMPLE_RATE
         first_new = len(self.segments)
         while True:
             try:
-                item = self._window.send(answer)
+                item = self._window.send(result)
             except StopIteration as done:
                 frames: int = done.value
                 break
-            answer = None
+            result = None
             match item:
-                case WindowAsk():
+                case WindowRequest():
                     return item
                 case Segment():
-                    self.segments.append(numbered(moved(item, offset_s), len(self.segments)))
-                case Dropped():
-                    self.dropped.append(replace(item, start_s=item.start_s + offset_s, end_s=item.end_s + offset_s))
+                    self.segments.append(with_id(shift_segment(item, offset_s), len(self.segments)))
+                case SkippedRegion():
+                    self.skipped.append(replace(item, start_s=item.start_s + offset_s, end_s=item.end_s + offset_s))
         self._window = None
-        self.context.last_speech_s -= frames / FRAMES_PER_S
+        self.prompt_state.last_speech_s -= frames / FRAMES_PER_S
         self.seek += frames * HOP_SAMPLES
-        new = [piece for segment in self.segments[first_new:] for piece in self._pieces_of(segment)]
+        new = [piece for segment in self.segments[first_new:] for piece in self._split_segment(segment)]
         self.pieces += new
-        self.agreement.settle(new, is_all=self._is_spent)
+        self.agreement.finalize_window(new, is_complete=self._is_fully_decoded)
         return None
 
     @property
-    def _is_spent(self) -> bool:
+    def _is_fully_decoded(self) -> bool:
         """Whether the windows so far hold all that partial text was made from."""
-        heard = self.end if self.end is not None else self.asked_at
+        heard = self.end if self.end is not None else self.last_partial_at
         return heard is None or self.seek + HOP_SAMPLES > heard
 
     @property
@@ -119,38 +119,40 @@ class Utterance:
         """Whether it has ended, and no window is left of it."""
         return self.end is not None and self._window is None and self.seek + HOP_SAMPLES > self.end
 
-    def final(self) -> Final:
+    def build_final(self) -> FinalText:
         """What was said, once it is done."""
         assert self.end is not None
-        spoken = self.context.tokens[len(self.context.initial) :]
-        return Final(
+        spoken = self.prompt_state.tokens[len(self.prompt_state.initial_tokens) :]
+        return FinalText(
             utterance=self.number,
             start_s=self.start / SAMPLE_RATE,
             end_s=self.end / SAMPLE_RATE,
             text=self.tokenizer.decode(spoken).strip(),
             segments=tuple(self.segments),
-            dropped=tuple(self.dropped),
+            skipped=tuple(self.skipped),
             pieces=tuple(self.pieces),
-            told=tuple(self.agreement.stable),
-            language=self.context.language or "en",
-            language_probability=self.context.language_probability,
+            emitted=tuple(self.agreement.stable),
+            language=self.prompt_state.language or "en",
+            language_probability=self.prompt_state.language_probability,
         )
 
     # --- partial text -----------------------------------------------------------------------------
 
-    def partial_ask(self, samples: NDArray[np.float32], longest_prefix: int) -> WindowAsk | None:
+    def build_partial_request(self, samples: NDArray[np.float32], max_prefix_tokens: int) -> WindowRequest | None:
         """A window of what was heard since `seek`; None where more is told already than a window may begin with."""
-        prefix = self.agreement.prefix
-        if len(prefix) > longest_prefix or len(samples) > WINDOW_SAMPLES:
+        prefix = self.agreement.prefix_tokens
+        if len(prefix) > max_prefix_tokens or len(samples) > WINDOW_SAMPLES:
             return None
-        hearing = self._hearing(samples, None)
+        hearing = self._build_clip_context(samples, None)
         options = self.options.transcribe
-        language = self.context.language or (self._heard_language if len(samples) >= SURE_FROM_SAMPLES else None)
+        language = self.prompt_state.language or (
+            self._detected_language if len(samples) >= MIN_LANGUAGE_SAMPLES else None
+        )
         window = replace(
-            hearing.window_options(self.context),
+            hearing.build_window_options(self.prompt_state),
             language=language,
             prefix=prefix,
-            tells_prefix=False,
+            include_prefix=False,
             # behind words that were said, nothing may follow
             suppress_blank=options.suppress_blank and not prefix,
             without_timestamps=True,
@@ -161,43 +163,43 @@ class Utterance:
             word_timestamps=False,
             compression_ratio_threshold=None,
             repetition_cut=False,
-            max_new_tokens=min(224, TOKENS_AT_LEAST + TOKENS_PER_S * len(samples) // SAMPLE_RATE),
+            max_new_tokens=min(224, MIN_PARTIAL_TOKENS + PARTIAL_TOKENS_PER_S * len(samples) // SAMPLE_RATE),
         )
-        return WindowAsk(mel=hearing.mel.window(0), options=window, frames=hearing.mel.content_frames)
+        return WindowRequest(mel=hearing.mel.cut_window(0), options=window, frames=hearing.mel.content_frames)
 
-    def take_partial(self, hypothesis: Hypothesis) -> Partial | None:
+    def on_partial_result(self, result: DecodingResult) -> PartialText | None:
         """A partial hypothesis's answer; None where there is nothing new to tell."""
         options = self.options.transcribe
         limit = options.compression_ratio_threshold
-        self._heard_language = hypothesis.language or self._heard_language
-        if hypothesis.is_silence or (limit is not None and hypothesis.compression_ratio > limit):
+        self._detected_language = result.language or self._detected_language
+        if result.is_silence or (limit is not None and result.compression_ratio > limit):
             return None
-        language = hypothesis.language or self.context.language
-        pieces = pieces_of(self.tokenizer, hypothesis.tokens, hypothesis.token_logprobs, language)
-        while pieces and REPLACEMENT in pieces[-1].text:
+        language = result.language or self.prompt_state.language
+        pieces = split_pieces(self.tokenizer, result.tokens, result.token_logprobs, language)
+        while pieces and REPLACEMENT_CHARACTER in pieces[-1].text:
             pieces.pop()  # a character whose last bytes are still to come
-        self.agreement.hear(pieces)
+        self.agreement.add_hypothesis(pieces)
         shown = len(self.agreement.stable), "".join(piece.text for piece in self.agreement.unstable)
-        if shown == self._shown:
+        if shown == self._last_emitted:
             return None
-        self._shown = shown
-        return self.partial(language)
+        self._last_emitted = shown
+        return self.build_partial(language)
 
-    def partial(self, language: str | None = None) -> Partial:
-        return Partial(
+    def build_partial(self, language: str | None = None) -> PartialText:
+        return PartialText(
             utterance=self.number,
             start_s=self.start / SAMPLE_RATE,
-            end_s=(self.asked_at or self.start) / SAMPLE_RATE,
+            end_s=(self.last_partial_at or self.start) / SAMPLE_RATE,
             stable=tuple(self.agreement.stable),
             unstable=tuple(self.agreement.unstable),
-            language=language or self.context.language,
+            language=language or self.prompt_state.language,
         )
 
-    def _pieces_of(self, segment: Segment) -> list[TextPiece]:
-        return pieces_of(self.tokenizer, segment.tokens, segment.token_logprobs, self.context.language)
+    def _split_segment(self, segment: Segment) -> list[TextPiece]:
+        return split_pieces(self.tokenizer, segment.tokens, segment.token_logprobs, self.prompt_state.language)
 
 
-def pieces_of(
+def split_pieces(
     tokenizer: Tokenizer, tokens: Sequence[int], logprobs: Sequence[float], language: str | None
 ) -> list[TextPiece]:
     """The words of the text tokens; timestamps are left out."""
@@ -212,7 +214,7 @@ def pieces_of(
     return pieces
 
 
-def moved(segment: Segment, by_s: float) -> Segment:
+def shift_segment(segment: Segment, by_s: float) -> Segment:
     """The same, so many seconds later."""
     words = tuple(replace(word, start_s=word.start_s + by_s, end_s=word.end_s + by_s) for word in segment.words)
     return replace(

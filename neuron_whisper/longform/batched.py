@@ -11,103 +11,105 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.longform.plan import Await, Outcome, Plan, Submit
-from neuron_whisper.longform.region import Context, Hearing, Stretch, decode_stretch, numbered
-from neuron_whisper.transcript import Dropped, Segment
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.longform.plan import AwaitAction, Plan, SubmitAction, TranscriptSummary
+from neuron_whisper.longform.region import ClipContext, PromptState, RegionDecoder, decode_region, with_id
+from neuron_whisper.transcript import Segment, SkippedRegion
 
-RUN = 4  # stretches that are decoded one after another: two minutes; more than two said no more than that
+GROUP_SIZE = 4  # stretches that are decoded one after another: two minutes; more than two said no more than that
 
 
 @dataclass(slots=True, kw_only=True)
-class _Lane:
+class _RegionGroup:
     """A run on its way: what it has said so far, in order."""
 
-    context: Context
-    stretch: Stretch
-    said: deque[Segment | Dropped] = field(default_factory=deque)
+    prompt_state: PromptState
+    decoder: RegionDecoder
+    emitted: deque[Segment | SkippedRegion] = field(default_factory=deque)
     is_done: bool = False
 
-    def advance(self, answer: Hypothesis | None) -> WindowAsk | None:
+    def advance(self, result: DecodingResult | None) -> WindowRequest | None:
         """Run to the next window it wants, None at its end."""
         while True:
             try:
-                item = self.stretch.send(answer)
+                item = self.decoder.send(result)
             except StopIteration:
                 self.is_done = True
                 return None
-            answer = None
-            if isinstance(item, WindowAsk):
+            result = None
+            if isinstance(item, WindowRequest):
                 return item
-            self.said.append(item)
+            self.emitted.append(item)
 
 
-def runs(stretches: Sequence[tuple[int, int]], longest: int) -> Iterator[Sequence[tuple[int, int]]]:
-    """As few runs as there can be of at most `longest` stretches, none longer than another by more than one."""
-    n_runs = -(-len(stretches) // longest)
+def group_regions(regions: Sequence[tuple[int, int]], max_size: int) -> Iterator[Sequence[tuple[int, int]]]:
+    """As few runs as there can be of at most `max_size` stretches, none longer than another by more than one."""
+    n_runs = -(-len(regions) // max_size)
     for number in range(n_runs):
-        yield stretches[number * len(stretches) // n_runs : (number + 1) * len(stretches) // n_runs]
+        yield regions[number * len(regions) // n_runs : (number + 1) * len(regions) // n_runs]
 
 
-def _decode_run(hearing: Hearing, context: Context, run: Sequence[tuple[int, int]]) -> Stretch:
-    for start, end in run:
-        yield from decode_stretch(hearing, context, start, end)
+def _decode_group(clip: ClipContext, prompt_state: PromptState, group: Sequence[tuple[int, int]]) -> RegionDecoder:
+    for start, end in group:
+        yield from decode_region(clip, prompt_state, start, end)
 
 
-def batched(hearing: Hearing, context: Context, stretches: Sequence[tuple[int, int]], *, width: int) -> Plan:
-    """The stretches (first and last mel frame), up to `width` at once; segments come out in their order.
+def decode_batched(
+    clip: ClipContext, prompt_state: PromptState, regions: Sequence[tuple[int, int]], *, concurrency: int
+) -> Plan:
+    """The stretches (first and last mel frame), up to `concurrency` at once; segments come out in their order.
 
     Where text before is to be a prompt, they go in runs of up to RUN; else each is for itself. The language is that of
     the first stretch, unless it was given or is detected in every window.
     """
-    options = hearing.options
-    lanes: deque[_Lane] = deque()
-    waiting = deque(runs(stretches, RUN if options.condition_on_previous_text else 1))
-    running: dict[int, _Lane] = {}
+    options = clip.options
+    lanes: deque[_RegionGroup] = deque()
+    waiting = deque(group_regions(regions, GROUP_SIZE if options.condition_on_previous_text else 1))
+    running: dict[int, _RegionGroup] = {}
     ticket = count = 0
     texts: list[int] = []
-    knows_language = context.language is not None or options.multilingual
+    knows_language = prompt_state.language is not None or options.multilingual
     while waiting or lanes:
-        while waiting and len(running) < width and (knows_language or not lanes):
+        while waiting and len(running) < concurrency and (knows_language or not lanes):
             run = waiting.popleft()
-            own = Context(
-                language=context.language,
-                tokens=list(context.initial),
-                initial=context.initial,
-                is_first=context.is_first,
+            own = PromptState(
+                language=prompt_state.language,
+                tokens=list(prompt_state.initial_tokens),
+                initial_tokens=prompt_state.initial_tokens,
+                is_first=prompt_state.is_first,
                 last_speech_s=run[0][0] / 100,
             )
-            context.is_first = False
-            lane = _Lane(context=own, stretch=_decode_run(hearing, own, run))
+            prompt_state.is_first = False
+            lane = _RegionGroup(prompt_state=own, decoder=_decode_group(clip, own, run))
             lanes.append(lane)
             if (ask := lane.advance(None)) is not None:
-                yield Submit(ticket=ticket, ask=ask)
+                yield SubmitAction(request_id=ticket, request=ask)
                 running[ticket], ticket = lane, ticket + 1
         if running:
-            got = yield Await(tickets=frozenset(running))
+            got = yield AwaitAction(request_ids=frozenset(running))
             assert got is not None, "a plan is sent what it awaits"
             lane = running.pop(got[0])
             ask = lane.advance(got[1])
-            if not knows_language and lane.context.language is not None:
-                context.language = lane.context.language
-                context.language_probability = lane.context.language_probability
+            if not knows_language and lane.prompt_state.language is not None:
+                prompt_state.language = lane.prompt_state.language
+                prompt_state.language_probability = lane.prompt_state.language_probability
                 knows_language = True
             if ask is not None:
-                yield Submit(ticket=ticket, ask=ask)
+                yield SubmitAction(request_id=ticket, request=ask)
                 running[ticket], ticket = lane, ticket + 1
-        while lanes and (lanes[0].said or lanes[0].is_done):
-            if not lanes[0].said:
+        while lanes and (lanes[0].emitted or lanes[0].is_done):
+            if not lanes[0].emitted:
                 lanes.popleft()
                 continue
-            item = lanes[0].said.popleft()
+            item = lanes[0].emitted.popleft()
             if isinstance(item, Segment):
-                item = numbered(item, count)
+                item = with_id(item, count)
                 count += 1
                 texts += item.tokens
             yield item
-    yield Outcome(
-        text=hearing.tokenizer.decode(texts).strip(),
-        language=context.language or "en",
-        language_probability=context.language_probability,
+    yield TranscriptSummary(
+        text=clip.tokenizer.decode(texts).strip(),
+        language=prompt_state.language or "en",
+        language_probability=prompt_state.language_probability,
         long_form="batched",
     )

@@ -7,38 +7,38 @@ from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Protocol, TypeAlias
 
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.longform import Await, Item, Outcome, Plan, Submit
-from neuron_whisper.transcript import Dropped, Segment
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.longform import AwaitAction, Plan, PlanItem, SubmitAction, TranscriptSummary
+from neuron_whisper.transcript import Segment, SkippedRegion
 
-Told: TypeAlias = Segment | Dropped | Outcome
-Answer: TypeAlias = tuple[int, Hypothesis] | None
+TranscriptEvent: TypeAlias = Segment | SkippedRegion | TranscriptSummary
+PlanInput: TypeAlias = tuple[int, DecodingResult] | None
 
 
-class Submitter(Protocol):
+class SubmitWindow(Protocol):
     """Engine.submit."""
 
-    def __call__(self, ask: WindowAsk, *, is_first: bool) -> Future[Hypothesis]: ...
+    def __call__(self, request: WindowRequest, *, is_first: bool) -> Future[DecodingResult]: ...
 
 
-def drive(plan: Plan, submit: Submitter) -> Iterator[Told]:
+def run_plan(plan: Plan, submit: SubmitWindow) -> Iterator[TranscriptEvent]:
     """What the plan tells, as it comes. What is still being decoded when this ends early is cancelled.
 
     Raises what `submit` and its futures raise.
     """
-    running: dict[int, Future[Hypothesis]] = {}
-    answer: Answer = None
+    running: dict[int, Future[DecodingResult]] = {}
+    answer: PlanInput = None
     is_first = True
     try:
-        while (item := _next(plan, answer)) is not None:
+        while (item := _next_item(plan, answer)) is not None:
             answer = None
             match item:
-                case Submit():
-                    running[item.ticket] = submit(item.ask, is_first=is_first)
+                case SubmitAction():
+                    running[item.request_id] = submit(item.request, is_first=is_first)
                     is_first = False
-                case Await():
-                    wait([running[ticket] for ticket in item.tickets], return_when=FIRST_COMPLETED)
-                    ticket = min(ticket for ticket in item.tickets if running[ticket].done())
+                case AwaitAction():
+                    wait([running[ticket] for ticket in item.request_ids], return_when=FIRST_COMPLETED)
+                    ticket = min(ticket for ticket in item.request_ids if running[ticket].done())
                     answer = ticket, running.pop(ticket).result()
                 case _:
                     yield item
@@ -47,23 +47,25 @@ def drive(plan: Plan, submit: Submitter) -> Iterator[Told]:
             future.cancel()
 
 
-async def adrive(plan: Plan, submit: Submitter) -> AsyncGenerator[Told]:
+async def arun_plan(plan: Plan, submit: SubmitWindow) -> AsyncGenerator[TranscriptEvent]:
     """As drive. Cancelling the task that waits frees the slots at the engine's next step."""
-    running: dict[int, asyncio.Future[Hypothesis]] = {}
-    answer: Answer = None
+    running: dict[int, asyncio.Future[DecodingResult]] = {}
+    answer: PlanInput = None
     is_first = True
     try:
         # the plan's own work between windows (text of tokens, times of words) runs in a thread, in one go
-        while items := await asyncio.to_thread(_until_it_waits, plan, answer):
+        while items := await asyncio.to_thread(_run_until_await, plan, answer):
             answer = None
             for item in items:
                 match item:
-                    case Submit():
-                        running[item.ticket] = asyncio.wrap_future(submit(item.ask, is_first=is_first))
+                    case SubmitAction():
+                        running[item.request_id] = asyncio.wrap_future(submit(item.request, is_first=is_first))
                         is_first = False
-                    case Await():
-                        await asyncio.wait([running[ticket] for ticket in item.tickets], return_when=FIRST_COMPLETED)
-                        ticket = min(ticket for ticket in item.tickets if running[ticket].done())
+                    case AwaitAction():
+                        await asyncio.wait(
+                            [running[ticket] for ticket in item.request_ids], return_when=FIRST_COMPLETED
+                        )
+                        ticket = min(ticket for ticket in item.request_ids if running[ticket].done())
                         answer = ticket, running.pop(ticket).result()
                     case _:
                         yield item
@@ -73,20 +75,20 @@ async def adrive(plan: Plan, submit: Submitter) -> AsyncGenerator[Told]:
                 future.exception()  # looked at, so that nobody complains that it was not
 
 
-def _next(plan: Plan, answer: Answer) -> Item | None:
+def _next_item(plan: Plan, plan_input: PlanInput) -> PlanItem | None:
     """What the plan yields next, None at its end."""
     try:
-        return plan.send(answer)
+        return plan.send(plan_input)
     except StopIteration:
         return None
 
 
-def _until_it_waits(plan: Plan, answer: Answer) -> list[Item]:
+def _run_until_await(plan: Plan, plan_input: PlanInput) -> list[PlanItem]:
     """What the plan yields until it waits, the Await last, or ends; nothing once it has ended."""
-    items: list[Item] = []
-    while (item := _next(plan, answer)) is not None:
-        answer = None
+    items: list[PlanItem] = []
+    while (item := _next_item(plan, plan_input)) is not None:
+        plan_input = None
         items.append(item)
-        if isinstance(item, Await):
+        if isinstance(item, AwaitAction):
             break
     return items

@@ -6,29 +6,29 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.transcript import Dropped, Segment
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.transcript import Segment, SkippedRegion
 
 FRAMES_PER_S = 100  # mel frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submit:
-    """Decode this window; the plan goes on at once. `ticket` names it until its answer was sent."""
+class SubmitAction:
+    """Decode this window; the plan goes on at once. `request_id` names it until its answer was sent."""
 
-    ticket: int
-    ask: WindowAsk
+    request_id: int
+    request: WindowRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Await:
+class AwaitAction:
     """The plan wants the first of these tickets that is done: it is sent (ticket, Hypothesis)."""
 
-    tickets: frozenset[int]
+    request_ids: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class TranscriptSummary:
     """What a plan knows beyond its segments when it ends. `language_probability` is None where it was given."""
 
     text: str
@@ -37,6 +37,6 @@ class Outcome:
     long_form: str = "sequential"
 
 
-Item: TypeAlias = Submit | Await | Segment | Dropped | Outcome
-Plan: TypeAlias = Generator[Item, tuple[int, Hypothesis] | None, None]
+PlanItem: TypeAlias = SubmitAction | AwaitAction | Segment | SkippedRegion | TranscriptSummary
+Plan: TypeAlias = Generator[PlanItem, tuple[int, DecodingResult] | None, None]
 """After an Await the plan is sent its answer, after anything else None. An Outcome comes last."""

@@ -10,89 +10,93 @@ from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.speech import (
     BATCHED_VAD,
     VadOptions,
-    pack_spans,
-    spans_of_probabilities,
+    merge_into_windows,
+    spans_from_probabilities,
     speech_probabilities,
 )
-from neuron_whisper.decode.options import VOICE, TranscribeOptions
+from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.errors import CheckpointError
-from neuron_whisper.longform.batched import batched
-from neuron_whisper.longform.chinese_script import in_script
+from neuron_whisper.longform.batched import decode_batched
+from neuron_whisper.longform.chinese_script import convert_script
 from neuron_whisper.longform.plan import FRAMES_PER_S, Plan
-from neuron_whisper.longform.region import Context, Hearing
-from neuron_whisper.longform.sequential import sequential
-from neuron_whisper.longform.speech_map import Voice
-from neuron_whisper.text.chinese import converter
+from neuron_whisper.longform.region import ClipContext, PromptState
+from neuron_whisper.longform.sequential import decode_sequential
+from neuron_whisper.longform.speech_map import SpeechMap
+from neuron_whisper.text.chinese import load_converter
 from neuron_whisper.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-BATCHED_FROM_S = 60.0  # two windows: below, there is nothing to put side by side
+MIN_BATCHED_S = 60.0  # two windows: below, there is nothing to put side by side
 
 
-def plan_for(clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, width: int) -> Plan:
-    """The plan that `options.long_form` names, or the clip's length; `width` windows at once where it is batched.
+def plan_transcription(
+    clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, concurrency: int
+) -> Plan:
+    """The plan that `options.long_form` names, or the clip's length; `concurrency` windows at once where it is batched.
 
     Raises InvalidOption for a language that the model does not know and for a script that needs OpenCC,
     CheckpointError where the batched plan was asked for and the voice detector's weights are missing; without them
     any other clip is decoded sequentially.
     """
-    convert = converter(options.chinese_script) if options.chinese_script is not None else None
-    plan = _plan(clip, options, tokenizer, n_mels=n_mels, width=width)
-    return plan if convert is None else in_script(plan, convert)
+    convert = load_converter(options.chinese_script) if options.chinese_script is not None else None
+    plan = _choose_plan(clip, options, tokenizer, n_mels=n_mels, concurrency=concurrency)
+    return plan if convert is None else convert_script(plan, convert)
 
 
-def _plan(clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, width: int) -> Plan:
+def _choose_plan(
+    clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, concurrency: int
+) -> Plan:
     language = options.language
     if not tokenizer.special.is_multilingual:
         tokenizer.sot_sequence(language, options.task, timestamps=True)  # refuses any language but English
         language = "en"
     elif language is not None:
-        tokenizer.language_token(language)
+        tokenizer.to_language_token(language)
     is_batched = options.long_form == "batched" or (
-        options.long_form == "auto" and options.vad_filter and clip.duration_s >= BATCHED_FROM_S
+        options.long_form == "auto" and options.vad_filter and clip.duration_s >= MIN_BATCHED_S
     )
     voice = None
     if options.vad_filter or is_batched:
         try:
-            voice = _voice(clip, _batched_vad(options.vad) if is_batched else options.vad)
+            voice = _detect_speech(clip, _to_batched_vad(options.vad) if is_batched else options.vad)
         except CheckpointError as error:  # an installation without Silero's weights
             if options.long_form == "batched":
                 raise
             log.warning("text may come from silence: %s", error)
             is_batched = False
-    mel = LogMel.of(clip.samples, n_mels)
-    hearing = Hearing(mel=mel, options=options, tokenizer=tokenizer, voice=voice)
-    initial = hearing.initial_tokens()
-    context = Context(language=language, tokens=list(initial), initial=initial)
-    clips = _clips(options.clip_timestamps, mel.content_frames)
+    mel = LogMel.from_samples(clip.samples, n_mels)
+    hearing = ClipContext(mel=mel, options=options, tokenizer=tokenizer, speech_map=voice)
+    initial = hearing.encode_initial_prompt()
+    context = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
+    clips = _to_frame_ranges(options.clip_timestamps, mel.content_frames)
     if not is_batched:
-        return sequential(hearing, context, clips)
+        return decode_sequential(hearing, context, clips)
     assert voice is not None
     packed = [
         (round(pack.start_s * FRAMES_PER_S), min(mel.content_frames, round(pack.end_s * FRAMES_PER_S)))
-        for pack in pack_spans(voice.spans)
+        for pack in merge_into_windows(voice.spans)
     ]
     stretches = [(max(a, start), min(b, end)) for start, end in clips for a, b in packed]
-    return batched(hearing, context, [(a, b) for a, b in stretches if a < b], width=width)
+    return decode_batched(hearing, context, [(a, b) for a, b in stretches if a < b], concurrency=concurrency)
 
 
-def _voice(clip: AudioClip, vad: VadOptions) -> Voice:
+def _detect_speech(clip: AudioClip, vad: VadOptions) -> SpeechMap:
     heard = speech_probabilities(clip.samples)
     padded, bare = (
-        spans_of_probabilities(heard, len(clip.samples), options) for options in (vad, replace(vad, speech_pad_ms=0))
+        spans_from_probabilities(heard, len(clip.samples), options) for options in (vad, replace(vad, speech_pad_ms=0))
     )
-    return Voice(padded, vad.speech_pad_ms / 1000, bare)
+    return SpeechMap(padded, vad.speech_pad_ms / 1000, bare)
 
 
-def _batched_vad(asked: VadOptions) -> VadOptions:
+def _to_batched_vad(vad: VadOptions) -> VadOptions:
     """Spans that fit a window; and shorter ones where nothing else was asked, so that windows are filled up."""
-    if asked == VOICE:
-        asked = replace(asked, min_silence_duration_ms=BATCHED_VAD.min_silence_duration_ms)
-    return asked.limited(WINDOW_S)
+    if vad == DEFAULT_VAD:
+        vad = replace(vad, min_silence_duration_ms=BATCHED_VAD.min_silence_duration_ms)
+    return vad.with_max_duration(WINDOW_S)
 
 
-def _clips(times: tuple[float, ...], content_frames: int) -> list[tuple[int, int]]:
+def _to_frame_ranges(times: tuple[float, ...], content_frames: int) -> list[tuple[int, int]]:
     """(1.0, 2.0, 5.0) of 9 s -> [(100, 200), (500, 900)]; none: the whole."""
     frames = [min(content_frames, round(time * FRAMES_PER_S)) for time in times] or [0]
     ends = [*frames, content_frames] if len(frames) % 2 else frames

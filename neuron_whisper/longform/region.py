@@ -13,73 +13,74 @@ from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.speech import MAX_GAP_S
 from neuron_whisper.decode.alignment import align_words
-from neuron_whisper.decode.hallucination import without_hallucinations
+from neuron_whisper.decode.hallucination import remove_hallucinations
 from neuron_whisper.decode.options import TranscribeOptions, WindowOptions
-from neuron_whisper.decode.segments import Span, split_at_timestamps
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.decode.words import WordedSpan, last_word_end, words_of_segments
+from neuron_whisper.decode.segments import SegmentTokens, split_at_timestamps
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.decode.words import SegmentWithWords, assign_words, find_last_word_end
 from neuron_whisper.longform.plan import FRAMES_PER_S
-from neuron_whisper.longform.speech_map import Voice
+from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.tokenizer import Tokenizer
-from neuron_whisper.transcript import Dropped, Retry, Segment
+from neuron_whisper.transcript import Retry, Segment, SkippedRegion
 
-Stretch: TypeAlias = Generator[WindowAsk | Segment | Dropped, Hypothesis | None, None]
-"""After a WindowAsk it wants the Hypothesis, after anything else None. Segments have id 0: who yields them counts."""
+RegionDecoder: TypeAlias = Generator[WindowRequest | Segment | SkippedRegion, DecodingResult | None, None]
+"""After a WindowRequest it wants the Hypothesis, after anything else None. Segments have id 0: who yields them
+counts."""
 
-LEAST_REST_S = 0.1  # of speech behind the last timestamp that is worth another window
+MIN_REMAINDER_S = 0.1  # of speech behind the last timestamp that is worth another window
 
 
 @dataclass(slots=True, kw_only=True)
-class Context:
+class PromptState:
     """What stretches that are decoded one after another pass on. `tokens` are the text so far, the prompt included."""
 
     language: str | None
     language_probability: float | None = None
     tokens: list[int] = field(default_factory=list)
-    initial: tuple[int, ...] = ()
-    prompt_from: int = 0
+    initial_tokens: tuple[int, ...] = ()
+    prompt_reset_since: int = 0
     last_speech_s: float = 0.0
     is_first: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hearing:
-    """What all stretches of a clip share. `voice` None: text may be anywhere."""
+class ClipContext:
+    """What all stretches of a clip share. `speech_map` None: text may be anywhere."""
 
     mel: LogMel
     options: TranscribeOptions
     tokenizer: Tokenizer
-    voice: Voice | None
+    speech_map: SpeechMap | None
 
-    def initial_tokens(self) -> tuple[int, ...]:
-        return self._spoken(self.options.initial_prompt)
+    def encode_initial_prompt(self) -> tuple[int, ...]:
+        return self._encode_text(self.options.initial_prompt)
 
-    def _spoken(self, text: str | None) -> tuple[int, ...]:
+    def _encode_text(self, text: str | None) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(" " + text.strip())) if text and text.strip() else ()
 
-    def _prefix(self) -> tuple[int, ...]:
+    def _encode_prefix(self) -> tuple[int, ...]:
         """Behind a timestamp where there are to be some, as faster-whisper has it."""
-        spoken = self._spoken(self.options.prefix)
+        spoken = self._encode_text(self.options.prefix)
         at_start = () if self.options.without_timestamps else (self.tokenizer.special.timestamp_begin,)
         return (*at_start, *spoken) if spoken else ()
 
-    def window_options(self, context: Context) -> WindowOptions:
+    def build_window_options(self, prompt_state: PromptState) -> WindowOptions:
         options = self.options
-        prompt = tuple(context.tokens[context.prompt_from :])
-        if options.carry_initial_prompt and context.initial:
-            since = max(len(context.initial), context.prompt_from)
-            room = max(0, 223 - len(context.initial))
-            recent = context.tokens[since:]
-            prompt = (*context.initial, *(recent[-room:] if room else ()))
+        prompt = tuple(prompt_state.tokens[prompt_state.prompt_reset_since :])
+        if options.carry_initial_prompt and prompt_state.initial_tokens:
+            since = max(len(prompt_state.initial_tokens), prompt_state.prompt_reset_since)
+            room = max(0, 223 - len(prompt_state.initial_tokens))
+            recent = prompt_state.tokens[since:]
+            prompt = (*prompt_state.initial_tokens, *(recent[-room:] if room else ()))
         return WindowOptions(
-            language=None if options.multilingual and not options.language else context.language,
+            language=None if options.multilingual and not options.language else prompt_state.language,
             languages=options.languages,
             task=options.task,
             prompt=prompt,
-            prefix=self._prefix() if context.is_first else (),
-            tells_prefix=True,
-            hotwords=self._spoken(options.hotwords),
-            suppressed=frozenset(self.tokenizer.suppressed(options.suppress_tokens)),
+            prefix=self._encode_prefix() if prompt_state.is_first else (),
+            include_prefix=True,
+            hotwords=self._encode_text(options.hotwords),
+            suppress_tokens=frozenset(self.tokenizer.get_suppress_tokens(options.suppress_tokens)),
             suppress_blank=options.suppress_blank,
             without_timestamps=options.without_timestamps,
             max_initial_timestamp_s=options.max_initial_timestamp_s,
@@ -98,164 +99,173 @@ class Hearing:
         )
 
 
-def decode_stretch(hearing: Hearing, context: Context, start: int, end: int) -> Stretch:
+def decode_region(clip: ClipContext, prompt_state: PromptState, start: int, end: int) -> RegionDecoder:
     """The windows from frame `start` to `end`, with the context they leave behind."""
     seek = start
     while seek < end:
-        seek = yield from decode_window(hearing, context, seek, end, is_rest=seek > start)
+        seek = yield from decode_window(clip, prompt_state, seek, end, is_remainder=seek > start)
 
 
 def decode_window(
-    hearing: Hearing, context: Context, seek: int, end: int, *, is_rest: bool
-) -> Generator[WindowAsk | Segment | Dropped, Hypothesis | None, int]:
+    clip: ClipContext, prompt_state: PromptState, seek: int, end: int, *, is_remainder: bool
+) -> Generator[WindowRequest | Segment | SkippedRegion, DecodingResult | None, int]:
     """The window from frame `seek` on, at most to `end`; returns where the next one starts.
 
-    A window where nobody speaks is not decoded, nor a rest that holds less than LEAST_REST_S of speech, nor a
+    A window where nobody speaks is not decoded, nor a rest that holds less than MIN_REMAINDER_S of speech, nor a
     silence longer than MAX_GAP_S before or behind speech: what a model says of silence is the text before it, or thanks
     for watching.
     """
     frames = min(WINDOW_FRAMES, end - seek)
-    voice = hearing.voice
+    voice = clip.speech_map
     if voice is not None:
         silence = frames
-        if (run := voice.next_run(seek)) is not None and run[0] < seek + frames:
+        if (run := voice.find_speech_run(seek)) is not None and run[0] < seek + frames:
             silence = run[0] - seek if run[0] - seek > MAX_GAP_S * FRAMES_PER_S else 0
             frames = min(frames, run[1] - seek)
-        if is_rest and not silence and voice.seconds(seek, seek + frames) < LEAST_REST_S:
+        if is_remainder and not silence and voice.sum_speech_s(seek, seek + frames) < MIN_REMAINDER_S:
             silence = frames
         if silence:
-            yield Dropped(start_s=seek / FRAMES_PER_S, end_s=(seek + silence) / FRAMES_PER_S, reason="no_voice")
+            yield SkippedRegion(start_s=seek / FRAMES_PER_S, end_s=(seek + silence) / FRAMES_PER_S, reason="no_voice")
             return seek + silence
-    ask = WindowAsk(mel=hearing.mel.window(seek, seek + frames), options=hearing.window_options(context), frames=frames)
+    ask = WindowRequest(
+        mel=clip.mel.cut_window(seek, seek + frames), options=clip.build_window_options(prompt_state), frames=frames
+    )
     hypothesis = yield ask
     assert hypothesis is not None, "a stretch is sent the hypothesis of what it asked"
-    context.is_first = False
-    if context.language is None:
-        context.language = hypothesis.language
-        context.language_probability = hypothesis.language_probs.get(hypothesis.language or "")
+    prompt_state.is_first = False
+    if prompt_state.language is None:
+        prompt_state.language = hypothesis.language
+        prompt_state.language_probability = hypothesis.language_probs.get(hypothesis.language or "")
     if hypothesis.is_silence:
-        yield Dropped(
+        yield SkippedRegion(
             start_s=seek / FRAMES_PER_S,
             end_s=(seek + frames) / FRAMES_PER_S,
             reason="no_speech",
             text=hypothesis.text,
         )
         return seek + frames
-    return (yield from _take_window(hearing, context, hypothesis, seek, frames))
+    return (yield from _emit_segments(clip, prompt_state, hypothesis, seek, frames))
 
 
-def _take_window(
-    hearing: Hearing, context: Context, hypothesis: Hypothesis, seek: int, frames: int
-) -> Generator[Segment | Dropped, None, int]:
+def _emit_segments(
+    clip: ClipContext, prompt_state: PromptState, result: DecodingResult, seek: int, frames: int
+) -> Generator[Segment | SkippedRegion, None, int]:
     """A window's segments; returns where the next one starts."""
-    options, tokenizer = hearing.options, hearing.tokenizer
+    options, tokenizer = clip.options, clip.tokenizer
     begin = tokenizer.special.timestamp_begin
-    decoded, advance = split_at_timestamps(hypothesis.tokens, begin, seek_frames=seek, window_frames=frames)
+    decoded, advance = split_at_timestamps(result.tokens, begin, seek_frames=seek, window_frames=frames)
     after = seek + (advance or frames)  # a window that advances nothing would be decoded for ever
-    spans = [WordedSpan(start_s=it.start_s, end_s=it.end_s, tokens=it.tokens) for it in decoded]
-    if hypothesis.attention is not None:
-        spans = _timed(hearing, context, hypothesis, decoded, seek, frames)
-        last_s = last_word_end(spans)
-        is_ended_by_time = hypothesis.tokens[-2:-1] and hypothesis.tokens[-2] < begin <= hypothesis.tokens[-1]
+    spans = [SegmentWithWords(start_s=it.start_s, end_s=it.end_s, tokens=it.tokens) for it in decoded]
+    if result.attention is not None:
+        spans = _add_words(clip, prompt_state, result, decoded, seek, frames)
+        last_s = find_last_word_end(spans)
+        is_ended_by_time = result.tokens[-2:-1] and result.tokens[-2] < begin <= result.tokens[-1]
         if not is_ended_by_time and last_s is not None and last_s * FRAMES_PER_S > seek:
             after = max(round(last_s * FRAMES_PER_S), seek + 1)
         if (threshold_s := options.hallucination_silence_threshold_s) is not None:
             if not is_ended_by_time and last_s is not None and last_s * FRAMES_PER_S > seek:
                 window_end_s = (seek + WINDOW_FRAMES) / FRAMES_PER_S
                 after = after if window_end_s - last_s > threshold_s else seek + frames
-            kept, again = without_hallucinations(
+            kept, again = remove_hallucinations(
                 spans,
                 threshold_s=threshold_s,
                 seek_frames=seek,
                 window_frames=frames,
-                content_frames=hearing.mel.content_frames,
-                last_speech_s=context.last_speech_s,
+                content_frames=clip.mel.content_frames,
+                last_speech_s=prompt_state.last_speech_s,
             )
             for span in spans[len(kept) :] if again is not None else ():
-                yield _dropped(tokenizer, span, "hallucination")
+                yield _to_skipped_region(tokenizer, span, "hallucination")
             spans, after = kept, after if again is None else max(again, seek + 1)
-        if (last_s := last_word_end(spans)) is not None:
-            context.last_speech_s = last_s
-    logprobs = iter(hypothesis.token_logprobs)
+        if (last_s := find_last_word_end(spans)) is not None:
+            prompt_state.last_speech_s = last_s
+    logprobs = iter(result.token_logprobs)
     for span in spans:
         # the tokens first: a zip that ends takes one too many from what stands before
         own = tuple(logprob for _, logprob in zip(span.tokens, logprobs, strict=False))
         text = tokenizer.decode(span.tokens)
         if span.start_s == span.end_s or not text.strip():
             if text.strip():
-                yield _dropped(tokenizer, span, "empty")
+                yield _to_skipped_region(tokenizer, span, "empty")
             continue
-        heard = hearing.voice
-        if heard is not None and not heard.is_heard(*(round(s * FRAMES_PER_S) for s in (span.start_s, span.end_s))):
-            yield _dropped(tokenizer, span, "no_voice")
+        heard = clip.speech_map
+        if heard is not None and not heard.overlaps(*(round(s * FRAMES_PER_S) for s in (span.start_s, span.end_s))):
+            yield _to_skipped_region(tokenizer, span, "no_voice")
             continue
-        context.tokens += span.tokens
+        prompt_state.tokens += span.tokens
         if heard is not None and not span.words:  # the model hears where words are, and guesses where silence ends
-            start_s, end_s = heard.tightened(span.start_s, span.end_s)
+            start_s, end_s = heard.trim_silence(span.start_s, span.end_s)
             span = replace(span, start_s=start_s, end_s=end_s)
-        yield _segment(hypothesis, span, seek, text, own)
-    if not options.condition_on_previous_text or hypothesis.temperature > options.prompt_reset_on_temperature:
-        context.prompt_from = len(context.tokens)
+        yield _to_segment(result, span, seek, text, own)
+    if not options.condition_on_previous_text or result.temperature > options.prompt_reset_on_temperature:
+        prompt_state.prompt_reset_since = len(prompt_state.tokens)
     return after
 
 
-def _timed(
-    hearing: Hearing, context: Context, hypothesis: Hypothesis, spans: list[Span], seek: int, frames: int
-) -> list[WordedSpan]:
-    assert hypothesis.attention is not None
-    eot = hearing.tokenizer.special.eot
-    texts = [[token for token in span.tokens if token < eot] for span in spans]
-    n_tokens = sum(len(span.tokens) for span in spans)
+def _add_words(
+    clip: ClipContext,
+    prompt_state: PromptState,
+    result: DecodingResult,
+    segments: list[SegmentTokens],
+    seek: int,
+    frames: int,
+) -> list[SegmentWithWords]:
+    assert result.attention is not None
+    eot = clip.tokenizer.special.eot
+    texts = [[token for token in span.tokens if token < eot] for span in segments]
+    n_tokens = sum(len(span.tokens) for span in segments)
     logprobs = [
-        logprob
-        for token, logprob in zip(hypothesis.tokens[:n_tokens], hypothesis.token_logprobs, strict=False)
-        if token < eot
+        logprob for token, logprob in zip(result.tokens[:n_tokens], result.token_logprobs, strict=False) if token < eot
     ]
-    options = hearing.options
-    language = "en" if options.task == "translate" else hypothesis.language or context.language
+    options = clip.options
+    language = "en" if options.task == "translate" else result.language or prompt_state.language
     timings = align_words(
-        hypothesis.attention,
-        hypothesis.aligned_row,
+        result.attention,
+        result.first_aligned_row,
         texts,
         logprobs,
-        hearing.tokenizer,
+        clip.tokenizer,
         language=language,
         n_frames=frames,
     )
-    return words_of_segments(
-        spans,
+    return assign_words(
+        segments,
         timings,
         seek_frames=seek,
         window_frames=frames,
-        last_speech_s=context.last_speech_s,
+        last_speech_s=prompt_state.last_speech_s,
         prepended=options.prepend_punctuations,
         appended=options.append_punctuations,
     )
 
 
-def _dropped(tokenizer: Tokenizer, span: Span, reason: str) -> Dropped:
-    return Dropped(start_s=span.start_s, end_s=span.end_s, reason=reason, text=tokenizer.decode(span.tokens).strip())
-
-
-def _segment(hypothesis: Hypothesis, span: WordedSpan, seek: int, text: str, logprobs: tuple[float, ...]) -> Segment:
-    return Segment(
-        id=0,
-        seek_s=seek / FRAMES_PER_S,
-        start_s=span.start_s,
-        end_s=span.end_s,
-        text=text,
-        tokens=span.tokens,
-        temperature=hypothesis.temperature,
-        avg_logprob=hypothesis.avg_logprob,
-        compression_ratio=hypothesis.compression_ratio,
-        no_speech_prob=hypothesis.no_speech_prob,
-        words=span.words,
-        token_logprobs=logprobs,
-        retries=tuple(Retry(temperature=it.temperature, reason=it.rejected_for) for it in hypothesis.attempts[:-1]),
-        is_cut=hypothesis.is_cut,
-        language=hypothesis.language,
+def _to_skipped_region(tokenizer: Tokenizer, segment: SegmentTokens, reason: str) -> SkippedRegion:
+    return SkippedRegion(
+        start_s=segment.start_s, end_s=segment.end_s, reason=reason, text=tokenizer.decode(segment.tokens).strip()
     )
 
 
-def numbered(segment: Segment, number: int) -> Segment:
-    return replace(segment, id=number)
+def _to_segment(
+    result: DecodingResult, decoded: SegmentWithWords, seek: int, text: str, logprobs: tuple[float, ...]
+) -> Segment:
+    return Segment(
+        id=0,
+        seek_s=seek / FRAMES_PER_S,
+        start_s=decoded.start_s,
+        end_s=decoded.end_s,
+        text=text,
+        tokens=decoded.tokens,
+        temperature=result.temperature,
+        avg_logprob=result.avg_logprob,
+        compression_ratio=result.compression_ratio,
+        no_speech_prob=result.no_speech_prob,
+        words=decoded.words,
+        token_logprobs=logprobs,
+        retries=tuple(Retry(temperature=it.temperature, reason=it.rejection_reason) for it in result.attempts[:-1]),
+        is_truncated=result.is_truncated,
+        language=result.language,
+    )
+
+
+def with_id(segment: Segment, segment_id: int) -> Segment:
+    return replace(segment, id=segment_id)

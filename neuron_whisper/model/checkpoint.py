@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.ctranslate2 import read_ctranslate2
-from neuron_whisper.model.digests import sha256_of
+from neuron_whisper.model.digests import hash_file
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.huggingface import WEIGHTS, read_huggingface, weight_index
+from neuron_whisper.model.huggingface import WEIGHT_FILES, find_weight_index, read_huggingface
 from neuron_whisper.model.openai_pt import read_openai
 from neuron_whisper.model.parameters import (
     ENCODER_POSITIONS,
@@ -21,9 +21,9 @@ from neuron_whisper.model.parameters import (
     expected_shapes,
     sinusoids,
 )
-from neuron_whisper.model.tensor_sources import Contents, StoredTensor
+from neuron_whisper.model.tensor_sources import CheckpointContents, StoredTensor
 
-__all__ = ["Checkpoint", "checkpoint_format", "expected_shapes", "open_checkpoint"]
+__all__ = ["Checkpoint", "detect_format", "expected_shapes", "open_checkpoint"]
 
 READERS = {"huggingface": read_huggingface, "ctranslate2": read_ctranslate2, "openai": read_openai}
 CONFIG_FILES = ("tokenizer.json", "config.json", "generation_config.json")
@@ -46,7 +46,7 @@ class Checkpoint:
     tensors: Mapping[str, StoredTensor] = field(repr=False)
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def parameter_names(self) -> tuple[str, ...]:
         """Every parameter, in the order of `expected_shapes`."""
         return tuple(expected_shapes(self.dims))
 
@@ -59,27 +59,27 @@ class Checkpoint:
         """The parameter, float16 or float32, read-only.
 
         A view of the file where it can be; bfloat16, int8 and int16 are made float32, one tensor at a time.
-        Raises KeyError for a name that is not in `names`.
+        Raises KeyError for a name that is not in `parameter_names`.
         """
         if name == ENCODER_POSITIONS and name not in self.tensors:
             return sinusoids(self.dims.n_audio_ctx, self.dims.n_audio_state)
         return self.tensors[name].read()
 
-    def digests(self, cache_dir: Path | None = None) -> dict[str, str]:
+    def compute_digests(self, cache_dir: Path | None = None) -> dict[str, str]:
         """File name -> sha256, of the weight files and of the configs and tokenizer beside them.
 
         With `cache_dir`, files that did not change are not read again.
         """
         folder = self.files[0].parent
         beside = [folder / name for name in CONFIG_FILES if (folder / name).is_file()]
-        return {path.name: sha256_of(path, cache_dir=cache_dir) for path in (*self.files, *beside)}
+        return {path.name: hash_file(path, cache_dir=cache_dir) for path in (*self.files, *beside)}
 
 
-def checkpoint_format(path: Path) -> str | None:
+def detect_format(path: Path) -> str | None:
     """huggingface, ctranslate2 or openai by the files that are there; None for anything else."""
     if path.is_file():
         return "openai" if path.suffix == ".pt" else None
-    index = weight_index(path)
+    index = find_weight_index(path)
     if index is not None and index.name.startswith("model.safetensors"):
         return "huggingface"
     if (path / "model.bin").exists() or any(path.glob("model.bin.part*")):
@@ -92,12 +92,12 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     Raises CheckpointError, naming file, tensor, expected and found, when it is not a whole Whisper model.
     """
-    kind = checkpoint_format(path)
+    kind = detect_format(path)
     if kind is None:
-        known = ", ".join((*WEIGHTS, "model.bin"))
+        known = ", ".join((*WEIGHT_FILES, "model.bin"))
         found = "a file of another kind" if path.is_file() else "none" if path.is_dir() else "no such path"
         raise CheckpointError(path, "", expected=f"a .pt file, or a directory with {known}", found=found)
-    contents: Contents = READERS[kind](path)
+    contents: CheckpointContents = READERS[kind](path)
     tokenizer = contents.files[0].parent / "tokenizer.json"
     return Checkpoint(
         path=path,
@@ -105,12 +105,12 @@ def open_checkpoint(path: Path) -> Checkpoint:
         dims=contents.dims,
         tensors=contents.tensors,
         files=contents.files,
-        alignment_heads=_alignment_heads(contents.alignment_heads, contents.dims),
+        alignment_heads=_validate_alignment_heads(contents.alignment_heads, contents.dims),
         tokenizer_file=tokenizer if tokenizer.is_file() else None,
     )
 
 
-def _alignment_heads(found: object, dims: WhisperDims) -> tuple[tuple[int, int], ...] | None:
+def _validate_alignment_heads(found: object, dims: WhisperDims) -> tuple[tuple[int, int], ...] | None:
     """[[3, 1], [4, 2]] -> ((3, 1), (4, 2))
 
     None when a pair is outside the decoder: distilled models carry the heads of their teacher, which has

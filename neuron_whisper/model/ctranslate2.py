@@ -20,12 +20,12 @@ from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, check_dims, expected_shapes
 from neuron_whisper.model.tensor_sources import (
     FLOAT_DTYPES,
-    STORED_AS,
-    Contents,
-    Place,
+    STORED_DTYPES,
+    CheckpointContents,
     StoredTensor,
+    TensorSource,
     WeightFile,
-    arrange,
+    map_tensors,
 )
 
 VERSIONS = (5, 6)  # of the binary layout; 6 moved the vocabulary's settings to config.json
@@ -33,10 +33,10 @@ DTYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")  # by type
 GELU = 3  # ctranslate2 ActivationType
 
 # Settings that change what the weights mean, with the value that Whisper has.
-SETTINGS = {"decoder/pre_norm": 1, "decoder/activation": GELU, "decoder/scale_embeddings": 0}
+EXPECTED_SETTINGS = {"decoder/pre_norm": 1, "decoder/activation": GELU, "decoder/scale_embeddings": 0}
 PROJECTION = "decoder/projection/weight"
 
-_STACKS = (
+_RENAMES = (
     (".blocks.", "/layer_"),
     (".mlp.0.", "/ffn/linear_0/"),
     (".mlp.2.", "/ffn/linear_1/"),
@@ -53,13 +53,13 @@ _STACKS = (
     ("layer_norm/bias", "layer_norm/beta"),
 )
 # Self-attention fuses query, key and value; cross-attention fuses key and value.
-_FUSED = {
+_FUSED_PROJECTIONS = {
     ".attn.": {"query": (0, 0, 3), "key": (0, 1, 3), "value": (0, 2, 3), "out": (1, 0, 1)},
     ".cross_attn.": {"query": (0, 0, 1), "key": (1, 0, 2), "value": (1, 1, 2), "out": (2, 0, 1)},
 }
 
 
-def weight_parts(directory: Path) -> tuple[Path, ...]:
+def find_weight_parts(directory: Path) -> tuple[Path, ...]:
     """model.bin, or model.bin.part1, .part2 ... in order; empty when there is neither.
 
     Raises CheckpointError when a part is missing between others.
@@ -76,54 +76,56 @@ def weight_parts(directory: Path) -> tuple[Path, ...]:
     return parts
 
 
-def read_ctranslate2(directory: Path) -> Contents:
+def read_ctranslate2(directory: Path) -> CheckpointContents:
     """Opens the directory's weights. Raises CheckpointError for anything but a whole Whisper model."""
-    file = WeightFile(*weight_parts(directory))
-    variables, aliases = _variables(file)
-    settings = {name: _scalar(tensor) for name, tensor in variables.items() if not tensor.shape}
-    for name, wanted in SETTINGS.items():
+    file = WeightFile(*find_weight_parts(directory))
+    variables, aliases = _read_variables(file)
+    settings = {name: _read_scalar(tensor) for name, tensor in variables.items() if not tensor.shape}
+    for name, wanted in EXPECTED_SETTINGS.items():
         if settings.get(name, wanted) != wanted:
             raise CheckpointError(file.path, name, expected=wanted, found=settings[name])
-    stored = {name: _scaled(name, variables) for name in variables if _is_weight(name, variables)}
+    stored = {name: _attach_scale(name, variables) for name in variables if _is_weight(name, variables)}
     for alias, target in aliases.items():
         if target not in variables:
             raise CheckpointError(file.path, alias, expected=f"a variable {target}", found="no such variable")
         if target in stored:
             stored.setdefault(alias, stored[target])
-    dims = check_dims(_dims(stored, settings, file), file.path)
+    dims = check_dims(_infer_dims(stored, settings, file), file.path)
     shapes = expected_shapes(dims)
-    places = {name: _place(name) for name in shapes}
-    tensors = arrange(stored, shapes, places, file=file.path, known_extra={PROJECTION, *aliases})
+    places = {name: _locate_tensor(name) for name in shapes}
+    tensors = map_tensors(stored, shapes, places, file=file.path, ignored_names={PROJECTION, *aliases})
     projection = stored.get(PROJECTION)
-    if projection is not None and not projection.holds_the_same_as(tensors[TOKEN_EMBEDDING]):
+    if projection is not None and not projection.equals(tensors[TOKEN_EMBEDDING]):
         raise CheckpointError(file.path, PROJECTION, expected="the token embedding again", found="other values")
-    return Contents(dims=dims, tensors=tensors, files=file.parts, alignment_heads=_alignment_heads(directory))
+    return CheckpointContents(
+        dims=dims, tensors=tensors, files=file.parts, alignment_heads=_read_alignment_heads(directory)
+    )
 
 
-def _variables(file: WeightFile) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+def _read_variables(file: WeightFile) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     """Every variable of the file, and its aliases."""
     cursor = _Cursor(file)
-    version = cursor.number("I")
+    version = cursor.read_number("I")
     if version not in VERSIONS:
         raise CheckpointError(file.path, "", expected=f"CTranslate2 binary version {VERSIONS}", found=version)
-    spec = cursor.text()
+    spec = cursor.read_text()
     if spec != "WhisperSpec":
         raise CheckpointError(file.path, "", expected="a WhisperSpec model", found=spec)
-    cursor.number("I")  # the revision of the spec: names and settings tell more
+    cursor.read_number("I")  # the revision of the spec: names and settings tell more
     variables: dict[str, StoredTensor] = {}
-    for _ in range(cursor.number("I")):
-        name = cursor.text()
-        shape = tuple(cursor.number("I") for _ in range(cursor.number("B")))
-        type_id, size = cursor.number("B"), cursor.number("I")
+    for _ in range(cursor.read_number("I")):
+        name = cursor.read_text()
+        shape = tuple(cursor.read_number("I") for _ in range(cursor.read_number("B")))
+        type_id, size = cursor.read_number("B"), cursor.read_number("I")
         if type_id >= len(DTYPES):
             raise CheckpointError(file.path, name, expected=f"a type id below {len(DTYPES)}", found=type_id)
-        wanted = math.prod(shape) * STORED_AS[DTYPES[type_id]].itemsize
+        wanted = math.prod(shape) * STORED_DTYPES[DTYPES[type_id]].itemsize
         if size != wanted:
             raise CheckpointError(file.path, name, expected=f"{wanted} bytes for {shape}", found=f"{size} bytes")
         variables[name] = StoredTensor(
             file=file, name=name, dtype=DTYPES[type_id], shape=shape, offset=cursor.skip(size, name)
         )
-    aliases = {cursor.text(): cursor.text() for _ in range(cursor.number("I"))}
+    aliases = {cursor.read_text(): cursor.read_text() for _ in range(cursor.read_number("I"))}
     if cursor.offset != file.size_bytes:
         raise CheckpointError(file.path, "", expected=f"{cursor.offset} bytes", found=f"{file.size_bytes} bytes")
     return variables, aliases
@@ -144,15 +146,15 @@ class _Cursor:
         self.offset = end
         return start
 
-    def take(self, count: int) -> bytes:
-        return self.file.bytes_at(self.skip(count), count).tobytes()
+    def read(self, count: int) -> bytes:
+        return self.file.read_bytes(self.skip(count), count).tobytes()
 
-    def number(self, code: str) -> int:
-        (value,) = struct.unpack(f"<{code}", self.take(struct.calcsize(f"<{code}")))
+    def read_number(self, code: str) -> int:
+        (value,) = struct.unpack(f"<{code}", self.read(struct.calcsize(f"<{code}")))
         return int(value)
 
-    def text(self) -> str:
-        raw = self.take(self.number("H"))
+    def read_text(self) -> str:
+        raw = self.read(self.read_number("H"))
         try:
             if raw[-1:] == b"\0":
                 return raw[:-1].decode()
@@ -167,7 +169,7 @@ def _is_weight(name: str, variables: Mapping[str, StoredTensor]) -> bool:
     return bool(variables[name].shape) and not is_scale
 
 
-def _scaled(name: str, variables: Mapping[str, StoredTensor]) -> StoredTensor:
+def _attach_scale(name: str, variables: Mapping[str, StoredTensor]) -> StoredTensor:
     """The variable together with the scale of its integers. Raises CheckpointError when that does not fit."""
     weight, scale = variables[name], variables.get(f"{name}_scale")
     if weight.dtype not in ("int8", "int16"):
@@ -181,11 +183,11 @@ def _scaled(name: str, variables: Mapping[str, StoredTensor]) -> StoredTensor:
     return replace(weight, scale=replace(scale, shape=()) if scale.shape == (1,) else scale)
 
 
-def _scalar(tensor: StoredTensor) -> float:
+def _read_scalar(tensor: StoredTensor) -> float:
     return float(tensor.read())
 
 
-def _dims(stored: Mapping[str, StoredTensor], settings: Mapping[str, float], file: WeightFile) -> WhisperDims:
+def _infer_dims(stored: Mapping[str, StoredTensor], settings: Mapping[str, float], file: WeightFile) -> WhisperDims:
     """From shapes and the head counts: CTranslate2's config.json has no sizes."""
 
     def shape(name: str, rank: int) -> tuple[int, ...]:
@@ -226,27 +228,27 @@ def _dims(stored: Mapping[str, StoredTensor], settings: Mapping[str, float], fil
     )
 
 
-def _place(canonical: str) -> Place:
+def _locate_tensor(canonical: str) -> TensorSource:
     """encoder.blocks.0.attn.key.weight -> rows 1 of 3 of encoder/layer_0/self_attention/linear_0/weight
 
     The key's part of a fused bias has no canonical name and is dropped: added to every key alike, a bias
     cannot change the softmax.
     """
-    for attention, parts in _FUSED.items():
+    for attention, parts in _FUSED_PROJECTIONS.items():
         block, found, rest = canonical.partition(attention)
         if found:
             name, kind = rest.split(".")
             linear, part, of = parts[name]
             block = block.replace(".blocks.", "/layer_")
             module = "self_attention" if attention == ".attn." else "attention"
-            return Place(f"{block}/{module}/linear_{linear}/{kind}", part, of)
+            return TensorSource(f"{block}/{module}/linear_{linear}/{kind}", part, of)
     name = canonical
-    for ours, theirs in _STACKS:
+    for ours, theirs in _RENAMES:
         name = name.replace(ours, theirs)
-    return Place(name)
+    return TensorSource(name)
 
 
-def _alignment_heads(directory: Path) -> object:
+def _read_alignment_heads(directory: Path) -> object:
     """config.json's list as it stands; None without a config."""
     path = directory / "config.json"
     if not path.exists():

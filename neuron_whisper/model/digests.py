@@ -11,7 +11,7 @@ from pathlib import Path
 from neuron_whisper.model.private_directory import make_private_directory
 
 
-def sha256_of(path: Path, *, cache_dir: Path | None = None) -> str:
+def hash_file(path: Path, *, cache_dir: Path | None = None) -> str:
     """The file's sha256, 64 hex digits. With `cache_dir` it is computed once per state of the file.
 
     The state is real path, size, time of change of the contents and of the inode: a write that puts the old
@@ -30,11 +30,11 @@ def sha256_of(path: Path, *, cache_dir: Path | None = None) -> str:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if entry is not None:
         with contextlib.suppress(OSError):
-            _write_at_once(entry, digest)
+            _write_atomically(entry, digest)
     return digest
 
 
-def _write_at_once(path: Path, text: str) -> None:
+def _write_atomically(path: Path, text: str) -> None:
     """A reader finds all of it or nothing."""
     make_private_directory(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from neuron_whisper.errors import FetchFailed, UnknownModel
-from neuron_whisper.model.huggingface import WEIGHTS, shard_files
-from neuron_whisper.model.progress import Progress, watching
+from neuron_whisper.model.huggingface import WEIGHT_FILES, list_shard_files
+from neuron_whisper.model.progress import DownloadProgress, track_download
 
 T = TypeVar("T")
 
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
-CONFIGS = (
+SNAPSHOT_CONFIGS = (
     "config.json",
     "generation_config.json",
     "preprocessor_config.json",
@@ -27,32 +27,32 @@ CONFIGS = (
     "special_tokens_map.json",
     "normalizer.json",
 )
-SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # of a file's name, without its ending
+SHARD_SUFFIX = re.compile(r"-\d{5}-of-\d{5}$")  # of a file's name, without its ending
 
 
-def wanted_files(names: Collection[str]) -> list[str]:
+def select_files(names: Collection[str]) -> list[str]:
     """Of a repository's files, the configs and one form of the weights.
 
     Repositories often hold the weights several times: float32 beside float16, other frameworks, safetensors
     beside .bin. The names are those that transformers would load without a variant.
     """
     weights: list[str] = []
-    for whole in WEIGHTS:
+    for whole in WEIGHT_FILES:
         stem, ending = whole.rsplit(".", 1)
         index = f"{whole}.index.json"
         if whole in names:
             weights = [whole]
         elif index in names:
             shards = (name for name in names if name.startswith(stem) and name.endswith(f".{ending}"))
-            weights = [index, *(s for s in shards if SHARD.fullmatch(s[len(stem) : -len(ending) - 1]))]
+            weights = [index, *(s for s in shards if SHARD_SUFFIX.fullmatch(s[len(stem) : -len(ending) - 1]))]
         if weights:
             break
     if not weights and "model.bin" in names:  # a CTranslate2 conversion, with its vocabulary
         weights = sorted(name for name in names if name == "model.bin" or name.startswith("vocabulary."))
-    return sorted(name for name in CONFIGS if name in names) + weights if weights else []
+    return sorted(name for name in SNAPSHOT_CONFIGS if name in names) + weights if weights else []
 
 
-def cached_snapshot(repo: str, revision: str | None) -> Path | None:
+def find_cached_snapshot(repo: str, revision: str | None) -> Path | None:
     """The snapshot in huggingface_hub's cache, when its config and all its weights are there."""
     import huggingface_hub
 
@@ -64,18 +64,18 @@ def cached_snapshot(repo: str, revision: str | None) -> Path | None:
         return None
     snapshot = Path(config).parent
     names = {path.name for path in snapshot.iterdir() if path.exists()}  # not links to blobs that are gone
-    needed = wanted_files(names)
+    needed = select_files(names)
     indexes = (snapshot / name for name in needed if name.endswith(".index.json"))
-    if not needed or any(shard.name not in names for index in indexes for shard in shard_files(index)):
+    if not needed or any(shard.name not in names for index in indexes for shard in list_shard_files(index)):
         return None
     return snapshot
 
 
-def fetch_snapshot(repo: str, revision: str | None, *, answer_within_s: float, progress: Progress | None) -> Path:
+def fetch_snapshot(repo: str, revision: str | None, *, timeout_s: float, progress: DownloadProgress | None) -> Path:
     """Downloads what is needed of the repository into huggingface_hub's cache; the snapshot's directory.
 
     Files that an interrupted download finished are kept. Raises UnknownModel when the hub knows no such
-    repository or revision, FetchFailed when it cannot be reached within `answer_within_s`, or has no weights.
+    repository or revision, FetchFailed when it cannot be reached within `timeout_s`, or has no weights.
     """
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
@@ -89,17 +89,17 @@ def fetch_snapshot(repo: str, revision: str | None, *, answer_within_s: float, p
             super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]  # theirs
 
     def ask() -> huggingface_hub.ModelInfo:
-        return huggingface_hub.HfApi().model_info(repo, revision=revision, timeout=answer_within_s, files_metadata=True)
+        return huggingface_hub.HfApi().model_info(repo, revision=revision, timeout=timeout_s, files_metadata=True)
 
     try:
-        info = _within(answer_within_s + 1, ask)
+        info = _call_with_timeout(timeout_s + 1, ask)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-        files = wanted_files(sizes)
+        files = select_files(sizes)
         if not files:
-            raise FetchFailed(repo, f"the repository has none of {', '.join(WEIGHTS)}, model.bin")
+            raise FetchFailed(repo, f"the repository has none of {', '.join(WEIGHT_FILES)}, model.bin")
         folder = repo_folder_name(repo_id=repo, repo_type="model")
         blobs = Path(huggingface_hub.constants.HF_HUB_CACHE) / folder / "blobs"
-        with watching(progress, repo, blobs, sum(sizes[name] for name in files)):
+        with track_download(progress, repo, blobs, sum(sizes[name] for name in files)):
             return Path(
                 huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=files, tqdm_class=SilentBar)
             )
@@ -116,8 +116,8 @@ def fetch_snapshot(repo: str, revision: str | None, *, answer_within_s: float, p
         raise FetchFailed(repo, f"the Hugging Face hub: {reason[0]}") from error
 
 
-def _within(limit_s: float, call: Callable[[], T]) -> T:
-    """The call's result. Raises TimeoutError after `limit_s`: looking up a host has no limit of its own."""
+def _call_with_timeout(timeout_s: float, call: Callable[[], T]) -> T:
+    """The call's result. Raises TimeoutError after `timeout_s`: looking up a host has no limit of its own."""
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -129,9 +129,9 @@ def _within(limit_s: float, call: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, name="hub-answer", daemon=True)
     thread.start()
-    thread.join(limit_s)
+    thread.join(timeout_s)
     if errors:
         raise errors[0]
     if not results:
-        raise TimeoutError(f"no answer within {limit_s:g} seconds")
+        raise TimeoutError(f"no answer within {timeout_s:g} seconds")
     return results[0]

@@ -15,18 +15,25 @@ from typing import Any
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import ENCODER_POSITIONS, TOKEN_EMBEDDING, check_dims, expected_shapes
-from neuron_whisper.model.tensor_sources import STORED_AS, Contents, Place, StoredTensor, WeightFile, arrange
+from neuron_whisper.model.tensor_sources import (
+    STORED_DTYPES,
+    CheckpointContents,
+    StoredTensor,
+    TensorSource,
+    WeightFile,
+    map_tensors,
+)
 from neuron_whisper.model.torch_zip import TorchZip
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # first choice first; sharded: with .index.json behind
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # first choice first; sharded: with .index.json behind
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 PROJECTION = "proj_out.weight"
 
 # Settings that change what the weights mean, with the value that Whisper has.
-SETTINGS = {"model_type": "whisper", "activation_function": "gelu", "scale_embedding": False}
+EXPECTED_SETTINGS = {"model_type": "whisper", "activation_function": "gelu", "scale_embedding": False}
 
-_RENAMED = (
+_RENAMES = (
     (".cross_attn_ln.", ".encoder_attn_layer_norm."),
     (".attn_ln.", ".self_attn_layer_norm."),
     (".mlp_ln.", ".final_layer_norm."),
@@ -46,62 +53,62 @@ _RENAMED = (
 )
 
 
-def weight_index(directory: Path) -> Path | None:
+def find_weight_index(directory: Path) -> Path | None:
     """The file that holds or lists the weights: model.safetensors, its index, or the .bin forms; or None."""
-    names = [name for whole in WEIGHTS for name in (whole, f"{whole}.index.json")]
+    names = [name for whole in WEIGHT_FILES for name in (whole, f"{whole}.index.json")]
     return next((directory / name for name in names if (directory / name).exists()), None)
 
 
-def shard_files(index: Path) -> tuple[Path, ...]:
-    """The weight files behind `weight_index`: itself, or the shards it lists, each beside it.
+def list_shard_files(index: Path) -> tuple[Path, ...]:
+    """The weight files behind `find_weight_index`: itself, or the shards it lists, each beside it.
 
     Raises CheckpointError for an index that lists no files, or files elsewhere.
     """
     if index.suffix != ".json":
         return (index,)
-    weight_map = _json(index).get("weight_map")
+    weight_map = _read_json(index).get("weight_map")
     names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
     if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
         raise CheckpointError(index, "", expected="a weight_map to files beside it", found=names)
     return tuple(index.parent / name for name in names)
 
 
-def read_huggingface(directory: Path) -> Contents:
+def read_huggingface(directory: Path) -> CheckpointContents:
     """Opens the directory's weights. Raises CheckpointError for anything but a whole Whisper model."""
-    dims = _dims(directory / "config.json")
-    index = weight_index(directory)
+    dims = _read_dims(directory / "config.json")
+    index = find_weight_index(directory)
     assert index is not None
-    files = shard_files(index)
+    files = list_shard_files(index)
     found: dict[str, StoredTensor] = {}
     for file in files:
-        found |= _safetensors(file) if file.suffix == ".safetensors" else _torch_state(file)
+        found |= _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch_state(file)
     # A bare WhisperModel was saved without the "model." in front.
     stored = {name.removeprefix("model."): tensor for name, tensor in found.items()}
     shapes = expected_shapes(dims)
-    if renamed(ENCODER_POSITIONS) not in stored:
+    if to_huggingface_name(ENCODER_POSITIONS) not in stored:
         del shapes[ENCODER_POSITIONS]  # they are sinusoids, which Checkpoint computes
-    places = {name: Place(renamed(name)) for name in shapes}
-    tensors = arrange(stored, shapes, places, file=index, known_extra={PROJECTION})
+    places = {name: TensorSource(to_huggingface_name(name)) for name in shapes}
+    tensors = map_tensors(stored, shapes, places, file=index, ignored_names={PROJECTION})
     projection = stored.get(PROJECTION)
-    if projection is not None and not projection.holds_the_same_as(tensors[TOKEN_EMBEDDING]):
+    if projection is not None and not projection.equals(tensors[TOKEN_EMBEDDING]):
         raise CheckpointError(
             projection.file.path, PROJECTION, expected="the token embedding again", found="other values"
         )
     generation = directory / "generation_config.json"
-    heads = _json(generation).get("alignment_heads") if generation.exists() else None
-    return Contents(dims=dims, tensors=tensors, files=files, alignment_heads=heads)
+    heads = _read_json(generation).get("alignment_heads") if generation.exists() else None
+    return CheckpointContents(dims=dims, tensors=tensors, files=files, alignment_heads=heads)
 
 
-def renamed(name: str) -> str:
+def to_huggingface_name(name: str) -> str:
     """decoder.blocks.0.attn.query.weight -> decoder.layers.0.self_attn.q_proj.weight"""
-    for ours, theirs in _RENAMED:
+    for ours, theirs in _RENAMES:
         name = name.replace(ours, theirs)
     return name
 
 
-def _dims(path: Path) -> WhisperDims:
-    config = _json(path)
-    for name, wanted in SETTINGS.items():
+def _read_dims(path: Path) -> WhisperDims:
+    config = _read_json(path)
+    for name, wanted in EXPECTED_SETTINGS.items():
         if config.get(name, wanted) != wanted:
             raise CheckpointError(path, "", expected=f"{name} {wanted!r}", found=repr(config[name]))
     try:
@@ -110,7 +117,7 @@ def _dims(path: Path) -> WhisperDims:
         raise CheckpointError(path, "", expected=f"a field {error}", found="none") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -120,37 +127,37 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _torch_state(path: Path) -> dict[str, StoredTensor]:
+def _read_torch_state(path: Path) -> dict[str, StoredTensor]:
     archive = TorchZip(path)
     if not isinstance(archive.contents, Mapping):
         raise CheckpointError(path, "", expected="a dict of tensors", found=type(archive.contents).__name__)
-    return {str(name): archive.tensor(str(name), value) for name, value in archive.contents.items()}
+    return {str(name): archive.locate_tensor(str(name), value) for name, value in archive.contents.items()}
 
 
-def _safetensors(path: Path) -> dict[str, StoredTensor]:
+def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
     """Every tensor of one file, after checking that its bytes are there."""
     file = WeightFile(path)
     if file.size_bytes < 8:
         raise CheckpointError(path, "", expected="at least 8 bytes", found=f"{file.size_bytes} bytes")
-    (header_size,) = struct.unpack("<Q", file.bytes_at(0, 8).tobytes())
+    (header_size,) = struct.unpack("<Q", file.read_bytes(0, 8).tobytes())
     if header_size > min(MAX_HEADER_BYTES, file.size_bytes - 8):
         raise CheckpointError(
             path, "", expected=f"a header of {header_size} bytes", found=f"{file.size_bytes} bytes in all"
         )
     try:
-        header = json.loads(file.bytes_at(8, header_size).tobytes())
+        header = json.loads(file.read_bytes(8, header_size).tobytes())
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     except (ValueError, AttributeError) as error:
         raise CheckpointError(path, "", expected="a header of JSON", found=error) from error
     start = 8 + header_size
-    tensors = {name: _entry(file, name, entry, start) for name, entry in entries.items()}
-    end = max((tensor.end for tensor in tensors.values()), default=start)
+    tensors = {name: _parse_entry(file, name, entry, start) for name, entry in entries.items()}
+    end = max((tensor.end_offset for tensor in tensors.values()), default=start)
     if end != file.size_bytes:
         raise CheckpointError(path, "", expected=f"{end} bytes", found=f"{file.size_bytes} bytes")
     return tensors
 
 
-def _entry(file: WeightFile, name: str, entry: object, start: int) -> StoredTensor:
+def _parse_entry(file: WeightFile, name: str, entry: object, start: int) -> StoredTensor:
     match entry:
         case {"dtype": str(code), "shape": list(shape), "data_offsets": [int(first), int(last)]}:
             pass
@@ -160,7 +167,7 @@ def _entry(file: WeightFile, name: str, entry: object, start: int) -> StoredTens
         raise CheckpointError(file.path, name, expected=f"one of {', '.join(DTYPES)}", found=code)
     if not all(type(size) is int and size >= 0 for size in shape):
         raise CheckpointError(file.path, name, expected="a shape", found=shape)
-    wanted = math.prod(shape) * STORED_AS[DTYPES[code]].itemsize
+    wanted = math.prod(shape) * STORED_DTYPES[DTYPES[code]].itemsize
     if first < 0 or last - first != wanted:
         raise CheckpointError(
             file.path, name, expected=f"{wanted} bytes for {tuple(shape)}", found=f"bytes {first} to {last}"

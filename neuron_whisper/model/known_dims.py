@@ -7,32 +7,32 @@ from pathlib import Path
 
 from neuron_whisper.errors import CheckpointError, UnknownModel
 from neuron_whisper.model.catalogue import CATALOGUE
-from neuron_whisper.model.checkpoint import checkpoint_format, open_checkpoint
+from neuron_whisper.model.checkpoint import detect_format, open_checkpoint
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import check_dims
-from neuron_whisper.model.published import PUBLISHED
+from neuron_whisper.model.published import PUBLISHED_DIMS
 
 
-def known_dims(name: str) -> WhisperDims:
+def find_dims(name: str) -> WhisperDims:
     """Of a checkpoint's path, a Hugging Face config.json or its directory, a short name, or a catalogued hub id.
 
     Nothing is downloaded. Raises UnknownModel, CheckpointError.
     """
     path = Path(name).expanduser()
-    if checkpoint_format(path) is not None:
+    if detect_format(path) is not None:
         return open_checkpoint(path).dims
     config = path / "config.json" if path.is_dir() else path
     if config.suffix == ".json" and config.is_file():
-        return _dims_in(config)
+        return _read_config_dims(config)
     if name in CATALOGUE:
-        return PUBLISHED[CATALOGUE[name].name]
+        return PUBLISHED_DIMS[CATALOGUE[name].name]
     for entry in CATALOGUE.values():
         if entry.hub_id == name.partition("@")[0]:
-            return PUBLISHED[entry.name]
+            return PUBLISHED_DIMS[entry.name]
     raise UnknownModel(name, CATALOGUE, "the path of a checkpoint or of its config.json will do too")
 
 
-def _dims_in(config: Path) -> WhisperDims:
+def _read_config_dims(config: Path) -> WhisperDims:
     try:
         found = json.loads(config.read_bytes())
     except (OSError, ValueError) as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.published import PUBLISHED
+from neuron_whisper.model.published import PUBLISHED_DIMS
 
 # "layer.head ..." of the decoder, as in openai/whisper __init__.py and in the generation configs on the hub.
-_HEADS: Mapping[str, str] = {
+_ALIGNMENT_HEADS: Mapping[str, str] = {
     "tiny.en": "1.0 2.0 2.5 3.0 3.1 3.2 3.3 3.4",
     "tiny": "2.2 3.0 3.2 3.3 3.4 3.5",
     "base.en": "3.3 4.7 5.1 5.5 5.7",
@@ -27,15 +27,15 @@ _HEADS: Mapping[str, str] = {
 }
 
 
-def openai_alignment_heads(dims: WhisperDims, name: str) -> list[list[int]] | None:
+def find_alignment_heads(dims: WhisperDims, name: str) -> list[list[int]] | None:
     """(layer, head) pairs of the model of these dimensions, or None where OpenAI has none.
 
     Of a model that was trained further they are those of what it came from. large-v1 and large-v2 are of one size:
     the file's `name` tells them apart, and None is the answer where it does not.
     """
-    fitting = [model for model in _HEADS if PUBLISHED[model] == dims]
+    fitting = [model for model in _ALIGNMENT_HEADS if PUBLISHED_DIMS[model] == dims]
     if len(fitting) > 1:
         fitting = [model for model in fitting if model in name]
     if len(fitting) != 1:
         return None
-    return [[int(number) for number in pair.split(".")] for pair in _HEADS[fitting[0]].split()]
+    return [[int(number) for number in pair.split(".")] for pair in _ALIGNMENT_HEADS[fitting[0]].split()]

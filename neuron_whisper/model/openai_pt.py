@@ -8,13 +8,13 @@ from pathlib import Path
 
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.openai_heads import openai_alignment_heads
+from neuron_whisper.model.openai_heads import find_alignment_heads
 from neuron_whisper.model.parameters import check_dims, expected_shapes
-from neuron_whisper.model.tensor_sources import Contents, Place, arrange
+from neuron_whisper.model.tensor_sources import CheckpointContents, TensorSource, map_tensors
 from neuron_whisper.model.torch_zip import TorchZip
 
 
-def read_openai(path: Path) -> Contents:
+def read_openai(path: Path) -> CheckpointContents:
     """Opens the file's weights; their names are the canonical ones. Raises CheckpointError."""
     archive = TorchZip(path)
     contents = archive.contents
@@ -28,7 +28,9 @@ def read_openai(path: Path) -> Contents:
         if field.name not in sizes:
             raise CheckpointError(path, "", expected=f"dims.{field.name}", found="no such field")
     dims = check_dims(WhisperDims(**{field.name: sizes[field.name] for field in fields(WhisperDims)}), path)
-    stored = {str(name): archive.tensor(str(name), value) for name, value in state.items()}
+    stored = {str(name): archive.locate_tensor(str(name), value) for name, value in state.items()}
     shapes = expected_shapes(dims)
-    tensors = arrange(stored, shapes, {name: Place(name) for name in shapes}, file=path)
-    return Contents(dims=dims, tensors=tensors, files=(path,), alignment_heads=openai_alignment_heads(dims, path.stem))
+    tensors = map_tensors(stored, shapes, {name: TensorSource(name) for name in shapes}, file=path)
+    return CheckpointContents(
+        dims=dims, tensors=tensors, files=(path,), alignment_heads=find_alignment_heads(dims, path.stem)
+    )

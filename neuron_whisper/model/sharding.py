@@ -31,8 +31,8 @@ _COLUMN = ("query", "key", "value", "mlp.0")
 _ROW = ("out", "mlp.2")
 
 
-def split_of(name: str) -> Split:
-    """How parameter `name` is split: split_of("decoder.blocks.0.attn.out.weight") -> Split.ROW."""
+def get_split(name: str) -> Split:
+    """How parameter `name` is split: get_split("decoder.blocks.0.attn.out.weight") -> Split.ROW."""
     if name == "decoder.token_embedding.weight":
         return Split.VOCAB
     layer, _, kind = name.rpartition(".")
@@ -44,13 +44,13 @@ def split_of(name: str) -> Split:
     return Split.WHOLE
 
 
-def padded_heads(heads: int, tp: int) -> int:
-    """The next multiple of tp: padded_heads(20, 8) -> 24."""
+def pad_heads(heads: int, tp: int) -> int:
+    """The next multiple of tp: pad_heads(20, 8) -> 24."""
     return -(-heads // tp) * tp
 
 
-def padded_vocab(n_vocab: int, tp: int) -> int:
-    """The next multiple of tp: padded_vocab(51866, 4) -> 51868."""
+def pad_vocab(n_vocab: int, tp: int) -> int:
+    """The next multiple of tp: pad_vocab(51866, 4) -> 51868."""
     return -(-n_vocab // tp) * tp
 
 
@@ -64,7 +64,7 @@ def check_tp(dims: WhisperDims, tp: int) -> None:
 
 def shard(name: str, value: Array, dims: WhisperDims, tp: int, rank: int) -> Array:
     """Rank's part of a whole parameter, padding included. A view where nothing is padded."""
-    axis = _axis(name)
+    axis = _get_split_axis(name)
     if axis is None or tp == 1:
         return value
     value = _pad(name, value, axis, dims, tp)
@@ -74,14 +74,14 @@ def shard(name: str, value: Array, dims: WhisperDims, tp: int, rank: int) -> Arr
 
 def unshard(name: str, parts: Sequence[Array], dims: WhisperDims) -> Array:
     """The whole parameter from all ranks' parts; the inverse of shard."""
-    axis = _axis(name)
+    axis = _get_split_axis(name)
     if axis is None:
         return parts[0]
-    return np.take(np.concatenate(parts, axis), range(_unpadded(name, dims)), axis)
+    return np.take(np.concatenate(parts, axis), range(_unpadded_length(name, dims)), axis)
 
 
-def _axis(name: str) -> int | None:
-    match split_of(name):
+def _get_split_axis(name: str) -> int | None:
+    match get_split(name):
         case Split.COLUMN | Split.VOCAB:
             return 0
         case Split.ROW:
@@ -90,24 +90,24 @@ def _axis(name: str) -> int | None:
             return None
 
 
-def _unpadded(name: str, dims: WhisperDims) -> int:
+def _unpadded_length(name: str, dims: WhisperDims) -> int:
     """Length of the split axis before padding."""
-    if split_of(name) is Split.VOCAB:
+    if get_split(name) is Split.VOCAB:
         return dims.n_vocab
     state = dims.n_audio_state if name.startswith("encoder.") else dims.n_text_state
     return 4 * state if ".mlp." in name else state
 
 
 def _pad(name: str, value: Array, axis: int, dims: WhisperDims, tp: int) -> Array:
-    if split_of(name) is Split.VOCAB:
-        length = padded_vocab(dims.n_vocab, tp)
+    if get_split(name) is Split.VOCAB:
+        length = pad_vocab(dims.n_vocab, tp)
     elif ".mlp." in name:
         length = value.shape[axis]
     else:
         is_audio = name.startswith("encoder.")
         heads = dims.n_audio_head if is_audio else dims.n_text_head
         state = dims.n_audio_state if is_audio else dims.n_text_state
-        length = padded_heads(heads, tp) * (state // heads)
+        length = pad_heads(heads, tp) * (state // heads)
     missing = length - value.shape[axis]
     if not missing:
         return value

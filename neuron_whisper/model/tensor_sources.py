@@ -16,7 +16,7 @@ from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.dims import WhisperDims
 
 FLOAT_DTYPES = ("float32", "float16", "bfloat16")
-STORED_AS: Mapping[str, np.dtype[Any]] = {
+STORED_DTYPES: Mapping[str, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
     "float16": np.dtype("<f2"),
     "bfloat16": np.dtype("<u2"),  # numpy has no bfloat16: its bits are the upper half of a float32
@@ -49,7 +49,7 @@ class WeightFile:
             self._maps.append(mapped)
             self._ends.append(self.size_bytes)
 
-    def bytes_at(self, offset: int, count: int) -> NDArray[np.uint8]:
+    def read_bytes(self, offset: int, count: int) -> NDArray[np.uint8]:
         """(count,) bytes: a view of the mapping, or a copy where they lie across two parts."""
         pieces, start = [], 0
         for mapped, end in zip(self._maps, self._ends, strict=True):
@@ -79,36 +79,36 @@ class StoredTensor:
     scale: StoredTensor | None = None
 
     @property
-    def span(self) -> int:
+    def span_elements(self) -> int:
         """Elements from the first to the last, both counted."""
         if self.strides is None:
             return math.prod(self.shape)
         return 1 + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True))
 
     @property
-    def end(self) -> int:
+    def end_offset(self) -> int:
         """Offset of the first byte behind the tensor."""
-        return self.offset + self.span * STORED_AS[self.dtype].itemsize
+        return self.offset + self.span_elements * STORED_DTYPES[self.dtype].itemsize
 
-    def rows(self, part: int, parts: int) -> StoredTensor:
+    def slice_rows(self, part: int, parts: int) -> StoredTensor:
         """Part `part` of `parts` equal parts along the first axis, with the scales of its rows."""
         if parts == 1:
             return self
         assert self.strides is None
         assert self.shape[0] % parts == 0
         n_rows = self.shape[0] // parts
-        row_bytes = math.prod(self.shape[1:]) * STORED_AS[self.dtype].itemsize
+        row_bytes = math.prod(self.shape[1:]) * STORED_DTYPES[self.dtype].itemsize
         scale = self.scale
         if scale is not None and scale.shape:
-            scale = scale.rows(part, parts)
+            scale = scale.slice_rows(part, parts)
         return replace(
             self, shape=(n_rows, *self.shape[1:]), offset=self.offset + part * n_rows * row_bytes, scale=scale
         )
 
     def read(self) -> NDArray[Any]:
         """float16 or float32 values, read-only; a view of the file where type and alignment allow it."""
-        raw = self.file.bytes_at(self.offset, self.end - self.offset)
-        values: NDArray[Any] = raw.view(STORED_AS[self.dtype])
+        raw = self.file.read_bytes(self.offset, self.end_offset - self.offset)
+        values: NDArray[Any] = raw.view(STORED_DTYPES[self.dtype])
         if not values.flags.aligned:  # CTranslate2 packs without padding; compiled kernels want alignment
             values = values.copy()
         if self.strides is None:
@@ -127,7 +127,7 @@ class StoredTensor:
         values.flags.writeable = False
         return values
 
-    def holds_the_same_as(self, other: StoredTensor) -> bool:
+    def equals(self, other: StoredTensor) -> bool:
         """Whether both lie at one place, or hold equal values. May read both."""
         if self.shape != other.shape:
             return False
@@ -136,7 +136,7 @@ class StoredTensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TensorSource:
     """A canonical tensor is part `part` of `parts` equal row blocks of the stored tensor `name`."""
 
     name: str
@@ -145,7 +145,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class CheckpointContents:
     """What a reader found: tensors by canonical name, dims, alignment heads as the config has them."""
 
     dims: WhisperDims
@@ -154,22 +154,22 @@ class Contents:
     alignment_heads: object = None
 
 
-def arrange(
+def map_tensors(
     stored: Mapping[str, StoredTensor],
     shapes: Mapping[str, tuple[int, ...]],
-    places: Mapping[str, Place],
+    sources: Mapping[str, TensorSource],
     *,
     file: Path,
-    known_extra: Iterable[str] = (),
+    ignored_names: Iterable[str] = (),
 ) -> dict[str, StoredTensor]:
     """Canonical name -> tensor, for each of `shapes`, taken from its place.
 
     Raises CheckpointError for the first tensor that is missing, misshapen, not of floats (or scaled
-    integers), or that belongs to no place and is not in `known_extra`. `file` is named when one is missing.
+    integers), or that belongs to no place and is not in `ignored_names`. `file` is named when one is missing.
     """
     arranged = {}
     for canonical, shape in shapes.items():
-        place = places[canonical]
+        place = sources[canonical]
         whole = (shape[0] * place.parts, *shape[1:])
         tensor = stored.get(place.name)
         if tensor is None:
@@ -182,8 +182,8 @@ def arrange(
             raise CheckpointError(
                 tensor.file.path, place.name, expected=f"one of {', '.join(FLOAT_DTYPES)}", found=tensor.dtype
             )
-        arranged[canonical] = tensor.rows(place.part, place.parts)
-    surplus = stored.keys() - {place.name for place in places.values()} - set(known_extra)
+        arranged[canonical] = tensor.slice_rows(place.part, place.parts)
+    surplus = stored.keys() - {place.name for place in sources.values()} - set(ignored_names)
     if surplus:
         tensor = stored[min(surplus)]
         raise CheckpointError(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from neuron_whisper.errors import CheckpointError
-from neuron_whisper.model.tensor_sources import STORED_AS, StoredTensor, WeightFile
+from neuron_whisper.model.tensor_sources import STORED_DTYPES, StoredTensor, WeightFile
 
 STORAGES = {"FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16"}
 MAX_PICKLE_BYTES = 64 << 20  # large-v3's is 0.2 MB; the pickle is read into memory, so it has a limit
@@ -76,71 +76,71 @@ class TorchZip:
                 names = archive.namelist()
                 pickles = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
                 if len(pickles) != 1:
-                    raise self._error("one data.pkl", f"{len(pickles)} of them")
+                    raise self._make_error("one data.pkl", f"{len(pickles)} of them")
                 top = pickles[0].removesuffix("data.pkl")
                 self._members = {i.filename.removeprefix(top): i for i in archive.infolist()}
                 if self._members["data.pkl"].file_size > MAX_PICKLE_BYTES:
-                    raise self._error(f"data.pkl below {MAX_PICKLE_BYTES} bytes", "a larger one")
+                    raise self._make_error(f"data.pkl below {MAX_PICKLE_BYTES} bytes", "a larger one")
                 if "byteorder" in self._members and archive.read(f"{top}byteorder").strip() != b"little":
-                    raise self._error("little-endian storages", "another byte order")
+                    raise self._make_error("little-endian storages", "another byte order")
                 with archive.open(pickles[0]) as stream:
-                    self.contents = self._unpickled(stream)
+                    self.contents = self._unpickle(stream)
         except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-            raise self._error("a zip file as torch.save writes it", error) from error
+            raise self._make_error("a zip file as torch.save writes it", error) from error
 
-    def tensor(self, name: str, described: object) -> StoredTensor:
+    def locate_tensor(self, name: str, pickled: object) -> StoredTensor:
         """The tensor that the pickle describes, after checking that all of it is inside its storage."""
-        if not isinstance(described, PickledTensor) or described.dtype not in STORAGES.values():
-            raise self._error("a tensor of floats", type(described).__name__, name)
-        shape, strides, start = described.shape, described.strides, described.offset
+        if not isinstance(pickled, PickledTensor) or pickled.dtype not in STORAGES.values():
+            raise self._make_error("a tensor of floats", type(pickled).__name__, name)
+        shape, strides, start = pickled.shape, pickled.strides, pickled.offset
         numbers = (start, *shape, *strides) if isinstance(shape, tuple) and isinstance(strides, tuple) else ()
         if (
             not all(type(number) is int and number >= 0 for number in numbers)
             or len(numbers) != 1 + 2 * len(shape)
             or 0 in shape
         ):
-            raise self._error("sizes, strides and an offset", described, name)
-        offset, size = self._storage(str(described.storage_key), name)
+            raise self._make_error("sizes, strides and an offset", pickled, name)
+        offset, size = self._locate_storage(str(pickled.storage_key), name)
         row_major = [1]
         for length in reversed(shape[1:]):
             row_major.insert(0, row_major[0] * length)
         tensor = StoredTensor(
             file=self._file,
             name=name,
-            dtype=described.dtype,
+            dtype=pickled.dtype,
             shape=shape,
-            offset=offset + start * STORED_AS[described.dtype].itemsize,
+            offset=offset + start * STORED_DTYPES[pickled.dtype].itemsize,
             strides=None if strides == tuple(row_major) or not shape else strides,
         )
-        if tensor.end > offset + size:
-            raise self._error(f"{tensor.end - offset} bytes of storage", f"{size} bytes", name)
+        if tensor.end_offset > offset + size:
+            raise self._make_error(f"{tensor.end_offset - offset} bytes of storage", f"{size} bytes", name)
         return tensor
 
-    def _storage(self, key: str, tensor: str) -> tuple[int, int]:
+    def _locate_storage(self, key: str, tensor: str) -> tuple[int, int]:
         """Where the storage lies in the file: offset and size in bytes."""
         member = self._members.get(f"data/{key}")
         if member is None:
-            raise self._error(f"a storage data/{key}", "no such member", tensor)
+            raise self._make_error(f"a storage data/{key}", "no such member", tensor)
         if member.compress_type != zipfile.ZIP_STORED:
-            raise self._error("an uncompressed storage", f"compression {member.compress_type}", tensor)
-        header = self._file.bytes_at(member.header_offset, LOCAL_HEADER.size).tobytes()
+            raise self._make_error("an uncompressed storage", f"compression {member.compress_type}", tensor)
+        header = self._file.read_bytes(member.header_offset, LOCAL_HEADER.size).tobytes()
         if len(header) != LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
-            raise self._error(f"a zip entry at byte {member.header_offset}", "something else", tensor)
+            raise self._make_error(f"a zip entry at byte {member.header_offset}", "something else", tensor)
         _, name_size, extra_size = LOCAL_HEADER.unpack(header)
         offset = member.header_offset + LOCAL_HEADER.size + name_size + extra_size
         if offset + member.file_size > self._file.size_bytes:
-            raise self._error(f"{offset + member.file_size} bytes", f"{self._file.size_bytes} bytes", tensor)
+            raise self._make_error(f"{offset + member.file_size} bytes", f"{self._file.size_bytes} bytes", tensor)
         return offset, member.file_size
 
-    def _unpickled(self, stream: IO[bytes]) -> Any:
+    def _unpickle(self, stream: IO[bytes]) -> Any:
         try:
             return _Unpickler(stream).load()
         except pickle.UnpicklingError as error:
-            raise self._error("tensors and nothing else", error) from error
+            raise self._make_error("tensors and nothing else", error) from error
         except zipfile.BadZipFile:
             raise
         except Exception as error:  # a damaged pickle can fail in any way; none of them is ours
-            raise self._error("a readable data.pkl", repr(error)) from error
+            raise self._make_error("a readable data.pkl", repr(error)) from error
 
-    def _error(self, expected: object, found: object, tensor: str = "") -> CheckpointError:
+    def _make_error(self, expected: object, found: object, tensor: str = "") -> CheckpointError:
         return CheckpointError(self.path, tensor, expected=expected, found=found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuron_whisper.errors import HostMemoryTooSmall
-from neuron_whisper.planning.cost_model import CompileMemory, RankCosts
+from neuron_whisper.planning.cost_model import CompileMemory, RankCostModel
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import ProgramSpec
 
@@ -28,10 +28,12 @@ class CompileJobs:
         return self.available_bytes is None or self.needed_bytes <= self.available_bytes
 
 
-def compile_memory(spec: ProgramSpec, profile: CompileProfile) -> CompileMemory:
+def estimate_compile_memory(spec: ProgramSpec, profile: CompileProfile) -> CompileMemory:
     """Raises InvalidOption for types that no NeuronCore is lowered for."""
     target = profile.target
-    return RankCosts(spec, tp=target.tp, dtype=target.dtype, weights_dtype=profile.weights.dtype).compile_memory()
+    return RankCostModel(
+        spec, tp=target.tp, dtype=target.dtype, weights_dtype=profile.weights.dtype
+    ).estimate_compile_memory()
 
 
 def choose_jobs(
@@ -48,7 +50,7 @@ def choose_jobs(
 
     def chosen(count: int) -> CompileJobs:
         return CompileJobs(
-            jobs=count, graphs=graphs, needed_bytes=memory.at_once_bytes(count), available_bytes=available_bytes
+            jobs=count, graphs=graphs, needed_bytes=memory.peak_bytes(count), available_bytes=available_bytes
         )
 
     for count in range(most, least - 1, -1):
@@ -58,5 +60,5 @@ def choose_jobs(
         return chosen(least)
     assert available_bytes is not None  # else anything fits
     raise HostMemoryTooSmall(
-        memory.at_once_bytes(least), available_bytes, jobs=least, largest=max(memory.graph_bytes, key=lambda it: it[1])
+        memory.peak_bytes(least), available_bytes, jobs=least, largest=max(memory.graph_bytes, key=lambda it: it[1])
     )

@@ -17,18 +17,22 @@ from dataclasses import dataclass
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
-from neuron_whisper.model.sharding import Split, check_tp, padded_heads, padded_vocab, split_of
-from neuron_whisper.planning.instances import Core
+from neuron_whisper.model.sharding import Split, check_tp, get_split, pad_heads, pad_vocab
+from neuron_whisper.planning.instances import NeuronCoreSpec
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import N_RULES, ProgramSpec
 from neuron_whisper.text.special_tokens import SpecialTokens
 
-WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}  # what NeuronCores-v2 are lowered for; int8 is the CPU's alone
+DTYPE_BYTES = {
+    "float32": 4,
+    "bfloat16": 2,
+    "float16": 2,
+}  # what NeuronCores-v2 are lowered for; int8 is the CPU's alone
 INT_BYTES = FLOAT_BYTES = 4  # of ids, rules and log-probabilities, which cross to the host and back
-# target/neuron/application's, which needs torch: tokens in an int32 of the banned-token mask, and what a prompt and a
-# step's row hold beside rules, mask and tokens
-BAN_WORD_TOKENS, PROMPT_COLUMNS, STEP_COLUMNS = 16, 3, 4
-TEXT_POSITIONS = "decoder.positional_embedding"
+# target/neuron/lowering/graphs's, which needs torch: tokens in an int32 of the banned-token mask, and what a prompt
+# and a step's row hold beside rules, mask and tokens
+SUPPRESSION_WORD_TOKENS, PROMPT_COLUMNS, STEP_COLUMNS = 16, 3, 4
+DECODER_POSITIONS = "decoder.positional_embedding"
 ALIGN_BUCKETS = (64, 256)  # a short answer, and the longest: 224 tokens and what stands before them
 
 # The two numbers of the estimate of the compiler's memory are guesses: no figure of neuronx-cc's peak is published, but
@@ -62,11 +66,11 @@ class GraphCost:
         caches = self.cache_read_bytes + self.cache_write_bytes
         return self.weight_bytes + caches + self.from_host_bytes + self.to_host_bytes
 
-    def least_s(self, core: Core, dtype: str) -> float:
+    def min_seconds(self, core: NeuronCoreSpec, dtype: str) -> float:
         """The roofline: no run is faster than its arithmetic at peak, nor than its bytes at full bandwidth."""
         return max(self.flops / core.peak_flops[dtype], self.bytes / core.bytes_per_s)
 
-    def is_memory_bound(self, core: Core, dtype: str) -> bool:
+    def is_memory_bound(self, core: NeuronCoreSpec, dtype: str) -> bool:
         return self.bytes / core.bytes_per_s > self.flops / core.peak_flops[dtype]
 
 
@@ -81,21 +85,21 @@ class CompileMemory:
     weight_bytes: int
     graph_bytes: tuple[tuple[str, int], ...]
 
-    def at_once_bytes(self, jobs: int) -> int:
+    def peak_bytes(self, jobs: int) -> int:
         """With up to `jobs` graphs in the compiler, the largest ones meeting there. Holds `weight_bytes`."""
         largest = sorted((size for _, size in self.graph_bytes), reverse=True)
         return self.weight_bytes + sum(largest[:jobs])
 
     @property
     def one_at_a_time_bytes(self) -> int:
-        return self.at_once_bytes(1)
+        return self.peak_bytes(1)
 
     @property
     def all_at_once_bytes(self) -> int:
-        return self.at_once_bytes(len(self.graph_bytes))
+        return self.peak_bytes(len(self.graph_bytes))
 
 
-def program_of(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
+def spec_from_profile(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
     """The sizes that `profile` means for a model of which only the dimensions are known. Raises InvalidOption."""
     shapes = profile.shapes
     if shapes.audio_contexts and profile.target.name == "neuron":
@@ -107,7 +111,7 @@ def program_of(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
 
     return ProgramSpec(
         dims=dims,
-        special=SpecialTokens.of_vocabulary(dims.n_vocab),
+        special=SpecialTokens.from_vocab_size(dims.n_vocab),
         slots=shapes.slots,
         beams=shapes.beams,
         encode_batch=min(shapes.encode_batch, shapes.slots),
@@ -119,18 +123,18 @@ def program_of(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
     )
 
 
-def shard_count(name: str, shape: tuple[int, ...], dims: WhisperDims, tp: int) -> int:
+def count_shard_values(name: str, shape: tuple[int, ...], dims: WhisperDims, tp: int) -> int:
     """Values in one rank's part of a parameter, padding included: what model/sharding.shard makes, without the data."""
-    split = split_of(name)
+    split = get_split(name)
     if split is Split.WHOLE:
         return math.prod(shape)
     axis = 1 if split is Split.ROW else 0
     length = shape[axis]
     if split is Split.VOCAB:
-        length = padded_vocab(length, tp)
+        length = pad_vocab(length, tp)
     elif ".mlp." not in name:
         heads = dims.n_audio_head if name.startswith("encoder.") else dims.n_text_head
-        length = padded_heads(heads, tp) * (length // heads)
+        length = pad_heads(heads, tp) * (length // heads)
     return math.prod(shape) // shape[axis] * (length // tp)
 
 
@@ -138,7 +142,7 @@ def _is_projected_in_encode(name: str) -> bool:
     return name.startswith("encoder.") or ".cross_attn.key." in name or ".cross_attn.value." in name
 
 
-class RankCosts:
+class RankCostModel:
     """The costs of a program on one of `tp` ranks; every rank's are the same.
 
     `dtype` is of activations and caches, `weights_dtype` of parameters. Raises InvalidOption for a tp that does not
@@ -148,107 +152,110 @@ class RankCosts:
     def __init__(self, spec: ProgramSpec, *, tp: int, dtype: str, weights_dtype: str) -> None:
         check_tp(spec.dims, tp)
         for field, value in (("target.dtype", dtype), ("weights.dtype", weights_dtype)):
-            if value not in WIDTHS:
-                raise InvalidOption(field, value, f"one of {', '.join(WIDTHS)} on a Neuron device")
+            if value not in DTYPE_BYTES:
+                raise InvalidOption(field, value, f"one of {', '.join(DTYPE_BYTES)} on a Neuron device")
         self.spec, self.tp, self.dtype, self.weights_dtype = spec, tp, dtype, weights_dtype
         dims = spec.dims
-        self._width, self._weight_width = WIDTHS[dtype], WIDTHS[weights_dtype]
-        self._audio_heads = padded_heads(dims.n_audio_head, tp) // tp
-        self._text_heads = padded_heads(dims.n_text_head, tp) // tp
+        self._dtype_bytes, self._weight_dtype_bytes = DTYPE_BYTES[dtype], DTYPE_BYTES[weights_dtype]
+        self._audio_heads = pad_heads(dims.n_audio_head, tp) // tp
+        self._text_heads = pad_heads(dims.n_text_head, tp) // tp
         self._audio_head_dim = dims.n_audio_state // dims.n_audio_head
-        self._vocab = padded_vocab(dims.n_vocab, tp)
-        self._counts = {name: shard_count(name, shape, dims, tp) for name, shape in expected_shapes(dims).items()}
+        self._vocab = pad_vocab(dims.n_vocab, tp)
+        self._counts = {
+            name: count_shard_values(name, shape, dims, tp) for name, shape in expected_shapes(dims).items()
+        }
 
     # --- memory ---------------------------------------------------------------------------------
 
     @property
     def weight_bytes(self) -> int:
         """Of this rank's parameters, which all graphs share."""
-        return self._weights(lambda name: True)
+        return self._weight_bytes_of(lambda name: True)
 
     @property
     def cross_bytes_per_slot(self) -> int:
         """Cross-K/V, of this rank's heads; the beams of a slot share them."""
         dims = self.spec.dims
-        return 2 * dims.n_text_layer * dims.n_audio_ctx * self._text_width * self._width
+        return 2 * dims.n_text_layer * dims.n_audio_ctx * self._text_state * self._dtype_bytes
 
     @property
     def self_bytes_per_slot(self) -> int:
         """Self-K/V of all beams, of this rank's heads."""
         dims, spec = self.spec.dims, self.spec
-        return 2 * dims.n_text_layer * spec.beams * spec.text_context * self._text_width * self._width
+        return 2 * dims.n_text_layer * spec.beams * spec.text_context * self._text_state * self._dtype_bytes
 
     @property
-    def ban_bytes_per_slot(self) -> int:
+    def suppression_bytes_per_slot(self) -> int:
         """The banned-token mask; every rank has the whole."""
-        return -(-self.spec.dims.n_vocab // BAN_WORD_TOKENS) * INT_BYTES
+        return -(-self.spec.dims.n_vocab // SUPPRESSION_WORD_TOKENS) * INT_BYTES
 
     @property
     def slot_bytes(self) -> int:
         """What one more slot takes: its K/V and its banned-token mask."""
-        return self.cross_bytes_per_slot + self.self_bytes_per_slot + self.ban_bytes_per_slot
+        return self.cross_bytes_per_slot + self.self_bytes_per_slot + self.suppression_bytes_per_slot
 
-    def slots_that_fit(self, core: Core, reserve_bytes: int) -> int:
+    def max_slots(self, core: NeuronCoreSpec, reserve_bytes: int) -> int:
         """Slots in the core's memory beside the weights and what is held back; 0 when the weights alone are too much.
 
         Above what a program may have (1,024) it is arithmetic only.
         """
         return max(0, core.memory_bytes - reserve_bytes - self.weight_bytes) // self.slot_bytes
 
-    def compile_memory(self) -> CompileMemory:
+    def estimate_compile_memory(self) -> CompileMemory:
         """Host memory to compile every graph. An estimate: see CompileMemory."""
         whole = sum(math.prod(shape) for shape in expected_shapes(self.spec.dims).values())
-        weights = whole * WIDTHS["float32"] + self.tp * self.weight_bytes
+        weights = whole * DTYPE_BYTES["float32"] + self.tp * self.weight_bytes
         graphs = tuple(
-            (cost.graph, COMPILER_BYTES + int(cost.flops / 1e12 * COMPILER_BYTES_PER_TFLOP)) for cost in self.graphs()
+            (cost.graph, COMPILER_BYTES + int(cost.flops / 1e12 * COMPILER_BYTES_PER_TFLOP))
+            for cost in self.estimate_graphs()
         )
         return CompileMemory(weight_bytes=weights, graph_bytes=graphs)
 
     # --- graphs ---------------------------------------------------------------------------------
 
-    def graphs(self) -> tuple[GraphCost, ...]:
+    def estimate_graphs(self) -> tuple[GraphCost, ...]:
         """Every graph of the program, in the order in which a window meets them."""
         spec = self.spec
         return (
-            *(self.encode(batch) for batch in spec.encode_batches),
-            *(self.prefill(bucket) for bucket in spec.prompt_buckets),
-            self.decode(),
-            self.logits(),
-            *(self.align(bucket) for bucket in spec.align_buckets),
+            *(self.estimate_encode(batch) for batch in spec.encode_batches),
+            *(self.estimate_prefill(bucket) for bucket in spec.prompt_buckets),
+            self.estimate_decode(),
+            self.estimate_logits(),
+            *(self.estimate_align(bucket) for bucket in spec.align_buckets),
         )
 
-    def encode(self, n: int) -> GraphCost:
+    def estimate_encode(self, n: int) -> GraphCost:
         """N windows through the encoder, and their cross-K/V."""
         dims, rows = self.spec.dims, n * self.spec.dims.n_audio_ctx
         state, width = dims.n_audio_state, self._audio_heads * self._audio_head_dim
         # the convolutions are not split: every rank runs them whole
-        convolutions = _product(n * dims.n_frames, 3 * dims.n_mels, state) + _product(rows, 3 * state, state)
-        attention = 2 * n * self._audio_heads * _product(dims.n_audio_ctx, self._audio_head_dim, dims.n_audio_ctx)
-        layer = 4 * _product(rows, state, width) + attention + self._mlp(rows, state)
-        cross = dims.n_text_layer * 2 * _product(rows, state, self._text_width)
+        convolutions = _matmul_flops(n * dims.n_frames, 3 * dims.n_mels, state) + _matmul_flops(rows, 3 * state, state)
+        attention = 2 * n * self._audio_heads * _matmul_flops(dims.n_audio_ctx, self._audio_head_dim, dims.n_audio_ctx)
+        layer = 4 * _matmul_flops(rows, state, width) + attention + self._mlp_flops(rows, state)
+        cross = dims.n_text_layer * 2 * _matmul_flops(rows, state, self._text_state)
         collectives = 2 * dims.n_audio_layer if self.tp > 1 else 0
         return GraphCost(
             graph=f"encode {n}",
             flops=convolutions + dims.n_audio_layer * layer + cross,
-            weight_bytes=self._weights(_is_projected_in_encode),
+            weight_bytes=self._weight_bytes_of(_is_projected_in_encode),
             cache_read_bytes=0,
             cache_write_bytes=n * self.cross_bytes_per_slot,
-            from_host_bytes=n * (dims.n_mels * dims.n_frames * self._width + INT_BYTES),
+            from_host_bytes=n * (dims.n_mels * dims.n_frames * self._dtype_bytes + INT_BYTES),
             to_host_bytes=n * (INT_BYTES + FLOAT_BYTES),
             collectives=collectives,
-            collective_bytes=collectives * rows * state * self._width,
+            collective_bytes=collectives * rows * state * self._dtype_bytes,
         )
 
-    def prefill(self, length: int) -> GraphCost:
+    def estimate_prefill(self, length: int) -> GraphCost:
         """A prompt of one slot, padded to `length`; two positions meet the vocabulary.
 
         The slot's past is written whole: fresh rows, and those behind them as they were.
         """
-        spec, bans, answers = self.spec, self.ban_bytes_per_slot, 2
+        spec, bans, answers = self.spec, self.suppression_bytes_per_slot, 2
         return GraphCost(
             graph=f"prefill {length}",
-            flops=self._prompt(length) + self._logits(answers),
-            weight_bytes=self._decoder_weights(length, has_answer=True),
+            flops=self._prompt_flops(length) + self._logits_flops(answers),
+            weight_bytes=self._decoder_weight_bytes(length, reads_vocab=True),
             cache_read_bytes=self.cross_bytes_per_slot + self.self_bytes_per_slot,
             cache_write_bytes=self.self_bytes_per_slot + bans,
             from_host_bytes=(PROMPT_COLUMNS + N_RULES + length) * INT_BYTES + bans,
@@ -256,21 +263,23 @@ class RankCosts:
             **self._decoder_collectives(length, answers),
         )
 
-    def align(self, length: int) -> GraphCost:
+    def estimate_align(self, length: int) -> GraphCost:
         """A prompt without the vocabulary. A compiler may drop what follows the last alignment head.
 
         What is gathered and answered is counted when `spec` names the heads, which are a checkpoint's.
         """
         heads, weights = self.spec.alignment_heads, length * self.spec.dims.n_audio_ctx * FLOAT_BYTES
-        embedded = length * self.spec.dims.n_text_state * self._weight_width  # nothing else reads that matrix here
+        embedded = (
+            length * self.spec.dims.n_text_state * self._weight_dtype_bytes
+        )  # nothing else reads that matrix here
         shared = self._decoder_collectives(length, 0)
         if heads and self.tp > 1:  # every head of the layers used
             shared["collectives"] += 1
             shared["collective_bytes"] += len({layer for layer, _ in heads}) * self.tp * self._text_heads * weights
         return GraphCost(
             graph=f"align {length}",
-            flops=self._prompt(length),
-            weight_bytes=self._decoder_weights(length, has_answer=False) + embedded,
+            flops=self._prompt_flops(length),
+            weight_bytes=self._decoder_weight_bytes(length, reads_vocab=False) + embedded,
             cache_read_bytes=self.cross_bytes_per_slot,
             cache_write_bytes=0,
             from_host_bytes=(1 + length) * INT_BYTES,
@@ -278,81 +287,82 @@ class RankCosts:
             **shared,
         )
 
-    def decode(self) -> GraphCost:
+    def estimate_decode(self) -> GraphCost:
         """One token for every row of every slot; idle slots cost the same."""
-        return self._step("decode", STEP_COLUMNS, self.spec.choices * (INT_BYTES + FLOAT_BYTES))
+        return self._estimate_step("decode", STEP_COLUMNS, self.spec.choices * (INT_BYTES + FLOAT_BYTES))
 
-    def logits(self) -> GraphCost:
+    def estimate_logits(self) -> GraphCost:
         """A decode step whose rows answer every token's log-probability: only sampling runs it."""
-        return self._step("logits", STEP_COLUMNS + 1, INT_BYTES + self.spec.dims.n_vocab * FLOAT_BYTES)
+        return self._estimate_step("logits", STEP_COLUMNS + 1, INT_BYTES + self.spec.dims.n_vocab * FLOAT_BYTES)
 
-    def _step(self, name: str, columns: int, answer_bytes: int) -> GraphCost:
-        """`columns` numbers beside the rules come in for each row, `answer_bytes` go out."""
+    def _estimate_step(self, name: str, columns: int, output_bytes: int) -> GraphCost:
+        """`columns` numbers beside the rules come in for each row, `output_bytes` go out."""
         spec, dims = self.spec, self.spec.dims
         rows = spec.rows
-        past = 2 * rows * self._text_heads * _product(1, dims.head_dim, spec.text_context)
+        past = 2 * rows * self._text_heads * _matmul_flops(1, dims.head_dim, spec.text_context)
         return GraphCost(
             graph=f"{name} {spec.slots}" + (f"x{spec.beams}" if spec.beams > 1 else ""),
-            flops=dims.n_text_layer * (self._decoder_layer(rows) + past) + self._logits(rows),
-            weight_bytes=self._decoder_weights(rows, has_answer=True),
+            flops=dims.n_text_layer * (self._decoder_layer_flops(rows) + past) + self._logits_flops(rows),
+            weight_bytes=self._decoder_weight_bytes(rows, reads_vocab=True),
             cache_read_bytes=spec.slots * self.slot_bytes,
-            cache_write_bytes=2 * dims.n_text_layer * rows * self._text_width * self._width,
+            cache_write_bytes=2 * dims.n_text_layer * rows * self._text_state * self._dtype_bytes,
             from_host_bytes=rows * (columns + N_RULES) * INT_BYTES,
-            to_host_bytes=rows * answer_bytes,
+            to_host_bytes=rows * output_bytes,
             **self._decoder_collectives(rows, rows),
         )
 
     # --- parts ----------------------------------------------------------------------------------
 
     @property
-    def _text_width(self) -> int:
+    def _text_state(self) -> int:
         """Of this rank's part of queries, keys and values."""
         return self._text_heads * self.spec.dims.head_dim
 
-    def _mlp(self, rows: int, state: int) -> int:
-        return 2 * _product(rows, state, 4 * state // self.tp)
+    def _mlp_flops(self, rows: int, state: int) -> int:
+        return 2 * _matmul_flops(rows, state, 4 * state // self.tp)
 
-    def _decoder_layer(self, rows: int) -> int:
+    def _decoder_layer_flops(self, rows: int) -> int:
         """FLOPs, but for the scores over the text's own past."""
         dims, state = self.spec.dims, self.spec.dims.n_text_state
-        projections = 6 * _product(rows, state, self._text_width)  # q, k, v, out; cross q, out
-        cross = 2 * self._text_heads * _product(rows, dims.head_dim, dims.n_audio_ctx)
-        return projections + cross + self._mlp(rows, state)
+        projections = 6 * _matmul_flops(rows, state, self._text_state)  # q, k, v, out; cross q, out
+        cross = 2 * self._text_heads * _matmul_flops(rows, dims.head_dim, dims.n_audio_ctx)
+        return projections + cross + self._mlp_flops(rows, state)
 
-    def _prompt(self, length: int) -> int:
+    def _prompt_flops(self, length: int) -> int:
         """FLOPs of all decoder layers over a prompt, which attends to itself."""
         dims = self.spec.dims
-        scores = 2 * self._text_heads * _product(length, dims.head_dim, length)
-        return dims.n_text_layer * (self._decoder_layer(length) + scores)
+        scores = 2 * self._text_heads * _matmul_flops(length, dims.head_dim, length)
+        return dims.n_text_layer * (self._decoder_layer_flops(length) + scores)
 
-    def _logits(self, rows: int) -> int:
-        return _product(rows, self.spec.dims.n_text_state, self._vocab // self.tp)
+    def _logits_flops(self, rows: int) -> int:
+        return _matmul_flops(rows, self.spec.dims.n_text_state, self._vocab // self.tp)
 
-    def _decoder_weights(self, positions: int, *, has_answer: bool) -> int:
+    def _decoder_weight_bytes(self, positions: int, *, reads_vocab: bool) -> int:
         """Bytes of the decoder's parameters; of the position embeddings only the rows that are looked up."""
 
         def is_read(name: str) -> bool:
             if name == TOKEN_EMBEDDING or name.startswith("decoder.ln."):
-                return has_answer
-            return name != TEXT_POSITIONS and not _is_projected_in_encode(name)
+                return reads_vocab
+            return name != DECODER_POSITIONS and not _is_projected_in_encode(name)
 
-        return self._weights(is_read) + positions * self.spec.dims.n_text_state * self._weight_width
+        return self._weight_bytes_of(is_read) + positions * self.spec.dims.n_text_state * self._weight_dtype_bytes
 
-    def _weights(self, is_read: Callable[[str], bool]) -> int:
-        return sum(count for name, count in self._counts.items() if is_read(name)) * self._weight_width
+    def _weight_bytes_of(self, is_read: Callable[[str], bool]) -> int:
+        return sum(count for name, count in self._counts.items() if is_read(name)) * self._weight_dtype_bytes
 
-    def _decoder_collectives(self, rows: int, answers: int) -> dict[str, int]:
+    def _decoder_collectives(self, rows: int, logit_rows: int) -> dict[str, int]:
         """The embedding and three sums a layer, and the logits joined."""
         if self.tp == 1:
             return {"collectives": 0, "collective_bytes": 0}
         dims = self.spec.dims
         reduces = 1 + 3 * dims.n_text_layer
         return {
-            "collectives": reduces + (answers > 0),
-            "collective_bytes": reduces * rows * dims.n_text_state * self._width + answers * self._vocab * self._width,
+            "collectives": reduces + (logit_rows > 0),
+            "collective_bytes": reduces * rows * dims.n_text_state * self._dtype_bytes
+            + logit_rows * self._vocab * self._dtype_bytes,
         }
 
 
-def _product(rows: int, inner: int, columns: int) -> int:
+def _matmul_flops(rows: int, inner: int, columns: int) -> int:
     """FLOPs of (rows, inner) @ (inner, columns)."""
     return 2 * rows * inner * columns

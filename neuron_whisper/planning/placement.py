@@ -14,8 +14,8 @@ from typing import Literal
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.sharding import check_tp
-from neuron_whisper.planning.cost_model import CompileMemory, GraphCost, RankCosts
-from neuron_whisper.planning.instances import GIB, Instance
+from neuron_whisper.planning.cost_model import CompileMemory, GraphCost, RankCostModel
+from neuron_whisper.planning.instances import GIB, InstanceType
 from neuron_whisper.target.interfaces import ProgramSpec
 
 Goal = Literal["latency", "throughput"]
@@ -24,7 +24,7 @@ WINDOW_S = 30.0
 TOKENS_PER_WINDOW = 120  # of dense speech: about 75 words of English, with timestamps and the end
 RESERVE_BYTES = 2 * GIB  # per core, for compiled graphs, scratch and the runtime; an assumption
 # Bounds this close say nothing: then the smaller tp is better, for its collectives, which no bound counts, are fewer.
-AS_GOOD = 0.01
+TIE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Assumptions:
 class Placement:
     """A program in `replicas` groups of `tp` cores. Bytes are per core; times in seconds, none can be less."""
 
-    instance: Instance
+    instance: InstanceType
     tp: int
     replicas: int
     slots: int
@@ -54,7 +54,7 @@ class Placement:
     self_bytes_per_slot: int
     slot_bytes: int
     reserve_bytes: int
-    slots_that_fit: int
+    max_slots: int
     compile_memory: CompileMemory
     graphs: tuple[GraphCost, ...]
     graph_s: tuple[float, ...]
@@ -76,12 +76,12 @@ class Placement:
 
     @property
     def fits(self) -> bool:
-        return self.slots <= self.slots_that_fit
+        return self.slots <= self.max_slots
 
     @property
     def can_compile_here(self) -> bool:
         """One graph at a time, by the estimate."""
-        return self.compile_memory.one_at_a_time_bytes <= self.instance.host_bytes
+        return self.compile_memory.one_at_a_time_bytes <= self.instance.host_memory_bytes
 
     @property
     def audio_per_s(self) -> float:
@@ -101,12 +101,12 @@ class Placement:
 
 def place(
     spec: ProgramSpec,
-    instance: Instance,
+    instance: InstanceType,
     *,
     tp: int,
     replicas: int,
     dtypes: tuple[str, str],
-    given: Assumptions | None = None,
+    assumptions: Assumptions | None = None,
 ) -> Placement:
     """One placement; `dtypes` are of activations and of weights. Raises InvalidOption when it cannot be.
 
@@ -114,20 +114,25 @@ def place(
     empty slots cost as much as full ones. `window_s` is the time a replica spends on each window when all its slots
     are full: their encodes and prompts one after another, and steps which they share.
     """
-    given = given or Assumptions()
+    assumptions = assumptions or Assumptions()
     if replicas < 1 or tp * replicas > instance.cores:
         most = instance.cores // tp
         allowed = f"from 1 to {most}" if most else f"none: tp {tp} is more than its cores"
         raise InvalidOption("replicas", replicas, f"{allowed} ({instance.name} has {instance.cores} NeuronCores)")
     dtype, weights_dtype = dtypes
-    costs, core = RankCosts(spec, tp=tp, dtype=dtype, weights_dtype=weights_dtype), instance.core
-    graphs = costs.graphs()
+    costs, core = RankCostModel(spec, tp=tp, dtype=dtype, weights_dtype=weights_dtype), instance.core
+    graphs = costs.estimate_graphs()
     batch = spec.encode_batches[-1]
     one, batched, prompt, step = (
-        cost.least_s(core, dtype)
-        for cost in (costs.encode(1), costs.encode(batch), costs.prefill(spec.prompt_buckets[0]), costs.decode())
+        cost.min_seconds(core, dtype)
+        for cost in (
+            costs.estimate_encode(1),
+            costs.estimate_encode(batch),
+            costs.estimate_prefill(spec.prompt_buckets[0]),
+            costs.estimate_decode(),
+        )
     )
-    further = given.tokens - 1  # the prompt answers the first
+    further = assumptions.tokens - 1  # the prompt answers the first
     return Placement(
         instance=instance,
         tp=tp,
@@ -135,13 +140,13 @@ def place(
         slots=spec.slots,
         weight_bytes=costs.weight_bytes,
         slot_bytes=costs.slot_bytes,
-        reserve_bytes=given.reserve_bytes,
+        reserve_bytes=assumptions.reserve_bytes,
         cross_bytes_per_slot=costs.cross_bytes_per_slot,
         self_bytes_per_slot=costs.self_bytes_per_slot,
-        slots_that_fit=costs.slots_that_fit(core, given.reserve_bytes),
-        compile_memory=costs.compile_memory(),
+        max_slots=costs.max_slots(core, assumptions.reserve_bytes),
+        compile_memory=costs.estimate_compile_memory(),
         graphs=graphs,
-        graph_s=tuple(cost.least_s(core, dtype) for cost in graphs),
+        graph_s=tuple(cost.min_seconds(core, dtype) for cost in graphs),
         memory_bound=tuple(cost.is_memory_bound(core, dtype) for cost in graphs),
         encode_s=one,
         prefill_s=prompt,
@@ -151,15 +156,15 @@ def place(
     )
 
 
-def splits(
-    dims: WhisperDims, instance: Instance, *, tp: int | None = None, replicas: int | None = None
+def parallelism_options(
+    dims: WhisperDims, instance: InstanceType, *, tp: int | None = None, replicas: int | None = None
 ) -> tuple[tuple[int, int], ...]:
     """(tp, replicas) to compare: every tp that fits the model, with as many replicas as there are cores for.
 
     `tp` and `replicas` fix either. Whether the runtime joins groups of that size is not known here.
     Raises InvalidOption when nothing is left.
     """
-    sizes = [tp] if tp is not None else [size for size in range(1, instance.cores + 1) if _divides(dims, size)]
+    sizes = [tp] if tp is not None else [size for size in range(1, instance.cores + 1) if _fits_model(dims, size)]
     if tp is not None:
         check_tp(dims, tp)
         if tp > instance.cores:
@@ -173,7 +178,7 @@ def splits(
     return found
 
 
-def _divides(dims: WhisperDims, tp: int) -> bool:
+def _fits_model(dims: WhisperDims, tp: int) -> bool:
     try:
         check_tp(dims, tp)
     except InvalidOption:
@@ -181,7 +186,7 @@ def _divides(dims: WhisperDims, tp: int) -> bool:
     return True
 
 
-def best(placements: Iterable[Placement], goal: Goal) -> Placement | None:
+def choose_best(placements: Iterable[Placement], goal: Goal) -> Placement | None:
     """The least latency of a window alone, or the most audio per second, of those that fit; None when none fits."""
 
     def badness(placement: Placement) -> float:
@@ -192,12 +197,12 @@ def best(placements: Iterable[Placement], goal: Goal) -> Placement | None:
         return None
     least = min(badness(placement) for placement in fitting)
     return min(
-        (placement for placement in fitting if badness(placement) <= least * (1 + AS_GOOD)),
+        (placement for placement in fitting if badness(placement) <= least * (1 + TIE_TOLERANCE)),
         key=lambda placement: (placement.tp, badness(placement)),
     )
 
 
-def cheapest(placements: Sequence[Placement]) -> Placement | None:
+def choose_cheapest(placements: Sequence[Placement]) -> Placement | None:
     """The least cost of an audio hour, of those that fit on instances with a known price."""
     priced = [(cost, p) for p in placements if p.fits and (cost := p.usd_per_audio_hour) is not None]
     return min(priced, key=lambda pair: pair[0])[1] if priced else None

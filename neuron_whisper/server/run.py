@@ -14,53 +14,56 @@ from types import FrameType
 
 import uvicorn
 
-from neuron_whisper.errors import DeviceFault, InvalidOption
-from neuron_whisper.server.app import app_of
+from neuron_whisper.errors import DeviceError, InvalidOption
+from neuron_whisper.server.app import build_app
 from neuron_whisper.server.config.settings import ServerSettings
-from neuron_whisper.server.http.connections import limited_protocol
-from neuron_whisper.server.models.registry import Models
-from neuron_whisper.server.state import Service
+from neuron_whisper.server.http.connections import create_limited_h11_protocol
+from neuron_whisper.server.models.registry import ModelRegistry
+from neuron_whisper.server.state import ServerState
 from neuron_whisper.transcriber import Transcriber
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection, so that they close it and not we
-LAST_ANSWERS_S = 2  # for answers on their way when the server has to end
+SHUTDOWN_GRACE_S = 2  # for answers on their way when the server has to end
 BACKLOG = 2048
 
 
 def serve(
-    served: Transcriber | Models, settings: ServerSettings, *, on_listening: Callable[[str], None] = lambda url: None
+    models: Transcriber | ModelRegistry,
+    settings: ServerSettings,
+    *,
+    on_listening: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; call it from the main thread. What is served is closed when this returns.
 
     The first signal drains: not ready, new work is refused, requests in flight finish within
     `settings.drain_s`. A second one ends the process at once. `on_listening` is told the address.
 
-    Raises InvalidOption when the address cannot be had, DeviceFault when the device failed: end the process.
+    Raises InvalidOption when the address cannot be had, DeviceError when the device failed: end the process.
     """
-    _warn_of_no_keys(settings)
+    _warn_if_no_keys(settings)
     with _listen(settings) as listener:
-        service = Service(served, settings)
-        server = DrainingServer(service, lambda: on_listening(_url(settings, listener)))
+        service = ServerState(models, settings)
+        server = DrainingServer(service, lambda: on_listening(_format_url(settings, listener)))
         try:
             server.run(sockets=[listener])
-            fault = service.models.fault
+            fault = service.models.device_error
         finally:
-            _close(service.models)
+            _close_models(service.models)
     if fault is not None:
-        raise DeviceFault(str(fault))
+        raise DeviceError(str(fault))
 
 
 class DrainingServer(uvicorn.Server):
     """uvicorn with a drain before its shutdown: while requests finish, others are answered, not refused."""
 
-    def __init__(self, service: Service, on_listening: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, service: ServerState, on_listening: Callable[[], None] = lambda: None) -> None:
         super().__init__(
             uvicorn.Config(
-                app_of(service),
+                build_app(service),
                 # h11 reads what a client still sends after an early answer, so that it sees the answer
-                http=limited_protocol(
+                http=create_limited_h11_protocol(
                     max_connections=service.settings.max_connections,
                     header_timeout_s=service.settings.header_timeout_s,
                 ),
@@ -72,28 +75,28 @@ class DrainingServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=LAST_ANSWERS_S,
+                timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
             )
         )
         self._service, self._on_listening = service, on_listening
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._draining: asyncio.Task[None] | None = None
+        self._drain_task: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        self._watch_keys()
+        self._reload_keys_on_sighup()
         self._on_listening()
 
-    def _watch_keys(self) -> None:
+    def _reload_keys_on_sighup(self) -> None:
         """SIGHUP reads the file of keys again, at once; without one it does nothing, and does not end the process."""
-        keys = self._service.front.keys
+        keys = self._service.gateway.api_keys
         if threading.current_thread() is threading.main_thread():
             assert self._loop is not None
             self._loop.add_signal_handler(signal.SIGHUP, keys.reload if keys is not None else lambda: None)
 
     async def on_tick(self, counter: int) -> bool:
-        if self._service.models.fault is not None:
+        if self._service.models.device_error is not None:
             log.critical("the device failed; the server ends")
             return True
         return await super().on_tick(counter)
@@ -109,9 +112,9 @@ class DrainingServer(uvicorn.Server):
 
     def begin_drain(self) -> None:
         """Refuse new work, finish what is in flight, then end. In the event loop's thread."""
-        if self._draining is None:
-            self._service.drain_begun.set()
-            self._draining = asyncio.ensure_future(self._drain())
+        if self._drain_task is None:
+            self._service.drain_started.set()
+            self._drain_task = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:
         service = self._service
@@ -122,11 +125,11 @@ class DrainingServer(uvicorn.Server):
             await asyncio.wait_for(service.idle.wait(), service.settings.drain_s)
         if service.in_flight:
             log.warning("drain took too long requests=%d", service.in_flight)
-            service.end_work()
+            service.abort_requests()
         self.should_exit = True
 
 
-def _warn_of_no_keys(settings: ServerSettings) -> None:
+def _warn_if_no_keys(settings: ServerSettings) -> None:
     if settings.keys_file is None and not _is_loopback(settings.host):
         log.warning(
             "ANYBODY who reaches %s can use this server: it has no keys. Make some with `neuron-whisper keys create` "
@@ -151,13 +154,13 @@ def _listen(settings: ServerSettings) -> socket.socket:
         raise InvalidOption("host and port", where, f"the address cannot be had: {error.strerror or error}") from error
 
 
-def _url(settings: ServerSettings, listener: socket.socket) -> str:
+def _format_url(settings: ServerSettings, listener: socket.socket) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{listener.getsockname()[1]}"
 
 
-def _close(models: Models) -> None:
+def _close_models(models: ModelRegistry) -> None:
     """Close them, but do not wait for a device that hangs."""
     closing = threading.Thread(target=models.close, daemon=True)
     closing.start()
-    closing.join(LAST_ANSWERS_S)
+    closing.join(SHUTDOWN_GRACE_S)

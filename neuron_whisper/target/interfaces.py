@@ -21,22 +21,24 @@ if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
     from neuron_whisper.profile import CompileProfile
 
-# Columns of a rules row: what Whisper's rules allow the next token to be. decode/rules fills them.
+# Columns of a rules row: what Whisper's rules allow the next token to be. decode/constraints fills them.
 RULE_TEXT = 0  # ids below eot
-RULE_END = 1  # eot itself
+RULE_EOT = 1  # eot itself
 RULE_SPECIAL = 2  # ids between eot and the first timestamp
 RULE_BLANK = 3  # the token of a single space
-RULE_TIME_FROM = 4  # first timestamp id allowed ...
-RULE_TIME_TO = 5  # ... up to and with this one; below RULE_TIME_FROM: none
-RULE_MASS = 6  # 1: only timestamps, when together they are likelier than any other token
+RULE_TIMESTAMP_MIN = 4  # first timestamp id allowed ...
+RULE_TIMESTAMP_MAX = 5  # ... up to and with this one; below RULE_TIMESTAMP_MIN: none
+RULE_TIMESTAMP_PROB = 6  # 1: only timestamps, when together they are likelier than any other token
 N_RULES = 7
 
 # What a graph puts in place of a forbidden logit. Not -inf: inf - inf is NaN, and 16-bit types must hold it;
 # Whisper's logits lie within +-100.
-OFF = -3e4
-FORBIDDEN_LOGPROB = -1e4  # log-probabilities below this are of tokens that the rules forbid
+MASKED_LOGIT = -3e4
+MASKED_LOGPROB = -1e4  # log-probabilities below this are of tokens that the rules forbid
 
-QUIET_FRAMES = 200  # at least so much silence (2 s) behind the audio in a shorter window, or text is made up at its end
+MIN_TRAILING_SILENCE_FRAMES = (
+    200  # at least so much silence (2 s) behind the audio in a shorter window, or text is made up at its end
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class ProgramSpec:
     """Every size that a compiled program fixes.
 
     `prompt_buckets` are ascending lengths a prompt is padded to; `text_context` is the length of a row's
-    self-K/V; `choices` (K) is how many best tokens a step answers per row; `align_buckets` are lengths of the
+    self-K/V; `top_tokens` (K) is how many best tokens a step answers per row; `align_buckets` are lengths of the
     align graph (empty: none was built). `audio_contexts` are ascending lengths of shorter windows that the encoder
     takes, in positions (20 ms), each a divisor of the model's n_audio_ctx: attention is over the shorter window alone.
     Caches of one length hold it repeated (equal keys share one's weight).
@@ -90,9 +92,10 @@ class ProgramSpec:
         return (1,) if self.encode_batch == 1 else (1, self.encode_batch)
 
     def frames_to_encode(self, frames: int) -> int:
-        """Mel frames of the shortest window that holds so many of audio and QUIET_FRAMES, or of the whole one."""
-        return next(
-            (2 * context for context in self.audio_contexts if frames + QUIET_FRAMES <= 2 * context), self.dims.n_frames
+        """Mel frames of the shortest window that holds so many of audio and MIN_TRAILING_SILENCE_FRAMES, or of the
+        whole one.""" return next(
+            (2 * context for context in self.audio_contexts if frames + MIN_TRAILING_SILENCE_FRAMES <= 2 * context),
+            self.dims.n_frames,
         )
 
     @property
@@ -121,22 +124,22 @@ class ProgramSpec:
         raise InvalidOption("prompt", length, f"at most {self.prompt_buckets[-1]} tokens with this artifact")
 
 
-def ban_logits(banned: NDArray[np.bool_]) -> NDArray[np.float32]:
+def suppression_bias(suppressed: NDArray[np.bool_]) -> NDArray[np.float32]:
     """What a graph adds to the logits of banned (V,) tokens: OFF, and 0 for the others."""
-    return np.where(banned, np.float32(OFF), np.float32(0))
+    return np.where(suppressed, np.float32(MASKED_LOGIT), np.float32(0))
 
 
-def logprobs_of_graph(logprobs: NDArray[np.float32]) -> NDArray[np.float32]:
+def mask_logprobs(logprobs: NDArray[np.float32]) -> NDArray[np.float32]:
     """From a graph's answers, which its next run may overwrite: copied, what is forbidden made -inf."""
-    return np.where(logprobs < FORBIDDEN_LOGPROB, np.float32(-np.inf), logprobs)
+    return np.where(logprobs < MASKED_LOGPROB, np.float32(-np.inf), logprobs)
 
 
-def rows_in_use(active: NDArray[np.bool_], widths: NDArray[np.int32], beams: int) -> NDArray[np.bool_]:
-    """(S, B) rows that a step is about: of active slots (S,) the first `widths` (S,), which prefill was told."""
-    return active[:, None] & (np.arange(beams) < widths[:, None])
+def rows_in_use(active: NDArray[np.bool_], beam_widths: NDArray[np.int32], beams: int) -> NDArray[np.bool_]:
+    """(S, B) rows that a step is about: of active slots (S,) the first `beam_widths` (S,), which prefill was told."""
+    return active[:, None] & (np.arange(beams) < beam_widths[:, None])
 
 
-def followed(parents: NDArray[np.int32], in_use: NDArray[np.bool_]) -> NDArray[np.int32]:
+def resolve_beam_parents(parents: NDArray[np.int32], in_use: NDArray[np.bool_]) -> NDArray[np.int32]:
     """parents (R,) -> (S, B): where a row is not in use, or is its slot's only one, it stays what it is."""
     own = np.arange(in_use.shape[1], dtype=np.int32)
     moves = in_use & (in_use.sum(1, keepdims=True) > 1)
@@ -144,7 +147,7 @@ def followed(parents: NDArray[np.int32], in_use: NDArray[np.bool_]) -> NDArray[n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class TopTokens:
     """The K best tokens of each row under its rules, best first.
 
     tokens (R, K) int32; logprobs (R, K) float32, normalised over what the rules left;
@@ -155,26 +158,26 @@ class Choices:
     logprobs: NDArray[np.float32]
 
     @classmethod
-    def of_graph(cls, tokens: NDArray[np.int32], logprobs: NDArray[np.float32]) -> Choices:
+    def from_graph_output(cls, tokens: NDArray[np.int32], logprobs: NDArray[np.float32]) -> TopTokens:
         """From a graph's answers, which its next run may overwrite: copied, what is forbidden made -inf."""
-        return cls(tokens=tokens.copy(), logprobs=logprobs_of_graph(logprobs))
+        return cls(tokens=tokens.copy(), logprobs=mask_logprobs(logprobs))
 
     @classmethod
-    def none(cls, rows: int, choices: int) -> Choices:
+    def empty(cls, rows: int, top_k: int) -> TopTokens:
         """What rows answer that are not in use."""
-        shape = (rows, choices)
+        shape = (rows, top_k)
         return cls(tokens=np.zeros(shape, np.int32), logprobs=np.full(shape, -np.inf, np.float32))
 
-    def only(self, in_use: NDArray[np.bool_]) -> Choices:
+    def mask_rows(self, in_use: NDArray[np.bool_]) -> TopTokens:
         """These, where in_use (S, B) holds."""
         rows = in_use.reshape(-1, 1)
-        return Choices(
+        return TopTokens(
             tokens=np.where(rows, self.tokens, np.int32(0)), logprobs=np.where(rows, self.logprobs, np.float32(-np.inf))
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PrefillAnswer:
+class PrefillOutput:
     """What a prompt answers.
 
     At the start-of-transcript position: language_logprobs (n_languages,) normalised over the languages, and
@@ -183,11 +186,11 @@ class PrefillAnswer:
 
     language_logprobs: NDArray[np.float32]
     no_speech_prob: float
-    choices: Choices
+    top_tokens: TopTokens
 
 
 class Session(Protocol):
-    """A loaded program on its device. One thread owns it. Every method may raise DeviceFault.
+    """A loaded program on its device. One thread owns it. Every method may raise DeviceError.
 
     A slot holds a window's cross-K/V (after encode) and up to B rows of self-K/V (after prefill). A step's rows are
     in use where their slot is active and they are among the rows that its prefill was told; the others answer
@@ -209,12 +212,12 @@ class Session(Protocol):
         prompt: NDArray[np.int32],
         sot_index: int,
         rules: NDArray[np.int32],
-        banned: NDArray[np.bool_],
+        suppressed: NDArray[np.bool_],
         beams: int = 1,
-    ) -> PrefillAnswer:
+    ) -> PrefillOutput:
         """Run a prompt (T,) from position 0 in the slot's first `beams` rows; rules (N_RULES,) hold for the answer.
 
-        `banned` (V,) stays with the slot: those tokens are never chosen until the next prefill. So does `beams`:
+        `suppressed` (V,) stays with the slot: those tokens are never chosen until the next prefill. So does `beams`:
         with 1 a session may run a narrower graph. A retry may prefill again with another width; cross-K/V stay.
         Raises InvalidOption for a prompt longer than every bucket, and for beams outside 1 .. B.
         """
@@ -226,7 +229,7 @@ class Session(Protocol):
         parents: NDArray[np.int32],
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
-    ) -> Choices:
+    ) -> TopTokens:
         """One token for every row: tokens (R,), positions (R,), parents (R,), rules (R, N_RULES), active (S,).
 
         positions[r] is where tokens[r] goes; parents[r] is the beam (0 .. beams-1, same slot) whose past row r
@@ -242,7 +245,7 @@ class Session(Protocol):
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """As decode, but the log-probability of every token, (R, V): what decode/rules.apply_rules leaves.
+        """As decode, but the log-probability of every token, (R, V): what decode/constraints.apply_rules leaves.
 
         For sampling at a temperature. Fed the prompt's last token at its own position right after prefill, it
         answers what prefill answered: it writes the same row.
@@ -270,7 +273,7 @@ class Target(Protocol):
     def decoder_copies(self, spec: ProgramSpec) -> int:
         """How often an open session holds the decoder's weights, before anything rare was asked of it."""
 
-    def self_rows(self, spec: ProgramSpec) -> int:
+    def self_kv_rows(self, spec: ProgramSpec) -> int:
         """Rows of self-K/V that take memory in a slot, before anything rare was asked of the session."""
 
     def compile(
@@ -278,12 +281,12 @@ class Target(Protocol):
         spec: ProgramSpec,
         profile: CompileProfile,
         checkpoint: Checkpoint,
-        into: Path,
+        directory: Path,
         progress: Progress,
         *,
         jobs: int = 0,
     ) -> None:
-        """Write graphs and weights below `into`, at most `jobs` graphs compiled at once; 0: as many as it likes.
+        """Write graphs and weights below `directory`, at most `jobs` graphs compiled at once; 0: as many as it likes.
 
         Raises LoweringFailed, CheckpointError.
         """

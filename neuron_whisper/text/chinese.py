@@ -9,10 +9,10 @@ from itertools import accumulate
 from neuron_whisper.errors import InvalidOption
 
 CHINESE_LANGUAGES = frozenset({"zh", "yue"})
-CONFIGS = {"simplified": "t2s", "traditional": "s2t"}  # OpenCC's names
-SCRIPTS = tuple(CONFIGS)
+OPENCC_CONFIGS = {"simplified": "t2s", "traditional": "s2t"}  # OpenCC's names
+SCRIPTS = tuple(OPENCC_CONFIGS)
 
-Converter = Callable[[str], str]
+ScriptConverter = Callable[[str], str]
 
 
 def check_script(script: str | None) -> None:
@@ -22,7 +22,7 @@ def check_script(script: str | None) -> None:
 
 
 @cache
-def converter(script: str) -> Converter:
+def load_converter(script: str) -> ScriptConverter:
     """Text in either script -> the same in `script`, phrase by phrase, by OpenCC; what is not Chinese stays.
 
     Raises InvalidOption for another script, and where OpenCC is not installed.
@@ -33,11 +33,11 @@ def converter(script: str) -> Converter:
     except ImportError:
         install = 'it needs OpenCC: pip install "neuron-whisper[chinese]"'
         raise InvalidOption("chinese_script", script, install) from None
-    convert: Converter = OpenCC(CONFIGS[script]).convert
+    convert: ScriptConverter = OpenCC(OPENCC_CONFIGS[script]).convert
     return convert
 
 
-def convert_words(words: list[str], convert: Converter) -> list[str]:
+def convert_words(words: list[str], convert: ScriptConverter) -> list[str]:
     """The words of a text, cut from its conversion as a whole: ["头", "发"] -> ["頭", "髮"], where 发 alone is 發.
 
     Where a conversion changes the text's length, each word by itself.

@@ -134,7 +134,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 )
 
 # What the language tag registry calls a language which Whisper has under another code.
-TAGS: Mapping[str, str] = MappingProxyType(
+LANGUAGE_TAGS: Mapping[str, str] = MappingProxyType(
     {
         "jv": "jw",
         "nb": "no",
@@ -147,10 +147,10 @@ TAGS: Mapping[str, str] = MappingProxyType(
 
 NO_SPACE_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # written without spaces between words
 
-_CODE_OF_NAME = MappingProxyType({name: code for code, name in LANGUAGES.items()})
+_CODE_BY_NAME = MappingProxyType({name: code for code, name in LANGUAGES.items()})
 
 
-def language_code(text: str) -> str:
+def to_language_code(text: str) -> str:
     """The code of a language given as a code, an English name, an alias or a language tag, in any case.
 
     "EN" -> "en", "Japanese" -> "ja", "flemish" -> "nl", "pt-BR" -> "pt", "zh_CN" -> "zh", "zh-yue" -> "yue".
@@ -159,21 +159,21 @@ def language_code(text: str) -> str:
     wanted = " ".join(text.lower().split())
     if wanted in LANGUAGES:
         return wanted
-    for table in (_CODE_OF_NAME, ALIASES, TAGS):
+    for table in (_CODE_BY_NAME, ALIASES, LANGUAGE_TAGS):
         if wanted in table:
             return table[wanted]
     primary, *subtags = re.split("[-_]", wanted)
     if subtags and all(re.fullmatch("[a-z0-9]{1,8}", subtag) for subtag in subtags):
         if primary == "zh" and "yue" in subtags:
             return "yue"
-        code = TAGS.get(primary, primary)
+        code = LANGUAGE_TAGS.get(primary, primary)
         if code in LANGUAGES:
             return code
-    raise InvalidOption("language", text, _what_is_allowed(wanted))
+    raise InvalidOption("language", text, _describe_allowed(wanted))
 
 
-def _what_is_allowed(wanted: str) -> str:
-    known = [*LANGUAGES, *_CODE_OF_NAME, *ALIASES]
-    close = difflib.get_close_matches(wanted, known, n=3)
+def _describe_allowed(name: str) -> str:
+    known = [*LANGUAGES, *_CODE_BY_NAME, *ALIASES]
+    close = difflib.get_close_matches(name, known, n=3)
     hint = f"close to it: {', '.join(close)}; " if close else ""
     return f"{hint}it is a code such as 'en' or 'ja', or an English name such as 'japanese'"

@@ -35,11 +35,11 @@ class SpecialTokens:
         return self.timestamp_begin + N_TIMESTAMPS - 1
 
     @classmethod
-    def of_vocabulary(cls, n_vocab: int) -> SpecialTokens:
+    def from_vocab_size(cls, n_vocab: int) -> SpecialTokens:
         """The layout of OpenAI's vocabularies: 51,864 (English), 51,865, 51,866 (large-v3 family)."""
         is_multilingual = n_vocab >= 51865
         n_languages = n_vocab - 51765 - int(is_multilingual)
-        return cls.laid_out(
+        return cls.from_layout(
             eot=50257 if is_multilingual else 50256,
             n_languages=n_languages,
             blank=220,
@@ -47,7 +47,7 @@ class SpecialTokens:
         )
 
     @classmethod
-    def laid_out(cls, *, eot: int, n_languages: int, blank: int, is_multilingual: bool) -> SpecialTokens:
+    def from_layout(cls, *, eot: int, n_languages: int, blank: int, is_multilingual: bool) -> SpecialTokens:
         """The same order after any text vocabulary of `eot` tokens (small ones serve tests)."""
         after = eot + 2 + n_languages
         return cls(

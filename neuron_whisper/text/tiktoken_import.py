@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from neuron_whisper.errors import CheckpointError
-from neuron_whisper.text.tokenizer import CHARACTER_OF_BYTE, special_token_names, whisper_special_tokens
+from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, make_special_tokens, special_token_names
 
 
-def packaged_ranks(multilingual: bool) -> Path:
+def find_packaged_ranks(multilingual: bool) -> Path:
     """The rank file in an installed openai-whisper, which is not imported: that would bring torch.
 
     Raises CheckpointError when there is none.
@@ -39,7 +39,7 @@ def tokenizer_json_from_tiktoken(ranks_file: Path, n_vocab: int) -> str:
     `ranks_file` has a line "<base64 of the bytes> <id>" per text token. The result is the same at every run.
     Raises CheckpointError when the file is not that, or does not belong to a vocabulary of `n_vocab`.
     """
-    special = whisper_special_tokens(ranks_file, n_vocab)
+    special = make_special_tokens(ranks_file, n_vocab)
     ranks = _read_ranks(ranks_file)
     if sorted(ranks.values()) != list(range(special.eot)):
         raise CheckpointError(
@@ -80,8 +80,8 @@ def tokenizer_json_from_tiktoken(ranks_file: Path, n_vocab: int) -> str:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": {_spelled(token): rank for token, rank in ranks.items()},
-            "merges": [[_spelled(left), _spelled(right)] for left, right in _merges(ranks_file, ranks)],
+            "vocab": {_to_visible(token): rank for token, rank in ranks.items()},
+            "merges": [[_to_visible(left), _to_visible(right)] for left, right in _recover_merges(ranks_file, ranks)],
         },
     }
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
@@ -100,7 +100,7 @@ def _read_ranks(file: Path) -> dict[bytes, int]:
     return ranks
 
 
-def _merges(file: Path, ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
+def _recover_merges(file: Path, ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
     """The pair each token of two and more bytes was merged from, in the order of the merges.
 
     A rank file does not hold the pairs, but ranks are given in the order of the merges: a token's pair is
@@ -110,7 +110,7 @@ def _merges(file: Path, ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
         if len(token) < 2:
             continue
-        parts = _merged(token, ranks, rank)
+        parts = _apply_merges(token, ranks, rank)
         if len(parts) != 2:
             raise CheckpointError(
                 file, "", expected=f"token {rank} to be a merge of two earlier ones", found=f"{parts}"
@@ -119,18 +119,18 @@ def _merges(file: Path, ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]
     return merges
 
 
-def _merged(token: bytes, ranks: Mapping[bytes, int], below: int) -> list[bytes]:
-    """The token's bytes after all merges of a rank under `below`: b"the" -> [b"t", b"he"]."""
+def _apply_merges(token: bytes, ranks: Mapping[bytes, int], max_rank: int) -> list[bytes]:
+    """The token's bytes after all merges of a rank under `max_rank`: b"the" -> [b"t", b"he"]."""
     parts = [token[n : n + 1] for n in range(len(token))]
     while len(parts) > 2:
-        pairs = [ranks.get(left + right, below) for left, right in itertools.pairwise(parts)]
+        pairs = [ranks.get(left + right, max_rank) for left, right in itertools.pairwise(parts)]
         lowest = min(pairs)
-        if lowest >= below:
+        if lowest >= max_rank:
             break
         at = pairs.index(lowest)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
     return parts
 
 
-def _spelled(token: bytes) -> str:
-    return "".join(map(CHARACTER_OF_BYTE.__getitem__, token))
+def _to_visible(token: bytes) -> str:
+    return "".join(map(BYTE_TO_UNICODE.__getitem__, token))

@@ -16,11 +16,11 @@ from neuron_whisper.text.languages import LANGUAGES, NO_SPACE_LANGUAGES
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, TIMESTAMP_STEP_S, SpecialTokens
 
 TASKS = ("transcribe", "translate")
-REPLACEMENT = "\ufffd"  # what a decoder writes for bytes that are not UTF-8
+REPLACEMENT_CHARACTER = "\ufffd"  # what a decoder writes for bytes that are not UTF-8
 
 # What is written but not spoken (openai/whisper tokenizer.py non_speech_tokens): speaker tags, stage
 # directions, music. Suppressed where it is a token of its own, so that commas and full stops stay.
-_SYMBOLS = (
+_NON_SPEECH_SYMBOLS = (
     *'"#()*+/:;<=>@[\\]^_`{|}~「」『』',
     "<<",
     ">>",
@@ -44,12 +44,12 @@ _SYMBOLS = (
     "♪♪♪",
 )
 # Two or three tokens each, and the first one begins nothing but the signs U+2640 ... U+267F.
-_MUSIC = "♩♪♫♬♭♮♯"
+_MUSIC_SYMBOLS = "♩♪♫♬♭♮♯"
 # Right inside a word (well-known, don't), wrong before one.
-_NOT_BEFORE_A_WORD = ("-", "'")
+_WORD_INNER_MARKS = ("-", "'")
 
 
-def _characters_of_bytes() -> Mapping[int, str]:
+def _bytes_to_unicode() -> Mapping[int, str]:
     """GPT-2's one visible character for each byte: itself where it prints, else the next from U+0100 on."""
     printing = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = (byte for byte in range(256) if byte not in printing)
@@ -58,8 +58,8 @@ def _characters_of_bytes() -> Mapping[int, str]:
     )
 
 
-CHARACTER_OF_BYTE = _characters_of_bytes()
-_BYTE_OF_CHARACTER = MappingProxyType({character: byte for byte, character in CHARACTER_OF_BYTE.items()})
+BYTE_TO_UNICODE = _bytes_to_unicode()
+_UNICODE_TO_BYTE = MappingProxyType({character: byte for byte, character in BYTE_TO_UNICODE.items()})
 
 
 def special_token_names(special: SpecialTokens) -> list[str]:
@@ -78,13 +78,13 @@ def special_token_names(special: SpecialTokens) -> list[str]:
     ]
 
 
-def whisper_special_tokens(file: Path | str, n_vocab: int) -> SpecialTokens:
+def make_special_tokens(file: Path | str, n_vocab: int) -> SpecialTokens:
     """The special tokens of a vocabulary of OpenAI's; CheckpointError about `file` at any other size."""
     if n_vocab not in (51864, 51865, 51866):
         raise CheckpointError(
             file, "", expected="a vocabulary of 51864, 51865 or 51866 tokens", found=f"{n_vocab} tokens"
         )
-    return SpecialTokens.of_vocabulary(n_vocab)
+    return SpecialTokens.from_vocab_size(n_vocab)
 
 
 class Tokenizer:
@@ -103,7 +103,7 @@ class Tokenizer:
         self.languages = tuple(LANGUAGES)[: special.n_languages]
         texts = {token: spelling for spelling, token in vocabulary.items()}
         self._bytes = (
-            *(bytes(map(_BYTE_OF_CHARACTER.__getitem__, texts[token])) for token in range(special.eot)),
+            *(bytes(map(_UNICODE_TO_BYTE.__getitem__, texts[token])) for token in range(special.eot)),
             *(name.encode() for name in special_token_names(special)),
         )
         self._library = tokenizers.Tokenizer(tokenizers.models.BPE(dict(vocabulary), list(merges)))
@@ -115,7 +115,7 @@ class Tokenizer:
 
         Raises CheckpointError when the file is not byte-level BPE or is for another vocabulary.
         """
-        special = whisper_special_tokens(path, n_vocab)
+        special = make_special_tokens(path, n_vocab)
         try:
             stored = json.loads(path.read_bytes())
             spellings = {spelling: int(token) for spelling, token in stored["model"]["vocab"].items()}
@@ -163,17 +163,17 @@ class Tokenizer:
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of the text tokens; control tokens and timestamps say nothing. Broken UTF-8 is U+FFFD."""
         eot = self.special.eot
-        return self._text(token for token in tokens if token < eot)
+        return self._join_tokens(token for token in tokens if token < eot)
 
-    def bytes_of(self, token: int) -> bytes:
+    def decode_single_token_bytes(self, token: int) -> bytes:
         """What one token spells, which may be a part of a character."""
         return self._bytes[token]
 
     def decode_with_timestamps(self, tokens: Iterable[int]) -> str:
         """Text with control tokens and timestamps spelled out: " and so<|1.08|>"."""
-        return self._text(tokens)
+        return self._join_tokens(tokens)
 
-    def _text(self, tokens: Iterable[int]) -> str:
+    def _join_tokens(self, tokens: Iterable[int]) -> str:
         return b"".join([self._bytes[token] for token in tokens]).decode("utf-8", "replace")
 
     @cached_property
@@ -183,13 +183,13 @@ class Tokenizer:
 
     # --- control ----------------------------------------------------------------------------------
 
-    def language_token(self, code: str) -> int:
+    def to_language_token(self, code: str) -> int:
         """Token of a language code; InvalidOption when this model has none for it."""
         if code not in self.languages:
             raise InvalidOption("language", code, f"this model knows {', '.join(self.languages)}")
         return self.special.first_language + self.languages.index(code)
 
-    def language_of(self, token: int) -> str:
+    def to_language_code(self, token: int) -> str:
         """Code of a language token; InvalidOption when the token is not one."""
         first = self.special.first_language
         if not first <= token < first + self.special.n_languages:
@@ -215,36 +215,36 @@ class Tokenizer:
         if language is None:
             raise InvalidOption("language", language, "give one or detect it; this model is multilingual")
         told = special.transcribe if task == "transcribe" else special.translate
-        return (special.sot, self.language_token(language), told, *ends)
+        return (special.sot, self.to_language_token(language), told, *ends)
 
     # --- suppression ------------------------------------------------------------------------------
 
     @cached_property
     def non_speech_tokens(self) -> tuple[int, ...]:
         """Tokens of signs nobody speaks, in order: brackets, quotes of stage directions, music signs."""
-        found = {self.encode(f" {mark}")[0] for mark in _NOT_BEFORE_A_WORD}
-        for symbol in _SYMBOLS:
+        found = {self.encode(f" {mark}")[0] for mark in _WORD_INNER_MARKS}
+        for symbol in _NON_SPEECH_SYMBOLS:
             for tokens in (self.encode(symbol), self.encode(f" {symbol}")):
                 if len(tokens) == 1:
                     found.add(tokens[0])
-        for sign in _MUSIC:
+        for sign in _MUSIC_SYMBOLS:
             found |= {self.encode(sign)[0], self.encode(f" {sign}")[0]}
         return tuple(sorted(found))
 
-    def suppressed(self, suppress: str | Sequence[int] | None = "-1") -> tuple[int, ...]:
+    def get_suppress_tokens(self, suppress: str | Sequence[int] | None = "-1") -> tuple[int, ...]:
         """Tokens that are never chosen, in order: those asked for (-1: non_speech_tokens) and control tokens.
 
         `suppress` is a list or its comma-separated spelling, as openai/whisper decoding.py takes it. The end,
         the languages, <|notimestamps|> and the timestamps are left to the rules. Raises InvalidOption for
         what is neither -1 nor a token.
         """
-        asked = set(self._asked(suppress))
+        asked = set(self._parse_suppress_tokens(suppress))
         if -1 in asked:
             asked = (asked - {-1}).union(self.non_speech_tokens)
         s = self.special
         return tuple(sorted(asked | {s.transcribe, s.translate, s.sot, s.sot_prev, s.sot_lm, s.no_speech}))
 
-    def _asked(self, suppress: str | Sequence[int] | None) -> list[int]:
+    def _parse_suppress_tokens(self, suppress: str | Sequence[int] | None) -> list[int]:
         if not suppress:
             return []
         allowed = f"it lists tokens from 0 to {self.n_vocab - 1}, or -1 for signs that are not spoken"
@@ -279,9 +279,9 @@ class Tokenizer:
         for token in tokens:
             group.append(token)
             piece = self.decode_with_timestamps(group)
-            broken = piece.find(REPLACEMENT)
+            broken = piece.find(REPLACEMENT_CHARACTER)
             # a replacement that the whole text has, too, does not go away when more tokens come
-            if broken < 0 or whole[done + broken : done + broken + 1] == REPLACEMENT:
+            if broken < 0 or whole[done + broken : done + broken + 1] == REPLACEMENT_CHARACTER:
                 pieces.append((piece, group))
                 done += len(piece)
                 group = []

@@ -29,41 +29,41 @@ from benchmarks.process.server import ServerProcess
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.bench.process.memory import family
+from neuron_whisper.bench.process.memory import walk_process_tree
 from tests.support.job_clients import JOBS
 from tests.support.servers import TRANSCRIPTIONS, wav
 from tests.support.small_disks import small_disk
 
-PATIENCE_S = 300.0
+TIMEOUT_S = 300.0
 DISK_BYTES = 8 << 20
 Row = tuple[str, str, str]
 
 
-class Wrong(AssertionError):
+class CheckFailed(AssertionError):
     """A fault came to something else than it must."""
 
 
 def check(holds: bool, what: str) -> None:
     if not holds:
-        raise Wrong(what)
+        raise CheckFailed(what)
 
 
-def ten_times(clip: bytes) -> bytes:
+def repeat_ten_times(clip: bytes) -> bytes:
     """A wav of the recording ten times over: a stream of it is still open when something happens to its server."""
     return wav(np.clip(np.tile(load_audio(clip).samples, 10), -1, 1))
 
 
-class Faults:
+class FaultScenarios:
     """Each method is one fault: returns what the client saw and what was left. Raises Wrong."""
 
     def __init__(self, artifact: str, clip: bytes, scratch: Path) -> None:
         self._artifact, self._clip, self._scratch = artifact, clip, scratch
-        self._long = ten_times(clip)
-        with self.served() as server:
-            self._text = self._ask(server.url)
+        self._long = repeat_ten_times(clip)
+        with self.run_server() as server:
+            self._text = self._transcribe(server.url)
 
     @contextmanager
-    def served(self, *flags: str) -> Iterator[ServerProcess]:
+    def run_server(self, *flags: str) -> Iterator[ServerProcess]:
         command = [
             sys.executable,
             "-m",
@@ -79,17 +79,17 @@ class Faults:
         with ServerProcess(command, environment, ready_path="/health/ready") as server:
             yield server
 
-    def _ask(self, url: str) -> str:
-        answer = httpx.post(url + TRANSCRIPTIONS, files={"file": self._clip}, timeout=PATIENCE_S)
+    def _transcribe(self, url: str) -> str:
+        answer = httpx.post(url + TRANSCRIPTIONS, files={"file": self._clip}, timeout=TIMEOUT_S)
         check(answer.status_code == 200, f"a sound request got {answer.status_code}: {answer.text[:200]}")
         return str(answer.json()["text"])
 
-    def _is_well(self, url: str) -> None:
-        check(self._ask(url) == self._text, "the text is another one afterwards")
+    def _check_serving(self, url: str) -> None:
+        check(self._transcribe(url) == self._text, "the text is another one afterwards")
 
     def server_killed_amid_a_stream(self) -> tuple[str, str]:
         seen: list[str] = []
-        with self.served() as server:
+        with self.run_server() as server:
             with (
                 suppress(httpx.TransportError),
                 httpx.stream(
@@ -97,28 +97,28 @@ class Faults:
                     server.url + TRANSCRIPTIONS,
                     files={"file": self._long},
                     data={"stream": "true"},
-                    timeout=PATIENCE_S,
+                    timeout=TIMEOUT_S,
                 ) as answer,
             ):
                 os.kill(server.pid, signal.SIGKILL)
                 seen += answer.iter_lines()
             check(not any("transcript.text.done" in line for line in seen), "a killed server told the end of a stream")
-        with self.served() as server:
-            self._is_well(server.url)
+        with self.run_server() as server:
+            self._check_serving(server.url)
         left = [path.name for path in self._scratch.iterdir()]
         return "the connection breaks, without transcript.text.done", f"{len(left)} files; the next server serves"
 
     def server_killed_amid_jobs(self) -> tuple[str, str]:
         directory = self._scratch / "jobs"
         ids = []
-        with self.served("--jobs-dir", str(directory), "--jobs-max-attempts", "5") as server:
+        with self.run_server("--jobs-dir", str(directory), "--jobs-max-attempts", "5") as server:
             for _ in range(4):
-                answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=PATIENCE_S)
+                answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=TIMEOUT_S)
                 check(answer.status_code in (200, 201, 202), f"a job got {answer.status_code}")
                 ids.append(answer.json()["id"])
             os.kill(server.pid, signal.SIGKILL)
-        with self.served("--jobs-dir", str(directory), "--jobs-max-attempts", "5") as server:
-            jobs = [self._ended(server.url, job) for job in ids]
+        with self.run_server("--jobs-dir", str(directory), "--jobs-max-attempts", "5") as server:
+            jobs = [self._wait_until_ended(server.url, job) for job in ids]
             texts = {
                 httpx.get(f"{server.url}{JOBS}/{job}/result", params={"format": "text"}, timeout=60).text.strip()
                 for job in ids
@@ -129,8 +129,8 @@ class Faults:
         shutil.rmtree(directory)
         return "nothing: each job has its id before the end", f"{len(ids)} jobs done, {again} begun again and said so"
 
-    def _ended(self, url: str, job: str) -> dict[str, Any]:
-        ends = time.monotonic() + PATIENCE_S
+    def _wait_until_ended(self, url: str, job: str) -> dict[str, Any]:
+        ends = time.monotonic() + TIMEOUT_S
         while (told := httpx.get(f"{url}{JOBS}/{job}", timeout=60).json())["status"] in ("queued", "running"):
             check(time.monotonic() < ends, f"job {job} does not end")
             time.sleep(0.1)
@@ -138,9 +138,9 @@ class Faults:
 
     def worker_killed_amid_requests(self) -> tuple[str, str]:
         texts: list[str] = []
-        with self.served("--replicas", "2") as server:
-            _, *workers = family(server.pid)
-            asking = [threading.Thread(target=lambda: texts.append(self._ask(server.url))) for _ in range(4)]
+        with self.run_server("--replicas", "2") as server:
+            _, *workers = walk_process_tree(server.pid)
+            asking = [threading.Thread(target=lambda: texts.append(self._transcribe(server.url))) for _ in range(4)]
             for thread in asking:
                 thread.start()
             time.sleep(0.3)
@@ -148,11 +148,14 @@ class Faults:
             for thread in asking:
                 thread.join()
             check(texts == [self._text] * 4, f"4 requests got {len(texts)} texts, {len(set(texts))} different")
-            ends = time.monotonic() + PATIENCE_S
-            while len([*family(server.pid)]) <= len(workers) or httpx.get(server.url + "/health/ready").is_error:
+            ends = time.monotonic() + TIMEOUT_S
+            while (
+                len([*walk_process_tree(server.pid)]) <= len(workers)
+                or httpx.get(server.url + "/health/ready").is_error
+            ):
                 check(time.monotonic() < ends, "the worker is not replaced")
                 time.sleep(0.2)
-            self._is_well(server.url)
+            self._check_serving(server.url)
         return "its text: windows are decoded again by another worker", "the worker is replaced"
 
     def disk_full(self) -> tuple[str, str]:
@@ -161,18 +164,21 @@ class Faults:
         with small_disk(disk, DISK_BYTES) as is_mounted:
             if not is_mounted:
                 return "not shown: no file system can be mounted here", ""
-            with self.served("--jobs-dir", str(disk / "jobs")) as server:
+            with self.run_server("--jobs-dir", str(disk / "jobs")) as server:
                 (disk / "filler").write_bytes(bytes(DISK_BYTES - 300_000))
                 answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=60)
                 check(answer.status_code == 507, f"a job on a full disk got {answer.status_code}: {answer.text[:200]}")
                 check(answer.json()["error"]["code"] == "storage_full", "the error does not say storage_full")
                 check("retry-after" in answer.headers, "there is no Retry-After")
                 check(not [*(disk / "jobs" / "uploads").iterdir()], "a part of the upload is left")
-                self._is_well(server.url)
+                self._check_serving(server.url)
                 (disk / "filler").unlink()
                 answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=60)
                 check(answer.is_success, f"with room again a job got {answer.status_code}: {answer.text[:200]}")
-                check(self._ended(server.url, answer.json()["id"])["status"] == "succeeded", "the next job fails")
+                check(
+                    self._wait_until_ended(server.url, answer.json()["id"])["status"] == "succeeded",
+                    "the next job fails",
+                )
         return "507 storage_full with Retry-After; requests are served", "no part of the upload; jobs go on with room"
 
     def artifact_broken(self) -> tuple[str, str]:
@@ -192,7 +198,7 @@ class Faults:
             env={**os.environ, "NEURON_WHISPER_CACHE": str(cache)},
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
         check(ended.returncode not in (0, -signal.SIGSEGV), f"it ended with {ended.returncode}")
@@ -211,7 +217,7 @@ def main() -> int:
     rows: list[Row] = []
     failures = 0
     with tempfile.TemporaryDirectory() as scratch:
-        made = Faults(given.artifact, given.speech.read_bytes(), Path(scratch))
+        made = FaultScenarios(given.artifact, given.speech.read_bytes(), Path(scratch))
         faults: tuple[Callable[[], tuple[str, str]], ...] = (
             made.server_killed_amid_a_stream,
             made.server_killed_amid_jobs,
@@ -223,7 +229,7 @@ def main() -> int:
             name = fault.__name__.replace("_", " ")
             try:
                 rows.append((name, *fault()))
-            except Wrong as error:
+            except CheckFailed as error:
                 failures += 1
                 rows.append((name, f"WRONG: {error}", ""))
             sys.stderr.write(f"{rows[-1]}\n")

@@ -21,15 +21,15 @@ from typing import Any
 
 import httpx
 
-from tests.integration.test_jobs_end import check_whole
-from tests.support.job_clients import AT_ONCE, JOBS
+from tests.integration.test_jobs_end import check_consistent
+from tests.support.job_clients import JOBS, NO_FALLBACK
 from tests.support.paths import ROOT
 from tests.support.servers import TRANSCRIPTIONS, tone
 
-PATIENCE_S = 600.0
+TIMEOUT_S = 600.0
 
 
-def command(directory: Path, artifact: str | None) -> list[str]:
+def server_command(directory: Path, artifact: str | None) -> list[str]:
     if artifact is None:
         return [sys.executable, "-m", "tests.support.servers", "30", "0", str(directory / "jobs"), "100"]
     return [
@@ -50,9 +50,9 @@ def command(directory: Path, artifact: str | None) -> list[str]:
 
 
 @contextmanager
-def server(directory: Path, artifact: str | None) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+def run_server(directory: Path, artifact: str | None) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     process = subprocess.Popen(
-        command(directory, artifact),
+        server_command(directory, artifact),
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -74,33 +74,33 @@ def server(directory: Path, artifact: str | None) -> Iterator[tuple[subprocess.P
         process.communicate()
 
 
-def post(client: httpx.Client, clip: bytes, key: str) -> str | None:
+def post_job(client: httpx.Client, clip: bytes, key: str) -> str | None:
     """The job's id; None where the server was killed before it answered."""
     try:
-        answer = client.post(JOBS, files={"file": clip}, data=AT_ONCE, headers={"idempotency-key": key})
+        answer = client.post(JOBS, files={"file": clip}, data=NO_FALLBACK, headers={"idempotency-key": key})
     except httpx.TransportError:
         return None
     answer.raise_for_status()
     return str(answer.json()["id"])
 
 
-def chaos(directory: Path, clips: list[bytes], *, kills: int, jobs: int, artifact: str | None) -> dict[str, Any]:
+def run_chaos(directory: Path, clips: list[bytes], *, kills: int, jobs: int, artifact: str | None) -> dict[str, Any]:
     """Make `jobs` jobs, a few in each life of a server, and wait for all in the last."""
     rng, made = random.Random(0), dict[str, str | None]()
     wanted = [f"job-{number}" for number in range(jobs)]
     for _ in range(kills):
-        with server(directory, artifact) as (process, client):
+        with run_server(directory, artifact) as (process, client):
             for key in [key for key in wanted if made.get(key) is None][: -(-jobs // kills) + 1]:
-                made[key] = post(client, clips[wanted.index(key) % len(clips)], key)
+                made[key] = post_job(client, clips[wanted.index(key) % len(clips)], key)
             time.sleep(rng.uniform(0.0, 4.0))
             process.kill()
             process.wait()
-        check_whole(directory)
-    with server(directory, artifact) as (_, client):
-        ids = {key: made.get(key) or post(client, clips[wanted.index(key) % len(clips)], key) for key in wanted}
+        check_consistent(directory)
+    with run_server(directory, artifact) as (_, client):
+        ids = {key: made.get(key) or post_job(client, clips[wanted.index(key) % len(clips)], key) for key in wanted}
         texts, told = {}, []
         for key, job_id in ids.items():
-            deadline = time.monotonic() + PATIENCE_S
+            deadline = time.monotonic() + TIMEOUT_S
             while (job := client.get(f"{JOBS}/{job_id}").json())["status"] in ("queued", "running"):
                 assert time.monotonic() < deadline, job
                 time.sleep(0.1)
@@ -109,9 +109,9 @@ def chaos(directory: Path, clips: list[bytes], *, kills: int, jobs: int, artifac
             told.append(job["attempts"])
             texts[key] = client.get(f"{JOBS}/{job_id}/result", params={"format": "verbose_json"}).json()
         listed = client.get(JOBS, params={"limit": 100}).json()["data"]
-        form = {**AT_ONCE, "response_format": "verbose_json"}
+        form = {**NO_FALLBACK, "response_format": "verbose_json"}
         direct = [client.post(TRANSCRIPTIONS, files={"file": clip}, data=form).json() for clip in clips]
-    check_whole(directory)
+    check_consistent(directory)
     wrong = sum(text != direct[wanted.index(key) % len(clips)] for key, text in texts.items())
     return {
         "artifact": artifact or "made up",
@@ -134,7 +134,7 @@ def main() -> None:
     asked = parser.parse_args()
     clips = [path.read_bytes() for path in asked.speech] or [tone(200.0 + 90 * n, 35.0, rate=8000) for n in range(3)]
     with tempfile.TemporaryDirectory() as directory:
-        told = chaos(Path(directory), clips, kills=asked.kills, jobs=asked.jobs, artifact=asked.artifact)
+        told = run_chaos(Path(directory), clips, kills=asked.kills, jobs=asked.jobs, artifact=asked.artifact)
     print(json.dumps(told))  # noqa: T201
     if told["wrong"] or told["jobs_stored"] != told["jobs"]:
         sys.exit(1)

@@ -20,21 +20,21 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from benchmarks.load.clients import Asked, Clip, run_level
-from benchmarks.load.report import figures, markdown
+from benchmarks.load.clients import LoadConfig, UploadClip, run_level
+from benchmarks.load.report import format_markdown, summarize_level
 from neuron_whisper.server import ServerSettings, serve
-from neuron_whisper.target.interfaces import Choices
+from neuron_whisper.target.interfaces import TopTokens
 from tests.support.fake_session import FakeSession
-from tests.support.servers import tone, transcriber, wait_for
+from tests.support.servers import make_transcriber, tone, wait_for
 
-REFUSED_WITHIN_S = 1.0
+REJECTED_WITHIN_S = 1.0
 
 
-def clocked(session: FakeSession, step_s: float) -> None:
+def slow_down_steps(session: FakeSession, step_s: float) -> None:
     """Make each step of the session take so long."""
     decode = session.decode
 
-    def slow(*given: NDArray[Any]) -> Choices:
+    def slow(*given: NDArray[Any]) -> TopTokens:
         time.sleep(step_s)
         return decode(*given)
 
@@ -42,13 +42,13 @@ def clocked(session: FakeSession, step_s: float) -> None:
 
 
 def _serve(given: argparse.Namespace) -> None:
-    served, session = transcriber(slots=given.slots)
-    clocked(session, given.step_ms / 1e3)
+    served, session = make_transcriber(slots=given.slots)
+    slow_down_steps(session, given.step_ms / 1e3)
     settings = ServerSettings(port=0, vad_filter=False, max_wait_s=given.max_wait_s, drain_s=1)
     serve(served, settings, on_listening=lambda url: print(url, flush=True))  # noqa: T201  # our parent reads it
 
 
-def wrong(levels: Sequence[Mapping[str, Any]], max_wait_s: float) -> list[str]:
+def find_failures(levels: Sequence[Mapping[str, Any]], max_wait_s: float) -> list[str]:
     """What is not as it must be, in words; the first level is the one without overload."""
     alone = levels[0]["latency_s"]
     said = []
@@ -56,7 +56,7 @@ def wrong(levels: Sequence[Mapping[str, Any]], max_wait_s: float) -> list[str]:
         name = f"{level['clients']} clients"
         if level["errors"]:
             said.append(f"{name}: {level['errors']}")
-        if level["refusal_s"].get("max", 0.0) > REFUSED_WITHIN_S:
+        if level["refusal_s"].get("max", 0.0) > REJECTED_WITHIN_S:
             said.append(f"{name}: refused after {level['refusal_s']['max']} s")
         allowed_s = alone["p95"] + max_wait_s + alone["p50"]
         if level["latency_s"]["p95"] > allowed_s:
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.serve:
         _serve(given)
         return 0
-    clips = [Clip(name="tone.wav", content=tone(hertz, 1.0), duration_s=1.0) for hertz in range(200, 900, 50)]
+    clips = [UploadClip(name="tone.wav", content=tone(hertz, 1.0), duration_s=1.0) for hertz in range(200, 900, 50)]
     levels = []
     words = sys.argv[1:] if arguments is None else list(arguments)
     server = subprocess.Popen(
@@ -85,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
         for times in (1, 2, 4, 8):
-            asked = Asked(url=url, fields={"model": "whisper-1"})
+            asked = LoadConfig(url=url, fields={"model": "whisper-1"})
             answers = asyncio.run(run_level(asked, clips, clients=times * given.slots, duration_s=given.duration))
-            levels.append(figures(answers, clients=times * given.slots, duration_s=given.duration, memory=None))
+            levels.append(summarize_level(answers, clients=times * given.slots, duration_s=given.duration, memory=None))
             wait_for(url, requests=0, waiting=0, decoding=0)
     finally:
         server.terminate()
@@ -101,8 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "date": "",
         "command": command,
     }
-    sys.stdout.write(markdown(document))
-    for line in (found := wrong(levels, given.max_wait_s)):
+    sys.stdout.write(format_markdown(document))
+    for line in (found := find_failures(levels, given.max_wait_s)):
         sys.stderr.write(f"wrong: {line}\n")
     return 1 if found else 0
 

@@ -24,21 +24,21 @@ import httpx
 from neuron_whisper.bench.accuracy.metrics import percentile
 from neuron_whisper.bench.process.memory import resident_memory_bytes
 from tests.support.hostile_clients import (
-    Neighbour,
+    SteadyClient,
+    count_open_files,
+    count_threads,
     disconnect,
     half_close,
-    open_files,
     send_uploads,
     slow_loris,
-    threads_of,
 )
-from tests.support.hostile_files import bombs, uploads
+from tests.support.hostile_files import generate_bombs, generate_uploads
 from tests.support.servers import TRANSCRIPTIONS, tone, wait_for
 
 T = TypeVar("T")
-START_S = 120.0
-GROWTH_MB = 150  # of resident memory after hundreds of requests: arenas and caches of libraries, no more
-FLAGS = (
+START_TIMEOUT_S = 120.0
+MAX_GROWTH_MB = 150  # of resident memory after hundreds of requests: arenas and caches of libraries, no more
+SERVER_FLAGS = (
     "--header-timeout-s",
     "3",
     "--upload-idle-s",
@@ -52,29 +52,29 @@ FLAGS = (
 )
 
 
-class Stressed:
+class StressedServer:
     """The server under stress, and the figures of what was done to it."""
 
     def __init__(self, url: str, pid: int, clip: bytes) -> None:
         self.url, self.pid, self.clip = url, pid, clip
         self.figures: dict[str, Any] = {}
-        self.wrong: list[str] = []
+        self.problems: list[str] = []
 
-    def under(self, name: str, work: Coroutine[Any, Any, T]) -> T:
+    def run_beside_neighbour(self, name: str, work: Coroutine[Any, Any, T]) -> T:
         """What `work` gives, while a neighbour asks; then what the process holds when it is idle again."""
-        neighbour, most = Neighbour(self.url, self.clip), 0
+        neighbour, most = SteadyClient(self.url, self.clip), 0
 
         async def look() -> None:
             nonlocal most
             while True:
-                most = max(most, self._resident())
+                most = max(most, self._resident_bytes())
                 await asyncio.sleep(0.2)
 
         async def both() -> T:
             beside = [asyncio.ensure_future(it) for it in (neighbour.run(), look())]
             try:
                 found = await work
-                while not neighbour.took_s:
+                while not neighbour.latencies_s:
                     await asyncio.sleep(0.2)
                 return found
             finally:
@@ -87,33 +87,35 @@ class Stressed:
         took_s = time.monotonic() - began
         wait_for(self.url, requests=0, waiting=0, decoding=0)
         if neighbour.failures or len(neighbour.texts) != 1:
-            self.wrong.append(f"{name}: the neighbour got {dict(neighbour.failures)} and {len(neighbour.texts)} texts")
+            self.problems.append(
+                f"{name}: the neighbour got {dict(neighbour.failures)} and {len(neighbour.texts)} texts"
+            )
         self.figures[name] = {
             "took_s": round(took_s, 1),
             "result": found,
             "neighbour_served": sum(neighbour.texts.values()),
-            "neighbour_p50_s": round(percentile(neighbour.took_s, 50), 2),
-            "neighbour_p99_s": round(percentile(neighbour.took_s, 99), 2),
-            "resident_mb": self._resident() >> 20,
+            "neighbour_p50_s": round(percentile(neighbour.latencies_s, 50), 2),
+            "neighbour_p99_s": round(percentile(neighbour.latencies_s, 99), 2),
+            "resident_mb": self._resident_bytes() >> 20,
             "most_mb": most >> 20,
-            "files": open_files(self.pid),
-            "threads": threads_of(self.pid),
+            "files": count_open_files(self.pid),
+            "threads": count_threads(self.pid),
         }
         sys.stderr.write(f"{name}: {json.dumps(self.figures[name])}\n")
         return found
 
-    def _resident(self) -> int:
+    def _resident_bytes(self) -> int:
         return resident_memory_bytes(self.pid)
 
-    def judge(self) -> None:
+    def check_leaks(self) -> None:
         """Nothing is left over, compared with the first half: by then every program and every thread is there."""
         first, last = self.figures["uploads, first half"], list(self.figures.values())[-1]
-        if last["resident_mb"] - first["resident_mb"] > GROWTH_MB:
-            self.wrong.append(f"memory grew from {first['resident_mb']} to {last['resident_mb']} MB")
+        if last["resident_mb"] - first["resident_mb"] > MAX_GROWTH_MB:
+            self.problems.append(f"memory grew from {first['resident_mb']} to {last['resident_mb']} MB")
         if last["files"] > first["files"] + 5:
-            self.wrong.append(f"open files grew from {first['files']} to {last['files']}")
+            self.problems.append(f"open files grew from {first['files']} to {last['files']}")
         if last["threads"] > first["threads"] + 8:  # of asyncio's pool, which grows to its size and stays
-            self.wrong.append(f"threads grew from {first['threads']} to {last['threads']}")
+            self.problems.append(f"threads grew from {first['threads']} to {last['threads']}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,31 +131,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clip = given.speech.read_bytes() if given.speech else tone(seconds=2.0)
     with tempfile.TemporaryFile("w+") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", given.artifact, *FLAGS],
+            [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", given.artifact, *SERVER_FLAGS],
             stderr=log,
             stdout=subprocess.DEVNULL,
         )
         try:
-            url = _address(server, log)
-            it = Stressed(url, server.pid, clip)
-            _stress(it, given, clip)
+            url = _wait_for_address(server, log)
+            it = StressedServer(url, server.pid, clip)
+            _run_stress(it, given, clip)
             server.terminate()
             if (code := server.wait(60)) != 0:
-                it.wrong.append(f"the server ended with {code}")
+                it.problems.append(f"the server ended with {code}")
         finally:
             server.kill()
             server.wait()
         log.seek(0)
         said = [line for line in log if " ERROR " in line or " CRITICAL " in line or line.startswith("Traceback")]
-    it.wrong += [f"the log says: {line.strip()}" for line in said[:10]]
-    document = {"figures": it.figures, "wrong": it.wrong}
+    it.problems += [f"the log says: {line.strip()}" for line in said[:10]]
+    document = {"figures": it.figures, "wrong": it.problems}
     if given.out is not None:
         given.out.write_text(json.dumps(document, indent=1) + "\n")
     sys.stdout.write(json.dumps(document, indent=1) + "\n")
-    return 1 if it.wrong else 0
+    return 1 if it.problems else 0
 
 
-PROGRAMS: tuple[dict[str, str], ...] = (  # forms that between them ask for every graph
+WARM_UP_FORMS: tuple[dict[str, str], ...] = (  # forms that between them ask for every graph
     {},
     {"prompt": "a few words before " * 3},
     {"prompt": "many words before " * 60},
@@ -164,37 +166,39 @@ PROGRAMS: tuple[dict[str, str], ...] = (  # forms that between them ask for ever
 )
 
 
-async def _warm(url: str, clip: bytes) -> int:
+async def _warm_up(url: str, clip: bytes) -> int:
     """Every program is compiled when it is first asked for, and stays: that is no leak. Returns the requests made."""
     async with httpx.AsyncClient(timeout=120) as client:
         for at_once in (1, 4):
-            for form in PROGRAMS:
+            for form in WARM_UP_FORMS:
                 sent = (client.post(url + TRANSCRIPTIONS, files={"file": clip}, data=form) for _ in range(at_once))
                 for answer in await asyncio.gather(*sent):
                     answer.raise_for_status()
-    return 5 * len(PROGRAMS)
+    return 5 * len(WARM_UP_FORMS)
 
 
-def _stress(it: Stressed, given: argparse.Namespace, clip: bytes) -> None:
-    it.under("every program once", _warm(it.url, clip))
+def _run_stress(it: StressedServer, given: argparse.Namespace, clip: bytes) -> None:
+    it.run_beside_neighbour("every program once", _warm_up(it.url, clip))
     more, half = [clip] if given.speech else [], given.uploads // 2
     for name, seed in (("uploads, first half", given.seed), ("uploads, second half", given.seed + 1)):
-        _, wrong = it.under(name, send_uploads(it.url, uploads(half, seed=seed, more=more), at_once=8))
-        it.wrong += wrong
-    answers, wrong = it.under("bombs", send_uploads(it.url, bombs(hours=40, flac_s=100)))
-    it.wrong += wrong
+        _, wrong = it.run_beside_neighbour(
+            name, send_uploads(it.url, generate_uploads(half, seed=seed, extra_recordings=more), at_once=8)
+        )
+        it.problems += wrong
+    answers, wrong = it.run_beside_neighbour("bombs", send_uploads(it.url, generate_bombs(hours=40, flac_s=100)))
+    it.problems += wrong
     if answers["bomb: opus: 413"] != 1:  # the FLAC is short: 600 MB of samples in 47 KB, which must not be held at once
-        it.wrong.append(f"bombs were answered {dict(answers)}")
-    closed = it.under("slow-loris", slow_loris(it.url, given.slow, for_s=60.0))
+        it.problems.append(f"bombs were answered {dict(answers)}")
+    closed = it.run_beside_neighbour("slow-loris", slow_loris(it.url, given.slow, for_s=60.0))
     if closed < given.slow:
-        it.wrong.append(f"{given.slow - closed} slow connections were left open")
-    it.under("half-closed", half_close(it.url, 50))
-    it.under("disconnects", disconnect(it.url, given.disconnects, given.seed))
-    it.judge()
+        it.problems.append(f"{given.slow - closed} slow connections were left open")
+    it.run_beside_neighbour("half-closed", half_close(it.url, 50))
+    it.run_beside_neighbour("disconnects", disconnect(it.url, given.disconnects, given.seed))
+    it.check_leaks()
 
 
-def _address(server: subprocess.Popen[bytes], log: Any) -> str:
-    ends = time.monotonic() + START_S
+def _wait_for_address(server: subprocess.Popen[bytes], log: Any) -> str:
+    ends = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < ends and server.poll() is None:
         log.seek(0)
         for line in log:

@@ -21,23 +21,23 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 MODEL = "tiny.en"
 ALIAS = "gpt-transcribe"  # Pipecat's default
-LONGEST_ANSWER_S = "120"  # of a machine that does other things, too
+MAX_RESPONSE_S = "120"  # of a machine that does other things, too
 EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "40")
 
 
 @contextmanager
-def served(command: str, directory: Path, *more: str) -> Iterator[str]:
+def run_server(command: str, directory: Path, *more: str) -> Iterator[str]:
     """The address of a server."""
     arguments = ["--model", MODEL, "--port", "0", "--aliases", f"{ALIAS}={MODEL}", *more]
     with (directory / "log").open("w") as log, subprocess.Popen([command, "serve", *arguments], stderr=log) as server:
         try:
-            yield address(directory / "log", server)
+            yield wait_for_address(directory / "log", server)
         finally:
             server.terminate()
             server.wait(60)
 
 
-def address(log: Path, server: subprocess.Popen[bytes]) -> str:
+def wait_for_address(log: Path, server: subprocess.Popen[bytes]) -> str:
     while server.poll() is None:
         if found := re.search(r"listening on (\S+)", log.read_text()):
             return found[1]
@@ -48,7 +48,7 @@ def address(log: Path, server: subprocess.Popen[bytes]) -> str:
     raise SystemExit(f"the server ended:\n{log.read_text()}")
 
 
-def admin_key(command: str, directory: Path) -> tuple[Path, str]:
+def create_admin_key(command: str, directory: Path) -> tuple[Path, str]:
     """A file of keys, and the admin's in it."""
     file = directory / "keys.json"
     made = subprocess.run(
@@ -57,7 +57,7 @@ def admin_key(command: str, directory: Path) -> tuple[Path, str]:
     return file, made.stdout.split()[-1]
 
 
-def schemathesis(url: str, *more: str) -> list[str]:
+def schemathesis_command(url: str, *more: str) -> list[str]:
     return [
         str(Path(sys.executable).with_name("schemathesis")),
         "run",
@@ -68,9 +68,9 @@ def schemathesis(url: str, *more: str) -> list[str]:
         "--max-examples",
         EXAMPLES,
         "--max-response-time",
-        LONGEST_ANSWER_S,
+        MAX_RESPONSE_S,
         "--request-timeout",
-        LONGEST_ANSWER_S,
+        MAX_RESPONSE_S,
         "--no-color",
         *more,
     ]
@@ -90,20 +90,20 @@ def main(command: str, clip: str) -> int:
         logs.append((Path(directory) / "log").read_text())
 
     with tempfile.TemporaryDirectory() as directory:
-        with served(command, Path(directory), "--jobs-dir", f"{directory}/jobs") as url:
+        with run_server(command, Path(directory), "--jobs-dir", f"{directory}/jobs") as url:
             run(
                 directory,
                 {
                     "openai": [python, "-m", "tests.conformance.openai_client", url, str(speech)],
                     "Pipecat": [python, "-m", "tests.conformance.pipecat_service", url, str(speech)],
                     "Pipecat in realtime": [python, "-m", "tests.conformance.pipecat_realtime", url, str(speech)],
-                    "schemathesis": schemathesis(url),
+                    "schemathesis": schemathesis_command(url),
                 },
             )
-        keys, key = admin_key(command, Path(directory))
-        with served(command, Path(directory), "--keys-file", str(keys), "--model-admin") as url:
+        keys, key = create_admin_key(command, Path(directory))
+        with run_server(command, Path(directory), "--keys-file", str(keys), "--model-admin") as url:
             more = ["--header", f"Authorization: Bearer {key}", "--include-path-regex", "^/v1/models"]
-            run(directory, {"schemathesis, with a key, on the models": schemathesis(url, *more)})
+            run(directory, {"schemathesis, with a key, on the models": schemathesis_command(url, *more)})
     if errors := re.findall(r"^.*(?:status=5\d\d|ERROR|Traceback).*$", "".join(logs), re.MULTILINE):
         failed.append(f"the server's log: {errors[0]}")
     print(f"failed: {'; '.join(failed)}" if failed else "every client is content", flush=True)

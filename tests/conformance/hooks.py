@@ -12,14 +12,14 @@ from schemathesis.generation import GenerationMode
 from tests.conformance.__main__ import MODEL
 
 # a schema cannot know the loaded model, nor an order between numbers
-OF_THE_MODEL = ("model", "language", "languages[]", "beam_size", "patience", "suppress_tokens", "chinese_script")
-OF_EACH_OTHER = ("clip_timestamps", "max_line_width", "max_line_count", "max_words_per_line")
-OF_THE_SETTINGS = ("url", "webhook_url")  # a job's, which need origins that the server allows
+MODEL_DEPENDENT = ("model", "language", "languages[]", "beam_size", "patience", "suppress_tokens", "chinese_script")
+MUTUALLY_DEPENDENT = ("clip_timestamps", "max_line_width", "max_line_count", "max_words_per_line")
+SETTINGS_DEPENDENT = ("url", "webhook_url")  # a job's, which need origins that the server allows
 # schemathesis does not heed the document's if and then where it makes examples
-NOT_BESIDE_CHUNKING = ("vad_filter", "long_form")
+EXCLUDED_WITH_CHUNKING = ("vad_filter", "long_form")
 
 
-def tone() -> str:
+def make_tone() -> str:
     """0.2 s of one, as a wav without a byte above 127: the tool takes bytes for what the document does not allow."""
     rate, n = 8000, 1600
     samples = bytes(round(64 + 60 * math.sin(0.3 * at)) for at in range(n))
@@ -28,7 +28,7 @@ def tone() -> str:
     return (wav + struct.pack("<4sI", b"data", n) + samples).decode("ascii")
 
 
-TONE = tone()
+TONE = make_tone()
 
 
 @schemathesis.hook
@@ -45,9 +45,9 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         if isinstance(case.body.get("file"), str):  # so that what is wrong is what was made wrong
             case.body = {**case.body, "file": TONE}
         return
-    left_out = {*OF_THE_MODEL, *OF_EACH_OTHER, *OF_THE_SETTINGS}
+    left_out = {*MODEL_DEPENDENT, *MUTUALLY_DEPENDENT, *SETTINGS_DEPENDENT}
     if "chunking_strategy" in case.body:
-        left_out.update(NOT_BESIDE_CHUNKING)
+        left_out.update(EXCLUDED_WITH_CHUNKING)
     # a new one: cases share parts of what they were made of
     case.body = {**{name: value for name, value in case.body.items() if name not in left_out}, "file": TONE}
 

@@ -16,17 +16,17 @@ from openai.types.audio import (
 from pydantic import TypeAdapter
 
 
-def valid(answer: Transcription | TranscriptionVerbose) -> None:
+def check_types(answer: Transcription | TranscriptionVerbose) -> None:
     """The client builds its types from whatever comes; this holds what came to them."""
     type(answer).model_validate(answer.to_dict())
 
 
-def ask(url: str, clip: Path) -> str:
+def transcribe(url: str, clip: Path) -> str:
     with openai.OpenAI(base_url=f"{url}/v1", api_key="none") as client:
         plain = client.audio.transcriptions.create(file=clip, model="whisper-1", include=["logprobs"])
         assert isinstance(plain, Transcription)
         assert plain.logprobs
-        valid(plain)
+        check_types(plain)
         verbose = client.audio.transcriptions.create(
             file=clip,
             model="whisper-1",
@@ -42,7 +42,7 @@ def ask(url: str, clip: Path) -> str:
         assert verbose.words
         assert verbose.segments
         assert all(0 <= word.start <= word.end <= verbose.duration + 0.05 for word in verbose.words)
-        valid(verbose)
+        check_types(verbose)
         events = list(client.audio.transcriptions.create(file=clip, model="whisper-1", stream=True))
         for event in events:
             TypeAdapter[object](TranscriptionStreamEvent).validate_python(event.to_dict())
@@ -61,15 +61,15 @@ def ask(url: str, clip: Path) -> str:
         return plain.text
 
 
-async def aask(url: str, clip: Path) -> str:
+async def atranscribe(url: str, clip: Path) -> str:
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as client:
         stream = await client.audio.transcriptions.create(file=clip, model="whisper-1", stream=True)
         return "".join([event.delta async for event in stream if event.type == "transcript.text.delta"])
 
 
 def main(url: str, clip: str) -> None:
-    said = ask(url, Path(clip))
-    assert asyncio.run(aask(url, Path(clip))) == said
+    said = transcribe(url, Path(clip))
+    assert asyncio.run(atranscribe(url, Path(clip))) == said
     print(f"openai {openai.__version__}: {said}")
 
 

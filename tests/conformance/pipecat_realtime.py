@@ -25,20 +25,20 @@ from pipecat.pipeline.worker import PipelineParams
 from pipecat.services.openai.stt import OpenAIRealtimeSTTService
 from pipecat.tests.utils import SleepFrame, run_test
 
-PIECE_S = 0.1
-ALIKE = 0.9  # what a pause cuts in two may get another comma
-LONGEST_ANSWER_S = 20.0  # of a machine that does other things, too
+CHUNK_S = 0.1
+MIN_SIMILARITY = 0.9  # what a pause cuts in two may get another comma
+MAX_RESPONSE_S = 20.0  # of a machine that does other things, too
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     return re.findall(r"[a-z']+", text.lower())
 
 
-async def heard(url: str, clip: str, turn_detection: Any) -> tuple[str, int]:
+async def transcribe(url: str, clip: str, turn_detection: Any) -> tuple[str, int]:
     """The text that came, and how many interim ones before it."""
     with wave.open(clip) as file:
         rate, audio = file.getframerate(), file.readframes(file.getnframes())
-    step = 2 * round(rate * PIECE_S)
+    step = 2 * round(rate * CHUNK_S)
     audio += bytes(2 * rate)  # a second of silence ends the last utterance
     service = OpenAIRealtimeSTTService(
         api_key="none",
@@ -52,9 +52,9 @@ async def heard(url: str, clip: str, turn_detection: Any) -> tuple[str, int]:
     for at in range(0, len(audio), step):
         frames += [
             InputAudioRawFrame(audio=audio[at : at + step], sample_rate=rate, num_channels=1),
-            SleepFrame(sleep=PIECE_S),
+            SleepFrame(sleep=CHUNK_S),
         ]
-    frames += [VADUserStoppedSpeakingFrame(), SleepFrame(sleep=LONGEST_ANSWER_S)]
+    frames += [VADUserStoppedSpeakingFrame(), SleepFrame(sleep=MAX_RESPONSE_S)]
     down, up = await run_test(
         service, frames_to_send=frames, pipeline_params=PipelineParams(audio_in_sample_rate=rate), start_timeout=60.0
     )
@@ -70,10 +70,10 @@ def main(url: str, clip: str) -> None:
         expected = client.audio.transcriptions.create(file=file, model="whisper-1").text
     asked = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 700}
     for name, turn_detection in {"its own detector": False, "ours": None, "ours, as asked": asked}.items():
-        said, interim = asyncio.run(heard(url, clip, turn_detection))
-        alike = SequenceMatcher(a=words(said), b=words(expected)).ratio()
+        said, interim = asyncio.run(transcribe(url, clip, turn_detection))
+        alike = SequenceMatcher(a=split_words(said), b=split_words(expected)).ratio()
         print(f"Pipecat in realtime, {name}: {said} ({interim} interim)")
-        assert alike >= ALIKE, f"{alike:.2f} of it is as expected: {expected}"
+        assert alike >= MIN_SIMILARITY, f"{alike:.2f} of it is as expected: {expected}"
 
 
 if __name__ == "__main__":

@@ -24,18 +24,18 @@ from pipecat.services.openai.stt import OpenAISTTService
 from pipecat.tests.utils import run_test
 
 PROMPT = "A novel."
-PIECE_S = 0.02  # of audio, as transports hand it on
-ALIKE = 0.8  # the service adds silence, and a clip of a few words may get another word
+CHUNK_S = 0.02  # of audio, as transports hand it on
+MIN_SIMILARITY = 0.8  # the service adds silence, and a clip of a few words may get another word
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     return re.findall(r"[a-z']+", text.lower())
 
 
-async def heard(url: str, clip: str, model: str, *, with_probabilities: bool) -> str:
+async def transcribe(url: str, clip: str, model: str, *, with_probabilities: bool) -> str:
     with wave.open(clip) as file:
         rate, audio = file.getframerate(), file.readframes(file.getnframes())
-    step = 2 * round(rate * PIECE_S)
+    step = 2 * round(rate * CHUNK_S)
     service = OpenAISTTService(
         api_key="none",
         base_url=f"{url}/v1",
@@ -67,10 +67,10 @@ def main(url: str, clip: str) -> None:
             file=file, model="whisper-1", prompt=PROMPT, language="en", temperature=0.0
         ).text
     for model, with_probabilities in (("gpt-transcribe", False), ("gpt-transcribe", True), ("whisper-1", True)):
-        said = asyncio.run(heard(url, clip, model, with_probabilities=with_probabilities))
-        alike = SequenceMatcher(a=words(said), b=words(expected)).ratio()
+        said = asyncio.run(transcribe(url, clip, model, with_probabilities=with_probabilities))
+        alike = SequenceMatcher(a=split_words(said), b=split_words(expected)).ratio()
         print(f"Pipecat, {model}{', probabilities' if with_probabilities else ''}: {said}")
-        assert alike >= ALIKE, f"{alike:.2f} of it is as expected: {expected}"
+        assert alike >= MIN_SIMILARITY, f"{alike:.2f} of it is as expected: {expected}"
 
 
 if __name__ == "__main__":

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from neuron_whisper.decode.options import WindowOptions
-from neuron_whisper.decode.window import WindowAsk
+from neuron_whisper.decode.window import WindowRequest
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.planning.cost_model import program_of
+from neuron_whisper.planning.cost_model import spec_from_profile
 from neuron_whisper.profile import load_profile, parse_profile
-from neuron_whisper.target.interfaces import QUIET_FRAMES, Session
+from neuron_whisper.target.interfaces import MIN_TRAILING_SILENCE_FRAMES, Session
 from neuron_whisper.target.reference.target import ReferenceTarget
-from tests.integration.test_session_contract import PROMPT, again, step
+from tests.integration.test_session_contract import PROMPT, decode_step, prefill_window
 from tests.support.fake_session import FakeSession
 from tests.support.sessions import SESSIONS, checkpoint, open_session, tolerance
 from tests.support.tiny_program import DIMS, mel, parameters, spec
-from tests.unit.engine.test_engine import PATIENCE_S, TOKENIZER
+from tests.unit.engine.test_engine import TIMEOUT_S, TOKENIZER
 
 CONTEXTS = (8, 12)
 SPEC = replace(spec(slots=2, beams=1), audio_contexts=CONTEXTS, encode_batch=1, prompt_buckets=(4,))
@@ -59,8 +59,8 @@ def model_of(context: int) -> Session:
         def tensor(self, name: str) -> NDArray[np.float32]:
             return cut[name]
 
-    assert set(checkpoint(SPEC).names) == set(cut)
-    return ReferenceTarget().streamed(replace(SPEC, dims=dims, audio_contexts=()), Cut())  # type: ignore[arg-type]
+    assert set(checkpoint(SPEC).parameter_names) == set(cut)
+    return ReferenceTarget().open_streamed(replace(SPEC, dims=dims, audio_contexts=()), Cut())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -71,10 +71,12 @@ def test_a_shorter_window_answers_what_a_model_with_no_longer_one_would(
     for slot in range(SPEC.slots):
         for each in (session, small):
             each.encode([slot], mel(1, seed=slot)[:, :, : 2 * context])
-        ours, theirs = again(session, slot), again(small, slot)
-        np.testing.assert_allclose(ours.choices.logprobs[0, 0], theirs.choices.logprobs[0, 0], atol=tolerance(kind))
-        first = int(theirs.choices.tokens[0, 0])
-        a, b = (step(each, {slot: first}, len(PROMPT)) for each in (session, small))
+        ours, theirs = prefill_window(session, slot), prefill_window(small, slot)
+        np.testing.assert_allclose(
+            ours.top_tokens.logprobs[0, 0], theirs.top_tokens.logprobs[0, 0], atol=tolerance(kind)
+        )
+        first = int(theirs.top_tokens.tokens[0, 0])
+        a, b = (decode_step(each, {slot: first}, len(PROMPT)) for each in (session, small))
         np.testing.assert_allclose(a.logprobs[slot, 0], b.logprobs[slot, 0], atol=tolerance(kind))
     if tolerance(kind) < 0.1:
         tokens = np.array([1, 2, 3], np.int32)
@@ -89,7 +91,7 @@ def test_a_slot_takes_a_window_of_another_length_after_each(kind: str, session: 
     answers = []
     for frames in (DIMS.n_frames, 2 * CONTEXTS[0], DIMS.n_frames):
         session.encode([0], heard[:, :, :frames])
-        answers.append(again(session, 0).choices.logprobs)
+        answers.append(prefill_window(session, 0).top_tokens.logprobs)
     np.testing.assert_array_equal(answers[0], answers[2])
     assert np.abs(answers[0] - answers[1]).max() > 0
 
@@ -102,22 +104,22 @@ def test_slots_with_windows_of_different_lengths_are_stepped_together(
     tokens: dict[int, int | list[int]] = {0: 11, 1: 12}
     for slot, heard in enumerate(frames):
         session.encode([slot], mel(1, seed=seed + slot)[:, :, :heard])
-        again(session, slot)
-    together = step(session, tokens, len(PROMPT))
+        prefill_window(session, slot)
+    together = decode_step(session, tokens, len(PROMPT))
     for slot, token in tokens.items():
-        again(session, slot)
-        alone, row = step(session, {slot: token}, len(PROMPT)), slot * session.spec.beams
+        prefill_window(session, slot)
+        alone, row = decode_step(session, {slot: token}, len(PROMPT)), slot * session.spec.beams
         np.testing.assert_allclose(together.logprobs[row], alone.logprobs[row], atol=tolerance(kind) or 1e-7)
         assert tolerance(kind) > 0.1 or together.tokens[row].tolist() == alone.tokens[row].tolist()
 
 
 @given(st.integers(0, 3000))
 def test_the_shortest_window_that_holds_the_audio_and_some_silence_is_taken(frames: int) -> None:
-    program = program_of(replace(DIMS, n_audio_ctx=1500), load_profile("cpu-short"))
+    program = spec_from_profile(replace(DIMS, n_audio_ctx=1500), load_profile("cpu-short"))
     taken = program.frames_to_encode(frames)
-    assert taken == 3000 or frames + QUIET_FRAMES <= taken
-    assert all(taken <= 2 * it for it in program.audio_contexts if frames + QUIET_FRAMES <= 2 * it)
-    assert program_of(replace(DIMS, n_audio_ctx=1500), load_profile("cpu")).frames_to_encode(frames) == 3000
+    assert taken == 3000 or frames + MIN_TRAILING_SILENCE_FRAMES <= taken
+    assert all(taken <= 2 * it for it in program.audio_contexts if frames + MIN_TRAILING_SILENCE_FRAMES <= 2 * it)
+    assert spec_from_profile(replace(DIMS, n_audio_ctx=1500), load_profile("cpu")).frames_to_encode(frames) == 3000
 
 
 class Watched(FakeSession):
@@ -143,10 +145,10 @@ def test_the_engine_encodes_windows_of_one_length_together() -> None:
         # the first sits in its slot until the others wait for theirs
         futures: list[Future[object]] = []
         for frames in (200, 200, 400, 1000, 1200):
-            futures.append(shared.submit(WindowAsk(mel=window, options=options, frames=frames)))  # type: ignore[arg-type]
+            futures.append(shared.submit(WindowRequest(mel=window, options=options, frames=frames)))  # type: ignore[arg-type]
         session.gate.set()
         for future in futures:
-            future.result(PATIENCE_S)
+            future.result(TIMEOUT_S)
     finally:
         session.gate.set()
         shared.close()
@@ -163,11 +165,11 @@ def test_contexts_that_do_not_divide_the_models_are_refused(contexts: tuple[int,
 def test_the_neuron_target_has_none() -> None:
     profile = parse_profile('format = 1\n[target]\nname = "neuron"\n[shapes]\naudio_contexts = [8]\n')
     with pytest.raises(InvalidOption, match="audio_contexts"):
-        program_of(DIMS, profile)
+        spec_from_profile(DIMS, profile)
 
 
 def test_a_profile_without_them_is_what_it_was_before_there_were_any(tmp_path: Path) -> None:
-    assert "audio_contexts" not in load_profile("cpu").canonical()["shapes"]
+    assert "audio_contexts" not in load_profile("cpu").to_canonical()["shapes"]
     written = tmp_path / "same.toml"
     written.write_text(load_profile("cpu-short").to_toml())
     assert load_profile(str(written)) == load_profile("cpu-short")

@@ -19,18 +19,24 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuron_whisper.bench.accuracy.manifest import Choice, Spoken, read_speech
-from neuron_whisper.bench.accuracy.markdown import markdown, summary
-from neuron_whisper.bench.accuracy.metrics import ErrorCounts, character_errors, percentile, total, word_errors
-from neuron_whisper.bench.accuracy.report import Skipped, document
-from neuron_whisper.bench.accuracy.run import Clip, Measured, System
-from neuron_whisper.bench.accuracy.svg_chart import picture
-from neuron_whisper.bench.engines.config import Decoding, Opening
-from neuron_whisper.bench.engines.engines import together
-from neuron_whisper.bench.engines.ggml import quantised, write_ggml
+from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance, RowFilter, read_utterances
+from neuron_whisper.bench.accuracy.markdown import format_markdown, format_summary
+from neuron_whisper.bench.accuracy.metrics import (
+    ErrorCounts,
+    count_character_errors,
+    count_word_errors,
+    percentile,
+    sum_counts,
+)
+from neuron_whisper.bench.accuracy.report import SkippedSystem, build_report
+from neuron_whisper.bench.accuracy.run import DecodedClip, System, SystemResult
+from neuron_whisper.bench.accuracy.svg_chart import draw_svg
+from neuron_whisper.bench.engines.config import DecodingConfig, EngineConfig
+from neuron_whisper.bench.engines.engines import run_concurrently
+from neuron_whisper.bench.engines.ggml import quantize_q8_0, write_ggml
 from neuron_whisper.bench.engines.huggingface_export import write_huggingface
-from neuron_whisper.bench.engines.peers import PEERS, installed, peer_named, pythons
-from neuron_whisper.bench.process.client import Child
+from neuron_whisper.bench.engines.peers import PEERS, parse_peer, parse_peer_pythons, probe_packages
+from neuron_whisper.bench.process.client import WorkerClient
 from neuron_whisper.cli.bench import bench
 from neuron_whisper.cli.main import run
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
@@ -57,7 +63,7 @@ __all__ = ["tiny_checkpoint", "tiny_profile"]  # fixtures
 def test_words_are_counted_after_openai_whispers_normaliser(
     reference: str, heard: str, language: str, counts: tuple[int, int, int, int]
 ) -> None:
-    found = word_errors(reference, heard, language)
+    found = count_word_errors(reference, heard, language)
     assert (found.substitutions, found.deletions, found.insertions, found.reference) == counts
 
 
@@ -74,12 +80,14 @@ def test_words_are_counted_after_openai_whispers_normaliser(
 def test_characters_are_counted_without_spaces_where_words_have_none(
     reference: str, heard: str, language: str, counts: tuple[int, int, int, int]
 ) -> None:
-    found = character_errors(reference, heard, language)
+    found = count_character_errors(reference, heard, language)
     assert (found.substitutions, found.deletions, found.insertions, found.reference) == counts
 
 
 def test_rates_add_up_by_their_counts() -> None:
-    found = total([ErrorCounts(substitutions=1, reference=4), ErrorCounts(deletions=1, insertions=2, reference=12)])
+    found = sum_counts(
+        [ErrorCounts(substitutions=1, reference=4), ErrorCounts(deletions=1, insertions=2, reference=12)]
+    )
     assert (found.errors, found.reference, found.rate) == (4, 16, 0.25)
     assert ErrorCounts(insertions=3).rate is None
 
@@ -89,12 +97,12 @@ TEXTS = st.lists(st.sampled_from(["cat", "dog", "e6", "æ", "12", "don't"]), max
 
 @given(TEXTS)
 def test_a_text_has_no_errors_against_itself(text: str) -> None:
-    assert word_errors(text, text, "de").errors == character_errors(text, text, "ja").errors == 0
+    assert count_word_errors(text, text, "de").errors == count_character_errors(text, text, "ja").errors == 0
 
 
 @given(TEXTS, TEXTS)
 def test_as_many_errors_one_way_as_the_other(one: str, other: str) -> None:
-    there, back = word_errors(one, other, "de"), word_errors(other, one, "de")
+    there, back = count_word_errors(one, other, "de"), count_word_errors(other, one, "de")
     assert there.errors == back.errors <= max(there.reference, back.reference)
     assert there.deletions - there.insertions == there.reference - back.reference
 
@@ -131,7 +139,7 @@ def speech(tmp_path: Path) -> Path:
 
 
 def test_a_table_names_files_languages_and_texts(speech: Path) -> None:
-    found, n_without_text = read_speech([speech / "speech.tsv"])
+    found, n_without_text = read_utterances([speech / "speech.tsv"])
     assert [(it.name, it.language, it.text) for it in found] == [
         ("a.wav", "en", '"Quoted and'),
         ("b.wav", "de", "Zwei"),
@@ -140,33 +148,33 @@ def test_a_table_names_files_languages_and_texts(speech: Path) -> None:
 
 
 def test_json_lines_tell_silence_from_a_text_that_is_not_known(speech: Path) -> None:
-    found, n_without_text = read_speech([speech / "speech.jsonl"])
+    found, n_without_text = read_utterances([speech / "speech.jsonl"])
     assert [(it.name, it.text, it.channel) for it in found] == [("a.wav", "one", 0), ("b.wav", "", None)]
     assert n_without_text == 1
 
 
 def test_a_directory_has_texts_beside_its_audio(speech: Path) -> None:
-    assert read_speech([speech], Choice(language="English")) == (
-        [Spoken(path=speech / "a.wav", language="en", text="one")],
+    assert read_utterances([speech], RowFilter(language="English")) == (
+        [ReferenceUtterance(path=speech / "a.wav", language="en", text="one")],
         0,
     )
     with pytest.raises(InvalidOption, match="a directory tells no language: give --language"):
-        read_speech([speech])
+        read_utterances([speech])
 
 
 def test_rows_are_chosen_by_language_column_name_and_number(speech: Path) -> None:
     table, lines = speech / "speech.tsv", speech / "speech.jsonl"
     for choice in (
-        Choice(language="de"),
-        Choice(where=(("kind", "synthetic"),)),
-        Choice(skip=("a.*",)),
+        RowFilter(language="de"),
+        RowFilter(where=(("kind", "synthetic"),)),
+        RowFilter(skip=("a.*",)),
     ):
-        assert [it.name for it in read_speech([table], choice)[0]] == ["b.wav"]
-    assert len(read_speech([table, lines], Choice(limit=3))[0]) == 3
+        assert [it.name for it in read_utterances([table], choice)[0]] == ["b.wav"]
+    assert len(read_utterances([table, lines], RowFilter(limit=3))[0]) == 3
     with pytest.raises(InvalidOption, match="none of its recordings is in the choice"):
-        read_speech([table], Choice(language="ja"))
+        read_utterances([table], RowFilter(language="ja"))
     with pytest.raises(InvalidOption, match="--where: 'sort' is not allowed; a column of the manifest"):
-        read_speech([table], Choice(where=(("sort", "real"),)))
+        read_utterances([table], RowFilter(where=(("sort", "real"),)))
 
 
 @pytest.mark.parametrize(
@@ -187,42 +195,42 @@ def test_rows_are_chosen_by_language_column_name_and_number(speech: Path) -> Non
 def test_what_is_wrong_in_a_manifest_is_told_by_its_line(speech: Path, name: str, content: str, told: str) -> None:
     (speech / name).write_text(content)
     with pytest.raises(InvalidOption, match=told):
-        read_speech([speech / name])
+        read_utterances([speech / name])
 
 
 # --- the report -----------------------------------------------------------------------------------
 
 
-def _measured(engine: str, texts: list[str], seconds: list[list[float]], **more: Any) -> Measured:
-    opening = Opening(engine=engine, variant="auto", source="", threads=2, decoding=Decoding())
+def _system_result(engine: str, texts: list[str], seconds: list[list[float]], **more: Any) -> SystemResult:
+    opening = EngineConfig(engine=engine, variant="auto", source="", threads=2, decoding=DecodingConfig())
     facts = {"artifact_key": "0123456789abcdef0123"} if engine == "neuron-whisper" else {"note": "as it is"}
-    system = System(name=f"{engine} tiny", model="tiny", opening=opening, python=sys.executable, facts=facts)
+    system = System(name=f"{engine} tiny", model="tiny", config=opening, python=sys.executable, facts=facts)
     tokens: list[list[int] | None] = [[n] for n in range(len(texts))]
-    return Measured(system, load_s=1.5, peak_bytes=300_000_000, texts=texts, tokens=tokens, seconds=seconds, **more)
+    return SystemResult(system, load_s=1.5, peak_bytes=300_000_000, texts=texts, tokens=tokens, seconds=seconds, **more)
 
 
 @pytest.fixture
 def found() -> dict[str, Any]:
     """Two clips of 10 and 30 s, one of ours, openai-whisper, one that broke and one that was not there."""
     spoken = [
-        Spoken(path=Path("a|b.wav"), language="en", text="red green blue"),
-        Spoken(path=Path("c.wav"), language="ja", text="東京です。"),
+        ReferenceUtterance(path=Path("a|b.wav"), language="en", text="red green blue"),
+        ReferenceUtterance(path=Path("c.wav"), language="ja", text="東京です。"),
     ]
-    clips = [Clip(spoken=it, samples=Path(), duration_s=10.0 + 20.0 * n) for n, it in enumerate(spoken)]
+    clips = [DecodedClip(utterance=it, samples=Path(), duration_s=10.0 + 20.0 * n) for n, it in enumerate(spoken)]
     results = [
-        _measured(
+        _system_result(
             "neuron-whisper",
             ["red grin blue", "東京です"],
             [[1.0, 3.0], [2.0, 2.0], [1.5, 6.5]],
             throughput={8: [20.0, 30.0, 25.0]},
         ),
         replace(
-            _measured(
+            _system_result(
                 "openai-whisper", ["red green blue", "東京です"], [[4.0, 6.0]], is_serial=True, throughput={8: [4.0]}
             ),
             tokens=[[0], [9]],
         ),
-        _measured("whisper.cpp", [], [], fault="RuntimeError: no memory"),
+        _system_result("whisper.cpp", [], [], fault="RuntimeError: no memory"),
     ]
     about = {
         "date": "2026-11-21T10:00:00+00:00",
@@ -239,8 +247,8 @@ def found() -> dict[str, Any]:
         "versions": {"neuron-whisper": "0.1.0"},
         "options": {"task": "transcribe", "beam_size": None, "temperature": [0.0, 0.2], "runs": 3, "threads": 2},
     }
-    skipped = [Skipped(name="faster-whisper tiny int8", reason="not installed here", install="pip install it")]
-    return document(clips, results, skipped, about)
+    skipped = [SkippedSystem(name="faster-whisper tiny int8", reason="not installed here", install="pip install it")]
+    return build_report(clips, results, skipped, about)
 
 
 def test_the_document_has_medians_and_counts(found: dict[str, Any]) -> None:
@@ -265,7 +273,7 @@ def test_the_document_has_medians_and_counts(found: dict[str, Any]) -> None:
 
 
 def test_the_markdown_has_a_row_for_each_system_and_the_texts_with_errors(found: dict[str, Any]) -> None:
-    text = markdown(found)
+    text = format_markdown(found)
     assert "| neuron-whisper tiny | 33.33 | 1+0+0 / 3 |" in text
     assert "| 0.1000 | 10.0 | 2.25 | 2.92 | 2.98 | 25.0 | 1.5 | 300 | 1/2 / 1/2 | `0123456789abcdef` |" in text
     assert "| openai-whisper tiny | 0.00 | 0+0+0 / 3 | 0.00 | 0.2500 | 4.0 |" in text
@@ -276,12 +284,12 @@ def test_the_markdown_has_a_row_for_each_system_and_the_texts_with_errors(found:
     assert "| a\\|b.wav | 10.0 | 1 / 3, 1.50 | 0 / 3, 4.00 |" in text
     assert "- reference: red green blue\n- neuron-whisper tiny: red grin blue\n- openai-whisper tiny: red" in text
     assert "c.wav**" not in text  # nothing was wrong there
-    assert summary(found).startswith("| system | WER % |")
+    assert format_summary(found).startswith("| system | WER % |")
 
 
 def test_every_row_of_a_table_has_as_many_cells(found: dict[str, Any]) -> None:
     tables: list[set[int]] = [set()]
-    for line in markdown(found).splitlines():
+    for line in format_markdown(found).splitlines():
         if line.startswith("|"):
             tables[-1].add(line.replace("\\|", "").count("|"))
         elif tables[-1]:
@@ -290,7 +298,7 @@ def test_every_row_of_a_table_has_as_many_cells(found: dict[str, Any]) -> None:
 
 
 def test_the_picture_is_svg_with_bars_in_proportion(found: dict[str, Any]) -> None:
-    root = ET.fromstring(picture(found))
+    root = ET.fromstring(draw_svg(found))
     space = "{http://www.w3.org/2000/svg}"
     bars = [float(it.attrib["width"]) for it in root.iter(f"{space}rect")][1:]
     assert bars[:2] == [112.0, 280.0]  # RTF 0.1 and 0.25
@@ -304,22 +312,22 @@ def test_the_picture_is_svg_with_bars_in_proportion(found: dict[str, Any]) -> No
 
 
 def test_peers_are_named_with_a_variant_and_a_python() -> None:
-    assert peer_named("faster-whisper") == (PEERS["faster-whisper"], "int8")
-    assert peer_named("whisper.cpp:q8_0") == (PEERS["whisper.cpp"], "q8_0")
-    assert pythons(("faster-whisper=/a", "/b")) == {"faster-whisper": "/a", "": "/b"}
+    assert parse_peer("faster-whisper") == (PEERS["faster-whisper"], "int8")
+    assert parse_peer("whisper.cpp:q8_0") == (PEERS["whisper.cpp"], "q8_0")
+    assert parse_peer_pythons(("faster-whisper=/a", "/b")) == {"faster-whisper": "/a", "": "/b"}
     with pytest.raises(InvalidOption, match="one of faster-whisper, faster-whisper-batched, openai-whisper"):
-        peer_named("slower-whisper")
+        parse_peer("slower-whisper")
     with pytest.raises(InvalidOption, match=r"variants of whisper\.cpp: f16, q8_0"):
-        peer_named("whisper.cpp:int8")
+        parse_peer("whisper.cpp:int8")
     with pytest.raises(InvalidOption, match="--peer-python"):
-        pythons(("slower-whisper=/a",))
+        parse_peer_pythons(("slower-whisper=/a",))
 
 
 def test_a_python_tells_what_it_has_and_what_it_lacks() -> None:
     peer = replace(PEERS["openai-whisper"], modules=("numpy", "no.such.module"), packages=("numpy", "no-such"))
-    assert installed(peer, sys.executable) == (("no.such.module",), {"numpy": np.__version__})
+    assert probe_packages(peer, sys.executable) == (("no.such.module",), {"numpy": np.__version__})
     with pytest.raises(InvalidOption, match="--peer-python"):
-        installed(peer, "/no/such/python")
+        probe_packages(peer, "/no/such/python")
 
 
 def test_whisper_cpps_file_reads_back_as_the_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -329,7 +337,7 @@ def test_whisper_cpps_file_reads_back_as_the_checkpoint(tiny_checkpoint: Path, t
         header, tokens, tensors = _ggml((tmp_path / variant).read_bytes())
         assert header == (51864, 1500, 64, 1, 1, 448, 64, 1, 1, 80, {"f16": 1, "q8_0": 2007}[variant])
         assert (len(tokens), tokens[:3], tokens[220]) == (50256, [b"!", b'"', b"#"], b" ")
-        assert set(tensors) == set(checkpoint.names)
+        assert set(tensors) == set(checkpoint.parameter_names)
         for name, value in tensors.items():
             wanted = checkpoint.tensor(name)
             off = np.abs(value.reshape(wanted.shape) - wanted).max()
@@ -368,7 +376,7 @@ def _ggml(content: bytes) -> tuple[tuple[int, ...], list[bytes], dict[str, Any]]
 
 @given(st.lists(st.floats(-8, 8, width=32), min_size=32, max_size=32))
 def test_eight_bits_are_off_by_half_a_step_at_most(values: list[float]) -> None:
-    packed = np.frombuffer(quantised(np.array([values], np.float32)), np.dtype([("d", "<f2"), ("q", "i1", 32)]))
+    packed = np.frombuffer(quantize_q8_0(np.array([values], np.float32)), np.dtype([("d", "<f2"), ("q", "i1", 32)]))
     step = float(np.abs(values).max()) / 127
     # and by the scale's own rounding to float16
     assert np.abs(packed["q"][0] * np.float32(packed["d"][0]) - values).max() <= 0.5 * step + 0.07 * step + 127 * 3e-8
@@ -379,7 +387,7 @@ def test_a_checkpoint_reads_back_from_its_hugging_face_form(tiny_checkpoint: Pat
     write_huggingface(checkpoint, tmp_path)
     again = open_checkpoint(tmp_path)
     assert again.dims == TINY_DIMS
-    assert all(np.array_equal(again.tensor(name), checkpoint.tensor(name)) for name in checkpoint.names)
+    assert all(np.array_equal(again.tensor(name), checkpoint.tensor(name)) for name in checkpoint.parameter_names)
     told = json.loads((tmp_path / "generation_config.json").read_text())
     assert (told["no_timestamps_token_id"], told["begin_suppress_tokens"]) == (50362, [220, 50256])
     assert "lang_to_id" not in told
@@ -389,22 +397,22 @@ def test_a_checkpoint_reads_back_from_its_hugging_face_form(tiny_checkpoint: Pat
 
 
 def test_a_process_that_dies_is_told_with_its_exit_code(tmp_path: Path) -> None:
-    opening = Opening(engine="whisper.cpp", variant="f16", source="", threads=1, decoding=Decoding())
+    opening = EngineConfig(engine="whisper.cpp", variant="f16", source="", threads=1, decoding=DecodingConfig())
     ended = pytest.raises(TargetUnavailable, match="its process ended with 1: it said nothing")
-    with Child("peer", "/bin/false", 1, tmp_path) as child, ended:
+    with WorkerClient("peer", "/bin/false", 1, tmp_path) as child, ended:
         child.open(opening)
 
 
 def test_a_fault_of_an_engine_is_an_answer_and_the_process_lives(tmp_path: Path) -> None:
-    opening = Opening(
+    opening = EngineConfig(
         engine="neuron-whisper",
         variant="auto",
         source="/no/such/artifact",
         threads=1,
-        decoding=Decoding(),
+        decoding=DecodingConfig(),
         cache=str(tmp_path),
     )
-    with Child("ours", sys.executable, 1, tmp_path) as child:
+    with WorkerClient("ours", sys.executable, 1, tmp_path) as child:
         with pytest.raises(TargetUnavailable, match="ArtifactNotFound"):
             child.open(opening)
         assert 10e6 < child.peak_memory_bytes() < 2e9
@@ -422,10 +430,10 @@ def test_streams_share_an_engine_and_each_clip_is_heard_once() -> None:
                 raise ValueError("ninety-nine")
 
     clips = [(np.zeros(n, np.float32), "en") for n in range(1, 21)]
-    together(Counting(), clips, 4)
+    run_concurrently(Counting(), clips, 4)
     assert sorted(heard) == list(range(1, 21))
     with pytest.raises(ValueError, match="ninety-nine"):
-        together(Counting(), [(np.zeros(99, np.float32), None)], 2)
+        run_concurrently(Counting(), [(np.zeros(99, np.float32), None)], 2)
 
 
 @pytest.fixture(scope="module")
@@ -494,7 +502,7 @@ def test_a_whole_run_measures_ours_and_openai_whisper_and_names_what_is_missing(
     [converted] = (tmp_path / "cache" / "bench").glob("*-openai/model.pt")
     checkpoint, theirs = open_checkpoint(tiny_checkpoint), open_checkpoint(converted)
     assert theirs.dims == checkpoint.dims
-    assert all(np.array_equal(theirs.tensor(name), checkpoint.tensor(name)) for name in checkpoint.names)
+    assert all(np.array_equal(theirs.tensor(name), checkpoint.tensor(name)) for name in checkpoint.parameter_names)
 
 
 @pytest.mark.parametrize(

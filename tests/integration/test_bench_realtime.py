@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.load import realtime
 from neuron_whisper.server import ServerSettings
-from tests.support.live_speech import pcm16, vowels
-from tests.support.servers import running
+from tests.support.live_speech import pcm16, rising_tone
+from tests.support.servers import run_server
 
 
 def test_clips_over_sockets_are_timed_and_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,9 +22,9 @@ def test_clips_over_sockets_are_timed_and_scored(tmp_path: Path, capsys: pytest.
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(16_000)
-            file.writeframes(pcm16(vowels(0.4 + 0.2 * n)))
+            file.writeframes(pcm16(rising_tone(0.4 + 0.2 * n)))
         paths.append(str(path))
-    with running(ServerSettings(vad_filter=False)) as server:
+    with run_server(ServerSettings(vad_filter=False)) as server:
         arguments = [*paths, "--url", server.url, "--sessions", "2", "--no-vad", "--json"]
         assert realtime.main(arguments) == 0
     report = json.loads(capsys.readouterr().out)

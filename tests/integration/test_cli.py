@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuron_whisper.cli.main import exit_code, run
-from neuron_whisper.cli.output import in_bytes
-from neuron_whisper.cli.progress import PlainReport
+from neuron_whisper.cli.main import run, to_exit_code
+from neuron_whisper.cli.output import format_bytes
+from neuron_whisper.cli.progress import PlainProgress
 from neuron_whisper.errors import (
     ArtifactNotFound,
-    DeviceFault,
-    Draining,
+    DeviceError,
+    EngineDraining,
     InvalidOption,
     ProfileError,
     TargetUnavailable,
@@ -135,10 +135,10 @@ def test_every_kind_of_error_has_its_exit_code() -> None:
         ProfileError("cpu", "no"),
         ArtifactNotFound("x"),
         TargetUnavailable("neuron", "no"),
-        Draining(),
-        DeviceFault("gone"),
+        EngineDraining(),
+        DeviceError("gone"),
     )
-    assert [exit_code(error) for error in errors] == [1, 2, 3, 4, 5, 70]
+    assert [to_exit_code(error) for error in errors] == [1, 2, 3, 4, 5, 70]
 
 
 def test_a_wrong_flag_is_one_line_on_stderr_and_exit_code_2(cli: Cli) -> None:
@@ -157,7 +157,7 @@ def test_a_traceback_is_shown_with_verbose_only(cli: Cli, tmp_path: Path) -> Non
 
 
 def test_bytes_are_written_in_decimal_units() -> None:
-    assert [in_bytes(n) for n in (0, 999, 1000, 999_949, 999_960, 145_217_607, 5 * 10**15)] == [
+    assert [format_bytes(n) for n in (0, 999, 1000, 999_949, 999_960, 145_217_607, 5 * 10**15)] == [
         "0 B",
         "999 B",
         "1.0 kB",
@@ -170,10 +170,10 @@ def test_bytes_are_written_in_decimal_units() -> None:
 
 def test_progress_without_a_terminal_is_a_line_for_each_step_and_each_quarter_of_bytes() -> None:
     lines: list[str] = []
-    steps = PlainReport("steps", lines.append)
+    steps = PlainProgress("steps", lines.append)
     for done, what in enumerate(("encode", "decode")):
         steps(what, done, 2)
-    downloaded = PlainReport("bytes", lines.append)
+    downloaded = PlainProgress("bytes", lines.append)
     for percent in range(101):
         downloaded("base", percent * 1000, 100_000)
     assert lines == [

@@ -24,16 +24,16 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from neuron_whisper.artifact.cache_directory import CacheDirectory
-from neuron_whisper.artifact.key import label_of
+from neuron_whisper.artifact.key import parse_label
 from neuron_whisper.cli.main import cli, run
 from neuron_whisper.errors import ArtifactUnsafe
 from neuron_whisper.model.catalogue import CATALOGUE
-from neuron_whisper.planning.instances import INSTANCES
-from neuron_whisper.profile import known_profiles
+from neuron_whisper.planning.instances import INSTANCE_TYPES
+from neuron_whisper.profile import list_profiles
 from neuron_whisper.server import ServerSettings, create_app
-from neuron_whisper.server.run import LAST_ANSWERS_S
+from neuron_whisper.server.run import SHUTDOWN_GRACE_S
 from tests.support.paths import ROOT
-from tests.support.servers import running, transcriber
+from tests.support.servers import make_transcriber, run_server
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILES = (DEPLOY / "Dockerfile.cpu", DEPLOY / "Dockerfile.neuron")
@@ -147,11 +147,11 @@ def test_every_command_line_is_one_that_the_program_takes(call: Call) -> None:
     params = parsed(call.args).params
 
     if params.get("profile") is not None:
-        assert params["profile"] in known_profiles()
+        assert params["profile"] in list_profiles()
     if params.get("model") is not None:
         assert params["model"] in CATALOGUE
     assert set(params.get("models", ())) <= set(CATALOGUE)
-    assert set(params.get("instances", ())) <= set(INSTANCES)
+    assert set(params.get("instances", ())) <= set(INSTANCE_TYPES)
 
 
 def test_a_flag_that_does_not_exist_is_seen() -> None:
@@ -182,13 +182,13 @@ def test_what_is_served_is_what_the_same_folder_compiles() -> None:
     served = {call.args[call.args.index("--artifact") + 1] for call in CALLS if call.args[0] == "serve"}
     made = set()
     for call in CALLS:
-        if call.args[0] == "compile" and (profile := parsed(call.args).params["profile"]) in known_profiles():
-            target = tomllib.loads(known_profiles()[profile].read_text())["target"]
+        if call.args[0] == "compile" and (profile := parsed(call.args).params["profile"]) in list_profiles():
+            target = tomllib.loads(list_profiles()[profile].read_text())["target"]
             made.add(f"{parsed(call.args).params['model']}-{target['name']}-tp{target.get('tp', 1)}")
 
     assert served == {"kotoba-v2.2-neuron-tp2", "/opt/neuron-whisper/artifact"}
     assert "kotoba-v2.2-neuron-tp2" in made
-    assert label_of("kotoba-v2.2-neuron-tp2-0123456789abcdef") == "kotoba-v2.2"
+    assert parse_label("kotoba-v2.2-neuron-tp2-0123456789abcdef") == "kotoba-v2.2"
 
 
 def test_every_profile_that_the_readme_builds_from_a_model_exists() -> None:
@@ -196,7 +196,7 @@ def test_every_profile_that_the_readme_builds_from_a_model_exists() -> None:
     assert len(patterns) == 5
 
     models = ("large-v3", "large-v3-turbo", "kotoba-v2", "base")
-    assert {pattern.replace("MODEL", model) for pattern in patterns for model in models} <= set(known_profiles())
+    assert {pattern.replace("MODEL", model) for pattern in patterns for model in models} <= set(list_profiles())
 
 
 # --- images and units -----------------------------------------------------------------------------
@@ -310,7 +310,7 @@ def test_the_server_gets_a_device_for_every_two_cores() -> None:
 
 
 def test_probes_ask_routes_that_the_server_has() -> None:
-    opened, _ = transcriber()
+    opened, _ = make_transcriber()
     routes = {route.path for route in create_app(opened, ServerSettings()).routes}
     opened.close()
     probes = {name: it for name, it in pod("Deployment")["containers"][0].items() if name.endswith("Probe")}
@@ -338,14 +338,14 @@ def test_the_images_health_check_tells_a_live_server_from_none(dockerfile: Path)
         return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode
 
     assert f":{ServerSettings().port}/" in args[-1]
-    with running() as server:
+    with run_server() as server:
         port = server.address[1]
         assert asked(port) == 0
     assert asked(port) != 0
 
 
 def test_everything_waits_longer_than_the_drain() -> None:
-    drain_s = ServerSettings().drain_s + 2 * LAST_ANSWERS_S
+    drain_s = ServerSettings().drain_s + 2 * SHUTDOWN_GRACE_S
     (container,) = pod("Deployment")["containers"]
     sleep_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     unit = settings_of(DEPLOY / "systemd" / "neuron-whisper.service")
@@ -427,7 +427,7 @@ def metrics_named(text: str) -> set[str]:
 
 def metrics_told() -> set[str]:
     """Every sample's name that a server tells once everything has happened to it that is counted."""
-    with running() as server, server.client() as client:
+    with run_server() as server, server.client() as client:
         server.post()
         server.post(b"no sound")
         text = client.get("/metrics").text

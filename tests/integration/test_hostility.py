@@ -15,10 +15,17 @@ from typing import Any, TypeVar
 import pytest
 
 from neuron_whisper.server import ServerSettings
-from tests.support.hostile_clients import Neighbour, disconnect, half_close, open_files, send_uploads, slow_loris
-from tests.support.hostile_files import bombs, uploads
+from tests.support.hostile_clients import (
+    SteadyClient,
+    count_open_files,
+    disconnect,
+    half_close,
+    send_uploads,
+    slow_loris,
+)
+from tests.support.hostile_files import generate_bombs, generate_uploads
 from tests.support.paths import ROOT
-from tests.support.servers import TRANSCRIPTIONS, Running, error_of, running, tone
+from tests.support.servers import TRANSCRIPTIONS, RunningServer, read_error, run_server, tone
 
 T = TypeVar("T")
 SETTINGS = ServerSettings(
@@ -27,21 +34,21 @@ SETTINGS = ServerSettings(
 
 
 @pytest.fixture
-def server() -> Iterator[Running]:
-    with running(SETTINGS) as made:
+def server() -> Iterator[RunningServer]:
+    with run_server(SETTINGS) as made:
         yield made
 
 
-def beside(server: Running, work: Coroutine[Any, Any, T]) -> T:
+def run_beside_neighbour(server: RunningServer, work: Coroutine[Any, Any, T]) -> T:
     """What `work` gives, while a neighbour is served as if it were alone; then everything is free again."""
 
     async def both() -> T:
-        neighbour = Neighbour(server.url, tone(777, 0.5))
+        neighbour = SteadyClient(server.url, tone(777, 0.5))
         asking = asyncio.ensure_future(neighbour.run())
         try:
             return await work
         finally:
-            while not neighbour.took_s:
+            while not neighbour.latencies_s:
                 await asyncio.sleep(0.05)
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
@@ -53,33 +60,33 @@ def beside(server: Running, work: Coroutine[Any, Any, T]) -> T:
     return found
 
 
-def test_hostile_files_are_answered_as_what_they_are_and_harm_nobody(server: Running) -> None:
-    statuses, wrong = beside(server, send_uploads(server.url, uploads(60)))
+def test_hostile_files_are_answered_as_what_they_are_and_harm_nobody(server: RunningServer) -> None:
+    statuses, wrong = run_beside_neighbour(server, send_uploads(server.url, generate_uploads(60)))
     assert wrong == []
     assert sum(statuses.values()) == 60
 
 
-def test_files_that_unpack_to_hours_and_gigabytes_are_refused_before_they_do(server: Running) -> None:
-    statuses, wrong = beside(server, send_uploads(server.url, bombs(flac_s=2.0)))
+def test_files_that_unpack_to_hours_and_gigabytes_are_refused_before_they_do(server: RunningServer) -> None:
+    statuses, wrong = run_beside_neighbour(server, send_uploads(server.url, generate_bombs(flac_s=2.0)))
     assert wrong == []
     assert statuses["bomb: opus: 413"] == statuses["bomb: rate: 400"] == 1
 
 
-def test_clients_that_go_away_leave_nothing_behind(server: Running) -> None:
+def test_clients_that_go_away_leave_nothing_behind(server: RunningServer) -> None:
     server.post()
-    before = open_files(os.getpid())
-    beside(server, disconnect(server.url, 40))
+    before = count_open_files(os.getpid())
+    run_beside_neighbour(server, disconnect(server.url, 40))
     assert server.post().status_code == 200
     ends = time.monotonic() + 20
-    while open_files(os.getpid()) > before:
+    while count_open_files(os.getpid()) > before:
         assert time.monotonic() < ends
         server.wait_for(requests=0)
 
 
-def test_slow_clients_are_closed_and_half_closed_ones_do_not_stay(server: Running) -> None:
-    closed = beside(server, slow_loris(server.url, 10, for_s=15.0))
+def test_slow_clients_are_closed_and_half_closed_ones_do_not_stay(server: RunningServer) -> None:
+    closed = run_beside_neighbour(server, slow_loris(server.url, 10, for_s=15.0))
     assert closed == 10
-    beside(server, half_close(server.url, 5))
+    run_beside_neighbour(server, half_close(server.url, 5))
 
 
 # --- a disk without room, and a clock that jumps ------------------------------------------------------
@@ -118,12 +125,12 @@ def test_nothing_that_waits_in_memory_looks_at_a_clock_that_can_be_set() -> None
 
 
 def test_a_disk_that_is_full_has_more_than_one_name() -> None:
-    from neuron_whisper.server.http.errors import DISK_FULL
+    from neuron_whisper.server.http.errors import DISK_FULL_ERRNOS
 
-    assert {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} == DISK_FULL
+    assert {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} == DISK_FULL_ERRNOS
 
 
-def test_an_error_in_the_middle_of_a_form_is_answered_once(server: Running) -> None:
+def test_an_error_in_the_middle_of_a_form_is_answered_once(server: RunningServer) -> None:
     with server.client() as client:
         answer = client.post(TRANSCRIPTIONS, files={"file": tone()}, data={"prompt": "p" * 70_000})
-    assert error_of(answer, 400)["param"] == "prompt"
+    assert read_error(answer, 400)["param"] == "prompt"

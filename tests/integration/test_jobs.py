@@ -15,25 +15,25 @@ import pytest
 
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server import ServerSettings
-from neuron_whisper.server.http.api_keys import made_key, write_keys
-from tests.support.job_clients import AT_ONCE, JOBS, Turnstile, make, result, until
-from tests.support.servers import PATIENCE_S, Running, error_of, running, tone
+from neuron_whisper.server.http.api_keys import create_key, write_keys
+from tests.support.job_clients import JOBS, NO_FALLBACK, StepGate, create_job, get_result, wait_for_job
+from tests.support.servers import TIMEOUT_S, RunningServer, read_error, run_server, tone
 
 LONG = tone(330.0, 40.0, rate=8000)  # windows one after another
 
 
-def with_jobs(directory: Path, **settings: Any) -> ServerSettings:
+def jobs_settings(directory: Path, **settings: Any) -> ServerSettings:
     return ServerSettings(vad_filter=False, jobs_dir=directory / "jobs", **settings)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(with_jobs(tmp_path_factory.mktemp("jobs"))) as made:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with run_server(jobs_settings(tmp_path_factory.mktemp("jobs"))) as made:
         yield made
 
 
 @pytest.fixture
-def client(server: Running) -> Iterator[httpx.Client]:
+def client(server: RunningServer) -> Iterator[httpx.Client]:
     with server.client() as made:
         yield made
 
@@ -42,61 +42,63 @@ def client(server: Running) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("fmt", ["json", "text", "srt", "verbose_json", "vtt"])
-def test_a_job_says_in_every_format_what_a_request_says(server: Running, client: httpx.Client, fmt: str) -> None:
-    job = make(client, LONG, response_format=fmt, language="en", **AT_ONCE)
+def test_a_job_says_in_every_format_what_a_request_says(server: RunningServer, client: httpx.Client, fmt: str) -> None:
+    job = create_job(client, LONG, response_format=fmt, language="en", **NO_FALLBACK)
     assert (job["object"], job["status"], job["attempts"], job["model"]) == ("job", "queued", 0, "turbo")
-    done = until(client, job["id"], "succeeded")
+    done = wait_for_job(client, job["id"], "succeeded")
     assert (done["attempts"], done["restarted"], done["progress"]) == (1, None, None)
     assert done["usage"] == {"type": "duration", "seconds": 40}
     assert done["expires_at"] - done["ended_at"] == 86_400
-    answer, direct = result(client, job["id"]), server.post(LONG, response_format=fmt, language="en", **AT_ONCE)
+    answer, direct = get_result(client, job["id"]), server.post(LONG, response_format=fmt, language="en", **NO_FALLBACK)
     assert (answer.content, answer.headers["content-type"]) == (direct.content, direct.headers["content-type"])
 
 
-def test_a_result_is_had_in_any_format_afterwards(server: Running, client: httpx.Client) -> None:
-    job = make(client, LONG, **AT_ONCE)
-    until(client, job["id"], "succeeded")
+def test_a_result_is_had_in_any_format_afterwards(server: RunningServer, client: httpx.Client) -> None:
+    job = create_job(client, LONG, **NO_FALLBACK)
+    wait_for_job(client, job["id"], "succeeded")
     for fmt in ("srt", "verbose_json"):
-        assert result(client, job["id"], fmt).content == server.post(LONG, response_format=fmt, **AT_ONCE).content
-    table = result(client, job["id"], "tsv")
+        assert (
+            get_result(client, job["id"], fmt).content == server.post(LONG, response_format=fmt, **NO_FALLBACK).content
+        )
+    table = get_result(client, job["id"], "tsv")
     assert table.headers["content-type"].startswith("text/tab-separated-values")
     assert table.text.startswith("start\tend\ttext\n")
-    assert error_of(result(client, job["id"], "docx"), 400)["param"] == "format"
+    assert read_error(get_result(client, job["id"], "docx"), 400)["param"] == "format"
 
 
-def test_words_and_a_translation_are_had_by_a_job_too(server: Running, client: httpx.Client) -> None:
+def test_words_and_a_translation_are_had_by_a_job_too(server: RunningServer, client: httpx.Client) -> None:
     words = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
-    job = make(client, None, **words, task="translate")
-    until(client, job["id"], "succeeded")
+    job = create_job(client, None, **words, task="translate")
+    wait_for_job(client, job["id"], "succeeded")
     direct = server.post(None, "/v1/audio/translations", **words)
-    assert result(client, job["id"]).content == direct.content
+    assert get_result(client, job["id"]).content == direct.content
     assert direct.json()["task"] == "translate"
     assert direct.json()["words"]
 
 
-def test_audio_that_cannot_be_read_fails_as_a_request_does(server: Running, client: httpx.Client) -> None:
-    job = make(client, b"no sound at all")
-    failed = until(client, job["id"], "failed")
-    direct = error_of(server.post(b"no sound at all"), 400)
+def test_audio_that_cannot_be_read_fails_as_a_request_does(server: RunningServer, client: httpx.Client) -> None:
+    job = create_job(client, b"no sound at all")
+    failed = wait_for_job(client, job["id"], "failed")
+    direct = read_error(server.post(b"no sound at all"), 400)
     assert failed["error"] == {name: direct[name] for name in ("message", "code", "param")}
-    assert error_of(result(client, job["id"]), 409)["code"] == "wrong_job_state"
+    assert read_error(get_result(client, job["id"]), 409)["code"] == "wrong_job_state"
 
 
 def test_a_job_tells_how_far_it_is_and_what_was_said_so_far(tmp_path: Path) -> None:
-    with running(with_jobs(tmp_path)) as server, server.client() as client:
-        server.session.gate = Turnstile(14)  # type: ignore[assignment]  # one window and a part of the next
-        job = make(client, LONG, **AT_ONCE)
-        running_job = until(client, job["id"], lambda it: it["progress"] and it["progress"]["segments"])
+    with run_server(jobs_settings(tmp_path)) as server, server.client() as client:
+        server.session.gate = StepGate(14)  # type: ignore[assignment]  # one window and a part of the next
+        job = create_job(client, LONG, **NO_FALLBACK)
+        running_job = wait_for_job(client, job["id"], lambda it: it["progress"] and it["progress"]["segments"])
         progress = running_job["progress"]
         assert (progress["stage"], progress["total_s"]) == ("transcribing", 40.0)
         assert 0 < progress["done_s"] <= 30
         said = client.get(f"{JOBS}/{job['id']}/segments").json()
         assert (said["status"], len(said["data"])) == ("running", progress["segments"])
         server.session.gate.set()
-        until(client, job["id"], "succeeded")
+        wait_for_job(client, job["id"], "succeeded")
         known = progress["segments"]
         rest = client.get(f"{JOBS}/{job['id']}/segments", params={"after": known}).json()["data"]
-        whole = result(client, job["id"], "verbose_json").json()["segments"]
+        whole = get_result(client, job["id"], "verbose_json").json()["segments"]
         assert [it["text"] for it in (*said["data"], *rest)] == [it["text"] for it in whole]
 
 
@@ -106,12 +108,12 @@ def test_a_clock_that_is_set_harms_nothing_that_is_under_way(
 ) -> None:
     """A request that streams, a job that runs, one that waits; what is stored keeps its times."""
     real = time.time
-    with running(with_jobs(tmp_path), slots=2) as server, server.client() as client:
-        before = make(client, LONG, **AT_ONCE)
-        until(client, before["id"], "succeeded")
-        server.session.gate = Turnstile(14)  # type: ignore[assignment]
-        runs, waits = (make(client, LONG, **AT_ONCE) for _ in range(2))
-        until(client, runs["id"], "running")
+    with run_server(jobs_settings(tmp_path), slots=2) as server, server.client() as client:
+        before = create_job(client, LONG, **NO_FALLBACK)
+        wait_for_job(client, before["id"], "succeeded")
+        server.session.gate = StepGate(14)  # type: ignore[assignment]
+        runs, waits = (create_job(client, LONG, **NO_FALLBACK) for _ in range(2))
+        wait_for_job(client, runs["id"], "running")
         with ThreadPoolExecutor(1) as other:
             streamed = other.submit(server.post, LONG, stream="true")
             server.wait_for(requests=1)
@@ -119,30 +121,30 @@ def test_a_clock_that_is_set_harms_nothing_that_is_under_way(
             server.session.gate.set()
             assert '"type":"transcript.text.done"' in streamed.result().text
         for job in (runs, waits):
-            done = until(client, job["id"], "succeeded")
-            assert result(client, job["id"]).status_code == 200
+            done = wait_for_job(client, job["id"], "succeeded")
+            assert get_result(client, job["id"]).status_code == 200
             assert done["attempts"] == 1
         assert client.get("/health/live").status_code == client.get("/health/ready").status_code == 200
-        late = until(client, make(client, None, **AT_ONCE)["id"], "succeeded")
-        assert abs(late["ended_at"] - real() - jump_s) < PATIENCE_S
+        late = wait_for_job(client, create_job(client, None, **NO_FALLBACK)["id"], "succeeded")
+        assert abs(late["ended_at"] - real() - jump_s) < TIMEOUT_S
 
 
 def test_requests_are_answered_while_a_job_runs(tmp_path: Path) -> None:
-    with running(with_jobs(tmp_path), slots=2) as server, server.client() as client:
-        job = make(client, tone(330.0, 120.0, rate=8000), **AT_ONCE)
-        until(client, job["id"], "running")
+    with run_server(jobs_settings(tmp_path), slots=2) as server, server.client() as client:
+        job = create_job(client, tone(330.0, 120.0, rate=8000), **NO_FALLBACK)
+        wait_for_job(client, job["id"], "running")
         assert server.post(tone(500.0)).status_code == 200
-        assert until(client, job["id"], "succeeded")["usage"]["seconds"] == 120
+        assert wait_for_job(client, job["id"], "succeeded")["usage"]["seconds"] == 120
 
 
 # --- cancel, delete, list -------------------------------------------------------------------------
 
 
 def test_a_job_that_runs_is_cancelled_and_frees_its_slot(tmp_path: Path) -> None:
-    with running(with_jobs(tmp_path), slots=1) as server, server.client() as client:
+    with run_server(jobs_settings(tmp_path), slots=1) as server, server.client() as client:
         server.session.gate.clear()
-        first, second = make(client, LONG, **AT_ONCE), make(client, LONG, **AT_ONCE)
-        until(client, first["id"], lambda job: job["progress"] and job["progress"]["stage"] == "transcribing")
+        first, second = create_job(client, LONG, **NO_FALLBACK), create_job(client, LONG, **NO_FALLBACK)
+        wait_for_job(client, first["id"], lambda job: job["progress"] and job["progress"]["stage"] == "transcribing")
         server.wait_for(decoding=1)
         waiting = client.post(f"{JOBS}/{second['id']}/cancel").json()
         assert (waiting["status"], waiting["attempts"]) == ("cancelled", 0)
@@ -150,24 +152,24 @@ def test_a_job_that_runs_is_cancelled_and_frees_its_slot(tmp_path: Path) -> None
         assert client.post(f"{JOBS}/{first['id']}/cancel").json()["status"] == "cancelled"  # it is what was asked for
         server.session.gate.set()
         assert server.post().status_code == 200
-        assert error_of(result(client, first["id"]), 409)
+        assert read_error(get_result(client, first["id"]), 409)
         assert list((tmp_path / "jobs" / "uploads").iterdir()) == []
 
 
 def test_a_deleted_job_leaves_nothing(tmp_path: Path) -> None:
-    with running(with_jobs(tmp_path)) as server, server.client() as client:
-        done = make(client, **AT_ONCE)
-        until(client, done["id"], "succeeded")
+    with run_server(jobs_settings(tmp_path)) as server, server.client() as client:
+        done = create_job(client, **NO_FALLBACK)
+        wait_for_job(client, done["id"], "succeeded")
         server.session.gate.clear()
-        held = make(client, **AT_ONCE)
-        until(client, held["id"], "running")
+        held = create_job(client, **NO_FALLBACK)
+        wait_for_job(client, held["id"], "running")
         for job in (done, held):
             assert client.delete(f"{JOBS}/{job['id']}").json() == {
                 "id": job["id"],
                 "object": "job.deleted",
                 "deleted": True,
             }
-            assert error_of(client.get(f"{JOBS}/{job['id']}"), 404)["code"] == "job_not_found"
+            assert read_error(client.get(f"{JOBS}/{job['id']}"), 404)["code"] == "job_not_found"
         server.session.gate.set()
         assert client.get(JOBS).json()["data"] == []
         for folder in ("uploads", "results"):
@@ -175,9 +177,9 @@ def test_a_deleted_job_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_job_that_ended_cannot_be_cancelled(client: httpx.Client) -> None:
-    job = make(client, **AT_ONCE)
-    until(client, job["id"], "succeeded")
-    error = error_of(client.post(f"{JOBS}/{job['id']}/cancel"), 409)
+    job = create_job(client, **NO_FALLBACK)
+    wait_for_job(client, job["id"], "succeeded")
+    error = read_error(client.post(f"{JOBS}/{job['id']}/cancel"), 409)
     assert error["message"] == f"job {job['id']} is succeeded: it has ended"
 
 
@@ -186,14 +188,14 @@ def test_a_job_that_ended_cannot_be_cancelled(client: httpx.Client) -> None:
     [("GET", ""), ("DELETE", ""), ("GET", "/result"), ("GET", "/segments"), ("POST", "/cancel")],
 )
 def test_a_job_that_is_not_there_is_told_so(client: httpx.Client, method: str, path: str) -> None:
-    assert error_of(client.request(method, f"{JOBS}/job_nowhere{path}"), 404)["code"] == "job_not_found"
+    assert read_error(client.request(method, f"{JOBS}/job_nowhere{path}"), 404)["code"] == "job_not_found"
 
 
 def test_jobs_are_listed_the_newest_first_page_by_page(tmp_path: Path) -> None:
-    with running(with_jobs(tmp_path)) as server, server.client() as client:
-        made = [make(client, tone(200.0 + n), **AT_ONCE)["id"] for n in range(5)]
+    with run_server(jobs_settings(tmp_path)) as server, server.client() as client:
+        made = [create_job(client, tone(200.0 + n), **NO_FALLBACK)["id"] for n in range(5)]
         for job_id in made:
-            until(client, job_id, "succeeded")
+            wait_for_job(client, job_id, "succeeded")
         first = client.get(JOBS, params={"limit": 3}).json()
         assert [job["id"] for job in first["data"]] == made[:1:-1]
         assert (first["object"], first["has_more"], first["last_id"]) == ("list", True, made[2])
@@ -201,8 +203,8 @@ def test_jobs_are_listed_the_newest_first_page_by_page(tmp_path: Path) -> None:
         assert ([job["id"] for job in second["data"]], second["has_more"]) == (made[1::-1], False)
         assert client.get(JOBS, params={"status": "failed"}).json()["data"] == []
         for wrong in ({"limit": 0}, {"limit": 1000}, {"status": "lost"}):
-            error_of(client.get(JOBS, params=wrong), 400)
-        error_of(client.get(JOBS, params={"after": "job_nowhere"}), 404)
+            read_error(client.get(JOBS, params=wrong), 400)
+        read_error(client.get(JOBS, params={"after": "job_nowhere"}), 404)
 
 
 def test_a_job_made_twice_with_one_idempotency_key_is_one_job(client: httpx.Client) -> None:
@@ -211,20 +213,20 @@ def test_a_job_made_twice_with_one_idempotency_key_is_one_job(client: httpx.Clie
     second = client.post(JOBS, files=files, headers=key)
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json()["id"] == second.json()["id"]
-    error_of(client.post(JOBS, files=files, headers={"idempotency-key": "k" * 200}), 400)
+    read_error(client.post(JOBS, files=files, headers={"idempotency-key": "k" * 200}), 400)
 
 
 def test_nobody_sees_the_jobs_of_another_key(tmp_path: Path) -> None:
-    made = [made_key(name, ["user"], created="2026-11-25", max_requests=None) for name in ("ann", "bob")]
+    made = [create_key(name, ["user"], created="2026-11-25", max_requests=None) for name in ("ann", "bob")]
     write_keys(tmp_path / "keys.json", [stored for _, stored in made])
     ann, bob = ({"authorization": f"Bearer {text}"} for text, _ in made)
-    with running(with_jobs(tmp_path, keys_file=tmp_path / "keys.json")) as server, server.client() as client:
-        job_id = client.post(JOBS, files={"file": tone()}, data=AT_ONCE, headers=ann).json()["id"]
-        assert error_of(client.get(JOBS), 401)
+    with run_server(jobs_settings(tmp_path, keys_file=tmp_path / "keys.json")) as server, server.client() as client:
+        job_id = client.post(JOBS, files={"file": tone()}, data=NO_FALLBACK, headers=ann).json()["id"]
+        assert read_error(client.get(JOBS), 401)
         assert client.get(JOBS, headers=bob).json()["data"] == []
         for asked in ("GET ", "GET /result", "GET /segments", "POST /cancel", "DELETE "):
             method, path = asked.split(" ")
-            error = error_of(client.request(method, f"{JOBS}/{job_id}{path}", headers=bob), 404)
+            error = read_error(client.request(method, f"{JOBS}/{job_id}{path}", headers=bob), 404)
             assert error["message"] == f"no job '{job_id}'"
         assert client.get(f"{JOBS}/{job_id}", headers=ann).status_code == 200
 
@@ -247,78 +249,78 @@ def test_nobody_sees_the_jobs_of_another_key(tmp_path: Path) -> None:
 )
 def test_what_a_job_does_not_take_is_refused_by_name(client: httpx.Client, fields: dict[str, str], param: str) -> None:
     answer = client.post(JOBS, files={"file": ("a.wav", tone())}, data=fields)
-    assert error_of(answer, 400)["param"] == param
+    assert read_error(answer, 400)["param"] == param
 
 
 def test_without_an_allowed_origin_no_url_is_asked_for(client: httpx.Client) -> None:
-    error = error_of(client.post(JOBS, files={"url": (None, "http://127.0.0.1:9/a.wav")}), 400)
+    error = read_error(client.post(JOBS, files={"url": (None, "http://127.0.0.1:9/a.wav")}), 400)
     assert error["param"] == "url"
     assert "among those this server allows" in error["message"]
 
 
 def test_a_job_needs_audio_and_a_model_that_is_served(client: httpx.Client) -> None:
-    assert error_of(client.post(JOBS, files={"model": (None, "turbo")}), 400)["param"] == "file"
-    assert error_of(client.post(JOBS, files={"file": tone()}, data={"model": "nobody"}), 404)["param"] == "model"
+    assert read_error(client.post(JOBS, files={"model": (None, "turbo")}), 400)["param"] == "file"
+    assert read_error(client.post(JOBS, files={"file": tone()}, data={"model": "nobody"}), 404)["param"] == "model"
 
 
 def test_more_jobs_and_bytes_than_may_be_stored_are_refused(tmp_path: Path) -> None:
-    settings = with_jobs(tmp_path, jobs_max=2, jobs_max_bytes=100_000, jobs_max_upload_bytes=70_000)
-    with running(settings) as server, server.client() as client:
+    settings = jobs_settings(tmp_path, jobs_max=2, jobs_max_bytes=100_000, jobs_max_upload_bytes=70_000)
+    with run_server(settings) as server, server.client() as client:
         server.session.gate.clear()
-        first = make(client, tone(seconds=2.0), **AT_ONCE)  # 64 kB
+        first = create_job(client, tone(seconds=2.0), **NO_FALLBACK)  # 64 kB
         answer = client.post(JOBS, files={"file": tone(seconds=2.0)})
-        assert error_of(answer, 503)["code"] == "jobs_full"
+        assert read_error(answer, 503)["code"] == "jobs_full"
         assert int(answer.headers["retry-after"]) >= 1
-        error_of(client.post(JOBS, files={"file": tone(seconds=3.0)}), 413)
-        make(client, tone(seconds=0.5))
-        assert error_of(client.post(JOBS, files={"file": tone(seconds=0.1)}), 503)["code"] == "jobs_full"
+        read_error(client.post(JOBS, files={"file": tone(seconds=3.0)}), 413)
+        create_job(client, tone(seconds=0.5))
+        assert read_error(client.post(JOBS, files={"file": tone(seconds=0.1)}), 503)["code"] == "jobs_full"
         assert len(list((tmp_path / "jobs" / "uploads").iterdir())) == 2
         server.session.gate.set()
-        until(client, first["id"], "succeeded")
+        wait_for_job(client, first["id"], "succeeded")
         client.delete(f"{JOBS}/{first['id']}")
-        make(client, **AT_ONCE)
+        create_job(client, **NO_FALLBACK)
 
 
 # --- the directory --------------------------------------------------------------------------------
 
 
-def test_jobs_are_kept_for_this_user_alone(server: Running, client: httpx.Client) -> None:
+def test_jobs_are_kept_for_this_user_alone(server: RunningServer, client: httpx.Client) -> None:
     directory = server.settings.jobs_dir
     assert directory is not None
-    until(client, make(client, **AT_ONCE)["id"], "succeeded")
+    wait_for_job(client, create_job(client, **NO_FALLBACK)["id"], "succeeded")
     for path in (directory, directory / "uploads", directory / "results"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
 def test_a_directory_that_others_can_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir(mode=0o755)
-    with pytest.raises(InvalidOption, match=r"^jobs_dir: .*mode 0700"), running(with_jobs(tmp_path)):
+    with pytest.raises(InvalidOption, match=r"^jobs_dir: .*mode 0700"), run_server(jobs_settings(tmp_path)):
         pass
 
 
-def test_two_servers_do_not_share_a_directory(server: Running) -> None:
+def test_two_servers_do_not_share_a_directory(server: RunningServer) -> None:
     assert server.settings.jobs_dir is not None
     with (
         pytest.raises(InvalidOption, match="another server uses it"),
-        running(with_jobs(server.settings.jobs_dir.parent)),
+        run_server(jobs_settings(server.settings.jobs_dir.parent)),
     ):
         pass
 
 
 def test_a_job_is_forgotten_when_its_time_is_over(tmp_path: Path) -> None:
-    with running(with_jobs(tmp_path, jobs_retention_s=1.0)) as server, server.client() as client:
-        job = make(client, **AT_ONCE)
-        until(client, job["id"], "succeeded")
+    with run_server(jobs_settings(tmp_path, jobs_retention_s=1.0)) as server, server.client() as client:
+        job = create_job(client, **NO_FALLBACK)
+        wait_for_job(client, job["id"], "succeeded")
         for _ in range(500):
             if client.get(f"{JOBS}/{job['id']}").status_code == 404:
                 break
             time.sleep(0.02)
-        assert error_of(client.get(f"{JOBS}/{job['id']}"), 404)
+        assert read_error(client.get(f"{JOBS}/{job['id']}"), 404)
         assert list((tmp_path / "jobs" / "results").iterdir()) == []
 
 
 def test_metrics_count_the_jobs_by_status(client: httpx.Client) -> None:
-    until(client, make(client, **AT_ONCE)["id"], "succeeded")
+    wait_for_job(client, create_job(client, **NO_FALLBACK)["id"], "succeeded")
     told = client.get("/metrics").text
     assert re.search(r'^neuron_whisper_jobs\{status="succeeded"\} [1-9]', told, re.MULTILINE)
     assert 'neuron_whisper_jobs{status="running"} 0.0' in told
@@ -326,8 +328,8 @@ def test_metrics_count_the_jobs_by_status(client: httpx.Client) -> None:
 
 
 def test_without_a_directory_there_are_no_jobs() -> None:
-    with running() as server, server.client() as client:
-        assert error_of(client.get(JOBS), 404)["code"] == "unknown_url"
+    with run_server() as server, server.client() as client:
+        assert read_error(client.get(JOBS), 404)["code"] == "unknown_url"
 
 
 def test_the_openapi_document_describes_jobs_with_examples(client: httpx.Client) -> None:
@@ -345,7 +347,7 @@ def test_the_openapi_document_describes_jobs_with_examples(client: httpx.Client)
 
 def test_a_job_that_has_to_wait_tells_for_what_and_that_was_no_attempt(tmp_path: Path) -> None:
     with (
-        running(with_jobs(tmp_path), slots=1, queue_limit=1) as server,
+        run_server(jobs_settings(tmp_path), slots=1, queue_limit=1) as server,
         server.client() as client,
         ThreadPoolExecutor() as clients,
     ):
@@ -354,9 +356,9 @@ def test_a_job_that_has_to_wait_tells_for_what_and_that_was_no_attempt(tmp_path:
         server.wait_for(decoding=1)
         answers.append(clients.submit(server.post))
         server.wait_for(waiting=1)
-        waiting = until(client, make(client, **AT_ONCE)["id"], lambda job: job["waits_for"])
+        waiting = wait_for_job(client, create_job(client, **NO_FALLBACK)["id"], lambda job: job["waits_for"])
         assert waiting["waits_for"] == "the queue is full: 1 windows are waiting"
         server.session.gate.set()
         assert [it.result().status_code for it in answers] == [200, 200]
-        done = until(client, waiting["id"], "succeeded")
+        done = wait_for_job(client, waiting["id"], "succeeded")
         assert (done["attempts"], done["waits_for"]) == (1, None)

@@ -11,8 +11,8 @@ import pytest
 from neuron_whisper.errors import StorageFull
 from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.jobs.files import JobFiles
-from tests.support.job_clients import JOBS, make, until
-from tests.support.servers import error_of, running, tone
+from tests.support.job_clients import JOBS, create_job, wait_for_job
+from tests.support.servers import read_error, run_server, tone
 from tests.support.small_disks import small_disk as mounted
 
 DISK_BYTES = 2 << 20
@@ -32,32 +32,32 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_file_that_finds_no_room_is_nowhere(tmp_path: Path) -> None:
     files = JobFiles(tmp_path / "jobs")
     with pytest.raises(StorageFull):
-        _write_until_there_is_no_room(files)
-    assert list(files.uploads.iterdir()) == []
-    with files.writing(files.upload("job_1")) as file:
+        _write_until_disk_full(files)
+    assert list(files.uploads_directory.iterdir()) == []
+    with files.write_atomically(files.upload_path("job_1")) as file:
         file.write(b"all of it")
-    assert files.upload("job_1").read_bytes() == b"all of it"
+    assert files.upload_path("job_1").read_bytes() == b"all of it"
     files.close()
 
 
 def test_a_full_disk_is_told_and_the_next_job_is_taken_when_there_is_room(small_disk: Path) -> None:
     settings = ServerSettings(vad_filter=False, jobs_dir=small_disk / "jobs")
-    with running(settings) as server, server.client() as client:
-        first = make(client, tone())
-        until(client, first["id"], "succeeded")
+    with run_server(settings) as server, server.client() as client:
+        first = create_job(client, tone())
+        wait_for_job(client, first["id"], "succeeded")
         filler = small_disk / "filler"
         filler.write_bytes(bytes(DISK_BYTES - 800_000))
         answer = client.post(JOBS, files={"file": tone(seconds=60.0)})  # 1.9 MB
-        assert error_of(answer, 507)["code"] == "storage_full"
+        assert read_error(answer, 507)["code"] == "storage_full"
         assert int(answer.headers["retry-after"]) >= 1
         assert list((small_disk / "jobs" / "uploads").iterdir()) == []
         assert [job["id"] for job in client.get(JOBS).json()["data"]] == [first["id"]]
         assert server.post().status_code == 200  # requests need no disk
         filler.unlink()
-        until(client, make(client, tone())["id"], "succeeded")
+        wait_for_job(client, create_job(client, tone())["id"], "succeeded")
 
 
-def _write_until_there_is_no_room(files: JobFiles) -> None:
-    with files.writing(files.upload("job_1")) as file:
+def _write_until_disk_full(files: JobFiles) -> None:
+    with files.write_atomically(files.upload_path("job_1")) as file:
         file.write(b"a part of it")
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -14,24 +14,24 @@ import httpx
 import pytest
 
 from neuron_whisper.server import ServerSettings
-from neuron_whisper.server.jobs.store import CRASHED
-from tests.integration.test_server_end import Child
-from tests.support.job_clients import AT_ONCE, JOBS, make, result, until
-from tests.support.servers import PATIENCE_S, running, tone, wait_for
+from neuron_whisper.server.jobs.store import SERVER_CRASHED
+from tests.integration.test_server_end import ServerProcess
+from tests.support.job_clients import JOBS, NO_FALLBACK, create_job, get_result, wait_for_job
+from tests.support.servers import TIMEOUT_S, run_server, tone, wait_for
 
 LONG = tone(330.0, 40.0, rate=8000)
 
 
 @contextmanager
-def child(directory: Path, fault_at: str = "0") -> Iterator[tuple[Child, httpx.Client]]:
+def run_server_process(directory: Path, fault_at: str = "0") -> Iterator[tuple[ServerProcess, httpx.Client]]:
     with (
-        Child("30", fault_at, str(directory / "jobs")) as process,
-        httpx.Client(base_url=process.url, timeout=PATIENCE_S, verify=False) as client,
+        ServerProcess("30", fault_at, str(directory / "jobs")) as process,
+        httpx.Client(base_url=process.url, timeout=TIMEOUT_S, verify=False) as client,
     ):
         yield process, client
 
 
-def check_whole(directory: Path) -> None:
+def check_consistent(directory: Path) -> None:
     """The store is sound, and every file belongs to a job."""
     with closing(sqlite3.connect(directory / "jobs" / "jobs.sqlite3")) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -43,27 +43,27 @@ def check_whole(directory: Path) -> None:
 
 
 @contextmanager
-def successor(directory: Path, **program: Any) -> Iterator[httpx.Client]:
+def run_next_server(directory: Path, **program: Any) -> Iterator[httpx.Client]:
     """A client of the next server on the same directory, in this process."""
     settings = ServerSettings(vad_filter=False, jobs_dir=directory / "jobs")
-    with running(settings, **program) as server, server.client() as client:
+    with run_server(settings, **program) as server, server.client() as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """What a job says that nothing happened to."""
-    with successor(tmp_path_factory.mktemp("undisturbed")) as client:
-        job = make(client, LONG, **AT_ONCE)
-        until(client, job["id"], "succeeded")
-        return result(client, job["id"], "verbose_json").content
+    with run_next_server(tmp_path_factory.mktemp("undisturbed")) as client:
+        job = create_job(client, LONG, **NO_FALLBACK)
+        wait_for_job(client, job["id"], "succeeded")
+        return get_result(client, job["id"], "verbose_json").content
 
 
 def test_a_server_killed_amid_jobs_and_an_upload_loses_nothing_and_leaves_nothing_half(
     tmp_path: Path, undisturbed: bytes
 ) -> None:
-    with child(tmp_path) as (process, client):
-        held, waiting = make(client, LONG, **AT_ONCE), make(client, tone(), **AT_ONCE)
+    with run_server_process(tmp_path) as (process, client):
+        held, waiting = create_job(client, LONG, **NO_FALLBACK), create_job(client, tone(), **NO_FALLBACK)
         wait_for(process.url, decoding=1)
         address = httpx.URL(process.url)
         with socket.create_connection((address.host, address.port or 0)) as half:
@@ -74,47 +74,47 @@ def test_a_server_killed_amid_jobs_and_an_upload_loses_nothing_and_leaves_nothin
             )
             wait_for(process.url, requests=1)
             process.process.send_signal(signal.SIGKILL)
-            process.process.wait(PATIENCE_S)
-    check_whole(tmp_path)
+            process.process.wait(TIMEOUT_S)
+    check_consistent(tmp_path)
     assert {path.name for path in (tmp_path / "jobs" / "uploads").iterdir()} == {held["id"], waiting["id"]}
 
-    with successor(tmp_path) as client:
-        done = until(client, held["id"], "succeeded")
-        assert (done["attempts"], done["restarted"]) == (2, CRASHED)
-        assert result(client, held["id"], "verbose_json").content == undisturbed
-        other = until(client, waiting["id"], "succeeded")
+    with run_next_server(tmp_path) as client:
+        done = wait_for_job(client, held["id"], "succeeded")
+        assert (done["attempts"], done["restarted"]) == (2, SERVER_CRASHED)
+        assert get_result(client, held["id"], "verbose_json").content == undisturbed
+        other = wait_for_job(client, waiting["id"], "succeeded")
         assert (other["attempts"], other["restarted"]) == (1, None)
         assert len(client.get(JOBS).json()["data"]) == 2
-    check_whole(tmp_path)
+    check_consistent(tmp_path)
 
-    with successor(tmp_path) as client:  # what ended is not done again
+    with run_next_server(tmp_path) as client:  # what ended is not done again
         again = client.get(f"{JOBS}/{held['id']}").json()
         assert (again["status"], again["attempts"]) == ("succeeded", 2)
-        assert result(client, held["id"], "verbose_json").content == undisturbed
+        assert get_result(client, held["id"], "verbose_json").content == undisturbed
 
 
 def test_a_terminated_server_leaves_its_jobs_to_the_next(tmp_path: Path, undisturbed: bytes) -> None:
-    with child(tmp_path) as (process, client):
-        job = make(client, LONG, **AT_ONCE)
+    with run_server_process(tmp_path) as (process, client):
+        job = create_job(client, LONG, **NO_FALLBACK)
         wait_for(process.url, decoding=1)
         process.process.terminate()
         process.open_gate()
-        assert process.process.wait(PATIENCE_S) == 0
-    with successor(tmp_path) as client:
-        done = until(client, job["id"], "succeeded")
+        assert process.process.wait(TIMEOUT_S) == 0
+    with run_next_server(tmp_path) as client:
+        done = wait_for_job(client, job["id"], "succeeded")
         assert (done["attempts"], done["restarted"]) == (2, "the server was stopped while it ran")
-        assert result(client, job["id"], "verbose_json").content == undisturbed
+        assert get_result(client, job["id"], "verbose_json").content == undisturbed
 
 
 def test_a_job_that_breaks_the_device_again_and_again_fails(tmp_path: Path) -> None:
-    with child(tmp_path, "1") as (process, client):
-        job = make(client, tone(), **AT_ONCE)
+    with run_server_process(tmp_path, "1") as (process, client):
+        job = create_job(client, tone(), **NO_FALLBACK)
         process.open_gate()
-        assert process.process.wait(PATIENCE_S) not in (0, None)
+        assert process.process.wait(TIMEOUT_S) not in (0, None)
     for _ in range(2):
-        with successor(tmp_path, fault_at=1) as client, pytest.raises(httpx.TransportError):  # it ends by itself
-            until(client, job["id"], "succeeded")
-    with successor(tmp_path) as client:
+        with run_next_server(tmp_path, fault_at=1) as client, pytest.raises(httpx.TransportError):  # it ends by itself
+            wait_for_job(client, job["id"], "succeeded")
+    with run_next_server(tmp_path) as client:
         failed = client.get(f"{JOBS}/{job['id']}").json()
         assert (failed["status"], failed["attempts"]) == ("failed", 3)
         assert failed["error"] == {

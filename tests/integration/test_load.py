@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.load.__main__ import main
-from benchmarks.load.clients import Answered, Asked, Clip, Memory, run_level
-from benchmarks.load.report import figures, markdown, picture
+from benchmarks.load.clients import LoadConfig, MemoryRecorder, RequestResult, UploadClip, run_level
+from benchmarks.load.report import draw_svg, format_markdown, summarize_level
 from neuron_whisper.server import ServerSettings
-from tests.support.servers import running, tone
+from tests.support.servers import run_server, tone
 
-CLIPS = [Clip(name=f"{hertz}.wav", content=tone(hertz, 0.3), duration_s=0.3) for hertz in (300, 500)]
+CLIPS = [UploadClip(name=f"{hertz}.wav", content=tone(hertz, 0.3), duration_s=0.3) for hertz in (300, 500)]
 
 
 def test_a_level_counts_what_came_and_how_long_it_took(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_level_counts_what_came_and_how_long_it_took(tmp_path: Path) -> None:
     (tmp_path / "long.wav").write_bytes(tone(300, 3.0))
     (tmp_path / "notes.txt").write_text("no speech")
     out = tmp_path / "out"
-    with running() as server:
+    with run_server() as server:
         code = main(
             [
                 server.url,
@@ -62,11 +62,11 @@ def test_a_duration_for_each_level_or_one_for_all(capsys: pytest.CaptureFixture[
 
 
 def test_at_four_times_what_it_may_take_a_server_serves_or_refuses_and_nothing_else() -> None:
-    with running(ServerSettings(max_requests=2, vad_filter=False), slots=2) as server:
-        asked = Asked(url=server.url, fields={"model": "whisper-1"}, rests=False)
+    with run_server(ServerSettings(max_requests=2, vad_filter=False), slots=2) as server:
+        asked = LoadConfig(url=server.url, fields={"model": "whisper-1"}, respect_retry_after=False)
         answers = asyncio.run(run_level(asked, CLIPS, clients=8, duration_s=1.0))
         server.wait_for(requests=0, waiting=0, decoding=0)
-    found = figures(answers, clients=8, duration_s=1.0, memory=None)
+    found = summarize_level(answers, clients=8, duration_s=1.0, memory=None)
     assert found["ok"] > 0
     assert found["refused"] > 0
     assert found["errors"] == {}
@@ -74,23 +74,23 @@ def test_at_four_times_what_it_may_take_a_server_serves_or_refuses_and_nothing_e
 
 
 def test_what_is_neither_a_transcript_nor_a_refusal_is_an_error_by_its_kind() -> None:
-    with running() as server:
-        wrong = Asked(url=server.url, fields={"model": "nothing"})
+    with run_server() as server:
+        wrong = LoadConfig(url=server.url, fields={"model": "nothing"})
         answers = asyncio.run(run_level(wrong, CLIPS, clients=1, duration_s=0.1))
-    assert {it.kind for it in answers} == {"404 model_not_found"}
-    gone = asyncio.run(run_level(Asked(url=server.url, fields={}), CLIPS, clients=1, duration_s=0.05))
-    assert {it.kind for it in gone} == {"ConnectError"}
+    assert {it.outcome for it in answers} == {"404 model_not_found"}
+    gone = asyncio.run(run_level(LoadConfig(url=server.url, fields={}), CLIPS, clients=1, duration_s=0.05))
+    assert {it.outcome for it in gone} == {"ConnectError"}
 
 
 def test_figures_are_of_the_kind_they_are_named() -> None:
-    answers = [Answered(at_s=n, took_s=n, kind="ok" if n < 4 else "refused", audio_s=10) for n in range(1, 6)]
-    memory = Memory(0, [(0.0, 100 << 20), (1.0, 120 << 20)])
-    level = figures(answers, clients=3, duration_s=5, memory=memory)
+    answers = [RequestResult(at_s=n, took_s=n, outcome="ok" if n < 4 else "refused", audio_s=10) for n in range(1, 6)]
+    memory = MemoryRecorder(0, [(0.0, 100 << 20), (1.0, 120 << 20)])
+    level = summarize_level(answers, clients=3, duration_s=5, memory=memory)
     assert (level["ok"], level["refused"], level["requests"]) == (3, 2, 5)
     assert level["latency_s"]["p50"] == 2
     assert level["refusal_s"]["max"] == 5
     assert level["audio_s_per_s"] == 3.0  # 30 s of audio in the 10 s until the last answer
     assert level["resident_mb"]["most"] == 120
     document = {"levels": [level], "clips": 1, "shortest_s": 1, "longest_s": 2, "date": "now", "command": "load"}
-    assert "| 3 | 5 | 3 | 2 | 0 | 2" in markdown(document)
-    assert picture(document).startswith("<svg")
+    assert "| 3 | 5 | 3 | 2 | 0 | 2" in format_markdown(document)
+    assert draw_svg(document).startswith("<svg")

@@ -9,12 +9,12 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from neuron_whisper.server import ServerSettings
-from tests.support.servers import TRANSCRIPTIONS, Running, error_of, running, tone
+from tests.support.servers import TRANSCRIPTIONS, RunningServer, read_error, run_server, tone
 
-Told = dict[tuple[str, frozenset[tuple[str, str]]], float]
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def told(server: Running) -> Told:
+def scrape(server: RunningServer) -> Samples:
     """Every sample of /metrics, by name and labels."""
     with server.client() as client:
         answer = client.get("/metrics")
@@ -23,42 +23,44 @@ def told(server: Running) -> Told:
     return {(it.name, frozenset(it.labels.items())): it.value for family in families for it in family.samples}
 
 
-def value(found: Told, name: str, **labels: str) -> float:
-    return found[f"neuron_whisper_{name}", frozenset(labels.items())]
+def read_value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[f"neuron_whisper_{name}", frozenset(labels.items())]
 
 
 def test_a_served_request_is_counted_with_its_audio_and_what_the_engine_did_for_it() -> None:
-    with running() as server:
+    with run_server() as server:
         assert server.post(tone(seconds=2.0)).status_code == 200
-        assert error_of(server.post(b"no sound"), 400)
-        found = told(server)
+        assert read_error(server.post(b"no sound"), 400)
+        found = scrape(server)
     route = TRANSCRIPTIONS
-    assert value(found, "requests_total", route=route, status="200", code="") == 1
-    assert value(found, "requests_total", route=route, status="400", code="audio_unreadable") == 1
-    assert value(found, "audio_seconds_total") == 2.0
-    assert value(found, "request_rtf_count") == 1
-    assert value(found, "windows_delivered_total", model="turbo") == 1
-    assert value(found, "tokens_total", model="turbo") > 0
-    assert value(found, "encode_seconds_count", model="turbo") == 1
-    assert value(found, "step_seconds_count", model="turbo") == value(found, "steps_total", model="turbo")
-    assert value(found, "step_rows_bucket", model="turbo", le="1.0") == value(found, "steps_total", model="turbo")
-    assert value(found, "queue_wait_seconds_bucket", model="turbo", le="+Inf") == 1
-    assert value(found, "slots", model="turbo") == 3
-    assert value(found, "slots_busy", model="turbo") == value(found, "requests_in_flight") == 0
+    assert read_value(found, "requests_total", route=route, status="200", code="") == 1
+    assert read_value(found, "requests_total", route=route, status="400", code="audio_unreadable") == 1
+    assert read_value(found, "audio_seconds_total") == 2.0
+    assert read_value(found, "request_rtf_count") == 1
+    assert read_value(found, "windows_delivered_total", model="turbo") == 1
+    assert read_value(found, "tokens_total", model="turbo") > 0
+    assert read_value(found, "encode_seconds_count", model="turbo") == 1
+    assert read_value(found, "step_seconds_count", model="turbo") == read_value(found, "steps_total", model="turbo")
+    assert read_value(found, "step_rows_bucket", model="turbo", le="1.0") == read_value(
+        found, "steps_total", model="turbo"
+    )
+    assert read_value(found, "queue_wait_seconds_bucket", model="turbo", le="+Inf") == 1
+    assert read_value(found, "slots", model="turbo") == 3
+    assert read_value(found, "slots_busy", model="turbo") == read_value(found, "requests_in_flight") == 0
     assert ("process_resident_memory_bytes", frozenset()) in found
 
 
 def test_a_path_that_somebody_makes_up_is_no_label_of_its_own() -> None:
-    with running() as server, server.client() as client:
+    with run_server() as server, server.client() as client:
         for n in range(5):
             client.get(f"/made/up/{n}")
-        found = told(server)
-    assert value(found, "requests_total", route="other", status="404", code="unknown_url") == 5
+        found = scrape(server)
+    assert read_value(found, "requests_total", route="other", status="404", code="unknown_url") == 5
     assert not any("made" in label for _, labels in found for _, label in labels)
 
 
 def test_a_request_whose_client_goes_away_is_counted_and_frees_its_slot() -> None:
-    with running(slots=1) as server:
+    with run_server(slots=1) as server:
         server.session.gate.clear()
         try:
             httpx.post(server.url + TRANSCRIPTIONS, files={"file": tone()}, timeout=httpx.Timeout(20, read=0.3))
@@ -66,13 +68,13 @@ def test_a_request_whose_client_goes_away_is_counted_and_frees_its_slot() -> Non
             server.wait_for(requests=0)
         server.session.gate.set()
         server.wait_for(decoding=0, waiting=0)
-        found = told(server)
-    assert value(found, "requests_cancelled_total") == 1
-    assert value(found, "windows_cancelled_total", model="turbo") == 1
+        found = scrape(server)
+    assert read_value(found, "requests_cancelled_total") == 1
+    assert read_value(found, "windows_cancelled_total", model="turbo") == 1
 
 
 def test_a_device_call_that_never_ends_turns_liveness_off() -> None:
-    with running(ServerSettings(hang_s=0.2, vad_filter=False)) as server, server.client() as client:
+    with run_server(ServerSettings(hang_s=0.2, vad_filter=False)) as server, server.client() as client:
         assert client.get("/health/live").status_code == 200
         server.session.gate.clear()
         with contextlib.suppress(httpx.ReadTimeout):
@@ -82,7 +84,7 @@ def test_a_device_call_that_never_ends_turns_liveness_off() -> None:
             assert time.monotonic() < ends
         assert client.get("/health/live").json() == {"status": "device_hung"}
         assert client.get("/health/ready").json()["status"] == "device_hung"
-        assert value(told(server), "device_call_seconds", model="turbo") > 0.2
+        assert read_value(scrape(server), "device_call_seconds", model="turbo") > 0.2
         server.session.gate.set()
         while client.get("/health/live").status_code != 200:
             assert time.monotonic() < ends

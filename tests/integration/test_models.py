@@ -15,63 +15,71 @@ import pytest
 
 from neuron_whisper.errors import ArtifactCorrupt, InvalidOption, ModelUnavailable, UnknownModel
 from neuron_whisper.server import ServerSettings
-from neuron_whisper.server.models.names import ModelNames, served_names
-from neuron_whisper.server.models.registry import Models, ModelSource
+from neuron_whisper.server.models.names import ModelNames, list_served_names
+from neuron_whisper.server.models.registry import ModelRegistry, ModelSource
 from neuron_whisper.transcriber import Transcriber
 from tests.support.fake_session import FakeSession
-from tests.support.servers import PATIENCE_S, TRANSCRIPTIONS, error_of, serving, tone, transcriber, wait_for
+from tests.support.servers import (
+    TIMEOUT_S,
+    TRANSCRIPTIONS,
+    make_transcriber,
+    read_error,
+    serve_in_thread,
+    tone,
+    wait_for,
+)
 
 
-class Shelf:
+class ModelShelf:
     """Models that can be opened: how often each was, and the session of each that was opened last."""
 
     def __init__(self, *names: str) -> None:
         self.opened = dict.fromkeys(names, 0)
         self.sessions: dict[str, FakeSession] = {}
-        self.may_open = threading.Event()
-        self.may_open.set()
-        self.refusal: Exception | None = None
+        self.open_gate = threading.Event()
+        self.open_gate.set()
+        self.open_error: Exception | None = None
 
     @property
     def sources(self) -> list[ModelSource]:
-        return [ModelSource(names=served_names(name), open=self._opener(name)) for name in self.opened]
+        return [ModelSource(names=list_served_names(name), open=self._opener(name)) for name in self.opened]
 
     def _opener(self, name: str) -> Callable[[], Transcriber]:
         def open_it() -> Transcriber:
             self.opened[name] += 1
-            assert self.may_open.wait(PATIENCE_S)
-            if self.refusal is not None:
-                raise self.refusal
-            made, self.sessions[name] = transcriber(name=name, is_multilingual=not name.endswith(".en"))
+            assert self.open_gate.wait(TIMEOUT_S)
+            if self.open_error is not None:
+                raise self.open_error
+            made, self.sessions[name] = make_transcriber(name=name, is_multilingual=not name.endswith(".en"))
             return made
 
         return open_it
 
 
 @contextmanager
-def served(shelf: Shelf, **settings: object) -> Iterator[httpx.Client]:
+def serve_models(shelf: ModelShelf, **settings: object) -> Iterator[httpx.Client]:
     """A client of a server on the shelf's models."""
     chosen = ServerSettings(vad_filter=False, model_admin=True, **settings)  # type: ignore[arg-type]
-    models = Models.configured(shelf.sources, chosen)
+    models = ModelRegistry.from_settings(shelf.sources, chosen)
     try:
         models.preload(chosen.preload)
         with (
-            serving(models, chosen) as (url, _),
-            httpx.Client(base_url=url, timeout=PATIENCE_S, verify=False) as client,
+            serve_in_thread(models, chosen) as (url, _),
+            httpx.Client(base_url=url, timeout=TIMEOUT_S, verify=False) as client,
         ):
             yield client
     finally:
-        shelf.may_open.set()
+        shelf.open_gate.set()
         for session in shelf.sessions.values():
             session.gate.set()
         models.close()
 
 
-def ask(client: httpx.Client, model: str | None = None) -> httpx.Response:
+def transcribe(client: httpx.Client, model: str | None = None) -> httpx.Response:
     return client.post(TRANSCRIPTIONS, files={"file": tone()}, data={} if model is None else {"model": model})
 
 
-def states(client: httpx.Client) -> dict[str, str]:
+def read_states(client: httpx.Client) -> dict[str, str]:
     return {model["id"]: model["state"] for model in client.get("/v1/models").json()["data"]}
 
 
@@ -79,27 +87,33 @@ def states(client: httpx.Client) -> dict[str, str]:
 
 
 def test_a_name_means_one_model_and_no_name_means_the_first() -> None:
-    names = ModelNames([served_names("base"), served_names("someone/finetuned")])
-    assert [names.meant(name) for name in (None, "whisper-1", "openai/whisper-base")] == ["base"] * 3
-    assert names.meant("someone/finetuned") == "someone/finetuned"
-    assert names.others("base") == ("openai/whisper-base", "whisper-1")
+    names = ModelNames([list_served_names("base"), list_served_names("someone/finetuned")])
+    assert [names.resolve(name) for name in (None, "whisper-1", "openai/whisper-base")] == ["base"] * 3
+    assert names.resolve("someone/finetuned") == "someone/finetuned"
+    assert names.list_aliases("base") == ("openai/whisper-base", "whisper-1")
     with pytest.raises(UnknownModel, match="'tiny'; known here: base, someone/finetuned, openai/whisper-base,"):
-        names.meant("tiny")
+        names.resolve("tiny")
 
 
 def test_a_second_artifact_of_one_model_goes_by_its_own_name() -> None:
-    names = ModelNames([(*served_names("base"), "base-cpu-tp1-aa"), (*served_names("base"), "base-cpu-tp1-bb")])
-    assert names.own == ("base", "openai/whisper-base")
-    assert names.meant("base-cpu-tp1-bb") == "openai/whisper-base"
+    names = ModelNames(
+        [(*list_served_names("base"), "base-cpu-tp1-aa"), (*list_served_names("base"), "base-cpu-tp1-bb")]
+    )
+    assert names.primary_names == ("base", "openai/whisper-base")
+    assert names.resolve("base-cpu-tp1-bb") == "openai/whisper-base"
 
 
 def test_aliases_go_before_names_that_models_bring_along() -> None:
     names = ModelNames(
-        [served_names("base"), served_names("turbo")],
+        [list_served_names("base"), list_served_names("turbo")],
         aliases={"gpt-4o-transcribe": "large-v3-turbo", "whisper-1": "turbo"},
     )
-    assert (names.meant("gpt-4o-transcribe"), names.meant("whisper-1"), names.meant(None)) == ("turbo", "turbo", "base")
-    assert ModelNames([["a"], ["b"]], default="b").meant("whisper-1") == "b"
+    assert (names.resolve("gpt-4o-transcribe"), names.resolve("whisper-1"), names.resolve(None)) == (
+        "turbo",
+        "turbo",
+        "base",
+    )
+    assert ModelNames([["a"], ["b"]], default="b").resolve("whisper-1") == "b"
 
 
 @pytest.mark.parametrize(
@@ -128,20 +142,24 @@ def test_settings_of_models_that_cannot_be_are_refused() -> None:
 
 
 def test_a_request_gets_the_model_it_names() -> None:
-    with served(Shelf("turbo", "tiny.en"), aliases=("mine=tiny.en",)) as client:
-        assert states(client) == {"turbo": "loaded", "tiny.en": "loaded"}
-        assert ask(client, "mine").json() == ask(client, "tiny.en").json()
-        assert ask(client).json() == ask(client, "whisper-1").json() == ask(client, "large-v3-turbo").json()
-        error = error_of(ask(client, "base"), 404)
+    with serve_models(ModelShelf("turbo", "tiny.en"), aliases=("mine=tiny.en",)) as client:
+        assert read_states(client) == {"turbo": "loaded", "tiny.en": "loaded"}
+        assert transcribe(client, "mine").json() == transcribe(client, "tiny.en").json()
+        assert (
+            transcribe(client).json()
+            == transcribe(client, "whisper-1").json()
+            == transcribe(client, "large-v3-turbo").json()
+        )
+        error = read_error(transcribe(client, "base"), 404)
         assert (error["param"], error["code"]) == ("model", "model_not_found")
         assert "known here: turbo, tiny.en, large-v3-turbo" in error["message"]
         # only a multilingual model takes it
         german = {"files": {"file": tone()}, "data": {"model": "mine", "language": "de"}}
-        assert error_of(client.post(TRANSCRIPTIONS, **german), 400)["param"] == "language"  # type: ignore[arg-type]
+        assert read_error(client.post(TRANSCRIPTIONS, **german), 400)["param"] == "language"  # type: ignore[arg-type]
 
 
 def test_the_list_tells_of_every_model_and_each_is_found_by_any_name() -> None:
-    with served(Shelf("turbo", "tiny.en"), preload="default", aliases=("mine=tiny.en",)) as client:
+    with serve_models(ModelShelf("turbo", "tiny.en"), preload="default", aliases=("mine=tiny.en",)) as client:
         turbo, tiny = client.get("/v1/models").json()["data"]
         assert (turbo["id"], turbo["object"], turbo["default"], turbo["state"]) == ("turbo", "model", True, "loaded")
         assert (tiny["id"], tiny["default"], tiny["state"]) == ("tiny.en", False, "unloaded")
@@ -152,69 +170,69 @@ def test_the_list_tells_of_every_model_and_each_is_found_by_any_name() -> None:
 
 
 def test_requests_for_a_model_that_is_not_loaded_load_it_once() -> None:
-    shelf = Shelf("turbo", "tiny.en")
-    with served(shelf, preload="none") as client, ThreadPoolExecutor() as clients:
-        shelf.may_open.clear()
-        first, second = (clients.submit(ask, client, "tiny.en") for _ in range(2))
+    shelf = ModelShelf("turbo", "tiny.en")
+    with serve_models(shelf, preload="none") as client, ThreadPoolExecutor() as clients:
+        shelf.open_gate.clear()
+        first, second = (clients.submit(transcribe, client, "tiny.en") for _ in range(2))
         wait_for(str(client.base_url), models={"turbo": "unloaded", "tiny.en": "loading"}, requests=2)
         startup = client.get("/health/startup")
         assert (startup.status_code, startup.json()) == (503, {"status": "loading"})
-        shelf.may_open.set()
+        shelf.open_gate.set()
         assert first.result().status_code == second.result().status_code == 200
         assert shelf.opened == {"turbo": 0, "tiny.en": 1}
         assert client.get("/health/startup").json() == {"status": "started"}
 
 
 def test_a_load_that_fails_is_told_to_all_who_wait_and_not_tried_at_once_again() -> None:
-    shelf = Shelf("turbo", "tiny.en")
-    with served(shelf, preload="default") as client, ThreadPoolExecutor() as clients:
-        shelf.refusal = ArtifactCorrupt("/secret/graphs.bin", expected="this", found="that")
-        shelf.may_open.clear()
-        waiting = [clients.submit(ask, client, "tiny.en") for _ in range(3)]
+    shelf = ModelShelf("turbo", "tiny.en")
+    with serve_models(shelf, preload="default") as client, ThreadPoolExecutor() as clients:
+        shelf.open_error = ArtifactCorrupt("/secret/graphs.bin", expected="this", found="that")
+        shelf.open_gate.clear()
+        waiting = [clients.submit(transcribe, client, "tiny.en") for _ in range(3)]
         wait_for(str(client.base_url), requests=3)
-        shelf.may_open.set()
-        for answer in (*(it.result() for it in waiting), ask(client, "tiny.en")):
-            error = error_of(answer, 503)
+        shelf.open_gate.set()
+        for answer in (*(it.result() for it in waiting), transcribe(client, "tiny.en")):
+            error = read_error(answer, 503)
             assert error["code"] == "model_unavailable"
             assert error["message"] == "model 'tiny.en' is not available now: it could not be loaded"
             assert int(answer.headers["retry-after"]) >= 1
         assert shelf.opened["tiny.en"] == 1
-        assert states(client) == {"turbo": "loaded", "tiny.en": "failed"}
-        assert ask(client).status_code == 200
-        shelf.refusal = None
+        assert read_states(client) == {"turbo": "loaded", "tiny.en": "failed"}
+        assert transcribe(client).status_code == 200
+        shelf.open_error = None
         assert client.post("/v1/models/load", json={"model": "tiny.en"}).json()["state"] == "loaded"
-        assert ask(client, "tiny.en").status_code == 200
+        assert transcribe(client, "tiny.en").status_code == 200
 
 
 def test_garbage_loads_no_model() -> None:
-    shelf = Shelf("turbo")
-    with served(shelf, preload="none") as client:
-        error_of(client.post(TRANSCRIPTIONS, files={"file": b"no sound"}), 400)
+    shelf = ModelShelf("turbo")
+    with serve_models(shelf, preload="none") as client:
+        read_error(client.post(TRANSCRIPTIONS, files={"file": b"no sound"}), 400)
         assert shelf.opened == {"turbo": 0}
 
 
 def test_a_model_unloaded_by_hand_serves_again_when_it_is_loaded_by_hand() -> None:
-    with served(Shelf("turbo", "tiny.en")) as client:
+    with serve_models(ModelShelf("turbo", "tiny.en")) as client:
         told = client.post("/v1/models/unload", json={"model": "tiny.en"}).json()
         assert (told["state"], told["available"]) == ("unloaded", False)
-        assert error_of(ask(client, "tiny.en"), 503)["code"] == "model_unavailable"
-        assert ask(client).status_code == 200
+        assert read_error(transcribe(client, "tiny.en"), 503)["code"] == "model_unavailable"
+        assert transcribe(client).status_code == 200
         told = client.post("/v1/models/load", json={"model": "tiny.en"}).json()
         assert (told["state"], told["available"]) == ("loaded", True)
-        assert ask(client, "tiny.en").status_code == 200
-        error_of(client.post("/v1/models/load", json={"model": "nobody"}), 404)
-        error_of(client.post("/v1/models/load", json={"modle": "turbo"}), 400)
+        assert transcribe(client, "tiny.en").status_code == 200
+        read_error(client.post("/v1/models/load", json={"model": "nobody"}), 404)
+        read_error(client.post("/v1/models/load", json={"modle": "turbo"}), 400)
 
 
 def test_unloading_by_hand_lets_requests_finish() -> None:
-    shelf = Shelf("turbo", "tiny.en")
-    with served(shelf) as client, ThreadPoolExecutor() as clients:
+    shelf = ModelShelf("turbo", "tiny.en")
+    with serve_models(shelf) as client, ThreadPoolExecutor() as clients:
         shelf.sessions["tiny.en"].gate.clear()
-        answer = clients.submit(ask, client, "tiny.en")
+        answer = clients.submit(transcribe, client, "tiny.en")
         wait_for(str(client.base_url), decoding=1)
         leaving = clients.submit(client.post, "/v1/models/unload", json={"model": "tiny.en"})
         wait_for(str(client.base_url), models={"turbo": "loaded", "tiny.en": "unloading"})
-        error_of(ask(client, "tiny.en"), 503)
+        read_error(transcribe(client, "tiny.en"), 503)
         shelf.sessions["tiny.en"].gate.set()
         assert answer.result().status_code == 200
         assert leaving.result().json()["state"] == "unloaded"
@@ -222,27 +240,27 @@ def test_unloading_by_hand_lets_requests_finish() -> None:
 
 
 def test_routes_that_load_and_unload_are_there_when_they_are_asked_for() -> None:
-    made, _ = transcriber()
-    with serving(made, ServerSettings()) as (url, _), httpx.Client(base_url=url, verify=False) as client:
+    made, _ = make_transcriber()
+    with serve_in_thread(made, ServerSettings()) as (url, _), httpx.Client(base_url=url, verify=False) as client:
         assert client.post("/v1/models/unload", json={"model": "turbo"}).status_code in (404, 405)
     with (
-        serving(made, ServerSettings(vad_filter=False, model_admin=True)) as (url, _),
+        serve_in_thread(made, ServerSettings(vad_filter=False, model_admin=True)) as (url, _),
         httpx.Client(base_url=url, verify=False) as client,
     ):
         # there is nobody who could open it again
-        assert error_of(client.post("/v1/models/unload", json={"model": "turbo"}), 400)["param"] == "model"
+        assert read_error(client.post("/v1/models/unload", json={"model": "turbo"}), 400)["param"] == "model"
     made.close()
 
 
 def test_a_device_fault_of_any_model_is_told_and_ends_the_server() -> None:
-    shelf = Shelf("turbo", "tiny.en")
+    shelf = ModelShelf("turbo", "tiny.en")
     settings = ServerSettings(vad_filter=False)
-    models = Models.configured(shelf.sources, settings)
+    models = ModelRegistry.from_settings(shelf.sources, settings)
     models.preload("all")
-    with serving(models, settings) as (url, server), httpx.Client(base_url=url, verify=False) as client:
+    with serve_in_thread(models, settings) as (url, server), httpx.Client(base_url=url, verify=False) as client:
         shelf.sessions["tiny.en"].close()
-        assert error_of(ask(client, "tiny.en"), 503)["code"] == "device_fault"
-        assert models.fault is not None
+        assert read_error(transcribe(client, "tiny.en"), 503)["code"] == "device_fault"
+        assert models.device_error is not None
         for _ in range(1000):
             if server.should_exit or not server.started:
                 break
@@ -257,25 +275,25 @@ def test_a_device_fault_of_any_model_is_told_and_ends_the_server() -> None:
 
 
 def test_an_idle_model_is_let_go_and_loaded_again_when_it_is_asked_for() -> None:
-    shelf = Shelf("turbo")
-    with served(shelf, idle_unload_s=0.05) as client:
+    shelf = ModelShelf("turbo")
+    with serve_models(shelf, idle_unload_s=0.05) as client:
         wait_for(str(client.base_url), models={"turbo": "unloaded"})
         first = shelf.sessions["turbo"]
         assert first.is_closed
-        assert ask(client).status_code == 200
+        assert transcribe(client).status_code == 200
         assert shelf.opened["turbo"] >= 2
 
 
 def test_a_model_in_use_is_never_let_go() -> None:
     async def scene() -> None:
-        shelf = Shelf("turbo")
-        models = Models(shelf.sources, idle_unload_s=0.01)
-        watching = asyncio.ensure_future(models.watch_idle())
-        async with models.using(None) as held:
+        shelf = ModelShelf("turbo")
+        models = ModelRegistry(shelf.sources, idle_unload_s=0.01)
+        watching = asyncio.ensure_future(models.unload_idle_models())
+        async with models.use(None) as held:
             shelf.sessions["turbo"].gate.clear()
             await asyncio.sleep(0.1)  # ten times as long as it may be idle
             assert models.default.transcriber is held
-            async with models.using("turbo") as again:
+            async with models.use("turbo") as again:
                 assert again is held
         while models.default.state != "unloaded":
             await asyncio.sleep(0.01)
@@ -288,16 +306,16 @@ def test_a_model_in_use_is_never_let_go() -> None:
 
 def test_nothing_of_an_unloaded_model_stays_in_memory() -> None:
     async def scene() -> None:
-        shelf = Shelf("turbo")
-        models = Models(shelf.sources)
-        async with models.using(None) as held:
+        shelf = ModelShelf("turbo")
+        models = ModelRegistry(shelf.sources)
+        async with models.use(None) as held:
             gone = weakref.ref(held)
             del held
-        await models.unload("turbo", within_s=PATIENCE_S)
+        await models.unload("turbo", timeout_s=TIMEOUT_S)
         gc.collect()
         assert gone() is None
         with pytest.raises(ModelUnavailable, match="taken out of service"):
-            async with models.using("turbo"):
+            async with models.use("turbo"):
                 pass
         models.close()
 
@@ -306,18 +324,18 @@ def test_nothing_of_an_unloaded_model_stays_in_memory() -> None:
 
 def test_a_waiter_that_leaves_does_not_end_the_load_for_the_others() -> None:
     async def scene() -> None:
-        shelf = Shelf("turbo")
-        shelf.may_open.clear()
-        models = Models(shelf.sources)
+        shelf = ModelShelf("turbo")
+        shelf.open_gate.clear()
+        models = ModelRegistry(shelf.sources)
 
         async def use() -> str:
-            async with models.using(None) as held:
+            async with models.use(None) as held:
                 return held.name
 
         first, second = asyncio.ensure_future(use()), asyncio.ensure_future(use())
         await asyncio.sleep(0.01)
         first.cancel()
-        shelf.may_open.set()
+        shelf.open_gate.set()
         assert await second == "turbo"
         assert shelf.opened == {"turbo": 1}
         models.close()

@@ -18,9 +18,9 @@ import torch
 from neuron_whisper.cli.main import run
 from neuron_whisper.errors import CompilerKilled, InvalidOption
 from neuron_whisper.profile import parse_profile
-from neuron_whisper.target.neuron.compile_process import compile_in_child, graph_names, watched
+from neuron_whisper.target.neuron.compile_process import compile_in_child, graph_labels, instrument_compile
 from neuron_whisper.target.neuron.lowering.graphs import example_inputs
-from neuron_whisper.target.neuron.runtime.core_allocation import core_holders, load_fault, plan_cores
+from neuron_whisper.target.neuron.runtime.core_allocation import explain_load_failure, find_core_users, reserve_cores
 from neuron_whisper.target.registry import missing_packages
 from tests.support.stub_neuron import SDK_2_29, StubNeuron
 from tests.support.tiny_models import TINY_DIMS, write_tiny_checkpoint
@@ -43,11 +43,11 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubNeuron:
     return StubNeuron(tmp_path, monkeypatch)
 
 
-Compile = Callable[..., tuple[int, str, str]]
+RunCompile = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def compile_it(capsys: pytest.CaptureFixture[str], tmp_path: Path, two_heads: Path, stub: StubNeuron) -> Compile:
+def compile_it(capsys: pytest.CaptureFixture[str], tmp_path: Path, two_heads: Path, stub: StubNeuron) -> RunCompile:
     """`compile` of the tiny model for the stub; exit code, stdout and stderr."""
 
     def call(*args: str) -> tuple[int, str, str]:
@@ -76,9 +76,9 @@ def assert_nothing_is_left(cache: Path) -> None:
     ids=["neuronx-cc by a signal", "neuronx-cc by its own words", "the process that started it"],
 )
 def test_a_killed_compiler_is_told_with_graph_memory_and_what_to_do(
-    compile_it: Compile, stub: StubNeuron, tmp_path: Path, death: str
+    compile_it: RunCompile, stub: StubNeuron, tmp_path: Path, death: str
 ) -> None:
-    stub.tool("neuronx-cc", death)
+    stub.write_tool("neuronx-cc", death)
     code, out, err = compile_it("--jobs", "1")
     assert (code, out) == (2, "")
     assert "error: lowering encode 1 failed: the compiler was killed, as the system does when memory runs out (" in err
@@ -89,9 +89,9 @@ def test_a_killed_compiler_is_told_with_graph_memory_and_what_to_do(
 
 
 def test_a_compiler_that_fails_is_told_with_its_last_words(
-    compile_it: Compile, stub: StubNeuron, tmp_path: Path
+    compile_it: RunCompile, stub: StubNeuron, tmp_path: Path
 ) -> None:
-    stub.tool("neuronx-cc", "case $1 in */decode/*) echo 'NCC_EBVF030 too many instructions' >&2; exit 1 ;; esac")
+    stub.write_tool("neuronx-cc", "case $1 in */decode/*) echo 'NCC_EBVF030 too many instructions' >&2; exit 1 ;; esac")
     code, _, err = compile_it()
     assert code == 2
     assert "error: lowering decode 2 failed: the compile process ended with 1" in err
@@ -100,17 +100,17 @@ def test_a_compiler_that_fails_is_told_with_its_last_words(
     assert_nothing_is_left(tmp_path / "cache")
 
 
-def test_a_graph_that_failed_for_memory_once_is_tried_again(compile_it: Compile, stub: StubNeuron) -> None:
+def test_a_graph_that_failed_for_memory_once_is_tried_again(compile_it: RunCompile, stub: StubNeuron) -> None:
     """NxD asks libneuronxla to believe its cache, in which a killed compilation stays a failed one."""
-    stub.tool("neuronx-cc", '[ "$2" = True ]')
+    stub.write_tool("neuronx-cc", '[ "$2" = True ]')
     code, _, err = compile_it()
     assert code == 0, err
 
 
-def test_nothing_of_the_compiler_outlives_the_command(compile_it: Compile, stub: StubNeuron, tmp_path: Path) -> None:
+def test_nothing_of_the_compiler_outlives_the_command(compile_it: RunCompile, stub: StubNeuron, tmp_path: Path) -> None:
     """One graph fails; the others would go on for a day."""
     pids = tmp_path / "pids"
-    stub.tool("neuronx-cc", f"echo $$ >> {pids}; case $1 in */decode/*) exit 1 ;; esac; exec sleep 86400")
+    stub.write_tool("neuronx-cc", f"echo $$ >> {pids}; case $1 in */decode/*) exit 1 ;; esac; exec sleep 86400")
     assert compile_it()[0] == 2
     for pid in map(int, pids.read_text().split()):
         try:
@@ -127,7 +127,7 @@ def test_every_graph_of_the_application_has_a_name_to_be_told_by() -> None:
         for tag, (_, buckets) in example_inputs(spec(), torch.float32).items()
         for i in range(len(buckets))
     ]
-    assert sorted(graph_names(spec())) == sorted(folders)
+    assert sorted(graph_labels(spec())) == sorted(folders)
 
 
 @pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 2), (0, 4)])
@@ -143,7 +143,7 @@ def test_jobs_bound_the_graphs_in_the_compiler(jobs: int, most: int) -> None:
         with lock:
             inside[0] -= 1
 
-    one = watched(compile_one, lambda what, folder: told.append((what, folder)), jobs)
+    one = instrument_compile(compile_one, lambda what, folder: told.append((what, folder)), jobs)
     threads = [threading.Thread(target=one, kwargs={"work_dir": f"/work/encode/_tp0_bk{i}"}) for i in range(4)]
     for thread in threads:
         thread.start()
@@ -157,7 +157,7 @@ def test_jobs_bound_the_graphs_in_the_compiler(jobs: int, most: int) -> None:
 
 
 def test_an_sdk_outside_of_the_range_is_refused_before_anything_is_fetched(
-    compile_it: Compile, stub: StubNeuron, tmp_path: Path
+    compile_it: RunCompile, stub: StubNeuron, tmp_path: Path
 ) -> None:
     stub.install(SDK_2_29 | {"neuronx-cc": "2.27.5334.0"})
     code, _, err = compile_it("--dry-run")
@@ -166,7 +166,7 @@ def test_an_sdk_outside_of_the_range_is_refused_before_anything_is_fetched(
     assert not (tmp_path / "cache").exists()
 
 
-def test_mixed_packages_compile_with_a_warning(compile_it: Compile, stub: StubNeuron) -> None:
+def test_mixed_packages_compile_with_a_warning(compile_it: RunCompile, stub: StubNeuron) -> None:
     stub.install(SDK_2_29 | {"neuronx-cc": "2.26.6360.0"})
     code, _, err = compile_it()
     assert code == 0
@@ -182,7 +182,7 @@ def test_mixed_packages_compile_with_a_warning(compile_it: Compile, stub: StubNe
     ],
 )
 def test_what_no_neuron_artifact_can_be_is_refused_by_name(
-    compile_it: Compile, tmp_path: Path, flags: tuple[str, str], told: str
+    compile_it: RunCompile, tmp_path: Path, flags: tuple[str, str], told: str
 ) -> None:
     code, _, err = compile_it(*flags)
     assert code == 2
@@ -190,7 +190,7 @@ def test_what_no_neuron_artifact_can_be_is_refused_by_name(
     assert not (tmp_path / "cache").exists()
 
 
-def test_machines_of_a_family_share_an_artifact_and_families_do_not(compile_it: Compile, stub: StubNeuron) -> None:
+def test_machines_of_a_family_share_an_artifact_and_families_do_not(compile_it: RunCompile, stub: StubNeuron) -> None:
     assert compile_it("--instance", "inf2.8xlarge")[0] == 0
     for same in (("--instance", "inf2.xlarge"), ("--instance", "inf2"), ()):
         assert json.loads(compile_it(*same, "--dry-run", "--json")[1])["status"] == "hit", same
@@ -222,7 +222,7 @@ def test_an_instance_makes_no_sense_for_the_cpu(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of PyTorch after the SDK's 2.9
 def test_what_the_runtime_says_when_it_cannot_load_reaches_the_user(
-    compile_it: Compile, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    compile_it: RunCompile, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     if Path("/dev/neuron0").exists():
         pytest.skip("a Neuron device is here: what is said without one is not proved")
@@ -255,11 +255,11 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_who_has_a_device_open_is_named_by_pid_and_command(devices: Path) -> None:
     hold = "import sys; file = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(devices / "dev" / "neuron1")]
-    assert core_holders(devices) == ()
+    assert find_core_users(devices) == ()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        said = str(load_fault(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
+        said = str(explain_load_failure(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
         process.communicate("")
     assert f"pid {process.pid} ({sys.executable} -c import sys" in said
     assert "on neuron1\n" in said
@@ -274,7 +274,7 @@ def test_neuron_ls_is_asked_where_it_is(devices: Path, tmp_path: Path) -> None:
     tool = tmp_path / "tools" / "neuron-ls"
     tool.write_text(f"#!/bin/sh\n[ $1 = -j ] && echo '{json.dumps(listed)}'\n")
     tool.chmod(0o755)
-    (holder,) = core_holders(devices)
+    (holder,) = find_core_users(devices)
     assert str(holder) == "pid 812 (python -m vllm) on neuron0, neuron1"
 
 
@@ -284,19 +284,19 @@ def test_a_neuron_ls_that_answers_otherwise_is_not_believed(devices: Path, tmp_p
     tool.write_text(f"#!/bin/sh\necho '{answer}'\n")
     tool.chmod(0o755)
     with (devices / "dev" / "neuron0").open():
-        assert core_holders(devices) == ()  # this process itself is nobody who is in the way
+        assert find_core_users(devices) == ()  # this process itself is nobody who is in the way
 
 
 def test_a_full_device_is_told_apart_from_a_held_one(devices: Path) -> None:
     error = RuntimeError('nrt_tensor_allocate status=4 message="Allocation Failure"')
-    assert "fewer --slots or more --tp" in str(load_fault(error, "NEURON_RT_NUM_CORES=2", root=devices))
-    nobody = str(load_fault(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
+    assert "fewer --slots or more --tp" in str(explain_load_failure(error, "NEURON_RT_NUM_CORES=2", root=devices))
+    nobody = str(explain_load_failure(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
     assert "No process that this user can see holds a core: `sudo neuron-ls` sees all of them." in nobody
 
 
 def test_cores_that_are_too_few_are_refused_before_the_runtime_starts() -> None:
     with pytest.raises(InvalidOption, match="2 or more NeuronCores"):
-        plan_cores({"NEURON_RT_VISIBLE_CORES": "3"}, 2)
+        reserve_cores({"NEURON_RT_VISIBLE_CORES": "3"}, 2)
 
 
 # --- NxD's own builder, in the simulator ----------------------------------------------------------
@@ -354,7 +354,7 @@ def test_nxds_builder_compiles_one_graph_at_a_time_and_a_kill_there_is_told(
         return
     compile_all()
     assert (tmp_path / "graphs.pt").is_file()
-    graphs = len(graph_names(spec()))
+    graphs = len(graph_labels(spec()))
     assert steps[-1] == ("compiling graphs", graphs, graphs)
     lines = (tmp_path / "log").read_text().splitlines()
     assert len(lines) == 2 * graphs

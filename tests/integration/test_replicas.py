@@ -27,39 +27,39 @@ from hypothesis import strategies as st
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.decode.options import TranscribeOptions
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.engine.dispatch import Dispatch, Job
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.engine.dispatch import Dispatcher, PoolRequest
 from neuron_whisper.engine.engine import Engine, EngineStatus
 from neuron_whisper.engine.interface import PoolStatus
-from neuron_whisper.engine.messages import CarriedError, Channel, Window
+from neuron_whisper.engine.messages import Channel, DecodeWindow, SerializedError
 from neuron_whisper.engine.pool import EnginePool
-from neuron_whisper.engine.watchdog import PoolTimes, Watch
-from neuron_whisper.engine.worker_resources import core_groups, usable_cpus
+from neuron_whisper.engine.watchdog import PoolTimeouts, Watchdog
+from neuron_whisper.engine.worker_resources import list_usable_cpus, partition_resources
 from neuron_whisper.errors import (
     AudioTooLong,
-    DeviceFault,
-    Draining,
+    DeviceError,
+    EngineDraining,
     InvalidOption,
     NeuronWhisperError,
     QueueFull,
     TargetUnavailable,
 )
 from neuron_whisper.profile import TargetTable
-from neuron_whisper.target.neuron.runtime.core_allocation import plan_cores
+from neuron_whisper.target.neuron.runtime.core_allocation import reserve_cores
 from neuron_whisper.transcriber import Transcriber
 from tests.support.paths import ROOT
 from tests.support.replicas import (
-    FAULTS,
-    KILLS,
-    PATIENCE_S,
-    FakeOpening,
-    Gate,
-    OrderedSession,
-    ask,
-    pool,
-    results,
+    FAIL_DEVICE,
+    KILL_WORKER,
+    TIMEOUT_S,
+    FakeSessionFactory,
+    ProcessGate,
+    ScriptedSession,
+    running_pool,
     spec,
     tokenizer,
+    wait_for_results,
+    window_request,
 )
 from tests.support.servers import TRANSCRIPTIONS, tone
 from tests.support.tiny_models import TINY_PROFILE, tiny_checkpoint
@@ -69,58 +69,58 @@ __all__ = ["tiny_checkpoint"]  # a fixture
 # --- who gets a window ----------------------------------------------------------------------------
 
 
-def dispatch(workers: int = 2, slots: int = 2, ahead: int = 1) -> Dispatch:
-    made = Dispatch(workers, slots=slots, ahead=ahead)
+def make_dispatcher(workers: int = 2, slots: int = 2, prefetch: int = 1) -> Dispatcher:
+    made = Dispatcher(workers, slots=slots, prefetch=prefetch)
     for worker in range(workers):
-        made.join(worker)
+        made.attach_worker(worker)
     return made
 
 
-def add(to: Dispatch, n: int) -> list[Job]:
-    return [to.add(ask(seed)) for seed in range(n)]
+def enqueue_windows(to: Dispatcher, n: int) -> list[PoolRequest]:
+    return [to.enqueue(window_request(seed)) for seed in range(n)]
 
 
 def test_a_window_goes_to_the_least_loaded_worker_and_ties_to_the_first() -> None:
-    made = dispatch(workers=3, slots=4)
-    jobs = add(made, 4)
+    made = make_dispatcher(workers=3, slots=4)
+    jobs = enqueue_windows(made, 4)
     assert [worker for worker, _ in made.assign()] == [0, 1, 2, 0]
     made.finish(0, jobs[0].id)
     made.finish(0, jobs[3].id)
-    add(made, 3)
+    enqueue_windows(made, 3)
     assert [worker for worker, _ in made.assign()] == [0, 0, 1]
 
 
 def test_a_worker_gets_its_slots_full_and_a_few_ahead_and_the_rest_waits() -> None:
-    made = dispatch(workers=2, slots=2, ahead=1)
-    add(made, 9)
+    made = make_dispatcher(workers=2, slots=2, prefetch=1)
+    enqueue_windows(made, 9)
     assert len(list(made.assign())) == 6
     assert (made.waiting, made.decoding) == (5, 4)
-    assert made.load(0) == made.load(1) == (1, 2)
+    assert made.worker_load(0) == made.worker_load(1) == (1, 2)
 
 
 def test_windows_of_a_dead_worker_wait_before_those_that_came_later() -> None:
-    made = dispatch(workers=1, slots=2, ahead=0)
-    jobs = add(made, 3)
+    made = make_dispatcher(workers=1, slots=2, prefetch=0)
+    jobs = enqueue_windows(made, 3)
     list(made.assign())
-    assert made.leave(0) == []
-    made.join(0)
+    assert made.detach_worker(0) == []
+    made.attach_worker(0)
     assert [job for _, job in made.assign()] == jobs[:2]
 
 
 def test_a_window_that_was_alone_with_its_second_dead_worker_fails() -> None:
-    made = dispatch()
-    (job,) = add(made, 1)
+    made = make_dispatcher()
+    (job,) = enqueue_windows(made, 1)
     ((first, _),) = made.assign()
-    assert made.leave(first) == []
+    assert made.detach_worker(first) == []
     ((second, _),) = made.assign()
     assert second != first
-    assert made.leave(second) == [job]
+    assert made.detach_worker(second) == [job]
     assert made.waiting == made.decoding == 0
 
 
 def test_a_window_nobody_waits_for_is_forgotten_wherever_it_is() -> None:
-    made = dispatch(workers=1, slots=1, ahead=0)
-    held, waits = add(made, 2)
+    made = make_dispatcher(workers=1, slots=1, prefetch=0)
+    held, waits = enqueue_windows(made, 2)
     list(made.assign())
     assert made.cancel(held) == 0
     assert made.cancel(waits) is None
@@ -142,9 +142,9 @@ def test_windows_that_kill_their_worker_fail_and_no_other_does(
     n: int, workers: int, slots: int, ahead: int, poison: set[int], seed: int
 ) -> None:
     """In whatever order workers answer, die and come back."""
-    made, chance = dispatch(workers, slots, ahead), random.Random(seed)
-    jobs = add(made, n)
-    held: dict[int, list[Job]] = {worker: [] for worker in range(workers)}
+    made, chance = make_dispatcher(workers, slots, ahead), random.Random(seed)
+    jobs = enqueue_windows(made, n)
+    held: dict[int, list[PoolRequest]] = {worker: [] for worker in range(workers)}
     down: set[int] = set()
     answered, failed = set(), set()
     for _ in range(100 * n):
@@ -154,10 +154,10 @@ def test_windows_that_kill_their_worker_fail_and_no_other_does(
         worker = chance.randrange(workers)
         if worker in down:
             down.discard(worker)
-            made.join(worker)
+            made.attach_worker(worker)
         elif deadly := [job for job in held[worker][:slots] if job.id in poison]:
             assert len(deadly) <= 1 or len(held[worker]) > 1
-            failed |= {job.id for job in made.leave(worker)}
+            failed |= {job.id for job in made.detach_worker(worker)}
             held[worker].clear()
             down.add(worker)
         elif held[worker]:
@@ -173,13 +173,15 @@ def test_windows_that_kill_their_worker_fail_and_no_other_does(
 
 
 def test_what_workers_count_adds_up_and_outlives_them() -> None:
-    with pool() as made:
-        tokens = sum(len(found.tokens) for found in results([made.submit(ask(seed)) for seed in range(6)]))
-        ends = time.monotonic() + PATIENCE_S
-        while made.status.counts.tokens < tokens:  # they tell from time to time
+    with running_pool() as made:
+        tokens = sum(
+            len(found.tokens) for found in wait_for_results([made.submit(window_request(seed)) for seed in range(6)])
+        )
+        ends = time.monotonic() + TIMEOUT_S
+        while made.status.stats.tokens < tokens:  # they tell from time to time
             assert time.monotonic() < ends
             time.sleep(0.01)
-        counts = made.status.counts
+        counts = made.status.stats
         assert sum(counts.prefill_s.counts) == sum(counts.wait_s.counts) == 6
         victim = made.status.workers[0].pid
         assert victim is not None
@@ -187,53 +189,53 @@ def test_what_workers_count_adds_up_and_outlives_them() -> None:
         while made.status.workers[0].pid in (victim, None):
             assert time.monotonic() < ends
             time.sleep(0.01)
-        assert made.status.counts.tokens == tokens
+        assert made.status.stats.tokens == tokens
 
 
 # --- when a worker is given up --------------------------------------------------------------------
 
-TIMES = PoolTimes(start_s=60, hang_s=10, backoff_s=0.5, most_backoff_s=3)
+TIMEOUTS = PoolTimeouts(start_timeout_s=60, hang_timeout_s=10, initial_backoff_s=0.5, max_backoff_s=3)
 
 
-def beat(*, steps: int, decoding: int = 1, waiting: int = 0) -> EngineStatus:
-    return EngineStatus(waiting=waiting, decoding=decoding, delivered=0, steps=steps)
+def engine_status(*, steps: int, decoding: int = 1, waiting: int = 0) -> EngineStatus:
+    return EngineStatus(waiting=waiting, decoding=decoding, completed=0, steps=steps)
 
 
 def test_a_worker_that_never_gets_ready_is_given_up() -> None:
-    watch = Watch(TIMES, 0)
-    assert watch.overdue(60) == ""
-    assert watch.overdue(61) == "not ready within 60 s"
+    watch = Watchdog(TIMEOUTS, 0)
+    assert watch.find_timeout(60) == ""
+    assert watch.find_timeout(61) == "not ready within 60 s"
 
 
 def test_a_worker_with_work_and_no_step_hangs_whatever_else_it_is_given() -> None:
-    watch = Watch(TIMES, 0)
-    watch.ready(50)
+    watch = Watchdog(TIMEOUTS, 0)
+    watch.record_ready(50)
     for second in range(51, 61):
-        watch.beat(beat(steps=3, waiting=second), second)
-    assert watch.overdue(61) == ""
-    assert watch.overdue(62) == "hung: work, but no step for 10 s"
-    watch.beat(beat(steps=4), 62)
-    assert watch.overdue(62) == ""
+        watch.record_heartbeat(engine_status(steps=3, waiting=second), second)
+    assert watch.find_timeout(61) == ""
+    assert watch.find_timeout(62) == "hung: work, but no step for 10 s"
+    watch.record_heartbeat(engine_status(steps=4), 62)
+    assert watch.find_timeout(62) == ""
 
 
 def test_a_worker_without_work_needs_no_steps_but_has_to_say_so() -> None:
-    watch = Watch(TIMES, 0)
-    watch.ready(0)
+    watch = Watchdog(TIMEOUTS, 0)
+    watch.record_ready(0)
     for second in range(100):
-        watch.beat(beat(steps=3, decoding=0), second)
-        assert watch.overdue(second) == ""
-    assert watch.overdue(110) == "hung: not a word for 10 s"
+        watch.record_heartbeat(engine_status(steps=3, decoding=0), second)
+        assert watch.find_timeout(second) == ""
+    assert watch.find_timeout(110) == "hung: not a word for 10 s"
 
 
 def test_a_worker_that_fails_again_and_again_is_started_ever_later() -> None:
-    assert [TIMES.delay_s(failures) for failures in range(6)] == [0, 0.5, 1, 2, 3, 3]
+    assert [TIMEOUTS.restart_delay_s(failures) for failures in range(6)] == [0, 0.5, 1, 2, 3, 3]
 
 
 # --- what a worker gets of the machine ------------------------------------------------------------
 
 
 def visible_cores(environment: dict[str, str], tp: int, workers: int) -> list[str]:
-    groups = core_groups(
+    groups = partition_resources(
         TargetTable(name="neuron", tp=tp), workers, threads=0, environment=environment, cpus=[0, 1, 2, 3]
     )
     assert all("NEURON_RT_NUM_CORES" not in group.environment and not group.cpus for group in groups)
@@ -247,8 +249,8 @@ def test_each_worker_has_neuron_cores_of_its_own() -> None:
 
 
 def test_a_workers_own_plan_takes_the_cores_it_was_given() -> None:
-    (first, _) = core_groups(TargetTable(name="neuron", tp=2), 2, threads=0, environment={}, cpus=[])
-    assert plan_cores(dict(first.environment), 2) == "NEURON_RT_VISIBLE_CORES=0,1"
+    (first, _) = partition_resources(TargetTable(name="neuron", tp=2), 2, threads=0, environment={}, cpus=[])
+    assert reserve_cores(dict(first.environment), 2) == "NEURON_RT_VISIBLE_CORES=0,1"
 
 
 def test_workers_keep_to_the_neuron_cores_that_the_operator_chose() -> None:
@@ -282,12 +284,12 @@ def test_too_few_neuron_cores_are_told_before_anything_starts(variable: str, val
 def test_processors_and_threads_are_divided(
     workers: int, threads: int, shares: list[tuple[tuple[int, ...], int]]
 ) -> None:
-    groups = core_groups(TargetTable(name="cpu"), workers, threads=threads, environment={}, cpus=range(5))
+    groups = partition_resources(TargetTable(name="cpu"), workers, threads=threads, environment={}, cpus=range(5))
     assert [(group.cpus, group.threads) for group in groups] == shares
 
 
 def test_the_processors_are_those_of_this_process() -> None:
-    assert set(usable_cpus()) == os.sched_getaffinity(0)
+    assert set(list_usable_cpus()) == os.sched_getaffinity(0)
 
 
 # --- what crosses ---------------------------------------------------------------------------------
@@ -299,14 +301,14 @@ def test_the_processors_are_those_of_this_process() -> None:
         InvalidOption("prompt", 400, "at most 256 tokens"),
         TargetUnavailable("cpu", "no openvino", "pip install it"),
         AudioTooLong("a.wav", 3.5),
-        DeviceFault("gone"),
+        DeviceError("gone"),
         QueueFull(3),
     ],
     ids=lambda error: type(error).__name__,
 )
 def test_errors_arrive_with_their_fields(error: NeuronWhisperError) -> None:
     ours, theirs = (Channel(end) for end in Pipe())
-    ours.send(CarriedError.of(error))  # type: ignore[arg-type]  # a part of messages
+    ours.send(SerializedError.from_error(error))  # type: ignore[arg-type]  # a part of messages
     arrived = theirs.receive().error()
     assert type(arrived) is type(error)
     assert (str(arrived), vars(arrived)) == (str(error), vars(error))
@@ -320,9 +322,9 @@ def test_a_window_arrives_as_it_was() -> None:
     ours, theirs = (Channel(end) for end in Pipe())
     mel = np.random.default_rng(0).standard_normal((128, 3000)).astype(np.float32)
     for sent in (mel, np.asfortranarray(mel), mel[:, ::2]):
-        window = WindowAsk(mel=sent, options=ask(0).options)
+        window = WindowRequest(mel=sent, options=window_request(0).options)
         with ThreadPoolExecutor(1) as sender:
-            sender.submit(ours.send, Window(id=7, ask=window))
+            sender.submit(ours.send, DecodeWindow(id=7, window=window))
             arrived = theirs.receive()
         np.testing.assert_array_equal(arrived.ask.mel, sent)
         assert (arrived.id, arrived.ask.options) == (7, window.options)
@@ -334,24 +336,24 @@ def test_a_window_arrives_as_it_was() -> None:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    made = Gate(tmp_path)
+def gate(tmp_path: Path) -> Iterator[ProcessGate]:
+    made = ProcessGate(tmp_path)
     yield made
     made.close()
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < deadline, what
         os.sched_yield()
 
 
-def all_ready(made: EnginePool) -> None:
-    until(lambda: made.status.n_ready == len(made.status.workers), "every worker ready")
+def wait_until_ready(made: EnginePool) -> None:
+    wait_until(lambda: made.status.n_ready == len(made.status.workers), "every worker ready")
 
 
-def pid_of(made: EnginePool, worker: int) -> int:
+def worker_pid(made: EnginePool, worker: int) -> int:
     pid = made.status.workers[worker].pid
     assert pid is not None
     return pid
@@ -364,230 +366,236 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def alone(seeds: range) -> list[Hypothesis]:
+def decode_in_process(seeds: range) -> list[DecodingResult]:
     """What one engine in this process says."""
-    engine = Engine(OrderedSession(spec(), None), tokenizer())
+    engine = Engine(ScriptedSession(spec(), None), tokenizer())
     try:
-        return results([engine.submit(ask(seed)) for seed in seeds])
+        return wait_for_results([engine.submit(window_request(seed)) for seed in seeds])
     finally:
         engine.close()
 
 
 def test_a_pool_says_what_one_engine_says() -> None:
-    with pool() as made:
-        all_ready(made)
-        assert results([made.submit(ask(seed)) for seed in range(12)]) == alone(range(12))
+    with running_pool() as made:
+        wait_until_ready(made)
+        assert wait_for_results([made.submit(window_request(seed)) for seed in range(12)]) == decode_in_process(
+            range(12)
+        )
         status = made.status
-        assert (status.waiting, status.decoding, status.delivered) == (0, 0, 12)
-        until(lambda: made.status.steps > 0, "steps told")
+        assert (status.waiting, status.decoding, status.completed) == (0, 0, 12)
+        wait_until(lambda: made.status.steps > 0, "steps told")
         assert made.drain(0)
 
 
-def test_both_workers_decode_at_once(gate: Gate) -> None:
+def test_both_workers_decode_at_once(gate: ProcessGate) -> None:
     gate.shut()
-    with pool(FakeOpening(slots=1, gate=gate.path)) as made:
-        all_ready(made)
-        futures = [made.submit(ask(seed)) for seed in range(2)]
-        assert {gate.next_arrival(), gate.next_arrival()} == {pid_of(made, 0), pid_of(made, 1)}
+    with running_pool(FakeSessionFactory(slots=1, gate=gate.path)) as made:
+        wait_until_ready(made)
+        futures = [made.submit(window_request(seed)) for seed in range(2)]
+        assert {gate.next_arrival(), gate.next_arrival()} == {worker_pid(made, 0), worker_pid(made, 1)}
         gate.open()
-        results(futures)
+        wait_for_results(futures)
 
 
 def test_windows_of_a_killed_worker_are_answered_and_it_comes_back(
-    gate: Gate, caplog: pytest.LogCaptureFixture
+    gate: ProcessGate, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "neuron_whisper")
     gate.shut()
-    with pool(FakeOpening(gate=gate.path)) as made:
-        all_ready(made)
-        futures = [made.submit(ask(seed)) for seed in range(10)]
-        killed = pid_of(made, 0)
+    with running_pool(FakeSessionFactory(gate=gate.path)) as made:
+        wait_until_ready(made)
+        futures = [made.submit(window_request(seed)) for seed in range(10)]
+        killed = worker_pid(made, 0)
         while gate.next_arrival() != killed:
             pass
         assert made.status.workers[0].decoding == 2
         os.kill(killed, signal.SIGKILL)
-        until(lambda: made.status.workers[0].state == "restarting", "the death seen")
+        wait_until(lambda: made.status.workers[0].state == "restarting", "the death seen")
         meanwhile = made.status
         assert (meanwhile.n_ready, meanwhile.workers[0].decoding, meanwhile.waiting + meanwhile.decoding) == (1, 0, 10)
         gate.open()
-        assert results(futures) == alone(range(10))
-        all_ready(made)
+        assert wait_for_results(futures) == decode_in_process(range(10))
+        wait_until_ready(made)
         assert [worker.restarts for worker in made.status.workers] == [1, 0]
-        assert pid_of(made, 0) != killed
-        assert results([made.submit(ask(seed)) for seed in range(4)]) == alone(range(4))
+        assert worker_pid(made, 0) != killed
+        assert wait_for_results([made.submit(window_request(seed)) for seed in range(4)]) == decode_in_process(range(4))
     told = "\n".join(record.getMessage() for record in caplog.records)
     assert f"worker=0 died pid={killed} reason='signal SIGKILL' retried=4 failed=0" in told
     assert re.search(r"worker=0 started pid=\d+ restarts=1", told)
 
 
-def test_windows_wait_while_no_worker_is_up(gate: Gate) -> None:
+def test_windows_wait_while_no_worker_is_up(gate: ProcessGate) -> None:
     gate.shut()
-    with pool(FakeOpening(gate=gate.path)) as made:
-        all_ready(made)
-        futures = [made.submit(ask(seed)) for seed in range(6)]
+    with running_pool(FakeSessionFactory(gate=gate.path)) as made:
+        wait_until_ready(made)
+        futures = [made.submit(window_request(seed)) for seed in range(6)]
         for worker in range(2):
-            os.kill(pid_of(made, worker), signal.SIGKILL)
-        futures += [made.submit(ask(seed)) for seed in range(6, 8)]
+            os.kill(worker_pid(made, worker), signal.SIGKILL)
+        futures += [made.submit(window_request(seed)) for seed in range(6, 8)]
         gate.open()
-        assert results(futures) == alone(range(8))
+        assert wait_for_results(futures) == decode_in_process(range(8))
 
 
-@pytest.mark.parametrize(("order", "reason"), [(KILLS, "SIGKILL"), (FAULTS, "the device does not answer")])
+@pytest.mark.parametrize(("order", "reason"), [(KILL_WORKER, "SIGKILL"), (FAIL_DEVICE, "the device does not answer")])
 def test_a_window_that_kills_workers_fails_and_no_other_does(order: float, reason: str) -> None:
-    with pool() as made:
-        all_ready(made)
-        futures = [made.submit(ask(seed)) for seed in range(3)]
-        deadly = made.submit(ask(3, order=order))
-        futures += [made.submit(ask(seed)) for seed in range(3, 9)]
-        with pytest.raises(DeviceFault, match=rf"[23] workers died while they had this window, the last of .*{reason}"):
-            deadly.result(PATIENCE_S)
-        assert results(futures) == alone(range(9))
-        all_ready(made)
+    with running_pool() as made:
+        wait_until_ready(made)
+        futures = [made.submit(window_request(seed)) for seed in range(3)]
+        deadly = made.submit(window_request(3, command=order))
+        futures += [made.submit(window_request(seed)) for seed in range(3, 9)]
+        with pytest.raises(DeviceError, match=rf"[23] workers died while they had this window, the last of .*{reason}"):
+            deadly.result(TIMEOUT_S)
+        assert wait_for_results(futures) == decode_in_process(range(9))
+        wait_until_ready(made)
         assert made.fault is None
         assert 2 <= sum(worker.restarts for worker in made.status.workers) <= 3
 
 
 @pytest.mark.parametrize(("signals", "reason"), [([signal.SIGSTOP], "not a word"), ([], "no step")])
 def test_a_worker_that_hangs_is_replaced(
-    signals: list[signal.Signals], reason: str, gate: Gate, caplog: pytest.LogCaptureFixture
+    signals: list[signal.Signals], reason: str, gate: ProcessGate, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate.shut()
-    with pool(FakeOpening(gate=gate.path), workers=1, times=PoolTimes(hang_s=2, beat_s=0.05)) as made:
-        future = made.submit(ask(1))
+    with running_pool(
+        FakeSessionFactory(gate=gate.path), workers=1, times=PoolTimeouts(hang_timeout_s=2, heartbeat_interval_s=0.05)
+    ) as made:
+        future = made.submit(window_request(1))
         hung = gate.next_arrival()
         for sent in signals:
             os.kill(hung, sent)
-        until(lambda: made.status.workers[0].restarts == 1, "the worker replaced")
+        wait_until(lambda: made.status.workers[0].restarts == 1, "the worker replaced")
         gate.open()
-        assert results([future]) == alone(range(1, 2))
+        assert wait_for_results([future]) == decode_in_process(range(1, 2))
         assert not is_running(hung)
     assert re.search(rf"worker=0 died pid={hung} reason='hung: .*{reason} .*signal SIGKILL' retried=1", caplog.text)
 
 
 def test_a_worker_heeds_no_signal_that_means_the_parent() -> None:
     """A terminal and a service manager signal every process of the group, and the parent drains."""
-    with pool(workers=1) as made:
-        pid = pid_of(made, 0)
+    with running_pool(workers=1) as made:
+        pid = worker_pid(made, 0)
         for meant in (signal.SIGINT, signal.SIGTERM):
             os.kill(pid, meant)
-        assert results([made.submit(ask(1))]) == alone(range(1, 2))
-        assert pid_of(made, 0) == pid
+        assert wait_for_results([made.submit(window_request(1))]) == decode_in_process(range(1, 2))
+        assert worker_pid(made, 0) == pid
         assert os.getsid(pid) != os.getsid(0)
 
 
-def test_a_cancelled_window_gives_its_slot_to_another(gate: Gate) -> None:
+def test_a_cancelled_window_gives_its_slot_to_another(gate: ProcessGate) -> None:
     gate.shut()
-    with pool(FakeOpening(slots=1, gate=gate.path), workers=1) as made:
-        held = made.submit(ask(0))
+    with running_pool(FakeSessionFactory(slots=1, gate=gate.path), workers=1) as made:
+        held = made.submit(window_request(0))
         gate.next_arrival()
-        waits = made.submit(ask(1))
-        behind = [made.submit(ask(seed)) for seed in (2, 3)]
+        waits = made.submit(window_request(1))
+        behind = [made.submit(window_request(seed)) for seed in (2, 3)]
         assert behind[1].cancel()
         assert held.cancel()
         assert made.status.decoding + made.status.waiting == 2
         gate.open()
-        assert results([waits, behind[0]]) == alone(range(1, 3))
-        assert made.status.delivered == 2
+        assert wait_for_results([waits, behind[0]]) == decode_in_process(range(1, 3))
+        assert made.status.completed == 2
 
 
-def test_the_queue_limit_holds_for_all_workers_together(gate: Gate) -> None:
+def test_the_queue_limit_holds_for_all_workers_together(gate: ProcessGate) -> None:
     gate.shut()
-    with pool(FakeOpening(slots=1, gate=gate.path), queue_limit=3) as made:
-        all_ready(made)
-        futures = [made.submit(ask(seed)) for seed in range(5)]
+    with running_pool(FakeSessionFactory(slots=1, gate=gate.path), queue_limit=3) as made:
+        wait_until_ready(made)
+        futures = [made.submit(window_request(seed)) for seed in range(5)]
         with pytest.raises(QueueFull, match="3 windows are waiting"):
-            made.submit(ask(5))
-        futures.append(made.submit(ask(5), is_first=False))
+            made.submit(window_request(5))
+        futures.append(made.submit(window_request(5), is_first=False))
         gate.open()
-        assert results(futures) == alone(range(6))
+        assert wait_for_results(futures) == decode_in_process(range(6))
 
 
 def test_a_wrong_mel_is_refused_before_it_is_sent() -> None:
-    with pool(workers=1) as made:
-        wrong = WindowAsk(mel=np.zeros((80, 7), np.float32), options=ask(0).options)
+    with running_pool(workers=1) as made:
+        wrong = WindowRequest(mel=np.zeros((80, 7), np.float32), options=window_request(0).options)
         with pytest.raises(InvalidOption, match="mel"):
             made.submit(wrong)
 
 
 def test_a_window_a_worker_refuses_fails_with_what_it_said_and_harms_nobody() -> None:
-    with pool(workers=1) as made:
-        unknown = WindowAsk(mel=ask(0).mel, options=ask(0).options.__class__(language="xx", task="transcribe"))
-        refused, good = made.submit(unknown), made.submit(ask(1))
-        with pytest.raises((InvalidOption, DeviceFault)):
-            refused.result(PATIENCE_S)
-        assert results([good]) == alone(range(1, 2))
+    with running_pool(workers=1) as made:
+        unknown = WindowRequest(
+            mel=window_request(0).mel, options=window_request(0).options.__class__(language="xx", task="transcribe")
+        )
+        refused, good = made.submit(unknown), made.submit(window_request(1))
+        with pytest.raises((InvalidOption, DeviceError)):
+            refused.result(TIMEOUT_S)
+        assert wait_for_results([good]) == decode_in_process(range(1, 2))
 
 
-def test_a_draining_pool_finishes_what_it_has_and_takes_nothing_new(gate: Gate) -> None:
+def test_a_draining_pool_finishes_what_it_has_and_takes_nothing_new(gate: ProcessGate) -> None:
     gate.shut()
-    with pool(FakeOpening(gate=gate.path), workers=1) as made:
-        future = made.submit(ask(0))
+    with running_pool(FakeSessionFactory(gate=gate.path), workers=1) as made:
+        future = made.submit(window_request(0))
         assert not made.drain(0)
-        with pytest.raises(Draining):
-            made.submit(ask(1))
-        later = made.submit(ask(1), is_first=False)
+        with pytest.raises(EngineDraining):
+            made.submit(window_request(1))
+        later = made.submit(window_request(1), is_first=False)
         gate.open()
-        assert made.drain(PATIENCE_S)
-        assert results([future, later]) == alone(range(2))
+        assert made.drain(TIMEOUT_S)
+        assert wait_for_results([future, later]) == decode_in_process(range(2))
 
 
 # --- starts that fail -----------------------------------------------------------------------------
 
 
 def test_an_error_of_the_tree_at_the_start_is_the_openers_error() -> None:
-    with pytest.raises(TargetUnavailable, match="buy one") as raised, pool(FakeOpening(start="refuses")):
+    with pytest.raises(TargetUnavailable, match="buy one") as raised, running_pool(FakeSessionFactory(start="refuses")):
         pass
     assert raised.value.install == "buy one"
 
 
 def test_a_worker_that_dies_at_its_start_leaves_its_last_words() -> None:
     with (
-        pytest.raises(DeviceFault, match=r"worker 0 .*\(exit code 9\)[^$]*core 0 is held by another\nnrt: giving up"),
-        pool(FakeOpening(start="dies")),
+        pytest.raises(DeviceError, match=r"worker 0 .*\(exit code 9\)[^$]*core 0 is held by another\nnrt: giving up"),
+        running_pool(FakeSessionFactory(start="dies")),
     ):
         pass
 
 
 def test_a_worker_that_never_gets_ready_leaves_its_last_words() -> None:
-    times = PoolTimes(start_s=4)
+    times = PoolTimeouts(start_timeout_s=4)
     with (
-        pytest.raises(DeviceFault, match=r"not ready within 4 s; signal SIGKILL[^$]*core 0 is held by another"),
-        pool(FakeOpening(start="hangs"), workers=1, times=times),
+        pytest.raises(DeviceError, match=r"not ready within 4 s; signal SIGKILL[^$]*core 0 is held by another"),
+        running_pool(FakeSessionFactory(start="hangs"), workers=1, times=times),
     ):
         pass
 
 
 def test_a_pool_whose_workers_cannot_be_started_again_has_failed(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    faults: list[DeviceFault] = []
-    with pool(FakeOpening(start="dies", broken=broken), on_fault=faults.append) as made:
-        all_ready(made)
+    faults: list[DeviceError] = []
+    with running_pool(FakeSessionFactory(start="dies", failure_marker=broken), on_fault=faults.append) as made:
+        wait_until_ready(made)
         broken.touch()
         for worker in range(2):
-            os.kill(pid_of(made, worker), signal.SIGKILL)
-        until(lambda: made.status.n_ready == 0, "the deaths seen")
-        futures = [made.submit(ask(seed)) for seed in range(3)]
+            os.kill(worker_pid(made, worker), signal.SIGKILL)
+        wait_until(lambda: made.status.n_ready == 0, "the deaths seen")
+        futures = [made.submit(window_request(seed)) for seed in range(3)]
         for future in futures:
-            with pytest.raises(DeviceFault, match=r"no worker can be started: worker \d ended"):
-                future.result(PATIENCE_S)
-        until(lambda: bool(faults), "the fault told")
+            with pytest.raises(DeviceError, match=r"no worker can be started: worker \d ended"):
+                future.result(TIMEOUT_S)
+        wait_until(lambda: bool(faults), "the fault told")
         assert made.fault is faults[0]
         assert {worker.state for worker in made.status.workers} == {"failed"}
-        with pytest.raises(DeviceFault):
-            made.submit(ask(1))
+        with pytest.raises(DeviceError):
+            made.submit(window_request(1))
 
 
 def test_a_worker_that_failed_is_still_tried_while_another_works(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    with pool(FakeOpening(start="refuses", broken=broken)) as made:
-        all_ready(made)
+    with running_pool(FakeSessionFactory(start="refuses", failure_marker=broken)) as made:
+        wait_until_ready(made)
         broken.touch()
-        os.kill(pid_of(made, 1), signal.SIGKILL)
-        until(lambda: made.status.workers[1].state == "failed", "given up")
+        os.kill(worker_pid(made, 1), signal.SIGKILL)
+        wait_until(lambda: made.status.workers[1].state == "failed", "given up")
         assert made.status.n_ready == 1
-        assert results([made.submit(ask(seed)) for seed in range(4)]) == alone(range(4))
+        assert wait_for_results([made.submit(window_request(seed)) for seed in range(4)]) == decode_in_process(range(4))
         broken.unlink()
-        all_ready(made)
+        wait_until_ready(made)
         assert made.fault is None
 
 
@@ -595,27 +603,27 @@ def test_a_worker_that_failed_is_still_tried_while_another_works(tmp_path: Path)
 
 
 def test_a_closed_pool_leaves_no_process_no_thread_and_no_descriptor() -> None:
-    before = kept()
-    with pool() as made:
-        all_ready(made)
-        os.kill(pid_of(made, 0), signal.SIGKILL)
-        until(lambda: made.status.workers[0].restarts == 1, "the worker replaced")
+    before = list_open_resources()
+    with running_pool() as made:
+        wait_until_ready(made)
+        os.kill(worker_pid(made, 0), signal.SIGKILL)
+        wait_until(lambda: made.status.workers[0].restarts == 1, "the worker replaced")
         pids = [worker.pid for worker in made.status.workers if worker.pid]
-        futures = [made.submit(ask(seed)) for seed in range(30)]
+        futures = [made.submit(window_request(seed)) for seed in range(30)]
         made.close()
         made.close()
         for future in futures:
-            assert isinstance(future.exception(PATIENCE_S), Draining | None)
-        with pytest.raises(Draining):
-            made.submit(ask(1))
+            assert isinstance(future.exception(TIMEOUT_S), EngineDraining | None)
+        with pytest.raises(EngineDraining):
+            made.submit(window_request(1))
     # What earlier tests left may go meanwhile; the kernel lists a joined thread for an instant longer.
-    until(lambda: not kept() - before, "every process, thread and descriptor gone")
+    wait_until(lambda: not list_open_resources() - before, "every process, thread and descriptor gone")
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
 
-def kept() -> set[str]:
+def list_open_resources() -> set[str]:
     """Sockets and pipes that this process has open, and its threads."""
     names = {f"thread {task.name}" for task in Path("/proc/self/task").iterdir()}
     for descriptor in Path("/proc/self/fd").iterdir():
@@ -624,13 +632,13 @@ def kept() -> set[str]:
     return {name for name in names if name.startswith(("socket", "pipe", "thread"))}
 
 
-def test_a_worker_that_hangs_does_not_keep_a_pool_from_closing(gate: Gate) -> None:
+def test_a_worker_that_hangs_does_not_keep_a_pool_from_closing(gate: ProcessGate) -> None:
     gate.shut()
-    with pool(FakeOpening(gate=gate.path), workers=1, times=PoolTimes(stop_s=0.2)) as made:
-        future = made.submit(ask(1))
+    with running_pool(FakeSessionFactory(gate=gate.path), workers=1, times=PoolTimeouts(stop_timeout_s=0.2)) as made:
+        future = made.submit(window_request(1))
         hung = gate.next_arrival()
         made.close()
-        assert isinstance(future.exception(0), Draining)
+        assert isinstance(future.exception(0), EngineDraining)
         assert not is_running(hung)
 
 
@@ -646,7 +654,7 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
         workers = [int(pid) for pid in parent.stdout.readline().replace("None", "").split()]
         assert workers
         parent.kill()
-    until(lambda: not any(map(is_running, workers)), "the workers gone")
+    wait_until(lambda: not any(map(is_running, workers)), "the workers gone")
 
 
 # --- a real artifact ------------------------------------------------------------------------------
@@ -679,7 +687,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Pa
 
 def test_an_artifact_is_opened_in_as_many_processes_as_its_profile_says_and_says_the_same(cache: Path) -> None:
     store = ArtifactStore(cache)
-    (artifact,), _ = store.all()
+    (artifact,), _ = store.list_artifacts()
     options = TranscribeOptions(temperature=0.0, vad_filter=False)
     clips = [load_audio(io.BytesIO(tone(hertz, seconds=31)), name="tone.wav") for hertz in (300, 600, 900)]
     with closing(Transcriber.open(store, artifact, replicas=1)) as one:
@@ -701,13 +709,13 @@ def test_an_artifact_is_opened_in_as_many_processes_as_its_profile_says_and_says
 @pytest.mark.parametrize("replicas", [0, 65])
 def test_a_number_of_replicas_that_cannot_be_is_refused(cache: Path, replicas: int) -> None:
     store = ArtifactStore(cache)
-    (artifact,), _ = store.all()
+    (artifact,), _ = store.list_artifacts()
     with pytest.raises(InvalidOption, match=rf"replicas: {replicas} .* from 1 to 64"):
         Transcriber.open(store, artifact, replicas=replicas)
 
 
 def test_a_server_loses_no_request_when_workers_are_killed(cache: Path) -> None:
-    (artifact,), _ = ArtifactStore(cache).all()
+    (artifact,), _ = ArtifactStore(cache).list_artifacts()
     server = subprocess.Popen(
         [
             sys.executable,
@@ -737,17 +745,17 @@ def test_a_server_loses_no_request_when_workers_are_killed(cache: Path) -> None:
                     break
             threads.submit(log.extend, server.stderr)
             url = line.rpartition("listening on ")[2].strip()
-            with httpx.Client(base_url=url, timeout=PATIENCE_S, verify=False) as client:
+            with httpx.Client(base_url=url, timeout=TIMEOUT_S, verify=False) as client:
                 _serve_through_deaths(client, threads, log)
         finally:
             server.terminate()
     assert server.returncode == 0
-    pids = started(log, worker=0) + started(log, worker=1)
+    pids = started_pids(log, worker=0) + started_pids(log, worker=1)
     assert len(pids) == 5
     assert not any(map(is_running, pids))
 
 
-def started(log: list[str], *, worker: int) -> list[int]:
+def started_pids(log: list[str], *, worker: int) -> list[int]:
     """Its pids, by what the server logs."""
     return [int(pid) for pid in re.findall(rf"worker={worker} started pid=(\d+)", "".join(log))]
 
@@ -767,28 +775,28 @@ def _serve_through_deaths(client: httpx.Client, threads: ThreadPoolExecutor, log
         assert answer.status_code == 200, answer.text
         return str(answer.json()["text"])
 
-    until(lambda: health()["workers_up"] == 2, "both workers up")
+    wait_until(lambda: health()["workers_up"] == 2, "both workers up")
     tones = [200.0 * i for i in range(1, 7)]
     expected = [text(hertz) for hertz in tones]
     assert len(set(expected)) > 1
 
-    (worker,) = started(log, worker=0)
+    (worker,) = started_pids(log, worker=0)
     os.kill(worker, signal.SIGSTOP)  # its windows are quick: this holds some
     answers: list[Future[str]] = [threads.submit(text, hertz) for hertz in tones]
-    until(lambda: health()["workers"][0]["decoding"] == 2, "both its slots taken")
+    wait_until(lambda: health()["workers"][0]["decoding"] == 2, "both its slots taken")
     os.kill(worker, signal.SIGKILL)
     while not (told := health())["degraded"]:
         pass
     assert (told["status"], told["workers_up"], told["workers"][0]["state"]) == ("ready", 1, "restarting")
-    assert [answer.result(PATIENCE_S) for answer in answers] == expected
-    until(lambda: health()["workers_up"] == 2, "both workers up again")
+    assert [answer.result(TIMEOUT_S) for answer in answers] == expected
+    wait_until(lambda: health()["workers_up"] == 2, "both workers up again")
     assert [worker["restarts"] for worker in health()["workers"]] == [1, 0]
 
     for index in range(2):
-        os.kill(started(log, worker=index)[-1], signal.SIGKILL)
+        os.kill(started_pids(log, worker=index)[-1], signal.SIGKILL)
     while (told := health())["workers_up"]:
         pass
     assert told["status"] == "no_worker"
     assert client.get("/health/live").status_code == 200
     assert text(tones[0]) == expected[0]
-    until(lambda: health()["workers_up"] == 2, "both workers up once more")
+    wait_until(lambda: health()["workers_up"] == 2, "both workers up once more")

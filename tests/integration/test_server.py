@@ -19,32 +19,32 @@ from neuron_whisper.errors import (
     AudioUnreadable,
     CapacityError,
     DeadlineExceeded,
-    DeviceFault,
-    Draining,
+    DeviceError,
+    EngineDraining,
     InvalidOption,
     QueueFull,
     UnknownModel,
 )
 from neuron_whisper.server import ServerSettings
-from neuron_whisper.server.http.errors import answer_fault
-from neuron_whisper.server.models.names import served_names
-from tests.support.servers import TRANSCRIPTIONS, Running, error_of, running, tone
+from neuron_whisper.server.http.errors import handle_exception
+from neuron_whisper.server.models.names import list_served_names
+from tests.support.servers import TRANSCRIPTIONS, RunningServer, read_error, run_server, tone
 
 FORM = {"content-type": "multipart/form-data; boundary=edge"}
 SMALL = 64 * 1024
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running() as made:
+def server() -> Iterator[RunningServer]:
+    with run_server() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[Running]:
+def small() -> Iterator[RunningServer]:
     """A server which takes little."""
     settings = ServerSettings(max_upload_bytes=SMALL, max_audio_s=3.0, vad_filter=False)
-    with running(settings, is_multilingual=False) as made:
+    with run_server(settings, is_multilingual=False) as made:
         yield made
 
 
@@ -55,26 +55,26 @@ def raw_part(headers: str, content: bytes) -> bytes:
 # --- what is refused ------------------------------------------------------------------------------
 
 
-def test_a_form_without_a_file_is_told_so(server: Running) -> None:
+def test_a_form_without_a_file_is_told_so(server: RunningServer) -> None:
     with server.client() as client:
-        error = error_of(client.post(TRANSCRIPTIONS, files={"model": (None, "whisper-1")}), 400)
+        error = read_error(client.post(TRANSCRIPTIONS, files={"model": (None, "whisper-1")}), 400)
     assert error["param"] == "file"
 
 
 @pytest.mark.parametrize(
     ("content", "why"), [(b"", "empty"), (b"hello, world\n" * 40, "not audio"), (tone()[:44], "no samples")]
 )
-def test_an_upload_without_audio_is_unreadable(server: Running, content: bytes, why: str) -> None:
+def test_an_upload_without_audio_is_unreadable(server: RunningServer, content: bytes, why: str) -> None:
     with server.client() as client:
-        error = error_of(client.post(TRANSCRIPTIONS, files={"file": ("a.wav", content)}), 400)
+        error = read_error(client.post(TRANSCRIPTIONS, files={"file": ("a.wav", content)}), 400)
     assert (error["param"], error["code"]) == ("file", "audio_unreadable"), why
 
 
-def test_a_field_nobody_knows_is_named_with_those_that_it_may_be_meant_for(server: Running) -> None:
-    error = error_of(server.post(beamsize="5"), 400)
+def test_a_field_nobody_knows_is_named_with_those_that_it_may_be_meant_for(server: RunningServer) -> None:
+    error = read_error(server.post(beamsize="5"), 400)
     assert error["param"] == "beamsize"
     assert error["message"] == "beamsize: '5' is not allowed; there is no such field; is it beam_size?"
-    assert error_of(server.post(colour="red"), 400)["message"].endswith("there is no such field")
+    assert read_error(server.post(colour="red"), 400)["message"].endswith("there is no such field")
 
 
 @pytest.mark.parametrize(
@@ -92,20 +92,20 @@ def test_a_field_nobody_knows_is_named_with_those_that_it_may_be_meant_for(serve
         ("", "nothing"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_refused_with_its_field(server: Running, field: str, value: str) -> None:
-    error = error_of(server.post(None, TRANSCRIPTIONS, **{field: value}), 400)
+def test_a_value_that_is_not_allowed_is_refused_with_its_field(server: RunningServer, field: str, value: str) -> None:
+    error = read_error(server.post(None, TRANSCRIPTIONS, **{field: value}), 400)
     assert error["param"] == (field.removesuffix("[]") or "(unnamed field)")
     assert len(error["message"]) < 400
 
 
-def test_a_field_given_twice_is_refused(server: Running) -> None:
+def test_a_field_given_twice_is_refused(server: RunningServer) -> None:
     with server.client() as client:
         fields = {"language": ["en", "de"]}
-        assert error_of(client.post(TRANSCRIPTIONS, files={"file": tone()}, data=fields), 400)["param"] == "language"
+        assert read_error(client.post(TRANSCRIPTIONS, files={"file": tone()}, data=fields), 400)["param"] == "language"
 
 
-def test_an_english_model_refuses_another_language(small: Running) -> None:
-    assert error_of(small.post(tone(seconds=0.2), language="de"), 400)["param"] == "language"
+def test_an_english_model_refuses_another_language(small: RunningServer) -> None:
+    assert read_error(small.post(tone(seconds=0.2), language="de"), 400)["param"] == "language"
     assert small.post(tone(seconds=0.2), language="en").status_code == 200
 
 
@@ -124,9 +124,11 @@ def test_an_english_model_refuses_another_language(small: Running) -> None:
         (FORM, raw_part('Content-Disposition: form-data; name="model"', b"x") * 100 + b"--edge--\r\n"),
     ],
 )
-def test_a_body_that_is_no_form_is_the_callers_error(server: Running, headers: dict[str, str], body: bytes) -> None:
+def test_a_body_that_is_no_form_is_the_callers_error(
+    server: RunningServer, headers: dict[str, str], body: bytes
+) -> None:
     with server.client() as client:
-        error_of(client.post(TRANSCRIPTIONS, headers=headers, content=body), 400)
+        read_error(client.post(TRANSCRIPTIONS, headers=headers, content=body), 400)
 
 
 @pytest.mark.parametrize(
@@ -139,12 +141,12 @@ def test_a_body_that_is_no_form_is_the_callers_error(server: Running, headers: d
         'form-data; name="file"; filename="' + "n" * 3000 + '"',
     ],
 )
-def test_the_name_of_a_file_decides_nothing(server: Running, disposition: str) -> None:
+def test_the_name_of_a_file_decides_nothing(server: RunningServer, disposition: str) -> None:
     with server.client() as client:
         good = raw_part(f"Content-Disposition: {disposition}", tone()) + b"--edge--\r\n"
         assert client.post(TRANSCRIPTIONS, headers=FORM, content=good).json()["text"] == server.post().json()["text"]
         bad = raw_part(f"Content-Disposition: {disposition}", b"no sound") + b"--edge--\r\n"
-        message = error_of(client.post(TRANSCRIPTIONS, headers=FORM, content=bad), 400)["message"]
+        message = read_error(client.post(TRANSCRIPTIONS, headers=FORM, content=bad), 400)["message"]
     assert "/" not in message.split(": ")[0]
     assert len(message) < 300
 
@@ -159,55 +161,55 @@ def test_the_name_of_a_file_decides_nothing(server: Running, disposition: str) -
     ],
 )
 def test_routes_that_are_not_there_answer_in_the_same_shape(
-    server: Running, method: str, path: str, status: int
+    server: RunningServer, method: str, path: str, status: int
 ) -> None:
     with server.client() as client:
-        error_of(client.request(method, path), status)
+        read_error(client.request(method, path), status)
 
 
 # --- limits ---------------------------------------------------------------------------------------
 
 
-def test_an_upload_over_the_limit_is_refused_by_its_announced_length(small: Running) -> None:
+def test_an_upload_over_the_limit_is_refused_by_its_announced_length(small: RunningServer) -> None:
     with small.client() as client:
         response = client.post(TRANSCRIPTIONS, files={"file": bytes(40 * 1024 * 1024)})
-    assert error_of(response, 413)["message"] == "request: the upload is larger than the limit of 65,536 bytes"
+    assert read_error(response, 413)["message"] == "request: the upload is larger than the limit of 65,536 bytes"
 
 
-def test_an_upload_over_the_limit_is_refused_without_an_announced_length(small: Running) -> None:
+def test_an_upload_over_the_limit_is_refused_without_an_announced_length(small: RunningServer) -> None:
     def pieces() -> Iterator[bytes]:
         yield b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
         for _ in range(100):
             yield bytes(1024 * 1024)
 
     with small.client() as client:
-        error = error_of(client.post(TRANSCRIPTIONS, headers=FORM, content=pieces()), 413)
+        error = read_error(client.post(TRANSCRIPTIONS, headers=FORM, content=pieces()), 413)
     assert (error["param"], error["code"]) == ("file", "audio_too_large")
 
 
-def test_audio_over_the_limit_of_seconds_is_refused(small: Running) -> None:
-    assert error_of(small.post(tone(seconds=3.5, rate=8000)), 413)["code"] == "audio_too_long"
+def test_audio_over_the_limit_of_seconds_is_refused(small: RunningServer) -> None:
+    assert read_error(small.post(tone(seconds=3.5, rate=8000)), 413)["code"] == "audio_too_long"
     assert small.post(tone(seconds=2.5, rate=8000)).status_code == 200
 
 
 def test_more_windows_than_may_wait_are_refused_with_a_time_to_come_back() -> None:
-    with running(slots=1, queue_limit=1) as server, ThreadPoolExecutor() as clients:
+    with run_server(slots=1, queue_limit=1) as server, ThreadPoolExecutor() as clients:
         server.session.gate.clear()
         first = clients.submit(server.post)
         server.wait_for(decoding=1)
         second = clients.submit(server.post)
         server.wait_for(waiting=1)
         refused = server.post()
-        assert error_of(refused, 503)["code"] == "queue_full"
+        assert read_error(refused, 503)["code"] == "queue_full"
         assert int(refused.headers["retry-after"]) >= 1
         server.session.gate.set()
         assert first.result().status_code == second.result().status_code == 200
 
 
 def test_a_request_that_takes_too_long_is_answered_and_frees_its_slot() -> None:
-    with running(ServerSettings(request_timeout_s=0.3, vad_filter=False)) as server:
+    with run_server(ServerSettings(request_timeout_s=0.3, vad_filter=False)) as server:
         server.session.gate.clear()
-        assert error_of(server.post(), 504)["message"] == "not done within 0.3 seconds"
+        assert read_error(server.post(), 504)["message"] == "not done within 0.3 seconds"
         server.session.gate.set()
         server.wait_for(decoding=0, waiting=0, requests=0)
 
@@ -221,7 +223,7 @@ def test_settings_that_cannot_be_are_refused_where_they_are_made() -> None:
 # --- clients beside each other --------------------------------------------------------------------
 
 
-def test_eight_clients_at_once_each_get_the_text_of_their_own_clip(server: Running) -> None:
+def test_eight_clients_at_once_each_get_the_text_of_their_own_clip(server: RunningServer) -> None:
     clips = [tone(200 + 150 * n, 0.4) for n in range(8)]
     alone = [server.post(clip, response_format="verbose_json").json() for clip in clips]
     assert len({str(answer["segments"]) for answer in alone}) == 8
@@ -231,7 +233,7 @@ def test_eight_clients_at_once_each_get_the_text_of_their_own_clip(server: Runni
 
 
 def test_a_client_that_goes_away_frees_its_slot_for_the_next() -> None:
-    with running(slots=1) as server:
+    with run_server(slots=1) as server:
         server.session.gate.clear()
         body = raw_part('Content-Disposition: form-data; name="file"; filename="a"', tone()) + b"--edge--\r\n"
         head = (
@@ -244,11 +246,11 @@ def test_a_client_that_goes_away_frees_its_slot_for_the_next() -> None:
         server.wait_for(requests=0)
         server.session.gate.set()
         server.wait_for(decoding=0)
-        assert server.transcriber.status.delivered == 0
+        assert server.transcriber.status.completed == 0
         assert server.post().status_code == 200
 
 
-def test_a_client_that_goes_away_while_it_uploads_harms_nobody(server: Running) -> None:
+def test_a_client_that_goes_away_while_it_uploads_harms_nobody(server: RunningServer) -> None:
     with socket.create_connection(server.address) as leaving:
         head = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: here\r\nContent-Type: {FORM['content-type']}\r\n"
         part = raw_part('Content-Disposition: form-data; name="file"; filename="a"', b"RIFF")
@@ -261,7 +263,7 @@ def test_a_client_that_goes_away_while_it_uploads_harms_nobody(server: Running) 
 # --- what else it tells ---------------------------------------------------------------------------
 
 
-def test_a_ready_server_says_what_it_serves_and_does(server: Running) -> None:
+def test_a_ready_server_says_what_it_serves_and_does(server: RunningServer) -> None:
     with server.client() as client:
         assert client.get("/health/live").json() == {"status": "alive"}
         ready = client.get("/health/ready")
@@ -287,11 +289,11 @@ def test_a_ready_server_says_what_it_serves_and_does(server: Running) -> None:
     ],
 )
 def test_a_model_answers_to_the_names_people_know_it_by(model: str, names: tuple[str, ...]) -> None:
-    assert served_names(model) == names
+    assert list_served_names(model) == names
 
 
 def test_every_request_has_one_log_line_and_no_text_of_anybody_in_it(
-    server: Running, caplog: pytest.LogCaptureFixture
+    server: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "neuron_whisper.server"), server.client() as client:
         answer = client.post(
@@ -320,10 +322,10 @@ def test_every_request_has_one_log_line_and_no_text_of_anybody_in_it(
         (InvalidOption("language", "xx", "a code"), 400, "invalid_value", "language"),
         (UnknownModel("x", ["base"]), 404, "model_not_found", "model"),
         (QueueFull(4), 503, "queue_full", None),
-        (Draining(), 503, "draining", None),
+        (EngineDraining(), 503, "draining", None),
         (CapacityError("later"), 503, "no_capacity", None),
         (DeadlineExceeded(3.0), 504, "deadline_exceeded", None),
-        (DeviceFault("at /dev/neuron0"), 503, "device_fault", None),
+        (DeviceError("at /dev/neuron0"), 503, "device_fault", None),
         (ArtifactCorrupt("/var/cache/x", expected=1, found=2), 500, "internal_error", None),
         (RuntimeError("/home/me/x.py"), 500, "internal_error", None),
     ],
@@ -332,14 +334,14 @@ def test_each_error_has_its_status_and_ours_are_told_without_their_inside(
     fault: Exception, status: int, code: str, param: str | None
 ) -> None:
     request = RequestFactory(app=Litestar(logging_config=None)).post(TRANSCRIPTIONS)
-    response = answer_fault(request, fault)
+    response = handle_exception(request, fault)
     error = response.content["error"]
     assert (response.status_code, error["code"], error["param"]) == (status, code, param)
     assert ("retry-after" in response.headers) == (status == 503)
     assert "/" not in error["message"]
 
 
-def test_the_page_runs_under_a_policy_that_lets_nothing_else_in(server: Running) -> None:
+def test_the_page_runs_under_a_policy_that_lets_nothing_else_in(server: RunningServer) -> None:
     with server.client() as client:
         page = client.get("/")
     policy = page.headers["content-security-policy"]

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from neuron_whisper.server.http.signals import ends_at_once
+from neuron_whisper.server.http.signals import exit_on_sigterm
 from tests.support.paths import ROOT
-from tests.support.servers import PATIENCE_S, TRANSCRIPTIONS, error_of, tone, wait_for
+from tests.support.servers import TIMEOUT_S, TRANSCRIPTIONS, read_error, tone, wait_for
 
 
-class Child:
+class ServerProcess:
     """A server process whose engine waits until `open_gate`."""
 
     def __init__(self, *arguments: str) -> None:
@@ -29,14 +29,14 @@ class Child:
         self.url = self.process.stdout.readline().strip()
 
     def post(self) -> httpx.Response:
-        return httpx.post(self.url + TRANSCRIPTIONS, files={"file": tone()}, timeout=PATIENCE_S)
+        return httpx.post(self.url + TRANSCRIPTIONS, files={"file": tone()}, timeout=TIMEOUT_S)
 
     def open_gate(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> ServerProcess:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -45,27 +45,27 @@ class Child:
 
 
 def test_a_terminated_server_finishes_what_it_has_and_takes_nothing_new() -> None:
-    with Child("30") as child, ThreadPoolExecutor() as clients:
+    with ServerProcess("30") as child, ThreadPoolExecutor() as clients:
         answer = clients.submit(child.post)
         wait_for(child.url, decoding=1)
         child.process.terminate()
         wait_for(child.url, status="draining")
         assert httpx.get(child.url + "/health/ready").status_code == 503
         refused = child.post()
-        assert error_of(refused, 503)["code"] == "draining"
+        assert read_error(refused, 503)["code"] == "draining"
         assert int(refused.headers["retry-after"]) >= 1
         child.open_gate()
         assert answer.result().status_code == 200
-        assert child.process.wait(PATIENCE_S) == 0
+        assert child.process.wait(TIMEOUT_S) == 0
 
 
 def test_a_drain_that_takes_too_long_answers_what_is_left_and_ends() -> None:
-    with Child("0") as child, ThreadPoolExecutor() as clients:
+    with ServerProcess("0") as child, ThreadPoolExecutor() as clients:
         answer = clients.submit(child.post)
         wait_for(child.url, decoding=1)
         child.process.terminate()
-        assert error_of(answer.result(), 503)["code"] == "draining"
-        assert child.process.wait(PATIENCE_S) == 0
+        assert read_error(answer.result(), 503)["code"] == "draining"
+        assert child.process.wait(TIMEOUT_S) == 0
 
 
 LOADING = """
@@ -83,32 +83,32 @@ def test_a_server_that_loads_its_models_ends_at_once_even_inside_native_code() -
         assert process.stdout.readline() == b"loading\n"
         process.terminate()
         try:
-            assert process.wait(PATIENCE_S) == 128 + 15
+            assert process.wait(TIMEOUT_S) == 128 + 15
         finally:
             process.kill()
 
 
 def test_signals_are_as_they_were_when_the_models_are_loaded() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with ends_at_once():
+    with exit_on_sigterm():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
-    with Child("30") as child, ThreadPoolExecutor() as clients:
+    with ServerProcess("30") as child, ThreadPoolExecutor() as clients:
         answer = clients.submit(child.post)
         wait_for(child.url, decoding=1)
         child.process.terminate()
         wait_for(child.url, status="draining")
         child.process.terminate()
-        assert child.process.wait(PATIENCE_S) == -15
+        assert child.process.wait(TIMEOUT_S) == -15
         assert isinstance(answer.exception(), httpx.TransportError)
 
 
 def test_a_server_whose_device_fails_answers_and_ends_with_an_error() -> None:
-    with Child("30", "2") as child:
+    with ServerProcess("30", "2") as child:
         child.open_gate()
         refused = child.post()
-        assert error_of(refused, 503)["code"] == "device_fault"
-        assert child.process.wait(PATIENCE_S) not in (0, None)
+        assert read_error(refused, 503)["code"] == "device_fault"
+        assert child.process.wait(TIMEOUT_S) not in (0, None)

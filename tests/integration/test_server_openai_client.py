@@ -19,28 +19,28 @@ from openai.types.audio import (
 )
 from pydantic import BaseModel, TypeAdapter
 
-from tests.support.servers import PATIENCE_S, Running, running, tone
+from tests.support.servers import TIMEOUT_S, RunningServer, run_server, tone
 
 CLIP = ("tone.wav", tone(500, 0.4))
 TWO_WINDOWS = ("tone.wav", tone(500, 45.0))
 HALVES = ",".join(map(str, range(128, 256)))  # tokens are bytes: two segments must not share a character
-ONE_BY_ONE = {"long_form": "sequential", "condition_on_previous_text": False}
+SEQUENTIAL = {"long_form": "sequential", "condition_on_previous_text": False}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running() as made:
+def server() -> Iterator[RunningServer]:
+    with run_server() as made:
         yield made
 
 
 @pytest.fixture
-def client(server: Running) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=PATIENCE_S) as made:
+def client(server: RunningServer) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=TIMEOUT_S) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def text(server: Running) -> str:
+def text(server: RunningServer) -> str:
     """What the program says to the clip."""
     said = str(server.post(CLIP[1]).json()["text"])
     assert said
@@ -140,7 +140,7 @@ def test_a_highlighted_subtitle_has_a_cue_for_each_word(client: openai.OpenAI) -
     assert "<u>" in str(answer)
 
 
-TIMED = {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]}
+WITH_TIMES = {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]}
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ TIMED = {"response_format": "verbose_json", "timestamp_granularities[]": ["word"
         ("transcriptions", {}, Transcription),
         ("transcriptions", {"include[]": "logprobs"}, Transcription),
         ("transcriptions", {"response_format": "verbose_json"}, TranscriptionVerbose),
-        ("transcriptions", TIMED, TranscriptionVerbose),
+        ("transcriptions", WITH_TIMES, TranscriptionVerbose),
         ("translations", {}, Translation),
         ("translations", {"response_format": "verbose_json"}, TranslationVerbose),
     ],
 )
 def test_answers_are_valid_by_the_clients_types(
-    server: Running, path: str, form: dict[str, object], shape: type[BaseModel]
+    server: RunningServer, path: str, form: dict[str, object], shape: type[BaseModel]
 ) -> None:
     # the client itself builds its types from whatever comes
     with server.client() as client:
@@ -164,8 +164,8 @@ def test_answers_are_valid_by_the_clients_types(
     shape.model_validate_json(answer.text)
 
 
-@pytest.mark.parametrize("form", [{}, {"include[]": "logprobs"}, TIMED])
-def test_events_are_valid_by_the_clients_types(server: Running, form: dict[str, object]) -> None:
+@pytest.mark.parametrize("form", [{}, {"include[]": "logprobs"}, WITH_TIMES])
+def test_events_are_valid_by_the_clients_types(server: RunningServer, form: dict[str, object]) -> None:
     event = TypeAdapter[object](TranscriptionStreamEvent)
     with server.client() as client:
         answer = client.post("/v1/audio/transcriptions", files={"file": CLIP}, data={"stream": "true", **form})
@@ -179,8 +179,8 @@ def test_events_are_valid_by_the_clients_types(server: Running, form: dict[str, 
 
 
 def test_a_stream_tells_the_text_in_pieces_and_then_the_whole(client: openai.OpenAI) -> None:
-    whole = client.audio.transcriptions.create(file=TWO_WINDOWS, model="turbo", extra_body=ONE_BY_ONE).text
-    stream = client.audio.transcriptions.create(file=TWO_WINDOWS, model="turbo", stream=True, extra_body=ONE_BY_ONE)
+    whole = client.audio.transcriptions.create(file=TWO_WINDOWS, model="turbo", extra_body=SEQUENTIAL).text
+    stream = client.audio.transcriptions.create(file=TWO_WINDOWS, model="turbo", stream=True, extra_body=SEQUENTIAL)
     *deltas, done = list(stream)
     assert len(deltas) >= 2
     assert all(isinstance(event, TranscriptionTextDeltaEvent) for event in deltas)
@@ -225,7 +225,7 @@ def test_a_stream_that_cannot_begin_is_refused_with_its_status(client: openai.Op
     assert caught.value.code == "audio_unreadable"
 
 
-def test_the_asynchronous_client_gets_the_same(server: Running, text: str) -> None:
+def test_the_asynchronous_client_gets_the_same(server: RunningServer, text: str) -> None:
     async def ask() -> tuple[str, str]:
         async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
             answer = await client.audio.transcriptions.create(file=CLIP, model="turbo")

@@ -1,4 +1,4 @@
-"""What every Session promises (target/contract.py), over all of them."""
+"""What every Session promises (target/interfaces.py), over all of them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from neuron_whisper.errors import DeviceFault, InvalidOption
+from neuron_whisper.errors import DeviceError, InvalidOption
 from neuron_whisper.target.interfaces import (
-    RULE_MASS,
     RULE_TEXT,
-    RULE_TIME_FROM,
-    RULE_TIME_TO,
-    Choices,
-    PrefillAnswer,
+    RULE_TIMESTAMP_MAX,
+    RULE_TIMESTAMP_MIN,
+    RULE_TIMESTAMP_PROB,
+    PrefillOutput,
     Session,
+    TopTokens,
 )
 from tests.support.sessions import SESSIONS, open_session, tolerance
-from tests.support.tiny_program import SPECIAL, all_allowed, mel, nothing_banned, spec
+from tests.support.tiny_program import SPECIAL, all_allowed, mel, nothing_suppressed, spec
 
 PROMPT = np.array([SPECIAL.sot, SPECIAL.first_language + 1, SPECIAL.transcribe], np.int32)
 
@@ -44,22 +44,22 @@ def session(kind: str, program: Path) -> Iterator[Session]:
     session.close()
 
 
-def start(
+def encode_and_prefill(
     session: Session, slot: int, window: int = 0, prompt: NDArray[np.int32] = PROMPT, beams: int = 1
-) -> PrefillAnswer:
+) -> PrefillOutput:
     session.encode([slot], mel(1, seed=window))
-    return again(session, slot, prompt, beams=beams)
+    return prefill_window(session, slot, prompt, beams=beams)
 
 
-def again(session: Session, slot: int, prompt: NDArray[np.int32] = PROMPT, *, beams: int = 1) -> PrefillAnswer:
+def prefill_window(session: Session, slot: int, prompt: NDArray[np.int32] = PROMPT, *, beams: int = 1) -> PrefillOutput:
     """The prompt on a slot that has its window."""
-    return session.prefill(slot, prompt, 0, all_allowed(), nothing_banned(), beams)
+    return session.prefill(slot, prompt, 0, all_allowed(), nothing_suppressed(), beams)
 
 
 StepInputs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]
 
 
-def inputs(
+def step_inputs(
     session: Session,
     tokens: dict[int, int | list[int]],
     position: int,
@@ -81,18 +81,18 @@ def inputs(
     return token, positions, parent, all_allowed(rows) if rules is None else rules, active
 
 
-def step(
+def decode_step(
     session: Session,
     tokens: dict[int, int | list[int]],
     position: int,
     *,
     parents: dict[int, list[int]] | None = None,
     rules: NDArray[np.int32] | None = None,
-) -> Choices:
-    return session.decode(*inputs(session, tokens, position, parents=parents, rules=rules))
+) -> TopTokens:
+    return session.decode(*step_inputs(session, tokens, position, parents=parents, rules=rules))
 
 
-def logits(
+def logits_step(
     session: Session,
     tokens: dict[int, int | list[int]],
     position: int,
@@ -100,10 +100,10 @@ def logits(
     parents: dict[int, list[int]] | None = None,
     rules: NDArray[np.int32] | None = None,
 ) -> NDArray[np.float32]:
-    return session.logits(*inputs(session, tokens, position, parents=parents, rules=rules))
+    return session.logits(*step_inputs(session, tokens, position, parents=parents, rules=rules))
 
 
-def assert_same(kind: str, a: Choices, row_a: int, b: Choices, row_b: int) -> None:
+def assert_same(kind: str, a: TopTokens, row_a: int, b: TopTokens, row_b: int) -> None:
     """The same choices, as many as both answer: a narrow graph may answer the best alone."""
     limit = tolerance(kind)
     both = np.isfinite(a.logprobs[row_a]) & np.isfinite(b.logprobs[row_b])
@@ -115,13 +115,13 @@ def assert_same(kind: str, a: Choices, row_a: int, b: Choices, row_b: int) -> No
     np.testing.assert_allclose(a.logprobs[row_a][both], b.logprobs[row_b][both], atol=limit or 1e-7)
 
 
-def assert_best_is(
-    kind: str, tokens: NDArray[np.int32], logprobs: NDArray[np.float32], all_of: NDArray[np.float32]
+def assert_top_tokens_are(
+    kind: str, tokens: NDArray[np.int32], logprobs: NDArray[np.float32], all_logprobs: NDArray[np.float32]
 ) -> None:
     """The choices of a row are the likeliest of its log-probabilities (V,)."""
     limit, known = tolerance(kind) or 1e-6, np.isfinite(logprobs)
-    np.testing.assert_allclose(logprobs[known], all_of[tokens[known]], atol=limit)
-    np.testing.assert_allclose(logprobs[known], np.sort(all_of)[::-1][: known.sum()], atol=limit)
+    np.testing.assert_allclose(logprobs[known], all_logprobs[tokens[known]], atol=limit)
+    np.testing.assert_allclose(logprobs[known], np.sort(all_logprobs)[::-1][: known.sum()], atol=limit)
 
 
 def assert_is_a_distribution(logprobs: NDArray[np.float32]) -> None:
@@ -129,143 +129,143 @@ def assert_is_a_distribution(logprobs: NDArray[np.float32]) -> None:
 
 
 def test_a_step_answers_what_a_longer_prompt_answers(session: Session, kind: str) -> None:
-    start(session, 0)
-    stepped = step(session, {0: 11}, 3)
-    stepped = step(session, {0: 12}, 4)
-    again = session.prefill(0, np.array([*PROMPT, 11, 12], np.int32), 0, all_allowed(), nothing_banned())
-    assert_same(kind, stepped, 0, again.choices, 0)
+    encode_and_prefill(session, 0)
+    stepped = decode_step(session, {0: 11}, 3)
+    stepped = decode_step(session, {0: 12}, 4)
+    again = session.prefill(0, np.array([*PROMPT, 11, 12], np.int32), 0, all_allowed(), nothing_suppressed())
+    assert_same(kind, stepped, 0, again.top_tokens, 0)
 
 
 def test_a_second_prompt_reuses_the_window(session: Session, kind: str) -> None:
-    first = start(session, 1)
-    step(session, {1: 40}, 3)
-    second = session.prefill(1, PROMPT, 0, all_allowed(), nothing_banned())
-    assert second.choices.tokens.tolist() == first.choices.tokens.tolist()
-    assert second.choices.logprobs.tolist() == first.choices.logprobs.tolist()
+    first = encode_and_prefill(session, 1)
+    decode_step(session, {1: 40}, 3)
+    second = session.prefill(1, PROMPT, 0, all_allowed(), nothing_suppressed())
+    assert second.top_tokens.tokens.tolist() == first.top_tokens.tokens.tolist()
+    assert second.top_tokens.logprobs.tolist() == first.top_tokens.logprobs.tolist()
 
 
 def test_a_padded_prompt_answers_like_one_that_fills_its_bucket(session: Session, kind: str) -> None:
-    start(session, 0)
+    encode_and_prefill(session, 0)
     tokens = np.array([*PROMPT, 20], np.int32)  # fills the bucket of 4
-    filled = session.prefill(0, tokens, 0, all_allowed(), nothing_banned())
-    session.prefill(0, tokens[:3], 0, all_allowed(), nothing_banned())
-    assert_same(kind, step(session, {0: 20}, 3), 0, filled.choices, 0)
+    filled = session.prefill(0, tokens, 0, all_allowed(), nothing_suppressed())
+    session.prefill(0, tokens[:3], 0, all_allowed(), nothing_suppressed())
+    assert_same(kind, decode_step(session, {0: 20}, 3), 0, filled.top_tokens, 0)
 
 
 def test_another_slot_that_joins_changes_no_bit(session: Session) -> None:
-    start(session, 0)
-    alone = step(session, {0: 11}, 3)
-    session.prefill(0, PROMPT, 0, all_allowed(), nothing_banned())
-    start(session, 1, window=5)
-    start(session, 2, window=6)
-    joined = step(session, {0: 11, 1: 33, 2: 55}, 3)
+    encode_and_prefill(session, 0)
+    alone = decode_step(session, {0: 11}, 3)
+    session.prefill(0, PROMPT, 0, all_allowed(), nothing_suppressed())
+    encode_and_prefill(session, 1, window=5)
+    encode_and_prefill(session, 2, window=6)
+    joined = decode_step(session, {0: 11, 1: 33, 2: 55}, 3)
     assert joined.tokens[0].tolist() == alone.tokens[0].tolist()
     assert joined.logprobs[0].tolist() == alone.logprobs[0].tolist()
 
 
 def test_a_slot_gives_the_same_answer_as_any_other(session: Session, kind: str) -> None:
-    first, last = start(session, 0, window=9), start(session, 2, window=9)
-    assert_same(kind, first.choices, 0, last.choices, 0)
-    a, b = step(session, {0: 17}, 3), step(session, {2: 17}, 3)
+    first, last = encode_and_prefill(session, 0, window=9), encode_and_prefill(session, 2, window=9)
+    assert_same(kind, first.top_tokens, 0, last.top_tokens, 0)
+    a, b = decode_step(session, {0: 17}, 3), decode_step(session, {2: 17}, 3)
     assert_same(kind, a, 0, b, 2 * session.spec.beams)
 
 
 def test_a_batch_of_windows_encodes_like_one_after_another(session: Session, kind: str) -> None:
     both = mel(2, seed=3)
     session.encode([2, 0], both)
-    batched = session.prefill(0, PROMPT, 0, all_allowed(), nothing_banned())
+    batched = session.prefill(0, PROMPT, 0, all_allowed(), nothing_suppressed())
     session.encode([0], both[1:])
-    single = session.prefill(0, PROMPT, 0, all_allowed(), nothing_banned())
-    assert_same(kind, batched.choices, 0, single.choices, 0)
+    single = session.prefill(0, PROMPT, 0, all_allowed(), nothing_suppressed())
+    assert_same(kind, batched.top_tokens, 0, single.top_tokens, 0)
 
 
 def test_an_idle_slot_keeps_its_state(session: Session, kind: str) -> None:
-    start(session, 0)
-    start(session, 1, window=4)
-    expected = step(session, {0: 11, 1: 12}, 3)
-    session.prefill(0, PROMPT, 0, all_allowed(), nothing_banned())
-    session.prefill(1, PROMPT, 0, all_allowed(), nothing_banned())
+    encode_and_prefill(session, 0)
+    encode_and_prefill(session, 1, window=4)
+    expected = decode_step(session, {0: 11, 1: 12}, 3)
+    session.prefill(0, PROMPT, 0, all_allowed(), nothing_suppressed())
+    session.prefill(1, PROMPT, 0, all_allowed(), nothing_suppressed())
     for position in (3, 4, 5):
-        step(session, {0: 11}, position)
-    later, row = step(session, {1: 12}, 3), session.spec.beams
+        decode_step(session, {0: 11}, position)
+    later, row = decode_step(session, {1: 12}, 3), session.spec.beams
     assert later.tokens[row].tolist() == expected.tokens[row].tolist()
     # a lone slot may have a graph of its own, whose sums are rounded in another order
     np.testing.assert_allclose(later.logprobs[row], expected.logprobs[row], atol=1e-5)
 
 
 def test_a_beam_continues_its_parents_past(session: Session, kind: str) -> None:
-    start(session, 0, beams=2)
-    step(session, {0: [11, 12]}, 3)
-    swapped = step(session, {0: [13, 13]}, 4, parents={0: [1, 0]})
-    second = session.prefill(0, np.array([*PROMPT, 12, 13], np.int32), 0, all_allowed(), nothing_banned())
-    first = session.prefill(0, np.array([*PROMPT, 11, 13], np.int32), 0, all_allowed(), nothing_banned())
-    assert_same(kind, swapped, 0, second.choices, 0)
-    assert_same(kind, swapped, 1, first.choices, 0)
+    encode_and_prefill(session, 0, beams=2)
+    decode_step(session, {0: [11, 12]}, 3)
+    swapped = decode_step(session, {0: [13, 13]}, 4, parents={0: [1, 0]})
+    second = session.prefill(0, np.array([*PROMPT, 12, 13], np.int32), 0, all_allowed(), nothing_suppressed())
+    first = session.prefill(0, np.array([*PROMPT, 11, 13], np.int32), 0, all_allowed(), nothing_suppressed())
+    assert_same(kind, swapped, 0, second.top_tokens, 0)
+    assert_same(kind, swapped, 1, first.top_tokens, 0)
 
 
 def test_both_beams_may_have_one_parent(session: Session, kind: str) -> None:
-    start(session, 0, beams=2)
-    step(session, {0: [11, 12]}, 3)
-    answers = step(session, {0: [13, 13]}, 4, parents={0: [1, 1]})
+    encode_and_prefill(session, 0, beams=2)
+    decode_step(session, {0: [11, 12]}, 3)
+    answers = decode_step(session, {0: [13, 13]}, 4, parents={0: [1, 1]})
     assert answers.tokens[0].tolist() == answers.tokens[1].tolist()
 
 
 def test_banned_tokens_are_never_chosen_until_the_next_prompt(session: Session) -> None:
-    free = start(session, 0)
-    banned = nothing_banned()
-    banned[free.choices.tokens[0]] = True
+    free = encode_and_prefill(session, 0)
+    banned = nothing_suppressed()
+    banned[free.top_tokens.tokens[0]] = True
     answer = session.prefill(0, PROMPT, 0, all_allowed(), banned)
-    assert not banned[answer.choices.tokens[0]].any()
-    assert not banned[step(session, {0: 11}, 3).tokens[0]].any()
-    back = session.prefill(0, PROMPT, 0, all_allowed(), nothing_banned())
-    assert back.choices.tokens.tolist() == free.choices.tokens.tolist()
+    assert not banned[answer.top_tokens.tokens[0]].any()
+    assert not banned[decode_step(session, {0: 11}, 3).tokens[0]].any()
+    back = session.prefill(0, PROMPT, 0, all_allowed(), nothing_suppressed())
+    assert back.top_tokens.tokens.tolist() == free.top_tokens.tokens.tolist()
 
 
 def test_any_set_of_bans_holds_to_the_token(session: Session) -> None:
     session.encode([0], mel(1))
     for seed in range(4):
         allowed = np.random.default_rng(seed).choice(session.spec.dims.n_vocab, session.spec.choices, replace=False)
-        banned = ~nothing_banned()
+        banned = ~nothing_suppressed()
         banned[allowed] = False
         answer = session.prefill(0, PROMPT, 0, all_allowed(), banned, 2)
-        assert set(answer.choices.tokens[0].tolist()) == set(allowed.tolist())
-        assert set(step(session, {0: 11}, 3).tokens[0].tolist()) == set(allowed.tolist())
+        assert set(answer.top_tokens.tokens[0].tolist()) == set(allowed.tolist())
+        assert set(decode_step(session, {0: 11}, 3).tokens[0].tolist()) == set(allowed.tolist())
 
 
 def test_rules_hold_row_by_row(session: Session) -> None:
-    start(session, 0, beams=2)
-    start(session, 1, beams=2)
+    encode_and_prefill(session, 0, beams=2)
+    encode_and_prefill(session, 1, beams=2)
     rules = all_allowed(session.spec.rows)
     rules[0, RULE_TEXT] = 0
     late = SPECIAL.timestamp_begin + 40
     first_of_1 = session.spec.beams
     rules[first_of_1, :4] = 0
-    rules[first_of_1, RULE_TIME_FROM], rules[first_of_1, RULE_TIME_TO] = late, late + 1
-    answer = step(session, {0: 11, 1: 11}, 3, rules=rules)
+    rules[first_of_1, RULE_TIMESTAMP_MIN], rules[first_of_1, RULE_TIMESTAMP_MAX] = late, late + 1
+    answer = decode_step(session, {0: 11, 1: 11}, 3, rules=rules)
     assert (answer.tokens[0] >= SPECIAL.eot).all()
     assert set(answer.tokens[first_of_1][:2].tolist()) == {late, late + 1}
     assert (answer.logprobs[first_of_1][2:] == -np.inf).all(), "only two tokens were allowed"
 
 
 def test_choices_come_best_first_and_are_probabilities(session: Session) -> None:
-    answer = start(session, 0)
-    assert (np.diff(answer.choices.logprobs[0]) <= 0).all()
-    assert 0 < np.exp(answer.choices.logprobs[0].astype(np.float64)).sum() <= 1 + 1e-5
-    assert answer.choices.tokens.shape == (1, session.spec.choices)
+    answer = encode_and_prefill(session, 0)
+    assert (np.diff(answer.top_tokens.logprobs[0]) <= 0).all()
+    assert 0 < np.exp(answer.top_tokens.logprobs[0].astype(np.float64)).sum() <= 1 + 1e-5
+    assert answer.top_tokens.tokens.shape == (1, session.spec.choices)
 
 
 def test_languages_are_a_distribution_and_no_speech_a_probability(session: Session) -> None:
-    answer = start(session, 0)
+    answer = encode_and_prefill(session, 0)
     assert answer.language_logprobs.shape == (SPECIAL.n_languages,)
     assert np.exp(answer.language_logprobs).sum() == pytest.approx(1, abs=1e-3)
     assert 0 <= answer.no_speech_prob <= 1
 
 
 def test_what_follows_the_start_of_transcript_changes_nothing_of_its_answer(session: Session, kind: str) -> None:
-    start(session, 0)
+    encode_and_prefill(session, 0)
     before = np.array([SPECIAL.sot_prev, 5, 6, SPECIAL.sot], np.int32)
-    short = session.prefill(0, before, 3, all_allowed(), nothing_banned())
-    long = session.prefill(0, np.array([*before, *PROMPT[1:]], np.int32), 3, all_allowed(), nothing_banned())
+    short = session.prefill(0, before, 3, all_allowed(), nothing_suppressed())
+    long = session.prefill(0, np.array([*before, *PROMPT[1:]], np.int32), 3, all_allowed(), nothing_suppressed())
     np.testing.assert_allclose(short.language_logprobs, long.language_logprobs, atol=tolerance(kind) or 1e-7)
     assert short.no_speech_prob == pytest.approx(long.no_speech_prob, abs=1e-3)
 
@@ -273,26 +273,26 @@ def test_what_follows_the_start_of_transcript_changes_nothing_of_its_answer(sess
 def test_a_prompt_longer_than_every_bucket_is_refused_by_name(session: Session) -> None:
     session.encode([0], mel(1))
     with pytest.raises(InvalidOption, match="prompt: 17 is not allowed; at most 16 tokens"):
-        session.prefill(0, np.zeros(17, np.int32), 0, all_allowed(), nothing_banned())
+        session.prefill(0, np.zeros(17, np.int32), 0, all_allowed(), nothing_suppressed())
 
 
 @pytest.mark.parametrize("beams", [0, -1, 3])
 def test_more_or_fewer_beams_than_the_program_has_are_refused_by_name(session: Session, beams: int) -> None:
-    start(session, 0)
-    expected = step(session, {0: 11}, 3)
-    again(session, 0)
+    encode_and_prefill(session, 0)
+    expected = decode_step(session, {0: 11}, 3)
+    prefill_window(session, 0)
     with pytest.raises(InvalidOption, match=f"beams: {beams} is not allowed; a whole number from 1 to 2"):
-        session.prefill(0, PROMPT, 0, all_allowed(), ~nothing_banned(), beams)
-    assert step(session, {0: 11}, 3).tokens[0].tolist() == expected.tokens[0].tolist(), "the slot is what it was"
+        session.prefill(0, PROMPT, 0, all_allowed(), ~nothing_suppressed(), beams)
+    assert decode_step(session, {0: 11}, 3).tokens[0].tolist() == expected.tokens[0].tolist(), "the slot is what it was"
 
 
 def test_rows_that_are_not_in_use_answer_nothing(session: Session) -> None:
-    start(session, 0)
-    start(session, 1, beams=2)
-    start(session, 2, beams=2)
+    encode_and_prefill(session, 0)
+    encode_and_prefill(session, 1, beams=2)
+    encode_and_prefill(session, 2, beams=2)
     tokens: dict[int, int | list[int]] = {0: 11, 1: [12, 13]}
-    answer = step(session, tokens, 3, parents={0: [1, 1]})
-    everything = logits(session, tokens, 4, parents={0: [1, 1]})
+    answer = decode_step(session, tokens, 3, parents={0: [1, 1]})
+    everything = logits_step(session, tokens, 4, parents={0: [1, 1]})
     unused = [1, 4, 5]  # slot 0 has one row, slot 2 does not take part
     assert not answer.tokens[unused].any()
     assert (answer.logprobs[unused] == -np.inf).all()
@@ -306,66 +306,66 @@ def test_rows_that_are_not_in_use_answer_nothing(session: Session) -> None:
 
 @pytest.mark.parametrize("beams", [1, 2])
 def test_a_step_chooses_the_likeliest_of_all_tokens(session: Session, kind: str, beams: int) -> None:
-    start(session, 0, beams=beams)
+    encode_and_prefill(session, 0, beams=beams)
     tokens: dict[int, int | list[int]] = {0: [11, 12]}
-    chosen = step(session, tokens, 3)
-    everything = logits(session, tokens, 3)  # writes the same row again
+    chosen = decode_step(session, tokens, 3)
+    everything = logits_step(session, tokens, 3)  # writes the same row again
     for row in range(beams):
         assert_is_a_distribution(everything[row])
-        assert_best_is(kind, chosen.tokens[row], chosen.logprobs[row], everything[row])
+        assert_top_tokens_are(kind, chosen.tokens[row], chosen.logprobs[row], everything[row])
 
 
 @pytest.mark.parametrize("beams", [1, 2])
 def test_the_last_token_of_the_prompt_fed_again_answers_what_the_prompt_answered(
     session: Session, kind: str, beams: int
 ) -> None:
-    first = start(session, 1, window=8, beams=beams).choices
-    everything = logits(session, {1: int(PROMPT[-1])}, len(PROMPT) - 1)
+    first = encode_and_prefill(session, 1, window=8, beams=beams).top_tokens
+    everything = logits_step(session, {1: int(PROMPT[-1])}, len(PROMPT) - 1)
     for row in range(2, 2 + beams):
-        assert_best_is(kind, first.tokens[0], first.logprobs[0], everything[row])
-    then = step(session, {1: 11}, 3)
-    again(session, 1, beams=beams)
-    assert_same(kind, then, 2, step(session, {1: 11}, 3), 2)
+        assert_top_tokens_are(kind, first.tokens[0], first.logprobs[0], everything[row])
+    then = decode_step(session, {1: 11}, 3)
+    prefill_window(session, 1, beams=beams)
+    assert_same(kind, then, 2, decode_step(session, {1: 11}, 3), 2)
 
 
 def test_a_token_fed_for_its_logits_is_remembered_like_any_other(session: Session, kind: str) -> None:
-    start(session, 0, beams=2)
-    logits(session, {0: [11, 12]}, 3)
-    stepped = step(session, {0: [13, 13]}, 4, parents={0: [1, 0]})
+    encode_and_prefill(session, 0, beams=2)
+    logits_step(session, {0: [11, 12]}, 3)
+    stepped = decode_step(session, {0: [13, 13]}, 4, parents={0: [1, 0]})
     for row, token in ((0, 12), (1, 11)):
-        longer = again(session, 0, np.array([*PROMPT, token, 13], np.int32))
-        assert_same(kind, stepped, row, longer.choices, 0)
+        longer = prefill_window(session, 0, np.array([*PROMPT, token, 13], np.int32))
+        assert_same(kind, stepped, row, longer.top_tokens, 0)
 
 
 def test_logits_follow_parents(session: Session, kind: str) -> None:
-    start(session, 0, beams=2)
-    step(session, {0: [11, 12]}, 3)
-    swapped = logits(session, {0: [13, 13]}, 4, parents={0: [1, 0]})
+    encode_and_prefill(session, 0, beams=2)
+    decode_step(session, {0: [11, 12]}, 3)
+    swapped = logits_step(session, {0: [13, 13]}, 4, parents={0: [1, 0]})
     for row, token in ((0, 12), (1, 11)):
-        longer = again(session, 0, np.array([*PROMPT, token, 13], np.int32), beams=2).choices
-        assert_best_is(kind, longer.tokens[0], longer.logprobs[0], swapped[row])
+        longer = prefill_window(session, 0, np.array([*PROMPT, token, 13], np.int32), beams=2).top_tokens
+        assert_top_tokens_are(kind, longer.tokens[0], longer.logprobs[0], swapped[row])
 
 
 def test_beams_go_on_from_parents_that_moved_more_than_once(session: Session, kind: str) -> None:
-    start(session, 1, beams=2)
-    step(session, {1: [11, 12]}, 3)
-    step(session, {1: [13, 14]}, 4, parents={1: [1, 1]})  # 12 13, 12 14
-    step(session, {1: [15, 16]}, 5, parents={1: [1, 0]})  # 12 14 15, 12 13 16
-    last = step(session, {1: [17, 18]}, 6, parents={1: [0, 0]})  # 12 14 15 17, 12 14 15 18
+    encode_and_prefill(session, 1, beams=2)
+    decode_step(session, {1: [11, 12]}, 3)
+    decode_step(session, {1: [13, 14]}, 4, parents={1: [1, 1]})  # 12 13, 12 14
+    decode_step(session, {1: [15, 16]}, 5, parents={1: [1, 0]})  # 12 14 15, 12 13 16
+    last = decode_step(session, {1: [17, 18]}, 6, parents={1: [0, 0]})  # 12 14 15 17, 12 14 15 18
     for row, token in ((2, 17), (3, 18)):
-        longer = again(session, 1, np.array([*PROMPT, 12, 14, 15, token], np.int32))
-        assert_same(kind, last, row, longer.choices, 0)
+        longer = prefill_window(session, 1, np.array([*PROMPT, 12, 14, 15, token], np.int32))
+        assert_same(kind, last, row, longer.top_tokens, 0)
 
 
 def test_logits_are_over_what_rules_and_bans_leave(session: Session) -> None:
     session.encode([0], mel(1))
-    banned = nothing_banned()
+    banned = nothing_suppressed()
     banned[20:40] = True
     session.prefill(0, PROMPT, 0, all_allowed(), banned, 2)
     rules = all_allowed(session.spec.rows)
     rules[1, RULE_TEXT] = 0
-    rules[1, RULE_TIME_FROM], rules[1, RULE_TIME_TO] = SPECIAL.timestamp_begin, SPECIAL.timestamp_begin + 9
-    everything = logits(session, {0: 11}, 3, rules=rules)
+    rules[1, RULE_TIMESTAMP_MIN], rules[1, RULE_TIMESTAMP_MAX] = SPECIAL.timestamp_begin, SPECIAL.timestamp_begin + 9
+    everything = logits_step(session, {0: 11}, 3, rules=rules)
     expected = np.ones_like(everything[:2], np.bool_)
     expected[:, 20:40] = expected[1, : SPECIAL.eot] = expected[1, SPECIAL.timestamp_begin + 10 :] = False
     np.testing.assert_array_equal(np.isfinite(everything[:2]), expected)
@@ -376,23 +376,23 @@ def test_logits_are_over_what_rules_and_bans_leave(session: Session) -> None:
 def test_only_timestamps_are_left_where_together_they_are_likelier_than_any_other_token(
     session: Session, kind: str
 ) -> None:
-    start(session, 0)
-    free = logits(session, {0: 11}, 3)[0].astype(np.float64)
+    encode_and_prefill(session, 0)
+    free = logits_step(session, {0: 11}, 3)[0].astype(np.float64)
     begin = SPECIAL.timestamp_begin
     time = np.log(np.exp(free[begin:]).sum())
     assert time > free[:begin].max() + 0.1, "1,501 timestamps of a random model outweigh any one token"
     rules = all_allowed(session.spec.rows)
-    rules[:, RULE_MASS] = 1
-    left = logits(session, {0: 11}, 3, rules=rules)[0]
+    rules[:, RULE_TIMESTAMP_PROB] = 1
+    left = logits_step(session, {0: 11}, 3, rules=rules)[0]
     assert (left[:begin] == -np.inf).all()
     np.testing.assert_allclose(left[begin:], free[begin:] - time, atol=tolerance(kind) or 1e-5)
 
 
 def test_logits_of_a_row_where_nothing_is_allowed_are_all_forbidden(session: Session) -> None:
-    start(session, 0)
-    session.prefill(0, PROMPT, 0, all_allowed(), ~nothing_banned())
-    assert (logits(session, {0: 11}, 3)[0] == -np.inf).all()
-    assert (step(session, {0: 11}, 3).logprobs[0] == -np.inf).all()
+    encode_and_prefill(session, 0)
+    session.prefill(0, PROMPT, 0, all_allowed(), ~nothing_suppressed())
+    assert (logits_step(session, {0: 11}, 3)[0] == -np.inf).all()
+    assert (decode_step(session, {0: 11}, 3).logprobs[0] == -np.inf).all()
 
 
 def test_a_narrow_and_a_wide_slot_in_one_call_say_what_they_say_alone(session: Session, kind: str) -> None:
@@ -404,14 +404,14 @@ def test_a_narrow_and_a_wide_slot_in_one_call_say_what_they_say_alone(session: S
         ({0: 31, 1: [32, 33], 2: 34}, {1: [0, 0], 2: [1, 0]}),
     ]
 
-    def play(slots: list[int]) -> list[tuple[Choices, NDArray[np.float32]]]:
+    def play(slots: list[int]) -> list[tuple[TopTokens, NDArray[np.float32]]]:
         for slot in slots:
-            start(session, slot, window=slot, beams=widths[slot])
+            encode_and_prefill(session, slot, window=slot, beams=widths[slot])
         said = []
         for position, (tokens, parents) in enumerate(script, 3):
             mine: dict[int, int | list[int]] = {slot: tokens[slot] for slot in slots}
-            chosen = step(session, mine, position, parents=parents)
-            said.append((chosen, logits(session, mine, position)))
+            chosen = decode_step(session, mine, position, parents=parents)
+            said.append((chosen, logits_step(session, mine, position)))
         return said
 
     together = play([0, 1, 2])
@@ -427,17 +427,17 @@ def test_a_retry_in_another_width_says_what_the_first_try_said(session: Session,
     session.encode([2], mel(1, seed=6))
     answers = []
     for beams in tries:
-        answers.append(again(session, 2, beams=beams).choices)
-        step(session, {2: [11, 40]}, 3)
+        answers.append(prefill_window(session, 2, beams=beams).top_tokens)
+        decode_step(session, {2: [11, 40]}, 3)
         assert_same(kind, answers[0], 0, answers[-1], 0)
         row = 4 + beams - 1
-        stepped = step(session, {2: 12}, 4, parents={2: [0, 0]})
-        longer = again(session, 2, np.array([*PROMPT, 11, 12], np.int32))
-        assert_same(kind, stepped, row, longer.choices, 0)
+        stepped = decode_step(session, {2: 12}, 4, parents={2: [0, 0]})
+        longer = prefill_window(session, 2, np.array([*PROMPT, 11, 12], np.int32))
+        assert_same(kind, stepped, row, longer.top_tokens, 0)
 
 
 def test_alignment_weights_are_distributions_over_the_audio(session: Session) -> None:
-    start(session, 0)
+    encode_and_prefill(session, 0)
     weights = session.align(0, np.array([*PROMPT, 11, 12], np.int32))
     assert weights.shape == (2, 5, session.spec.dims.n_audio_ctx)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=2e-2)
@@ -453,12 +453,12 @@ def test_a_closed_session_says_so_and_reads_nothing_any_more(
     shutil.rmtree(copy)
     calls = (
         lambda: closed.encode([0], mel(1)),
-        lambda: again(closed, 0),
-        lambda: again(closed, 0, np.zeros(16, np.int32), beams=2),
-        lambda: step(closed, {0: 11}, 3),
-        lambda: logits(closed, {0: 11}, 3),
+        lambda: prefill_window(closed, 0),
+        lambda: prefill_window(closed, 0, np.zeros(16, np.int32), beams=2),
+        lambda: decode_step(closed, {0: 11}, 3),
+        lambda: logits_step(closed, {0: 11}, 3),
         lambda: closed.align(0, PROMPT),
     )
     for call in calls:
-        with pytest.raises(DeviceFault, match="closed"):
+        with pytest.raises(DeviceError, match="closed"):
             call()

@@ -14,33 +14,35 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server import ServerSettings
-from tests.support.job_clients import Elsewhere, elsewhere
-from tests.support.servers import TRANSCRIPTIONS, Running, running, tone
+from tests.support.job_clients import FakeRemoteServer, run_remote_server
+from tests.support.servers import TRANSCRIPTIONS, RunningServer, run_server, tone
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 Span = dict[str, Any]
 
 
-def resources(collector: Elsewhere) -> Iterator[ResourceSpans]:
+def read_resources(collector: FakeRemoteServer) -> Iterator[ResourceSpans]:
     for _, body in collector.posts:
         yield from ExportTraceServiceRequest.FromString(body).resource_spans
 
 
-def spans(collector: Elsewhere) -> Iterator[Span]:
+def read_spans(collector: FakeRemoteServer) -> Iterator[Span]:
     """What came of a server that has ended, which tells its last ones."""
-    for span in (span for resource in resources(collector) for scope in resource.scope_spans for span in scope.spans):
+    for span in (
+        span for resource in read_resources(collector) for scope in resource.scope_spans for span in scope.spans
+    ):
         told: Span = MessageToDict(span)
         told["facts"] = {it.key: MessageToDict(it.value) for it in span.attributes}
         told["ids"] = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
         yield told
 
 
-def traced(url: str) -> AbstractContextManager[Running]:
-    return running(ServerSettings(vad_filter=False, otlp_endpoint=url))
+def run_traced_server(url: str) -> AbstractContextManager[RunningServer]:
+    return run_server(ServerSettings(vad_filter=False, otlp_endpoint=url))
 
 
 def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> None:
-    with elsewhere() as collector, traced(collector.url) as server, server.client() as client:
+    with run_remote_server() as collector, run_traced_server(collector.url) as server, server.client() as client:
         answer = client.post(
             TRANSCRIPTIONS,
             files={"file": ("tone.wav", tone(seconds=2.0))},
@@ -49,10 +51,10 @@ def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> 
         )
         client.get("/health/live")
         client.get("/metrics")
-    told = {span["name"]: span for span in spans(collector)}
+    told = {span["name"]: span for span in read_spans(collector)}
     assert set(told) == {f"POST {TRANSCRIPTIONS}", "receive", "decode audio", "transcribe"}, "and none of a probe"
-    assert set(collector.posted_to) == {"/v1/traces"}
-    facts_of_server = {it.key: it.value.string_value for it in next(resources(collector)).resource.attributes}
+    assert set(collector.posted_paths) == {"/v1/traces"}
+    facts_of_server = {it.key: it.value.string_value for it in next(read_resources(collector)).resource.attributes}
     assert facts_of_server["service.name"] == "neuron-whisper"
     request = told[f"POST {TRANSCRIPTIONS}"]
     trace, own, parent = request["ids"]
@@ -73,9 +75,9 @@ def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> 
 
 
 def test_what_went_wrong_is_told_and_a_caller_without_a_trace_gets_one() -> None:
-    with elsewhere() as collector, traced(collector.url) as server:
+    with run_remote_server() as collector, run_traced_server(collector.url) as server:
         assert server.post(b"no sound").status_code == 400
-    (request,) = [span for span in spans(collector) if span["name"].startswith("POST")]
+    (request,) = [span for span in read_spans(collector) if span["name"].startswith("POST")]
     assert request["facts"]["error.type"] == {"stringValue": "audio_unreadable"}
     assert request["facts"]["http.response.status_code"] == {"intValue": "400"}
     assert request["ids"][0] != TRACE
@@ -85,7 +87,7 @@ def test_what_went_wrong_is_told_and_a_caller_without_a_trace_gets_one() -> None
 
 def test_the_log_names_the_trace(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "neuron_whisper")
-    with elsewhere() as collector, traced(collector.url) as server, server.client() as client:
+    with run_remote_server() as collector, run_traced_server(collector.url) as server, server.client() as client:
         client.get("/v1/models", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
         client.get("/health/live")
     lines = [record.getMessage() for record in caplog.records if "request id=" in record.getMessage()]
@@ -93,9 +95,9 @@ def test_the_log_names_the_trace(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_collector_that_is_away_harms_no_request_and_keeps_no_server_from_ending() -> None:
-    with elsewhere() as collector:
+    with run_remote_server() as collector:
         pass
-    with traced(collector.url) as server:
+    with run_traced_server(collector.url) as server:
         assert server.post().status_code == 200
 
 
@@ -107,5 +109,5 @@ def test_an_endpoint_that_is_none_is_refused_by_name(endpoint: str) -> None:
 
 def test_without_the_sdk_the_server_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    with pytest.raises(InvalidOption, match=r"neuron-whisper\[otel\]"), traced("http://127.0.0.1:4318"):
+    with pytest.raises(InvalidOption, match=r"neuron-whisper\[otel\]"), run_traced_server("http://127.0.0.1:4318"):
         pass

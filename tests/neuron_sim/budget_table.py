@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import torch
 
-from neuron_whisper.model.published import PUBLISHED
-from neuron_whisper.planning.cost_model import program_of
+from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.planning.cost_model import spec_from_profile
 from neuron_whisper.profile import parse_profile
 from tests.neuron_sim.costs import HloBudget
 from tests.neuron_sim.lowered import nxdi_budgets, program_budgets
@@ -32,7 +32,7 @@ HEADER = (
 )
 
 
-def row(name: str, tp: int, cost: HloBudget) -> str:
+def format_row(name: str, tp: int, cost: HloBudget) -> str:
     reduces = [
         f"{one.count} {one.dtype}, {one.bytes / 1e6:.3g} MB" for one in cost.collectives if one.opcode == "all-reduce"
     ]
@@ -49,20 +49,20 @@ def row(name: str, tp: int, cost: HloBudget) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def table(model: str, tps: tuple[int, ...]) -> Iterator[str]:
-    spec = program_of(PUBLISHED[model], parse_profile(PROFILE))
+def iterate_rows(model: str, tps: tuple[int, ...]) -> Iterator[str]:
+    spec = spec_from_profile(PUBLISHED_DIMS[model], parse_profile(PROFILE))
     for tp in tps:
         ours, nxdi = program_budgets(spec, tp, torch.float16), nxdi_budgets(spec.dims, tp, torch.float16)
         for graph in ("encode", "prefill", "decode"):
-            yield row(f"{model}, {graph}", tp, ours[f"{graph} 0"])
-            yield row(f"NxDI {model}, {graph}", tp, nxdi[graph])
-        yield row(f"{model}, logits (sampling)", tp, ours["logits 0"])
+            yield format_row(f"{model}, {graph}", tp, ours[f"{graph} 0"])
+            yield format_row(f"NxDI {model}, {graph}", tp, nxdi[graph])
+        yield format_row(f"{model}, logits (sampling)", tp, ours["logits 0"])
 
 
 def main(*models: str) -> None:
     print(f"| {' | '.join(HEADER)} |\n|{' --- |' * len(HEADER)}")  # noqa: T201 # this is a command
     for model in models or MODELS:
-        for line in table(model, (1, 2, 4, 8) if model == MODELS[0] else (2,)):
+        for line in iterate_rows(model, (1, 2, 4, 8) if model == MODELS[0] else (2,)):
             print(line, flush=True)  # noqa: T201
 
 

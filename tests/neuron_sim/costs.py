@@ -73,7 +73,7 @@ def hlo_budget(
         read[metaneff.input_tensors[number].type] += size
     whole: Counter[int] = Counter()
     for tensor in metaneff.input_tensors:
-        whole[tensor.type] += meta_bytes(tensor)
+        whole[tensor.type] += meta_tensor_bytes(tensor)
     states = {id(tensor) for tensor in aliases or {}}
     held = [tensor for tensor in (*module.parameters(), *module.buffers()) if id(tensor) not in states]
     plain = [tensor for i, tensor in enumerate(metaneff.output_tensors) if i not in metaneff.output_aliases_to]
@@ -84,14 +84,14 @@ def hlo_budget(
         state_bytes=whole[MetaTensor.INPUT_STATE],
         state_read_bytes=read[MetaTensor.INPUT_STATE],
         state_write_bytes=sum(result_writes(entry, metaneff.output_aliases_to)),
-        collectives=collectives_of(artifacts.hlo_module),
+        collectives=count_collectives(artifacts.hlo_module),
         from_host_bytes=whole[MetaTensor.USER_INPUT],
-        to_host_bytes=sum(meta_bytes(tensor) for tensor in plain),
+        to_host_bytes=sum(meta_tensor_bytes(tensor) for tensor in plain),
         excluded_inputs=tuple(artifacts.flattener.exclude or ()),
     )
 
 
-def meta_bytes(tensor: Any) -> int:
+def meta_tensor_bytes(tensor: Any) -> int:
     """Size of a MetaTensor."""
     return int(math.prod(tensor.shape)) * get_torch_dtype(tensor.data_type).itemsize
 
@@ -157,7 +157,7 @@ def dot_and_convolution_flops(module: Any) -> int:
     return total
 
 
-def collectives_of(module: Any) -> tuple[Collective, ...]:
+def count_collectives(module: Any) -> tuple[Collective, ...]:
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
     for computation in module.computations:
         for instruction in computation.instructions:

@@ -36,7 +36,7 @@ def readelf(library: Path, option: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
 
 
-def library_of_version(library: Path) -> dict[str, str]:
+def libraries_by_version(library: Path) -> dict[str, str]:
     """Symbol version -> the library which it is wanted from, out of the "version needs" section."""
     owner: dict[str, str] = {}
     wanted_from = ""
@@ -52,7 +52,7 @@ def undefined_symbols(libraries: Iterable[Path]) -> dict[str, set[tuple[str, str
     """Stub -> the (symbol, version) pairs that the libraries want from it; an absent version is ""."""
     wanted: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for library in libraries:
-        owner = library_of_version(library)
+        owner = libraries_by_version(library)
         for line in readelf(library, "--dyn-syms"):
             columns = line.split()
             if len(columns) < 8 or columns[6] != "UND":
@@ -64,7 +64,7 @@ def undefined_symbols(libraries: Iterable[Path]) -> dict[str, set[tuple[str, str
     return wanted
 
 
-def build(stub: Path, symbols: set[tuple[str, str]]) -> None:
+def build_stub(stub: Path, symbols: set[tuple[str, str]]) -> None:
     by_version: dict[str, list[str]] = defaultdict(list)
     for symbol, version in sorted(symbols):
         by_version[version].append(symbol)
@@ -85,7 +85,7 @@ def build(stub: Path, symbols: set[tuple[str, str]]) -> None:
 def main(torch_lib: Path) -> None:
     wanted = undefined_symbols(torch_lib.glob("*.so*"))
     for name in STUBS:
-        build(torch_lib / name, wanted[name])
+        build_stub(torch_lib / name, wanted[name])
 
 
 if __name__ == "__main__":

@@ -68,16 +68,16 @@ def _load_pool() -> DescriptorPool:
 _POOL = _load_pool()
 
 
-def _names_of(proto_file: str) -> dict[str, Any]:
+def _load_messages(proto_file: str) -> dict[str, Any]:
     """What the _pb2 module of `proto_file` would hold: its messages and enums, by name."""
     file = _POOL.FindFileByName(proto_file)
     messages = {name: GetMessageClass(message) for name, message in file.message_types_by_name.items()}
     return messages | {name: EnumTypeWrapper(enum) for name, enum in file.enum_types_by_name.items()}
 
 
-HLO_PB2 = _names_of("xla/service/hlo.proto")
-XLA_DATA_PB2 = _names_of("xla/xla_data.proto")
-METANEFF_PB2 = _names_of("neuron_sim/metaneff.proto")
+HLO_PB2 = _load_messages("xla/service/hlo.proto")
+XLA_DATA_PB2 = _load_messages("xla/xla_data.proto")
+METANEFF_PB2 = _load_messages("neuron_sim/metaneff.proto")
 
 HloModuleProto: Any = HLO_PB2["HloModuleProto"]
 PrimitiveType: Any = XLA_DATA_PB2["PrimitiveType"]

@@ -31,7 +31,7 @@ Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class GraphCall:
     """One execution of a graph; bytes are those of one rank."""
 
     graph: int
@@ -39,8 +39,8 @@ class Call:
     device_to_host_bytes: int
 
 
-calls: list[Call] = []  # of this process, in order; clear it before what is to be counted
-graphs: list[Graph] = []
+graph_calls: list[GraphCall] = []  # of this process, in order; clear it before what is to be counted
+graphs: list[LoadedGraph] = []
 # Where a weight or a state lies on the host -> its value on the devices, which the graphs of a bundle share. What the
 # host has of a state stays zero.
 device_memory: dict[int, Any] = {}
@@ -60,14 +60,14 @@ def to_torch(array: Any) -> Tensor:
     return torch.from_numpy(copied)
 
 
-def check(what: str, tensor: Tensor, expected: Any) -> None:
+def check_tensor(label: str, tensor: Tensor, expected: Any) -> None:
     """Raises ValueError when `tensor` is not of the shape and type that a MetaTensor says."""
     shape, dtype = list(expected.shape), get_torch_dtype(expected.data_type)
     if list(tensor.shape) != shape or tensor.dtype != dtype:
-        raise ValueError(f"{what} is {tensor.dtype} {list(tensor.shape)}, the graph takes {dtype} {shape}")
+        raise ValueError(f"{label} is {tensor.dtype} {list(tensor.shape)}, the graph takes {dtype} {shape}")
 
 
-class Graph:
+class LoadedGraph:
     """A loaded graph and each rank's weights and states."""
 
     def __init__(self, neff: bytes, metaneff: bytes, states: list[Tensors], weights: list[Tensors]) -> None:
@@ -86,7 +86,7 @@ class Graph:
                 for rank, own in enumerate(weights):
                     if key not in own:
                         raise KeyError(f"weight {key} missing on rank {rank}")
-                    check(f"weight {key} of rank {rank}", own[key], expected)
+                    check_tensor(f"weight {key} of rank {rank}", own[key], expected)
 
     def compile(self) -> None:
         devices = jax.devices()[: self.ranks]
@@ -101,12 +101,12 @@ class Graph:
         self.executable = devices[0].client.compile_and_load(program, xla_client.DeviceList(tuple(devices)), options)
         self.mesh = Mesh(np.array(devices), ("rank",))
 
-    def on_device(self, per_rank: Sequence[Tensor]) -> Any:
+    def put_on_devices(self, per_rank: Sequence[Tensor]) -> Any:
         """One array whose shard on device r is per_rank[r]."""
         pairs = zip(per_rank, self.mesh.devices, strict=True)
-        return self.joined([jax.device_put(to_numpy(tensor), device) for tensor, device in pairs])
+        return self.join_shards([jax.device_put(to_numpy(tensor), device) for tensor, device in pairs])
 
-    def joined(self, shards: Sequence[Any]) -> Any:
+    def join_shards(self, shards: Sequence[Any]) -> Any:
         """One array of an array per device."""
         shape = shards[0].shape
         if not shape:
@@ -114,20 +114,20 @@ class Graph:
         whole = (shape[0] * self.ranks, *shape[1:])
         return jax.make_array_from_single_device_arrays(whole, NamedSharding(self.mesh, PartitionSpec("rank")), shards)
 
-    def argument(self, expected: Any, user_inputs: Iterator[tuple[Tensor, ...]]) -> Any:
+    def make_argument(self, expected: Any, user_inputs: Iterator[tuple[Tensor, ...]]) -> Any:
         key = expected.checkpoint_key.decode()
         if expected.type == MetaTensor.USER_INPUT:
             per_rank = next(user_inputs)
-            check("input", per_rank[0], expected)
-            return self.on_device(per_rank)
+            check_tensor("input", per_rank[0], expected)
+            return self.put_on_devices(per_rank)
         if expected.type in (MetaTensor.INPUT_STATE, MetaTensor.INPUT_WEIGHT):
             ranks = self.states if expected.type == MetaTensor.INPUT_STATE else self.weights
             home = ranks[0][key].data_ptr()
             if home not in device_memory:
-                device_memory[home] = self.on_device([own[key] for own in ranks])
+                device_memory[home] = self.put_on_devices([own[key] for own in ranks])
             return device_memory[home]
         constant = torch.frombuffer(bytearray(expected.constant_data), dtype=get_torch_dtype(expected.data_type))
-        return self.on_device([constant.reshape(list(expected.shape))] * self.ranks)
+        return self.put_on_devices([constant.reshape(list(expected.shape))] * self.ranks)
 
     def __call__(self, ranked_inputs: list[list[Tensor]]) -> list[list[Tensor]]:
         """Inputs of each rank, or of one for all -> plain results of each rank; aliased results go into the states."""
@@ -139,24 +139,24 @@ class Graph:
         if len(ranked_inputs[0]) != taken:
             raise ValueError(f"{len(ranked_inputs[0])} inputs given, the graph takes {taken}")
         user_inputs = zip(*ranked_inputs, strict=True)
-        arguments = [self.argument(expected, user_inputs) for expected in self.metaneff.input_tensors]
+        arguments = [self.make_argument(expected, user_inputs) for expected in self.metaneff.input_tensors]
         results = self.executable.execute_sharded(arguments).disassemble_into_single_device_arrays()
         ranked_results: list[list[Tensor]] = [[] for _ in range(self.ranks)]
         for i, shards in enumerate(results):
             if i in self.metaneff.output_aliases_to:
                 state = self.metaneff.input_tensors[self.metaneff.output_aliases_to[i]]
-                device_memory[self.states[0][state.checkpoint_key.decode()].data_ptr()] = self.joined(shards)
+                device_memory[self.states[0][state.checkpoint_key.decode()].data_ptr()] = self.join_shards(shards)
             else:
                 for own, shard in zip(ranked_results, shards, strict=True):
                     own.append(to_torch(shard))
         sizes = [sum(tensor.nbytes for tensor in tensors) for tensors in (ranked_inputs[0], ranked_results[0])]
-        calls.append(Call(graph=self.number, host_to_device_bytes=sizes[0], device_to_host_bytes=sizes[1]))
+        graph_calls.append(GraphCall(graph=self.number, host_to_device_bytes=sizes[0], device_to_host_bytes=sizes[1]))
         return ranked_results
 
 
 def initialize(neff: bytes, metaneff: bytes, states: list[Tensors], weights: list[Tensors]) -> int:
     """Load a graph; returns the number to execute it by."""
-    graphs.append(Graph(neff, metaneff, states, weights))
+    graphs.append(LoadedGraph(neff, metaneff, states, weights))
     return graphs[-1].number
 
 

@@ -56,13 +56,13 @@ def _protos(name: str) -> Callable[[], Mapping[str, Any]]:
     return provide
 
 
-def _some_of(module: str, *names: str) -> Callable[[], Mapping[str, Any]]:
+def _provide_names(module: str, *names: str) -> Callable[[], Mapping[str, Any]]:
     """Those names of a module of ours."""
     return lambda: {name: getattr(importlib.import_module(f"tests.neuron_sim.{module}"), name) for name in names}
 
 
 PROVIDERS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
-    "libneuronxla": _some_of("compiler", "neuron_xla_compile", "neuron_xla_wlo_compile"),
+    "libneuronxla": _provide_names("compiler", "neuron_xla_compile", "neuron_xla_wlo_compile"),
     "torch_neuronx": _runtime_classes,
     "torch_neuronx.contexts": lambda: {"disable_nrt_load": no_context},
     "torch_neuronx.experimental.profiler.v2_x.custom_op_name": lambda: {"hlo_debug": no_context},
@@ -74,8 +74,8 @@ PROVIDERS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
         "get_platform_target": platform_target,
         "SUPPORTED_TYPES": ["inf2", "trn1", "trn1n", "trn2"],
     },
-    "torch_neuronx.xla_impl.structure": _some_of("tracer", "Flattener", "Packer"),
-    "torch_neuronx.xla_impl.trace": _some_of(
+    "torch_neuronx.xla_impl.structure": _provide_names("tracer", "Flattener", "Packer"),
+    "torch_neuronx.xla_impl.trace": _provide_names(
         "tracer", "generate_hlo", "get_torch_dtype", "HloArtifacts", "NeffArtifacts"
     ),
 }
@@ -87,7 +87,7 @@ class DummyType(type):
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return dummy(f"{cls.__name__}.{name}")
+        return make_dummy(f"{cls.__name__}.{name}")
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if "is_dummy" not in vars(cls):
@@ -99,7 +99,7 @@ class DummyType(type):
         return cls
 
 
-def dummy(name: str) -> DummyType:
+def make_dummy(name: str) -> DummyType:
     return DummyType(name, (), {"is_dummy": True})
 
 
@@ -110,7 +110,7 @@ class StandInModule(types.ModuleType):
         path = f"{self.__name__}.{name}"
         if any(module == path or module.startswith(path + ".") for module in PROVIDERS):
             return importlib.import_module(path)
-        setattr(self, name, dummy(path))
+        setattr(self, name, make_dummy(path))
         return getattr(self, name)
 
 
@@ -163,10 +163,10 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def find_distributions(self, context: DistributionFinder.Context) -> Iterable[Distribution]:
         asked = context.name and context.name.replace("_", "-")
-        return [StandInDistribution(name, version) for name, version in _versions() if asked in (None, name)]
+        return [StandInDistribution(name, version) for name, version in _simulated_versions() if asked in (None, name)]
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+def _simulated_versions() -> Iterator[tuple[str, str]]:
     yield from SIMULATED_VERSIONS.items()
     for variable, package in SOURCES.items():
         text = Path(os.environ[variable], package, "_version.py").read_text()

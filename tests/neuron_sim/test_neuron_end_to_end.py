@@ -26,7 +26,7 @@ from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.loader import Artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.build import build, plan_build
+from neuron_whisper.build import build, resolve_build_spec
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import BuildError
 from neuron_whisper.model.checkpoint import open_checkpoint
@@ -41,7 +41,7 @@ from tests.support.paths import SPEECH
 MODELS = os.environ.get("NEURON_SIM_MODELS", "tiny.en").split()
 CLIPS = os.environ.get("NEURON_SIM_CLIPS", "en_jfk.flac en_LJ001-0002.wav en_LJ001-0004.mp3 en_LJ001-0008.wav").split()
 JFK = "ask not what your country can do for you"
-PATIENCE_S = 300.0
+TIMEOUT_S = 300.0
 
 pytestmark = [
     pytest.mark.skipif(
@@ -55,7 +55,7 @@ pytestmark = [
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Workspace:
     """A model's checkpoint, and the cache in which the commands compile it."""
 
     checkpoint: Path
@@ -85,10 +85,10 @@ class Place:
         return ArtifactStore(self.cache)
 
     def build(self, profile: CompileProfile) -> Artifact:
-        return build(self.store, plan_build("speech", open_checkpoint(self.checkpoint), profile))
+        return build(self.store, resolve_build_spec("speech", open_checkpoint(self.checkpoint), profile))
 
 
-def profile(target: str, tp: int, dtype: str, args: str = "") -> CompileProfile:
+def make_profile(target: str, tp: int, dtype: str, args: str = "") -> CompileProfile:
     return parse_profile(
         f'format = 1\n[target]\nname = "{target}"\ntp = {tp}\ndtype = "{dtype}"\n[weights]\ndtype = "{dtype}"\n'
         f"[shapes]\nslots = 4\nprompt_buckets = [4, 256]\nalign = false\n[compiler]\nargs = [{args}]\n"
@@ -96,7 +96,7 @@ def profile(target: str, tp: int, dtype: str, args: str = "") -> CompileProfile:
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     # the runtime takes its cores once a process, and the sessions below want from one to four
     os.environ.setdefault("NEURON_RT_NUM_CORES", "4")
     try:
@@ -105,33 +105,33 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         pytest.skip(f"{request.param} was not fetched ({error}): that the Neuron target understands it is not proved")
     cache = tmp_path_factory.mktemp("cache")
     cache.chmod(0o700)
-    return Place(checkpoint, cache)
+    return Workspace(checkpoint, cache)
 
 
 @pytest.fixture(scope="module")
-def wanted(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def wanted(place: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the reference target says of each clip."""
     artifact = place.compile("--target", "reference", "--dtype", "float32", "--weights-dtype", "float32")
     return place.transcribe(artifact, tmp_path_factory.mktemp("reference"))
 
 
 @pytest.fixture(scope="module")
-def compiled(place: Place) -> Path:
+def compiled(place: Workspace) -> Path:
     return place.compile("--target", "neuron", "--tp", "2", "--dtype", "float32", "--weights-dtype", "float32")
 
 
 @pytest.fixture(scope="module")
 def wanted_texts(wanted: dict[str, str]) -> dict[str, list[str]]:
-    return {clip: words(srt) for clip, srt in wanted.items()}
+    return {clip: subtitle_words(srt) for clip, srt in wanted.items()}
 
 
-def words(srt: str) -> list[str]:
+def subtitle_words(srt: str) -> list[str]:
     """Of the lines that are neither a number nor a time."""
     spoken = [line for line in srt.splitlines() if "-->" not in line and not line.strip().isdigit()]
     return " ".join(spoken).split()
 
 
-def said_by(transcriber: Transcriber) -> dict[str, list[str]]:
+def transcribe_clips(transcriber: Transcriber) -> dict[str, list[str]]:
     """Clip -> its words, all clips at once."""
     with ThreadPoolExecutor(len(CLIPS)) as pool:
         clips = [load_audio(SPEECH / clip) for clip in CLIPS]
@@ -140,15 +140,15 @@ def said_by(transcriber: Transcriber) -> dict[str, list[str]]:
 
 
 def test_the_command_compiles_and_transcribes_as_the_reference(
-    place: Place, compiled: Path, wanted: dict[str, str], tmp_path: Path
+    place: Workspace, compiled: Path, wanted: dict[str, str], tmp_path: Path
 ) -> None:
     assert place.transcribe(compiled, tmp_path) == wanted
-    heard = " ".join(words(wanted["en_jfk.flac"]))
+    heard = " ".join(subtitle_words(wanted["en_jfk.flac"]))
     assert JFK in heard.replace(",", "")
 
 
-def test_a_killed_compiler_is_told_and_leaves_nothing(place: Place) -> None:
-    stored = place.store.all()
+def test_a_killed_compiler_is_told_and_leaves_nothing(place: Workspace) -> None:
+    stored = place.store.list_artifacts()
     killed = place.command(
         "compile",
         "--model",
@@ -167,11 +167,11 @@ def test_a_killed_compiler_is_told_and_leaves_nothing(place: Place) -> None:
     done = subprocess.run(killed, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "the compiler was killed" in done.stderr
-    assert place.store.all() == stored
+    assert place.store.list_artifacts() == stored
 
 
 @contextmanager
-def serving(place: Place, artifact: Path) -> Iterator[str]:
+def run_server(place: Workspace, artifact: Path) -> Iterator[str]:
     """The address of `neuron-whisper serve`, which must end well when it is told to."""
     process = subprocess.Popen(
         place.command("serve", "--artifact", str(artifact), "--port", "0"), stderr=subprocess.PIPE, text=True
@@ -181,50 +181,50 @@ def serving(place: Place, artifact: Path) -> Iterator[str]:
         lines = iter(process.stderr.readline, "")
         yield next(word for line in lines for word in line.split() if word.startswith("http://"))
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE_S)
+        process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0
     finally:
         process.kill()
         process.communicate()
 
 
-def ask(url: str, clip: str) -> str:
+def post_clip(url: str, clip: str) -> str:
     answer = httpx.post(
         f"{url}/v1/audio/transcriptions",
         files={"file": (clip, (SPEECH / clip).read_bytes())},
         data={"model": "whisper-1", "response_format": "srt"},
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
     )
     assert answer.status_code == 200, answer.text
     return answer.text
 
 
 def test_four_requests_at_once_are_served_what_each_is_told_alone(
-    place: Place, compiled: Path, wanted: dict[str, str]
+    place: Workspace, compiled: Path, wanted: dict[str, str]
 ) -> None:
     """Their windows join the slots at different steps."""
-    with serving(place, compiled) as url, ThreadPoolExecutor(4) as clients:
-        served = dict(zip(CLIPS, clients.map(partial(ask, url), CLIPS), strict=True))
+    with run_server(place, compiled) as url, ThreadPoolExecutor(4) as clients:
+        served = dict(zip(CLIPS, clients.map(partial(post_clip, url), CLIPS), strict=True))
     assert {clip: srt.strip() for clip, srt in served.items()} == {clip: srt.strip() for clip, srt in wanted.items()}
 
 
 @pytest.mark.parametrize("tp", [1, 4])
-def test_any_number_of_cores_says_the_same(tp: int, place: Place, wanted_texts: dict[str, list[str]]) -> None:
-    artifact = place.build(profile("neuron", tp, "float32"))
+def test_any_number_of_cores_says_the_same(tp: int, place: Workspace, wanted_texts: dict[str, list[str]]) -> None:
+    artifact = place.build(make_profile("neuron", tp, "float32"))
     transcriber = Transcriber.open(place.store, artifact)
-    assert said_by(transcriber) == wanted_texts
+    assert transcribe_clips(transcriber) == wanted_texts
     transcriber.close()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_sixteen_bit_differs_in_a_few_words_at_most(
-    dtype: str, place: Place, wanted_texts: dict[str, list[str]]
+    dtype: str, place: Workspace, wanted_texts: dict[str, list[str]]
 ) -> None:
     """`pytest -rP` shows which."""
     import jiwer
 
-    transcriber = Transcriber.open(place.store, place.build(profile("neuron", 2, dtype)))
-    said = said_by(transcriber)
+    transcriber = Transcriber.open(place.store, place.build(make_profile("neuron", 2, dtype)))
+    said = transcribe_clips(transcriber)
     transcriber.close()
     pairs = [(" ".join(wanted_texts[clip]), " ".join(said[clip])) for clip in CLIPS]
     for expected, found in pairs:
@@ -236,11 +236,11 @@ def test_sixteen_bit_differs_in_a_few_words_at_most(
 # --- and these must be told apart ---------------------------------------------------------------
 
 
-def said_from(directory: Path, artifact: Artifact) -> list[str]:
+def transcribe_with(directory: Path, artifact: Artifact) -> list[str]:
     """What the shortest clip becomes, from graphs and weights whose digests nobody checks."""
     session = load_target("neuron").open(directory, artifact.spec, artifact.profile)
     tokenizer = Tokenizer.from_file(directory / "tokenizer.json", artifact.spec.dims.n_vocab)
-    transcriber = Transcriber.on(session, tokenizer, name="damaged")
+    transcriber = Transcriber.from_session(session, tokenizer, name="damaged")
     try:
         # what is damaged never says anything good: without the ladder it is told sooner
         options = TranscribeOptions(temperature=0.0)
@@ -251,7 +251,7 @@ def said_from(directory: Path, artifact: Artifact) -> list[str]:
 
 @pytest.mark.parametrize("damage", ["none", "ranks swapped", "a matrix swapped"])
 def test_weights_on_the_wrong_rank_are_heard(
-    damage: str, place: Place, compiled: Path, wanted_texts: dict[str, list[str]], tmp_path: Path
+    damage: str, place: Workspace, compiled: Path, wanted_texts: dict[str, list[str]], tmp_path: Path
 ) -> None:
     artifact = place.store.resolve(str(compiled))
     copy = copytree(compiled, tmp_path / "copy")
@@ -265,10 +265,10 @@ def test_weights_on_the_wrong_rank_are_heard(
         weights[0][name], weights[1][name] = weights[1][name], weights[0][name]
         save_file(weights[0], one)
         save_file(weights[1], two)
-    said = said_from(copy, artifact)
+    said = transcribe_with(copy, artifact)
     assert (said == wanted_texts[CLIPS[-1]]) == (damage == "none")
 
 
-def test_an_all_reduce_left_out_is_heard(place: Place, wanted_texts: dict[str, list[str]]) -> None:
-    artifact = place.build(profile("neuron", 2, "float32", args='"--simulate-fault=no-all-reduce"'))
-    assert said_from(artifact.path, artifact) != wanted_texts[CLIPS[-1]]
+def test_an_all_reduce_left_out_is_heard(place: Workspace, wanted_texts: dict[str, list[str]]) -> None:
+    artifact = place.build(make_profile("neuron", 2, "float32", args='"--simulate-fault=no-all-reduce"'))
+    assert transcribe_with(artifact.path, artifact) != wanted_texts[CLIPS[-1]]

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from neuron_whisper.cli.main import run
-from neuron_whisper.model.published import PUBLISHED
+from neuron_whisper.model.published import PUBLISHED_DIMS
 from neuron_whisper.planning.cost_model import (
-    BAN_WORD_TOKENS,
     PROMPT_COLUMNS,
     STEP_COLUMNS,
+    SUPPRESSION_WORD_TOKENS,
     GraphCost,
-    RankCosts,
-    program_of,
+    RankCostModel,
+    spec_from_profile,
 )
 from neuron_whisper.profile import load_profile, parse_profile
 from neuron_whisper.target.interfaces import ProgramSpec
@@ -34,7 +34,7 @@ needs_simulator = pytest.mark.skipif(
 RANK_BYTES = 4
 
 
-def budgets(spec: ProgramSpec, tp: int) -> dict[str, HloBudget]:
+def graph_budgets(spec: ProgramSpec, tp: int) -> dict[str, HloBudget]:
     """By the name that `plan` gives the graph."""
     from tests.neuron_sim.lowered import program_budgets
 
@@ -74,7 +74,7 @@ def lowered_figures(cost: HloBudget) -> dict[str, int]:
     }
 
 
-def behind_the_last_head(spec: ProgramSpec, tp: int, length: int) -> dict[str, int]:
+def dropped_align_costs(spec: ProgramSpec, tp: int, length: int) -> dict[str, int]:
     """What torch_xla drops of align's last layer, which no answer needs; at tp > 1 sums are kept, in their order."""
     state, positions = spec.dims.n_text_state, spec.dims.n_audio_ctx
     if tp > 1:
@@ -107,18 +107,18 @@ def test_every_figure_of_a_graph_is_that_of_its_hlo(model: str, beams: int, tp: 
         'format = 1\n[target]\nname = "neuron"\n[shapes]\nslots = 8\nencode_batch = 2\nprompt_buckets = [4, 32]\n'
         f"align = true\nbeams = {beams}\n"
     )
-    spec = program_of(PUBLISHED[model], profile)
+    spec = spec_from_profile(PUBLISHED_DIMS[model], profile)
     last = spec.dims.n_text_layer - 1
     spec = replace(spec, alignment_heads=((last // 2, 0), (last, 1)))
-    hlo = budgets(spec, tp)
-    costs = RankCosts(spec, tp=tp, dtype="bfloat16", weights_dtype="bfloat16").graphs()
+    hlo = graph_budgets(spec, tp)
+    costs = RankCostModel(spec, tp=tp, dtype="bfloat16", weights_dtype="bfloat16").estimate_graphs()
     assert sorted(cost.graph for cost in costs) == sorted(hlo)
     for cost in costs:
         planned, lowered = figures(cost), lowered_figures(hlo[cost.graph])
         if tp > 1 and not cost.graph.startswith("encode"):
             planned["weights"] += RANK_BYTES
         if cost.graph.startswith("align"):
-            for name, dropped in behind_the_last_head(spec, tp, int(cost.graph.split()[1])).items():
+            for name, dropped in dropped_align_costs(spec, tp, int(cost.graph.split()[1])).items():
                 planned[name] -= dropped
         assert lowered == planned, cost.graph
 
@@ -127,11 +127,11 @@ def test_every_figure_of_a_graph_is_that_of_its_hlo(model: str, beams: int, tp: 
 def test_what_plan_prints_for_kotoba_on_an_inf2_is_what_its_graphs_cost(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", "--model", "kotoba-v2.2", "--instance", "inf2.xlarge", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    spec = program_of(PUBLISHED["kotoba-v2.2"], load_profile("neuron-kotoba-v2-inf2.xlarge-tp2"))
+    spec = spec_from_profile(PUBLISHED_DIMS["kotoba-v2.2"], load_profile("neuron-kotoba-v2-inf2.xlarge-tp2"))
     assert {placement["tp"] for placement in answer["placements"]} == {1, 2}
     for placement in answer["placements"]:
         tp = placement["tp"]
-        hlo = budgets(replace(spec, align_buckets=()), tp)
+        hlo = graph_budgets(replace(spec, align_buckets=()), tp)
         # align's heads are a checkpoint's, of which plan reads nothing: the test above knows them
         graphs = [graph for graph in placement["graphs"] if not graph["graph"].startswith("align")]
         assert {graph["graph"] for graph in graphs} == set(hlo)
@@ -145,8 +145,8 @@ def test_what_plan_prints_for_kotoba_on_an_inf2_is_what_its_graphs_cost(capsys: 
 
 
 def test_plan_knows_the_layout_of_a_prompt_and_of_a_step() -> None:
-    assert (BAN_WORD_TOKENS, PROMPT_COLUMNS, STEP_COLUMNS) == (
-        graphs.BAN_BITS,
+    assert (SUPPRESSION_WORD_TOKENS, PROMPT_COLUMNS, STEP_COLUMNS) == (
+        graphs.SUPPRESSION_WORD_BITS,
         graphs.PROMPT_COLUMNS,
         graphs.STEP_COLUMNS,
     )

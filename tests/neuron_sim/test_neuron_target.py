@@ -16,17 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuron_whisper.errors import ArtifactIncompatible, DeviceFault, InvalidOption, LoweringFailed
+from neuron_whisper.errors import ArtifactIncompatible, DeviceError, InvalidOption, LoweringFailed
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.profile import CompileProfile, parse_profile
 from neuron_whisper.target.interfaces import ProgramSpec, Session
 from neuron_whisper.target.neuron.compile_process import compile_in_child
 from neuron_whisper.target.neuron.instance import check_family
-from neuron_whisper.target.neuron.lowering.graphs import Decode, Graph, States, example_inputs
+from neuron_whisper.target.neuron.lowering.graphs import DecodeGraph, DeviceState, NeuronGraph, example_inputs
 from neuron_whisper.target.neuron.lowering.lowering import compiler_args, write_weights
-from neuron_whisper.target.neuron.runtime.core_allocation import plan_cores
-from neuron_whisper.target.neuron.runtime.session import NeuronSession, pack_bans
+from neuron_whisper.target.neuron.runtime.core_allocation import reserve_cores
+from neuron_whisper.target.neuron.runtime.session import NeuronSession, pack_suppressed
 from neuron_whisper.target.neuron.target import TARGET
 from neuron_whisper.target.reference.session import ReferenceSession
 from neuron_whisper.target.registry import missing_packages
@@ -34,7 +34,7 @@ from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
 from tests import neuron_sim
 from tests.integration import test_session_contract as contract
 from tests.support.sessions import MemoryCheckpoint, checkpoint
-from tests.support.tiny_program import DIMS, SPECIAL, all_allowed, mel, nothing_banned, parameters, spec
+from tests.support.tiny_program import DIMS, SPECIAL, all_allowed, mel, nothing_suppressed, parameters, spec
 
 if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
@@ -53,8 +53,8 @@ class PlainBundle:
 
     def __init__(self, spec: ProgramSpec) -> None:
         layers = _OneRank(spec.dims, {k: torch.from_numpy(v) for k, v in parameters(spec.dims).items()})
-        self.routes: dict[str, Graph] = {}
-        states: States | None = None
+        self.routes: dict[str, NeuronGraph] = {}
+        states: DeviceState | None = None
         for graph, buckets in example_inputs(spec, torch.float32).values():
             made = graph(spec, layers, torch.float32)
             states = made.states = states or made.states
@@ -74,7 +74,7 @@ class _OneRank(PlainLayers):
         return part
 
 
-def profile(tp: int, dtype: str = "float32", args: tuple[str, ...] = ()) -> CompileProfile:
+def make_profile(tp: int, dtype: str = "float32", args: tuple[str, ...] = ()) -> CompileProfile:
     listed = ", ".join(f'"{arg}"' for arg in args)
     return parse_profile(
         f'format = 1\n[target]\nname = "neuron"\ntp = {tp}\ndtype = "{dtype}"\n[weights]\ndtype = "{dtype}"\n'
@@ -82,15 +82,15 @@ def profile(tp: int, dtype: str = "float32", args: tuple[str, ...] = ()) -> Comp
     )
 
 
-def silent(what: str, done: int, total: int | None) -> None:
+def ignore_progress(what: str, done: int, total: int | None) -> None:
     pass
 
 
 def open_neuron(spec: ProgramSpec, directory: Path, tp: int, dtype: str = "float32") -> NeuronSession:
     # the runtime takes its cores once a process, and the sessions below want from one to four
     os.environ.setdefault("NEURON_RT_NUM_CORES", "4")
-    TARGET.compile(spec, profile(tp, dtype), checkpoint(spec), directory, silent)
-    return TARGET.open(directory, spec, profile(tp, dtype))
+    TARGET.compile(spec, make_profile(tp, dtype), checkpoint(spec), directory, ignore_progress)
+    return TARGET.open(directory, spec, make_profile(tp, dtype))
 
 
 @pytest.fixture(
@@ -114,7 +114,7 @@ def session(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ses
 
 def test_any_set_of_bans_is_read_to_the_bit(session: Session) -> None:
     """torch_xla shifts wrongly: commas were banned because of what lay in the same word."""
-    oracle = reference(spec())
+    oracle = open_reference(spec())
     for one in (session, oracle):
         one.encode([1], mel(1, seed=2))
     rows, active = session.spec.rows, np.array([False, True, False])
@@ -122,7 +122,7 @@ def test_any_set_of_bans_is_read_to_the_bit(session: Session) -> None:
         banned = np.random.default_rng(seed).random(DIMS.n_vocab) < 0.5
         answers = []
         for one in (session, oracle):
-            first = one.prefill(1, contract.PROMPT, 0, all_allowed(), banned).choices
+            first = one.prefill(1, contract.PROMPT, 0, all_allowed(), banned).top_tokens
             position = np.full(rows, 3, np.int32)
             then = one.decode(position, position, np.zeros(rows, np.int32), all_allowed(rows), active)
             answers.append((first.tokens[0].tolist(), then.tokens[2].tolist()))
@@ -132,12 +132,12 @@ def test_any_set_of_bans_is_read_to_the_bit(session: Session) -> None:
 # --- against the reference --------------------------------------------------------------------
 
 
-def greedy(session: Session, steps: int) -> tuple[list[int], list[float]]:
+def decode_greedily(session: Session, steps: int) -> tuple[list[int], list[float]]:
     """Tokens and log-probabilities after the prompt in slot 1, beam 0."""
     session.encode([1], mel(1, dims=session.spec.dims, seed=7))
     prompt = np.array([SPECIAL.sot, SPECIAL.first_language + 1, SPECIAL.transcribe], np.int32)
-    banned = nothing_banned(session.spec.dims)
-    answer = session.prefill(1, prompt, 0, all_allowed(), banned).choices
+    banned = nothing_suppressed(session.spec.dims)
+    answer = session.prefill(1, prompt, 0, all_allowed(), banned).top_tokens
     row, rows = session.spec.beams, session.spec.rows
     tokens, logprobs = [int(answer.tokens[0, 0])], [float(answer.logprobs[0, 0])]
     parents = np.tile(np.arange(session.spec.beams, dtype=np.int32), session.spec.slots)
@@ -151,10 +151,10 @@ def greedy(session: Session, steps: int) -> tuple[list[int], list[float]]:
     return tokens, logprobs
 
 
-def distributions(session: Session) -> NDArray[np.float32]:
+def logprobs_after_swap(session: Session) -> NDArray[np.float32]:
     """Log-probabilities (beams, n_vocab) in slot 1 after a step in which its beams took each other's place."""
     spec = session.spec
-    banned = nothing_banned(spec.dims)
+    banned = nothing_suppressed(spec.dims)
     banned[5:9] = True
     session.prefill(1, contract.PROMPT, 0, all_allowed(), banned, spec.beams)
     token, parent = np.arange(11, 11 + spec.rows, dtype=np.int32), np.arange(spec.rows, dtype=np.int32) % spec.beams
@@ -166,13 +166,13 @@ def distributions(session: Session) -> NDArray[np.float32]:
     return answer[spec.beams : 2 * spec.beams]
 
 
-def reference(spec: ProgramSpec, gain: float = 3.0) -> ReferenceSession:
+def open_reference(spec: ProgramSpec, gain: float = 3.0) -> ReferenceSession:
     return ReferenceSession(spec, [{k: torch.from_numpy(v) for k, v in parameters(spec.dims, gain=gain).items()}])
 
 
-def wide(heads: int, text_tokens: int) -> ProgramSpec:
+def make_spec(heads: int, text_tokens: int) -> ProgramSpec:
     """A program of so many heads; its vocabulary is that many tokens of text and the special ones."""
-    special = SpecialTokens.laid_out(eot=text_tokens, n_languages=5, blank=7, is_multilingual=True)
+    special = SpecialTokens.from_layout(eot=text_tokens, n_languages=5, blank=7, is_multilingual=True)
     sizes = {name: getattr(DIMS, name) for name in WhisperDims.__dataclass_fields__}
     sizes |= {"n_audio_state": 32 * heads, "n_text_state": 32 * heads, "n_audio_head": heads, "n_text_head": heads}
     sizes |= {"n_vocab": special.timestamp_begin + N_TIMESTAMPS}
@@ -181,12 +181,12 @@ def wide(heads: int, text_tokens: int) -> ProgramSpec:
 
 def test_the_graphs_say_what_the_reference_says() -> None:
     program = spec()
-    session, oracle = NeuronSession(program, PlainBundle(program), torch.float32), reference(program)
-    tokens, logprobs = greedy(session, 8)
-    wanted, wanted_logprobs = greedy(oracle, 8)
+    session, oracle = NeuronSession(program, PlainBundle(program), torch.float32), open_reference(program)
+    tokens, logprobs = decode_greedily(session, 8)
+    wanted, wanted_logprobs = decode_greedily(oracle, 8)
     assert tokens == wanted
     np.testing.assert_allclose(logprobs, wanted_logprobs, atol=1e-5)
-    np.testing.assert_allclose(distributions(session), distributions(oracle), atol=1e-5)
+    np.testing.assert_allclose(logprobs_after_swap(session), logprobs_after_swap(oracle), atol=1e-5)
 
 
 @needs_neuron
@@ -196,23 +196,23 @@ def test_the_graphs_say_what_the_reference_says() -> None:
     ids=["tp 1", "tp 2", "padded heads and vocabulary", "tp 4", "padded at tp 4"],
 )
 def test_nxd_says_what_the_reference_says(heads: int, text_tokens: int, tp: int, tmp_path: Path) -> None:
-    program = wide(heads, text_tokens)
-    session, oracle = open_neuron(program, tmp_path, tp), reference(program)
-    tokens, logprobs = greedy(session, 12)
-    wanted, wanted_logprobs = greedy(oracle, 12)
+    program = make_spec(heads, text_tokens)
+    session, oracle = open_neuron(program, tmp_path, tp), open_reference(program)
+    tokens, logprobs = decode_greedily(session, 12)
+    wanted, wanted_logprobs = decode_greedily(oracle, 12)
     assert tokens == wanted
     assert len(set(tokens)) > 6, "a model that repeats proves little"
     # weights this steep blow up rounding, and XLA's own exponentials and variances: up to 7e-5 at every tp
     np.testing.assert_allclose(logprobs, wanted_logprobs, atol=2e-4)
     words = np.array(tokens[:6], np.int32)
     np.testing.assert_allclose(session.align(1, words), oracle.align(1, words), atol=1e-4)
-    np.testing.assert_allclose(distributions(session), distributions(oracle), atol=2e-4)
+    np.testing.assert_allclose(logprobs_after_swap(session), logprobs_after_swap(oracle), atol=2e-4)
 
     # the same graphs with gentler weights
     gentle = cast("Checkpoint", MemoryCheckpoint(parameters(program.dims, gain=1.0)))
-    write_weights(program, profile(tp), gentle, tmp_path, silent)
-    tokens, logprobs = greedy(TARGET.open(tmp_path, program, profile(tp)), 12)
-    wanted, wanted_logprobs = greedy(reference(program, gain=1.0), 12)
+    write_weights(program, make_profile(tp), gentle, tmp_path, ignore_progress)
+    tokens, logprobs = decode_greedily(TARGET.open(tmp_path, program, make_profile(tp)), 12)
+    wanted, wanted_logprobs = decode_greedily(open_reference(program, gain=1.0), 12)
     assert tokens == wanted
     np.testing.assert_allclose(logprobs, wanted_logprobs, atol=1e-5)
 
@@ -221,8 +221,8 @@ def test_nxd_says_what_the_reference_says(heads: int, text_tokens: int, tp: int,
 @pytest.mark.parametrize(("dtype", "limit"), [("float16", 0.03), ("bfloat16", 0.25)])
 def test_sixteen_bit_is_within_its_rounding(dtype: str, limit: float, tmp_path: Path) -> None:
     program = spec()
-    _, logprobs = greedy(open_neuron(program, tmp_path, 2, dtype), 0)
-    _, wanted = greedy(reference(program), 0)
+    _, logprobs = decode_greedily(open_neuron(program, tmp_path, 2, dtype), 0)
+    _, wanted = decode_greedily(open_reference(program), 0)
     np.testing.assert_allclose(logprobs, wanted, atol=limit)
 
 
@@ -233,9 +233,9 @@ def test_a_step_moves_a_few_numbers_a_row_and_encode_keeps_its_output(tmp_path: 
 
     program = spec()
     session = open_neuron(program, tmp_path, 2)
-    runtime.calls.clear()
-    greedy(session, 1)
-    moved = [(call.host_to_device_bytes, call.device_to_host_bytes) for call in runtime.calls]
+    runtime.graph_calls.clear()
+    decode_greedily(session, 1)
+    moved = [(call.host_to_device_bytes, call.device_to_host_bytes) for call in runtime.graph_calls]
     window, prompt, languages = 80 * 48 * 4 + 4, 4 * (3 + 7 + 101 + 4), 5
     rows, choices = 6, 5
     assert moved == [
@@ -251,7 +251,7 @@ def test_a_step_moves_a_few_numbers_a_row_and_encode_keeps_its_output(tmp_path: 
 def test_the_first_graph_reads_every_state() -> None:
     inputs = example_inputs(spec(), torch.float32)
     assert next(iter(inputs)) == "decode"
-    graph = Decode(spec(), _OneRank(DIMS, {}), torch.float32)
+    graph = DecodeGraph(spec(), _OneRank(DIMS, {}), torch.float32)
     assert len(graph.aliases()) == len(list(graph.states.parameters())) == 4 * DIMS.n_text_layer + 1
 
 
@@ -275,7 +275,7 @@ def test_no_two_graphs_take_inputs_of_the_same_shapes() -> None:
     ],
 )
 def test_compiler_arguments_are_whole_and_said_once(args: tuple[str, ...], written: str) -> None:
-    assert compiler_args(profile(1, args=args)) == written
+    assert compiler_args(make_profile(1, args=args)) == written
 
 
 def test_two_logical_cores_in_one_are_said_on_trn2() -> None:
@@ -285,20 +285,20 @@ def test_two_logical_cores_in_one_are_said_on_trn2() -> None:
 
 def test_a_compiler_argument_given_twice_is_refused() -> None:
     with pytest.raises(LoweringFailed, match="-O is given twice: '1' and '2'"):
-        compiler_args(profile(1, args=("-O1", "--optlevel=2")))
+        compiler_args(make_profile(1, args=("-O1", "--optlevel=2")))
 
 
 @pytest.mark.skipif(not missing_packages("neuron"), reason="the packages are here, so they cannot be missing")
 def test_a_compile_process_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(LoweringFailed, match="neuronx_distributed"):
-        compile_in_child(spec(), profile(1), tmp_path / "graphs.pt", silent)
+        compile_in_child(spec(), make_profile(1), tmp_path / "graphs.pt", ignore_progress)
 
 
 def test_weights_are_those_of_the_table_padding_included(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    program = wide(3, 91)
-    write_weights(program, profile(2, "bfloat16"), checkpoint(program), tmp_path, silent)
+    program = make_spec(3, 91)
+    write_weights(program, make_profile(2, "bfloat16"), checkpoint(program), tmp_path, ignore_progress)
     last = load_file(tmp_path / "weights" / "tp1.safetensors")
     assert last["layers.decoder.token_embedding.weight"].shape == (803, 96)
     query = last["layers.decoder.blocks.0.attn.query.weight"]
@@ -313,10 +313,10 @@ def test_weights_are_those_of_the_table_padding_included(tmp_path: Path) -> None
 
 def test_cores_are_asked_for_unless_the_environment_has_chosen() -> None:
     environment: dict[str, str] = {}
-    assert plan_cores(environment, 2) == "NEURON_RT_NUM_CORES=2"
+    assert reserve_cores(environment, 2) == "NEURON_RT_NUM_CORES=2"
     assert environment == {"NEURON_RT_NUM_CORES": "2"}
     chosen = {"NEURON_RT_VISIBLE_CORES": "0-3,6"}
-    assert plan_cores(chosen, 5) == "NEURON_RT_VISIBLE_CORES=0-3,6"
+    assert reserve_cores(chosen, 5) == "NEURON_RT_VISIBLE_CORES=0-3,6"
     assert chosen == {"NEURON_RT_VISIBLE_CORES": "0-3,6"}
 
 
@@ -325,13 +325,13 @@ def test_cores_are_asked_for_unless_the_environment_has_chosen() -> None:
 )
 def test_too_few_cores_are_refused_by_name(chosen: dict[str, str]) -> None:
     with pytest.raises(InvalidOption, match="2 or more NeuronCores"):
-        plan_cores(chosen, 2)
+        reserve_cores(chosen, 2)
 
 
 def test_bans_are_a_bit_per_token() -> None:
     banned = np.zeros(20, np.bool_)
     banned[[0, 15, 17]] = True
-    assert pack_bans(banned).tolist() == [2**15 + 1, 2]
+    assert pack_suppressed(banned).tolist() == [2**15 + 1, 2]
 
 
 def test_an_artifact_for_another_family_is_refused() -> None:
@@ -345,7 +345,7 @@ def test_a_closed_session_says_so() -> None:
     session = NeuronSession(spec(), PlainBundle(spec()), torch.float32)
     session.close()
     session.close()
-    with pytest.raises(DeviceFault, match="closed"):
+    with pytest.raises(DeviceError, match="closed"):
         session.encode([0], mel(1))
 
 
@@ -353,5 +353,5 @@ def test_what_the_runtime_raises_is_a_device_fault() -> None:
     def execute(*inputs: Tensor) -> tuple[Tensor, Tensor]:
         raise RuntimeError("nrt_execute status=1005")
 
-    with pytest.raises(DeviceFault, match="status=1005"):
+    with pytest.raises(DeviceError, match="status=1005"):
         NeuronSession(spec(), execute, torch.float32).encode([0], mel(1))

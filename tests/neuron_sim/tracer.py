@@ -83,9 +83,9 @@ def generate_hlo(
     """Trace a module. `input_output_aliases`: its parameter -> the index of the result which is its new value."""
     if isinstance(example_inputs, Tensor):
         example_inputs = [example_inputs]
-    inputs = [placeholder(tensor) for tensor in example_inputs]
+    inputs = [make_placeholder(tensor) for tensor in example_inputs]
     tensors = dict(func.named_parameters(remove_duplicate=False)) | dict(func.named_buffers(remove_duplicate=False))
-    by_identity = {id(tensor): placeholder(tensor) for tensor in tensors.values()}  # tied tensors stay tied
+    by_identity = {id(tensor): make_placeholder(tensor) for tensor in tensors.values()}  # tied tensors stay tied
     values = {name: by_identity[id(tensor)] for name, tensor in tensors.items()}
     answer = run(func, values, inputs)
     results = [answer] if isinstance(answer, Tensor) else list(answer)
@@ -98,7 +98,7 @@ def generate_hlo(
     module = HloModuleProto.FromString(context.hlo())
     parameters, excluded = classify_parameters(module, context, inputs, values, set(state_of_result.values()))
     renumber_parameters(module, parameters)
-    metaneff = describe(module, parameters, state_of_result)
+    metaneff = make_metaneff(module, parameters, state_of_result)
     numbered = list(enumerate(parameters))
     plain_results = len(metaneff.output_tensors) - len(metaneff.output_aliases_to)
     return HloArtifacts(
@@ -111,7 +111,7 @@ def generate_hlo(
     )
 
 
-def placeholder(tensor: Tensor) -> Tensor:
+def make_placeholder(tensor: Tensor) -> Tensor:
     made: Tensor = xla_builder.create_placeholder_tensor(tuple(tensor.shape), tensor.dtype)
     return made
 
@@ -171,7 +171,7 @@ def renumber_parameters(module: Any, parameters: Sequence[Parameter]) -> None:
         shape.parameter_names[:] = [f"p{i}" for i in range(len(parameters))]
 
 
-def describe(module: Any, parameters: Sequence[Parameter], state_of_result: Mapping[int, str]) -> Any:
+def make_metaneff(module: Any, parameters: Sequence[Parameter], state_of_result: Mapping[int, str]) -> Any:
     """The metaneff of the graph; results that are a state's new value become aliases, in module too.
 
     A state which the graph does not read is no parameter of it; its result is returned like any other.

@@ -17,7 +17,7 @@ from whisper.decoding import DecodingOptions
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.decode.options import TranscribeOptions, WindowOptions
-from neuron_whisper.decode.window import WindowAsk
+from neuron_whisper.decode.window import WindowRequest
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.transcriber import Transcriber
 from tests.support.openai_model import noise, openai_model, reference_session, tokenizer
@@ -38,7 +38,7 @@ def without_specials(text: str) -> str:
 @pytest.mark.parametrize("n_mels", [80, 128])
 def test_logits_are_openai_whispers(n_mels: int) -> None:
     model, session = openai_model(51866, n_mels), reference_session(51866, n_mels)
-    mel = LogMel.of(noise(30), n_mels).window(0)
+    mel = LogMel.from_samples(noise(30), n_mels).cut_window(0)
     tokens = np.array([50258, 50259, 50360, 50365, 11, 400, 7000, 50400], np.int32)
     with torch.no_grad():
         expected = model(torch.from_numpy(mel[None]), torch.from_numpy(tokens[None]).long())[0].numpy()
@@ -75,15 +75,15 @@ WINDOWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_a_window_decodes_to_openai_whispers_tokens(case: str, n_vocab: int, directory: Path) -> None:
     theirs, ours = WINDOWS[case]
     model, words = openai_model(n_vocab), tokenizer(n_vocab, directory)
-    suppressed = frozenset(words.suppressed(ours.get("suppress_tokens", "-1")))
+    suppressed = frozenset(words.get_suppress_tokens(ours.get("suppress_tokens", "-1")))
     options = {"task": "transcribe", **{k: v for k, v in ours.items() if k != "suppress_tokens"}}
     if "prefix" in ours:
         options["prefix"] = tuple(words.encode(theirs["prefix"]))
     engine = Engine(reference_session(n_vocab, beams=ours.get("beam_size", 1)), words)
     for seed in (1, 2):
-        mel = LogMel.of(noise(30, seed), 80).window(0)
-        window = WindowOptions(language="en", suppressed=suppressed, **options)
-        found = engine.submit(WindowAsk(mel=mel, options=window)).result(60)
+        mel = LogMel.from_samples(noise(30, seed), 80).cut_window(0)
+        window = WindowOptions(language="en", suppress_tokens=suppressed, **options)
+        found = engine.submit(WindowRequest(mel=mel, options=window)).result(60)
         expected = whisper.decode(
             model, torch.from_numpy(mel), DecodingOptions(language="en", fp16=False, temperature=0.0, **theirs)
         )
@@ -99,8 +99,8 @@ def test_a_window_decodes_to_openai_whispers_tokens(case: str, n_vocab: int, dir
 def test_the_language_is_openai_whispers(directory: Path) -> None:
     model, words = openai_model(51865), tokenizer(51865, directory)
     engine = Engine(reference_session(51865), words)
-    mel = LogMel.of(noise(30, 4), 80).window(0)
-    found = engine.submit(WindowAsk(mel=mel, options=WindowOptions(language=None, task="transcribe"))).result(60)
+    mel = LogMel.from_samples(noise(30, 4), 80).cut_window(0)
+    found = engine.submit(WindowRequest(mel=mel, options=WindowOptions(language=None, task="transcribe"))).result(60)
     engine.close()
     _, probs = whisper.detect_language(model, torch.from_numpy(mel))
     assert found.language == max(probs, key=lambda code: probs[code])
@@ -124,7 +124,7 @@ LONG: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_a_long_clip_gives_openai_whispers_segments(n_vocab: int, case: str, directory: Path) -> None:
     theirs, ours = LONG[case]
     samples = noise(43.7, seed=5)
-    transcriber = Transcriber.on(reference_session(n_vocab), tokenizer(n_vocab, directory), name="small")
+    transcriber = Transcriber.from_session(reference_session(n_vocab), tokenizer(n_vocab, directory), name="small")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = whisper.transcribe(
@@ -148,7 +148,7 @@ def test_a_long_clip_gives_openai_whispers_segments(n_vocab: int, case: str, dir
 
 
 def test_many_clips_at_once_say_what_they_say_one_after_another(directory: Path) -> None:
-    transcriber = Transcriber.on(reference_session(51865), tokenizer(51865, directory), name="small")
+    transcriber = Transcriber.from_session(reference_session(51865), tokenizer(51865, directory), name="small")
     clips = [AudioClip(samples=noise(6 + seed, seed)) for seed in range(4)]
     options = TranscribeOptions(language="en", temperature=0.0, vad_filter=False)
     one_by_one = [transcriber.transcribe(clip, options).text for clip in clips]

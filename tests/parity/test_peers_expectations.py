@@ -15,14 +15,14 @@ from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.transcriber import Transcriber
 from neuron_whisper.transcript import Transcript, Word
 from tests.support.paths import SPEECH
-from tests.support.speech import needs_recordings, opened, words
+from tests.support.speech import needs_recordings, open_model, words
 
 pytestmark = needs_recordings
 
 
 @pytest.fixture(scope="module")
 def english() -> Iterator[Transcriber]:
-    with opened("tiny.en") as made:
+    with open_model("tiny.en") as made:
         yield made
 
 
@@ -30,7 +30,7 @@ def english() -> Iterator[Transcriber]:
 def multilingual() -> Iterator[Transcriber]:
     if os.environ.get("NEURON_WHISPER_SLOW_TESTS") != "1":
         pytest.skip("make test-speech runs these: that languages are told apart in real speech is not proved here")
-    with opened("base") as made:
+    with open_model("base") as made:
         yield made
 
 
@@ -71,7 +71,7 @@ def test_ten_seconds_of_zeros_are_no_text_with_and_without_voice_activity(englis
     for vad_filter in (True, False):
         transcript = english.transcribe(clip, TranscribeOptions(vad_filter=vad_filter))
         assert (transcript.text, transcript.segments) == ("", ())
-        assert transcript.dropped
+        assert transcript.skipped
 
 
 def test_channels_are_heard_apart(english: Transcriber) -> None:

@@ -10,7 +10,7 @@ import pytest
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.transcriber import Transcriber
 from tests.support.paths import SPEECH
-from tests.support.speech import needs_recordings, opened, words
+from tests.support.speech import needs_recordings, open_model, words
 
 JFK = "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
 
@@ -19,7 +19,7 @@ pytestmark = needs_recordings
 
 @pytest.fixture(scope="module")
 def transcriber() -> Iterator[Transcriber]:
-    with opened("tiny.en") as made:
+    with open_model("tiny.en") as made:
         yield made
 
 

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
-from neuron_whisper.artifact.key import artifact_key, artifact_name
+from neuron_whisper.artifact.key import compute_artifact_key, make_artifact_name
 from neuron_whisper.artifact.loader import Artifact
 from neuron_whisper.artifact.manifest import Manifest, spec_to_data
 from neuron_whisper.artifact.store import ArtifactStore
@@ -38,7 +38,7 @@ SPEC = ProgramSpec(
         n_text_head=2,
         n_text_layer=1,
     ),
-    special=SpecialTokens.laid_out(eot=20, n_languages=2, blank=5, is_multilingual=True),
+    special=SpecialTokens.from_layout(eot=20, n_languages=2, blank=5, is_multilingual=True),
     slots=2,
     beams=1,
     encode_batch=1,
@@ -63,9 +63,9 @@ FILE_OPERATIONS = frozenset(
 
 def sample_manifest(model: str = "base", **facts: Any) -> Manifest:
     all_facts = {"format": 1, "checkpoint": {"model.bin": "00"}, "toolchain": TOOLCHAIN, **facts}
-    key = artifact_key(all_facts)
+    key = compute_artifact_key(all_facts)
     return Manifest(
-        name=artifact_name(model, "cpu", 1, key),
+        name=make_artifact_name(model, "cpu", 1, key),
         key=key,
         model=model,
         target="cpu",
@@ -74,7 +74,7 @@ def sample_manifest(model: str = "base", **facts: Any) -> Manifest:
         neuron_whisper="0.1.0",
         facts=all_facts,
         spec=spec_to_data(SPEC),
-        profile=PROFILE.canonical(),
+        profile=PROFILE.to_canonical(),
     )
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.decode.constraints import apply_rules
-from neuron_whisper.errors import DeviceFault
-from neuron_whisper.target.interfaces import Choices, PrefillAnswer, ProgramSpec, followed, rows_in_use
+from neuron_whisper.errors import DeviceError
+from neuron_whisper.target.interfaces import PrefillOutput, ProgramSpec, TopTokens, resolve_beam_parents, rows_in_use
 
 
 class FakeSession:
     """Honest about slots, beams, rules and bans, and slow only where a test holds it.
 
-    `gate` is waited for before every decode; `fault_at` is the decode call that raises DeviceFault;
+    `gate` is waited for before every decode; `fault_at` is the decode call that raises DeviceError;
     `end_after` makes the end token certain after so many sampled tokens.
     """
 
@@ -29,11 +29,11 @@ class FakeSession:
         self.encoded_batches: list[int] = []
         self.active_per_step: list[int] = []
         self._end_after, self._fault_at = end_after, fault_at
-        self._windows: dict[int, int] = {}
-        self._rows: dict[int, list[int]] = {row: [] for row in range(spec.rows)}
+        self._window_checksums: dict[int, int] = {}
+        self._row_tokens: dict[int, list[int]] = {row: [] for row in range(spec.rows)}
         self._prompt_length: dict[int, int] = {}
-        self._widths = np.ones(spec.slots, np.int32)
-        self._banned = np.zeros((spec.slots, spec.dims.n_vocab), np.bool_)
+        self._beam_widths = np.ones(spec.slots, np.int32)
+        self._suppressed = np.zeros((spec.slots, spec.dims.n_vocab), np.bool_)
         self.is_closed = False
 
     @property
@@ -42,20 +42,20 @@ class FakeSession:
 
     def _check_open(self) -> None:
         if self.is_closed:
-            raise DeviceFault("the session is closed")
+            raise DeviceError("the session is closed")
 
     def logits_after(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
         """(V,) after `tokens` of the slot's window."""
-        seed = zlib.crc32(np.array([self._windows[slot], *tokens], np.int64).tobytes())
+        seed = zlib.crc32(np.array([self._window_checksums[slot], *tokens], np.int64).tobytes())
         logits = np.random.default_rng(seed).standard_normal(self._spec.dims.n_vocab).astype(np.float32) * 3
         if len(tokens) >= self._prompt_length[slot] + self._end_after:
             logits[self._spec.special.eot] = 60
         return logits
 
     def _logprobs(self, slot: int, tokens: Sequence[int], rules: NDArray[np.int32]) -> NDArray[np.float32]:
-        return apply_rules(self.logits_after(slot, tokens), rules, self._banned[slot], self._spec.special)
+        return apply_rules(self.logits_after(slot, tokens), rules, self._suppressed[slot], self._spec.special)
 
-    def _best(self, logprobs: NDArray[np.float32]) -> NDArray[np.int32]:
+    def _choose_top(self, logprobs: NDArray[np.float32]) -> NDArray[np.int32]:
         return np.argsort(-logprobs, kind="stable")[: self._spec.choices].astype(np.int32)
 
     def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
@@ -63,7 +63,7 @@ class FakeSession:
         assert len(slots) == len(mel) <= self._spec.encode_batch
         self.encoded_batches.append(len(slots))
         for slot, window in zip(slots, mel, strict=True):
-            self._windows[slot] = zlib.crc32(window.tobytes())
+            self._window_checksums[slot] = zlib.crc32(window.tobytes())
 
     def prefill(
         self,
@@ -71,25 +71,25 @@ class FakeSession:
         prompt: NDArray[np.int32],
         sot_index: int,
         rules: NDArray[np.int32],
-        banned: NDArray[np.bool_],
+        suppressed: NDArray[np.bool_],
         beams: int = 1,
-    ) -> PrefillAnswer:
+    ) -> PrefillOutput:
         self._check_open()
         self._spec.check_beams(beams)
         self._spec.bucket_for(len(prompt))
-        self._banned[slot], self._widths[slot] = banned, beams
+        self._suppressed[slot], self._beam_widths[slot] = suppressed, beams
         self._prompt_length[slot] = len(prompt)
         for beam in range(beams):
-            self._rows[slot * self._spec.beams + beam] = prompt.tolist()
+            self._row_tokens[slot * self._spec.beams + beam] = prompt.tolist()
         special = self._spec.special
         at_sot = self.logits_after(slot, prompt[: sot_index + 1].tolist())
         languages = at_sot[special.first_language : special.first_language + special.n_languages]
         logprobs = self._logprobs(slot, prompt.tolist(), rules)
-        best = self._best(logprobs)
-        return PrefillAnswer(
+        best = self._choose_top(logprobs)
+        return PrefillOutput(
             language_logprobs=(languages - np.log(np.exp(languages).sum())).astype(np.float32),
             no_speech_prob=float(np.exp(at_sot[special.no_speech]) / np.exp(at_sot).sum()),
-            choices=Choices(tokens=best[None], logprobs=logprobs[best][None]),
+            top_tokens=TopTokens(tokens=best[None], logprobs=logprobs[best][None]),
         )
 
     def decode(
@@ -99,10 +99,10 @@ class FakeSession:
         parents: NDArray[np.int32],
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
-    ) -> Choices:
-        answer = Choices.none(self._spec.rows, self._spec.choices)
+    ) -> TopTokens:
+        answer = TopTokens.empty(self._spec.rows, self._spec.choices)
         for row, logprobs in self._step(tokens, positions, parents, rules, active):
-            answer.tokens[row] = self._best(logprobs)
+            answer.tokens[row] = self._choose_top(logprobs)
             answer.logprobs[row] = logprobs[answer.tokens[row]]
         return answer
 
@@ -133,16 +133,16 @@ class FakeSession:
         self.decode_calls += 1
         self.active_per_step.append(int(active.sum()))
         if self.decode_calls == self._fault_at:
-            raise DeviceFault("the device does not answer")
+            raise DeviceError("the device does not answer")
         beams = self._spec.beams
-        in_use = rows_in_use(active, self._widths, beams)
-        source = followed(parents, in_use)
-        before = {row: list(history) for row, history in self._rows.items()}
+        in_use = rows_in_use(active, self._beam_widths, beams)
+        source = resolve_beam_parents(parents, in_use)
+        before = {row: list(history) for row, history in self._row_tokens.items()}
         for slot, beam in np.argwhere(in_use).tolist():
             row = slot * beams + beam
             history = before[slot * beams + int(source[slot, beam])][: positions[row]]
-            self._rows[row] = [*history, int(tokens[row])]
-            yield row, self._logprobs(slot, self._rows[row], rules[row])
+            self._row_tokens[row] = [*history, int(tokens[row])]
+            yield row, self._logprobs(slot, self._row_tokens[row], rules[row])
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         self._check_open()

@@ -18,22 +18,22 @@ import httpx
 from tests.support.hostile_files import Upload
 from tests.support.servers import TRANSCRIPTIONS, tone
 
-PATIENCE_S = 600.0
-ANSWERS = (200, 400, 404, 408, 413, 429, 503)  # whatever is sent; 500 is ours
+TIMEOUT_S = 600.0
+EXPECTED_STATUSES = (200, 400, 404, 408, 413, 429, 503)  # whatever is sent; 500 is ours
 
 
 @dataclass(slots=True)
-class Neighbour:
+class SteadyClient:
     """A client that asks for the same clip again and again, and must get the same text each time."""
 
     url: str
     clip: bytes
     texts: Counter[str] = field(default_factory=Counter)
-    took_s: list[float] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
 
     async def run(self, pause_s: float = 0.05) -> None:
-        async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S, verify=False, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=self.url, timeout=TIMEOUT_S, verify=False, trust_env=False) as http:
             while True:
                 began = time.monotonic()
                 try:
@@ -41,7 +41,7 @@ class Neighbour:
                 except httpx.HTTPError as error:
                     self.failures[type(error).__name__] += 1
                 else:
-                    self.took_s.append(time.monotonic() - began)
+                    self.latencies_s.append(time.monotonic() - began)
                     if answer.status_code == 200:
                         self.texts[answer.json()["text"]] += 1
                     else:
@@ -65,17 +65,17 @@ async def send_uploads(url: str, uploads: Iterable[Upload], *, at_once: int = 4)
                 wrong.append(f"{upload.kind}: {error!r}")
                 continue
             statuses[f"{upload.kind}: {answer.status_code}"] += 1
-            if answer.status_code not in ANSWERS:
+            if answer.status_code not in EXPECTED_STATUSES:
                 wrong.append(f"{upload.kind}: {answer.status_code} {answer.text[:200]}")
             elif answer.status_code != 200 and answer.json()["error"].keys() != {"message", "type", "param", "code"}:
                 wrong.append(f"{upload.kind}: {answer.text[:200]}")
 
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, verify=False, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, verify=False, trust_env=False) as http:
         await asyncio.gather(*(client(http) for _ in range(at_once)))
     return statuses, wrong
 
 
-def request_bytes(content: bytes) -> bytes:
+def build_request(content: bytes) -> bytes:
     part = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     part += content + b"\r\n--edge--\r\n"
     head = (
@@ -88,12 +88,12 @@ def request_bytes(content: bytes) -> bytes:
 async def disconnect(url: str, n: int, seed: int = 0, *, at_once: int = 16) -> None:
     """So many clients that go away: in the headers, in the upload, while they wait; with a FIN or a reset."""
     chance = random.Random(seed)
-    whole = request_bytes(tone(seconds=1.0))
+    whole = build_request(tone(seconds=1.0))
     numbers = iter(range(n))
 
     async def client() -> None:
         for _ in numbers:
-            _, writer = await asyncio.open_connection(*_address(url))
+            _, writer = await asyncio.open_connection(*_host_and_port(url))
             cut = chance.choice((chance.randrange(200), chance.randrange(len(whole)), len(whole)))
             writer.write(whole[:cut])
             await writer.drain()
@@ -109,13 +109,13 @@ async def disconnect(url: str, n: int, seed: int = 0, *, at_once: int = 16) -> N
 
 async def half_close(url: str, n: int) -> int:
     """So many clients that say they have sent everything and wait; how many were answered."""
-    whole = request_bytes(tone(seconds=0.2))
+    whole = build_request(tone(seconds=0.2))
 
     async def client() -> bool:
-        reader, writer = await asyncio.open_connection(*_address(url))
+        reader, writer = await asyncio.open_connection(*_host_and_port(url))
         writer.write(whole)
         writer.write_eof()
-        found = await asyncio.wait_for(reader.read(), PATIENCE_S)
+        found = await asyncio.wait_for(reader.read(), TIMEOUT_S)
         writer.close()
         return found.startswith(b"HTTP/1.1 ")
 
@@ -127,7 +127,7 @@ async def slow_loris(url: str, n: int, *, for_s: float) -> int:
     began = time.monotonic()
 
     async def client(number: int) -> bool:
-        reader, writer = await asyncio.open_connection(*_address(url))
+        reader, writer = await asyncio.open_connection(*_host_and_port(url))
         try:
             writer.write(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: here\r\n")
             if number % 2:
@@ -149,16 +149,16 @@ async def slow_loris(url: str, n: int, *, for_s: float) -> int:
     return sum(await asyncio.gather(*(client(number) for number in range(n))))
 
 
-def _address(url: str) -> tuple[str, int]:
+def _host_and_port(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
     return parts.hostname, parts.port
 
 
-def open_files(pid: int) -> int:
+def count_open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def threads_of(pid: int) -> int:
+def count_threads(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))

@@ -49,7 +49,7 @@ class Upload:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-def encoded(container: str, codec: str, seconds: float = 2.0) -> bytes:
+def encode_tone(container: str, codec: str, seconds: float = 2.0) -> bytes:
     """A tone in this format."""
     rate = 48_000
     samples = (0.3 * np.sin(np.arange(int(rate * seconds)) * 0.05)).astype(np.float32)
@@ -67,29 +67,31 @@ def encoded(container: str, codec: str, seconds: float = 2.0) -> bytes:
 
 
 @lru_cache
-def recordings() -> tuple[bytes, ...]:
-    return tuple(encoded(*pair) for pair in CONTAINERS)
+def encode_recordings() -> tuple[bytes, ...]:
+    return tuple(encode_tone(*pair) for pair in CONTAINERS)
 
 
-def uploads(n: int, seed: int = 0, more: Sequence[bytes] = ()) -> Iterator[Upload]:
-    """So many of all kinds; `more` are recordings to be mutated as well."""
+def generate_uploads(n: int, seed: int = 0, extra_recordings: Sequence[bytes] = ()) -> Iterator[Upload]:
+    """So many of all kinds; `extra_recordings` are recordings to be mutated as well."""
     chance = random.Random(seed)
-    originals = (*recordings(), *more)
-    made = (_mutated, _mutated, _mutated, _forged_wav, _wrong_type, _odd_form)
+    originals = (*encode_recordings(), *extra_recordings)
+    made = (_mutate, _mutate, _mutate, _forge_wav, _make_wrong_type, _make_odd_form)
     for _ in range(n):
         upload = chance.choice(made)(chance, originals)
         yield Upload(kind=upload.kind, name=chance.choice(NAMES), content=upload.content, fields=upload.fields)
 
 
-def bombs(*, hours: float = 4.0, flac_s: float = 20.0) -> Iterator[Upload]:
+def generate_bombs(*, hours: float = 4.0, flac_s: float = 20.0) -> Iterator[Upload]:
     """Small files that unpack to hours and gigabytes: a second of the FLAC is 6 MB of samples."""
-    yield Upload(kind="bomb: opus", name="bomb.opus", content=opus_silence(hours=hours))
-    yield Upload(kind="bomb: flac", name="bomb.flac", content=flac_silence(seconds=flac_s))
-    yield Upload(kind="bomb: wav", name="bomb.wav", content=wav_header(size=0xFFFFFFFF, channels=64) + bytes(1 << 20))
-    yield Upload(kind="bomb: rate", name="rate.wav", content=wav_header(size=1 << 20, rate=1) + bytes(1 << 20))
+    yield Upload(kind="bomb: opus", name="bomb.opus", content=encode_opus_silence(hours=hours))
+    yield Upload(kind="bomb: flac", name="bomb.flac", content=encode_flac_silence(seconds=flac_s))
+    yield Upload(
+        kind="bomb: wav", name="bomb.wav", content=build_wav_header(size=0xFFFFFFFF, channels=64) + bytes(1 << 20)
+    )
+    yield Upload(kind="bomb: rate", name="rate.wav", content=build_wav_header(size=1 << 20, rate=1) + bytes(1 << 20))
 
 
-def _mutated(chance: random.Random, originals: Sequence[bytes]) -> Upload:
+def _mutate(chance: random.Random, originals: Sequence[bytes]) -> Upload:
     content = bytearray(chance.choice(originals))
     for _ in range(chance.choice((1, 1, 3, 10, 100))):
         at = chance.randrange(len(content)) if chance.random() < 0.5 else chance.randrange(min(256, len(content)))
@@ -109,7 +111,7 @@ def _mutated(chance: random.Random, originals: Sequence[bytes]) -> Upload:
     return Upload(kind="mutated", name="", content=bytes(content))
 
 
-def wav_header(*, size: int, channels: int = 1, rate: int = 16_000, bits: int = 16, code: int = 1) -> bytes:
+def build_wav_header(*, size: int, channels: int = 1, rate: int = 16_000, bits: int = 16, code: int = 1) -> bytes:
     block = channels * bits // 8 & 0xFFFF
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
@@ -129,8 +131,8 @@ def wav_header(*, size: int, channels: int = 1, rate: int = 16_000, bits: int = 
     )
 
 
-def _forged_wav(chance: random.Random, originals: Sequence[bytes]) -> Upload:
-    header = wav_header(
+def _forge_wav(chance: random.Random, originals: Sequence[bytes]) -> Upload:
+    header = build_wav_header(
         size=chance.choice(BAD_NUMBERS),
         channels=chance.choice((0, 1, 2, 255, 65535)),
         rate=chance.choice((0, 1, 8000, 16000, 0x7FFFFFFF, 0xFFFFFFFF)),
@@ -140,7 +142,7 @@ def _forged_wav(chance: random.Random, originals: Sequence[bytes]) -> Upload:
     return Upload(kind="forged header", name="", content=header + chance.randbytes(chance.randrange(0, 4000)))
 
 
-def _wrong_type(chance: random.Random, originals: Sequence[bytes]) -> Upload:
+def _make_wrong_type(chance: random.Random, originals: Sequence[bytes]) -> Upload:
     heads = (
         b"",
         b"\x89PNG\r\n\x1a\n",
@@ -164,7 +166,7 @@ def _wrong_type(chance: random.Random, originals: Sequence[bytes]) -> Upload:
     return Upload(kind="wrong type", name="", content=chance.choice(heads) + rest)
 
 
-def _odd_form(chance: random.Random, originals: Sequence[bytes]) -> Upload:
+def _make_odd_form(chance: random.Random, originals: Sequence[bytes]) -> Upload:
     value = chance.choice(
         (
             "",
@@ -198,7 +200,7 @@ def _odd_form(chance: random.Random, originals: Sequence[bytes]) -> Upload:
     return Upload(kind="odd form", name="", content=chance.choice(originals), fields={name: value})
 
 
-def flac_silence(*, seconds: float, rate: int = 192_000, channels: str = "7.1") -> bytes:
+def encode_flac_silence(*, seconds: float, rate: int = 192_000, channels: str = "7.1") -> bytes:
     """Silence that FLAC keeps in about a thousandth of its size."""
     held = io.BytesIO()
     silence = np.zeros((1, 8 * 65_536), np.int16)
@@ -215,18 +217,18 @@ def flac_silence(*, seconds: float, rate: int = 192_000, channels: str = "7.1") 
 # --- Ogg Opus by hand: a packet of one byte is 60 ms ------------------------------------------------
 
 
-def opus_silence(*, hours: float) -> bytes:
+def encode_opus_silence(*, hours: float) -> bytes:
     """Four bytes for each quarter of a second or so: hours in a megabyte."""
     head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 0, 48_000, 0, 0)
     tags = b"OpusTags" + struct.pack("<I", 0) + struct.pack("<I", 0)
-    pages = [_page([head], 0, 0, 2), _page([tags], 0, 1, 0)]
+    pages = [_build_ogg_page([head], 0, 0, 2), _build_ogg_page([tags], 0, 1, 0)]
     packets = [bytes([3 << 3])] * 255  # SILK, narrow band, 60 ms, nothing coded
     for n in range(int(hours * 3600 / (255 * 0.06))):
-        pages.append(_page(packets, (n + 1) * 255 * 2880, n + 2, 0))
+        pages.append(_build_ogg_page(packets, (n + 1) * 255 * 2880, n + 2, 0))
     return b"".join(pages)
 
 
-def _page(packets: Sequence[bytes], granule: int, number: int, flags: int) -> bytes:
+def _build_ogg_page(packets: Sequence[bytes], granule: int, number: int, flags: int) -> bytes:
     lacing = bytes(len(packet) for packet in packets)
     page = bytearray(struct.pack("<4sBBqIII", b"OggS", 0, flags, granule, 7, number, 0))
     page += bytes([len(lacing)]) + lacing + b"".join(packets)

@@ -11,23 +11,23 @@ from typing import Any
 
 import httpx
 
-from tests.support.servers import PATIENCE_S, tone
+from tests.support.servers import TIMEOUT_S, tone
 
 JOBS = "/v1/jobs"
-LOOK_EVERY_S = 0.005
+POLL_INTERVAL_S = 0.005
 # a FakeSession's text passes no gate, and would be decoded at every temperature
-AT_ONCE: dict[str, Any] = {"logprob_threshold": "none", "compression_ratio_threshold": "none"}
+NO_FALLBACK: dict[str, Any] = {"logprob_threshold": "none", "compression_ratio_threshold": "none"}
 
 
-class Turnstile:
+class StepGate:
     """A FakeSession's gate that lets `steps` decodes through and holds the next until it is set."""
 
     def __init__(self, steps: int) -> None:
-        self._left, self._open = steps, threading.Event()
+        self._steps_left, self._open = steps, threading.Event()
 
     def wait(self) -> None:
-        if self._left:
-            self._left -= 1
+        if self._steps_left:
+            self._steps_left -= 1
         else:
             self._open.wait()
 
@@ -35,7 +35,7 @@ class Turnstile:
         self._open.set()
 
 
-def make(client: httpx.Client, audio: bytes | None = None, **fields: Any) -> dict[str, Any]:
+def create_job(client: httpx.Client, audio: bytes | None = None, **fields: Any) -> dict[str, Any]:
     """A job that must be made."""
     answer = client.post(JOBS, files={"file": ("tone.wav", audio or tone())}, data=fields)
     assert answer.status_code == 201, answer.text
@@ -45,7 +45,7 @@ def make(client: httpx.Client, audio: bytes | None = None, **fields: Any) -> dic
     return job
 
 
-def see(client: httpx.Client, job_id: str) -> dict[str, Any]:
+def get_job(client: httpx.Client, job_id: str) -> dict[str, Any]:
     answer = client.get(f"{JOBS}/{job_id}")
     assert answer.status_code == 200, answer.text
     job = answer.json()
@@ -53,49 +53,49 @@ def see(client: httpx.Client, job_id: str) -> dict[str, Any]:
     return job
 
 
-def until(client: httpx.Client, job_id: str, when: str | Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+def wait_for_job(client: httpx.Client, job_id: str, when: str | Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     """The job when it has this status, or is as `when` wants it."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
-        job = see(client, job_id)
+        job = get_job(client, job_id)
         if job["status"] == when if isinstance(when, str) else when(job):
             return job
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(POLL_INTERVAL_S)
     raise AssertionError(f"{job} never was as wanted")
 
 
-def result(client: httpx.Client, job_id: str, fmt: str = "") -> httpx.Response:
+def get_result(client: httpx.Client, job_id: str, fmt: str = "") -> httpx.Response:
     return client.get(f"{JOBS}/{job_id}/result", params={"format": fmt} if fmt else {})
 
 
-class Elsewhere:
+class FakeRemoteServer:
     """Another server: GET serves `files`, POST keeps what comes in `posts`, and answers the next of `statuses`."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
-        self.announces_length = True
+        self.sends_content_length = True
         self.statuses: list[int] = []
         self.posts: list[tuple[dict[str, str], bytes]] = []
-        self.posted_to: list[str] = []
-        self.asked: list[str] = []
+        self.posted_paths: list[str] = []
+        self.requested_paths: list[str] = []
         self.url = ""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    here: Elsewhere
+    remote: FakeRemoteServer
 
     def do_GET(self) -> None:
-        self.here.asked.append(self.path)
-        if self.path in self.here.redirects:
+        self.remote.requested_paths.append(self.path)
+        if self.path in self.remote.redirects:
             self.send_response(302)
-            self.send_header("location", self.here.redirects[self.path])
+            self.send_header("location", self.remote.redirects[self.path])
             self.send_header("content-length", "0")
             self.end_headers()
             return
-        content = self.here.files.get(self.path)
+        content = self.remote.files.get(self.path)
         self.send_response(200 if content is not None else 404)
-        if self.here.announces_length:
+        if self.remote.sends_content_length:
             self.send_header("content-length", str(len(content or b"")))
         self.send_header("connection", "close")
         self.end_headers()
@@ -103,9 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.here.posted_to.append(self.path)
-        self.here.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        self.send_response(self.here.statuses.pop(0) if self.here.statuses else 204)
+        self.remote.posted_paths.append(self.path)
+        self.remote.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
+        self.send_response(self.remote.statuses.pop(0) if self.remote.statuses else 204)
         self.send_header("content-length", "0")
         self.end_headers()
 
@@ -114,9 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def elsewhere() -> Iterator[Elsewhere]:
+def run_remote_server() -> Iterator[FakeRemoteServer]:
     """A server on this machine, which is no public address."""
-    here = Elsewhere()
+    here = FakeRemoteServer()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"here": here}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -8,32 +8,32 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.live import LiveOptions, LivePlan
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.live import LiveOptions, LiveStateMachine
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
-from neuron_whisper.text.tokenizer import CHARACTER_OF_BYTE, Tokenizer
+from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, Tokenizer
 
 RATE = 16_000
-SPECIAL = SpecialTokens.laid_out(eot=256, n_languages=5, blank=ord(" "), is_multilingual=True)
-TOKENIZER = Tokenizer({CHARACTER_OF_BYTE[byte]: byte for byte in range(256)}, [], SPECIAL)
+SPECIAL = SpecialTokens.from_layout(eot=256, n_languages=5, blank=ord(" "), is_multilingual=True)
+TOKENIZER = Tokenizer({BYTE_TO_UNICODE[byte]: byte for byte in range(256)}, [], SPECIAL)
 """Whose text tokens are bytes."""
 
 
-class LoudIsSpeech:
+class LoudnessVad:
     """A voice detector for which whatever is loud speaks."""
 
     def __init__(self) -> None:
-        self._held = np.empty(0, np.float32)
+        self._unread = np.empty(0, np.float32)
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        held = np.concatenate([self._held, samples])
+        held = np.concatenate([self._unread, samples])
         whole = len(held) // 512 * 512
-        self._held = held[whole:]
+        self._unread = held[whole:]
         loud: NDArray[np.float32] = np.abs(held[:whole]).reshape(-1, 512).max(axis=1)
         return (loud > 0.05).astype(np.float32)
 
 
-def vowels(seconds: float) -> NDArray[np.float32]:
+def rising_tone(seconds: float) -> NDArray[np.float32]:
     """A tone that rises: every stretch of it is another window."""
     t = np.arange(int(seconds * RATE)) / RATE
     return np.asarray(0.2 * np.sin(2 * np.pi * (200 + 20 * t) * t), np.float32)
@@ -43,33 +43,33 @@ def silence(seconds: float) -> NDArray[np.float32]:
     return np.zeros(int(seconds * RATE), np.float32)
 
 
-def sound(*seconds: float) -> NDArray[np.float32]:
+def speech_and_silence(*seconds: float) -> NDArray[np.float32]:
     """Speech and silence in turn: sound(1, 2, 1) is speech of a second, silence of two, speech of one."""
-    return np.concatenate([(silence if n % 2 else vowels)(length) for n, length in enumerate(seconds)])
+    return np.concatenate([(silence if n % 2 else rising_tone)(length) for n, length in enumerate(seconds)])
 
 
 def pcm16(samples: NDArray[np.float32]) -> bytes:
     return (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
 
 
-def plan(options: LiveOptions | None = None) -> LivePlan:
-    return LivePlan(options or LiveOptions(), TOKENIZER, LoudIsSpeech(), n_mels=80, longest_prefix=200)
+def make_state_machine(options: LiveOptions | None = None) -> LiveStateMachine:
+    return LiveStateMachine(options or LiveOptions(), TOKENIZER, LoudnessVad(), n_mels=80, max_prefix_tokens=200)
 
 
-def spoken(ask: WindowAsk) -> str:
+def derive_text(request: WindowRequest) -> str:
     """A text that is the window's own: five words from its spectrogram."""
-    digest = zlib.crc32(ask.mel.tobytes())
+    digest = zlib.crc32(request.mel.tobytes())
     return "".join(f" {chr(97 + digest % 13)}{chr(97 + digest // 13**n % 26)}" for n in range(5))
 
 
-def hypothesis(text: str, *, until_s: float | None = None, language: str | None = "en") -> Hypothesis:
+def make_decoding_result(text: str, *, until_s: float | None = None, language: str | None = "en") -> DecodingResult:
     """A window decoded to `text`, between timestamps where `until_s` says when it ends."""
     tokens: Sequence[int] = TOKENIZER.encode(text)
     if until_s is not None:
         assert 0 < until_s <= (N_TIMESTAMPS - 1) * 0.02
         begin = SPECIAL.timestamp_begin
         tokens = [begin, *tokens, begin + round(until_s / 0.02)]
-    return Hypothesis(
+    return DecodingResult(
         tokens=tuple(tokens),
         text=text.strip(),
         avg_logprob=-0.2,

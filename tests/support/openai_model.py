@@ -15,7 +15,7 @@ from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.target.interfaces import ProgramSpec
 from neuron_whisper.target.reference.session import ReferenceSession
 from neuron_whisper.text.special_tokens import SpecialTokens
-from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
+from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 from neuron_whisper.text.tokenizer import Tokenizer
 from tests.support.tiny_program import parameters
 
@@ -51,7 +51,7 @@ def openai_model(n_vocab: int, n_mels: int = 80, seed: int = 0) -> Whisper:
 def small_spec(n_vocab: int, n_mels: int = 80, *, slots: int = 2, beams: int = 1) -> ProgramSpec:
     return ProgramSpec(
         dims=small_dims(n_vocab, n_mels),
-        special=SpecialTokens.of_vocabulary(n_vocab),
+        special=SpecialTokens.from_vocab_size(n_vocab),
         slots=slots,
         beams=beams,
         encode_batch=1,
@@ -72,7 +72,7 @@ def reference_session(n_vocab: int, n_mels: int = 80, seed: int = 0, *, beams: i
 def tokenizer(n_vocab: int, directory: Path) -> Tokenizer:
     file = directory / f"tokenizer-{n_vocab}.json"
     if not file.exists():
-        file.write_text(tokenizer_json_from_tiktoken(packaged_ranks(n_vocab >= 51865), n_vocab), encoding="utf-8")
+        file.write_text(tokenizer_json_from_tiktoken(find_packaged_ranks(n_vocab >= 51865), n_vocab), encoding="utf-8")
     return Tokenizer.from_file(file, n_vocab)
 
 

@@ -18,25 +18,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.decode.options import WindowOptions
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.engine.pool import EnginePool
-from neuron_whisper.engine.watchdog import PoolTimes
-from neuron_whisper.engine.worker_resources import CoreGroup
-from neuron_whisper.errors import DeviceFault, TargetUnavailable
-from neuron_whisper.target.interfaces import Choices, ProgramSpec, Session
+from neuron_whisper.engine.watchdog import PoolTimeouts
+from neuron_whisper.engine.worker_resources import WorkerResources
+from neuron_whisper.errors import DeviceError, TargetUnavailable
+from neuron_whisper.target.interfaces import ProgramSpec, Session, TopTokens
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
-from neuron_whisper.text.tokenizer import CHARACTER_OF_BYTE, Tokenizer
+from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, Tokenizer
 from tests.support import tiny_program
 from tests.support.fake_session import FakeSession
 from tests.support.paths import ROOT
 
-PATIENCE_S = 120.0
-QUICK = PoolTimes(start_s=PATIENCE_S, hang_s=PATIENCE_S, stop_s=5.0, backoff_s=0.01, most_backoff_s=0.05, beat_s=0.05)
+TIMEOUT_S = 120.0
+QUICK_TIMEOUTS = PoolTimeouts(
+    start_timeout_s=TIMEOUT_S,
+    hang_timeout_s=TIMEOUT_S,
+    stop_timeout_s=5.0,
+    initial_backoff_s=0.01,
+    max_backoff_s=0.05,
+    heartbeat_interval_s=0.05,
+)
 
 # First values of a window's mel that the session takes for an order.
-KILLS, FAULTS = 1e6, 2e6
+KILL_WORKER, FAIL_DEVICE = 1e6, 2e6
 
-_SPECIAL = SpecialTokens.laid_out(eot=256, n_languages=5, blank=ord(" "), is_multilingual=True)
+_SPECIAL = SpecialTokens.from_layout(eot=256, n_languages=5, blank=ord(" "), is_multilingual=True)
 _DIMS = replace(tiny_program.DIMS, n_vocab=_SPECIAL.timestamp_begin + N_TIMESTAMPS)
 
 
@@ -46,45 +53,45 @@ def spec(slots: int = 2) -> ProgramSpec:
 
 def tokenizer() -> Tokenizer:
     """Its tokens are bytes."""
-    return Tokenizer({CHARACTER_OF_BYTE[byte]: byte for byte in range(256)}, [], _SPECIAL)
+    return Tokenizer({BYTE_TO_UNICODE[byte]: byte for byte in range(256)}, [], _SPECIAL)
 
 
-def ask(seed: int, *, order: float | None = None) -> WindowAsk:
+def window_request(seed: int, *, command: float | None = None) -> WindowRequest:
     mel = tiny_program.mel(1, dims=_DIMS, seed=seed)[0]
-    if order is not None:
-        mel[0, 0] = order
-    return WindowAsk(mel=mel, options=WindowOptions(language="en", task="transcribe"))
+    if command is not None:
+        mel[0, 0] = command
+    return WindowRequest(mel=mel, options=WindowOptions(language="en", task="transcribe"))
 
 
-class Gate:
+class ProcessGate:
     """A lock file: while the test holds it every session of every worker waits before its next step."""
 
     def __init__(self, directory: Path) -> None:
         self.path, self.arrivals = directory / "gate", directory / "arrivals"
         self.path.touch()
         os.mkfifo(self.arrivals)
-        self._heard = os.open(self.arrivals, os.O_RDWR)  # open at both ends, so that nobody waits for the other
-        self._held = os.open(self.path, os.O_RDONLY)
+        self._arrivals_fd = os.open(self.arrivals, os.O_RDWR)  # open at both ends, so that nobody waits for the other
+        self._lock_fd = os.open(self.path, os.O_RDONLY)
 
     def shut(self) -> None:
-        fcntl.flock(self._held, fcntl.LOCK_EX)
+        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
 
     def open(self) -> None:
-        fcntl.flock(self._held, fcntl.LOCK_UN)
+        fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
 
     def next_arrival(self) -> int:
         """The pid of the next worker that comes to a step; waits for it."""
         digits = b""
         while not digits.endswith(b"\n"):
-            digits += os.read(self._heard, 1)
+            digits += os.read(self._arrivals_fd, 1)
         return int(digits)
 
     def close(self) -> None:
-        os.close(self._held)
-        os.close(self._heard)
+        os.close(self._lock_fd)
+        os.close(self._arrivals_fd)
 
 
-class OrderedSession(FakeSession):
+class ScriptedSession(FakeSession):
     """Does what a window orders when it is encoded; tells when it comes to a step, and passes the gate then."""
 
     def __init__(self, program: ProgramSpec, gate: Path | None) -> None:
@@ -93,13 +100,13 @@ class OrderedSession(FakeSession):
 
     def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
         for window in mel:
-            if window[0, 0] == KILLS:
+            if window[0, 0] == KILL_WORKER:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if window[0, 0] == FAULTS:
-                raise DeviceFault("the device does not answer")
+            if window[0, 0] == FAIL_DEVICE:
+                raise DeviceError("the device does not answer")
         super().encode(slots, mel)
 
-    def decode(self, *args: Any, **kwargs: Any) -> Choices:
+    def decode(self, *args: Any, **kwargs: Any) -> TopTokens:
         if self._gate is not None:
             with (self._gate.parent / "arrivals").open("w") as arrivals:
                 arrivals.write(f"{os.getpid()}\n")
@@ -109,18 +116,18 @@ class OrderedSession(FakeSession):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FakeOpening:
-    """`start`: what happens at each start while the file `broken` is there, or always."""
+class FakeSessionFactory:
+    """`start`: what happens at each start while the file `failure_marker` is there, or always."""
 
     slots: int = 2
     gate: Path | None = None
     start: Literal["works", "refuses", "dies", "hangs"] = "works"
-    broken: Path | None = None
+    failure_marker: Path | None = None
 
     def open(self, threads: int) -> tuple[Session, Tokenizer]:
-        if self.broken is None or self.broken.exists():
+        if self.failure_marker is None or self.failure_marker.exists():
             self._fail()
-        return OrderedSession(spec(self.slots), self.gate), tokenizer()
+        return ScriptedSession(spec(self.slots), self.gate), tokenizer()
 
     def _fail(self) -> None:
         if self.start == "refuses":
@@ -134,13 +141,21 @@ class FakeOpening:
 
 
 @contextmanager
-def pool(
-    opening: FakeOpening | None = None, *, workers: int = 2, times: PoolTimes = QUICK, **options: Any
+def running_pool(
+    session_factory: FakeSessionFactory | None = None,
+    *,
+    workers: int = 2,
+    timeouts: PoolTimeouts = QUICK_TIMEOUTS,
+    **options: Any,
 ) -> Iterator[EnginePool]:
-    opening = opening or FakeOpening()
+    session_factory = session_factory or FakeSessionFactory()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     made = EnginePool(
-        opening, spec(opening.slots), [CoreGroup(environment=environment)] * workers, times=times, **options
+        session_factory,
+        spec(session_factory.slots),
+        [WorkerResources(environment=environment)] * workers,
+        timeouts=timeouts,
+        **options,
     )
     try:
         yield made
@@ -148,13 +163,13 @@ def pool(
         made.close()
 
 
-def results(futures: Sequence[Future[Hypothesis]]) -> list[Hypothesis]:
-    return [future.result(PATIENCE_S) for future in futures]
+def wait_for_results(futures: Sequence[Future[DecodingResult]]) -> list[DecodingResult]:
+    return [future.result(TIMEOUT_S) for future in futures]
 
 
 def main() -> None:
     """A process with a pool that prints its workers' pids and waits to be killed."""
-    with pool() as made:
+    with running_pool() as made:
         sys.stdout.write(" ".join(str(worker.pid) for worker in made.status.workers) + "\n")
         sys.stdout.flush()
         threading.Event().wait()

@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.server import ServerSettings, serve
-from neuron_whisper.server.models.registry import Models
+from neuron_whisper.server.models.registry import ModelRegistry
 from neuron_whisper.server.run import DrainingServer
-from neuron_whisper.server.state import Service
+from neuron_whisper.server.state import ServerState
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
-from neuron_whisper.text.tokenizer import CHARACTER_OF_BYTE, Tokenizer
+from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, Tokenizer
 from neuron_whisper.transcriber import Transcriber
 from tests.support import tiny_program
 from tests.support.fake_session import FakeSession
 
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 
 
 def tone(hertz: float = 440.0, seconds: float = 1.0, rate: int = 16_000) -> bytes:
@@ -49,7 +49,7 @@ def wav(samples: NDArray[np.floating], rate: int = 16_000) -> bytes:
     return held.getvalue()
 
 
-def transcriber(
+def make_transcriber(
     *,
     name: str = "turbo",
     slots: int = 3,
@@ -58,14 +58,14 @@ def transcriber(
     fault_at: int | None = None,
 ) -> tuple[Transcriber, FakeSession]:
     """A transcriber whose tokens are bytes, and the session whose gate holds it."""
-    special = SpecialTokens.laid_out(eot=256, n_languages=5, blank=ord(" "), is_multilingual=is_multilingual)
+    special = SpecialTokens.from_layout(eot=256, n_languages=5, blank=ord(" "), is_multilingual=is_multilingual)
     dims = replace(tiny_program.DIMS, n_audio_ctx=1500, n_vocab=special.timestamp_begin + N_TIMESTAMPS)
     session = FakeSession(tiny_program.spec(slots=slots, beams=1, dims=dims, special=special), fault_at=fault_at)
-    tokenizer = Tokenizer({CHARACTER_OF_BYTE[byte]: byte for byte in range(256)}, [], special)
-    return Transcriber.on(session, tokenizer, name=name, queue_limit=queue_limit), session
+    tokenizer = Tokenizer({BYTE_TO_UNICODE[byte]: byte for byte in range(256)}, [], special)
+    return Transcriber.from_session(session, tokenizer, name=name, queue_limit=queue_limit), session
 
 
-def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
+def read_error(response: httpx.Response, status: int) -> dict[str, Any]:
     """The error of a response that must have this status and OpenAI's shape, with no inside of ours in it."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
@@ -80,7 +80,7 @@ def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningServer:
     """A server in a thread of this process."""
 
     url: str
@@ -95,7 +95,7 @@ class Running:
 
     def client(self) -> httpx.Client:
         # there is no TLS here, and its context is slow to make
-        return httpx.Client(base_url=self.url, timeout=PATIENCE_S, verify=False)
+        return httpx.Client(base_url=self.url, timeout=TIMEOUT_S, verify=False)
 
     def post(self, audio: bytes | None = None, path: str = TRANSCRIPTIONS, **fields: str) -> httpx.Response:
         with self.client() as client:
@@ -108,7 +108,7 @@ class Running:
 
 def wait_for(url: str, **told: Any) -> None:
     """Until /health/ready tells all of this; every look is a request, so nothing has to sleep."""
-    with httpx.Client(base_url=url, timeout=PATIENCE_S, verify=False) as client:
+    with httpx.Client(base_url=url, timeout=TIMEOUT_S, verify=False) as client:
         for _ in range(2000):
             health = client.get("/health/ready").json()
             if all(health.get(name) == value for name, value in told.items()):
@@ -117,14 +117,14 @@ def wait_for(url: str, **told: Any) -> None:
 
 
 @contextmanager
-def running(settings: ServerSettings | None = None, **program: Any) -> Iterator[Running]:
+def run_server(settings: ServerSettings | None = None, **program: Any) -> Iterator[RunningServer]:
     """A server on a free port, ended with everything it holds."""
     chosen = settings or ServerSettings(vad_filter=False)
-    spoken_for, session = transcriber(**program)
+    spoken_for, session = make_transcriber(**program)
     try:
-        with serving(spoken_for, chosen) as (url, server):
+        with serve_in_thread(spoken_for, chosen) as (url, server):
             try:
-                yield Running(url, spoken_for, session, server, chosen)
+                yield RunningServer(url, spoken_for, session, server, chosen)
             finally:
                 session.gate.set()
     finally:
@@ -132,16 +132,18 @@ def running(settings: ServerSettings | None = None, **program: Any) -> Iterator[
 
 
 @contextmanager
-def serving(served: Transcriber | Models, settings: ServerSettings) -> Iterator[tuple[str, DrainingServer]]:
+def serve_in_thread(
+    models: Transcriber | ModelRegistry, settings: ServerSettings
+) -> Iterator[tuple[str, DrainingServer]]:
     """The address of a server in a thread, and the server; what is served stays its caller's to close."""
-    service = Service(served, settings)
+    service = ServerState(models, settings)
     listener = socket.create_server(("127.0.0.1", 0))
     started = threading.Event()
     server = DrainingServer(service, started.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        assert started.wait(PATIENCE_S)
+        assert started.wait(TIMEOUT_S)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
     finally:
         server.should_exit = True
@@ -150,7 +152,7 @@ def serving(served: Transcriber | Models, settings: ServerSettings) -> Iterator[
 
 def main(drain_s: str, fault_at: str = "0", jobs_dir: str = "", jobs_max_attempts: str = "3") -> None:
     """A server process: tells its address, holds its first step until a line comes in, and serves to its end."""
-    served, session = transcriber(fault_at=int(fault_at) or None)
+    served, session = make_transcriber(fault_at=int(fault_at) or None)
     session.gate.clear()
 
     def open_gate() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
-from neuron_whisper.build import build, plan_build
+from neuron_whisper.build import build, resolve_build_spec
 from neuron_whisper.errors import BuildError
 from neuron_whisper.model.checkpoint import open_checkpoint
 from neuron_whisper.model.sources import resolve_model
@@ -25,7 +25,7 @@ needs_recordings = pytest.mark.skipif(
 
 
 @contextmanager
-def opened(model: str, *, profile: str = "cpu") -> Iterator[Transcriber]:
+def open_model(model: str, *, profile: str = "cpu") -> Iterator[Transcriber]:
     """The model on the CPU target, compiled at the first use; skips where it was not fetched, but not in CI."""
     cache = default_cache_directory()
     store = ArtifactStore(cache)
@@ -35,7 +35,7 @@ def opened(model: str, *, profile: str = "cpu") -> Iterator[Transcriber]:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"{model} was not fetched ({error}): that real speech is understood is not proved")
-    artifact = build(store, plan_build(model, checkpoint, load_profile(profile)))
+    artifact = build(store, resolve_build_spec(model, checkpoint, load_profile(profile)))
     made = Transcriber.open(store, artifact)
     try:
         yield made

@@ -82,7 +82,7 @@ class StubNeuron:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         self.install(SDK_2_29)
-        self.tool("neuronx-cc", "exit 0")
+        self.write_tool("neuronx-cc", "exit 0")
         monkeypatch.syspath_prepend(str(self.site))
         monkeypatch.setenv("PYTHONPATH", str(self.site))
         monkeypatch.setenv("PATH", f"{self.bin}:/usr/bin:/bin")
@@ -98,7 +98,7 @@ class StubNeuron:
             (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
         importlib.invalidate_caches()
 
-    def tool(self, name: str, script: str) -> None:
+    def write_tool(self, name: str, script: str) -> None:
         """An executable on the path; $1 of neuronx-cc is NxD's folder of the graph."""
         path = self.bin / name
         path.write_text(f"#!/bin/sh\n{script}\n")

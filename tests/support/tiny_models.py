@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import expected_shapes
-from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
+from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 
 TINY_DIMS = WhisperDims(
     n_mels=80,
@@ -99,7 +99,7 @@ def write_tiny_checkpoint(directory: Path, *, dims: WhisperDims = TINY_DIMS, see
             name = name.replace(ours, theirs)
         tensors[f"model.{name}"] = value
     save_file(tensors, directory / "model.safetensors")
-    ranks = packaged_ranks(dims.is_multilingual)
+    ranks = find_packaged_ranks(dims.is_multilingual)
     (directory / "tokenizer.json").write_text(tokenizer_json_from_tiktoken(ranks, dims.n_vocab))
     return directory
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.constraints import NO_RULES
+from neuron_whisper.decode.constraints import ALLOW_ALL_RULES
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.target.interfaces import ProgramSpec
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
 
 TEXT_TOKENS = 90
-SPECIAL = SpecialTokens.laid_out(eot=TEXT_TOKENS, n_languages=5, blank=7, is_multilingual=True)
+SPECIAL = SpecialTokens.from_layout(eot=TEXT_TOKENS, n_languages=5, blank=7, is_multilingual=True)
 DIMS = WhisperDims(
     n_mels=80,
     n_audio_ctx=24,
@@ -65,10 +65,10 @@ def mel(n: int = 1, *, dims: WhisperDims = DIMS, seed: int = 1) -> NDArray[np.fl
     return np.random.default_rng(seed).standard_normal((n, dims.n_mels, dims.n_frames)).astype(np.float32)
 
 
-def nothing_banned(dims: WhisperDims = DIMS) -> NDArray[np.bool_]:
+def nothing_suppressed(dims: WhisperDims = DIMS) -> NDArray[np.bool_]:
     return np.zeros(dims.n_vocab, np.bool_)
 
 
 def all_allowed(rows: int | None = None) -> NDArray[np.int32]:
     """A rules row, or a matrix of them."""
-    return NO_RULES.copy() if rows is None else np.tile(NO_RULES, (rows, 1))
+    return ALLOW_ALL_RULES.copy() if rows is None else np.tile(ALLOW_ALL_RULES, (rows, 1))

@@ -20,7 +20,7 @@ from neuron_whisper.profile import (
     TargetTable,
     WeightDType,
     WeightsTable,
-    known_profiles,
+    list_profiles,
     load_profile,
     parse_profile,
 )
@@ -56,24 +56,24 @@ profiles = st.builds(
 def test_a_profile_written_as_toml_reads_back_equal(profile: CompileProfile) -> None:
     again = parse_profile(profile.to_toml())
     assert again == profile
-    assert again.canonical() == profile.canonical()
+    assert again.to_canonical() == profile.to_canonical()
     assert again.to_toml() == profile.to_toml()
 
 
 @given(profiles, profiles)
 def test_profiles_are_equal_exactly_when_their_canonical_forms_are(a: CompileProfile, b: CompileProfile) -> None:
-    assert (a == b) == (a.canonical() == b.canonical())
+    assert (a == b) == (a.to_canonical() == b.to_canonical())
 
 
 @given(profiles)
 def test_a_profile_given_as_overrides_is_the_profile_written_out(profile: CompileProfile) -> None:
-    tables = {name: table for name, table in profile.canonical().items() if name != "format"}
+    tables = {name: table for name, table in profile.to_canonical().items() if name != "format"}
     overrides = {f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()}
     assert parse_profile(MINIMAL, overrides=overrides) == profile
 
 
 def test_what_a_profile_leaves_out_is_resolved_to_the_defaults() -> None:
-    assert parse_profile(MINIMAL).canonical() == {
+    assert parse_profile(MINIMAL).to_canonical() == {
         "format": 1,
         "target": {"name": "cpu", "tp": 1, "dtype": "float32", "instance": ""},
         "shapes": {
@@ -89,16 +89,16 @@ def test_what_a_profile_leaves_out_is_resolved_to_the_defaults() -> None:
     }
 
 
-@pytest.mark.parametrize("name", sorted(known_profiles()))
+@pytest.mark.parametrize("name", sorted(list_profiles()))
 def test_every_profile_that_comes_with_the_package_is_sound_and_says_what_it_is_for(name: str) -> None:
-    path = known_profiles()[name]
+    path = list_profiles()[name]
     assert load_profile(name) == load_profile(str(path))
     assert path.read_text().startswith("# ")
     assert tomllib.loads(path.read_text())["format"] == 1
 
 
 def test_the_package_has_a_profile_for_speed_one_for_parity_and_one_for_int8() -> None:
-    assert {"cpu", "cpu-float32", "cpu-int8"} <= known_profiles().keys()
+    assert {"cpu", "cpu-float32", "cpu-int8"} <= list_profiles().keys()
     parity = load_profile("cpu-float32")
     assert (parity.target.dtype, parity.weights.dtype) == ("float32", "float32")
     assert load_profile("cpu-int8").weights.dtype == "int8"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.text.languages import language_code
+from neuron_whisper.text.languages import to_language_code
 
 # Columns under the names that data sets give them, first choice first.
 PATH_COLUMNS = ("path", "file", "audio", "audio_filepath", "wav")
@@ -39,7 +39,7 @@ Row = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spoken:
+class ReferenceUtterance:
     """A recording, its language and what is said in it; an empty text says that nothing is."""
 
     path: Path
@@ -53,7 +53,7 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class RowFilter:
     """Which rows are taken. `where` are (column, value) that a row must have, `skip` patterns of file names.
 
     `language` picks the rows in it, and is the language of rows that tell none.
@@ -66,31 +66,33 @@ class Choice:
 
     def __post_init__(self) -> None:
         if self.language is not None:
-            object.__setattr__(self, "language", language_code(self.language))
+            object.__setattr__(self, "language", to_language_code(self.language))
 
 
-def read_speech(sources: Sequence[Path], choice: Choice | None = None) -> tuple[list[Spoken], int]:
+def read_utterances(
+    sources: Sequence[Path], row_filter: RowFilter | None = None
+) -> tuple[list[ReferenceUtterance], int]:
     """(recordings in order, how many rows were left out because they have no text).
 
     Raises InvalidOption, naming the file and the line, for what cannot be read, a column or a file that is not
     there, a language that Whisper does not know, and when nothing is left.
     """
-    choice = choice or Choice()
-    found: list[Spoken] = []
+    row_filter = row_filter or RowFilter()
+    found: list[ReferenceUtterance] = []
     n_without_text = 0
     for source in sources:
         if source.is_dir():
-            found += _directory(source, choice)
+            found += _read_directory(source, row_filter)
             continue
-        for place, row in _rows(source):
-            if not _is_chosen(row, choice, place):
+        for place, row in _read_rows(source):
+            if not _matches(row, row_filter, place):
                 continue
-            spoken = _spoken(row, source.parent, place, choice)
+            spoken = _parse_row(row, source.parent, place, row_filter)
             if spoken is None:
                 n_without_text += 1
             else:
                 found.append(spoken)
-    found = found[: choice.limit]
+    found = found[: row_filter.limit]
     if not found:
         names = ", ".join(map(str, sources))
         raise InvalidOption("SPEECH", names, "none of its recordings is in the choice and has a text")
@@ -100,30 +102,30 @@ def read_speech(sources: Sequence[Path], choice: Choice | None = None) -> tuple[
 # --- directories ----------------------------------------------------------------------------------
 
 
-def _directory(directory: Path, choice: Choice) -> Iterator[Spoken]:
+def _read_directory(directory: Path, row_filter: RowFilter) -> Iterator[ReferenceUtterance]:
     """Each audio file with the .txt beside it."""
-    if choice.language is None:
+    if row_filter.language is None:
         raise InvalidOption("SPEECH", str(directory), "a directory tells no language: give --language")
     for path in sorted(directory.iterdir()):
         text = path.with_suffix(".txt")
-        if path.suffix.lower() in AUDIO_SUFFIXES and text.is_file() and not _is_skipped(path.name, choice):
-            yield Spoken(path=path, language=choice.language, text=_read(text).strip())
+        if path.suffix.lower() in AUDIO_SUFFIXES and text.is_file() and not _is_skipped(path.name, row_filter):
+            yield ReferenceUtterance(path=path, language=row_filter.language, text=_read_text(text).strip())
 
 
 # --- manifests ------------------------------------------------------------------------------------
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Row]]:
+def _read_rows(path: Path) -> Iterator[tuple[str, Row]]:
     """("speech.tsv line 2", row), checked to have a path and a text column."""
     suffix = path.suffix.lower()
     if suffix not in (".tsv", ".csv", ".jsonl"):
         raise InvalidOption("SPEECH", str(path), "a manifest (.tsv, .csv, .jsonl) or a directory of audio and .txt")
-    content = _read(path)
+    content = _read_text(path)
     if suffix == ".jsonl":
         for n, line in enumerate(content.splitlines(), start=1):
             if line.strip():
                 place = f"{path.name} line {n}"
-                row = _object(line, place)
+                row = _parse_object(line, place)
                 _check_columns(row, place)
                 yield place, {name: value for name, value in row.items() if value is not None}
         return
@@ -136,7 +138,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
         yield f"{path.name} line {table.line_num}", {name: cell for name, cell in cells.items() if cell and name}
 
 
-def _object(line: str, place: str) -> Row:
+def _parse_object(line: str, place: str) -> Row:
     try:
         row = json.loads(line)
     except ValueError as error:
@@ -153,56 +155,56 @@ def _check_columns(columns: Row, place: str) -> None:
             raise InvalidOption("SPEECH", place, f"a column {' or '.join(wanted)}; there are: {there}")
 
 
-def _is_chosen(row: Row, choice: Choice, place: str) -> bool:
-    if choice.where and (unknown := [name for name, _ in choice.where if name not in row]):
+def _matches(row: Row, row_filter: RowFilter, place: str) -> bool:
+    if row_filter.where and (unknown := [name for name, _ in row_filter.where if name not in row]):
         raise InvalidOption("--where", unknown[0], f"a column of the manifest; {place} has {', '.join(row)}")
-    if any(str(row[name]) != value for name, value in choice.where):
+    if any(str(row[name]) != value for name, value in row_filter.where):
         return False
-    told = _cell(row, LANGUAGE_COLUMNS)
-    if choice.language is not None and told is not None and _code_or_none(told) != choice.language:
+    told = _find_cell(row, LANGUAGE_COLUMNS)
+    if row_filter.language is not None and told is not None and _language_code_or_none(told) != row_filter.language:
         return False
-    return not _is_skipped(Path(str(_cell(row, PATH_COLUMNS))).name, choice)
+    return not _is_skipped(Path(str(_find_cell(row, PATH_COLUMNS))).name, row_filter)
 
 
-def _spoken(row: Row, base: Path, place: str, choice: Choice) -> Spoken | None:
+def _parse_row(row: Row, base: Path, place: str, row_filter: RowFilter) -> ReferenceUtterance | None:
     """None when the row has no text. Paths are relative to the manifest."""
-    text = _cell(row, TEXT_COLUMNS)
+    text = _find_cell(row, TEXT_COLUMNS)
     if text is None:
         return None
-    named = _cell(row, PATH_COLUMNS)
+    named = _find_cell(row, PATH_COLUMNS)
     path = base / str(named)
     if named is None or not path.is_file():
         raise InvalidOption("SPEECH", place, f"a file that is there; {path} is not")
-    told = _cell(row, LANGUAGE_COLUMNS) or choice.language
+    told = _find_cell(row, LANGUAGE_COLUMNS) or row_filter.language
     if told is None:
         raise InvalidOption("SPEECH", place, f"a column {' or '.join(LANGUAGE_COLUMNS)}, or give --language")
     try:
-        language = language_code(str(told))
+        language = to_language_code(str(told))
     except InvalidOption as error:
         raise InvalidOption("SPEECH", place, f"a known language; {error.value!r} is none ({error.allowed})") from None
     channel = row.get("channel")
     if channel is not None and not str(channel).isdecimal():
         raise InvalidOption("SPEECH", place, f"channel is a number from 0; it is {channel!r}")
     number = None if channel is None else int(str(channel))
-    return Spoken(path=path, language=language, text=str(text).strip(), channel=number)
+    return ReferenceUtterance(path=path, language=language, text=str(text).strip(), channel=number)
 
 
-def _cell(row: Row, names: Sequence[str]) -> object | None:
+def _find_cell(row: Row, names: Sequence[str]) -> object | None:
     return next((row[name] for name in names if name in row), None)
 
 
-def _code_or_none(told: object) -> str | None:
+def _language_code_or_none(language: object) -> str | None:
     try:
-        return language_code(str(told))
+        return to_language_code(str(language))
     except InvalidOption:
         return None
 
 
-def _is_skipped(name: str, choice: Choice) -> bool:
-    return any(fnmatch.fnmatch(name, pattern) for pattern in choice.skip)
+def _is_skipped(name: str, row_filter: RowFilter) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in row_filter.skip)
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

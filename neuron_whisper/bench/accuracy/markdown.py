@@ -9,30 +9,30 @@ Document = Mapping[str, Any]
 DASH = "–"
 
 
-def markdown(document: Document) -> str:
+def format_markdown(document: Document) -> str:
     """The whole report, ending in a newline."""
     parts = [
         "# Accuracy and speed",
-        *_about(document),
-        _systems(document),
-        *_languages(document),
-        *_skipped(document),
+        *_format_header(document),
+        _format_systems(document),
+        *_format_languages(document),
+        *_format_skipped(document),
         "## Clips",
-        _clips(document),
-        *_texts(document),
+        _format_clips(document),
+        *_format_texts(document),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def summary(document: Document) -> str:
+def format_summary(document: Document) -> str:
     """The table of systems and what was skipped, for a terminal."""
-    return "\n\n".join([_systems(document), *_skipped(document)]) + "\n"
+    return "\n\n".join([_format_systems(document), *_format_skipped(document)]) + "\n"
 
 
 # --- parts ----------------------------------------------------------------------------------------
 
 
-def _about(document: Document) -> Iterator[str]:
+def _format_header(document: Document) -> Iterator[str]:
     machine, options, speech = document["machine"], document["options"], document["speech"]
     memory = f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine["memory_bytes"] else "unknown memory"
     flags = ", ".join(machine["instruction_sets"]) or "none of note"
@@ -45,19 +45,21 @@ def _about(document: Document) -> Iterator[str]:
         f"Medians of {options['runs']} runs, systems in turns, {options['threads']} threads each, one clip after the "
         "other; decoding of audio files is not counted.",
         "Asked of all: "
-        + ", ".join(f"{name} {_shown(value)}" for name, value in options.items() if name not in ("runs", "threads"))
+        + ", ".join(
+            f"{name} {_format_value(value)}" for name, value in options.items() if name not in ("runs", "threads")
+        )
         + ".",
     ]
     yield "\n\n".join(lines)
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, list | tuple):
         return " ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
     return "greedy" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _systems(document: Document) -> str:
+def _format_systems(document: Document) -> str:
     systems = document["systems"]
     streams = list(dict.fromkeys(n for system in systems for n in system["throughput"]))
     agrees = any(system["as_openai_whisper"] for system in systems)
@@ -81,18 +83,18 @@ def _systems(document: Document) -> str:
     for system in systems:
         row = [
             system["name"],
-            _percent(system["wer"]),
-            _counts(system["wer"]),
-            _percent(system["cer"]),
+            _format_percent(system["wer"]),
+            _format_counts(system["wer"]),
+            _format_percent(system["cer"]),
             f"{system['rtf']:.4f}",
             f"{system['speed']:.1f}",
             *(f"{seconds:.2f}" for seconds in system["latency_s"].values()),
-            *(_throughput(system, n) for n in streams),
+            *(_format_throughput(system, n) for n in streams),
             f"{system['load_s']:.1f}",
             f"{system['peak_bytes'] / 1e6:.0f}",
         ]
         if agrees:
-            row.append(_agreement(system["as_openai_whisper"], document["speech"]["clips"]))
+            row.append(_format_agreement(system["as_openai_whisper"], document["speech"]["clips"]))
         rows.append([*row, f"`{system['artifact_key'][:16]}`" if "artifact_key" in system else DASH])
     told = [f"{system['name']}: {system['note']}." for system in systems if system.get("note")]
     told += [f"{system['name']}: its text changed between runs." for system in systems if system["texts_vary"]]
@@ -101,22 +103,22 @@ def _systems(document: Document) -> str:
             "N at a time: seconds of audio per second by N threads that share one system; "
             "(1) marks a system that takes one clip at a time."
         )
-    return "\n\n".join([_table(head, rows), *(["\n".join(f"- {line}" for line in told)] if told else [])])
+    return "\n\n".join([_format_table(head, rows), *(["\n".join(f"- {line}" for line in told)] if told else [])])
 
 
-def _throughput(system: Mapping[str, Any], streams: str) -> str:
+def _format_throughput(system: Mapping[str, Any], streams: str) -> str:
     value = system["throughput"].get(streams)
     return DASH if value is None else f"{value:.1f}" + " (1)" * (system["is_serial"] and streams != "1")
 
 
-def _agreement(found: Mapping[str, Any] | None, n_clips: int) -> str:
+def _format_agreement(found: Mapping[str, Any] | None, n_clips: int) -> str:
     if found is None:
         return DASH
     tokens = DASH if found["same_tokens"] is None else f"{found['same_tokens']}/{n_clips}"
     return f"{found['same_text']}/{n_clips} / {tokens}"
 
 
-def _languages(document: Document) -> Iterator[str]:
+def _format_languages(document: Document) -> Iterator[str]:
     languages = document["speech"]["languages"]
     if len(languages) < 2:
         return
@@ -125,11 +127,11 @@ def _languages(document: Document) -> Iterator[str]:
     rows = []
     for system in document["systems"]:
         found = [system["languages"][language] for language in languages]
-        rows.append([system["name"], *(f"{_percent(it['wer'])} / {_percent(it['cer'])}" for it in found)])
-    yield _table(head, rows)
+        rows.append([system["name"], *(f"{_format_percent(it['wer'])} / {_format_percent(it['cer'])}" for it in found)])
+    yield _format_table(head, rows)
 
 
-def _skipped(document: Document) -> Iterator[str]:
+def _format_skipped(document: Document) -> Iterator[str]:
     if document["skipped"]:
         yield "\n".join(
             f"- not measured: **{it['name']}**: {it['reason']}" + f"; `{it['install']}`" * bool(it["install"])
@@ -137,23 +139,26 @@ def _skipped(document: Document) -> Iterator[str]:
         )
 
 
-def _clips(document: Document) -> str:
+def _format_clips(document: Document) -> str:
     head = ["clip", "s", *(f"{system['name']}: errors / of, s" for system in document["systems"])]
     rows = [
         [
             clip["name"],
             f"{clip['audio_s']:.1f}",
-            *(f"{_errors(system['clips'][n])}, {system['clips'][n]['seconds']:.2f}" for system in document["systems"]),
+            *(
+                f"{_format_errors(system['clips'][n])}, {system['clips'][n]['seconds']:.2f}"
+                for system in document["systems"]
+            ),
         ]
         for n, clip in enumerate(document["clips"])
     ]
-    return _table(head, rows)
+    return _format_table(head, rows)
 
 
-def _texts(document: Document) -> Iterator[str]:
+def _format_texts(document: Document) -> Iterator[str]:
     """What was said where a system heard something else by the metric, or ours wrote other than openai-whisper."""
     systems = document["systems"]
-    told = {n for system in systems for n, clip in enumerate(system["clips"]) if _counted(clip)["errors"]}
+    told = {n for system in systems for n, clip in enumerate(system["clips"]) if _sum_errors(clip)["errors"]}
     for system in systems:
         if system["engine"] == "neuron-whisper" and system["as_openai_whisper"]:
             told.update(system["as_openai_whisper"]["differing"])
@@ -165,43 +170,43 @@ def _texts(document: Document) -> Iterator[str]:
         heard: dict[str, list[str]] = {}
         for system in systems:
             heard.setdefault(system["clips"][n]["text"], []).append(system["name"])
-        lines = [f"**{_cell(clip['name'])}**", f"- reference: {_cell(clip['reference'])}"]
-        lines += [f"- {', '.join(names)}: {_cell(text) or '(nothing)'}" for text, names in heard.items()]
+        lines = [f"**{_escape_cell(clip['name'])}**", f"- reference: {_escape_cell(clip['reference'])}"]
+        lines += [f"- {', '.join(names)}: {_escape_cell(text) or '(nothing)'}" for text, names in heard.items()]
         yield "\n".join(lines)
 
 
 # --- cells ----------------------------------------------------------------------------------------
 
 
-def _counted(heard: Mapping[str, Any]) -> dict[str, int]:
+def _sum_errors(clip: Mapping[str, Any]) -> dict[str, int]:
     """Words, or characters where the language is scored by them."""
-    counts = heard["words"] if heard["words"] is not None else heard["characters"]
+    counts = clip["words"] if clip["words"] is not None else clip["characters"]
     return {
         "errors": counts["substitutions"] + counts["deletions"] + counts["insertions"],
         "of": counts["reference"],
     }
 
 
-def _errors(heard: Mapping[str, Any]) -> str:
-    counts = _counted(heard)
+def _format_errors(clip: Mapping[str, Any]) -> str:
+    counts = _sum_errors(clip)
     return f"{counts['errors']} / {counts['of']}"
 
 
-def _percent(rate: Mapping[str, Any]) -> str:
+def _format_percent(rate: Mapping[str, Any]) -> str:
     return DASH if rate["rate"] is None else f"{100 * rate['rate']:.2f}"
 
 
-def _counts(rate: Mapping[str, Any]) -> str:
+def _format_counts(rate: Mapping[str, Any]) -> str:
     if not rate["reference"] and not rate["insertions"]:
         return DASH
     return f"{rate['substitutions']}+{rate['deletions']}+{rate['insertions']} / {rate['reference']}"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def _format_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_escape_cell(cell) for cell in line) + " |" for line in lines)
 
 
-def _cell(value: object) -> str:
+def _escape_cell(value: object) -> str:
     """A bar would end the cell, a line break the row."""
     return " ".join(str(value).split()).replace("|", "\\|")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
-from neuron_whisper.text.chinese import CHINESE_LANGUAGES, converter
+from neuron_whisper.text.chinese import CHINESE_LANGUAGES, load_converter
 
 # Scored by characters: where a word begins is not written, or (ko) is a matter of taste.
 CHARACTER_LANGUAGES = frozenset({"zh", "yue", "ja", "ko", "th", "lo", "my", "km"})
@@ -45,35 +45,35 @@ class ErrorCounts:
         )
 
 
-def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
+def sum_counts(counts: Iterable[ErrorCounts]) -> ErrorCounts:
     return sum(counts, ErrorCounts())
 
 
-def word_errors(reference: str, heard: str, language: str) -> ErrorCounts:
+def count_word_errors(reference: str, hypothesis: str, language: str) -> ErrorCounts:
     """By openai-whisper's normaliser of the language. Raises TargetUnavailable where jiwer or it is missing."""
-    normalise = _normaliser(language)
-    return _counted(normalise(reference).split(), normalise(heard).split())
+    normalise = _create_normaliser(language)
+    return _count_errors(normalise(reference).split(), normalise(hypothesis).split())
 
 
-def character_errors(reference: str, heard: str, language: str) -> ErrorCounts:
+def count_character_errors(reference: str, hypothesis: str, language: str) -> ErrorCounts:
     """Of CHARACTER_LANGUAGES without spaces and punctuation, after NFKC, Chinese in one script; else of the normalised
     words, with spaces.
 
     "東京、です。" against "東京 で" -> one deletion of four characters.
     """
     if language in CHARACTER_LANGUAGES:
-        in_one_script = _one_script(language)
-        return _counted(*(list(_bare(in_one_script(text))) for text in (reference, heard)))
-    normalise = _normaliser(language)
-    one, other = (" ".join(normalise(text).split()) for text in (reference, heard))
-    return _counted(list(one), list(other))
+        in_one_script = _script_converter(language)
+        return _count_errors(*(list(_strip_punctuation(in_one_script(text))) for text in (reference, hypothesis)))
+    normalise = _create_normaliser(language)
+    one, other = (" ".join(normalise(text).split()) for text in (reference, hypothesis))
+    return _count_errors(list(one), list(other))
 
 
-def _one_script(language: str) -> Callable[[str], str]:
+def _script_converter(language: str) -> Callable[[str], str]:
     """Chinese in simplified characters, whichever a reference and a model chose; as it is where OpenCC is missing."""
     if language in CHINESE_LANGUAGES:
         with suppress(InvalidOption):
-            return converter("simplified")
+            return load_converter("simplified")
     return lambda text: text
 
 
@@ -88,18 +88,18 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
-def _counted(reference: list[str], heard: list[str]) -> ErrorCounts:
+def _count_errors(reference: list[str], hypothesis: list[str]) -> ErrorCounts:
     if not reference:
-        return ErrorCounts(insertions=len(heard))
-    if not heard:
+        return ErrorCounts(insertions=len(hypothesis))
+    if not hypothesis:
         return ErrorCounts(deletions=len(reference), reference=len(reference))
     try:
         import jiwer
     except ImportError:
-        raise _missing("jiwer") from None
+        raise _missing_package("jiwer") from None
     # jiwer splits at spaces, which are characters here: each word or character stands as its number
-    numbers = {unit: str(n) for n, unit in enumerate(dict.fromkeys((*reference, *heard)))}
-    one, other = (" ".join(numbers[unit] for unit in units) for units in (reference, heard))
+    numbers = {unit: str(n) for n, unit in enumerate(dict.fromkeys((*reference, *hypothesis)))}
+    one, other = (" ".join(numbers[unit] for unit in units) for units in (reference, hypothesis))
     found = jiwer.process_words(one, other)
     return ErrorCounts(
         substitutions=found.substitutions,
@@ -109,7 +109,7 @@ def _counted(reference: list[str], heard: list[str]) -> ErrorCounts:
     )
 
 
-def _bare(text: str) -> str:
+def _strip_punctuation(text: str) -> str:
     """NFKC, lower case, without what is neither letter, mark, number nor symbol."""
     return "".join(
         character
@@ -119,21 +119,21 @@ def _bare(text: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def _openai_normaliser(is_english: bool) -> Callable[[str], str]:
+def _load_normaliser(is_english: bool) -> Callable[[str], str]:
     try:
         from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
     except ImportError:
-        raise _missing("openai-whisper") from None
+        raise _missing_package("openai-whisper") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # it leaves its table of spellings open
         made: Callable[[str], str] = EnglishTextNormalizer() if is_english else BasicTextNormalizer()
     return made
 
 
-def _normaliser(language: str) -> Callable[[str], str]:
-    normalise = _openai_normaliser(language == "en")
+def _create_normaliser(language: str) -> Callable[[str], str]:
+    normalise = _load_normaliser(language == "en")
     return lambda text: re.sub(r"\s+", " ", normalise(text)).strip()
 
 
-def _missing(package: str) -> TargetUnavailable:
+def _missing_package(package: str) -> TargetUnavailable:
     return TargetUnavailable("bench", f"{package} is not installed", "pip install 'neuron-whisper[bench]'")

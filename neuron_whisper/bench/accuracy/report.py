@@ -10,19 +10,19 @@ from typing import Any
 from neuron_whisper.bench.accuracy.metrics import (
     CHARACTER_LANGUAGES,
     ErrorCounts,
-    character_errors,
+    count_character_errors,
+    count_word_errors,
     percentile,
-    total,
-    word_errors,
+    sum_counts,
 )
-from neuron_whisper.bench.accuracy.run import Clip, Measured
+from neuron_whisper.bench.accuracy.run import DecodedClip, SystemResult
 
 FORMAT = 1
 PERCENTILES = (50, 95, 99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
+class SkippedSystem:
     """A system that was asked for and could not be measured."""
 
     name: str
@@ -30,19 +30,22 @@ class Skipped:
     install: str = ""
 
 
-def document(
-    clips: Sequence[Clip], results: Sequence[Measured], skipped: Sequence[Skipped], about: Mapping[str, Any]
+def build_report(
+    clips: Sequence[DecodedClip],
+    results: Sequence[SystemResult],
+    skipped: Sequence[SkippedSystem],
+    run_info: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """`about` is what the caller knows: date, command, machine, versions, options.
+    """`run_info` is what the caller knows: date, command, machine, versions, options.
 
     Raises TargetUnavailable where the normalisers are missing.
     """
-    whole = [result for result in results if not result.fault]
-    broken = [Skipped(name=result.system.name, reason=result.fault) for result in results if result.fault]
-    languages = sorted({clip.spoken.language for clip in clips})
+    whole = [result for result in results if not result.error]
+    broken = [SkippedSystem(name=result.system.name, reason=result.error) for result in results if result.error]
+    languages = sorted({clip.utterance.language for clip in clips})
     return {
         "format": FORMAT,
-        **about,
+        **run_info,
         "speech": {
             "clips": len(clips),
             "audio_s": round(sum(clip.duration_s for clip in clips), 2),
@@ -50,24 +53,26 @@ def document(
         },
         "clips": [
             {
-                "name": clip.spoken.name,
-                "language": clip.spoken.language,
+                "name": clip.utterance.name,
+                "language": clip.utterance.language,
                 "audio_s": round(clip.duration_s, 2),
-                "reference": clip.spoken.text,
+                "reference": clip.utterance.text,
             }
             for clip in clips
         ],
-        "systems": [_system(result, clips, whole) for result in whole],
+        "systems": [_describe_system(result, clips, whole) for result in whole],
         "skipped": [asdict(it) for it in (*skipped, *broken)],
     }
 
 
-def _system(result: Measured, clips: Sequence[Clip], others: Sequence[Measured]) -> dict[str, Any]:
+def _describe_system(
+    result: SystemResult, clips: Sequence[DecodedClip], others: Sequence[SystemResult]
+) -> dict[str, Any]:
     audio_s = sum(clip.duration_s for clip in clips)
     per_clip = [median(times) for times in zip(*result.seconds, strict=True)]
     took_s = median(sum(run) for run in result.seconds)
-    words, characters = _counts(result, clips)
-    opening = result.system.opening
+    words, characters = _count_errors(result, clips)
+    opening = result.system.config
     return {
         "name": result.system.name,
         "model": result.system.model,
@@ -76,15 +81,15 @@ def _system(result: Measured, clips: Sequence[Clip], others: Sequence[Measured])
         "threads": opening.threads,
         "is_serial": result.is_serial,
         **result.system.facts,
-        "wer": _rate(word for word in words if word is not None),
-        "cer": _rate(characters),
+        "wer": _total_rate(word for word in words if word is not None),
+        "cer": _total_rate(characters),
         "languages": {
             language: {
                 "clips": len(at),
-                "wer": _rate(word for n in at if (word := words[n]) is not None),
-                "cer": _rate(characters[n] for n in at),
+                "wer": _total_rate(word for n in at if (word := words[n]) is not None),
+                "cer": _total_rate(characters[n] for n in at),
             }
-            for language, at in _by_language(clips).items()
+            for language, at in _group_by_language(clips).items()
         },
         "runs_s": [round(sum(run), 4) for run in result.seconds],
         "rtf": round(took_s / audio_s, 5),
@@ -94,7 +99,7 @@ def _system(result: Measured, clips: Sequence[Clip], others: Sequence[Measured])
         "load_s": round(result.load_s, 3),
         "peak_bytes": result.peak_bytes,
         "texts_vary": result.texts_vary,
-        "as_openai_whisper": _agreement(result, others),
+        "as_openai_whisper": _compare_with_openai_whisper(result, others),
         "clips": [
             {
                 "text": text,
@@ -107,36 +112,38 @@ def _system(result: Measured, clips: Sequence[Clip], others: Sequence[Measured])
     }
 
 
-def _counts(result: Measured, clips: Sequence[Clip]) -> tuple[list[ErrorCounts | None], list[ErrorCounts]]:
+def _count_errors(
+    result: SystemResult, clips: Sequence[DecodedClip]
+) -> tuple[list[ErrorCounts | None], list[ErrorCounts]]:
     """Word errors, None where the language is scored by characters; and character errors."""
-    pairs = [(clip.spoken, text) for clip, text in zip(clips, result.texts, strict=True)]
+    pairs = [(clip.utterance, text) for clip, text in zip(clips, result.texts, strict=True)]
     words = [
-        None if spoken.language in CHARACTER_LANGUAGES else word_errors(spoken.text, text, spoken.language)
+        None if spoken.language in CHARACTER_LANGUAGES else count_word_errors(spoken.text, text, spoken.language)
         for spoken, text in pairs
     ]
-    return words, [character_errors(spoken.text, text, spoken.language) for spoken, text in pairs]
+    return words, [count_character_errors(spoken.text, text, spoken.language) for spoken, text in pairs]
 
 
-def _rate(counts: Any) -> dict[str, Any]:
+def _total_rate(counts: Any) -> dict[str, Any]:
     """The rate is None where no reference has a word."""
-    found = total(counts)
+    found = sum_counts(counts)
     return {"rate": None if found.rate is None else round(found.rate, 5), **asdict(found)}
 
 
-def _by_language(clips: Sequence[Clip]) -> dict[str, list[int]]:
+def _group_by_language(clips: Sequence[DecodedClip]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for n, clip in enumerate(clips):
-        found.setdefault(clip.spoken.language, []).append(n)
+        found.setdefault(clip.utterance.language, []).append(n)
     return dict(sorted(found.items()))
 
 
-def _agreement(result: Measured, others: Sequence[Measured]) -> dict[str, Any] | None:
+def _compare_with_openai_whisper(result: SystemResult, others: Sequence[SystemResult]) -> dict[str, Any] | None:
     """How many clips have the text, and the tokens, of openai-whisper on the same model, and which do not (by number).
 
     None where it did not run.
     """
     model = result.system.model
-    same = [it for it in others if it.system.opening.engine == "openai-whisper" and it.system.model == model]
+    same = [it for it in others if it.system.config.engine == "openai-whisper" and it.system.model == model]
     theirs = same[0] if same else None
     if theirs is None or theirs is result:
         return None

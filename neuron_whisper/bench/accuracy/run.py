@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.bench.accuracy.manifest import Spoken
-from neuron_whisper.bench.engines.config import Opening
-from neuron_whisper.bench.process.client import Child
+from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance
+from neuron_whisper.bench.engines.config import EngineConfig
+from neuron_whisper.bench.process.client import WorkerClient
 from neuron_whisper.errors import TargetUnavailable
 
 
@@ -24,27 +24,27 @@ class System:
 
     name: str
     model: str
-    opening: Opening
+    config: EngineConfig
     python: str
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_ours(self) -> bool:
-        return self.opening.engine == "neuron-whisper"
+        return self.config.engine == "neuron-whisper"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
+class DecodedClip:
     """A recording decoded once, as raw float32 in `samples`, so that every system hears the same."""
 
-    spoken: Spoken
+    utterance: ReferenceUtterance
     samples: Path
     duration_s: float
 
 
 @dataclass(slots=True)
-class Measured:
-    """What came of one system; `fault` says why it ended early. Lists run over runs, then over clips."""
+class SystemResult:
+    """What came of one system; `error` says why it ended early. Lists run over runs, then over clips."""
 
     system: System
     is_serial: bool = False
@@ -55,30 +55,32 @@ class Measured:
     seconds: list[list[float]] = field(default_factory=list)
     throughput: dict[int, list[float]] = field(default_factory=dict)
     texts_vary: bool = False
-    fault: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """`streams`: how many clips at once, for each throughput that is wanted. `detects`: no language is told."""
+    """`streams`: how many clips at once, for each throughput that is wanted. `detect_language`: no language is told."""
 
     systems: Sequence[System]
-    speech: Sequence[Spoken]
+    speech: Sequence[ReferenceUtterance]
     runs: int = 3
     streams: tuple[int, ...] = ()
-    detects: bool = False
-    tell: Callable[[str], None] = lambda line: None
+    detect_language: bool = False
+    log: Callable[[str], None] = lambda line: None
 
-    def measure(self) -> tuple[list[Clip], list[Measured]]:
+    def measure(self) -> tuple[list[DecodedClip], list[SystemResult]]:
         """Run by run, in each the systems in turn, another one first each time: noise of the machine hits them alike.
 
-        A system that fails is left where it is and told in `fault`. Raises InputError for a clip.
+        A system that fails is left where it is and told in `error`. Raises InputError for a clip.
         """
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            clips = self._decoded(scratch)
-            results = [Measured(system) for system in self.systems]
-            children: list[Child | None] = [self._opened(result, clips, scratch, stack) for result in results]
+            clips = self._decode_clips(scratch)
+            results = [SystemResult(system) for system in self.systems]
+            children: list[WorkerClient | None] = [
+                self._start_worker(result, clips, scratch, stack) for result in results
+            ]
             for n, run in [(n, run) for n in (0, *self.streams) for run in range(self.runs)]:
                 for turn in range(len(results)):
                     at = (turn + run) % len(results)
@@ -87,62 +89,70 @@ class Measurement:
                         continue
                     try:
                         if n == 0:
-                            self._one_by_one(result, child, clips, run)
+                            self._run_sequentially(result, child, clips, run)
                         else:
-                            self._together(result, child, clips, n)
+                            self._run_concurrently(result, child, clips, n)
                     except TargetUnavailable as error:
                         children[at] = None
-                        self._fail(result, error)
+                        self._record_error(result, error)
             for result, child in zip(results, children, strict=True):
                 if child is not None:
                     result.peak_bytes = child.peak_memory_bytes()
         return clips, results
 
-    def _decoded(self, scratch: Path) -> list[Clip]:
+    def _decode_clips(self, scratch: Path) -> list[DecodedClip]:
         clips = []
         for n, spoken in enumerate(self.speech):
             clip = load_audio(spoken.path, channel=spoken.channel)
             samples = scratch / f"{n}.f32"
             clip.samples.tofile(samples)
-            clips.append(Clip(spoken=spoken, samples=samples, duration_s=clip.duration_s))
-        self.tell(f"{len(clips)} clips, {sum(clip.duration_s for clip in clips):.0f} s of audio")
+            clips.append(DecodedClip(utterance=spoken, samples=samples, duration_s=clip.duration_s))
+        self.log(f"{len(clips)} clips, {sum(clip.duration_s for clip in clips):.0f} s of audio")
         return clips
 
-    def _language(self, clip: Clip) -> str | None:
-        return None if self.detects else clip.spoken.language
+    def _requested_language(self, clip: DecodedClip) -> str | None:
+        return None if self.detect_language else clip.utterance.language
 
-    def _opened(self, result: Measured, clips: Sequence[Clip], scratch: Path, stack: ExitStack) -> Child | None:
+    def _start_worker(
+        self, result: SystemResult, clips: Sequence[DecodedClip], scratch: Path, stack: ExitStack
+    ) -> WorkerClient | None:
         """One after the other, so that no start slows another's; the first transcript warms the system up, too."""
         system = result.system
-        threads = system.opening.threads
+        threads = system.config.threads
         try:
-            child = stack.enter_context(Child(system.name, system.python, threads, scratch))
-            result.is_serial = child.open(system.opening)
-            child.hear(clips[0].samples, self._language(clips[0]))
+            child = stack.enter_context(WorkerClient(system.name, system.python, threads, scratch))
+            result.is_serial = child.open(system.config)
+            child.transcribe_text(clips[0].samples, self._requested_language(clips[0]))
         except TargetUnavailable as error:
-            self._fail(result, error)
+            self._record_error(result, error)
             return None
-        result.load_s = time.perf_counter() - child.started
-        self.tell(f"{system.name}: ready in {result.load_s:.1f} s")
+        result.load_s = time.perf_counter() - child.started_at
+        self.log(f"{system.name}: ready in {result.load_s:.1f} s")
         return child
 
-    def _one_by_one(self, result: Measured, child: Child, clips: Sequence[Clip], run: int) -> None:
-        answers = [child.hear(clip.samples, self._language(clip)) for clip in clips]
+    def _run_sequentially(
+        self, result: SystemResult, worker: WorkerClient, clips: Sequence[DecodedClip], run: int
+    ) -> None:
+        answers = [worker.transcribe_text(clip.samples, self._requested_language(clip)) for clip in clips]
         texts = [text for text, _, _ in answers]
         if run == 0:
             result.texts, result.tokens = texts, [tokens for _, tokens, _ in answers]
         result.texts_vary |= texts != result.texts
         result.seconds.append([took_s for _, _, took_s in answers])
-        self.tell(f"{result.system.name}: run {run + 1} of {self.runs}: {sum(result.seconds[-1]):.1f} s")
+        self.log(f"{result.system.name}: run {run + 1} of {self.runs}: {sum(result.seconds[-1]):.1f} s")
 
-    def _together(self, result: Measured, child: Child, clips: Sequence[Clip], streams: int) -> None:
+    def _run_concurrently(
+        self, result: SystemResult, worker: WorkerClient, clips: Sequence[DecodedClip], streams: int
+    ) -> None:
         # each clip as often as it takes for every stream to have two
         times = math.ceil(2 * streams / len(clips))
-        took_s = child.together([(clip.samples, self._language(clip)) for clip in clips] * times, streams)
+        took_s = worker.run_concurrently(
+            [(clip.samples, self._requested_language(clip)) for clip in clips] * times, streams
+        )
         per_second = times * sum(clip.duration_s for clip in clips) / took_s
         result.throughput.setdefault(streams, []).append(per_second)
-        self.tell(f"{result.system.name}: {streams} at a time: {per_second:.1f} s of audio per second")
+        self.log(f"{result.system.name}: {streams} at a time: {per_second:.1f} s of audio per second")
 
-    def _fail(self, result: Measured, error: TargetUnavailable) -> None:
-        result.fault = error.reason
-        self.tell(f"{result.system.name}: {error.reason}")
+    def _record_error(self, result: SystemResult, error: TargetUnavailable) -> None:
+        result.error = error.reason
+        self.log(f"{result.system.name}: {error.reason}")

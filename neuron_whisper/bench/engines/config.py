@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decoding:
+class DecodingConfig:
     """What is asked of every engine alike; names and defaults are openai/whisper's. `beam_size` None: greedy.
 
     `extras`: ours may do what openai/whisper does not, voice activity and the cut of repetitions.
@@ -24,7 +24,7 @@ class Decoding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class EngineConfig:
     """`source` is the weights' path, ours: the artifact's; `cache` serves ours alone.
 
     `alignment_heads`: (layer, head) pairs that follow the audio, for an engine whose weights do not name them.
@@ -34,14 +34,14 @@ class Opening:
     variant: str
     source: str
     threads: int
-    decoding: Decoding
+    decoding: DecodingConfig
     is_multilingual: bool = True
     cache: str = ""
     alignment_heads: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Opening:
+    def from_data(cls, data: Mapping[str, Any]) -> EngineConfig:
         decoding = dict(data["decoding"])
         decoding["temperature"] = tuple(decoding["temperature"])
         heads = tuple((layer, head) for layer, head in data["alignment_heads"])
-        return cls(**{**data, "decoding": Decoding(**decoding), "alignment_heads": heads})
+        return cls(**{**data, "decoding": DecodingConfig(**decoding), "alignment_heads": heads})

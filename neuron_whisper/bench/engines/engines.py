@@ -13,22 +13,22 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.bench.engines.config import Opening
-from neuron_whisper.bench.engines.results import Heard
+from neuron_whisper.bench.engines.config import EngineConfig
+from neuron_whisper.bench.engines.results import TranscriptionResult
 
 Samples = NDArray[np.float32]  # mono, 16 kHz
-BATCH = 8  # faster-whisper's batch_size and whisperX's
+BATCH_SIZE = 8  # faster-whisper's batch_size and whisperX's
 
 
-class Engine(Protocol):
+class WhisperEngine(Protocol):
     is_serial: bool  # it takes one clip at a time; more wait
 
-    def transcribe(self, samples: Samples, language: str | None) -> Heard: ...
+    def transcribe(self, samples: Samples, language: str | None) -> TranscriptionResult: ...
 
 
-def open_engine(opening: Opening) -> Engine:
+def open_engine(config: EngineConfig) -> WhisperEngine:
     """Raises ImportError where the package is not installed, and whatever the package raises."""
-    return ENGINES[opening.engine](opening)
+    return ENGINES[config.engine](config)
 
 
 class NeuronWhisper:
@@ -36,20 +36,20 @@ class NeuronWhisper:
 
     is_serial = False
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         from neuron_whisper.artifact.store import ArtifactStore
         from neuron_whisper.transcriber import Transcriber
 
-        store = ArtifactStore(Path(opening.cache))
-        artifact = store.resolve(opening.source)
-        self._transcriber = Transcriber.open(store, artifact, threads=opening.threads)
-        self._opening = opening
+        store = ArtifactStore(Path(config.cache))
+        artifact = store.resolve(config.source)
+        self._transcriber = Transcriber.open(store, artifact, threads=config.threads)
+        self._config = config
 
-    def transcribe(self, samples: Samples, language: str | None) -> Heard:
+    def transcribe(self, samples: Samples, language: str | None) -> TranscriptionResult:
         from neuron_whisper.audio.clip import AudioClip
         from neuron_whisper.decode.options import TranscribeOptions
 
-        asked = self._opening.decoding
+        asked = self._config.decoding
         options = TranscribeOptions(
             language=language,
             task=asked.task,
@@ -57,13 +57,13 @@ class NeuronWhisper:
             temperature=asked.temperature,
             best_of=asked.best_of,
             condition_on_previous_text=asked.condition_on_previous_text,
-            long_form=self._opening.variant,
+            long_form=self._config.variant,
             vad_filter=asked.extras,
             repetition_cut=asked.extras,
             word_timestamps=asked.word_timestamps,
         )
         found = self._transcriber.transcribe(AudioClip(samples=samples), options)
-        return Heard(
+        return TranscriptionResult(
             text=found.text,
             tokens=[token for segment in found.segments for token in segment.tokens],
             segments=[(it.start_s, it.end_s, it.text) for it in found.segments],
@@ -76,23 +76,23 @@ class FasterWhisper:
 
     is_serial = False
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         from faster_whisper import WhisperModel
 
         self._model = WhisperModel(
-            opening.source,
+            config.source,
             device="cpu",
-            compute_type=opening.variant,
-            cpu_threads=opening.threads,
+            compute_type=config.variant,
+            cpu_threads=config.threads,
             num_workers=1,
             local_files_only=True,
         )
-        self._asked = opening.decoding
+        self._decoding = config.decoding
         self._transcribe: Callable[..., Any] = self._model.transcribe
-        self._extra: dict[str, Any] = {"condition_on_previous_text": self._asked.condition_on_previous_text}
+        self._extra_options: dict[str, Any] = {"condition_on_previous_text": self._decoding.condition_on_previous_text}
 
-    def transcribe(self, samples: Samples, language: str | None) -> Heard:
-        asked = self._asked
+    def transcribe(self, samples: Samples, language: str | None) -> TranscriptionResult:
+        asked = self._decoding
         segments, _ = self._transcribe(
             samples,
             language=language,
@@ -101,10 +101,10 @@ class FasterWhisper:
             best_of=asked.best_of,
             temperature=list(asked.temperature),
             word_timestamps=asked.word_timestamps,
-            **self._extra,
+            **self._extra_options,
         )
         found = list(segments)
-        return Heard(
+        return TranscriptionResult(
             text="".join(segment.text for segment in found).strip(),
             tokens=[token for segment in found for token in segment.tokens],
             segments=[(float(it.start), float(it.end), it.text) for it in found],
@@ -115,12 +115,12 @@ class FasterWhisper:
 class FasterWhisperBatched(FasterWhisper):
     """Its BatchedInferencePipeline: spans of voice activity, side by side."""
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         from faster_whisper import BatchedInferencePipeline
 
-        super().__init__(opening)
+        super().__init__(config)
         self._transcribe = BatchedInferencePipeline(model=self._model).transcribe
-        self._extra = {"batch_size": BATCH}
+        self._extra_options = {"batch_size": BATCH_SIZE}
 
 
 class OpenAIWhisper:
@@ -128,23 +128,23 @@ class OpenAIWhisper:
 
     is_serial = True
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         import torch
         import whisper
 
-        torch.set_num_threads(opening.threads)
+        torch.set_num_threads(config.threads)
         self._transcribe = whisper.transcribe
-        self._model = whisper.load_model(opening.source, device="cpu")
-        if opening.alignment_heads:  # of weights loaded by their path it takes every head of the decoder's upper half
+        self._model = whisper.load_model(config.source, device="cpu")
+        if config.alignment_heads:  # of weights loaded by their path it takes every head of the decoder's upper half
             dims = self._model.dims
             heads = torch.zeros(dims.n_text_layer, dims.n_text_head, dtype=torch.bool)
-            heads[tuple(zip(*opening.alignment_heads, strict=True))] = True
+            heads[tuple(zip(*config.alignment_heads, strict=True))] = True
             self._model.register_buffer("alignment_heads", heads.to_sparse(), persistent=False)
-        self._asked = opening.decoding
+        self._decoding = config.decoding
         self._lock = threading.Lock()
 
-    def transcribe(self, samples: Samples, language: str | None) -> Heard:
-        asked = self._asked
+    def transcribe(self, samples: Samples, language: str | None) -> TranscriptionResult:
+        asked = self._decoding
         with self._lock:
             answer = self._transcribe(
                 self._model,
@@ -159,7 +159,7 @@ class OpenAIWhisper:
                 word_timestamps=asked.word_timestamps,
             )
         found = answer["segments"]
-        return Heard(
+        return TranscriptionResult(
             text=str(answer["text"]).strip(),
             tokens=[token for segment in found for token in segment["tokens"]],
             segments=[(float(it["start"]), float(it["end"]), it["text"]) for it in found],
@@ -172,25 +172,25 @@ class OpenVINOGenAI:
 
     is_serial = True
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         import openvino_genai
 
-        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": opening.threads}
-        if opening.variant == "float32":
+        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": config.threads}
+        if config.variant == "float32":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
-        self._pipeline = openvino_genai.WhisperPipeline(opening.source, "CPU", **settings)
-        self._asked, self._is_multilingual = opening.decoding, opening.is_multilingual
+        self._pipeline = openvino_genai.WhisperPipeline(config.source, "CPU", **settings)
+        self._decoding, self._is_multilingual = config.decoding, config.is_multilingual
         self._lock = threading.Lock()
 
-    def transcribe(self, samples: Samples, language: str | None) -> Heard:
-        told: dict[str, Any] = {"num_beams": self._asked.beam_size} if (self._asked.beam_size or 1) > 1 else {}
+    def transcribe(self, samples: Samples, language: str | None) -> TranscriptionResult:
+        told: dict[str, Any] = {"num_beams": self._decoding.beam_size} if (self._decoding.beam_size or 1) > 1 else {}
         if self._is_multilingual:
-            told["task"] = self._asked.task
+            told["task"] = self._decoding.task
             if language is not None:
                 told["language"] = f"<|{language}|>"
         with self._lock:
             answer = self._pipeline.generate(samples, return_timestamps=True, **told)
-        return Heard(text=str(answer.texts[0]).strip())
+        return TranscriptionResult(text=str(answer.texts[0]).strip())
 
 
 class WhisperCpp:
@@ -198,16 +198,16 @@ class WhisperCpp:
 
     is_serial = True
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         from pywhispercpp.model import Model
 
-        asked = opening.decoding
+        asked = config.decoding
         ladder = asked.temperature
         self._model = Model(
-            opening.source,
+            config.source,
             redirect_whispercpp_logs_to=None,
             params_sampling_strategy=int(bool(asked.beam_size)),
-            n_threads=opening.threads,
+            n_threads=config.threads,
             print_progress=False,
             print_timestamps=False,
             print_realtime=False,
@@ -222,17 +222,17 @@ class WhisperCpp:
             no_context=True,
             n_max_text_ctx=16384 if asked.condition_on_previous_text else 0,
         )
-        self._is_multilingual = opening.is_multilingual
+        self._is_multilingual = config.is_multilingual
         self._lock = threading.Lock()
 
-    def transcribe(self, samples: Samples, language: str | None) -> Heard:
+    def transcribe(self, samples: Samples, language: str | None) -> TranscriptionResult:
         told = (language or "auto") if self._is_multilingual else "en"
         with self._lock:
             segments = self._model.transcribe(samples, language=told)
-        return Heard(text=" ".join(segment.text.strip() for segment in segments).strip())
+        return TranscriptionResult(text=" ".join(segment.text.strip() for segment in segments).strip())
 
 
-ENGINES: Mapping[str, Callable[[Opening], Engine]] = {
+ENGINES: Mapping[str, Callable[[EngineConfig], WhisperEngine]] = {
     "neuron-whisper": NeuronWhisper,
     "faster-whisper": FasterWhisper,
     "faster-whisper-batched": FasterWhisperBatched,
@@ -242,7 +242,7 @@ ENGINES: Mapping[str, Callable[[Opening], Engine]] = {
 }
 
 
-def together(engine: Engine, clips: Sequence[tuple[Samples, str | None]], streams: int) -> None:
+def run_concurrently(engine: WhisperEngine, clips: Sequence[tuple[Samples, str | None]], streams: int) -> None:
     """All clips, by `streams` threads which share the engine. Raises what the first of them raised."""
     waiting = list(reversed(clips))
     faults: list[BaseException] = []

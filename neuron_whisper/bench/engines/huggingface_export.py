@@ -11,28 +11,37 @@ from safetensors.numpy import save_file
 
 from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
-from neuron_whisper.model.huggingface import renamed
+from neuron_whisper.model.huggingface import to_huggingface_name
 from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.text.special_tokens import SpecialTokens
-from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
+from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 from neuron_whisper.text.tokenizer import Tokenizer
 
-WHOLE = ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
+EXPORTED_FILES = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 
 
 def write_huggingface(checkpoint: Checkpoint, directory: Path) -> None:
     """Weights in their own width, configs and tokenizer. Raises CheckpointError."""
-    ranks = packaged_ranks(checkpoint.dims.is_multilingual)
+    ranks = find_packaged_ranks(checkpoint.dims.is_multilingual)
     # made anew: those of some checkpoints lack the timestamps, which converters look for
     tokenizer_file = directory / "tokenizer.json"
     tokenizer_file.write_text(tokenizer_json_from_tiktoken(ranks, checkpoint.dims.n_vocab), encoding="utf-8")
     tokenizer = Tokenizer.from_file(tokenizer_file, checkpoint.dims.n_vocab)
-    tensors = {f"model.{renamed(name)}": np.ascontiguousarray(checkpoint.tensor(name)) for name in checkpoint.names}
+    tensors = {
+        f"model.{to_huggingface_name(name)}": np.ascontiguousarray(checkpoint.tensor(name))
+        for name in checkpoint.parameter_names
+    }
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     dtype = "float16" if any(value.dtype == np.float16 for value in tensors.values()) else "float32"
     written = {
-        "config.json": {**_config(checkpoint), "torch_dtype": dtype},
-        "generation_config.json": _generation_config(checkpoint, tokenizer),
+        "config.json": {**_build_config(checkpoint), "torch_dtype": dtype},
+        "generation_config.json": _build_generation_config(checkpoint, tokenizer),
         "preprocessor_config.json": {
             "feature_extractor_type": "WhisperFeatureExtractor",
             "processor_class": "WhisperProcessor",
@@ -63,8 +72,8 @@ def write_huggingface(checkpoint: Checkpoint, directory: Path) -> None:
         (directory / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _config(checkpoint: Checkpoint) -> dict[str, Any]:
-    dims, special = checkpoint.dims, SpecialTokens.of_vocabulary(checkpoint.dims.n_vocab)
+def _build_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    dims, special = checkpoint.dims, SpecialTokens.from_vocab_size(checkpoint.dims.n_vocab)
     return {
         "model_type": "whisper",
         "architectures": ["WhisperForConditionalGeneration"],
@@ -91,13 +100,13 @@ def _config(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _generation_config(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
+def _build_generation_config(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
     special = tokenizer.special
     heads = checkpoint.alignment_heads or default_alignment_heads(checkpoint.dims)
     told: dict[str, Any] = {
         "alignment_heads": heads,
         "begin_suppress_tokens": [*tokenizer.blank_tokens, special.eot],
-        "suppress_tokens": tokenizer.suppressed("-1"),
+        "suppress_tokens": tokenizer.get_suppress_tokens("-1"),
         "decoder_start_token_id": special.sot,
         "bos_token_id": special.eot,
         "eos_token_id": special.eot,

@@ -32,7 +32,7 @@ print(json.dumps([[name for name in modules if not is_there(name)], found]))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """`variants` are widths of its weights or arithmetic, the first the default; `form` is of its weights.
+    """`variants` are widths of its weights or arithmetic, the first the default; `weights_format` is of its weights.
 
     `modules` must be importable; the versions of `packages` are reported.
     """
@@ -41,35 +41,35 @@ class Peer:
     modules: tuple[str, ...]
     packages: tuple[str, ...]
     variants: tuple[str, ...]
-    form: str
+    weights_format: str
     install: str
     note: str = ""
 
 
-_FASTER = Peer(
+_FASTER_WHISPER = Peer(
     name="faster-whisper",
     modules=("faster_whisper",),
     packages=("faster-whisper", "ctranslate2"),
     variants=("int8", "float32", "bfloat16", "int8_float32", "int8_bfloat16"),
-    form="ctranslate2",
+    weights_format="ctranslate2",
     install="pip install faster-whisper",
     note="sequential, without VAD, its default",
 )
 _PEERS = (
-    _FASTER,
-    replace(_FASTER, name="faster-whisper-batched", note="batches of 8 spans of its VAD, no gates"),
+    _FASTER_WHISPER,
+    replace(_FASTER_WHISPER, name="faster-whisper-batched", note="batches of 8 spans of its VAD, no gates"),
     Peer(
         name="openai-whisper",
         modules=("whisper", "torch"),
         packages=("openai-whisper", "torch"),
         variants=("float32",),
-        form="openai",
+        weights_format="openai",
         install="pip install openai-whisper",
     ),
     Peer(
         name="openvino-genai",
         modules=("openvino_genai", "openvino_tokenizers", "optimum.intel"),
-        form="genai",
+        weights_format="genai",
         packages=("openvino-genai", "openvino", "optimum-intel"),
         variants=("default", "float32"),
         install="pip install openvino-genai openvino-tokenizers 'optimum-intel[openvino]'",
@@ -80,14 +80,14 @@ _PEERS = (
         modules=("pywhispercpp",),
         packages=("pywhispercpp",),
         variants=("f16", "q8_0"),
-        form="ggml",
+        weights_format="ggml",
         install="pip install pywhispercpp",
     ),
 )
 PEERS: Mapping[str, Peer] = MappingProxyType({peer.name: peer for peer in _PEERS})
 
 
-def peer_named(text: str) -> tuple[Peer, str]:
+def parse_peer(text: str) -> tuple[Peer, str]:
     """ "faster-whisper" -> (its Peer, "int8"), "whisper.cpp:q8_0" -> (its Peer, "q8_0"). Raises InvalidOption."""
     name, _, variant = text.partition(":")
     if name not in PEERS:
@@ -99,7 +99,7 @@ def peer_named(text: str) -> tuple[Peer, str]:
     return peer, variant
 
 
-def pythons(assignments: tuple[str, ...]) -> dict[str, str]:
+def parse_peer_pythons(assignments: tuple[str, ...]) -> dict[str, str]:
     """("faster-whisper=/venv/bin/python", "/other/python") -> {"faster-whisper": ..., "": ...}: "" is for the rest.
 
     Raises InvalidOption.
@@ -115,11 +115,11 @@ def pythons(assignments: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def python_of(peer: Peer, named: Mapping[str, str]) -> str:
-    return named.get(peer.name, named.get("", sys.executable))
+def select_python(peer: Peer, pythons: Mapping[str, str]) -> str:
+    return pythons.get(peer.name, pythons.get("", sys.executable))
 
 
-def installed(peer: Peer, python: str) -> tuple[tuple[str, ...], dict[str, str]]:
+def probe_packages(peer: Peer, python: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """(modules that the python lacks, versions of the peer's packages). Raises InvalidOption for no python."""
     asked = json.dumps([peer.modules, peer.packages])
     try:

@@ -1,4 +1,5 @@
-"""Weights in a peer's own form, by the peer's own converter, in the peer's python: run as a module by bench/weights.
+"""Weights in a peer's own form, by the peer's own converter, in the peer's python: run as a module by
+bench/engines/weights.
 
 `python -m neuron_whisper.bench.engines.prepare openai weights.npz model.pt`
 """
@@ -13,24 +14,24 @@ from pathlib import Path
 import numpy as np
 
 
-def openai(source: Path, into: Path) -> None:
+def convert_to_openai(source: Path, destination: Path) -> None:
     """An .npz of openai/whisper's names, and "dims" as JSON, -> a .pt that whisper.load_model reads."""
     import torch
 
     with np.load(source) as stored:
         state = {name: torch.from_numpy(stored[name]) for name in stored.files if name != "dims"}
-        torch.save({"dims": json.loads(str(stored["dims"])), "model_state_dict": state}, into)
+        torch.save({"dims": json.loads(str(stored["dims"])), "model_state_dict": state}, destination)
 
 
-def ctranslate2(source: Path, into: Path) -> None:
+def convert_to_ctranslate2(source: Path, destination: Path) -> None:
     """A Hugging Face directory -> a CTranslate2 one, float16."""
     from ctranslate2.converters import TransformersConverter
 
     copied = [name for name in ("tokenizer.json", "preprocessor_config.json") if (source / name).is_file()]
-    TransformersConverter(str(source), copy_files=copied).convert(str(into), quantization="float16", force=True)
+    TransformersConverter(str(source), copy_files=copied).convert(str(destination), quantization="float16", force=True)
 
 
-def genai(source: Path, into: Path) -> None:
+def convert_to_genai(source: Path, destination: Path) -> None:
     """A Hugging Face directory -> what openvino_genai reads: float16 weights, the decoder with its state."""
     # its command, not its function: that alone converts the tokenizer, too
     command = [
@@ -45,15 +46,15 @@ def genai(source: Path, into: Path) -> None:
         "automatic-speech-recognition-with-past",
         "--weight-format",
         "fp16",
-        str(into),
+        str(destination),
     ]
     subprocess.run(command, check=True)  # noqa: S603 - our own words and two paths
-    if not (into / "openvino_detokenizer.xml").exists():
+    if not (destination / "openvino_detokenizer.xml").exists():
         raise SystemExit("optimum-cli made no tokenizer: openvino-tokenizers is not installed, or does not fit")
 
 
-FORMS = {"openai": openai, "ctranslate2": ctranslate2, "genai": genai}
+CONVERTERS = {"openai": convert_to_openai, "ctranslate2": convert_to_ctranslate2, "genai": convert_to_genai}
 
 if __name__ == "__main__":
     form, one, other = sys.argv[1:]
-    FORMS[form](Path(one), Path(other))
+    CONVERTERS[form](Path(one), Path(other))

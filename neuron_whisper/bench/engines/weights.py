@@ -15,81 +15,83 @@ from typing import Any
 import numpy as np
 
 from neuron_whisper.bench.engines.ggml import FILE_TYPES, write_ggml
-from neuron_whisper.bench.engines.huggingface_export import WHOLE, write_huggingface
-from neuron_whisper.bench.process.client import worker_environment
+from neuron_whisper.bench.engines.huggingface_export import EXPORTED_FILES, write_huggingface
+from neuron_whisper.bench.process.client import build_worker_environment
 from neuron_whisper.errors import TargetUnavailable
 from neuron_whisper.model.checkpoint import Checkpoint
 
-LAST_LINES = 3
+STDERR_TAIL_LINES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forms:
-    """A checkpoint's forms under `directory`, one directory each; `digests` is where sha256 are remembered."""
+class WeightsConverter:
+    """A checkpoint's forms under `directory`, one directory each; `digest_cache` is where sha256 are remembered."""
 
     checkpoint: Checkpoint
     directory: Path
-    digests: Path | None = None
-    tell: Callable[[str], None] = lambda line: None
+    digest_cache: Path | None = None
+    log: Callable[[str], None] = lambda line: None
 
-    def path(self, form: str, variant: str, python: str) -> Path:
+    def locate_or_convert(self, weights_format: str, variant: str, python: str) -> Path:
         """Where the form lies: the checkpoint itself if it has it, else made now, by the peer's python if need be.
 
         Forms are ctranslate2, openai, genai, huggingface and ggml (whose variants are files of their own).
         Raises TargetUnavailable, with what the converter said last.
         """
-        there = self._as_it_is(form)
+        there = self._find_unconverted(weights_format)
         if there is not None:
             return there
-        name = f"{form}-{variant}" if form == "ggml" else form
+        name = f"{weights_format}-{variant}" if weights_format == "ggml" else weights_format
         made = self.directory / f"{self._key}-{name}"
         if not made.exists():
-            self.tell(f"converting the weights: {name}")
+            self.log(f"converting the weights: {name}")
             self.directory.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.directory, prefix=".") as scratch:
-                self._make(form, variant, python, Path(scratch))
+                self._convert_into(weights_format, variant, python, Path(scratch))
                 (Path(scratch) / "made").rename(made)
-        return made / {"openai": "model.pt", "ggml": "model.bin"}.get(form, "")
+        return made / {"openai": "model.pt", "ggml": "model.bin"}.get(weights_format, "")
 
     @property
     def _key(self) -> str:
-        facts = json.dumps(self.checkpoint.digests(self.digests), sort_keys=True)
+        facts = json.dumps(self.checkpoint.compute_digests(self.digest_cache), sort_keys=True)
         return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
-    def _as_it_is(self, form: str) -> Path | None:
+    def _find_unconverted(self, weights_format: str) -> Path | None:
         path, kind = self.checkpoint.path, self.checkpoint.format
-        if form != kind:
+        if weights_format != kind:
             return None
-        if form == "ctranslate2" and not (path / "model.bin").exists():  # in parts, which it does not read
+        if weights_format == "ctranslate2" and not (path / "model.bin").exists():  # in parts, which it does not read
             return None
-        if form == "huggingface" and not all((path / name).exists() for name in WHOLE):
+        if weights_format == "huggingface" and not all((path / name).exists() for name in EXPORTED_FILES):
             return None
         return path
 
-    def _make(self, form: str, variant: str, python: str, scratch: Path) -> None:
+    def _convert_into(self, weights_format: str, variant: str, python: str, scratch: Path) -> None:
         """Into scratch/made."""
         made = scratch / "made"
         made.mkdir()
-        match form:
+        match weights_format:
             case "ggml":
                 assert variant in FILE_TYPES, variant
                 write_ggml(self.checkpoint, variant, made / "model.bin")
             case "huggingface":
                 write_huggingface(self.checkpoint, made)
             case "ctranslate2" if self.checkpoint.format == "ctranslate2":
-                self._join(made)
+                self._join_parts(made)
             case "openai":
                 source = scratch / "weights.npz"
                 arrays: dict[str, np.ndarray[Any, Any]] = {
-                    name: np.asarray(self.checkpoint.tensor(name)) for name in self.checkpoint.names
+                    name: np.asarray(self.checkpoint.tensor(name)) for name in self.checkpoint.parameter_names
                 }
                 arrays["dims"] = np.array(json.dumps(asdict(self.checkpoint.dims)))
                 np.savez(source, allow_pickle=False, **arrays)
-                self._convert(form, source, made / "model.pt", python, scratch)
+                self._run_converter(weights_format, source, made / "model.pt", python, scratch)
             case _:
-                self._convert(form, self.path("huggingface", "", python), made, python, scratch)
+                self._run_converter(
+                    weights_format, self.locate_or_convert("huggingface", "", python), made, python, scratch
+                )
 
-    def _join(self, made: Path) -> None:
+    def _join_parts(self, made: Path) -> None:
         for file in self.checkpoint.path.iterdir():
             if not file.name.startswith("model.bin"):
                 shutil.copyfile(file, made / file.name)
@@ -98,11 +100,19 @@ class Forms:
                 with part.open("rb") as piece:
                     shutil.copyfileobj(piece, joined)
 
-    def _convert(self, form: str, source: Path, into: Path, python: str, scratch: Path) -> None:
-        command = [python, "-P", "-m", "neuron_whisper.bench.engines.prepare", form, str(source), str(into)]
+    def _run_converter(self, weights_format: str, source: Path, destination: Path, python: str, scratch: Path) -> None:
+        command = [
+            python,
+            "-P",
+            "-m",
+            "neuron_whisper.bench.engines.prepare",
+            weights_format,
+            str(source),
+            str(destination),
+        ]
         done = subprocess.run(  # noqa: S603 - this package, in a python that the user named
             command,
-            env=worker_environment(scratch, 0, python),
+            env=build_worker_environment(scratch, 0, python),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -111,4 +121,6 @@ class Forms:
         )
         if done.returncode:
             said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            raise TargetUnavailable(form, f"its weights cannot be made: {' / '.join(said[-LAST_LINES:])}")
+            raise TargetUnavailable(
+                weights_format, f"its weights cannot be made: {' / '.join(said[-STDERR_TAIL_LINES:])}"
+            )

@@ -15,24 +15,24 @@ from pathlib import Path
 from typing import Any, Self
 
 import neuron_whisper
-from neuron_whisper.bench.engines.config import Opening
-from neuron_whisper.bench.engines.results import Heard
+from neuron_whisper.bench.engines.config import EngineConfig
+from neuron_whisper.bench.engines.results import TranscriptionResult
 from neuron_whisper.errors import TargetUnavailable
 
-LAST_LINES = 3  # of stderr, where a process ended without an answer
-END_S = 10.0
+STDERR_TAIL_LINES = 3  # of stderr, where a process ended without an answer
+STOP_TIMEOUT_S = 10.0
 
 
-class Child:
-    """A running worker; used by one thread. `started` is when its process was, by time.perf_counter."""
+class WorkerClient:
+    """A running worker; used by one thread. `started_at` is when its process was, by time.perf_counter."""
 
     def __init__(self, name: str, python: str, threads: int, scratch: Path) -> None:
         self.name = name
         self._log = tempfile.TemporaryFile("w+", dir=scratch, errors="replace")  # noqa: SIM115 - closed in close()
-        self.started = time.perf_counter()
+        self.started_at = time.perf_counter()
         self._process = subprocess.Popen(  # noqa: S603 - this package, in a python that the user named
             [python, "-P", "-m", "neuron_whisper.bench.process.worker"],
-            env=worker_environment(scratch, threads, python),
+            env=build_worker_environment(scratch, threads, python),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -40,34 +40,34 @@ class Child:
             encoding="utf-8",
         )
 
-    def open(self, opening: Opening) -> bool:
+    def open(self, config: EngineConfig) -> bool:
         """Whether the engine takes one clip at a time. Raises TargetUnavailable, as every other question does."""
-        return bool(self._ask({"do": "open", "opening": asdict(opening)})["is_serial"])
+        return bool(self._request({"do": "open", "opening": asdict(config)})["is_serial"])
 
-    def hear(self, clip: Path, language: str | None) -> tuple[str, list[int] | None, float]:
+    def transcribe_text(self, clip: Path, language: str | None) -> tuple[str, list[int] | None, float]:
         """(text, tokens, seconds) of a file of raw float32 samples."""
-        heard, took_s = self.heard(clip, language)
+        heard, took_s = self.transcribe(clip, language)
         return heard.text.strip(), heard.tokens, took_s
 
-    def heard(self, clip: Path, language: str | None) -> tuple[Heard, float]:
-        """As `hear`, with times."""
-        answer = self._ask({"do": "hear", "clip": str(clip), "language": language})
+    def transcribe(self, clip: Path, language: str | None) -> tuple[TranscriptionResult, float]:
+        """As `transcribe_text`, with times."""
+        answer = self._request({"do": "hear", "clip": str(clip), "language": language})
         took_s = float(answer.pop("took_s"))
-        return Heard(**answer), took_s
+        return TranscriptionResult(**answer), took_s
 
-    def together(self, clips: Sequence[tuple[Path, str | None]], streams: int) -> float:
+    def run_concurrently(self, clips: Sequence[tuple[Path, str | None]], streams: int) -> float:
         """Seconds for all clips, `streams` at a time."""
         told = [(str(clip), language) for clip, language in clips]
-        return float(self._ask({"do": "together", "clips": told, "streams": streams})["took_s"])
+        return float(self._request({"do": "together", "clips": told, "streams": streams})["took_s"])
 
     def peak_memory_bytes(self) -> int:
-        return int(self._ask({"do": "cost"})["peak_bytes"])
+        return int(self._request({"do": "cost"})["peak_bytes"])
 
     def cpu_s(self) -> float:
         """Processor time of all its threads so far."""
-        return float(self._ask({"do": "cost"})["cpu_s"])
+        return float(self._request({"do": "cost"})["cpu_s"])
 
-    def _ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def _request(self, message: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -77,17 +77,17 @@ class Child:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise TargetUnavailable(self.name, self._why_it_ended())
+            raise TargetUnavailable(self.name, self._describe_exit())
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise TargetUnavailable(self.name, f"{answer['kind']}: {answer['error']}")
         return answer
 
-    def _why_it_ended(self) -> str:
+    def _describe_exit(self) -> str:
         code = self._process.wait()
         self._log.seek(0)
         lines = [line.strip() for line in self._log if line.strip()]
-        return f"its process ended with {code}: {' / '.join(lines[-LAST_LINES:]) or 'it said nothing'}"
+        return f"its process ended with {code}: {' / '.join(lines[-STDERR_TAIL_LINES:]) or 'it said nothing'}"
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +101,7 @@ class Child:
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
-            self._process.wait(END_S)
+            self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -109,7 +109,7 @@ class Child:
         self._log.close()
 
 
-def worker_environment(scratch: Path, threads: int, python: str = sys.executable) -> dict[str, str]:
+def build_worker_environment(scratch: Path, threads: int, python: str = sys.executable) -> dict[str, str]:
     """The environment in which `python -m neuron_whisper.bench...` runs this package with the given threads.
 
     Another python finds this package alone through `scratch`, and none of the packages it is installed among.

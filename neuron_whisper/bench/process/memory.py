@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def family(pid: int) -> Iterator[int]:
+def walk_process_tree(pid: int) -> Iterator[int]:
     """The process and everything it started, and those in turn, as far as they run; itself alone elsewhere."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parent = int(_fields(entry)[1])
+            parent = int(_read_stat_fields(entry)[1])
         except (OSError, IndexError, ValueError):
             continue  # it has ended
         children.setdefault(parent, []).append(int(entry.parent.name))
@@ -25,32 +25,32 @@ def family(pid: int) -> Iterator[int]:
 
 def peak_memory_bytes(pid: int | None = None) -> int:
     """Most memory a process (None: this one) ever held, and each of its family."""
-    return sum(_memory_bytes(it, "VmHWM") for it in family(pid or os.getpid()))
+    return sum(_read_memory_bytes(it, "VmHWM") for it in walk_process_tree(pid or os.getpid()))
 
 
 def resident_memory_bytes(pid: int) -> int:
     """What a process and its family hold now."""
-    return sum(_memory_bytes(it, "VmRSS") for it in family(pid))
+    return sum(_read_memory_bytes(it, "VmRSS") for it in walk_process_tree(pid))
 
 
-def processor_s(pid: int) -> float:
+def cpu_time_s(pid: int) -> float:
     """Processor time of a process and its family, all threads, so far."""
     ticks = 0
-    for it in family(pid):
+    for it in walk_process_tree(pid):
         try:
-            fields = _fields(Path(f"/proc/{it}/stat"))
+            fields = _read_stat_fields(Path(f"/proc/{it}/stat"))
         except OSError:  # it has ended
             continue
         ticks += int(fields[11]) + int(fields[12])  # utime, stime: proc(5) counts from the state on
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _fields(stat: Path) -> list[str]:
+def _read_stat_fields(stat: Path) -> list[str]:
     """From the state on: a command's name may hold spaces and brackets."""
     return stat.read_text(errors="replace").rpartition(")")[2].split()
 
 
-def _memory_bytes(pid: int, field: str) -> int:
+def _read_memory_bytes(pid: int, field: str) -> int:
     try:
         # not getrusage: that counts the parent's memory, too, from between fork and exec
         status = Path(f"/proc/{pid}/status").read_text(errors="replace")

@@ -18,8 +18,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from neuron_whisper.bench.engines.config import Opening
-from neuron_whisper.bench.engines.engines import Engine, Samples, open_engine, together
+from neuron_whisper.bench.engines.config import EngineConfig
+from neuron_whisper.bench.engines.engines import Samples, WhisperEngine, open_engine, run_concurrently
 from neuron_whisper.bench.process.memory import peak_memory_bytes
 
 
@@ -27,25 +27,25 @@ class Worker:
     """Answers one message after the other; it is used by one thread."""
 
     def __init__(self) -> None:
-        self._engine: Engine | None = None
+        self._engine: WhisperEngine | None = None
 
-    def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def handle(self, message: Mapping[str, Any]) -> dict[str, Any]:
         match message["do"]:
             case "open":
-                self._engine = open_engine(Opening.from_data(message["opening"]))
+                self._engine = open_engine(EngineConfig.from_data(message["opening"]))
                 return {"is_serial": self._engine.is_serial}
             case "hear":
-                return self._hear(_samples(message["clip"]), message["language"])
+                return self._transcribe(_read_samples(message["clip"]), message["language"])
             case "together":
-                clips = [(_samples(clip), language) for clip, language in message["clips"]]
+                clips = [(_read_samples(clip), language) for clip, language in message["clips"]]
                 assert self._engine is not None
                 started = time.perf_counter()
-                together(self._engine, clips, message["streams"])
+                run_concurrently(self._engine, clips, message["streams"])
                 return {"took_s": time.perf_counter() - started}
             case _:
                 return {"peak_bytes": peak_memory_bytes(), "cpu_s": time.process_time()}
 
-    def _hear(self, samples: Samples, language: str | None) -> dict[str, Any]:
+    def _transcribe(self, samples: Samples, language: str | None) -> dict[str, Any]:
         assert self._engine is not None
         started = time.perf_counter()
         heard = self._engine.transcribe(samples, language)
@@ -53,11 +53,11 @@ class Worker:
         return {**asdict(heard), "took_s": took_s}
 
 
-def _samples(path: str) -> Samples:
+def _read_samples(path: str) -> Samples:
     return np.fromfile(path, np.float32)
 
 
-def _private_stdout() -> TextIO:
+def _reserve_stdout() -> TextIO:
     """The pipe of answers, for us alone: what libraries print goes to stderr."""
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -65,11 +65,11 @@ def _private_stdout() -> TextIO:
 
 
 def main() -> None:
-    answers = _private_stdout()
+    answers = _reserve_stdout()
     worker = Worker()
     for line in sys.stdin:
         try:
-            answer = worker.answer(json.loads(line))
+            answer = worker.handle(json.loads(line))
         except Exception as error:
             traceback.print_exc()
             answer = {"error": f"{error}" or repr(error), "kind": type(error).__name__}

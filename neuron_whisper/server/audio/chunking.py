@@ -9,33 +9,33 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from neuron_whisper.audio.speech import VadOptions
-from neuron_whisper.decode.options import VOICE
+from neuron_whisper.decode.options import DEFAULT_VAD
 
-FIELD = "chunking_strategy"
+CHUNKING_FIELD = "chunking_strategy"
 AUTO = "auto"
-LONGEST_MS = 10_000
+MAX_VAD_MS = 10_000
 
 
 class ServerVad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """OpenAI's server_vad; what is not given stays as this server has it."""
 
     type: Literal["server_vad"]
-    threshold: Annotated[float, msgspec.Meta(ge=0.01, le=1.0)] = VOICE.threshold
-    prefix_padding_ms: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)] = VOICE.speech_pad_ms
-    silence_duration_ms: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)] | msgspec.UnsetType = msgspec.UNSET
+    threshold: Annotated[float, msgspec.Meta(ge=0.01, le=1.0)] = DEFAULT_VAD.threshold
+    prefix_padding_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_VAD_MS)] = DEFAULT_VAD.speech_pad_ms
+    silence_duration_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_VAD_MS)] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def vad(self) -> VadOptions:
         """As our detector's options: it pads speech on both sides, not in front alone."""
-        vad = replace(VOICE, threshold=self.threshold, speech_pad_ms=self.prefix_padding_ms)
+        vad = replace(DEFAULT_VAD, threshold=self.threshold, speech_pad_ms=self.prefix_padding_ms)
         if self.silence_duration_ms is msgspec.UNSET:
             return vad
         return replace(vad, min_silence_duration_ms=self.silence_duration_ms)
 
 
-ALLOWED = (
+ALLOWED_CHUNKING = (
     f'"auto", or {{"type": "server_vad"}} with threshold (0.01 to 1), prefix_padding_ms and silence_duration_ms '
-    f"(whole numbers from 0 to {LONGEST_MS})"
+    f"(whole numbers from 0 to {MAX_VAD_MS})"
 )
 
 
@@ -49,7 +49,7 @@ def read_chunking(text: str) -> str | ServerVad:
         raise ValueError(text) from error
 
 
-def folded(texts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def fold_bracket_fields(texts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """`chunking_strategy[threshold]` and its like, as the openai client sends an object, as the JSON text of one field.
 
     {"chunking_strategy[type]": ["server_vad"]} -> {"chunking_strategy": ['{"type":"server_vad"}']}
@@ -57,17 +57,17 @@ def folded(texts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     parts: dict[str, Any] = {}
     for name, values in texts.items():
-        if is_part(name):
+        if is_bracket_field(name):
             # a part given twice is no value, and is refused as such
-            parts[name[len(FIELD) + 1 : -1]] = _number_or_text(values[0]) if len(values) == 1 else values
+            parts[name[len(CHUNKING_FIELD) + 1 : -1]] = _parse_number_or_text(values[0]) if len(values) == 1 else values
         else:
             found[name] = list(values)
     if parts:
-        found.setdefault(FIELD, []).append(msgspec.json.encode(parts).decode())
+        found.setdefault(CHUNKING_FIELD, []).append(msgspec.json.encode(parts).decode())
     return found
 
 
-def _number_or_text(text: str) -> float | str:
+def _parse_number_or_text(text: str) -> float | str:
     """A part of a form is a text; the JSON that it becomes a part of tells numbers from texts."""
     try:
         value: float = msgspec.json.decode(text, type=int | float)
@@ -76,6 +76,6 @@ def _number_or_text(text: str) -> float | str:
     return value
 
 
-def is_part(name: str) -> bool:
+def is_bracket_field(name: str) -> bool:
     """Whether this is `chunking_strategy[...]`."""
-    return name.startswith(f"{FIELD}[") and name.endswith("]") and not name.endswith("[]")
+    return name.startswith(f"{CHUNKING_FIELD}[") and name.endswith("]") and not name.endswith("[]")

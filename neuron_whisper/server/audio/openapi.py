@@ -10,18 +10,18 @@ from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, Op
 
 from neuron_whisper.server.audio import schemas as shapes
 from neuron_whisper.server.audio.fields import (
-    OPENAI,
+    OPENAI_FIELDS,
     REQUIREMENTS,
     TRANSCRIPTIONS,
     TRANSLATIONS,
     AudioForm,
     Requirement,
 )
-from neuron_whisper.server.http.field_types import MOST_VALUES, FormField
+from neuron_whisper.server.http.field_types import MAX_LIST_VALUES, FormField
 
 Examples = Mapping[str, tuple[str, Any]]
 
-ERRORS = {
+ERROR_DESCRIPTIONS = {
     "400": "The request is wrong: a field, its value, or audio that cannot be read",
     "401": "No API key, or one that is not known, where the server wants one",
     "403": "The API key is not for this",
@@ -34,28 +34,28 @@ ERRORS = {
     "504": "Not done within the server's time limit",
     "507": "The server's disk is full",
 }
-UPLOAD = "(the bytes of the file)"
+UPLOAD_EXAMPLE = "(the bytes of the file)"
 REQUEST_EXAMPLES: Examples = {
-    "transcript": ("The text alone", {"file": UPLOAD, "model": "whisper-1"}),
+    "transcript": ("The text alone", {"file": UPLOAD_EXAMPLE, "model": "whisper-1"}),
     "words": (
         "Times of words and segments",
         {
-            "file": UPLOAD,
+            "file": UPLOAD_EXAMPLE,
             "model": "whisper-1",
             "language": "en",
             "response_format": "verbose_json",
             "timestamp_granularities[]": ["word", "segment"],
         },
     ),
-    "stream": ("Segments as they are done", {"file": UPLOAD, "model": "whisper-1", "stream": True}),
+    "stream": ("Segments as they are done", {"file": UPLOAD_EXAMPLE, "model": "whisper-1", "stream": True}),
     "subtitles": (
         "Subtitles of two lines",
-        {"file": UPLOAD, "response_format": "srt", "max_line_width": 42, "max_line_count": 2},
+        {"file": UPLOAD_EXAMPLE, "response_format": "srt", "max_line_width": 42, "max_line_count": 2},
     ),
     "careful": (
         "Names, and pauses to cut at",
         {
-            "file": UPLOAD,
+            "file": UPLOAD_EXAMPLE,
             "keywords[]": ["Nakamura"],
             "chunking_strategy": {"type": "server_vad", "silence_duration_ms": 700},
             "compression_ratio_threshold": 2.2,
@@ -64,89 +64,91 @@ REQUEST_EXAMPLES: Examples = {
 }
 
 
-def schema_of(data: Mapping[str, Any]) -> Schema:
+def to_schema(data: Mapping[str, Any]) -> Schema:
     """A JSON schema as a mapping, where Litestar's types want its object and its document takes either."""
     return cast("Schema", data)
 
 
-def error_response(description: str) -> OpenAPIResponse:
+def describe_error(description: str) -> OpenAPIResponse:
     """An error of any route, in OpenAI's shape."""
     return OpenAPIResponse(
         description=description,
-        content={"application/json": content_of(shapes.ERROR, {"error": ("An error", shapes.ERROR_EXAMPLE)})},
+        content={"application/json": describe_body(shapes.ERROR, {"error": ("An error", shapes.ERROR_EXAMPLE)})},
     )
 
 
-def errors(*statuses: str) -> dict[str, OpenAPIResponse]:
+def describe_errors(*statuses: str) -> dict[str, OpenAPIResponse]:
     """Responses of these statuses, which ERRORS describes."""
-    return {status: error_response(ERRORS[status]) for status in statuses}
+    return {status: describe_error(ERROR_DESCRIPTIONS[status]) for status in statuses}
 
 
-def content_of(schema: Mapping[str, Any], examples: Examples) -> OpenAPIMediaType:
+def describe_body(schema: Mapping[str, Any], examples: Examples) -> OpenAPIMediaType:
     """A body of this schema, with examples by name."""
     return OpenAPIMediaType(
-        schema=schema_of(schema),
+        schema=to_schema(schema),
         examples={name: Example(summary=about, value=value) for name, (about, value) in examples.items()},
     )
 
 
-def request_body(form: AudioForm, needs: Mapping[str, Any], examples: Examples) -> RequestBody:
-    """A form by its fields and their requirements; `needs` is the schema of what must be given."""
+def describe_form(form: AudioForm, required: Mapping[str, Any], examples: Examples) -> RequestBody:
+    """A form by its fields and their requirements; `required` is the schema of what must be given."""
     names = [field.name for field in form.fields]
     schema = {
         "type": "object",
-        **needs,
-        "properties": {field.sent_as: _property(field) for field in form.fields},
+        **required,
+        "properties": {field.form_name: _describe_field(field) for field in form.fields},
         "additionalProperties": False,
-        "allOf": [_rule(requirement) for requirement in REQUIREMENTS if requirement.name in names],
+        "allOf": [_describe_requirement(requirement) for requirement in REQUIREMENTS if requirement.name in names],
     }
-    return RequestBody(required=True, content={"multipart/form-data": content_of(schema, examples)})
+    return RequestBody(required=True, content={"multipart/form-data": describe_body(schema, examples)})
 
 
-def _property(field: FormField) -> Mapping[str, Any]:
-    about = field.about if field in OPENAI else f"{field.about} Beyond OpenAI's API."
-    schema: dict[str, Any] = dict(field.kind.schema)
+def _describe_field(field: FormField) -> Mapping[str, Any]:
+    about = field.description if field in OPENAI_FIELDS else f"{field.description} Beyond OpenAI's API."
+    schema: dict[str, Any] = dict(field.field_type.schema)
     if field.is_list:
-        schema = {"type": "array", "items": schema, "maxItems": MOST_VALUES}
+        schema = {"type": "array", "items": schema, "maxItems": MAX_LIST_VALUES}
     return {**schema, "description": about, **({"examples": list(field.examples)} if field.examples else {})}
 
 
-def _rule(requirement: Requirement) -> Mapping[str, Any]:
+def _describe_requirement(requirement: Requirement) -> Mapping[str, Any]:
     """if this field (with that value), then that one."""
     name, needs = (
-        next(field.sent_as for field in TRANSCRIPTIONS.fields if field.name == plain)
-        for plain in (requirement.name, requirement.needs)
+        next(field.form_name for field in TRANSCRIPTIONS.fields if field.name == plain)
+        for plain in (requirement.name, requirement.requires)
     )
     given: dict[str, Any] = {"required": [name]}
     if requirement.value is not None:
         given["properties"] = {name: {"const": requirement.value}}
     then: dict[str, Any] = {}
-    if requirement.among:
-        then["properties"] = {needs: {"enum": list(requirement.among)}}
-    if requirement.default not in requirement.among:
+    if requirement.required_values:
+        then["properties"] = {needs: {"enum": list(requirement.required_values)}}
+    if requirement.required_default not in requirement.required_values:
         then["required"] = [needs]
     return {"if": given, "then": then}
 
 
-def _responses() -> dict[str, OpenAPIResponse]:
+def _describe_responses() -> dict[str, OpenAPIResponse]:
     done = OpenAPIResponse(
         description="The transcript, in the form that was asked for",
         content={
-            "application/json": content_of({"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE]}, shapes.JSON_EXAMPLES),
-            "text/plain": content_of(shapes.TEXT, shapes.TEXT_EXAMPLES),
-            "text/vtt": content_of(shapes.TEXT, shapes.VTT_EXAMPLES),
-            "text/event-stream": content_of(shapes.SERVER_SENT_EVENT, shapes.EVENT_EXAMPLES),
+            "application/json": describe_body(
+                {"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE_TRANSCRIPTION]}, shapes.JSON_EXAMPLES
+            ),
+            "text/plain": describe_body(shapes.TEXT, shapes.TEXT_EXAMPLES),
+            "text/vtt": describe_body(shapes.TEXT, shapes.VTT_EXAMPLES),
+            "text/event-stream": describe_body(shapes.SERVER_SENT_EVENT, shapes.EVENT_EXAMPLES),
         },
     )
-    return {"200": done, **errors(*ERRORS)}
+    return {"200": done, **describe_errors(*ERROR_DESCRIPTIONS)}
 
 
 @dataclass
-class Guarded(Operation):
+class GuardedOperation(Operation):
     """A route below /v1 that its signature describes, with the errors that it may have beside its own."""
 
     def __post_init__(self) -> None:
-        self.responses = {**(self.responses or {}), **errors("400", "401", "403", "404", "500", "503")}
+        self.responses = {**(self.responses or {}), **describe_errors("400", "401", "403", "404", "500", "503")}
 
 
 @dataclass
@@ -156,8 +158,8 @@ class _AudioOperation(Operation):
     form: ClassVar[AudioForm]
 
     def __post_init__(self) -> None:
-        self.request_body = request_body(self.form, {"required": ["file"]}, REQUEST_EXAMPLES)
-        self.responses = dict(_responses())
+        self.request_body = describe_form(self.form, {"required": ["file"]}, REQUEST_EXAMPLES)
+        self.responses = dict(_describe_responses())
 
 
 @dataclass

@@ -10,34 +10,35 @@ from typing import Any
 from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.formats.subtitles import SubtitleOptions
-from neuron_whisper.server.audio.chunking import FIELD as CHUNKING
-from neuron_whisper.server.audio.chunking import ServerVad, folded
-from neuron_whisper.server.audio.fields import NO_SPEAKERS, REQUIREMENTS, AudioForm
+from neuron_whisper.server.audio.chunking import CHUNKING_FIELD as CHUNKING
+from neuron_whisper.server.audio.chunking import ServerVad, fold_bracket_fields
+from neuron_whisper.server.audio.fields import NO_DIARIZATION, REQUIREMENTS, AudioForm
 from neuron_whisper.server.http.multipart import Form
 
 # options that have another name in the form than the field which sets them
-_NAMES: Mapping[str, str] = {"word_timestamps": "timestamp_granularities"}
+_FIELD_OF_OPTION: Mapping[str, str] = {"word_timestamps": "timestamp_granularities"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioRequest:
-    """What a form asks for. `model` None: the default one. `granularities`: what has times in verbose_json."""
+    """What a form asks for. `model` None: the default one. `timestamp_granularities`: what has times in
+    verbose_json."""
 
     model: str | None
     response_format: str
     options: TranscribeOptions
     subtitles: SubtitleOptions
-    granularities: frozenset[str]
-    wants_logprobs: bool
-    streams: bool
+    timestamp_granularities: frozenset[str]
+    include_logprobs: bool
+    stream: bool
 
     @classmethod
-    def of(cls, form: Form, endpoint: AudioForm, *, vad_filter: bool = True) -> AudioRequest:
+    def from_form(cls, form: Form, endpoint: AudioForm, *, vad_filter: bool = True) -> AudioRequest:
         """Read a form's texts. Raises InvalidOption with the name that the field has in the form."""
-        texts = folded(form.texts)
+        texts = fold_bracket_fields(form.texts)
         if texts.get("response_format") == ["diarized_json"]:
-            raise InvalidOption("response_format", "diarized_json", f"not supported here: {NO_SPEAKERS}")
-        given = {field.name: field.read(texts) for field in endpoint.fields if field.is_given(texts)}
+            raise InvalidOption("response_format", "diarized_json", f"not supported here: {NO_DIARIZATION}")
+        given = {field.name: field.parse(texts) for field in endpoint.fields if field.is_given(texts)}
         for requirement in REQUIREMENTS:
             requirement.check(given)
         granularities = frozenset(given.get("timestamp_granularities", ("segment",)))
@@ -52,24 +53,24 @@ class AudioRequest:
             "word_timestamps": (
                 "word" in granularities or subtitles.needs_words or "hallucination_silence_threshold" in given
             ),
-            **_chunking(given.get(CHUNKING)),
+            **_chunking_to_options(given.get(CHUNKING)),
             **{field.option: given[field.name] for field in endpoint.fields if field.option and field.name in given},
         }
         if "keywords" in given:
             options["hotwords"] = ", ".join((*filter(None, [given.get("hotwords")]), *given["keywords"]))
-        with named_as_sent(endpoint):
+        with translate_field_names(endpoint):
             return cls(
                 model=given.get("model"),
                 response_format=given.get("response_format", "json"),
                 options=TranscribeOptions(**options),
                 subtitles=subtitles,
-                granularities=granularities,
-                wants_logprobs="include" in given,
-                streams=given.get("stream", False),
+                timestamp_granularities=granularities,
+                include_logprobs="include" in given,
+                stream=given.get("stream", False),
             )
 
 
-def _chunking(strategy: str | ServerVad | None) -> dict[str, Any]:
+def _chunking_to_options(strategy: str | ServerVad | None) -> dict[str, Any]:
     """auto leaves the plan to the clip's length; an object is about the cuts that the batched plan makes."""
     if strategy is None:
         return {}
@@ -79,12 +80,12 @@ def _chunking(strategy: str | ServerVad | None) -> dict[str, Any]:
 
 
 @contextmanager
-def named_as_sent(endpoint: AudioForm) -> Iterator[None]:
+def translate_field_names(endpoint: AudioForm) -> Iterator[None]:
     """An InvalidOption about an option is raised with the name of the field that set it."""
     try:
         yield
     except InvalidOption as fault:
-        names = {**{field.option: field.name for field in endpoint.fields if field.option}, **_NAMES}
+        names = {**{field.option: field.name for field in endpoint.fields if field.option}, **_FIELD_OF_OPTION}
         if names.get(fault.field, fault.field) == fault.field:
             raise
         raise InvalidOption(names[fault.field], fault.value, fault.allowed) from fault

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from neuron_whisper.server.http.errors import CALLER, SERVER
+from neuron_whisper.server.http.errors import INVALID_REQUEST, SERVER_ERROR
 
 Schema = Mapping[str, Any]
 
 
-def _object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
+def _object_schema(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
     return {
         "type": "object",
         "required": list(required),
@@ -19,7 +19,7 @@ def _object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | Non
     }
 
 
-def _list(items: Schema) -> Schema:
+def _array_schema(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
@@ -30,79 +30,81 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 BYTE: Schema = {"type": "integer", "minimum": 0, "maximum": 255}
 TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 
-ERROR = _object(
+ERROR = _object_schema(
     {
-        "error": _object(
+        "error": _object_schema(
             {
                 "message": TEXT,
-                "type": {"type": "string", "enum": [CALLER, SERVER]},
+                "type": {"type": "string", "enum": [INVALID_REQUEST, SERVER_ERROR]},
                 "param": TEXT_OR_NULL,
                 "code": TEXT_OR_NULL,
             }
         )
     }
 )
-LANGUAGES = _list(_object({"code": TEXT}))
-LOGPROBS = _list(_object({"token": TEXT, "bytes": _list(BYTE), "logprob": NUMBER}))
-WARNINGS = _list(TEXT)
-DURATION_USED = _object({"type": {"type": "string", "enum": ["duration"]}, "seconds": COUNT})
-TOKENS_USED = _object(
+LANGUAGES = _array_schema(_object_schema({"code": TEXT}))
+LOGPROBS = _array_schema(_object_schema({"token": TEXT, "bytes": _array_schema(BYTE), "logprob": NUMBER}))
+WARNINGS = _array_schema(TEXT)
+DURATION_USAGE = _object_schema({"type": {"type": "string", "enum": ["duration"]}, "seconds": COUNT})
+TOKENS_USAGE = _object_schema(
     {
         "type": {"type": "string", "enum": ["tokens"]},
         "input_tokens": COUNT,
         "output_tokens": COUNT,
         "total_tokens": COUNT,
-        "input_token_details": _object({"audio_tokens": COUNT, "text_tokens": COUNT}),
+        "input_token_details": _object_schema({"audio_tokens": COUNT, "text_tokens": COUNT}),
     }
 )
-WORD = _object({"word": TEXT, "start": SECONDS, "end": SECONDS})
-SEGMENT = _object(
+WORD = _object_schema({"word": TEXT, "start": SECONDS, "end": SECONDS})
+SEGMENT = _object_schema(
     {
         "id": COUNT,
         "seek": COUNT,
         "start": SECONDS,
         "end": SECONDS,
         "text": TEXT,
-        "tokens": _list(COUNT),
+        "tokens": _array_schema(COUNT),
         "temperature": {"type": "number", "minimum": 0, "maximum": 1},
         "avg_logprob": NUMBER,
         "compression_ratio": NUMBER,
         "no_speech_prob": {"type": "number", "minimum": 0, "maximum": 1},
     },
-    {"retries": _list(_object({"temperature": NUMBER, "reason": TEXT})), "is_cut": {"type": "boolean"}},
+    {"retries": _array_schema(_object_schema({"temperature": NUMBER, "reason": TEXT})), "is_cut": {"type": "boolean"}},
 )
-DROPPED = _object({"start": SECONDS, "end": SECONDS, "reason": TEXT, "text": TEXT})
+SKIPPED = _object_schema({"start": SECONDS, "end": SECONDS, "reason": TEXT, "text": TEXT})
 
-_JSON = {"text": TEXT, "languages": LANGUAGES}
-_JSON_MORE = {"logprobs": LOGPROBS, "warnings": WARNINGS}
-_VERBOSE = {
+_JSON_REQUIRED = {"text": TEXT, "languages": LANGUAGES}
+_JSON_OPTIONAL = {"logprobs": LOGPROBS, "warnings": WARNINGS}
+_VERBOSE_REQUIRED = {
     "task": {"type": "string", "enum": ["transcribe", "translate"]},
     "language": TEXT,
     "duration": SECONDS,
     "text": TEXT,
 }
-_VERBOSE_MORE = {
-    "segments": _list(SEGMENT),
-    "words": _list(WORD),
+_VERBOSE_OPTIONAL = {
+    "segments": _array_schema(SEGMENT),
+    "words": _array_schema(WORD),
     "source_language": TEXT,
-    "dropped": _list(DROPPED),
+    "dropped": _array_schema(SKIPPED),
     "warnings": WARNINGS,
 }
-TRANSCRIPTION = _object({**_JSON, "usage": DURATION_USED}, _JSON_MORE)
-VERBOSE = _object({**_VERBOSE, "usage": DURATION_USED}, _VERBOSE_MORE)
+TRANSCRIPTION = _object_schema({**_JSON_REQUIRED, "usage": DURATION_USAGE}, _JSON_OPTIONAL)
+VERBOSE_TRANSCRIPTION = _object_schema({**_VERBOSE_REQUIRED, "usage": DURATION_USAGE}, _VERBOSE_OPTIONAL)
 
 
-def _event(name: str, required: Mapping[str, Schema], optional: Mapping[str, Schema]) -> Schema:
-    return _object({"type": {"type": "string", "enum": [name]}, **required}, optional)
+def _event_schema(name: str, required: Mapping[str, Schema], optional: Mapping[str, Schema]) -> Schema:
+    return _object_schema({"type": {"type": "string", "enum": [name]}, **required}, optional)
 
 
 EVENT = {
     "anyOf": [
-        _event(
-            "transcript.text.delta", {"delta": TEXT}, {"logprobs": LOGPROBS, "segment": SEGMENT, "words": _list(WORD)}
+        _event_schema(
+            "transcript.text.delta",
+            {"delta": TEXT},
+            {"logprobs": LOGPROBS, "segment": SEGMENT, "words": _array_schema(WORD)},
         ),
-        _event("transcript.text.done", {**_JSON, "usage": TOKENS_USED}, _JSON_MORE),
-        _event("transcript.text.done", {**_VERBOSE, "usage": TOKENS_USED}, _VERBOSE_MORE),
+        _event_schema("transcript.text.done", {**_JSON_REQUIRED, "usage": TOKENS_USAGE}, _JSON_OPTIONAL),
+        _event_schema("transcript.text.done", {**_VERBOSE_REQUIRED, "usage": TOKENS_USAGE}, _VERBOSE_OPTIONAL),
         ERROR,
     ]
 }
@@ -116,55 +118,58 @@ SERVER_SENT_EVENT: Schema = {
 
 # --- examples -------------------------------------------------------------------------------------
 
-SAID = "And so, my fellow Americans, ask not what your country can do for you."
+EXAMPLE_TEXT = "And so, my fellow Americans, ask not what your country can do for you."
 SEGMENT_EXAMPLE = {
     "id": 0,
     "seek": 0,
     "start": 0.0,
     "end": 10.4,
-    "text": f" {SAID}",
+    "text": f" {EXAMPLE_TEXT}",
     "tokens": [50363, 843, 523, 11, 50883],
     "temperature": 0.0,
     "avg_logprob": -0.24,
     "compression_ratio": 1.28,
     "no_speech_prob": 0.01,
 }
-VERBOSE_EXAMPLE = {"task": "transcribe", "language": "english", "duration": 11.0, "text": SAID}
-USED = {"type": "duration", "seconds": 11}
+VERBOSE_EXAMPLE = {"task": "transcribe", "language": "english", "duration": 11.0, "text": EXAMPLE_TEXT}
+USAGE_EXAMPLE = {"type": "duration", "seconds": 11}
 WORDS_EXAMPLE = [{"word": "And", "start": 0.32, "end": 0.6}, {"word": "so,", "start": 0.6, "end": 0.92}]
 JSON_EXAMPLES: Mapping[str, tuple[str, Any]] = {
-    "json": ("response_format=json", {"text": SAID, "languages": [{"code": "en"}], "usage": USED}),
+    "json": ("response_format=json", {"text": EXAMPLE_TEXT, "languages": [{"code": "en"}], "usage": USAGE_EXAMPLE}),
     "logprobs": (
         "response_format=json, include[]=logprobs",
         {
             "text": "And so",
             "languages": [{"code": "en"}],
-            "usage": USED,
+            "usage": USAGE_EXAMPLE,
             "logprobs": [
                 {"token": " And", "bytes": [32, 65, 110, 100], "logprob": -0.31},
                 {"token": " so", "bytes": [32, 115, 111], "logprob": -0.02},
             ],
         },
     ),
-    "verbose_json": ("response_format=verbose_json", {**VERBOSE_EXAMPLE, "segments": [SEGMENT_EXAMPLE], "usage": USED}),
+    "verbose_json": (
+        "response_format=verbose_json",
+        {**VERBOSE_EXAMPLE, "segments": [SEGMENT_EXAMPLE], "usage": USAGE_EXAMPLE},
+    ),
     "words": (
         "response_format=verbose_json, timestamp_granularities[]=word",
-        {**VERBOSE_EXAMPLE, "words": WORDS_EXAMPLE, "usage": USED},
+        {**VERBOSE_EXAMPLE, "words": WORDS_EXAMPLE, "usage": USAGE_EXAMPLE},
     ),
 }
 TEXT_EXAMPLES: Mapping[str, tuple[str, Any]] = {
-    "text": ("response_format=text", f"{SAID}\n"),
-    "srt": ("response_format=srt", f"1\n00:00:00,000 --> 00:00:10,400\n{SAID}\n\n"),
+    "text": ("response_format=text", f"{EXAMPLE_TEXT}\n"),
+    "srt": ("response_format=srt", f"1\n00:00:00,000 --> 00:00:10,400\n{EXAMPLE_TEXT}\n\n"),
 }
 VTT_EXAMPLES: Mapping[str, tuple[str, Any]] = {
-    "vtt": ("response_format=vtt", f"WEBVTT\n\n00:00.000 --> 00:10.400\n{SAID}\n\n"),
+    "vtt": ("response_format=vtt", f"WEBVTT\n\n00:00.000 --> 00:10.400\n{EXAMPLE_TEXT}\n\n"),
 }
 EVENT_EXAMPLES: Mapping[str, tuple[str, Any]] = {
     "stream": (
         "stream=true: an event for each segment, then one for the whole; a failure on the way is the last event",
         'data: {"type":"transcript.text.delta","delta":"And so, my fellow Americans,"}\n\n'
         'data: {"type":"transcript.text.delta","delta":" ask not what your country can do for you."}\n\n'
-        f'data: {{"type":"transcript.text.done","text":"{SAID}","languages":[{{"code":"en"}}],'
+        f'data: {{"type":"transcript.text.done","text":"{EXAMPLE_TEXT}","languages":[{{"code":"en"}}],'
         '"usage":{"type":"tokens","input_tokens":550,"output_tokens":26,"total_tokens":576,'
         '"input_token_details":{"audio_tokens":550,"text_tokens":0}}}\n\n',
     ),
@@ -172,7 +177,7 @@ EVENT_EXAMPLES: Mapping[str, tuple[str, Any]] = {
 ERROR_EXAMPLE = {
     "error": {
         "message": "temperature: '1.5' is not allowed; a number from 0 to 1",
-        "type": CALLER,
+        "type": INVALID_REQUEST,
         "param": "temperature",
         "code": "invalid_value",
     }

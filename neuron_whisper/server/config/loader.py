@@ -10,30 +10,30 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.server.config.schema import Knob, knobs
+from neuron_whisper.server.config.schema import SettingSpec, list_setting_specs
 
-PREFIX = "NEURON_WHISPER_"
-DEFAULT = "default"
+ENV_PREFIX = "NEURON_WHISPER_"
+DEFAULT_SOURCE = "default"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved(Generic[T]):
+class LoadedSettings(Generic[T]):
     """The settings, and by name where each came from: "--port", "NEURON_WHISPER_PORT", "serve.toml" or "default"."""
 
     settings: T
     sources: Mapping[str, str]
 
-    def toml(self) -> str:
+    def to_toml(self) -> str:
         """A file that says the same, with the sources as comments; secrets are not in it."""
         return "".join(f"{line}\n" for line in self._lines())
 
     def _lines(self) -> Iterator[str]:
         rows = []
-        for name, knob in knobs(type(self.settings)).items():
+        for name, knob in list_setting_specs(type(self.settings)).items():
             value = getattr(self.settings, name)
-            line = f"{name} = {_toml(value)}" if value is not None else f"# {name} is not set"
-            if knob.about.is_secret and value is not None:
+            line = f"{name} = {_format_toml(value)}" if value is not None else f"# {name} is not set"
+            if knob.info.is_secret and value is not None:
                 line = f'# {name} = "***"'
             rows.append((line, self.sources[name]))
         width = max(len(line) for line, _ in rows)
@@ -41,19 +41,20 @@ class Resolved(Generic[T]):
             yield f"{line:<{width}}  # {source}"
 
 
-def resolve(
-    kind: type[T], *, flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None = None
-) -> Resolved[T]:
-    """Settings of the class `kind`: `flags` by field's name, NEURON_WHISPER_<NAME> of `environment`, the TOML file.
+def load_settings(
+    settings_class: type[T], *, flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None = None
+) -> LoadedSettings[T]:
+    """Settings of the class `settings_class`: `flags` by field's name, NEURON_WHISPER_<NAME> of `environment`, the
+    TOML file.
 
     Raises InvalidOption naming field, value, what is allowed and the source; OSError when the file cannot be read.
     """
-    declared = knobs(kind)
-    in_file = _read(file, declared) if file is not None else {}
+    declared = list_setting_specs(settings_class)
+    in_file = _read_toml(file, declared) if file is not None else {}
     values: dict[str, Any] = {}
-    sources = dict.fromkeys(declared, DEFAULT)
+    sources = dict.fromkeys(declared, DEFAULT_SOURCE)
     for name, knob in declared.items():
-        variable = PREFIX + name.upper()
+        variable = ENV_PREFIX + name.upper()
         if name in flags:
             source, given, text = knob.flag, flags[name], True
         elif variable in environment:
@@ -64,35 +65,35 @@ def resolve(
             continue
         sources[name] = source
         try:
-            values[name] = knob.read(given) if text else knob.take(given)
+            values[name] = knob.from_text(given) if text else knob.from_toml(given)
             knob.check(values[name])
         except InvalidOption as error:
-            raise _from(error, source) from None
+            raise _with_source(error, source) from None
     try:
-        return Resolved(settings=kind(**values), sources=sources)
+        return LoadedSettings(settings=settings_class(**values), sources=sources)
     except InvalidOption as error:  # what only the settings together can tell
-        raise _from(error, sources.get(error.field, "")) from None
+        raise _with_source(error, sources.get(error.field, "")) from None
 
 
-def _from(error: InvalidOption, source: str) -> InvalidOption:
-    where = f" (from {source})" if source not in ("", DEFAULT) else ""
+def _with_source(error: InvalidOption, source: str) -> InvalidOption:
+    where = f" (from {source})" if source not in ("", DEFAULT_SOURCE) else ""
     return InvalidOption(error.field, error.value, f"{error.allowed}{where}")
 
 
-def _read(file: Path, declared: Mapping[str, Knob]) -> dict[str, Any]:
+def _read_toml(file: Path, specs: Mapping[str, SettingSpec]) -> dict[str, Any]:
     try:
         found = tomllib.loads(file.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidOption("config", str(file), f"a TOML file ({error})") from error
     for name in found:
-        if name not in declared:
-            raise InvalidOption(name, "...", f"no such setting; settings: {', '.join(declared)} (from {file})")
+        if name not in specs:
+            raise InvalidOption(name, "...", f"no such setting; settings: {', '.join(specs)} (from {file})")
     return found
 
 
-def _toml(value: Any) -> str:
+def _format_toml(value: Any) -> str:
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(_format_toml, value))}]"
     if isinstance(value, str | Path):
         return json.dumps(str(value), ensure_ascii=False)  # a basic string of TOML, too
     return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -12,7 +12,7 @@ from neuron_whisper.server.config.schema import check_settings, setting
 
 MIB = 1024**2
 DAY_S = 86400
-PRELOADS = ("all", "default", "none")
+PRELOAD_CHOICES = ("all", "default", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class ServerSettings:
     aliases: tuple[str, ...] = setting((), "More names for models: whisper-1=turbo,gpt-4o-transcribe=turbo.")
     default_model: str | None = setting(None, "Meant where a request names no model; otherwise the first one.")
     preload: str = setting(
-        "all", "Models loaded before the server listens; others are by their first request.", choices=PRELOADS
+        "all", "Models loaded before the server listens; others are by their first request.", choices=PRELOAD_CHOICES
     )
     idle_unload_s: float = setting(
         0.0, "A model that nobody used for so long is let go until it is asked for; 0: never.", low=0, high=30 * DAY_S

@@ -22,9 +22,9 @@ from neuron_whisper.errors import InvalidOption
 log = logging.getLogger(__name__)
 
 Role = Literal["user", "admin"]
-ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+KEY_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECRET_BYTES = 32
-LOOK_EVERY_S = 1.0  # how late a changed file may be seen
+CHECK_INTERVAL_S = 1.0  # how late a changed file may be seen
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -54,12 +54,14 @@ class Client:
     has_key: bool = False
 
 
-def made_key(key_id: str, roles: Sequence[Role], *, created: str, max_requests: int | None) -> tuple[str, StoredKey]:
+def create_key(key_id: str, roles: Sequence[Role], *, created: str, max_requests: int | None) -> tuple[str, StoredKey]:
     """A new key's text, which is told once and kept nowhere, and its line in the file. Raises InvalidOption."""
-    if not ID.fullmatch(key_id):
+    if not KEY_ID_PATTERN.fullmatch(key_id):
         raise InvalidOption("id", key_id, "1 to 64 letters, digits, dots, dashes and underscores")
     text = f"nw-{secrets.token_urlsafe(SECRET_BYTES)}"
-    stored = StoredKey(id=key_id, sha256=_digest(text), roles=tuple(roles), created=created, max_requests=max_requests)
+    stored = StoredKey(
+        id=key_id, sha256=_hash_key(text), roles=tuple(roles), created=created, max_requests=max_requests
+    )
     return text, stored
 
 
@@ -74,7 +76,7 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidOption("keys_file", str(path), f"a file that `neuron-whisper keys` wrote: {error}") from error
     for key in keys:
-        if not ID.fullmatch(key.id) or not re.fullmatch(r"[0-9a-f]{64}", key.sha256):
+        if not KEY_ID_PATTERN.fullmatch(key.id) or not re.fullmatch(r"[0-9a-f]{64}", key.sha256):
             raise InvalidOption("keys_file", str(path), f"an id and the 64 hex digits of a sha256, not {key.id!r}")
     if len({key.id for key in keys}) < len(keys):
         raise InvalidOption("keys_file", str(path), "each id once")
@@ -97,21 +99,21 @@ def write_keys(path: Path, keys: Sequence[StoredKey]) -> None:
         raise
 
 
-class KeyRing:
+class ApiKeyStore:
     """The keys that are good now. Used by one thread; the time comes in for tests."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Raises InvalidOption: a server does not start with keys that it cannot read."""
         self._path, self._clock = path, clock
-        self._seen = self._fingerprint()
+        self._loaded_fingerprint = self._take_fingerprint()
         self._keys = read_keys(path)
-        self._looked_at = clock()
+        self._checked_at = clock()
         log.info("keys loaded n=%d", len(self._keys))
 
-    def client_of(self, text: str) -> Client | None:
+    def find_client(self, key_text: str) -> Client | None:
         """Whose key it is; None: nobody's."""
-        self._look()
-        digest = _digest(text)
+        self._reload_if_changed()
+        digest = _hash_key(key_text)
         found: StoredKey | None = None
         for key in self._keys:  # all of them, each in the same time: how long it takes tells nothing
             if hmac.compare_digest(key.sha256, digest):
@@ -122,8 +124,8 @@ class KeyRing:
 
     def reload(self) -> None:
         """Read the file now. One that cannot be read leaves the keys as they were, and says so."""
-        self._looked_at = self._clock()
-        self._seen = self._fingerprint()
+        self._checked_at = self._clock()
+        self._loaded_fingerprint = self._take_fingerprint()
         try:
             self._keys = read_keys(self._path)
         except InvalidOption as error:
@@ -131,13 +133,13 @@ class KeyRing:
         else:
             log.info("keys loaded n=%d", len(self._keys))
 
-    def _look(self) -> None:
-        if self._clock() - self._looked_at >= LOOK_EVERY_S:
-            self._looked_at = self._clock()
-            if self._fingerprint() != self._seen:
+    def _reload_if_changed(self) -> None:
+        if self._clock() - self._checked_at >= CHECK_INTERVAL_S:
+            self._checked_at = self._clock()
+            if self._take_fingerprint() != self._loaded_fingerprint:
                 self.reload()
 
-    def _fingerprint(self) -> tuple[int, int, int] | None:
+    def _take_fingerprint(self) -> tuple[int, int, int] | None:
         try:
             found = self._path.stat()
         except OSError:
@@ -145,5 +147,5 @@ class KeyRing:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _digest(text: str) -> str:
+def _hash_key(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

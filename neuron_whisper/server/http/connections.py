@@ -7,10 +7,12 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
+SERVICE_UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
+)
 
 
-def limited_protocol(*, max_connections: int, header_timeout_s: float) -> type[H11Protocol]:
+def create_limited_h11_protocol(*, max_connections: int, header_timeout_s: float) -> type[H11Protocol]:
     """uvicorn's protocol, which closes a connection that comes too many, or that has no request for too long.
 
     uvicorn itself waits forever for a first request, and for the rest of headers once a byte of them is there.
@@ -22,7 +24,7 @@ def limited_protocol(*, max_connections: int, header_timeout_s: float) -> type[H
             self._is_socket = False
             self._headers_due: asyncio.TimerHandle | None = None
             if len(self.connections) > max_connections:
-                transport.write(FULL)
+                transport.write(SERVICE_UNAVAILABLE)
                 transport.close()
                 return
             self._await_headers()

@@ -19,9 +19,10 @@ from neuron_whisper.errors import (
     CapacityError,
     ClientBusy,
     DeadlineExceeded,
-    DeviceFault,
-    Draining,
+    DeviceError,
+    EngineDraining,
     InputError,
+    InvalidJobState,
     InvalidOption,
     JobsFull,
     ModelUnavailable,
@@ -30,20 +31,19 @@ from neuron_whisper.errors import (
     StorageFull,
     UnknownJob,
     UnknownModel,
-    UrlFailed,
-    WrongJobState,
+    UrlFetchFailed,
 )
-from neuron_whisper.server.http.request_context import STATE_KEY, RequestRecord
+from neuron_whisper.server.http.request_context import STATE_KEY, RequestContext
 
 log = logging.getLogger(__name__)
 
-CLIENT_GONE = 499  # nginx's; it is logged and reaches nobody
-DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-CALLER = "invalid_request_error"
-SERVER = "server_error"
+CLIENT_CLOSED_REQUEST = 499  # nginx's; it is logged and reaches nobody
+DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+INVALID_REQUEST = "invalid_request_error"
+SERVER_ERROR = "server_error"
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client closed its connection before it had its answer."""
 
 
@@ -51,23 +51,23 @@ class UploadTooSlow(Exception):
     """The body of a request does not come, or too slowly; `reason` has the numbers."""
 
 
-class NoKey(Exception):
-    """The request has no key, or `is_wrong`: one that is nobody's."""
+class AuthenticationFailed(Exception):
+    """The request has no key, or `key_was_sent`: one that is nobody's."""
 
-    def __init__(self, *, is_wrong: bool) -> None:
-        self.is_wrong = is_wrong
+    def __init__(self, *, key_was_sent: bool) -> None:
+        self.key_was_sent = key_was_sent
         super().__init__(
             "the API key is not one of this server's"
-            if is_wrong
+            if key_was_sent
             else "there is no API key: send it as the header Authorization: Bearer KEY"
         )
 
 
-class NotAllowed(Exception):
+class PermissionDenied(Exception):
     """The key is good, and not for this."""
 
 
-def error_response(
+def make_error_response(
     status: int,
     message: str,
     *,
@@ -76,100 +76,100 @@ def error_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response[dict[str, Any]]:
     """{"error": {"message", "type", "param", "code"}}: all four keys, as OpenAI's schema requires."""
-    kind = CALLER if status < HTTPStatus.INTERNAL_SERVER_ERROR else SERVER
+    kind = INVALID_REQUEST if status < HTTPStatus.INTERNAL_SERVER_ERROR else SERVER_ERROR
     error = {"message": message, "type": kind, "param": param, "code": code}
     return Response({"error": error}, status_code=status, media_type="application/json", headers=dict(headers or {}))
 
 
-def answer_fault(request: Request[Any, Any, Any], fault: Exception) -> Response[dict[str, Any]]:
-    """What a client is told of `fault`. Anything that is not its own doing comes without details."""
-    answer = _answered(request, fault)
+def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """What a client is told of `error`. Anything that is not its own doing comes without details."""
+    answer = _to_error_response(request, error)
     record = request.scope.get("state", {}).get(STATE_KEY)
-    if isinstance(record, RequestRecord):  # metrics count refusals by their code
-        record.code = answer.content["error"]["code"] or str(answer.status_code)
+    if isinstance(record, RequestContext):  # metrics count refusals by their code
+        record.error_code = answer.content["error"]["code"] or str(answer.status_code)
     return answer
 
 
-def _answered(request: Request[Any, Any, Any], fault: Exception) -> Response[dict[str, Any]]:
-    match fault:
+def _to_error_response(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    match error:
         case InvalidOption():
-            return error_response(400, str(fault), param=fault.field, code="invalid_value")
+            return make_error_response(400, str(error), param=error.field, code="invalid_value")
         case AudioUnreadable():
-            return error_response(400, str(fault), param="file", code="audio_unreadable")
+            return make_error_response(400, str(error), param="file", code="audio_unreadable")
         case AudioTooLong():
-            return error_response(413, str(fault), param="file", code="audio_too_long")
+            return make_error_response(413, str(error), param="file", code="audio_too_long")
         case AudioTooLarge():
-            return error_response(413, str(fault), param="file", code="audio_too_large")
+            return make_error_response(413, str(error), param="file", code="audio_too_large")
         case UnknownModel():
-            return error_response(404, str(fault), param="model", code="model_not_found")
+            return make_error_response(404, str(error), param="model", code="model_not_found")
         case UnknownJob():
-            return error_response(404, str(fault), param="job", code="job_not_found")
-        case WrongJobState():
-            return error_response(409, str(fault), param="job", code="wrong_job_state")
-        case UrlFailed():
-            return error_response(400, str(fault), param="url", code="url_failed")
+            return make_error_response(404, str(error), param="job", code="job_not_found")
+        case InvalidJobState():
+            return make_error_response(409, str(error), param="job", code="wrong_job_state")
+        case UrlFetchFailed():
+            return make_error_response(400, str(error), param="url", code="url_failed")
         case StorageFull():
-            return _storage_full(fault)
+            return _to_storage_full_response(error)
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return _storage_full(StorageFull())
+            return _to_storage_full_response(StorageFull())
         case DeadlineExceeded():
-            return error_response(504, str(fault), code="deadline_exceeded")
+            return make_error_response(504, str(error), code="deadline_exceeded")
         case CapacityError():
-            after = {"retry-after": str(max(1, math.ceil(fault.retry_after_s)))}
-            status = 429 if isinstance(fault, ClientBusy) else 503
-            return error_response(status, str(fault), code=_capacity_code(fault), headers=after)
-        case DeviceFault():
-            return error_response(
+            after = {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+            status = 429 if isinstance(error, ClientBusy) else 503
+            return make_error_response(status, str(error), code=_to_capacity_code(error), headers=after)
+        case DeviceError():
+            return make_error_response(
                 503,
                 "the device failed at this; ask again in a moment",
                 code="device_fault",
                 headers={"retry-after": "5"},
             )
-        case NoKey():
-            return error_response(
+        case AuthenticationFailed():
+            return make_error_response(
                 401,
-                str(fault),
-                code="invalid_api_key" if fault.is_wrong else None,
+                str(error),
+                code="invalid_api_key" if error.key_was_sent else None,
                 headers={"www-authenticate": "Bearer"},
             )
-        case NotAllowed():
-            return error_response(403, str(fault), code="insufficient_permissions")
+        case PermissionDenied():
+            return make_error_response(403, str(error), code="insufficient_permissions")
         case UploadTooSlow():
-            return error_response(408, str(fault), code="upload_too_slow", headers={"connection": "close"})
-        case OSError() if fault.errno in DISK_FULL:
-            log.error("an upload found no room on the disk: %s", fault)
-            return error_response(
+            return make_error_response(408, str(error), code="upload_too_slow", headers={"connection": "close"})
+        case OSError() if error.errno in DISK_FULL_ERRNOS:
+            log.error("an upload found no room on the disk: %s", error)
+            return make_error_response(
                 503, "the server has no room for the upload now", code="disk_full", headers={"retry-after": "30"}
             )
-        case ClientGone():
-            return error_response(CLIENT_GONE, "the client is gone", code="client_gone")
+        case ClientDisconnected():
+            return make_error_response(CLIENT_CLOSED_REQUEST, "the client is gone", code="client_gone")
         case HTTPException():
-            return _of_http(request, fault)
-    log.error("request failed path=%r", request.scope["path"], exc_info=fault)
-    return error_response(500, "the server failed at this request; its log says more", code="internal_error")
+            return _to_http_error_response(request, error)
+    log.error("request failed path=%r", request.scope["path"], exc_info=error)
+    return make_error_response(500, "the server failed at this request; its log says more", code="internal_error")
 
 
-def _storage_full(fault: StorageFull) -> Response[dict[str, Any]]:
-    after = {"retry-after": str(math.ceil(fault.retry_after_s))}
-    return error_response(507, str(fault), code="storage_full", headers=after)
+def _to_storage_full_response(error: StorageFull) -> Response[dict[str, Any]]:
+    after = {"retry-after": str(math.ceil(error.retry_after_s))}
+    return make_error_response(507, str(error), code="storage_full", headers=after)
 
 
-def told_of(fault: InputError) -> dict[str, Any]:
+def to_error_fields(fault: InputError) -> dict[str, Any]:
     """The message, param and code that a request would have been answered with."""
     request: Any = None  # only what Litestar refuses is about the request itself
-    error = _answered(request, fault).content["error"]
+    error = _to_error_response(request, fault).content["error"]
     return {name: error[name] for name in ("message", "param", "code")}
 
 
-def _capacity_code(fault: CapacityError) -> str:
-    match fault:
+def _to_capacity_code(error: CapacityError) -> str:
+    match error:
         case QueueFull():
             return "queue_full"
         case Overloaded():
             return "overloaded"
         case ClientBusy():
             return "rate_limit_exceeded"
-        case Draining():
+        case EngineDraining():
             return "draining"
         case JobsFull():
             return "jobs_full"
@@ -178,17 +178,17 @@ def _capacity_code(fault: CapacityError) -> str:
     return "no_capacity"
 
 
-def _of_http(request: Request[Any, Any, Any], fault: HTTPException) -> Response[dict[str, Any]]:
+def _to_http_error_response(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
     """What Litestar itself refuses: a path, a method, a host, a form."""
     where = f"{request.method} {request.scope['path']}"
-    match fault.status_code:
+    match error.status_code:
         case 404:
-            return error_response(404, f"there is no {where}", code="unknown_url")
+            return make_error_response(404, f"there is no {where}", code="unknown_url")
         case 405:
-            allowed = {name.lower(): value for name, value in (fault.headers or {}).items()}
+            allowed = {name.lower(): value for name, value in (error.headers or {}).items()}
             message = f"there is no {where}; it takes {allowed.get('allow', 'another method')}"
-            return error_response(405, message, code="method_not_allowed", headers=allowed)
+            return make_error_response(405, message, code="method_not_allowed", headers=allowed)
         case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return error_response(status, fault.detail, headers=fault.headers)
-    log.error("request failed path=%r", request.scope["path"], exc_info=fault)
-    return error_response(fault.status_code, "the server failed at this request; its log says more")
+            return make_error_response(status, error.detail, headers=error.headers)
+    log.error("request failed path=%r", request.scope["path"], exc_info=error)
+    return make_error_response(error.status_code, "the server failed at this request; its log says more")

@@ -28,82 +28,84 @@ from litestar.types import (
 )
 
 from neuron_whisper.server.config.settings import ServerSettings
-from neuron_whisper.server.http.api_keys import Client, KeyRing
-from neuron_whisper.server.http.errors import NoKey, NotAllowed, error_response
-from neuron_whisper.server.http.request_context import CURRENT, STATE_KEY, RequestRecord
-from neuron_whisper.server.http.upload_limits import watched
+from neuron_whisper.server.http.api_keys import ApiKeyStore, Client
+from neuron_whisper.server.http.errors import AuthenticationFailed, PermissionDenied, make_error_response
+from neuron_whisper.server.http.request_context import STATE_KEY, RequestContext, current_request
+from neuron_whisper.server.http.upload_limits import limit_slow_upload
 from neuron_whisper.server.observability.metrics import Metrics
-from neuron_whisper.server.observability.tracing import Tracing
+from neuron_whisper.server.observability.tracing import TraceExporter
 
 log = logging.getLogger(__name__)
 
-ID_HEADER = b"x-request-id"
-SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID_HEADER = b"x-request-id"
+VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 SUBPROTOCOL_KEY = "openai-insecure-api-key."  # a browser's socket cannot send headers: OpenAI's way round it
-GUARDED = "/v1"
+GUARDED_PREFIX = "/v1"
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
-class Front:
+class RequestGateway:
     """What stands before the routes: the keys, if there are any, the limits on uploads, the metrics."""
 
     def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
         """Raises InvalidOption when there is to be a file of keys and it cannot be read, or traces and no SDK."""
         self.settings, self.metrics = settings, metrics
-        self.tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint is not None else None
-        self.keys = KeyRing(settings.keys_file) if settings.keys_file is not None else None
+        self.tracing = TraceExporter(settings.otlp_endpoint) if settings.otlp_endpoint is not None else None
+        self.api_keys = ApiKeyStore(settings.keys_file) if settings.keys_file is not None else None
 
-    def client_of(self, scope: Scope) -> Client:
-        """Who asks. Raises NoKey."""
-        if self.keys is None:
+    def authenticate(self, scope: Scope) -> Client:
+        """Who asks. Raises AuthenticationFailed."""
+        if self.api_keys is None:
             host, _ = scope.get("client") or ("unknown", 0)
             return Client(id=host)
-        key = _presented(scope["headers"], is_socket=scope["type"] == ScopeType.WEBSOCKET)
+        key = _read_api_key(scope["headers"], is_websocket=scope["type"] == ScopeType.WEBSOCKET)
         if not key:
-            raise NoKey(is_wrong=False)
-        client = self.keys.client_of(key)
+            raise AuthenticationFailed(key_was_sent=False)
+        client = self.api_keys.find_client(key)
         if client is None:
-            raise NoKey(is_wrong=True)
+            raise AuthenticationFailed(key_was_sent=True)
         return client
 
 
-class RecordedApp(Litestar):
+class InstrumentedApp(Litestar):
     """Litestar, with an id on every response and a log line for every request, also where no route is.
 
     Every WebSocket needs a key where there are keys: it is refused with 401 before it is one.
     """
 
-    front: Front
+    gateway: RequestGateway
 
     async def __call__(
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
     ) -> None:
         if scope["type"] == ScopeType.HTTP:
-            await self._recorded(cast("HTTPScope", scope), cast("Receive", receive), cast("Send", send))
+            await self._handle_http(cast("HTTPScope", scope), cast("Receive", receive), cast("Send", send))
         elif scope["type"] == ScopeType.WEBSOCKET:
-            await self._socket(cast("WebSocketScope", scope), cast("Receive", receive), cast("Send", send))
+            await self._handle_websocket(cast("WebSocketScope", scope), cast("Receive", receive), cast("Send", send))
         else:
             await super().__call__(scope, receive, send)
 
-    async def _recorded(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        record = _begin(scope)
-        settings = self.front.settings
+    async def _handle_http(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        record = _start_request(scope)
+        settings = self.gateway.settings
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                message["headers"] = [*message["headers"], (ID_HEADER, record.id.encode())]
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, record.id.encode())]
             await send(message)
 
-        in_time = watched(receive, idle_s=settings.upload_idle_s, least_bytes_s=settings.upload_least_bytes_s)
+        in_time = limit_slow_upload(
+            receive, idle_s=settings.upload_idle_s, min_bytes_per_s=settings.upload_least_bytes_s
+        )
         try:
             await super().__call__(scope, in_time, send_with_id)
         finally:
-            self._end(record, scope, scope["method"])
+            self._finish_request(record, scope, scope["method"])
 
-    async def _socket(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
-        record = _begin(scope)
+    async def _handle_websocket(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
+        record = _start_request(scope)
 
         async def watched_send(message: Message) -> None:
             if message["type"] == "websocket.accept":
@@ -111,22 +113,22 @@ class RecordedApp(Litestar):
             await send(message)
 
         try:
-            record.client = self.front.client_of(scope)
+            record.client = self.gateway.authenticate(scope)
             await super().__call__(scope, receive, watched_send)
-        except NoKey as fault:
-            record.status, record.code = 401, "invalid_api_key"
-            await _refuse_socket(scope, send, str(fault), record)
+        except AuthenticationFailed as fault:
+            record.status, record.error_code = 401, "invalid_api_key"
+            await _reject_websocket(scope, send, str(fault), record)
         finally:
-            self._end(record, scope, "SOCKET")
+            self._finish_request(record, scope, "SOCKET")
 
-    def _end(self, record: RequestRecord, scope: Scope, method: str) -> None:
+    def _finish_request(self, record: RequestContext, scope: Scope, method: str) -> None:
         took_s = time.perf_counter() - record.started
         if record.client is not None and record.client.has_key:
-            record.facts["key"] = record.client.id
-        if self.front.tracing is not None and (trace := self.front.tracing.request_ended(record, scope, method)):
-            record.facts["trace"] = trace
+            record.log_fields["key"] = record.client.id
+        if self.gateway.tracing is not None and (trace := self.gateway.tracing.export_request(record, scope, method)):
+            record.log_fields["trace"] = trace
         path = quote(scope["path"][:200])
-        facts = "".join(f" {name}={value}" for name, value in record.facts.items())
+        facts = "".join(f" {name}={value}" for name, value in record.log_fields.items())
         log.info(
             "request id=%s method=%s path=%s status=%d took_ms=%.1f%s",
             record.id,
@@ -136,39 +138,40 @@ class RecordedApp(Litestar):
             1e3 * took_s,
             facts,
         )
-        self.front.metrics.request_ended(record, scope, took_s)
+        self.gateway.metrics.record_request(record, scope, took_s)
 
 
-def require_key(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """Guard of every route below /v1. Raises NoKey. The health, the page and the OpenAPI document are open."""
-    if connection.scope["type"] != ScopeType.HTTP or not any(path.startswith(GUARDED) for path in handler.paths):
+def require_api_key(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+    """Guard of every route below /v1. Raises AuthenticationFailed. The health, the page and the OpenAPI document are
+    open.""" if connection.scope["type"] != ScopeType.HTTP or not any(path.startswith(GUARDED_PREFIX) for path in
+    handler.paths):
         return
-    RequestRecord.of(connection.scope).client = front_of(connection).client_of(connection.scope)
+    RequestContext.from_scope(connection.scope).client = get_gateway(connection).authenticate(connection.scope)
 
 
 def require_admin(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """Guard of a route for the role admin. Without keys everybody is let in. Raises NoKey, NotAllowed."""
-    record = RequestRecord.of(connection.scope)
+    """Guard of a route for the role admin. Without keys everybody is let in. Raises AuthenticationFailed,
+    PermissionDenied.""" record = RequestContext.from_scope(connection.scope)
     if record.client is None:
-        record.client = front_of(connection).client_of(connection.scope)
+        record.client = get_gateway(connection).authenticate(connection.scope)
     if record.client.has_key and "admin" not in record.client.roles:
-        raise NotAllowed(f"this needs a key with the role admin; key {record.client.id} has none")
+        raise PermissionDenied(f"this needs a key with the role admin; key {record.client.id} has none")
 
 
-def front_of(connection: AnyConnection) -> Front:
+def get_gateway(connection: AnyConnection) -> RequestGateway:
     app = connection.app
-    assert isinstance(app, RecordedApp)
-    return app.front
+    assert isinstance(app, InstrumentedApp)
+    return app.gateway
 
 
-def _begin(scope: HTTPScope | WebSocketScope) -> RequestRecord:
-    record = RequestRecord(id=_request_id(scope), started=time.perf_counter())
+def _start_request(scope: HTTPScope | WebSocketScope) -> RequestContext:
+    record = RequestContext(id=_choose_request_id(scope), started=time.perf_counter())
     scope.setdefault("state", {})[STATE_KEY] = record
-    CURRENT.set(record)
+    current_request.set(record)
     return record
 
 
-def _presented(headers: Iterable[tuple[bytes, bytes]], *, is_socket: bool) -> str:
+def _read_api_key(headers: Iterable[tuple[bytes, bytes]], *, is_websocket: bool) -> str:
     """The key that was sent, "" where none was."""
     sent: dict[bytes, str] = {}
     for name, value in headers:
@@ -176,30 +179,30 @@ def _presented(headers: Iterable[tuple[bytes, bytes]], *, is_socket: bool) -> st
     scheme, _, key = sent.get(b"authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key.strip():
         return key.strip()
-    if is_socket:
+    if is_websocket:
         for protocol in sent.get(b"sec-websocket-protocol", "").split(","):
             if protocol.strip().startswith(SUBPROTOCOL_KEY):
                 return protocol.strip().removeprefix(SUBPROTOCOL_KEY)
     return ""
 
 
-async def _refuse_socket(scope: WebSocketScope, send: Send, message: str, record: RequestRecord) -> None:
+async def _reject_websocket(scope: WebSocketScope, send: Send, message: str, record: RequestContext) -> None:
     """401 in place of the handshake, where the server can say that; else 403, which closing means."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 4401, "reason": message})
         return
-    body = msgspec.json.encode(error_response(401, message, code=record.code).content)
+    body = msgspec.json.encode(make_error_response(401, message, code=record.error_code).content)
     headers = [
         (b"content-type", b"application/json"),
         (b"www-authenticate", b"Bearer"),
-        (ID_HEADER, record.id.encode()),
+        (REQUEST_ID_HEADER, record.id.encode()),
     ]
     start = {"type": "websocket.http.response.start", "status": 401, "headers": headers}
     await send(cast("Message", start))
     await send(cast("Message", {"type": "websocket.http.response.body", "body": body, "more_body": False}))
 
 
-def _request_id(scope: HTTPScope | WebSocketScope) -> str:
+def _choose_request_id(scope: HTTPScope | WebSocketScope) -> str:
     """The caller's own x-request-id where it is a sane one, so that it finds its request in two logs."""
-    given = next((value for name, value in scope["headers"] if name == ID_HEADER), b"")
-    return given.decode() if SANE_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+    given = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER), b"")
+    return given.decode() if VALID_REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"

@@ -18,15 +18,15 @@ from multipart import (  # type: ignore[import-untyped]  # it ships no types
 )
 
 from neuron_whisper.errors import AudioTooLarge, InvalidOption
-from neuron_whisper.server.http.errors import ClientGone
+from neuron_whisper.server.http.errors import ClientDisconnected
 
-MEMORY_BYTES = 1 << 20  # of an upload; what is beyond goes to a temporary file
-TEXT_BYTES = 1 << 16  # of one text field; Whisper's prompt ends long before
-MOST_PARTS = 256
-FORM_BYTES = 4 << 20  # what a body may hold beside its upload
-LONGEST_NAME = 100
+UPLOAD_MEMORY_BYTES = 1 << 20  # of an upload; what is beyond goes to a temporary file
+MAX_TEXT_BYTES = 1 << 16  # of one text field; Whisper's prompt ends long before
+MAX_PARTS = 256
+MAX_FORM_OVERHEAD_BYTES = 4 << 20  # what a body may hold beside its upload
+MAX_FILENAME_CHARS = 100
 
-CheckName = Callable[[str, str], None]
+FieldCheck = Callable[[str, str], None]
 """check(name, value): raises InvalidOption when the form has no field `name`."""
 
 
@@ -35,7 +35,7 @@ class Form:
     """A form as it was sent. Closes its upload when left; take `upload` out of it to keep it."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
-    spool_dir: str | None = None  # of the upload; None: the system's for temporary files
+    upload_dir: str | None = None  # of the upload; None: the system's for temporary files
     upload: SpooledTemporaryFile[bytes] | None = None
     upload_name: str = "audio"
     upload_bytes: int = 0
@@ -65,11 +65,11 @@ class Form:
             raise InvalidOption(name, value[:32], "text in UTF-8") from None
 
 
-async def read_form(request: Request[Any, Any, Any], form: Form, check: CheckName, max_bytes: int) -> None:
+async def read_form(request: Request[Any, Any, Any], form: Form, check_field: FieldCheck, max_bytes: int) -> None:
     """Fill `form` from the request; the part `file` is the upload, whatever its headers say.
 
-    Raises AudioTooLarge (an upload of more than max_bytes), InvalidOption (from `check`, or a text that is
-    too long), ClientException (not a form), ClientGone.
+    Raises AudioTooLarge (an upload of more than max_bytes), InvalidOption (from `check_field`, or a text that is
+    too long), ClientException (not a form), ClientDisconnected.
     """
     kind, options = request.content_type
     boundary = options.get("boundary")
@@ -78,40 +78,40 @@ async def read_form(request: Request[Any, Any, Any], form: Form, check: CheckNam
     part: MultipartSegment | None = None
     text = bytearray()
     try:
-        with PushMultipartParser(boundary, max_segment_count=MOST_PARTS) as parser:
-            async for chunk in _body(request, max_bytes + FORM_BYTES, max_bytes):
+        with PushMultipartParser(boundary, max_segment_count=MAX_PARTS) as parser:
+            async for chunk in _read_body(request, max_bytes + MAX_FORM_OVERHEAD_BYTES, max_bytes):
                 if parser.closed:
                     continue  # an epilogue, which says nothing
                 for event in parser.parse(chunk):
                     if isinstance(event, MultipartSegment):
                         part, text = event, bytearray()
-                        _begin(form, part, check)
+                        _begin_part(form, part, check_field)
                     elif part is not None and part.name == "file":
-                        _grow(form, event, max_bytes)
+                        _append_upload(form, event, max_bytes)
                     elif part is not None and event is not None:
                         text += event
-                        if len(text) > TEXT_BYTES:
-                            check(part.name or "", "a long value")
-                            raise InvalidOption(part.name or "", "a long value", f"at most {TEXT_BYTES:,} bytes")
+                        if len(text) > MAX_TEXT_BYTES:
+                            check_field(part.name or "", "a long value")
+                            raise InvalidOption(part.name or "", "a long value", f"at most {MAX_TEXT_BYTES:,} bytes")
                     elif part is not None:
                         form.add_text(part.name or "", bytes(text))
-                        check(part.name or "", form.texts[part.name or ""][-1])
+                        check_field(part.name or "", form.texts[part.name or ""][-1])
     except MultipartError as error:
         raise ClientException(f"the form cannot be read: {error}") from error
 
 
-def _begin(form: Form, part: MultipartSegment, check: CheckName) -> None:
+def _begin_part(form: Form, part: MultipartSegment, check_field: FieldCheck) -> None:
     if part.name != "file":
         if part.filename is not None:  # do not take megabytes in to say that nobody wants them
-            check(part.name or "", "an upload")
+            check_field(part.name or "", "an upload")
         return
     if form.upload is not None:
         raise InvalidOption("file", "a second file", "one file with each request")
-    form.upload = SpooledTemporaryFile(MEMORY_BYTES, dir=form.spool_dir)  # noqa: SIM115  # the form closes it
-    form.upload_name = _safe_name(part.filename)
+    form.upload = SpooledTemporaryFile(UPLOAD_MEMORY_BYTES, dir=form.upload_dir)  # noqa: SIM115  # the form closes it
+    form.upload_name = _sanitize_filename(part.filename)
 
 
-def _grow(form: Form, piece: bytes | bytearray | None, max_bytes: int) -> None:
+def _append_upload(form: Form, piece: bytes | bytearray | None, max_bytes: int) -> None:
     assert form.upload is not None
     if piece is None:
         return
@@ -121,8 +121,8 @@ def _grow(form: Form, piece: bytes | bytearray | None, max_bytes: int) -> None:
     form.upload.write(piece)  # in this thread: a piece is 64 KiB at most and lands in the page cache
 
 
-async def _body(request: Request[Any, Any, Any], limit: int, max_upload: int) -> AsyncIterator[bytes]:
-    """The body in pieces, whether or not its length was announced. Raises AudioTooLarge, ClientGone."""
+async def _read_body(request: Request[Any, Any, Any], limit: int, max_upload: int) -> AsyncIterator[bytes]:
+    """The body in pieces, whether or not its length was announced. Raises AudioTooLarge, ClientDisconnected."""
     too_large = AudioTooLarge("request", "the upload", max_upload)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
@@ -131,7 +131,7 @@ async def _body(request: Request[Any, Any, Any], limit: int, max_upload: int) ->
     while more:
         message = await request.receive()
         if message["type"] != "http.request":
-            raise ClientGone
+            raise ClientDisconnected
         received += len(message["body"])
         if received > limit:
             raise too_large
@@ -140,7 +140,7 @@ async def _body(request: Request[Any, Any, Any], limit: int, max_upload: int) ->
         more = message.get("more_body", False)
 
 
-def _safe_name(name: str | None) -> str:
+def _sanitize_filename(name: str | None) -> str:
     """A file's name fit to be shown: no directories, nothing that does not print, not endless."""
     last = PurePosixPath((name or "").replace("\\", "/")).name
-    return "".join(c for c in last if c.isprintable())[:LONGEST_NAME] or "audio"
+    return "".join(c for c in last if c.isprintable())[:MAX_FILENAME_CHARS] or "audio"

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-STOPPED = 128 + signal.SIGTERM  # what a shell reports of a command that SIGTERM ended
+SIGTERM_EXIT_STATUS = 128 + signal.SIGTERM  # what a shell reports of a command that SIGTERM ended
 
 
 @contextmanager
-def ends_at_once() -> Iterator[None]:
+def exit_on_sigterm() -> Iterator[None]:
     """While the block runs, SIGTERM ends the process at once. For the main thread.
 
     Process 1 of a container has no default action, and a Python handler waits until the main thread comes back from
@@ -27,7 +27,7 @@ def ends_at_once() -> Iterator[None]:
     def wait() -> None:
         for number in iter(lambda: heard.recv(1), b""):
             if number[0] == signal.SIGTERM:
-                os._exit(STOPPED)
+                os._exit(SIGTERM_EXIT_STATUS)
 
     waiting = threading.Thread(target=wait, name="ends-at-once", daemon=True)
     waiting.start()

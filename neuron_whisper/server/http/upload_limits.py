@@ -10,10 +10,10 @@ from litestar.types.asgi_types import ReceiveMessage
 
 from neuron_whisper.server.http.errors import UploadTooSlow
 
-GRACE_S = 10.0  # of the whole upload, before its rate is looked at
+RATE_GRACE_S = 10.0  # of the whole upload, before its rate is looked at
 
 
-def watched(receive: Receive, *, idle_s: float, least_bytes_s: float) -> Receive:
+def limit_slow_upload(receive: Receive, *, idle_s: float, min_bytes_per_s: float) -> Receive:
     """`receive`, which raises UploadTooSlow while a body is awaited that stops for `idle_s` or is slower than that.
 
     After the body it is what it was: a disconnect may take as long as it likes.
@@ -36,8 +36,8 @@ def watched(receive: Receive, *, idle_s: float, least_bytes_s: float) -> Receive
         received += len(message["body"])
         is_over = not message.get("more_body", False)
         took = time.monotonic() - began
-        if not is_over and took > GRACE_S and received < least_bytes_s * took:
-            raise UploadTooSlow(f"the request comes at less than {least_bytes_s:g} bytes a second")
+        if not is_over and took > RATE_GRACE_S and received < min_bytes_per_s * took:
+            raise UploadTooSlow(f"the request comes at less than {min_bytes_per_s:g} bytes a second")
         return message
 
     return receive_in_time

@@ -7,65 +7,67 @@ import logging
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from neuron_whisper.errors import AudioTooLarge, UrlFailed
+from neuron_whisper.errors import AudioTooLarge, UrlFetchFailed
 from neuron_whisper.server.jobs.files import JobFiles
-from neuron_whisper.server.jobs.outbound import Outbound, UrlRefused
+from neuron_whisper.server.jobs.outbound import PermanentUrlFailure, RestrictedHttpClient
 
 log = logging.getLogger(__name__)
 
-TRIES = 3
-FIRST_WAIT_S = 1.0
-LONGEST_NAME = 100
+MAX_TRIES = 3
+FIRST_BACKOFF_S = 1.0
+MAX_NAME_LENGTH = 100
 
 
-def name_in(url: str) -> str:
+def file_name_from_url(url: str) -> str:
     """https://example.org/a/talk%201.mp3?key=secret -> talk 1.mp3"""
     name = PurePosixPath(unquote(urlsplit(url).path)).name
-    return "".join(c for c in name if c.isprintable() and c not in "/\\")[:LONGEST_NAME] or "audio"
+    return "".join(c for c in name if c.isprintable() and c not in "/\\")[:MAX_NAME_LENGTH] or "audio"
 
 
 async def download(
-    outbound: Outbound, url: str, files: JobFiles, job_id: str, *, max_bytes: int, within_s: float
+    http_client: RestrictedHttpClient, url: str, files: JobFiles, job_id: str, *, max_bytes: int, timeout_s: float
 ) -> int:
     """Put what stands at `url` in the job's place for uploads; its size in bytes. Connections are tried three times.
 
-    Raises UrlFailed, AudioTooLarge, StorageFull.
+    Raises UrlFetchFailed, AudioTooLarge, StorageFull.
     """
     host = urlsplit(url).hostname or ""
     try:
-        async with asyncio.timeout(within_s):
-            for attempt in range(TRIES):
+        async with asyncio.timeout(timeout_s):
+            for attempt in range(MAX_TRIES):
                 try:
-                    return await _once(outbound, url, files, job_id, max_bytes)
-                except UrlRefused:
+                    return await _download_once(http_client, url, files, job_id, max_bytes)
+                except PermanentUrlFailure:
                     raise
-                except UrlFailed as failure:
-                    if attempt == TRIES - 1:
+                except UrlFetchFailed as failure:
+                    if attempt == MAX_TRIES - 1:
                         raise
                     log.info("download failed job=%s try=%d: %s", job_id, attempt + 1, failure)
-                    await asyncio.sleep(FIRST_WAIT_S * 4**attempt)
+                    await asyncio.sleep(FIRST_BACKOFF_S * 4**attempt)
     except TimeoutError:
-        raise UrlFailed(host, f"not downloaded within {within_s:g} seconds") from None
+        raise UrlFetchFailed(host, f"not downloaded within {timeout_s:g} seconds") from None
     raise AssertionError("every try returns or raises")
 
 
-async def _once(outbound: Outbound, url: str, files: JobFiles, job_id: str, max_bytes: int) -> int:
+async def _download_once(
+    http_client: RestrictedHttpClient, url: str, files: JobFiles, job_id: str, max_bytes: int
+) -> int:
     host = urlsplit(url).hostname or ""
-    async with outbound.send("GET", url, headers={"accept": "*/*"}) as response:
+    async with http_client.send("GET", url, headers={"accept": "*/*"}) as response:
         if response.status in range(300, 400):
-            raise UrlRefused(host, f"it answered {response.status}; redirects are not followed")
+            raise PermanentUrlFailure(host, f"it answered {response.status}; redirects are not followed")
         if response.status >= 500 or response.status == 429:
-            raise UrlFailed(host, f"it answered {response.status}")
+            raise UrlFetchFailed(host, f"it answered {response.status}")
         if response.status != 200:
-            raise UrlRefused(host, f"it answered {response.status}")
+            raise PermanentUrlFailure(host, f"it answered {response.status}")
         announced = dict(response.headers).get(b"content-length", b"")
         if announced.isdigit() and int(announced) > max_bytes:
-            raise AudioTooLarge(name_in(url), "the file at the URL", max_bytes)
-        with files.writing(files.upload(job_id)) as file:
+            raise AudioTooLarge(file_name_from_url(url), "the file at the URL", max_bytes)
+        with files.write_atomically(files.upload_path(job_id)) as file:
             received = 0
             async for piece in response.aiter_stream():
                 received += len(piece)
                 if received > max_bytes:
-                    raise AudioTooLarge(name_in(url), "the file at the URL", max_bytes)
+                    raise AudioTooLarge(file_name_from_url(url), "the file at the URL", max_bytes)
                 file.write(piece)
         return received

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 STATUSES: tuple[JobStatus, ...] = ("queued", "running", "succeeded", "failed", "cancelled")
-ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
+FINAL_STATUSES: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
 DeliveryStatus = Literal["pending", "delivered", "given_up"]
 
 
@@ -55,7 +55,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class WebhookDelivery:
     """A webhook's message: `id` is the same in every attempt, so that its receiver can tell a second one."""
 
     id: str

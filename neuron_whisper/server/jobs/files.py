@@ -16,8 +16,8 @@ from typing import BinaryIO
 from neuron_whisper.errors import InvalidOption, StorageFull
 from neuron_whisper.model.private_directory import make_private_directory
 
-COPY_BYTES = 1 << 20
-PARTIAL = ".partial"
+COPY_CHUNK_BYTES = 1 << 20
+PARTIAL_SUFFIX = ".partial"
 
 
 class JobFiles:
@@ -29,7 +29,7 @@ class JobFiles:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         try:
-            for path in (directory, self.uploads, self._results):
+            for path in (directory, self.uploads_directory, self._results_directory):
                 make_private_directory(path)
             facts = directory.stat()
             if stat.S_IMODE(facts.st_mode) & 0o077 or facts.st_uid != os.geteuid():
@@ -45,41 +45,41 @@ class JobFiles:
             raise InvalidOption("jobs_dir", str(directory), "another server uses it") from None
 
     @property
-    def database(self) -> Path:
+    def database_path(self) -> Path:
         return self.directory / "jobs.sqlite3"
 
     @property
-    def uploads(self) -> Path:
+    def uploads_directory(self) -> Path:
         return self.directory / "uploads"
 
     @property
-    def _results(self) -> Path:
+    def _results_directory(self) -> Path:
         return self.directory / "results"
 
-    def upload(self, job_id: str) -> Path:
-        return self.uploads / job_id
+    def upload_path(self, job_id: str) -> Path:
+        return self.uploads_directory / job_id
 
-    def result(self, job_id: str) -> Path:
-        return self._results / f"{job_id}.json"
+    def result_path(self, job_id: str) -> Path:
+        return self._results_directory / f"{job_id}.json"
 
-    def keep_upload(self, job_id: str, source: BinaryIO) -> int:
+    def store_upload(self, job_id: str, source: BinaryIO) -> int:
         """Copy an upload from where it stands to its place; its size in bytes. Raises StorageFull."""
-        with self.writing(self.upload(job_id)) as file:
-            shutil.copyfileobj(source, file, COPY_BYTES)
+        with self.write_atomically(self.upload_path(job_id)) as file:
+            shutil.copyfileobj(source, file, COPY_CHUNK_BYTES)
             return file.tell()
 
-    def keep_result(self, job_id: str, content: bytes) -> None:
+    def store_result(self, job_id: str, content: bytes) -> None:
         """Raises StorageFull."""
-        with self.writing(self.result(job_id)) as file:
+        with self.write_atomically(self.result_path(job_id)) as file:
             file.write(content)
 
     @contextmanager
-    def writing(self, path: Path) -> Iterator[BinaryIO]:
+    def write_atomically(self, path: Path) -> Iterator[BinaryIO]:
         """A file that stands at `path`, on the disk, when the block ends, and nowhere when it raises.
 
         Raises StorageFull.
         """
-        partial = path.with_name(f"{secrets.token_hex(8)}{PARTIAL}")
+        partial = path.with_name(f"{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
         try:
             with partial.open("xb") as file:
                 yield file
@@ -94,18 +94,21 @@ class JobFiles:
         finally:
             partial.unlink(missing_ok=True)
 
-    def drop_upload(self, job_id: str) -> None:
-        self.upload(job_id).unlink(missing_ok=True)
+    def delete_upload(self, job_id: str) -> None:
+        self.upload_path(job_id).unlink(missing_ok=True)
 
-    def drop(self, job_id: str) -> None:
+    def delete(self, job_id: str) -> None:
         """All files of a job."""
-        self.drop_upload(job_id)
-        self.result(job_id).unlink(missing_ok=True)
+        self.delete_upload(job_id)
+        self.result_path(job_id).unlink(missing_ok=True)
 
-    def sweep(self, *, waiting: Collection[str], done: Collection[str]) -> int:
-        """Remove what belongs to no job: uploads but of `waiting` ids, results but of `done` ones; how many files."""
-        removed = 0
-        for folder, known in ((self.uploads, set(waiting)), (self._results, {f"{job_id}.json" for job_id in done})):
+    def delete_orphans(self, *, upload_ids: Collection[str], result_ids: Collection[str]) -> int:
+        """Remove what belongs to no job: uploads but of `upload_ids` ids, results but of `result_ids` ones; how many
+        files.""" removed = 0
+        for folder, known in (
+            (self.uploads_directory, set(upload_ids)),
+            (self._results_directory, {f"{job_id}.json" for job_id in result_ids}),
+        ):
             for path in folder.iterdir():
                 if path.name not in known:
                     path.unlink(missing_ok=True)

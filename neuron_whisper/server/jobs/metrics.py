@@ -8,14 +8,14 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from neuron_whisper.server.jobs.entities import STATUSES
-from neuron_whisper.server.jobs.service import Jobs
-from neuron_whisper.server.observability.metrics import PREFIX
+from neuron_whisper.server.jobs.service import JobService
+from neuron_whisper.server.observability.metrics import METRIC_PREFIX
 
 
 class JobsCollector(Collector):
     """jobs{status}, jobs_stored_bytes, webhooks_pending."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: JobService) -> None:
         self._jobs = jobs
 
     def describe(self) -> Iterator[Metric]:
@@ -23,14 +23,14 @@ class JobsCollector(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        counts = self._jobs.counts()
-        jobs = GaugeMetricFamily(f"{PREFIX}jobs", "Jobs stored, by status.", labels=["status"])
+        counts = self._jobs.count_stored()
+        jobs = GaugeMetricFamily(f"{METRIC_PREFIX}jobs", "Jobs stored, by status.", labels=["status"])
         for status in STATUSES:
             jobs.add_metric([status], counts.jobs.get(status, 0))
         yield jobs
         yield GaugeMetricFamily(
-            f"{PREFIX}jobs_stored_bytes", "Bytes of uploads and results stored.", value=counts.stored_bytes
+            f"{METRIC_PREFIX}jobs_stored_bytes", "Bytes of uploads and results stored.", value=counts.stored_bytes
         )
         yield GaugeMetricFamily(
-            f"{PREFIX}webhooks_pending", "Webhooks still to be delivered.", value=counts.webhooks_pending
+            f"{METRIC_PREFIX}webhooks_pending", "Webhooks still to be delivered.", value=counts.webhooks_pending
         )

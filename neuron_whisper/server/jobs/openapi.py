@@ -9,11 +9,11 @@ from typing import Any
 from litestar.openapi.spec import Example, OpenAPIResponse, Operation
 
 from neuron_whisper.server.audio import schemas as shapes
-from neuron_whisper.server.audio.openapi import UPLOAD, content_of, error_response, request_body
+from neuron_whisper.server.audio.openapi import UPLOAD_EXAMPLE, describe_body, describe_error, describe_form
 from neuron_whisper.server.jobs.request import JOB_FORM
-from neuron_whisper.server.jobs.response import TSV_TYPE
+from neuron_whisper.server.jobs.response import TSV_MEDIA_TYPE
 
-ERRORS = {
+ERROR_DESCRIPTIONS = {
     "400": "The request is wrong: a field or its value",
     "404": "No such job, or no such model",
     "409": "The job is not in a state for this",
@@ -23,7 +23,7 @@ ERRORS = {
     "507": "The server's disk is full; nothing was stored",
 }
 REQUEST_EXAMPLES: Mapping[str, tuple[str, Any]] = {
-    "upload": ("A file", {"file": UPLOAD, "response_format": "srt"}),
+    "upload": ("A file", {"file": UPLOAD_EXAMPLE, "response_format": "srt"}),
     "url": (
         "A file elsewhere, and a webhook",
         {"url": "https://files.example.org/talk.mp3", "webhook_url": "https://app.example.org/hooks/transcripts"},
@@ -54,20 +54,20 @@ JOB_EXAMPLE: Mapping[str, Any] = {
 TSV_EXAMPLES = {"tsv": ("Milliseconds and text", "start\tend\ttext\n0\t3000\tAnd so, my fellow Americans\n")}
 
 
-def _failed(*statuses: str) -> dict[str, OpenAPIResponse]:
-    return {status: error_response(ERRORS[status]) for status in statuses}
+def _error_responses(*statuses: str) -> dict[str, OpenAPIResponse]:
+    return {status: describe_error(ERROR_DESCRIPTIONS[status]) for status in statuses}
 
 
 @dataclass
-class JobReading(Operation):
+class JobOperation(Operation):
     """A route that a signature describes, with the errors that it has."""
 
     def __post_init__(self) -> None:
-        self.responses = {**(self.responses or {}), **_failed("400", "404", "409", "500")}
+        self.responses = {**(self.responses or {}), **_error_responses("400", "404", "409", "500")}
 
 
 @dataclass
-class JobShowing(JobReading):
+class JobResponseOperation(JobOperation):
     """A route that answers a job."""
 
     def __post_init__(self) -> None:
@@ -79,30 +79,32 @@ class JobShowing(JobReading):
 
 
 @dataclass
-class JobCreation(JobShowing):
+class CreateJobOperation(JobResponseOperation):
     """The route that makes a job reads its form itself, so Litestar cannot draw it from a signature."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.request_body = request_body(
+        self.request_body = describe_form(
             JOB_FORM, {"oneOf": [{"required": ["file"]}, {"required": ["url"]}]}, REQUEST_EXAMPLES
         )
         known = (self.responses or {}).get("201")
         again = {} if known is None else {"200": known}  # the job that the idempotency key made before
-        self.responses = {**(self.responses or {}), **again, **_failed("413", "503", "507")}
+        self.responses = {**(self.responses or {}), **again, **_error_responses("413", "503", "507")}
 
 
 @dataclass
-class JobResult(JobReading):
+class JobResultOperation(JobOperation):
     """A result is of many media types."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         kinds = {
-            "application/json": content_of({"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE]}, shapes.JSON_EXAMPLES),
-            "text/plain": content_of(shapes.TEXT, shapes.TEXT_EXAMPLES),
-            "text/vtt": content_of(shapes.TEXT, shapes.VTT_EXAMPLES),
-            TSV_TYPE: content_of(shapes.TEXT, TSV_EXAMPLES),
+            "application/json": describe_body(
+                {"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE_TRANSCRIPTION]}, shapes.JSON_EXAMPLES
+            ),
+            "text/plain": describe_body(shapes.TEXT, shapes.TEXT_EXAMPLES),
+            "text/vtt": describe_body(shapes.TEXT, shapes.VTT_EXAMPLES),
+            TSV_MEDIA_TYPE: describe_body(shapes.TEXT, TSV_EXAMPLES),
         }
         done = OpenAPIResponse(description="The transcript, in the form that was asked for", content=kinds)
         self.responses = {**(self.responses or {}), "200": done}

@@ -18,22 +18,22 @@ from urllib.parse import urlsplit
 import httpcore
 
 from neuron_whisper import __version__
-from neuron_whisper.errors import InvalidOption, UrlFailed
+from neuron_whisper.errors import InvalidOption, UrlFetchFailed
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-LONGEST_URL = 2048
-PORTS = {"https": 443, "http": 80}
+MAX_URL_LENGTH = 2048
+DEFAULT_PORTS = {"https": 443, "http": 80}
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-f:.]*")
+HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-f:.]*")
 
 
-class UrlRefused(UrlFailed):
+class PermanentUrlFailure(UrlFetchFailed):
     """Asking again would change nothing."""
 
 
-class _NotReachable(httpcore.ConnectError):
+class _NoAllowedAddress(httpcore.ConnectError):
     """A name without an address that may be reached."""
 
 
@@ -48,7 +48,7 @@ class AllowedOrigins:
         self._origins = []
         for entry in entries:
             full = entry if "://" in entry else f"https://{entry}"
-            origin = _origin(full, may_have_star=True)
+            origin = _parse_origin(full, allow_wildcard=True)
             if origin is None or urlsplit(full).path.strip("/"):
                 raise InvalidOption(setting, entry, "an origin: example.org, *.example.org, http://10.0.0.5:9000")
             self._origins.append(origin)
@@ -59,7 +59,7 @@ class AllowedOrigins:
     def check(self, field: str, url: str) -> str:
         """The URL, if it is one that may be asked for. Raises InvalidOption about `field`."""
         shown = url[:200]
-        origin = _origin(url) if len(url) <= LONGEST_URL and url.isascii() and url.isprintable() else None
+        origin = _parse_origin(url) if len(url) <= MAX_URL_LENGTH and url.isascii() and url.isprintable() else None
         if origin is None or " " in url:
             raise InvalidOption(field, shown, "a URL in ASCII with http or https, a host, and no user in it")
         if not any(_matches(allowed, origin) for allowed in self._origins):
@@ -67,16 +67,16 @@ class AllowedOrigins:
         return url
 
 
-def _origin(url: str, *, may_have_star: bool = False) -> tuple[str, str, int] | None:
+def _parse_origin(url: str, *, allow_wildcard: bool = False) -> tuple[str, str, int] | None:
     try:
         parts = urlsplit(url)
-        port = parts.port or PORTS.get(parts.scheme, 0)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     except ValueError:
         return None
     host = (parts.hostname or "").lower().rstrip(".")
-    if parts.scheme not in PORTS or "@" in parts.netloc or "\\" in url or not HOST.fullmatch(host):
+    if parts.scheme not in DEFAULT_PORTS or "@" in parts.netloc or "\\" in url or not HOST_PATTERN.fullmatch(host):
         return None
-    return None if host.startswith("*") and not may_have_star else (parts.scheme, host, port)
+    return None if host.startswith("*") and not allow_wildcard else (parts.scheme, host, port)
 
 
 def _matches(allowed: tuple[str, str, int], origin: tuple[str, str, int]) -> bool:
@@ -86,8 +86,8 @@ def _matches(allowed: tuple[str, str, int], origin: tuple[str, str, int]) -> boo
     return fits and (allowed[0], allowed[2]) == (origin[0], origin[2])
 
 
-def private_networks(entries: Iterable[str]) -> tuple[Network, ...]:
-    """Networks of the setting `private_networks`. Raises InvalidOption."""
+def parse_private_networks(entries: Iterable[str]) -> tuple[Network, ...]:
+    """Networks of the setting `parse_private_networks`. Raises InvalidOption."""
     found = []
     for entry in entries:
         try:
@@ -97,21 +97,24 @@ def private_networks(entries: Iterable[str]) -> tuple[Network, ...]:
     return tuple(found)
 
 
-class Outbound:
-    """Sends requests of one event loop. `allowed` are networks that may be reached though they are not public."""
+class RestrictedHttpClient:
+    """Sends requests of one event loop. `allowed_networks` are networks that may be reached though they are not
+    public."""
 
-    def __init__(self, allowed: Sequence[Network] = (), *, connect_s: float = 10.0, silence_s: float = 30.0) -> None:
+    def __init__(
+        self, allowed_networks: Sequence[Network] = (), *, connect_timeout_s: float = 10.0, idle_timeout_s: float = 30.0
+    ) -> None:
         # a connection for each request: there are few, and none is kept that was checked long ago
         self._pool = httpcore.AsyncConnectionPool(
-            network_backend=_CheckedBackend(allowed), max_keepalive_connections=0, retries=0
+            network_backend=_AddressCheckingBackend(allowed_networks), max_keepalive_connections=0, retries=0
         )
-        self._timeouts = {"connect": connect_s, "read": silence_s, "write": silence_s, "pool": None}
+        self._timeouts = {"connect": connect_timeout_s, "read": idle_timeout_s, "write": idle_timeout_s, "pool": None}
 
     @asynccontextmanager
     async def send(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: bytes | None = None
     ) -> AsyncIterator[httpcore.Response]:
-        """The answer, whatever its status, with its body yet to be read. Raises UrlFailed, also from the block."""
+        """The answer, whatever its status, with its body yet to be read. Raises UrlFetchFailed, also from the block."""
         host = urlsplit(url).hostname or ""
         sent = {"user-agent": f"neuron-whisper/{__version__}", "accept-encoding": "identity", **(headers or {})}
         try:
@@ -119,22 +122,22 @@ class Outbound:
                 method, url, headers=list(sent.items()), content=content, extensions={"timeout": self._timeouts}
             ) as response:
                 yield response
-        except _NotReachable:
-            raise UrlRefused(host, "it has no address that may be reached from here") from None
+        except _NoAllowedAddress:
+            raise PermanentUrlFailure(host, "it has no address that may be reached from here") from None
         except httpcore.TimeoutException:
-            raise UrlFailed(host, "it did not answer in time") from None
+            raise UrlFetchFailed(host, "it did not answer in time") from None
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise UrlFailed(host, f"the connection failed: {str(error)[:200] or type(error).__name__}") from None
+            raise UrlFetchFailed(host, f"the connection failed: {str(error)[:200] or type(error).__name__}") from None
 
     async def close(self) -> None:
         await self._pool.aclose()
 
 
-class _CheckedBackend(httpcore.AsyncNetworkBackend):
+class _AddressCheckingBackend(httpcore.AsyncNetworkBackend):
     """Connects to the addresses of a name that may be reached."""
 
-    def __init__(self, allowed: Sequence[Network]) -> None:
-        self._allowed, self._inner = allowed, httpcore.AnyIOBackend()
+    def __init__(self, allowed_networks: Sequence[Network]) -> None:
+        self._allowed_networks, self._inner = allowed_networks, httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -144,15 +147,15 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        failure: Exception = _NotReachable()
-        for address in await self._addresses(host, port, timeout):
+        failure: Exception = _NoAllowedAddress()
+        for address in await self._resolve(host, port, timeout):
             try:
                 return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
 
-    async def _addresses(self, host: str, port: int, timeout: float | None) -> list[Address]:
+    async def _resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
@@ -162,10 +165,10 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         except OSError as error:
             raise httpcore.ConnectError(f"its name means no address: {error.strerror}") from None
         addresses = dict.fromkeys(ipaddress.ip_address(str(it[4][0]).partition("%")[0]) for it in found)
-        return [address for address in addresses if may_reach(address, self._allowed)]
+        return [address for address in addresses if is_allowed_address(address, self._allowed_networks)]
 
 
-def may_reach(address: Address, allowed: Sequence[Network]) -> bool:
+def is_allowed_address(address: Address, allowed_networks: Sequence[Network]) -> bool:
     """Whether it is a public address or one of an allowed network."""
     plain = address
     if isinstance(address, ipaddress.IPv6Address):
@@ -173,6 +176,6 @@ def may_reach(address: Address, allowed: Sequence[Network]) -> bool:
         plain = address.ipv4_mapped or address.sixtofour or address
         if address in NAT64:
             plain = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if any(plain.version == network.version and plain in network for network in allowed):
+    if any(plain.version == network.version and plain in network for network in allowed_networks):
         return True
     return plain.is_global and not plain.is_multicast

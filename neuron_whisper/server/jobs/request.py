@@ -8,39 +8,42 @@ from dataclasses import dataclass, replace
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS, AudioForm
 from neuron_whisper.server.audio.request import AudioRequest
-from neuron_whisper.server.http.field_types import TEXT, FormField, one_of, short
+from neuron_whisper.server.http.field_types import TEXT, FormField, choice, truncate
 from neuron_whisper.server.http.multipart import Form
 
-ENDPOINTS: Mapping[str, AudioForm] = {form.task: form for form in (TRANSCRIPTIONS, TRANSLATIONS)}
+AUDIO_FORMS: Mapping[str, AudioForm] = {form.task: form for form in (TRANSCRIPTIONS, TRANSLATIONS)}
 
 # what is about the one answer that a request gets
-NOT_OF_JOBS: Mapping[str, str] = {
+UNSUPPORTED_FIELDS: Mapping[str, str] = {
     "stream": "not supported here: a job tells how far it is at GET /v1/jobs/{id}",
     "include": "not supported here: a job keeps the text, not the log-probability of every token",
 }
-TASK = FormField(name="task", kind=one_of(*ENDPOINTS), about="transcribe, the default; translate: into English.")
+TASK = FormField(
+    name="task", field_type=choice(*AUDIO_FORMS), description="transcribe, the default; translate: into English."
+)
 URL = FormField(
     name="url",
-    kind=TEXT,
+    field_type=TEXT,
     examples=["https://files.example.org/talk.mp3"],
-    about="Where the audio is, in place of the file: at an origin that this server allows. Redirects are not followed.",
+    description="URL of the audio, in place of the file; its origin must be allowed. Redirects are not followed.",
 )
 WEBHOOK = FormField(
     name="webhook_url",
-    kind=TEXT,
+    field_type=TEXT,
     examples=["https://app.example.org/hooks/transcripts"],
-    about="Told when the job has ended: a JobEvent, signed with HMAC-SHA256 in the headers webhook-id, "
+    description="Told when the job has ended: a JobEvent, signed with HMAC-SHA256 in the headers webhook-id, "
     "webhook-timestamp and webhook-signature (standardwebhooks.com). Sent again until it is answered with 2xx, 8 times "
     "at most, always with the same id.",
 )
-OWN = (TASK, URL, WEBHOOK)
+JOB_FIELDS = (TASK, URL, WEBHOOK)
 JOB_FORM = replace(
-    TRANSCRIPTIONS, fields=(*(field for field in TRANSCRIPTIONS.fields if field.name not in NOT_OF_JOBS), *OWN)
+    TRANSCRIPTIONS,
+    fields=(*(field for field in TRANSCRIPTIONS.fields if field.name not in UNSUPPORTED_FIELDS), *JOB_FIELDS),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobAsked:
+class JobRequest:
     """What a form asks for. `fields` are the texts of the audio API's; there is a `url` or an upload."""
 
     task: str
@@ -52,24 +55,24 @@ class JobAsked:
 def check_field(name: str, value: str) -> None:
     """Raises InvalidOption for a field that a job does not take."""
     plain = name.removesuffix("[]")
-    if plain in NOT_OF_JOBS:
-        raise InvalidOption(plain, short(value), NOT_OF_JOBS[plain])
-    JOB_FORM.check(name, value)
+    if plain in UNSUPPORTED_FIELDS:
+        raise InvalidOption(plain, truncate(value), UNSUPPORTED_FIELDS[plain])
+    JOB_FORM.check_field(name, value)
 
 
-def job_asked(form: Form) -> JobAsked:
+def parse_job_form(form: Form) -> JobRequest:
     """Raises InvalidOption."""
-    own = {field.name: field.read(form.texts) for field in OWN if field.is_given(form.texts)}
+    own = {field.name: field.parse(form.texts) for field in JOB_FIELDS if field.is_given(form.texts)}
     if (form.upload is None) == ("url" not in own):
         raise InvalidOption("file", None, "send the audio as the form field 'file', or say where it is as 'url'")
-    return JobAsked(
+    return JobRequest(
         task=own.get("task", TRANSCRIPTIONS.task),
         url=own.get("url"),
         webhook_url=own.get("webhook_url"),
-        fields={name: texts for name, texts in form.texts.items() if name not in [field.name for field in OWN]},
+        fields={name: texts for name, texts in form.texts.items() if name not in [field.name for field in JOB_FIELDS]},
     )
 
 
-def asked_by(fields: Mapping[str, list[str]], task: str, *, vad_filter: bool) -> AudioRequest:
+def to_audio_request(fields: Mapping[str, list[str]], task: str, *, vad_filter: bool) -> AudioRequest:
     """What the audio API makes of these texts. Raises InvalidOption."""
-    return AudioRequest.of(Form(texts=dict(fields)), ENDPOINTS[task], vad_filter=vad_filter)
+    return AudioRequest.from_form(Form(texts=dict(fields)), AUDIO_FORMS[task], vad_filter=vad_filter)

@@ -15,25 +15,30 @@ from litestar.params import FromPath, Parameter
 
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.http.multipart import Form, read_form
-from neuron_whisper.server.http.request_context import RequestRecord
+from neuron_whisper.server.http.request_context import RequestContext
 from neuron_whisper.server.jobs.entities import STATUSES, JobStatus
-from neuron_whisper.server.jobs.openapi import JobCreation, JobReading, JobResult, JobShowing
-from neuron_whisper.server.jobs.request import check_field, job_asked
-from neuron_whisper.server.jobs.response import FORMATS, answered
-from neuron_whisper.server.jobs.schemas import ShownJob, ShownSegment, shown, shown_segment
-from neuron_whisper.server.jobs.service import Jobs, Seen
-from neuron_whisper.server.state import Service
+from neuron_whisper.server.jobs.openapi import (
+    CreateJobOperation,
+    JobOperation,
+    JobResponseOperation,
+    JobResultOperation,
+)
+from neuron_whisper.server.jobs.request import check_field, parse_job_form
+from neuron_whisper.server.jobs.response import RESULT_FORMATS, to_result_response
+from neuron_whisper.server.jobs.schemas import JobResponse, SegmentResponse, to_job_response, to_segment_response
+from neuron_whisper.server.jobs.service import JobService, JobView
+from neuron_whisper.server.state import ServerState
 
 AnyRequest = Request[Any, Any, Any]
 
-IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
-MOST_ON_A_PAGE = 100
+IDEMPOTENCY_KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,128}")
+MAX_PAGE_SIZE = 100
 
 
 class JobList(msgspec.Struct, frozen=True, kw_only=True):
     """A page, the newest first; `has_more`: ask again with after=`last_id`."""
 
-    data: list[ShownJob]
+    data: list[JobResponse]
     has_more: bool
     first_id: str | None
     last_id: str | None
@@ -43,7 +48,7 @@ class JobList(msgspec.Struct, frozen=True, kw_only=True):
 class SegmentList(msgspec.Struct, frozen=True, kw_only=True):
     """Segments of a job that runs or has succeeded, from `after` on."""
 
-    data: list[ShownSegment]
+    data: list[SegmentResponse]
     status: JobStatus
     object: str = "list"
 
@@ -54,65 +59,71 @@ class JobDeleted(msgspec.Struct, frozen=True, kw_only=True):
     object: str = "job.deleted"
 
 
-def _jobs(service: Service) -> Jobs:
+def _get_job_service(service: ServerState) -> JobService:
     assert service.jobs is not None, "without a directory for jobs there are no such routes"
     return service.jobs
 
 
-def _owner(request: AnyRequest) -> str:
+def _get_owner(request: AnyRequest) -> str:
     """Whose jobs these are: nobody sees those of another key."""
-    client = RequestRecord.of(request.scope).client
+    client = RequestContext.from_scope(request.scope).client
     return client.id if client is not None and client.has_key else ""
 
 
-def _told(jobs: Jobs, seen: Seen) -> ShownJob:
-    return shown(seen.job, running=seen.running, delivery=seen.delivery, retention_s=jobs.settings.jobs_retention_s)
+def _to_response(jobs: JobService, view: JobView) -> JobResponse:
+    return to_job_response(
+        view.job, running=view.running, delivery=view.delivery, retention_s=jobs.settings.jobs_retention_s
+    )
 
 
 @post(
     "/v1/jobs",
     status_code=201,
-    operation_class=JobCreation,
+    operation_class=CreateJobOperation,
     tags=["jobs"],
     operation_id="createJob",
     summary="Transcribe a long file in the background",
 )
-async def create_job(request: AnyRequest, service: NamedDependency[Service]) -> Response[ShownJob]:
-    jobs, owner, facts = _jobs(service), _owner(request), RequestRecord.of(request.scope).facts
+async def create_job(request: AnyRequest, service: NamedDependency[ServerState]) -> Response[JobResponse]:
+    jobs, owner, facts = (
+        _get_job_service(service),
+        _get_owner(request),
+        RequestContext.from_scope(request.scope).log_fields,
+    )
     key = request.headers.get("idempotency-key")
-    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+    if key is not None and not IDEMPOTENCY_KEY_PATTERN.fullmatch(key):
         raise InvalidOption("Idempotency-Key", key[:80], "1 to 128 characters of ASCII without blanks")
     announced = request.headers.get("content-length", "")
     size_bytes = int(announced) if re.fullmatch("[0-9]{1,18}", announced) else None
-    with service.working(), jobs.arriving(size_bytes), Form(spool_dir=str(jobs.uploads)) as form:
-        if (old := await jobs.keyed(owner, key)) is None:
+    with service.track_request(), jobs.reserve_upload(size_bytes), Form(upload_dir=str(jobs.uploads_directory)) as form:
+        if (old := await jobs.find_by_idempotency_key(owner, key)) is None:
             await read_form(request, form, check_field, jobs.settings.jobs_max_upload_bytes)
-            asked = job_asked(form)
+            asked = parse_job_form(form)
             upload = form.take_upload() if form.upload is not None else None
             job = await jobs.add(asked, owner=owner, idempotency_key=key, upload=upload, upload_name=form.upload_name)
             facts |= {"job": job.id, "upload_bytes": form.upload_bytes}
         else:
             job = old
-    told = _told(jobs, Seen(job=job))
+    told = _to_response(jobs, JobView(job=job))
     return Response(told, headers={"location": f"/v1/jobs/{job.id}"}, status_code=201 if old is None else 200)
 
 
-@get("/v1/jobs", tags=["jobs"], operation_id="listJobs", operation_class=JobReading, summary="Jobs, the newest first")
+@get("/v1/jobs", tags=["jobs"], operation_id="listJobs", operation_class=JobOperation, summary="Jobs, the newest first")
 async def list_jobs(
     request: AnyRequest,
-    service: NamedDependency[Service],
-    limit: Annotated[int, Parameter(ge=1, le=MOST_ON_A_PAGE, description="Jobs on this page.")] = 20,
+    service: NamedDependency[ServerState],
+    limit: Annotated[int, Parameter(ge=1, le=MAX_PAGE_SIZE, description="Jobs on this page.")] = 20,
     after: Annotated[str | None, Parameter(description="The last id of the page before.")] = None,
     status: Annotated[
         str | None, Parameter(description="Jobs in this state.", schema_extra={"enum": list(STATUSES)})
     ] = None,
 ) -> JobList:
-    jobs = _jobs(service)
+    jobs = _get_job_service(service)
     wanted = next((known for known in STATUSES if known == status), None)
     if status is not None and wanted is None:
         raise InvalidOption("status", status[:80], f"one of {', '.join(STATUSES)}")
-    seen = await jobs.page(_owner(request), limit=limit + 1, after=after, status=wanted)
-    page = [_told(jobs, it) for it in seen[:limit]]
+    seen = await jobs.list_page(_get_owner(request), limit=limit + 1, after=after, status=wanted)
+    page = [_to_response(jobs, it) for it in seen[:limit]]
     return JobList(
         data=page,
         has_more=len(seen) > limit,
@@ -125,61 +136,63 @@ async def list_jobs(
     "/v1/jobs/{job_id:str}",
     tags=["jobs"],
     operation_id="retrieveJob",
-    operation_class=JobShowing,
+    operation_class=JobResponseOperation,
     summary="A job, and how far it is",
 )
-async def retrieve_job(request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str]) -> ShownJob:
-    jobs = _jobs(service)
-    return _told(jobs, await jobs.see(job_id, _owner(request)))
+async def retrieve_job(
+    request: AnyRequest, service: NamedDependency[ServerState], job_id: FromPath[str]
+) -> JobResponse:
+    jobs = _get_job_service(service)
+    return _to_response(jobs, await jobs.get(job_id, _get_owner(request)))
 
 
 @get(
     "/v1/jobs/{job_id:str}/segments",
     tags=["jobs"],
     operation_id="listJobSegments",
-    operation_class=JobReading,
+    operation_class=JobOperation,
     summary="What was said so far",
 )
 async def list_segments(
     request: AnyRequest,
-    service: NamedDependency[Service],
+    service: NamedDependency[ServerState],
     job_id: FromPath[str],
     after: Annotated[int, Parameter(ge=0, le=2**31, description="So many segments are known already.")] = 0,
 ) -> SegmentList:
-    jobs = _jobs(service)
-    seen = await jobs.see(job_id, _owner(request))
+    jobs = _get_job_service(service)
+    seen = await jobs.get(job_id, _get_owner(request))
     segments = [] if seen.running is None else seen.running.segments
     if seen.job.status == "succeeded":
-        _, transcript = await jobs.transcript(job_id, _owner(request))
+        _, transcript = await jobs.get_transcript(job_id, _get_owner(request))
         segments = list(transcript.segments)
-    return SegmentList(data=[shown_segment(it) for it in segments[after:]], status=seen.job.status)
+    return SegmentList(data=[to_segment_response(it) for it in segments[after:]], status=seen.job.status)
 
 
 @get(
     "/v1/jobs/{job_id:str}/result",
     tags=["jobs"],
     operation_id="retrieveJobResult",
-    operation_class=JobResult,
+    operation_class=JobResultOperation,
     summary="The transcript of a job that succeeded, in any format",
 )
 async def retrieve_result(
     request: AnyRequest,
-    service: NamedDependency[Service],
+    service: NamedDependency[ServerState],
     job_id: FromPath[str],
     format: Annotated[  # as it stands in the URL
         str | None,
         Parameter(
             description="Without it, the job's response_format.",
-            schema_extra={"enum": list(FORMATS)},
+            schema_extra={"enum": list(RESULT_FORMATS)},
             examples=[Example(value="srt")],
         ),
     ] = None,
 ) -> Response[bytes]:
-    jobs = _jobs(service)
-    if format is not None and format not in FORMATS:
-        raise InvalidOption("format", format[:80], f"one of {', '.join(FORMATS)}")
-    job, transcript = await jobs.transcript(job_id, _owner(request))
-    return await asyncio.to_thread(answered, job, transcript, format or job.response_format)
+    jobs = _get_job_service(service)
+    if format is not None and format not in RESULT_FORMATS:
+        raise InvalidOption("format", format[:80], f"one of {', '.join(RESULT_FORMATS)}")
+    job, transcript = await jobs.get_transcript(job_id, _get_owner(request))
+    return await asyncio.to_thread(to_result_response, job, transcript, format or job.response_format)
 
 
 @post(
@@ -187,12 +200,12 @@ async def retrieve_result(
     status_code=200,
     tags=["jobs"],
     operation_id="cancelJob",
-    operation_class=JobShowing,
+    operation_class=JobResponseOperation,
     summary="End a job that has not ended",
 )
-async def cancel_job(request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str]) -> ShownJob:
-    jobs = _jobs(service)
-    return _told(jobs, await jobs.cancel(job_id, _owner(request)))
+async def cancel_job(request: AnyRequest, service: NamedDependency[ServerState], job_id: FromPath[str]) -> JobResponse:
+    jobs = _get_job_service(service)
+    return _to_response(jobs, await jobs.cancel(job_id, _get_owner(request)))
 
 
 @delete(
@@ -200,15 +213,15 @@ async def cancel_job(request: AnyRequest, service: NamedDependency[Service], job
     status_code=200,
     tags=["jobs"],
     operation_id="deleteJob",
-    operation_class=JobReading,
+    operation_class=JobOperation,
     summary="End a job if it has not ended, and forget it with its result",
 )
-async def delete_job(request: AnyRequest, service: NamedDependency[Service], job_id: FromPath[str]) -> JobDeleted:
-    await _jobs(service).remove(job_id, _owner(request))
+async def delete_job(request: AnyRequest, service: NamedDependency[ServerState], job_id: FromPath[str]) -> JobDeleted:
+    await _get_job_service(service).delete(job_id, _get_owner(request))
     return JobDeleted(id=job_id)
 
 
-def _options_of(path: str, *methods: str) -> HTTPRouteHandler:
+def _make_options_handler(path: str, *methods: str) -> HTTPRouteHandler:
     """OPTIONS of a path with several methods: Litestar's own handler knows the first of them alone."""
 
     @route(path, http_method=HttpMethod.OPTIONS, include_in_schema=False, status_code=204)
@@ -219,8 +232,8 @@ def _options_of(path: str, *methods: str) -> HTTPRouteHandler:
 
 
 JOB_ROUTES = (
-    _options_of("/v1/jobs", "GET", "POST"),
-    _options_of("/v1/jobs/{job_id:str}", "GET", "DELETE"),
+    _make_options_handler("/v1/jobs", "GET", "POST"),
+    _make_options_handler("/v1/jobs/{job_id:str}", "GET", "DELETE"),
     create_job,
     list_jobs,
     retrieve_job,

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from neuron_whisper.server.jobs.entities import Delivery, DeliveryStatus, Job, JobStatus
-from neuron_whisper.server.jobs.runner import Running, Stage
+from neuron_whisper.server.jobs.entities import DeliveryStatus, Job, JobStatus, WebhookDelivery
+from neuron_whisper.server.jobs.runner import RunningJob, Stage
 from neuron_whisper.transcript import Segment
 
 
@@ -22,7 +22,7 @@ class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
     segments: int
 
 
-class JobFailure(msgspec.Struct, frozen=True, kw_only=True):
+class JobErrorResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Why a job failed, as the audio API would have answered."""
 
     message: str
@@ -44,7 +44,7 @@ class JobWebhook(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
 
 
-class ShownJob(msgspec.Struct, frozen=True, kw_only=True):
+class JobResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A job. Times are Unix seconds.
 
     `attempts`: how often it was begun; `restarted`: why it was begun again, if it was; `waits_for`: what it waits for
@@ -68,12 +68,12 @@ class ShownJob(msgspec.Struct, frozen=True, kw_only=True):
     progress: JobProgress | None
     language: str | None
     usage: JobUsage | None
-    error: JobFailure | None
+    error: JobErrorResponse | None
     webhook: JobWebhook | None
     object: str = "job"
 
 
-class ShownSegment(msgspec.Struct, frozen=True, kw_only=True):
+class SegmentResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What was said so far, in seconds from the start."""
 
     id: int
@@ -87,12 +87,16 @@ class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str
     timestamp: str
-    data: ShownJob
+    data: JobResponse
 
 
-def shown(
-    job: Job, *, running: Running | None = None, delivery: Delivery | None = None, retention_s: float | None = None
-) -> ShownJob:
+def to_job_response(
+    job: Job,
+    *,
+    running: RunningJob | None = None,
+    delivery: WebhookDelivery | None = None,
+    retention_s: float | None = None,
+) -> JobResponse:
     progress = webhook = None
     if running is not None and job.status == "running":
         progress = JobProgress(
@@ -109,13 +113,13 @@ def shown(
             last_error=delivery.last_error if delivery else None,
         )
     expires = None if job.ended_at is None or retention_s is None else job.ended_at + retention_s
-    return ShownJob(
+    return JobResponse(
         id=job.id,
         status=job.status,
         created_at=int(job.created_at),
-        started_at=_whole(job.started_at),
-        ended_at=_whole(job.ended_at),
-        expires_at=_whole(expires),
+        started_at=_truncate_to_seconds(job.started_at),
+        ended_at=_truncate_to_seconds(job.ended_at),
+        expires_at=_truncate_to_seconds(expires),
         task=job.task,
         model=job.model,
         response_format=job.response_format,
@@ -127,25 +131,27 @@ def shown(
         progress=progress,
         language=job.language,
         usage=None if job.audio_s is None else JobUsage(seconds=math.ceil(job.audio_s)),
-        error=None if job.error is None else JobFailure(**job.error),
+        error=None if job.error is None else JobErrorResponse(**job.error),
         webhook=webhook,
     )
 
 
-def shown_segment(segment: Segment) -> ShownSegment:
-    return ShownSegment(id=segment.id, start=round(segment.start_s, 3), end=round(segment.end_s, 3), text=segment.text)
+def to_segment_response(segment: Segment) -> SegmentResponse:
+    return SegmentResponse(
+        id=segment.id, start=round(segment.start_s, 3), end=round(segment.end_s, 3), text=segment.text
+    )
 
 
-def event_of(job: Job) -> str:
+def encode_webhook_event(job: Job) -> str:
     """The body of the webhook that tells of the end of `job`."""
     assert job.ended_at is not None
     event: dict[str, Any] = {
         "type": f"job.{job.status}",
         "timestamp": datetime.fromtimestamp(job.ended_at, UTC).isoformat(),
-        "data": shown(job),
+        "data": to_job_response(job),
     }
     return msgspec.json.encode(JobEvent(**event)).decode()
 
 
-def _whole(seconds: float | None) -> int | None:
+def _truncate_to_seconds(seconds: float | None) -> int | None:
     return None if seconds is None else int(seconds)

@@ -36,14 +36,14 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
 from neuron_whisper.errors import InvalidOption, JobsFull, StorageFull, UnknownJob
-from neuron_whisper.server.jobs.entities import ENDED, Delivery, Job, JobError, JobStatus
+from neuron_whisper.server.jobs.entities import FINAL_STATUSES, Job, JobError, JobStatus, WebhookDelivery
 
-SCHEMA = 1
-LONGEST_PUT_OFF_S = 600.0
-CRASHED = "the server ended while it ran"
-WORN_OUT = "too_many_attempts"
+SCHEMA_VERSION = 1
+MAX_DEFERRAL_S = 600.0
+SERVER_CRASHED = "the server ended while it ran"
+TOO_MANY_ATTEMPTS = "too_many_attempts"
 
-Announcing: TypeAlias = Callable[[Job], Delivery | None]
+DeliveryFactory: TypeAlias = Callable[[Job], WebhookDelivery | None]
 """The webhook that tells of a job which ended, if it has one."""
 
 _metadata = MetaData()
@@ -88,7 +88,7 @@ _deliveries = Table(
     Column("next_at", Float, nullable=False),
     Column("last_error", String),
 )
-_SIZE = _jobs.c.upload_bytes + _jobs.c.result_bytes
+_STORED_BYTES = _jobs.c.upload_bytes + _jobs.c.result_bytes
 _job_columns = [column for column in _jobs.c if column.name != "number"]
 
 
@@ -115,16 +115,16 @@ class JobStore:
             poolclass=StaticPool,
             connect_args={"check_same_thread": False},
         )
-        event.listen(self._engine, "connect", _set_up)
-        with self._changing() as db:
+        event.listen(self._engine, "connect", _configure_connection)
+        with self._transaction() as db:
             version = db.execute(text("PRAGMA user_version")).scalar_one()
-            if version not in (0, SCHEMA):
+            if version not in (0, SCHEMA_VERSION):
                 raise InvalidOption("jobs_dir", str(path), f"its jobs were written by another version ({version})")
             _metadata.create_all(db)
-            db.execute(text(f"PRAGMA user_version = {SCHEMA}"))
+            db.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
 
     @contextmanager
-    def _changing(self) -> Iterator[Connection]:
+    def _transaction(self) -> Iterator[Connection]:
         with self._lock:
             try:
                 with self._engine.begin() as db:
@@ -140,39 +140,45 @@ class JobStore:
 
     # --- jobs -------------------------------------------------------------------------------------
 
-    def add(self, job: Job, *, most_jobs: int, most_bytes: int) -> Job:
+    def add(self, job: Job, *, max_jobs: int, max_bytes: int) -> Job:
         """Keep a new job; where its owner used the idempotency key before, that job is returned instead.
 
         Raises JobsFull.
         """
-        with self._changing() as db:
-            if job.idempotency_key is not None and (old := _keyed(db, job.owner, job.idempotency_key)):
+        with self._transaction() as db:
+            if job.idempotency_key is not None and (
+                old := _find_by_idempotency_key(db, job.owner, job.idempotency_key)
+            ):
                 return old
-            count, stored = db.execute(select(func.count(), func.coalesce(func.sum(_SIZE), 0)).select_from(_jobs)).one()
-            if count >= most_jobs:
-                raise JobsFull(f"{most_jobs:,} jobs are stored")
-            if stored + job.upload_bytes > most_bytes:
-                raise JobsFull(f"{most_bytes:,} bytes of jobs may be stored")
+            count, stored = db.execute(
+                select(func.count(), func.coalesce(func.sum(_STORED_BYTES), 0)).select_from(_jobs)
+            ).one()
+            if count >= max_jobs:
+                raise JobsFull(f"{max_jobs:,} jobs are stored")
+            if stored + job.upload_bytes > max_bytes:
+                raise JobsFull(f"{max_bytes:,} bytes of jobs may be stored")
             db.execute(insert(_jobs).values(**asdict(job)))
             return job
 
     def get(self, job_id: str, owner: str | None = None) -> Job:
         """Raises UnknownJob, also for a job of another owner than the one named."""
-        with self._changing() as db:
+        with self._transaction() as db:
             row = db.execute(select(*_job_columns).where(_jobs.c.id == job_id)).mappings().one_or_none()
         if row is None or owner not in (None, row["owner"]):
             raise UnknownJob(job_id)
-        return _job(row)
+        return _job_from_row(row)
 
-    def keyed(self, owner: str, idempotency_key: str) -> Job | None:
+    def find_by_idempotency_key(self, owner: str, idempotency_key: str) -> Job | None:
         """The job that an owner made with this key."""
-        with self._changing() as db:
-            return _keyed(db, owner, idempotency_key)
+        with self._transaction() as db:
+            return _find_by_idempotency_key(db, owner, idempotency_key)
 
-    def page(self, owner: str, *, limit: int, after: str | None = None, status: JobStatus | None = None) -> list[Job]:
+    def list_page(
+        self, owner: str, *, limit: int, after: str | None = None, status: JobStatus | None = None
+    ) -> list[Job]:
         """An owner's jobs, the newest first, those behind `after` if it is given. Raises UnknownJob for `after`."""
         wanted = select(*_job_columns).where(_jobs.c.owner == owner).order_by(_jobs.c.number.desc()).limit(limit)
-        with self._changing() as db:
+        with self._transaction() as db:
             if after is not None:
                 number = db.execute(
                     select(_jobs.c.number).where(_jobs.c.id == after, _jobs.c.owner == owner)
@@ -182,17 +188,17 @@ class JobStore:
                 wanted = wanted.where(_jobs.c.number < number)
             if status is not None:
                 wanted = wanted.where(_jobs.c.status == status)
-            return [_job(row) for row in db.execute(wanted).mappings()]
+            return [_job_from_row(row) for row in db.execute(wanted).mappings()]
 
     def claim(self, now: float) -> Job | None:
         """The oldest job that may run: running from now on, its attempt counted."""
         at = _jobs.c.not_before
-        with self._changing() as db:
+        with self._transaction() as db:
             row = (
                 db.execute(
                     select(*_job_columns)
                     # one that is put off for longer than any is: the clock was set back
-                    .where(_jobs.c.status == "queued", or_(at <= now, at > now + LONGEST_PUT_OFF_S))
+                    .where(_jobs.c.status == "queued", or_(at <= now, at > now + MAX_DEFERRAL_S))
                     .order_by(_jobs.c.number)
                     .limit(1)
                 )
@@ -208,39 +214,41 @@ class JobStore:
                 "waits_for": None,
             }
             db.execute(update(_jobs).where(_jobs.c.id == row["id"]).values(**begun))
-        return replace(_job(row), **begun)
+        return replace(_job_from_row(row), **begun)
 
-    def next_claim_at(self) -> float | None:
+    def get_next_claim_time(self) -> float | None:
         """When the next queued job may run; None where there is none."""
-        with self._changing() as db:
+        with self._transaction() as db:
             found = db.execute(select(func.min(_jobs.c.not_before)).where(_jobs.c.status == "queued")).scalar_one()
         return None if found is None else float(found)
 
     def requeue(self, job_id: str, reason: str) -> None:
         """A running job is begun anew, later, and says why."""
-        with self._changing() as db:
-            db.execute(_while(job_id, "running").values(status="queued", restarted=reason, started_at=None))
+        with self._transaction() as db:
+            db.execute(_update_if_status(job_id, "running").values(status="queued", restarted=reason, started_at=None))
 
-    def put_off(self, job_id: str, waits_for: str, *, now: float, wait_s: float) -> None:
+    def defer(self, job_id: str, waiting_reason: str, *, now: float, wait_s: float) -> None:
         """A running job had no chance to begin: that was no attempt. It may begin in `wait_s`, ten minutes at most."""
-        not_before = now + min(wait_s, LONGEST_PUT_OFF_S)
-        with self._changing() as db:
+        not_before = now + min(wait_s, MAX_DEFERRAL_S)
+        with self._transaction() as db:
             db.execute(
-                _while(job_id, "running").values(
+                _update_if_status(job_id, "running").values(
                     status="queued",
                     attempts=_jobs.c.attempts - 1,
-                    waits_for=waits_for,
+                    waits_for=waiting_reason,
                     not_before=not_before,
                     started_at=None,
                 )
             )
 
-    def note_upload(self, job_id: str, size_bytes: int, *, most_bytes: int) -> None:
+    def set_upload_size(self, job_id: str, size_bytes: int, *, max_bytes: int) -> None:
         """What a URL gave. Raises JobsFull."""
-        with self._changing() as db:
-            stored = db.execute(select(func.coalesce(func.sum(_SIZE), 0)).where(_jobs.c.id != job_id)).scalar_one()
-            if stored + size_bytes > most_bytes:
-                raise JobsFull(f"{most_bytes:,} bytes of jobs may be stored")
+        with self._transaction() as db:
+            stored = db.execute(
+                select(func.coalesce(func.sum(_STORED_BYTES), 0)).where(_jobs.c.id != job_id)
+            ).scalar_one()
+            if stored + size_bytes > max_bytes:
+                raise JobsFull(f"{max_bytes:,} bytes of jobs may be stored")
             db.execute(update(_jobs).where(_jobs.c.id == job_id).values(upload_bytes=size_bytes))
 
     def end(
@@ -253,10 +261,10 @@ class JobStore:
         result_bytes: int = 0,
         audio_s: float | None = None,
         language: str | None = None,
-        announced: Announcing = lambda job: None,
+        create_delivery: DeliveryFactory = lambda job: None,
     ) -> Job | None:
-        """A job that has not ended ends, and what `announced` makes of it is kept; None where it had, or is gone."""
-        ended: dict[str, Any] = {
+        """A job that has not ended ends, and what `create_delivery` makes of it is kept; None where it had, or is
+        gone.""" ended: dict[str, Any] = {
             "status": status,
             "ended_at": now,
             "error": asdict(error) if error else None,
@@ -266,106 +274,115 @@ class JobStore:
             "upload_bytes": 0,
             "waits_for": None,
         }
-        with self._changing() as db:
-            changed = db.execute(_while(job_id, "queued", "running").values(**ended))
+        with self._transaction() as db:
+            changed = db.execute(_update_if_status(job_id, "queued", "running").values(**ended))
             if not changed.rowcount:
                 return None
-            return self._announce(db, job_id, announced)
+            return self._insert_delivery(db, job_id, create_delivery)
 
-    def _announce(self, db: Connection, job_id: str, announced: Announcing) -> Job:
-        job = _job(db.execute(select(*_job_columns).where(_jobs.c.id == job_id)).mappings().one())
-        if (delivery := announced(job)) is not None:
+    def _insert_delivery(self, db: Connection, job_id: str, create_delivery: DeliveryFactory) -> Job:
+        job = _job_from_row(db.execute(select(*_job_columns).where(_jobs.c.id == job_id)).mappings().one())
+        if (delivery := create_delivery(job)) is not None:
             db.execute(insert(_deliveries).values(**asdict(delivery)))
         return job
 
-    def end_waiting(self, job_id: str, now: float, *, announced: Announcing) -> bool:
+    def cancel_queued(self, job_id: str, now: float, *, create_delivery: DeliveryFactory) -> bool:
         """Cancel a job that is queued; False where it is not."""
-        with self._changing() as db:
+        with self._transaction() as db:
             ended = {"status": "cancelled", "ended_at": now, "upload_bytes": 0, "waits_for": None}
-            if not db.execute(_while(job_id, "queued").values(**ended)).rowcount:
+            if not db.execute(_update_if_status(job_id, "queued").values(**ended)).rowcount:
                 return False
-            self._announce(db, job_id, announced)
+            self._insert_delivery(db, job_id, create_delivery)
             return True
 
-    def remove(self, job_id: str) -> None:
+    def delete(self, job_id: str) -> None:
         """The job and its webhooks are forgotten."""
-        with self._changing() as db:
+        with self._transaction() as db:
             db.execute(delete(_jobs).where(_jobs.c.id == job_id))
             db.execute(delete(_deliveries).where(_deliveries.c.job_id == job_id))
 
     def recover(
-        self, now: float, *, most_attempts: int, announced: Announcing = lambda job: None
+        self, now: float, *, max_attempts: int, create_delivery: DeliveryFactory = lambda job: None
     ) -> tuple[list[Job], list[Job]]:
         """After a start: (jobs that ran and wait again, jobs that ran as often as they may and have failed now)."""
-        with self._changing() as db:
-            ran = [_job(row) for row in db.execute(select(*_job_columns).where(_jobs.c.status == "running")).mappings()]
-        again = [job for job in ran if job.attempts < most_attempts]
+        with self._transaction() as db:
+            ran = [
+                _job_from_row(row)
+                for row in db.execute(select(*_job_columns).where(_jobs.c.status == "running")).mappings()
+            ]
+        again = [job for job in ran if job.attempts < max_attempts]
         for job in again:
-            self.requeue(job.id, CRASHED)
-        message = f"{CRASHED}, {most_attempts} times"
+            self.requeue(job.id, SERVER_CRASHED)
+        message = f"{SERVER_CRASHED}, {max_attempts} times"
         failed = [
-            self.end(job.id, "failed", now, error=JobError(message=message, code=WORN_OUT), announced=announced)
+            self.end(
+                job.id,
+                "failed",
+                now,
+                error=JobError(message=message, code=TOO_MANY_ATTEMPTS),
+                create_delivery=create_delivery,
+            )
             for job in ran
-            if job.attempts >= most_attempts
+            if job.attempts >= max_attempts
         ]
         return again, [job for job in failed if job is not None]
 
-    def ended_before(self, time: float) -> list[str]:
+    def find_ended_before(self, time: float) -> list[str]:
         """Ids of jobs that ended before this time."""
-        with self._changing() as db:
-            wanted = select(_jobs.c.id).where(_jobs.c.status.in_(ENDED), _jobs.c.ended_at < time)
+        with self._transaction() as db:
+            wanted = select(_jobs.c.id).where(_jobs.c.status.in_(FINAL_STATUSES), _jobs.c.ended_at < time)
             return list(db.execute(wanted).scalars())
 
-    def ids(self) -> dict[str, JobStatus]:
+    def list_statuses(self) -> dict[str, JobStatus]:
         """Every job's status."""
-        with self._changing() as db:
+        with self._transaction() as db:
             return {row.id: row.status for row in db.execute(select(_jobs.c.id, _jobs.c.status))}
 
-    def counts(self) -> StoredCounts:
-        with self._changing() as db:
+    def count_stored(self) -> StoredCounts:
+        with self._transaction() as db:
             by_status = db.execute(select(_jobs.c.status, func.count()).group_by(_jobs.c.status))
             jobs = {status: int(count) for status, count in by_status}
-            size = db.execute(select(func.coalesce(func.sum(_SIZE), 0))).scalar_one()
+            size = db.execute(select(func.coalesce(func.sum(_STORED_BYTES), 0))).scalar_one()
             pending = db.execute(select(func.count()).where(_deliveries.c.status == "pending")).scalar_one()
         return StoredCounts(jobs=jobs, stored_bytes=int(size), webhooks_pending=int(pending))
 
     # --- webhooks ---------------------------------------------------------------------------------
 
-    def deliveries(self, job_ids: Sequence[str]) -> dict[str, Delivery]:
+    def find_deliveries(self, job_ids: Sequence[str]) -> dict[str, WebhookDelivery]:
         """The last webhook of each of these jobs that has one."""
-        with self._changing() as db:
+        with self._transaction() as db:
             rows = db.execute(select(_deliveries).where(_deliveries.c.job_id.in_(job_ids))).mappings()
-            return {row["job_id"]: Delivery(**row) for row in rows}
+            return {row["job_id"]: WebhookDelivery(**row) for row in rows}
 
-    def pending_deliveries(self) -> list[Delivery]:
+    def list_pending_deliveries(self) -> list[WebhookDelivery]:
         """What is still to be delivered, the first due first."""
         wanted = select(_deliveries).where(_deliveries.c.status == "pending").order_by(_deliveries.c.next_at)
-        with self._changing() as db:
-            return [Delivery(**row) for row in db.execute(wanted).mappings()]
+        with self._transaction() as db:
+            return [WebhookDelivery(**row) for row in db.execute(wanted).mappings()]
 
-    def change_delivery(self, delivery: Delivery) -> None:
+    def update_delivery(self, delivery: WebhookDelivery) -> None:
         """Keep what became of an attempt."""
-        with self._changing() as db:
+        with self._transaction() as db:
             db.execute(update(_deliveries).where(_deliveries.c.id == delivery.id).values(**asdict(delivery)))
 
 
-def _set_up(connection: Any, record: object) -> None:
+def _configure_connection(connection: Any, record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # what was answered is not taken back by a power cut
     cursor.close()
 
 
-def _while(job_id: str, *statuses: JobStatus) -> Any:
+def _update_if_status(job_id: str, *statuses: JobStatus) -> Any:
     """An update of the job if it has one of these statuses."""
     return update(_jobs).where(_jobs.c.id == job_id, _jobs.c.status.in_(statuses))
 
 
-def _keyed(db: Connection, owner: str, key: str) -> Job | None:
+def _find_by_idempotency_key(db: Connection, owner: str, key: str) -> Job | None:
     wanted = select(*_job_columns).where(_jobs.c.owner == owner, _jobs.c.idempotency_key == key)
     row = db.execute(wanted).mappings().one_or_none()
-    return None if row is None else _job(row)
+    return None if row is None else _job_from_row(row)
 
 
-def _job(row: RowMapping) -> Job:
+def _job_from_row(row: RowMapping) -> Job:
     return Job(**row)

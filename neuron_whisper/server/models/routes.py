@@ -7,10 +7,10 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from neuron_whisper.server.audio.openapi import Guarded
+from neuron_whisper.server.audio.openapi import GuardedOperation
 from neuron_whisper.server.http.middleware import require_admin
 from neuron_whisper.server.models.registry import ModelState, ServedModel
-from neuron_whisper.server.state import Service
+from neuron_whisper.server.state import ServerState
 
 UNLOAD_WAIT_S = 10.0  # for the requests that use the model; after it the answer says "unloading"
 
@@ -39,7 +39,7 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     object: str = "list"
 
 
-class ModelNamed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model by any of its names."""
 
     model: str
@@ -49,23 +49,23 @@ class ModelNamed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     "/v1/models",
     operation_id="listModels",
     tags=["models"],
-    operation_class=Guarded,
+    operation_class=GuardedOperation,
     summary="The models, loaded or not",
 )
-async def list_models(service: NamedDependency[Service]) -> ModelList:
-    return ModelList(data=[_told(service, model) for model in service.models])
+async def list_models(service: NamedDependency[ServerState]) -> ModelList:
+    return ModelList(data=[_to_model(service, model) for model in service.models])
 
 
 @get(
     "/v1/models/{model:path}",
     operation_id="retrieveModel",
     tags=["models"],
-    operation_class=Guarded,
+    operation_class=GuardedOperation,
     summary="A model, by any of its names",
 )
-async def retrieve_model(service: NamedDependency[Service], model: FromPath[str]) -> Model:
+async def retrieve_model(service: NamedDependency[ServerState], model: FromPath[str]) -> Model:
     # a path, since a Hugging Face id has a slash; Litestar hands it over with one in front
-    return _told(service, service.models.named(model.removeprefix("/")))
+    return _to_model(service, service.models.find(model.removeprefix("/")))
 
 
 @post(
@@ -74,12 +74,12 @@ async def retrieve_model(service: NamedDependency[Service], model: FromPath[str]
     guards=[require_admin],
     operation_id="loadModel",
     tags=["models"],
-    operation_class=Guarded,
+    operation_class=GuardedOperation,
     summary="Load a model, and serve it again where it was unloaded by hand",
 )
-async def load_model(service: NamedDependency[Service], data: JSONBody[ModelNamed]) -> Model:
+async def load_model(service: NamedDependency[ServerState], data: JSONBody[ModelRequest]) -> Model:
     # the name is in the body: in a path, its slash would be one of the path's
-    return _told(service, await service.models.load(data.model))
+    return _to_model(service, await service.models.load(data.model))
 
 
 @post(
@@ -88,20 +88,20 @@ async def load_model(service: NamedDependency[Service], data: JSONBody[ModelName
     guards=[require_admin],
     operation_id="unloadModel",
     tags=["models"],
-    operation_class=Guarded,
+    operation_class=GuardedOperation,
     summary="Refuse requests for a model, and free its memory when those in flight are done",
 )
-async def unload_model(service: NamedDependency[Service], data: JSONBody[ModelNamed]) -> Model:
-    return _told(service, await service.models.unload(data.model, within_s=UNLOAD_WAIT_S))
+async def unload_model(service: NamedDependency[ServerState], data: JSONBody[ModelRequest]) -> Model:
+    return _to_model(service, await service.models.unload(data.model, timeout_s=UNLOAD_WAIT_S))
 
 
-def _told(service: Service, model: ServedModel) -> Model:
+def _to_model(service: ServerState, model: ServedModel) -> Model:
     return Model(
         id=model.id,
         created=service.started_at,
         state=model.state,
-        available=not model.is_off,
+        available=not model.is_disabled,
         default=model is service.models.default,
-        aliases=service.models.names.others(model.id),
+        aliases=service.models.names.list_aliases(model.id),
         in_flight=model.in_flight,
     )

@@ -9,8 +9,8 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 
 from neuron_whisper.engine.interface import PoolStatus, WorkerStatus
-from neuron_whisper.server.http.middleware import AnyConnection, front_of, require_admin
-from neuron_whisper.server.state import Service
+from neuron_whisper.server.http.middleware import AnyConnection, get_gateway, require_admin
+from neuron_whisper.server.state import ServerState
 
 
 class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workers: tuple[WorkerHealth, ...] | None = None
 
 
-NOT_NOW = {503: ResponseSpec(Health, description="No; `status` says why", generate_examples=False)}
+UNAVAILABLE_RESPONSE = {503: ResponseSpec(Health, description="No; `status` says why", generate_examples=False)}
 
 
 @get(
@@ -52,11 +52,11 @@ NOT_NOW = {503: ResponseSpec(Health, description="No; `status` says why", genera
     operation_id="live",
     summary="Whether the engine can still work",
     tags=["health"],
-    responses=NOT_NOW,
+    responses=UNAVAILABLE_RESPONSE,
 )
-async def live(service: NamedDependency[Service]) -> Response[Health]:
+async def get_liveness(service: NamedDependency[ServerState]) -> Response[Health]:
     """503 once the device failed, or a call of it does not end: nothing but a restart helps."""
-    if service.models.fault is not None:
+    if service.models.device_error is not None:
         return Response(Health(status="device_fault"), status_code=503)
     if is_hung(service):
         return Response(Health(status="device_hung"), status_code=503)
@@ -68,11 +68,11 @@ async def live(service: NamedDependency[Service]) -> Response[Health]:
     operation_id="startup",
     summary="Whether the first model is loaded",
     tags=["health"],
-    responses=NOT_NOW,
+    responses=UNAVAILABLE_RESPONSE,
 )
-async def startup(service: NamedDependency[Service]) -> Response[Health]:
+async def get_startup(service: NamedDependency[ServerState]) -> Response[Health]:
     """503 while the first model is still loading, which happens behind this port only where none is preloaded."""
-    is_loading = not service.models.loaded and any(model.state == "loading" for model in service.models)
+    is_loading = not service.models.loaded_transcribers and any(model.state == "loading" for model in service.models)
     return Response(Health(status="loading" if is_loading else "started"), status_code=503 if is_loading else 200)
 
 
@@ -81,15 +81,15 @@ async def startup(service: NamedDependency[Service]) -> Response[Health]:
     operation_id="ready",
     summary="Whether to send requests here",
     tags=["health"],
-    responses=NOT_NOW,
+    responses=UNAVAILABLE_RESPONSE,
 )
-async def ready(service: NamedDependency[Service]) -> Response[Health]:
+async def get_readiness(service: NamedDependency[ServerState]) -> Response[Health]:
     """200 with what the engine does now, or 503 with the reason."""
     models = service.models
-    engines = [transcriber.status for transcriber in models.loaded]
+    engines = [transcriber.status for transcriber in models.loaded_transcribers]
     pools = [engine for engine in engines if isinstance(engine, PoolStatus)]
     reason = "ready"
-    if models.fault is not None:
+    if models.device_error is not None:
         reason = "device_fault"
     elif is_hung(service):
         reason = "device_hung"
@@ -113,21 +113,21 @@ async def ready(service: NamedDependency[Service]) -> Response[Health]:
             degraded=workers_up < len(workers),
             workers_up=workers_up,
             workers_wanted=len(workers),
-            workers=tuple(_worker_health(worker) for worker in workers),
+            workers=tuple(_to_worker_health(worker) for worker in workers),
         )
     return Response(health, status_code=200 if reason == "ready" else 503)
 
 
-def is_hung(service: Service) -> bool:
+def is_hung(service: ServerState) -> bool:
     """Whether a device call of an engine in this process takes too long. A pool replaces its workers itself."""
-    engines = (transcriber.status for transcriber in service.models.loaded)
+    engines = (transcriber.status for transcriber in service.models.loaded_transcribers)
     return any(
         engine.device_call_s > service.settings.hang_s for engine in engines if not isinstance(engine, PoolStatus)
     )
 
 
-def _may_look(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    if front_of(connection).settings.metrics_need_key:
+def _require_metrics_access(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+    if get_gateway(connection).settings.metrics_need_key:
         require_admin(connection, handler)
 
 
@@ -136,15 +136,15 @@ def _may_look(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     operation_id="metrics",
     summary="Prometheus' text format",
     tags=["health"],
-    guards=[_may_look],
+    guards=[_require_metrics_access],
     media_type="text/plain",
 )
-async def metrics(service: NamedDependency[Service]) -> Response[bytes]:
+async def get_metrics(service: NamedDependency[ServerState]) -> Response[bytes]:
     """Requests, limits, engines, this process."""
-    return Response(service.front.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service.gateway.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _worker_health(worker: WorkerStatus) -> WorkerHealth:
+def _to_worker_health(worker: WorkerStatus) -> WorkerHealth:
     return WorkerHealth(
         index=worker.index,
         state=worker.state,

@@ -16,18 +16,18 @@ from litestar.types import Scope
 
 from neuron_whisper import __version__
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.server.http.request_context import RequestRecord
-from neuron_whisper.server.observability.metrics import route_of
+from neuron_whisper.server.http.request_context import RequestContext
+from neuron_whisper.server.observability.metrics import get_route_path
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-TRACED = "/v1"
-CLOSING_S = 2.0  # for the last spans; a collector that is away keeps no server from ending
-SERVER_FAULT = 500
+TRACED_PREFIX = "/v1"
+SHUTDOWN_TIMEOUT_S = 2.0  # for the last spans; a collector that is away keeps no server from ending
+SERVER_ERROR_STATUS = 500
 
 
-class Tracing:
+class TraceExporter:
     """The exporter and its thread. The SDK's own variables (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, ...) count."""
 
     def __init__(self, endpoint: str) -> None:
@@ -49,11 +49,11 @@ class Tracing:
         self._tracer = self._provider.get_tracer("neuron_whisper.server", __version__)
         self._propagator = TraceContextTextMapPropagator()
 
-    def request_ended(self, record: RequestRecord, scope: Scope, method: str) -> str:
+    def export_request(self, record: RequestContext, scope: Scope, method: str) -> str:
         """Tell the request's spans, in the trace that its traceparent names. Returns the trace's id, or ""."""
         from opentelemetry.trace import SpanKind, set_span_in_context
 
-        if not scope["path"].startswith(TRACED):
+        if not scope["path"].startswith(TRACED_PREFIX):
             return ""
         ended = time.perf_counter()
         since_epoch = time.time_ns() - int(1e9 * ended)
@@ -61,16 +61,16 @@ class Tracing:
         def at(moment: float) -> int:
             return since_epoch + int(1e9 * moment)
 
-        route = route_of(scope)
+        route = get_route_path(scope)
         span = self._tracer.start_span(
             f"{method} {route}",
             kind=SpanKind.SERVER,
             start_time=at(record.started),
-            attributes=_facts(record),
-            context=self._propagator.extract(_carrier(scope)),
+            attributes=_to_attributes(record),
+            context=self._propagator.extract(_read_trace_headers(scope)),
         )
         span.set_attributes({"http.route": route, "http.request.method": method})
-        _judge(span, record)
+        _set_status(span, record)
         inside = set_span_in_context(span)
         for stage in record.stages:
             self._tracer.start_span(stage.name, context=inside, start_time=at(stage.started)).end(at(stage.ended))
@@ -81,25 +81,25 @@ class Tracing:
         """Tell what is left, for two seconds at most."""
         closing = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         closing.start()
-        closing.join(CLOSING_S)
+        closing.join(SHUTDOWN_TIMEOUT_S)
 
 
-def _facts(record: RequestRecord) -> Mapping[str, str | float]:
-    told = {f"neuron_whisper.{name}": str(value) for name, value in record.facts.items()}
+def _to_attributes(record: RequestContext) -> Mapping[str, str | float]:
+    told = {f"neuron_whisper.{name}": str(value) for name, value in record.log_fields.items()}
     return {**told, "neuron_whisper.request_id": record.id, "neuron_whisper.decoded_s": record.audio_s}
 
 
-def _judge(span: Span, record: RequestRecord) -> None:
+def _set_status(span: Span, record: RequestContext) -> None:
     from opentelemetry.trace import StatusCode
 
     if record.status:
         span.set_attribute("http.response.status_code", record.status)
-    if record.code:
-        span.set_attribute("error.type", record.code)
-    if record.status >= SERVER_FAULT:
-        span.set_status(StatusCode.ERROR, record.code)
+    if record.error_code:
+        span.set_attribute("error.type", record.error_code)
+    if record.status >= SERVER_ERROR_STATUS:
+        span.set_status(StatusCode.ERROR, record.error_code)
 
 
-def _carrier(scope: Scope) -> dict[str, str]:
+def _read_trace_headers(scope: Scope) -> dict[str, str]:
     sent = {name: value.decode("latin-1") for name, value in scope["headers"]}
     return {name.decode(): sent[name] for name in (b"traceparent", b"tracestate") if name in sent}

@@ -12,13 +12,13 @@ class TooManySessions(CapacityError):
         super().__init__(f"{limit} realtime sessions are open, and no more are allowed at once", retry_after_s=5.0)
 
 
-class Sockets:
+class SessionLimiter:
     """How many sockets are open. For one event loop."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.n_open = limit, 0
 
-    def one_more(self) -> Sockets:
+    def acquire(self) -> SessionLimiter:
         """A context in which one more is. Raises TooManySessions."""
         if self.n_open >= self.limit:
             raise TooManySessions(self.limit)

@@ -15,33 +15,33 @@ from litestar.di import NamedDependency
 
 from neuron_whisper.errors import InputError, InvalidOption
 from neuron_whisper.live import (
-    Committed,
-    Event,
-    Failed,
-    Final,
-    Partial,
+    FinalText,
+    LiveEvent,
+    PartialText,
     SpeechStarted,
     SpeechStopped,
     TextPiece,
-    told_text,
+    UtteranceCommitted,
+    UtteranceFailed,
+    join_pieces,
 )
 from neuron_whisper.server.realtime.config import RealtimeConfig
 from neuron_whisper.server.realtime.connection import (
-    NORMAL,
+    NORMAL_CLOSURE,
     THREAD_FROM_BYTES,
     AnySocket,
-    Dialogue,
-    Ended,
-    error_of,
-    pcm_stream,
+    RealtimeConnection,
+    SessionClosed,
+    build_error_object,
+    create_pcm_stream,
 )
-from neuron_whisper.server.realtime.json_fields import short
-from neuron_whisper.server.state import Service
+from neuron_whisper.server.realtime.json_fields import truncate
+from neuron_whisper.server.state import ServerState
 
-QUERY = ("intent", "model")
+QUERY_PARAMETERS = ("intent", "model")
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"  # of browsers, whose sockets send no headers
-LEAST_COMMIT_S = 0.1  # OpenAI's: less is no utterance
-TRANSCRIPTION = "conversation.item.input_audio_transcription"
+MIN_COMMIT_S = 0.1  # OpenAI's: less is no utterance
+TRANSCRIPTION_EVENT = "conversation.item.input_audio_transcription"
 CLIENT_EVENTS = (
     "session.update",
     "transcription_session.update",
@@ -53,12 +53,12 @@ CLIENT_EVENTS = (
 
 
 @websocket("/v1/realtime")
-async def realtime(socket: AnySocket, service: NamedDependency[Service]) -> None:
+async def serve_realtime(socket: AnySocket, service: NamedDependency[ServerState]) -> None:
     """A transcription session; README says which events."""
-    await RealtimeDialogue(socket, service).talk()
+    await OpenAIConnection(socket, service).run()
 
 
-class EventFault(InputError):
+class InvalidEvent(InputError):
     """A client's event that cannot be taken, with OpenAI's code for it."""
 
     def __init__(self, message: str, *, param: str | None, code: str) -> None:
@@ -66,48 +66,52 @@ class EventFault(InputError):
         super().__init__(message)
 
 
-class RealtimeDialogue(Dialogue):
+class OpenAIConnection(RealtimeConnection):
     """A client of the realtime API. `is_beta`: it asked for the beta's names by header or by event."""
 
-    def __init__(self, socket: AnySocket, service: Service) -> None:
+    def __init__(self, socket: AnySocket, service: ServerState) -> None:
         super().__init__(socket, service)
         self._config = RealtimeConfig()
         is_header = "realtime=v1" in socket.headers.get("openai-beta", "")
         self._is_beta = is_header or BETA_SUBPROTOCOL in socket.scope.get("subprotocols", ())
-        self._items: dict[int, str] = {}  # by utterance, until its end
-        self._told: dict[int, int] = {}  # words of it that were sent
-        self._last_item: str | None = None
-        self._client_event: str | None = None  # the id of the event that is being answered
+        self._item_ids: dict[int, str] = {}  # by utterance, until its end
+        self._n_sent_pieces: dict[int, int] = {}  # words of it that were sent
+        self._last_item_id: str | None = None
+        self._client_event_id: str | None = None  # the id of the event that is being answered
 
-    async def begin(self) -> None:
+    async def on_handshake(self) -> None:
         query = {name: str(value) for name, value in self.socket.query_params.items()}
-        for name in query.keys() - set(QUERY):
-            raise InvalidOption(str(short(name)), short(query[name]), f"there are {' and '.join(QUERY)}")
+        for name in query.keys() - set(QUERY_PARAMETERS):
+            raise InvalidOption(
+                str(truncate(name)), truncate(query[name]), f"there are {' and '.join(QUERY_PARAMETERS)}"
+            )
         if query.get("intent", "transcription") != "transcription":
-            raise InvalidOption("intent", short(query["intent"]), "transcription: this server answers nothing")
+            raise InvalidOption("intent", truncate(query["intent"]), "transcription: this server answers nothing")
         if "model" in query:
             self._config = RealtimeConfig(model=query["model"])
-        self._pcm = await pcm_stream(self._config.encoding, self._config.rate)
-        await self.listen(self._config.model, self._config.live_options(vad_filter=self.service.settings.vad_filter))
+        self._pcm = await create_pcm_stream(self._config.encoding, self._config.rate)
+        await self.start_live_session(
+            self._config.model, self._config.live_options(vad_filter=self.service.settings.vad_filter)
+        )
 
-    async def greet(self) -> None:
+    async def on_open(self) -> None:
         await self._send_session("created")
 
     async def _send_session(self, what: str) -> None:
         if self._is_beta:
-            await self._event(f"transcription_session.{what}", session=self._config.told_beta(self.id, self.model))
+            await self._emit(f"transcription_session.{what}", session=self._config.to_beta_session(self.id, self.model))
         else:
-            await self._event(f"session.{what}", session=self._config.told(self.id, self.model))
+            await self._emit(f"session.{what}", session=self._config.to_session(self.id, self.model))
 
-    async def _event(self, kind: str, **fields: object) -> None:
+    async def _emit(self, kind: str, **fields: object) -> None:
         await self.send({"type": kind, "event_id": f"event_{secrets.token_hex(10)}", **fields})
 
     # --- what the client says ---------------------------------------------------------------------
 
-    async def hear(self, message: str | bytes) -> None:
-        self._client_event = None
+    async def on_message(self, message: str | bytes) -> None:
+        self._client_event_id = None
         if isinstance(message, bytes):
-            raise EventFault(
+            raise InvalidEvent(
                 "binary messages are not taken here: audio comes in input_audio_buffer.append",
                 param=None,
                 code="invalid_event",
@@ -115,11 +119,11 @@ class RealtimeDialogue(Dialogue):
         try:
             event = msgspec.json.decode(message)
         except (msgspec.DecodeError, RecursionError):
-            raise EventFault("the message is not JSON", param=None, code="invalid_json") from None
+            raise InvalidEvent("the message is not JSON", param=None, code="invalid_json") from None
         if not isinstance(event, dict):
-            raise EventFault("an event is a JSON object", param=None, code="invalid_event")
+            raise InvalidEvent("an event is a JSON object", param=None, code="invalid_event")
         given = event.get("event_id")
-        self._client_event = str(short(given)) if isinstance(given, str) else None
+        self._client_event_id = str(truncate(given)) if isinstance(given, str) else None
         match event.get("type"):
             case "input_audio_buffer.append":
                 await self._append(event)
@@ -127,26 +131,26 @@ class RealtimeDialogue(Dialogue):
                 await self._commit()
             case "input_audio_buffer.clear":
                 await self.live.clear()
-                await self._event("input_audio_buffer.cleared")
+                await self._emit("input_audio_buffer.cleared")
             case "session.update":
-                await self._update(self._config.updated(event.get("session")))
+                await self._update(self._config.with_update(event.get("session")))
             case "transcription_session.update":
                 self._is_beta = True
-                await self._update(self._config.updated_beta(event))
+                await self._update(self._config.with_beta_update(event))
             case "session.close":
-                raise Ended(NORMAL, "", finishes=True)
+                raise SessionClosed(NORMAL_CLOSURE, "", finishes=True)
             case kind:
                 allowed = f"not supported here; events are {', '.join(CLIENT_EVENTS)}"
-                raise EventFault(f"type: {short(kind)!r} is {allowed}", param="type", code="invalid_event_type")
+                raise InvalidEvent(f"type: {truncate(kind)!r} is {allowed}", param="type", code="invalid_event_type")
 
     async def _append(self, event: dict[str, Any]) -> None:
         audio = event.get("audio")
         if not isinstance(audio, str):
-            raise InvalidOption("audio", short(audio), "base64 of the session's input audio format")
+            raise InvalidOption("audio", truncate(audio), "base64 of the session's input audio format")
         try:
             data = base64.b64decode(audio, validate=True)
         except (binascii.Error, ValueError):
-            raise InvalidOption("audio", short(audio), "base64 of the session's input audio format") from None
+            raise InvalidOption("audio", truncate(audio), "base64 of the session's input audio format") from None
         if len(data) > THREAD_FROM_BYTES:
             samples = await asyncio.to_thread(self._pcm.push, data)
         else:
@@ -154,10 +158,10 @@ class RealtimeDialogue(Dialogue):
         await self.live.feed(samples)
 
     async def _commit(self) -> None:
-        if (there_s := self.live.uncommitted_s) < LEAST_COMMIT_S:
-            raise EventFault(
+        if (there_s := self.live.uncommitted_s) < MIN_COMMIT_S:
+            raise InvalidEvent(
                 f"the input audio buffer holds {1000 * there_s:.0f} ms of audio; a commit needs "
-                f"{1000 * LEAST_COMMIT_S:.0f} ms",
+                f"{1000 * MIN_COMMIT_S:.0f} ms",
                 param=None,
                 code="input_audio_buffer_commit_empty",
             )
@@ -167,47 +171,47 @@ class RealtimeDialogue(Dialogue):
         options = config.live_options(vad_filter=self.service.settings.vad_filter)
         if config.model != self._config.model:
             if self.live.fed_s:
-                raise InvalidOption("model", short(config.model), f"{self.model}: audio was sent to it already")
-            await self.listen(config.model, options)
+                raise InvalidOption("model", truncate(config.model), f"{self.model}: audio was sent to it already")
+            await self.start_live_session(config.model, options)
         else:
             await self.live.update(options)
         if (config.encoding, config.rate) != (self._config.encoding, self._config.rate):
             await self.live.feed(self._pcm.finish())
-            self._pcm = await pcm_stream(config.encoding, config.rate)
+            self._pcm = await create_pcm_stream(config.encoding, config.rate)
         self._config = config
         await self._send_session("updated")
 
     # --- what it is told --------------------------------------------------------------------------
 
-    async def tell(self, event: Event) -> None:
-        item = self._items.setdefault(event.utterance, f"item_{secrets.token_hex(10)}")
+    async def send_event(self, event: LiveEvent) -> None:
+        item = self._item_ids.setdefault(event.utterance, f"item_{secrets.token_hex(10)}")
         match event:
             case SpeechStarted():
                 start_ms = round(1000 * event.start_s)
-                await self._event("input_audio_buffer.speech_started", audio_start_ms=start_ms, item_id=item)
+                await self._emit("input_audio_buffer.speech_started", audio_start_ms=start_ms, item_id=item)
             case SpeechStopped():
                 end_ms = round(1000 * event.end_s)
-                await self._event("input_audio_buffer.speech_stopped", audio_end_ms=end_ms, item_id=item)
-            case Committed():
-                await self._tell_item(item)
-            case Partial():
-                await self._tell_words(event.utterance, item, event.stable)
-            case Final():
-                await self._tell_words(event.utterance, item, event.told)
-                await self._tell_final(item, event)
-                self._forget(event.utterance)
-            case Failed():
-                error = error_of(self.socket, event.error)
-                await self._event(f"{TRANSCRIPTION}.failed", item_id=item, content_index=0, error=error)
-                self._forget(event.utterance)
+                await self._emit("input_audio_buffer.speech_stopped", audio_end_ms=end_ms, item_id=item)
+            case UtteranceCommitted():
+                await self._send_item(item)
+            case PartialText():
+                await self._send_delta(event.utterance, item, event.stable)
+            case FinalText():
+                await self._send_delta(event.utterance, item, event.emitted)
+                await self._send_completed(item, event)
+                self._forget_utterance(event.utterance)
+            case UtteranceFailed():
+                error = build_error_object(self.socket, event.error)
+                await self._emit(f"{TRANSCRIPTION_EVENT}.failed", item_id=item, content_index=0, error=error)
+                self._forget_utterance(event.utterance)
 
-    def _forget(self, utterance: int) -> None:
-        self._items.pop(utterance, None)
-        self._told.pop(utterance, None)
+    def _forget_utterance(self, utterance: int) -> None:
+        self._item_ids.pop(utterance, None)
+        self._n_sent_pieces.pop(utterance, None)
 
-    async def _tell_item(self, item: str) -> None:
-        before, self._last_item = self._last_item, item
-        await self._event("input_audio_buffer.committed", previous_item_id=before, item_id=item)
+    async def _send_item(self, item: str) -> None:
+        before, self._last_item_id = self._last_item_id, item
+        await self._emit("input_audio_buffer.committed", previous_item_id=before, item_id=item)
         message = {
             "id": item,
             "object": "realtime.item",
@@ -217,53 +221,57 @@ class RealtimeDialogue(Dialogue):
             "content": [{"type": "input_audio", "transcript": None}],
         }
         for what in ("created",) if self._is_beta else ("added", "done"):
-            await self._event(f"conversation.item.{what}", previous_item_id=before, item=message)
+            await self._emit(f"conversation.item.{what}", previous_item_id=before, item=message)
 
-    async def _tell_words(self, utterance: int, item: str, pieces: tuple[TextPiece, ...]) -> None:
+    async def _send_delta(self, utterance: int, item: str, pieces: tuple[TextPiece, ...]) -> None:
         """What follows the words that were sent already."""
-        sent = self._told.get(utterance, 0)
-        before, now = told_text(pieces[:sent]), told_text(pieces)
+        sent = self._n_sent_pieces.get(utterance, 0)
+        before, now = join_pieces(pieces[:sent]), join_pieces(pieces)
         if len(now) > len(before):
-            self._told[utterance] = len(pieces)
-            await self._event(
-                f"{TRANSCRIPTION}.delta",
+            self._n_sent_pieces[utterance] = len(pieces)
+            await self._emit(
+                f"{TRANSCRIPTION_EVENT}.delta",
                 item_id=item,
                 content_index=0,
                 delta=now[len(before) :],
-                **self._logprobs(pieces[sent:]),
+                **self._format_logprobs(pieces[sent:]),
             )
 
-    async def _tell_final(self, item: str, final: Final) -> None:
+    async def _send_completed(self, item: str, final: FinalText) -> None:
         is_told = self.tokenizer.special.is_multilingual and final.text
         found = {"languages": [{"code": final.language}]} if is_told else {}
-        await self._event(
-            f"{TRANSCRIPTION}.completed",
+        await self._emit(
+            f"{TRANSCRIPTION_EVENT}.completed",
             item_id=item,
             content_index=0,
             transcript=final.text,
             usage={"type": "duration", "seconds": round(final.end_s - final.start_s, 3)},
             **found,
-            **self._logprobs(final.pieces),
+            **self._format_logprobs(final.pieces),
         )
 
-    def _logprobs(self, pieces: Iterable[TextPiece]) -> dict[str, Any]:
+    def _format_logprobs(self, pieces: Iterable[TextPiece]) -> dict[str, Any]:
         if not self._config.wants_logprobs:
             return {}
         tokenizer = self.tokenizer
         pairs = (pair for piece in pieces for pair in zip(piece.tokens, piece.logprobs, strict=False))
         return {
             "logprobs": [
-                {"token": tokenizer.decode([token]), "logprob": logprob, "bytes": list(tokenizer.bytes_of(token))}
+                {
+                    "token": tokenizer.decode([token]),
+                    "logprob": logprob,
+                    "bytes": list(tokenizer.decode_single_token_bytes(token)),
+                }
                 for token, logprob in pairs
             ]
         }
 
-    async def tell_fault(self, fault: Exception) -> None:
-        if isinstance(fault, EventFault):
+    async def send_error(self, fault: Exception) -> None:
+        if isinstance(fault, InvalidEvent):
             error = {"type": "invalid_request_error", "code": fault.code, "message": str(fault), "param": fault.param}
         else:
-            error = error_of(self.socket, fault)
-        await self._event("error", error={**error, "event_id": self._client_event})
+            error = build_error_object(self.socket, fault)
+        await self._emit("error", error={**error, "event_id": self._client_event_id})
 
-    async def say_goodbye(self) -> None:
-        await self._event("session.closed")
+    async def on_close(self) -> None:
+        await self._emit("session.closed")

@@ -14,15 +14,18 @@ from litestar.handlers import HTTPRouteHandler
 
 from neuron_whisper.text.languages import LANGUAGES
 
-PAGE = Path(__file__).with_name("page.html")
-INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
+PAGE_FILE = Path(__file__).with_name("page.html")
+INLINE_ELEMENT = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
 
-def page_route(model: str, languages: Sequence[str]) -> HTTPRouteHandler:
+def create_page_route(model: str, languages: Sequence[str]) -> HTTPRouteHandler:
     """The page of a model that knows `languages` (codes), and the policy that lets its own script run."""
-    html = PAGE.read_text(encoding="utf-8")
-    html = html.replace("{{model}}", escape(model)).replace("{{languages}}", _options(languages))
-    body, headers = html.encode(), {"content-security-policy": _policy(html), "x-content-type-options": "nosniff"}
+    html = PAGE_FILE.read_text(encoding="utf-8")
+    html = html.replace("{{model}}", escape(model)).replace("{{languages}}", _render_language_options(languages))
+    body, headers = (
+        html.encode(),
+        {"content-security-policy": _build_content_security_policy(html), "x-content-type-options": "nosniff"},
+    )
 
     @get("/", include_in_schema=False)
     async def page() -> Response[bytes]:
@@ -31,15 +34,15 @@ def page_route(model: str, languages: Sequence[str]) -> HTTPRouteHandler:
     return page
 
 
-def _options(languages: Sequence[str]) -> str:
+def _render_language_options(languages: Sequence[str]) -> str:
     names = sorted((LANGUAGES[code].title(), code) for code in languages)
     return "".join(f'<option value="{code}">{name}</option>' for name, code in names)
 
 
-def _policy(html: str) -> str:
+def _build_content_security_policy(html: str) -> str:
     """A Content-Security-Policy under which the page's own style and script run, and nothing else."""
     allowed = {"style": "", "script": ""}
-    for kind, content in INLINE.findall(html):
+    for kind, content in INLINE_ELEMENT.findall(html):
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         allowed[kind] += f" 'sha256-{digest}'"
     return (

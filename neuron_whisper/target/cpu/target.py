@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuron_whisper.errors import LoweringFailed, TargetUnavailable
-from neuron_whisper.host.hardware import BFLOAT16_FLAGS, instruction_sets
+from neuron_whisper.host.hardware import BFLOAT16_FLAGS, detect_instruction_sets
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.cpu.lowering.graph_signatures import graphs_at_open
 from neuron_whisper.target.cpu.runtime.session import CpuSession
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
 
 
-PAGED_ATTENTION_OF = "2026.4."  # OpenVINO's release that target/cpu/paging is written for
+PAGED_ATTENTION_OPENVINO = "2026.4."  # OpenVINO's release that target/cpu/runtime/paged_attention_pass is written for
 
 
 class CpuTarget:
@@ -32,7 +32,7 @@ class CpuTarget:
     def decoder_copies(self, spec: ProgramSpec) -> int:
         return sum(not name.startswith("encode_") for name in graphs_at_open(spec))  # each repacks them
 
-    def self_rows(self, spec: ProgramSpec) -> int:
+    def self_kv_rows(self, spec: ProgramSpec) -> int:
         return 1  # the wide rows are beside it, and take memory when the first window with beams writes them
 
     def compile(
@@ -40,7 +40,7 @@ class CpuTarget:
         spec: ProgramSpec,
         profile: CompileProfile,
         checkpoint: Checkpoint,
-        into: Path,
+        directory: Path,
         progress: Progress,
         *,
         jobs: int = 0,
@@ -53,23 +53,23 @@ class CpuTarget:
             raise TargetUnavailable(
                 "cpu", f"compiling needs {error.name}", 'pip install "neuron-whisper[compile]"'
             ) from None
-        Lowering(spec, profile, checkpoint).write(into, progress)
+        Lowering(spec, profile, checkpoint).write(directory, progress)
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> CpuSession:
         make = CpuSession
-        if reads_blocks():
+        if supports_paged_attention():
             from neuron_whisper.target.cpu.runtime.paged_session import PagedSession
 
             make = PagedSession
         return make(directory, spec, dtype=profile.target.dtype, threads=threads)
 
 
-def reads_blocks() -> bool:
+def supports_paged_attention() -> bool:
     """Whether K/V lie in blocks here: with AVX2 and no bfloat16, where that was measured, and an OpenVINO of which the
     attention over blocks is known. It is an operation whose inputs change from version to version.
     """
-    flags = instruction_sets()
-    is_known = version("openvino").startswith(PAGED_ATTENTION_OF)
+    flags = detect_instruction_sets()
+    is_known = version("openvino").startswith(PAGED_ATTENTION_OPENVINO)
     return is_known and "avx2" in flags and not any(flag in flags for flag in BFLOAT16_FLAGS)
 
 

@@ -23,19 +23,19 @@ from typing import IO, Any
 import msgspec
 
 from neuron_whisper.errors import CompilerKilled, LoweringFailed
-from neuron_whisper.host.hardware import memory_bytes
+from neuron_whisper.host.hardware import read_memory_bytes
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import ProgramSpec, Progress
 from neuron_whisper.target.neuron.instance import instance_family
 
-KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+KILLED_EXIT_CODES = (-signal.SIGKILL, 128 + signal.SIGKILL)
 # What neuronx-cc and those who start it say of a kill (aws-neuron-samples issue 10, aws-neuron-sdk issue 431).
-KILL_WORDS = ("F137", "forcibly killed", "failed with -9", "failed with 137", "returned: -9")
+KILL_MESSAGES = ("F137", "forcibly killed", "failed with -9", "failed with 137", "returned: -9")
 TAIL_LINES, TAIL_BYTES = 40, 1 << 16  # a traceback, and the compiler's words before it
 STARTED, DONE, FAILED = "started", "done", "failed"
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class CompileProcessRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the child is asked for: `work_dir` is NxD's, which empties it; `graphs` the file to write.
 
     `jobs` graphs are compiled at once, 0: all. `events` is the descriptor on which it tells of each graph.
@@ -49,7 +49,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     events: int
 
 
-def graph_names(spec: ProgramSpec) -> dict[str, str]:
+def graph_labels(spec: ProgramSpec) -> dict[str, str]:
     """NxD's folder of each graph -> our name for it: "encode/_tp0_bk1" -> "encode 8"."""
     sizes = {
         "decode": (spec.slots,),
@@ -68,14 +68,14 @@ def compile_in_child(
     spec: ProgramSpec, profile: CompileProfile, graphs: Path, progress: Progress, *, jobs: int = 0
 ) -> None:
     """Write the bundle to `graphs`. Raises CompilerKilled, LoweringFailed with what the child said last."""
-    _, available = memory_bytes()
-    watch = _Watch(graph_names(spec), progress)
+    _, available = read_memory_bytes()
+    watch = _CompileMonitor(graph_labels(spec), progress)
     with tempfile.TemporaryDirectory(prefix="neuron-whisper-") as scratch:
         said = Path(scratch, "said.txt")
         receive, send = os.pipe()
         with open(receive, encoding="utf-8") as events, said.open("wb") as output:  # noqa: PTH123 - a descriptor
             try:
-                request = Request(
+                request = CompileProcessRequest(
                     spec=spec,
                     profile=profile,
                     work_dir=str(Path(scratch, "work")),
@@ -96,65 +96,65 @@ def compile_in_child(
                 )
             finally:
                 os.close(send)
-            code = _followed(process, events, watch)
-        last = _tail(said)
+            code = _wait_for_child(process, events, watch)
+        last = _read_tail(said)
     if code:
-        graph = watch.suspect
-        if code in KILLED or any(word in last for word in KILL_WORDS):
+        graph = watch.failed_graph
+        if code in KILLED_EXIT_CODES or any(word in last for word in KILL_MESSAGES):
             raise CompilerKilled(graph, available, _last_lines(last))
         raise LoweringFailed(graph, f"the compile process ended with {code}\n{_last_lines(last)}")
 
 
-class _Watch:
+class _CompileMonitor:
     """Which graphs are being compiled."""
 
-    def __init__(self, names: Mapping[str, str], progress: Progress) -> None:
-        self._names, self._progress = names, progress
+    def __init__(self, labels: Mapping[str, str], progress: Progress) -> None:
+        self._labels, self._progress = labels, progress
         self._running: list[str] = []
         self._failed: list[str] = []
         self._done = 0
 
-    def hear(self, line: str) -> None:
+    def on_event(self, line: str) -> None:
         with suppress(ValueError):  # a last line that its writer's death cut off
             what, folder = json.loads(line)
-            name = self._names.get(folder, folder)
+            name = self._labels.get(folder, folder)
             if what == STARTED:
                 self._running.append(name)
             else:
                 self._running.remove(name)
                 self._done += what == DONE
                 self._failed += [name] if what == FAILED else []
-            self._progress(f"compiling {', '.join(self._running) or 'graphs'}", self._done, len(self._names))
+            self._progress(f"compiling {', '.join(self._running) or 'graphs'}", self._done, len(self._labels))
 
     @property
-    def suspect(self) -> str:
+    def failed_graph(self) -> str:
         """The first graph that failed, or those that were in work; before any was, all of them."""
         return self._failed[0] if self._failed else ", ".join(self._running) or "the Neuron graphs"
 
 
-def _followed(process: subprocess.Popen[bytes], events: IO[str], watch: _Watch) -> int:
+def _wait_for_child(process: subprocess.Popen[bytes], events: IO[str], monitor: _CompileMonitor) -> int:
     """Hear what the child tells until it ends; whatever happens, nothing of it is left. Its exit status."""
 
     # neuronx-cc may outlive a child that was killed, with our pipe still open
     def end_with_child() -> None:
         process.wait()
-        _end_group(process)
+        _kill_process_group(process)
 
     waiter = threading.Thread(target=end_with_child, daemon=True)
     waiter.start()
     try:
         for line in events:
-            watch.hear(line)
+            monitor.on_event(line)
         waiter.join()
     finally:
-        _end_group(process)
+        _kill_process_group(process)
         waiter.join()
         assert process.stdin is not None
         process.stdin.close()
     return process.returncode
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def _kill_process_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):  # all of it has ended
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -173,7 +173,7 @@ def _child_environment(profile: CompileProfile) -> dict[str, str]:
     return environment
 
 
-def _tail(file: Path) -> str:
+def _read_tail(file: Path) -> str:
     with file.open("rb") as stream:
         stream.seek(max(0, file.stat().st_size - TAIL_BYTES))
         return stream.read().decode(errors="replace")
@@ -186,7 +186,9 @@ def _last_lines(text: str) -> str:
 # --- the child --------------------------------------------------------------------------------
 
 
-def watched(compile_one: Callable[..., Any], tell: Callable[[str, str], None], jobs: int) -> Callable[..., Any]:
+def instrument_compile(
+    compile_one: Callable[..., Any], send_event: Callable[[str, str], None], jobs: int
+) -> Callable[..., Any]:
     """libneuronxla's compile function, at most `jobs` (0: any number) of it at once, each told of."""
     room = threading.Semaphore(jobs) if jobs else nullcontext()
 
@@ -196,19 +198,19 @@ def watched(compile_one: Callable[..., Any], tell: Callable[[str, str], None], j
             # a graph that lacked memory once is kept as failed in the NEFF cache, and would fail on any host
             options["retry_failed_compilation"] = True
         with room:
-            tell(STARTED, folder)
+            send_event(STARTED, folder)
             try:
                 made = compile_one(*args, **options)
             except BaseException:
-                tell(FAILED, folder)
+                send_event(FAILED, folder)
                 raise
-            tell(DONE, folder)
+            send_event(DONE, folder)
             return made
 
     return run
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     """Stdin is a pipe on which nothing comes: its end is the parent's."""
     while os.read(0, 1):  # not sys.stdin: its lock, held here, would be missed when Python ends
         pass
@@ -217,19 +219,19 @@ def _end_with_parent() -> None:
 
 def main(file: Path) -> None:
     """Compile what the request in `file` says."""
-    request = msgspec.json.decode(file.read_bytes(), type=Request)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    request = msgspec.json.decode(file.read_bytes(), type=CompileProcessRequest)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
     def tell(what: str, folder: str) -> None:
         os.write(request.events, f"{json.dumps([what, folder])}\n".encode())  # short: written whole, from any thread
 
     # NxD compiles every graph at once, each in a thread, by this name of its module
     builder: Any = import_module("neuronx_distributed.trace.model_builder")
-    builder.neuron_xla_compile = watched(builder.neuron_xla_compile, tell, request.jobs)
-    from neuron_whisper.target.neuron.lowering.lowering import trace
+    builder.neuron_xla_compile = instrument_compile(builder.neuron_xla_compile, tell, request.jobs)
+    from neuron_whisper.target.neuron.lowering.lowering import trace_graphs
 
     try:
-        trace(request)
+        trace_graphs(request)
     except BaseException:
         traceback.print_exc()
         sys.stdout.flush()

@@ -9,7 +9,7 @@ from neuron_whisper.profile import CompileProfile
 
 FAMILIES = ("inf2", "trn1", "trn1n", "trn2", "trn3")
 # EC2's name of the machine, such as inf2.xlarge
-PRODUCT_NAME = Path("/sys/devices/virtual/dmi/id/product_name")
+PRODUCT_NAME_FILE = Path("/sys/devices/virtual/dmi/id/product_name")
 
 
 def instance_family(instance: str) -> str:
@@ -17,9 +17,9 @@ def instance_family(instance: str) -> str:
     return instance.partition(".")[0]
 
 
-def this_family() -> str:
+def detect_instance_family() -> str:
     """The family of this machine; empty when it is none that has NeuronCores."""
-    family = instance_family(product_name())
+    family = instance_family(read_product_name())
     return family if family in FAMILIES else ""
 
 
@@ -41,9 +41,9 @@ def check_family(instance: str, product: str) -> None:
         raise ArtifactIncompatible(f"for {instance}", {"instance family": (wanted, here)})
 
 
-def product_name() -> str:
+def read_product_name() -> str:
     """EC2's name of this machine, such as inf2.xlarge; what another maker wrote, or empty, elsewhere."""
     try:
-        return PRODUCT_NAME.read_text(encoding="utf-8").strip()
+        return PRODUCT_NAME_FILE.read_text(encoding="utf-8").strip()
     except OSError:
         return ""

@@ -19,24 +19,24 @@ RELEASES: Mapping[str, tuple[str, str, str, str]] = {
     "2.30": ("2.14", "2.25", "0.19", "0.10"),
     "2.31": ("2.15", "2.26", "0.19", "0.10"),
 }
-RANGE = "2.27 to 2.31.1"
-TORCH_PARTS = 3
-INSTALL = (
+SUPPORTED_RELEASES = "2.27 to 2.31.1"
+TORCH_VERSION_PARTS = 3
+INSTALL_COMMAND = (
     'pip install "torch-neuronx==2.9.0.2.15.*" "neuronx-cc==2.26.*" "neuronx-distributed==0.19.*" '
     '"neuronx-distributed-inference==0.10.*" --extra-index-url https://pip.repos.neuron.amazonaws.com'
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SdkFinding:
+class SdkDetection:
     """What the versions mean. `releases`: those that every known package fits, none when they contradict each other.
 
-    `outside` and `mixed` say what is wrong, one sentence each; outside is refused, mixed may work.
+    `unsupported` and `mixed_versions` say what is wrong, one sentence each; outside is refused, mixed may work.
     """
 
     releases: tuple[str, ...]
-    outside: tuple[str, ...] = ()
-    mixed: str = ""
+    unsupported: tuple[str, ...] = ()
+    mixed_versions: str = ""
 
     @property
     def name(self) -> str:
@@ -46,15 +46,15 @@ class SdkFinding:
 
 def installed_versions() -> dict[str, str]:
     """Package -> version. Imports none of them."""
-    return {package: _version(package) for package in PACKAGES}
+    return {package: _installed_version(package) for package in PACKAGES}
 
 
-def find_sdk(versions: Mapping[str, str]) -> SdkFinding:
+def detect_sdk(versions: Mapping[str, str]) -> SdkDetection:
     """{"neuronx-cc": "2.24.5133.0", ...} -> releases ("2.29",). Packages of version UNKNOWN say nothing."""
     known = {package: text for package, text in versions.items() if package in PACKAGES and text != UNKNOWN}
-    fitting = {package: _releases_of(package, text) for package, text in known.items()}
+    fitting = {package: _matching_releases(package, text) for package, text in known.items()}
     outside = tuple(
-        f"{package} {known[package]} is of an SDK {_before_or_after(package, known[package])}"
+        f"{package} {known[package]} is of an SDK {_describe_position(package, known[package])}"
         for package, releases in fitting.items()
         if not releases
     )
@@ -63,38 +63,43 @@ def find_sdk(versions: Mapping[str, str]) -> SdkFinding:
     if not outside and fitting and not common:
         each = ", ".join(f"{package} {known[package]} of {' or '.join(fitting[package])}" for package in known)
         mixed = f"packages of different SDKs: {each}"
-    return SdkFinding(releases=tuple(common), outside=outside, mixed=mixed)
+    return SdkDetection(releases=tuple(common), unsupported=outside, mixed_versions=mixed)
 
 
-def check_sdk(versions: Mapping[str, str]) -> SdkFinding:
+def check_sdk(versions: Mapping[str, str]) -> SdkDetection:
     """What the versions mean. Raises TargetUnavailable, with the range, for packages outside of it."""
-    found = find_sdk(versions)
-    if found.outside:
-        reason = f"{'; '.join(found.outside)}; Neuron SDK {RANGE} works here (2.32 and later have no torch-neuronx)"
-        raise TargetUnavailable("neuron", reason, INSTALL)
+    found = detect_sdk(versions)
+    if found.unsupported:
+        supported = f"Neuron SDK {SUPPORTED_RELEASES} works here (2.32 and later have no torch-neuronx)"
+        reason = "; ".join((*found.unsupported, supported))
+        raise TargetUnavailable("neuron", reason, INSTALL_COMMAND)
     return found
 
 
-def _releases_of(package: str, text: str) -> tuple[str, ...]:
-    column, own = PACKAGES.index(package), _own_parts(package, text)
+def _matching_releases(package: str, text: str) -> tuple[str, ...]:
+    column, own = PACKAGES.index(package), _neuron_version_parts(package, text)
     return tuple(
         release for release, begins in RELEASES.items() if own[:2] == tuple(map(int, begins[column].split(".")))
     )
 
 
-def _own_parts(package: str, text: str) -> tuple[int, ...]:
+def _neuron_version_parts(package: str, text: str) -> tuple[int, ...]:
     """("torch-neuronx", "2.9.0.2.13.26312+8e870898") -> (2, 13, 26312)"""
     parts = [int(part) for part in text.partition("+")[0].split(".") if part.isdecimal()]
-    return tuple(parts[TORCH_PARTS:] if package == "torch-neuronx" else parts)
+    return tuple(parts[TORCH_VERSION_PARTS:] if package == "torch-neuronx" else parts)
 
 
-def _before_or_after(package: str, text: str) -> str:
+def _describe_position(package: str, text: str) -> str:
     begins = [release[PACKAGES.index(package)] for release in RELEASES.values()]
     first = tuple(map(int, begins[0].split(".")))
-    return f"before {next(iter(RELEASES))}" if _own_parts(package, text)[:2] < first else f"after {list(RELEASES)[-1]}"
+    return (
+        f"before {next(iter(RELEASES))}"
+        if _neuron_version_parts(package, text)[:2] < first
+        else f"after {list(RELEASES)[-1]}"
+    )
 
 
-def _version(package: str) -> str:
+def _installed_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:

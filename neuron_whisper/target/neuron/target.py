@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import ProgramSpec, Progress
-from neuron_whisper.target.neuron.instance import check_family, check_profile, product_name
+from neuron_whisper.target.neuron.instance import check_family, check_profile, read_product_name
 from neuron_whisper.target.neuron.sdk import check_sdk, installed_versions
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class NeuronTarget:
     def decoder_copies(self, spec: ProgramSpec) -> int:
         return 1  # all graphs of the bundle share one set of weights
 
-    def self_rows(self, spec: ProgramSpec) -> int:
+    def self_kv_rows(self, spec: ProgramSpec) -> int:
         return spec.beams
 
     def compile(
@@ -44,7 +44,7 @@ class NeuronTarget:
         spec: ProgramSpec,
         profile: CompileProfile,
         checkpoint: Checkpoint,
-        into: Path,
+        directory: Path,
         progress: Progress,
         *,
         jobs: int = 0,
@@ -53,23 +53,23 @@ class NeuronTarget:
         from neuron_whisper.target.neuron.lowering.lowering import lower
 
         check_profile(profile)
-        self._warn_of_mixed_sdks()
-        lower(spec, profile, checkpoint, into, progress, jobs=jobs)
+        self._warn_if_mixed_sdks()
+        lower(spec, profile, checkpoint, directory, progress, jobs=jobs)
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> NeuronSession:
         """`threads` says nothing here: the graphs run on the device.
 
         Raises ArtifactIncompatible on a machine of another family, TargetUnavailable for a wrong SDK,
-        DeviceFault when the runtime cannot load.
+        DeviceError when the runtime cannot load.
         """
         from neuron_whisper.target.neuron.runtime.session import NeuronSession
 
-        check_family(profile.target.instance, product_name())
-        self._warn_of_mixed_sdks()
+        check_family(profile.target.instance, read_product_name())
+        self._warn_if_mixed_sdks()
         return NeuronSession.load(directory, spec, profile)
 
-    def _warn_of_mixed_sdks(self) -> None:
-        if mixed := check_sdk(installed_versions()).mixed:
+    def _warn_if_mixed_sdks(self) -> None:
+        if mixed := check_sdk(installed_versions()).mixed_versions:
             log.warning("%s; `neuron-whisper doctor` tells what to install", mixed)
 
 

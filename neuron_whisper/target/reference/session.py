@@ -12,18 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuron_whisper.errors import DeviceFault
+from neuron_whisper.errors import DeviceError
 from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
-from neuron_whisper.graph.logit_processor import AnswerTokens
+from neuron_whisper.graph.logit_processor import SpecialTokenIds
 from neuron_whisper.target.interfaces import (
-    Choices,
-    PrefillAnswer,
+    PrefillOutput,
     ProgramSpec,
-    ban_logits,
-    followed,
-    logprobs_of_graph,
+    TopTokens,
+    mask_logprobs,
+    resolve_beam_parents,
     rows_in_use,
+    suppression_bias,
 )
 
 T = TypeVar("T")
@@ -67,13 +67,13 @@ class _Rank:
         self.layers = layers
         cross = (spec.slots, heads, dims.n_audio_ctx, dims.head_dim)
         past = (spec.slots, spec.beams, heads, spec.text_context, dims.head_dim)
-        self.cross, self.past = (
+        self.cross_caches, self.self_caches = (
             [(torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)) for _ in range(dims.n_text_layer)]
             for shape in (cross, past)
         )
 
-    def slot_cross(self, slot: int) -> list[whisper.KeysValues]:
-        return [(k[slot : slot + 1], v[slot : slot + 1]) for k, v in self.cross]
+    def slot_cross(self, slot: int) -> list[whisper.KVPair]:
+        return [(k[slot : slot + 1], v[slot : slot + 1]) for k, v in self.cross_caches]
 
 
 class ReferenceSession:
@@ -83,16 +83,18 @@ class ReferenceSession:
         self, spec: ProgramSpec, ranks: Sequence[Mapping[str, Tensor]], *, dtype: torch.dtype = torch.float32
     ) -> None:
         self._spec, self._dtype = spec, dtype
-        self._program = whisper.Program(spec.dims, AnswerTokens.of(spec), spec.choices)
+        self._config = whisper.GraphConfig(spec.dims, SpecialTokenIds.from_spec(spec), spec.choices)
         tp = len(ranks)
         self._collectives = Collectives(tp)
-        self._ranks = [_Rank(spec, self._layers(parameters, tp, rank), dtype) for rank, parameters in enumerate(ranks)]
-        self._banned = torch.zeros(spec.slots, self._ranks[0].layers.vocab)
-        self._widths = np.ones(spec.slots, np.int32)
+        self._ranks = [
+            _Rank(spec, self._make_layers(parameters, tp, rank), dtype) for rank, parameters in enumerate(ranks)
+        ]
+        self._suppression_bias = torch.zeros(spec.slots, self._ranks[0].layers.vocab)
+        self._beam_widths = np.ones(spec.slots, np.int32)
         self._is_open = True
         self._threads = ThreadPoolExecutor(tp, thread_name_prefix="rank")
 
-    def _layers(self, parameters: Mapping[str, Tensor], tp: int, rank: int) -> PlainLayers:
+    def _make_layers(self, parameters: Mapping[str, Tensor], tp: int, rank: int) -> PlainLayers:
         return PlainLayers(
             self._spec.dims,
             parameters,
@@ -106,10 +108,10 @@ class ReferenceSession:
     def spec(self) -> ProgramSpec:
         return self._spec
 
-    def _on_ranks(self, work: Callable[[_Rank], T]) -> list[T]:
+    def _run_on_ranks(self, work: Callable[[_Rank], T]) -> list[T]:
         """`work` on every rank at once; the answers by rank."""
         if not self._is_open:
-            raise DeviceFault("the session is closed")
+            raise DeviceError("the session is closed")
 
         def run(rank: _Rank) -> T:
             try:
@@ -126,11 +128,11 @@ class ReferenceSession:
 
         def run(rank: _Rank) -> None:
             for (past_k, past_v), (k, v) in zip(
-                rank.cross, whisper.encode(self._program, rank.layers, windows), strict=True
+                rank.cross_caches, whisper.encode(self._config, rank.layers, windows), strict=True
             ):
                 past_k[list(slots)], past_v[list(slots)] = k, v
 
-        self._on_ranks(run)
+        self._run_on_ranks(run)
 
     def prefill(
         self,
@@ -138,37 +140,37 @@ class ReferenceSession:
         prompt: NDArray[np.int32],
         sot_index: int,
         rules: NDArray[np.int32],
-        banned: NDArray[np.bool_],
+        suppressed: NDArray[np.bool_],
         beams: int = 1,
-    ) -> PrefillAnswer:
+    ) -> PrefillOutput:
         self._spec.check_beams(beams)
         length = len(prompt)
         padded = np.zeros((1, self._spec.bucket_for(length)), np.int32)
-        self._widths[slot] = beams
+        self._beam_widths[slot] = beams
         padded[0, :length] = prompt
-        self._banned[slot, : len(banned)] = torch.from_numpy(ban_logits(banned))
+        self._suppression_bias[slot, : len(suppressed)] = torch.from_numpy(suppression_bias(suppressed))
         tokens = torch.from_numpy(padded)
         positions = torch.tensor([sot_index, length - 1])
 
         def run(rank: _Rank) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             languages, no_speech, best, logprobs, fresh = whisper.prefill(
-                self._program,
+                self._config,
                 rank.layers,
                 rank.slot_cross(slot),
                 tokens,
                 positions,
                 torch.from_numpy(rules).unsqueeze(0),
-                self._banned[slot : slot + 1],
+                self._suppression_bias[slot : slot + 1],
             )
-            for (past_k, past_v), (k, v) in zip(rank.past, fresh, strict=True):
+            for (past_k, past_v), (k, v) in zip(rank.self_caches, fresh, strict=True):
                 past_k[slot, :, :, :length], past_v[slot, :, :, :length] = k[:, :, :length], v[:, :, :length]
             return languages, no_speech, best, logprobs
 
-        languages, no_speech, best, logprobs = self._on_ranks(run)[0]
-        return PrefillAnswer(
+        languages, no_speech, best, logprobs = self._run_on_ranks(run)[0]
+        return PrefillOutput(
             language_logprobs=languages.numpy(),
             no_speech_prob=float(no_speech[0]),
-            choices=Choices.of_graph(best.numpy(), logprobs.numpy()),
+            top_tokens=TopTokens.from_graph_output(best.numpy(), logprobs.numpy()),
         )
 
     def decode(
@@ -178,13 +180,15 @@ class ReferenceSession:
         parents: NDArray[np.int32],
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
-    ) -> Choices:
-        def graph(rank: _Rank, *inputs: Tensor) -> tuple[tuple[Tensor, Tensor], list[whisper.KeysValues]]:
-            best, logprobs, fresh = whisper.decode(self._program, rank.layers, rank.past, rank.cross, *inputs)
+    ) -> TopTokens:
+        def graph(rank: _Rank, *inputs: Tensor) -> tuple[tuple[Tensor, Tensor], list[whisper.KVPair]]:
+            best, logprobs, fresh = whisper.decode(
+                self._config, rank.layers, rank.self_caches, rank.cross_caches, *inputs
+            )
             return (best, logprobs), fresh
 
-        in_use, (best, logprobs) = self._step(graph, tokens, positions, parents, rules, active)
-        return Choices.of_graph(best.numpy(), logprobs.numpy()).only(in_use)
+        in_use, (best, logprobs) = self._run_step(graph, tokens, positions, parents, rules, active)
+        return TopTokens.from_graph_output(best.numpy(), logprobs.numpy()).mask_rows(in_use)
 
     def logits(
         self,
@@ -194,15 +198,15 @@ class ReferenceSession:
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        def graph(rank: _Rank, *inputs: Tensor) -> tuple[Tensor, list[whisper.KeysValues]]:
-            return whisper.logits(self._program, rank.layers, rank.past, rank.cross, *inputs)
+        def graph(rank: _Rank, *inputs: Tensor) -> tuple[Tensor, list[whisper.KVPair]]:
+            return whisper.logits(self._config, rank.layers, rank.self_caches, rank.cross_caches, *inputs)
 
-        in_use, answer = self._step(graph, tokens, positions, parents, rules, active)
-        return np.where(in_use.reshape(-1, 1), logprobs_of_graph(answer.numpy()), np.float32(-np.inf))
+        in_use, answer = self._run_step(graph, tokens, positions, parents, rules, active)
+        return np.where(in_use.reshape(-1, 1), mask_logprobs(answer.numpy()), np.float32(-np.inf))
 
-    def _step(
+    def _run_step(
         self,
-        graph: Callable[..., tuple[T, list[whisper.KeysValues]]],
+        graph: Callable[..., tuple[T, list[whisper.KVPair]]],
         tokens: NDArray[np.int32],
         positions: NDArray[np.int32],
         parents: NDArray[np.int32],
@@ -210,8 +214,8 @@ class ReferenceSession:
         active: NDArray[np.bool_],
     ) -> tuple[NDArray[np.bool_], T]:
         """Rows in use (S, B), and what `graph` answers to (tokens, positions, rules, bans); fresh rows committed."""
-        in_use = rows_in_use(active, self._widths, self._spec.beams)
-        source = followed(parents, in_use)
+        in_use = rows_in_use(active, self._beam_widths, self._spec.beams)
+        source = resolve_beam_parents(parents, in_use)
         slots, beams = np.indices(in_use.shape)
         at = positions.reshape(in_use.shape)
         live = torch.from_numpy(in_use)
@@ -219,14 +223,14 @@ class ReferenceSession:
         inputs = tokens.reshape(in_use.shape), at, rules
 
         def run(rank: _Rank) -> T:
-            for keys, values in rank.past:
+            for keys, values in rank.self_caches:
                 keys[:], values[:] = keys[slots, source], values[slots, source]
-            answer, fresh = graph(rank, *map(torch.from_numpy, inputs), self._banned)
-            for (past_k, past_v), (k, v) in zip(rank.past, fresh, strict=True):
+            answer, fresh = graph(rank, *map(torch.from_numpy, inputs), self._suppression_bias)
+            for (past_k, past_v), (k, v) in zip(rank.self_caches, fresh, strict=True):
                 past_k[s, b, :, p], past_v[s, b, :, p] = k[live], v[live]
             return answer
 
-        return in_use, self._on_ranks(run)[0]
+        return in_use, self._run_on_ranks(run)[0]
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         heads = self._spec.alignment_heads
@@ -240,18 +244,18 @@ class ReferenceSession:
 
         def run(rank: _Rank) -> Tensor:
             mine = [pair for _, pair in owned[index_of[id(rank)]]]
-            return whisper.align(self._program, rank.layers, rank.slot_cross(slot), prompt, mine)
+            return whisper.align(self._config, rank.layers, rank.slot_cross(slot), prompt, mine)
 
         out = np.zeros((len(heads), len(tokens), self._spec.dims.n_audio_ctx), np.float32)
-        for pairs, weights in zip(owned, self._on_ranks(run), strict=True):
+        for pairs, weights in zip(owned, self._run_on_ranks(run), strict=True):
             out[[index for index, _ in pairs]] = weights.numpy()
         return out
 
     def prompt_logits(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         """(T, n_vocab) logits after every token of tokens (T,): the oracle's own view."""
         prompt = torch.from_numpy(tokens).unsqueeze(0)
-        answers = self._on_ranks(
-            lambda rank: whisper.prompt_logits(self._program, rank.layers, rank.slot_cross(slot), prompt)
+        answers = self._run_on_ranks(
+            lambda rank: whisper.prompt_logits(self._config, rank.layers, rank.slot_cross(slot), prompt)
         )
         return answers[0].numpy()
 

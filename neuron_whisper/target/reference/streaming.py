@@ -17,7 +17,7 @@ class StreamedParameters(Mapping[str, Tensor]):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
-        self._names = frozenset(checkpoint.names)
+        self._names = frozenset(checkpoint.parameter_names)
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
@@ -25,7 +25,7 @@ class StreamedParameters(Mapping[str, Tensor]):
         return torch.tensor(self._checkpoint.tensor(name), dtype=torch.float32)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._checkpoint.names)
+        return iter(self._checkpoint.parameter_names)
 
     def __len__(self) -> int:
         return len(self._names)

@@ -32,7 +32,7 @@ class ReferenceTarget:
     def decoder_copies(self, spec: ProgramSpec) -> int:
         return 1
 
-    def self_rows(self, spec: ProgramSpec) -> int:
+    def self_kv_rows(self, spec: ProgramSpec) -> int:
         return spec.beams
 
     def compile(
@@ -40,20 +40,20 @@ class ReferenceTarget:
         spec: ProgramSpec,
         profile: CompileProfile,
         checkpoint: Checkpoint,
-        into: Path,
+        directory: Path,
         progress: Progress,
         *,
         jobs: int = 0,
     ) -> None:
         tp = profile.target.tp
         check_tp(spec.dims, tp)
-        folder = into / "weights"
+        folder = directory / "weights"
         folder.mkdir(parents=True)
         for rank in range(tp):
             progress("sharding weights", rank, tp)
             shards = {
                 name: np.ascontiguousarray(shard(name, checkpoint.tensor(name), spec.dims, tp, rank))
-                for name in checkpoint.names
+                for name in checkpoint.parameter_names
             }
             save_file(shards, folder / f"tp{rank}.safetensors")
         progress("sharding weights", tp, tp)
@@ -68,7 +68,7 @@ class ReferenceTarget:
             ranks.append({name: tensor.to(dtype) for name, tensor in tensors.items()})
         return ReferenceSession(spec, ranks, dtype=dtype)
 
-    def streamed(self, spec: ProgramSpec, checkpoint: Checkpoint) -> ReferenceSession:
+    def open_streamed(self, spec: ProgramSpec, checkpoint: Checkpoint) -> ReferenceSession:
         """A float32 session on the checkpoint itself: for a few steps of a model that memory may not hold."""
         return ReferenceSession(spec, [StreamedParameters(checkpoint)])
 

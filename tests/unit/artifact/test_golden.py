@@ -13,16 +13,16 @@ import torch
 
 from neuron_whisper.artifact.golden import (
     GOLDEN_FILE,
-    Golden,
-    check_golden,
-    check_opened,
-    golden_window,
+    GoldenTokens,
+    check_golden_tokens,
     make_golden,
+    make_golden_window,
+    verify_session,
 )
 from neuron_whisper.artifact.loader import Artifact, digest_files
 from neuron_whisper.artifact.manifest import MANIFEST_NAME, FileEntry, decode_manifest, encode_manifest
 from neuron_whisper.cli.main import run
-from neuron_whisper.errors import DeviceFault, GoldenMismatch
+from neuron_whisper.errors import DeviceError, GoldenTokenMismatch
 from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.interfaces import ProgramSpec
 from neuron_whisper.target.reference.session import ReferenceSession
@@ -44,11 +44,11 @@ def session(program: ProgramSpec, seed: int = 0, *, damage: float = 0.0) -> Refe
 
 
 @pytest.fixture(scope="module")
-def golden() -> Golden:
+def golden() -> GoldenTokens:
     return make_golden(checkpoint(spec()), spec(), FLOAT32)
 
 
-def test_golden_tokens_are_text_and_not_all_the_same(golden: Golden) -> None:
+def test_golden_tokens_are_text_and_not_all_the_same(golden: GoldenTokens) -> None:
     assert golden.prompt == (91, 92, 98, 102), "start, the first language, transcribe, no timestamps"
     assert len(golden.tokens) == 12
     assert len(set(golden.tokens)) > 1
@@ -56,34 +56,34 @@ def test_golden_tokens_are_text_and_not_all_the_same(golden: Golden) -> None:
     assert golden.tolerance == 1e-3
 
 
-def test_a_session_of_the_same_weights_agrees_in_every_slot_and_its_state_does_not_matter(golden: Golden) -> None:
+def test_a_session_of_the_same_weights_agrees_in_every_slot_and_its_state_does_not_matter(golden: GoldenTokens) -> None:
     program = spec()
     one = session(program)
-    check_golden(one, golden, slots=(0, 2))
-    check_golden(one, golden, slots=(2, 1, 0))
+    check_golden_tokens(one, golden, slots=(0, 2))
+    check_golden_tokens(one, golden, slots=(2, 1, 0))
 
 
-def test_other_weights_are_found(golden: Golden) -> None:
-    with pytest.raises(GoldenMismatch, match="slot 0, step 0: token") as found:
-        check_golden(session(spec(), seed=1), golden)
+def test_other_weights_are_found(golden: GoldenTokens) -> None:
+    with pytest.raises(GoldenTokenMismatch, match="slot 0, step 0: token") as found:
+        check_golden_tokens(session(spec(), seed=1), golden)
     assert len(found.value.mismatches) == 12
-    with pytest.raises(GoldenMismatch):
-        check_golden(session(spec(), damage=0.1), golden)
+    with pytest.raises(GoldenTokenMismatch):
+        check_golden_tokens(session(spec(), damage=0.1), golden)
 
 
-def test_numbers_that_are_none_are_found(golden: Golden) -> None:
-    with pytest.raises(GoldenMismatch, match="nan"):
-        check_golden(session(spec(), damage=float("nan")), golden)
+def test_numbers_that_are_none_are_found(golden: GoldenTokens) -> None:
+    with pytest.raises(GoldenTokenMismatch, match="nan"):
+        check_golden_tokens(session(spec(), damage=float("nan")), golden)
 
 
-def test_a_near_tie_may_go_either_way_and_a_clear_choice_may_not(golden: Golden) -> None:
+def test_a_near_tie_may_go_either_way_and_a_clear_choice_may_not(golden: GoldenTokens) -> None:
     other = (golden.tokens[0] + 1, *golden.tokens[1:])
     near = (1e-3, *golden.margins[1:])
     check = msgspec.structs.replace(golden, tokens=other, margins=near)
     # fed with another first token, what follows differs: only the first step is looked at
-    check_golden(session(spec()), msgspec.structs.replace(check, tokens=other[:1]))
-    with pytest.raises(GoldenMismatch, match=f"step 0: token {golden.tokens[0]} "):
-        check_golden(session(spec()), msgspec.structs.replace(golden, tokens=other[:1]))
+    check_golden_tokens(session(spec()), msgspec.structs.replace(check, tokens=other[:1]))
+    with pytest.raises(GoldenTokenMismatch, match=f"step 0: token {golden.tokens[0]} "):
+        check_golden_tokens(session(spec()), msgspec.structs.replace(golden, tokens=other[:1]))
 
 
 @pytest.mark.parametrize(
@@ -104,28 +104,28 @@ def test_the_tolerance_is_that_of_the_coarsest_type(dtype: str, weights: str, ar
 
 
 def test_the_window_is_the_same_everywhere_and_holds_a_voice_and_silence() -> None:
-    window = golden_window(80, 3000)
+    window = make_golden_window(80, 3000)
     assert window.shape == (80, 3000)
-    assert golden_window(128, 48).shape == (128, 48)
+    assert make_golden_window(128, 48).shape == (128, 48)
     assert window[:, :600].std() > 0.2
     assert np.ptp(window[:, 700:]) == 0
     found = window[[5, 20, 40], [100, 250, 400]]
     np.testing.assert_allclose(found, [-0.7317, -0.2566, 0.2042], atol=1e-3)
 
 
-def test_a_session_that_says_something_else_is_closed(golden: Golden, tmp_path: Path) -> None:
+def test_a_session_that_says_something_else_is_closed(golden: GoldenTokens, tmp_path: Path) -> None:
     content = msgspec.json.encode(golden)
     (tmp_path / GOLDEN_FILE).write_bytes(content)
     entry = FileEntry(size=len(content), sha256="0" * 64)
     manifest = msgspec.structs.replace(sample_manifest(), files={GOLDEN_FILE: entry})
     artifact = Artifact(path=tmp_path, manifest=manifest)
     right, wrong = session(spec()), session(spec(), seed=1)
-    check_opened(right, artifact)
-    check_golden(right, golden)
-    with pytest.raises(GoldenMismatch):
-        check_opened(wrong, artifact)
-    with pytest.raises(DeviceFault, match="closed"):
-        check_golden(wrong, golden)
+    verify_session(right, artifact)
+    check_golden_tokens(right, golden)
+    with pytest.raises(GoldenTokenMismatch):
+        verify_session(wrong, artifact)
+    with pytest.raises(DeviceError, match="closed"):
+        check_golden_tokens(wrong, golden)
 
 
 # --- artifacts ------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, tiny_
     return cache
 
 
-def rewritten(cache: Path, destination: Path, golden: bytes | None) -> Path:
+def copy_with_golden(cache: Path, destination: Path, golden: bytes | None) -> Path:
     """A copy of the cache whose artifact has other golden tokens, or none, and digests that fit."""
     copy = Path(shutil.copytree(cache, destination / "cache"))
     (directory,) = (copy / "artifacts").iterdir()
@@ -156,12 +156,12 @@ def rewritten(cache: Path, destination: Path, golden: bytes | None) -> Path:
     return copy
 
 
-def golden_of(cache: Path) -> Golden:
+def read_stored_golden(cache: Path) -> GoldenTokens:
     (directory,) = (cache / "artifacts").iterdir()
-    return msgspec.json.decode((directory / GOLDEN_FILE).read_bytes(), type=Golden)
+    return msgspec.json.decode((directory / GOLDEN_FILE).read_bytes(), type=GoldenTokens)
 
 
-def verified(cache: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+def run_verify(cache: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     capsys.readouterr()
     code = run(["artifacts", "verify", "--run", "--cache", str(cache)])
     return code, capsys.readouterr().out
@@ -170,7 +170,7 @@ def verified(cache: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]
 def test_an_artifact_that_says_what_the_reference_says_is_sound(
     cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out = verified(cache, capsys)
+    code, out = run_verify(cache, capsys)
     assert code == 0
     assert out.endswith(": sound; its golden tokens are the reference's\n")
     assert run(["artifacts", "verify", "--run", "--json", "--cache", str(cache)]) == 0
@@ -180,10 +180,10 @@ def test_an_artifact_that_says_what_the_reference_says_is_sound(
 def test_an_artifact_that_says_something_else_ends_with_3_and_tells_where(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    golden = golden_of(cache)
+    golden = read_stored_golden(cache)
     changed = msgspec.structs.replace(golden, logprobs=(*golden.logprobs[:-1], golden.logprobs[-1] - 1))
-    other = rewritten(cache, tmp_path, msgspec.json.encode(changed))
-    code, out = verified(other, capsys)
+    other = copy_with_golden(cache, tmp_path, msgspec.json.encode(changed))
+    code, out = run_verify(other, capsys)
     assert code == 3
     assert "the loaded program does not say what the reference says" in out
     assert f"slot 0, step 11: token {golden.tokens[11]} (" in out
@@ -195,9 +195,9 @@ def test_an_artifact_that_says_something_else_ends_with_3_and_tells_where(
 def test_a_server_that_is_to_verify_does_not_serve_what_says_something_else(
     replicas: str, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    golden = golden_of(cache)
+    golden = read_stored_golden(cache)
     changed = msgspec.structs.replace(golden, logprobs=(*golden.logprobs[:-1], golden.logprobs[-1] - 1))
-    other = rewritten(cache, tmp_path, msgspec.json.encode(changed))
+    other = copy_with_golden(cache, tmp_path, msgspec.json.encode(changed))
     (artifact,) = (other / "artifacts").iterdir()
     command = ["serve", "--artifact", artifact.name, "--cache", str(other), "--port", "0", "--replicas", replicas]
     assert run([*command, "--verify"]) == 3
@@ -209,7 +209,7 @@ def test_a_server_that_is_to_verify_does_not_serve_what_says_something_else(
 def test_an_artifact_without_golden_tokens_is_not_run_and_says_so(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out = verified(rewritten(cache, tmp_path, None), capsys)
+    code, out = run_verify(copy_with_golden(cache, tmp_path, None), capsys)
     assert code == 0
     assert out.endswith(": sound; not run: it was compiled without golden tokens\n")
 
@@ -218,6 +218,6 @@ def test_an_artifact_without_golden_tokens_is_not_run_and_says_so(
 def test_golden_tokens_that_cannot_be_read_are_a_damage(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
-    code, out = verified(rewritten(cache, tmp_path, content), capsys)
+    code, out = run_verify(copy_with_golden(cache, tmp_path, content), capsys)
     assert code == 3
     assert f"{GOLDEN_FILE}: expected golden tokens" in out

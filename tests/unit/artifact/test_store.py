@@ -20,13 +20,13 @@ from neuron_whisper.artifact import locks
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.key import (
     ABSENT,
-    artifact_key,
-    artifact_name,
+    compute_artifact_key,
     explain_difference,
+    hash_sources,
+    make_artifact_name,
     match_reference,
-    sources_digest,
 )
-from neuron_whisper.artifact.loader import Artifact, open_artifact, read_artifact, verify
+from neuron_whisper.artifact.loader import Artifact, check_artifact, find_problems, read_artifact
 from neuron_whisper.artifact.manifest import FileEntry, decode_manifest, encode_manifest, spec_from_data
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.errors import (
@@ -69,27 +69,27 @@ facts = st.dictionaries(
 )
 
 
-def reordered(value: Any) -> Any:
+def reorder(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: reordered(inner) for name, inner in reversed(value.items())}
-    return tuple(reordered(inner) for inner in value) if isinstance(value, list) else value
+        return {name: reorder(inner) for name, inner in reversed(value.items())}
+    return tuple(reorder(inner) for inner in value) if isinstance(value, list) else value
 
 
 @given(facts)
 def test_a_key_depends_neither_on_the_order_of_facts_nor_on_lists_being_tuples(some: dict[str, Any]) -> None:
-    assert artifact_key(reordered(some)) == artifact_key(some)
-    assert explain_difference(some, reordered(some)) == []
+    assert compute_artifact_key(reorder(some)) == compute_artifact_key(some)
+    assert explain_difference(some, reorder(some)) == []
 
 
 @given(facts, facts)
 def test_two_keys_differ_exactly_when_a_difference_can_be_named(a: dict[str, Any], b: dict[str, Any]) -> None:
-    assert (artifact_key(a) != artifact_key(b)) == bool(explain_difference(a, b))
+    assert (compute_artifact_key(a) != compute_artifact_key(b)) == bool(explain_difference(a, b))
 
 
 def test_a_key_is_the_sha256_of_canonical_json() -> None:
     # printf '{"a":[1,true],"b":{"c":"\\u3042"}}' | sha256sum
     expected = "f70dedf8fa3f8d6433e8d31386de7cadb2537b5260ca94d3759bd143c84b598c"
-    assert artifact_key({"b": {"c": "あ"}, "a": (1, True)}) == expected
+    assert compute_artifact_key({"b": {"c": "あ"}, "a": (1, True)}) == expected
 
 
 def test_a_difference_is_named_by_its_dotted_fact() -> None:
@@ -114,7 +114,7 @@ def test_a_difference_is_named_by_its_dotted_fact() -> None:
 )
 def test_what_json_cannot_say_exactly_is_no_fact(value: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidOption) as caught:
-        artifact_key(value)
+        compute_artifact_key(value)
     assert caught.value.field == field
 
 
@@ -124,11 +124,11 @@ def test_a_digest_of_sources_sees_names_and_contents_but_not_places(tmp_path: Pa
         (tmp_path / place / "a.py").write_text("a")
         (tmp_path / place / "b.py").write_text("b")
     one, two = ([tmp_path / place / name for name in ("a.py", "b.py")] for place in ("one", "two"))
-    before = sources_digest(one)
-    assert sources_digest(reversed(two)) == before
+    before = hash_sources(one)
+    assert hash_sources(reversed(two)) == before
     two[0].write_text("b")
     two[1].write_text("a")
-    assert sources_digest(two) != before
+    assert hash_sources(two) != before
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_digest_of_sources_sees_names_and_contents_but_not_places(tmp_path: Pa
     ],
 )
 def test_an_artifact_is_named_after_the_last_part_of_its_model(model: str, label: str) -> None:
-    assert artifact_name(model, "cpu", 2, "0123456789abcdef" * 4) == f"{label}-cpu-tp2-0123456789abcdef"
+    assert make_artifact_name(model, "cpu", 2, "0123456789abcdef" * 4) == f"{label}-cpu-tp2-0123456789abcdef"
 
 
 def test_a_reference_means_a_name_then_a_label_then_a_beginning_then_a_key() -> None:
@@ -256,7 +256,7 @@ def test_a_spec_that_is_none_is_corrupt(change: dict[str, Any]) -> None:
 
 def test_nothing_is_found_in_a_cache_that_does_not_exist_and_none_is_made(store: ArtifactStore) -> None:
     assert store.find("0" * 64) is None
-    assert store.all() == ([], [])
+    assert store.list_artifacts() == ([], [])
     assert store.prune(everything=True) == []
     with pytest.raises(ArtifactNotFound, match="none is stored"):
         store.resolve("base")
@@ -275,7 +275,7 @@ def test_what_was_published_is_found_by_key_name_label_and_path(store: ArtifactS
     assert store.find(artifact.key) is not None
     assert store.find("0" * 64) is None
     assert store.find(artifact.key[:16] + "0" * 48) is None
-    assert store.all() == (sorted([artifact, other, third], key=lambda one: one.name), [])
+    assert store.list_artifacts() == (sorted([artifact, other, third], key=lambda one: one.name), [])
     moved = tmp_path / "elsewhere"
     artifact.path.rename(moved)
     assert store.resolve(str(moved)).key == artifact.key
@@ -298,7 +298,7 @@ def test_a_published_artifact_is_closed_to_others_whatever_the_compiler_left(sto
         (staging.path / "graphs" / "a").write_bytes(b"a")
         (staging.path / "graphs" / "a").chmod(0o666)
         artifact = store.publish(staging, manifest)
-    assert verify(artifact) == []
+    assert find_problems(artifact) == []
     assert stat.S_IMODE((artifact.path / "graphs").stat().st_mode) == 0o755
     assert stat.S_IMODE((artifact.path / "graphs" / "a").stat().st_mode) == 0o644
     assert not (artifact.path / "graphs" / "empty").exists()
@@ -313,20 +313,20 @@ def test_a_link_in_the_staging_is_not_published(store: ArtifactStore, tmp_path: 
         (staging.path / "model").symlink_to(tmp_path / "secret")
         with pytest.raises(ArtifactUnsafe, match=r"model: it is a symbolic link"):
             store.publish(staging, manifest)
-    assert store.all() == ([], [])
+    assert store.list_artifacts() == ([], [])
 
 
 # --- opening ------------------------------------------------------------------------------------
 
 
 def test_a_sound_artifact_opens(store: ArtifactStore) -> None:
-    open_artifact(publish_sample(store), TOOLCHAIN)
+    check_artifact(publish_sample(store), TOOLCHAIN)
 
 
 def test_another_toolchain_is_refused_with_every_difference(store: ArtifactStore) -> None:
     artifact = publish_sample(store)
     with pytest.raises(ArtifactIncompatible) as caught:
-        open_artifact(artifact, {"openvino": "2027.1.0", "python": "3.12"})
+        check_artifact(artifact, {"openvino": "2027.1.0", "python": "3.12"})
     assert caught.value.differences == {
         "numpy": ("2.3.1", ABSENT),
         "openvino": ("2026.4.0", "2027.1.0"),
@@ -334,48 +334,48 @@ def test_another_toolchain_is_refused_with_every_difference(store: ArtifactStore
     }
 
 
-def flipped(directory: Path) -> None:
+def flip_weights_byte(directory: Path) -> None:
     flip_byte(directory / "weights/tp0.safetensors", 700)
 
 
-def truncated(directory: Path) -> None:
+def truncate_weights(directory: Path) -> None:
     os.truncate(directory / "weights/tp0.safetensors", 1279)
 
 
-def missing(directory: Path) -> None:
+def remove_config(directory: Path) -> None:
     (directory / "config.json").unlink()
 
 
-def surplus(directory: Path) -> None:
+def add_file(directory: Path) -> None:
     (directory / "graphs" / "more.xml").touch()
 
 
-def surplus_directory(directory: Path) -> None:
+def add_directory(directory: Path) -> None:
     (directory / "more").mkdir()
 
 
-def no_manifest(directory: Path) -> None:
+def remove_manifest(directory: Path) -> None:
     (directory / "manifest.json").unlink()
 
 
-def flipped_manifest(directory: Path) -> None:
+def flip_manifest_byte(directory: Path) -> None:
     flip_byte(directory / "manifest.json", 200)
 
 
-def emptied(directory: Path) -> None:
+def empty_files(directory: Path) -> None:
     for name in ("manifest.json", *FILES):
         (directory / name).write_bytes(b"")
 
 
 DAMAGE: list[tuple[Callable[[Path], None], str]] = [
-    (flipped, r"tp0\.safetensors: expected sha256 [0-9a-f]{64}, found sha256 [0-9a-f]{64}"),
-    (truncated, r"tp0\.safetensors: expected 1280 bytes, found 1279 bytes"),
-    (missing, r"config\.json: expected 3 bytes, found no such file"),
-    (surplus, r"more\.xml: expected no such file, found one that is not listed"),
-    (surplus_directory, r"more: expected no such directory"),
-    (no_manifest, r"manifest\.json: expected a manifest, found No such file"),
-    (flipped_manifest, r"manifest\.json: expected"),
-    (emptied, r"manifest\.json: expected a manifest"),
+    (flip_weights_byte, r"tp0\.safetensors: expected sha256 [0-9a-f]{64}, found sha256 [0-9a-f]{64}"),
+    (truncate_weights, r"tp0\.safetensors: expected 1280 bytes, found 1279 bytes"),
+    (remove_config, r"config\.json: expected 3 bytes, found no such file"),
+    (add_file, r"more\.xml: expected no such file, found one that is not listed"),
+    (add_directory, r"more: expected no such directory"),
+    (remove_manifest, r"manifest\.json: expected a manifest, found No such file"),
+    (flip_manifest_byte, r"manifest\.json: expected"),
+    (empty_files, r"manifest\.json: expected a manifest"),
 ]
 
 
@@ -386,9 +386,9 @@ def test_a_damaged_artifact_is_refused_by_name(
     artifact = publish_sample(store)
     damage(artifact.path)
     with pytest.raises(ArtifactCorrupt, match=message):
-        open_artifact(store.resolve(artifact.name), TOOLCHAIN)
+        check_artifact(store.resolve(artifact.name), TOOLCHAIN)
     with pytest.raises(ArtifactCorrupt):
-        open_artifact(artifact, TOOLCHAIN)  # also when it was damaged after its manifest was read
+        check_artifact(artifact, TOOLCHAIN)  # also when it was damaged after its manifest was read
 
 
 @pytest.mark.parametrize("damage", [damage for damage, _ in DAMAGE])
@@ -396,11 +396,11 @@ def test_a_damaged_artifact_is_replaced_by_the_next_publish(
     store: ArtifactStore, damage: Callable[[Path], None]
 ) -> None:
     damage(publish_sample(store).path)
-    open_artifact(publish_sample(store), TOOLCHAIN)
+    check_artifact(publish_sample(store), TOOLCHAIN)
     assert list(store.directory.staging.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", [damage for damage, _ in DAMAGE if damage is not flipped])
+@pytest.mark.parametrize("damage", [damage for damage, _ in DAMAGE if damage is not flip_weights_byte])
 def test_damage_that_sizes_show_makes_a_miss_and_is_listed(
     store: ArtifactStore, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -408,18 +408,18 @@ def test_damage_that_sizes_show_makes_a_miss_and_is_listed(
     damage(artifact.path)
     assert store.find(artifact.key) is None
     assert artifact.name in caplog.text
-    sound, broken = store.all()
+    sound, broken = store.list_artifacts()
     assert sound == []
     assert [path for path, _ in broken] == [artifact.path]
 
 
 def test_verify_tells_everything_that_is_wrong(store: ArtifactStore) -> None:
     artifact = publish_sample(store)
-    assert verify(artifact) == []
-    for damage in (flipped, missing, surplus):
+    assert find_problems(artifact) == []
+    for damage in (flip_weights_byte, remove_config, add_file):
         damage(artifact.path)
     (artifact.path / "graphs/decode.xml").chmod(0o666)
-    problems = {error.path.name: type(error) for error in verify(artifact) if hasattr(error, "path")}
+    problems = {error.path.name: type(error) for error in find_problems(artifact) if hasattr(error, "path")}
     assert problems == {
         "tp0.safetensors": ArtifactCorrupt,
         "config.json": ArtifactCorrupt,
@@ -443,7 +443,7 @@ def test_an_artifact_under_another_name_in_the_store_is_corrupt(store: ArtifactS
 def test_a_cache_that_others_can_write_is_refused(store: ArtifactStore, below: str, mode: int) -> None:
     artifact = publish_sample(store)
     (store.directory.root / below).chmod(mode)
-    for use in (lambda: store.find(artifact.key), store.all, lambda: store.resolve("base"), store.prune):
+    for use in (lambda: store.find(artifact.key), store.list_artifacts, lambda: store.resolve("base"), store.prune):
         with pytest.raises(ArtifactUnsafe, match=f"others can write it \\(mode {mode:04o}"):
             use()
     with pytest.raises(ArtifactUnsafe):
@@ -457,13 +457,13 @@ def test_an_artifact_that_others_can_write_is_refused(store: ArtifactStore, belo
     path.chmod(path.stat().st_mode | stat.S_IWGRP)
     for verify_digests in (True, False):
         with pytest.raises(ArtifactUnsafe):
-            open_artifact(artifact, TOOLCHAIN, verify_digests=verify_digests)
+            check_artifact(artifact, TOOLCHAIN, verify_digests=verify_digests)
     with pytest.raises(ArtifactUnsafe):
         store.find(artifact.key)
     if below in ("", "manifest.json"):
         with pytest.raises(ArtifactUnsafe):
             store.resolve(artifact.name)
-    assert [type(error) for _, error in store.all()[1]] == [ArtifactUnsafe]
+    assert [type(error) for _, error in store.list_artifacts()[1]] == [ArtifactUnsafe]
 
 
 @pytest.mark.parametrize("below", ["config.json", "graphs", "graphs/decode.xml", "manifest.json"])
@@ -472,7 +472,7 @@ def test_a_link_inside_an_artifact_is_refused(store: ArtifactStore, tmp_path: Pa
     (artifact.path / below).rename(tmp_path / "real")
     (artifact.path / below).symlink_to(tmp_path / "real")
     with pytest.raises(ArtifactUnsafe, match="symbolic link"):
-        open_artifact(artifact, TOOLCHAIN)
+        check_artifact(artifact, TOOLCHAIN)
 
 
 @pytest.mark.parametrize("below", ["artifacts", "staging", "locks"])
@@ -521,10 +521,10 @@ def test_a_cache_that_is_a_file_is_named(tmp_path: Path) -> None:
 
 def assert_is_healthy(store: ArtifactStore) -> list[Artifact]:
     """Every artifact there is, is whole; and the next publish and prune leave nothing behind."""
-    artifacts, broken = store.all()
+    artifacts, broken = store.list_artifacts()
     assert broken == []
-    assert [verify(artifact) for artifact in artifacts] == [[]] * len(artifacts)
-    open_artifact(publish_sample(store), TOOLCHAIN)
+    assert [find_problems(artifact) for artifact in artifacts] == [[]] * len(artifacts)
+    check_artifact(publish_sample(store), TOOLCHAIN)
     assert list(store.directory.staging.iterdir()) == []
     assert list(store.directory.locks.glob("staging-*")) == []
     return artifacts
@@ -542,11 +542,11 @@ def test_a_publish_killed_while_it_replaces_a_damaged_artifact_leaves_that_one_n
     tmp_path: Path,
 ) -> None:
     seen = []
-    for store in crashed_stores(tmp_path, lambda store: truncated(publish_sample(store).path), publish_sample):
-        artifacts, broken = store.all()
-        assert [len(verify(artifact)) for artifact in artifacts] in ([], [0])
+    for store in crashed_stores(tmp_path, lambda store: truncate_weights(publish_sample(store).path), publish_sample):
+        artifacts, broken = store.list_artifacts()
+        assert [len(find_problems(artifact)) for artifact in artifacts] in ([], [0])
         assert all("found 1279 bytes" in str(error) for _, error in broken)
-        open_artifact(publish_sample(store), TOOLCHAIN)
+        check_artifact(publish_sample(store), TOOLCHAIN)
         seen.append("damaged" if broken else "whole" if artifacts else "none")
     assert list(dict.fromkeys(seen)) == ["damaged", "none", "whole"]
 
@@ -618,7 +618,7 @@ def test_processes_that_publish_the_same_key_at_once_all_get_the_one_artifact(st
         with store.stage(manifest.name) as staging:
             (staging.path / "file").write_bytes(os.urandom(1000))  # no two compilers write the same bytes
             os.read(start, 1)
-            assert verify(store.publish(staging, manifest)) == []
+            assert find_problems(store.publish(staging, manifest)) == []
 
     children = [start_child(compile_and_publish) for _ in range(4)]
     os.close(start)
@@ -632,7 +632,7 @@ def test_a_second_compiler_is_told_to_wait_and_then_finds_the_first_ones_artifac
     (locked, tell_locked), (told, go) = os.pipe(), os.pipe()
 
     def first() -> None:
-        with store.lock(manifest.key):
+        with store.lock_compile(manifest.key):
             os.write(tell_locked, b".")
             os.read(told, 1)
             publish_sample(store, manifest)
@@ -645,13 +645,13 @@ def test_a_second_compiler_is_told_to_wait_and_then_finds_the_first_ones_artifac
         waits.append(store.find(manifest.key))
         os.write(go, b".")
 
-    with store.lock(manifest.key, waiting):
+    with store.lock_compile(manifest.key, waiting):
         assert store.find(manifest.key) is not None
     assert waits == [None]
     assert exit_code(child) == 0
     for descriptor in (locked, tell_locked, told, go):
         os.close(descriptor)
-    with store.lock(manifest.key, waiting):
+    with store.lock_compile(manifest.key, waiting):
         assert waits == [None]
 
 
@@ -673,7 +673,7 @@ def test_who_waited_for_a_lock_that_was_deleted_holds_the_lock_that_others_see(t
             break
     locks.release_and_delete(ours, path)
     os.read(held, 1)
-    assert locks.try_exclusive(path) is None
+    assert locks.try_acquire_exclusive(path) is None
     os.write(go, b".")
     assert exit_code(child) == 0
     assert not locks.is_held(path)
@@ -686,12 +686,12 @@ def test_who_waited_for_a_lock_that_was_deleted_holds_the_lock_that_others_see(t
 
 def test_a_held_artifact_is_neither_removed_nor_pruned(store: ArtifactStore) -> None:
     artifact = publish_sample(store)
-    with store.hold(artifact), store.hold(artifact):
+    with store.lock_shared(artifact), store.lock_shared(artifact):
         with pytest.raises(InvalidOption, match="no session uses"):
             store.remove(artifact)
         assert store.prune(everything=True) == []
         assert store.prune(everything=True, dry_run=True) == []
-        flipped(artifact.path)
+        flip_weights_byte(artifact.path)
         assert store.prune() == []
     assert [pruned.path for pruned in store.prune()] == [artifact.path]
 
@@ -699,8 +699,8 @@ def test_a_held_artifact_is_neither_removed_nor_pruned(store: ArtifactStore) -> 
 def test_what_was_removed_before_it_could_be_held_is_not_found(store: ArtifactStore) -> None:
     artifact = publish_sample(store)
     store.remove(artifact)
-    assert store.all() == ([], [])
-    with pytest.raises(ArtifactNotFound), store.hold(artifact):
+    assert store.list_artifacts() == ([], [])
+    with pytest.raises(ArtifactNotFound), store.lock_shared(artifact):
         pass
 
 
@@ -709,8 +709,8 @@ def test_an_artifact_outside_of_a_store_can_be_held_and_is_not_ours_to_remove(
 ) -> None:
     publish_sample(store).path.rename(tmp_path / "elsewhere")
     artifact = read_artifact(tmp_path / "elsewhere")
-    with store.hold(artifact):
-        open_artifact(artifact, TOOLCHAIN)
+    with store.lock_shared(artifact):
+        check_artifact(artifact, TOOLCHAIN)
     with pytest.raises(InvalidOption, match="one in"):
         store.remove(artifact)
 
@@ -719,8 +719,8 @@ def test_an_artifact_outside_of_a_store_can_be_held_and_is_not_ours_to_remove(
 def test_a_cache_that_cannot_be_written_can_be_served_from(store: ArtifactStore) -> None:
     artifact = publish_sample(store)
     store.directory.locks.chmod(0o500)
-    with store.hold(artifact):
-        open_artifact(artifact, TOOLCHAIN)
+    with store.lock_shared(artifact):
+        check_artifact(artifact, TOOLCHAIN)
     store.directory.locks.chmod(0o700)
 
 
@@ -731,11 +731,11 @@ def test_prune_removes_what_is_broken_stale_old_or_asked_for_and_keeps_the_rest(
     used = publish_sample(store, sample_manifest("used"))
     kept = publish_sample(store, sample_manifest("kept"))
     broken = publish_sample(store, sample_manifest("broken"))
-    flipped(broken.path)
-    with store.hold(used):
+    flip_weights_byte(broken.path)
+    with store.lock_shared(used):
         pass
     os.utime(store.directory.locks / f"hold-{used.name}.lock", (0, 0))
-    with store.hold(used):  # makes it young again
+    with store.lock_shared(used):  # makes it young again
         pass
     left = store.directory.staging / "1-00-left"
     left.mkdir()
@@ -754,7 +754,7 @@ def test_prune_removes_what_is_broken_stale_old_or_asked_for_and_keeps_the_rest(
     assert prune(older_than_days=30, keep=[kept.name], now=now).keys() == {old.name}
     assert prune(older_than_days=31, keep=[kept.name], now=in_30_days) == {}
     assert prune(everything=True, keep=[kept.name]).keys() == {young.name, used.name}
-    assert store.all() == ([kept], [])
+    assert store.list_artifacts() == ([kept], [])
 
 
 def manifest_bytes(artifact: Artifact) -> int:
@@ -766,7 +766,7 @@ def test_prune_leaves_what_is_unsafe_or_of_a_later_version_unless_everything_goe
     (unsafe.path / "config.json").chmod(0o666)
     content = json.loads((later.path / "manifest.json").read_bytes())
     (later.path / "manifest.json").write_text(json.dumps({**content, "format": 2}))
-    assert {type(error) for _, error in store.all()[1]} == {ArtifactUnsafe, ArtifactIncompatible}
+    assert {type(error) for _, error in store.list_artifacts()[1]} == {ArtifactUnsafe, ArtifactIncompatible}
     assert store.prune() == []
     assert len(store.prune(everything=True)) == 2
-    assert store.all() == ([], [])
+    assert store.list_artifacts() == ([], [])

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuron_whisper.artifact.loader import Artifact, open_artifact, verify
+from neuron_whisper.artifact.loader import Artifact, check_artifact, find_problems
 from neuron_whisper.artifact.manifest import FileEntry, encode_manifest
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.artifact.transfer import export_artifact, import_artifact
@@ -43,14 +43,14 @@ def there(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(tmp_path / "there")
 
 
-def archive_of(artifact: Artifact) -> bytes:
+def export_bytes(artifact: Artifact) -> bytes:
     stream = io.BytesIO()
     export_artifact(artifact, stream)
     return stream.getvalue()
 
 
 def assert_nothing_arrived(store: ArtifactStore) -> None:
-    assert store.all() == ([], [])
+    assert store.list_artifacts() == ([], [])
     assert not store.directory.staging.exists() or list(store.directory.staging.iterdir()) == []
 
 
@@ -64,23 +64,23 @@ def test_an_exported_artifact_arrives_unchanged_and_opens(
     arrived = import_artifact(there, tmp_path / "base.tar")
     assert arrived.path.parent == there.directory.artifacts
     assert arrived.manifest == artifact.manifest
-    open_artifact(arrived, TOOLCHAIN)
+    check_artifact(arrived, TOOLCHAIN)
     assert {name: (arrived.path / name).read_bytes() for name in FILES} == FILES
-    assert archive_of(arrived) == (tmp_path / "base.tar").read_bytes()
+    assert export_bytes(arrived) == (tmp_path / "base.tar").read_bytes()
 
 
 def test_an_import_of_what_is_there_already_changes_nothing(artifact: Artifact, there: ArtifactStore) -> None:
-    first = import_artifact(there, io.BytesIO(archive_of(artifact)))
+    first = import_artifact(there, io.BytesIO(export_bytes(artifact)))
     inode = first.path.stat().st_ino
-    assert import_artifact(there, io.BytesIO(archive_of(artifact))) == first
+    assert import_artifact(there, io.BytesIO(export_bytes(artifact))) == first
     assert first.path.stat().st_ino == inode
 
 
 def test_an_import_repairs_a_damaged_artifact(artifact: Artifact) -> None:
-    archive = archive_of(artifact)
+    archive = export_bytes(artifact)
     flip_byte(artifact.path / "config.json")
     store = ArtifactStore(artifact.path.parent.parent)
-    assert verify(import_artifact(store, io.BytesIO(archive))) == []
+    assert find_problems(import_artifact(store, io.BytesIO(archive))) == []
 
 
 def test_an_artifact_travels_through_a_pipe(artifact: Artifact, there: ArtifactStore) -> None:
@@ -94,7 +94,7 @@ def test_an_artifact_travels_through_a_pipe(artifact: Artifact, there: ArtifactS
     child = start_child(send)
     os.close(sink)
     with os.fdopen(source, "rb") as stream:
-        assert verify(import_artifact(there, stream)) == []
+        assert find_problems(import_artifact(there, stream)) == []
     assert exit_code(child) == 0
 
 
@@ -132,7 +132,7 @@ def test_an_export_to_a_device_leaves_it_one(artifact: Artifact, tmp_path: Path)
     with os.fdopen(os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
         export_artifact(artifact, tmp_path / "pipe")  # less than a pipe holds
         assert (tmp_path / "pipe").is_fifo()
-        assert reader.read() == archive_of(artifact)
+        assert reader.read() == export_bytes(artifact)
 
 
 def test_an_export_killed_anywhere_leaves_the_old_file_or_the_whole_new_one(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_an_export_killed_anywhere_leaves_the_old_file_or_the_whole_new_one(tmp_
     seen = []
     for store in crashed_stores(tmp_path, prepare, export):
         content = (store.directory.root / "out.tar").read_bytes()
-        assert content in (b"old", archive_of(store.resolve("base")))
+        assert content in (b"old", export_bytes(store.resolve("base")))
         seen.append(content == b"old")
     assert seen == sorted(seen, reverse=True)
     assert set(seen) == {True, False}
@@ -156,16 +156,16 @@ def test_an_export_killed_anywhere_leaves_the_old_file_or_the_whole_new_one(tmp_
 
 
 def test_an_import_killed_anywhere_leaves_no_artifact_or_a_whole_one(artifact: Artifact, tmp_path: Path) -> None:
-    archive = archive_of(artifact)
+    archive = export_bytes(artifact)
     counts = []
     stores = crashed_stores(
         tmp_path / "stores", lambda store: None, lambda store: import_artifact(store, io.BytesIO(archive))
     )
     for store in stores:
-        artifacts, broken = store.all()
+        artifacts, broken = store.list_artifacts()
         assert broken == []
-        assert all(verify(one) == [] for one in artifacts)
-        assert verify(import_artifact(store, io.BytesIO(archive))) == []
+        assert all(find_problems(one) == [] for one in artifacts)
+        assert find_problems(import_artifact(store, io.BytesIO(archive))) == []
         assert list(store.directory.staging.iterdir()) == []
         counts.append(len(artifacts))
     assert counts == sorted(counts)
@@ -173,7 +173,7 @@ def test_an_import_killed_anywhere_leaves_no_artifact_or_a_whole_one(artifact: A
 
 
 def test_an_archive_cut_short_anywhere_is_refused(artifact: Artifact, there: ArtifactStore) -> None:
-    archive = archive_of(artifact)
+    archive = export_bytes(artifact)
     for length in range(0, len(archive), 61):
         with pytest.raises(ArtifactCorrupt, match="more bytes, found the end of the file"):
             import_artifact(there, io.BytesIO(archive[:length]))
@@ -183,7 +183,7 @@ def test_an_archive_cut_short_anywhere_is_refused(artifact: Artifact, there: Art
 @pytest.fixture(scope="module")
 def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, ArtifactStore]:
     root = tmp_path_factory.mktemp("archive")
-    return archive_of(publish_sample(ArtifactStore(root / "here"))), ArtifactStore(root / "there")
+    return export_bytes(publish_sample(ArtifactStore(root / "here"))), ArtifactStore(root / "there")
 
 
 @settings(max_examples=150, deadline=None)
@@ -199,7 +199,7 @@ def test_an_archive_with_any_changed_byte_is_refused(
 
 
 def test_a_changed_byte_of_a_file_is_named_by_file_and_digest(artifact: Artifact, there: ArtifactStore) -> None:
-    archive = archive_of(artifact).replace(b"<net/>", b"<NET/>")
+    archive = export_bytes(artifact).replace(b"<net/>", b"<NET/>")
     with pytest.raises(ArtifactCorrupt, match=r"archive: graphs/decode\.xml: expected sha256 \w{64}, found sha256"):
         import_artifact(there, io.BytesIO(archive))
     assert_nothing_arrived(there)
@@ -225,13 +225,13 @@ def member(name: str, content: bytes = b"", **changes: object) -> Member:
     return info, content
 
 
-def members_of(archive: bytes) -> list[Member]:
+def parse_members(archive: bytes) -> list[Member]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
         read = [(info, opened.extractfile(info)) for info in opened]
         return [(info, file.read() if file else b"") for info, file in read]
 
 
-def packed(members: list[Member], form: int = tarfile.GNU_FORMAT) -> bytes:
+def pack(members: list[Member], form: int = tarfile.GNU_FORMAT) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=form) as archive:
         for info, content in members:
@@ -254,24 +254,24 @@ def with_files(files: dict[str, bytes]) -> list[Member]:
 
 
 def test_the_consistent_archive_of_these_tests_is_accepted_as_it_is(there: ArtifactStore) -> None:
-    assert verify(import_artifact(there, io.BytesIO(packed(with_files({"a": b"1", "b/c": b"2"}))))) == []
+    assert find_problems(import_artifact(there, io.BytesIO(pack(with_files({"a": b"1", "b/c": b"2"}))))) == []
 
 
-def replaced(info: tarfile.TarInfo, content: bytes = b"") -> Callable[[list[Member]], list[Member]]:
+def replace_member(info: tarfile.TarInfo, content: bytes = b"") -> Callable[[list[Member]], list[Member]]:
     return lambda members: [*members[:2], (info, content), *members[3:]]
 
 
 HOSTILE: list[tuple[str, Callable[[list[Member]], list[Member]], str]] = [
-    ("absolute", replaced(*member("/etc/evil", b"1")), "a: expected a member of this name, found '/etc/evil'"),
-    ("climbing", replaced(*member("../evil", b"1")), "a: expected a member of this name, found '../evil'"),
-    ("link", replaced(*member("a", type=tarfile.SYMTYPE, linkname="/etc/passwd")), "a: expected a plain file"),
-    ("hard link", replaced(*member("a", type=tarfile.LNKTYPE, linkname="b/c")), "a: expected a plain file"),
-    ("device", replaced(*member("a", type=tarfile.CHRTYPE, devmajor=1)), "a: expected a plain file"),
-    ("pipe", replaced(*member("a", type=tarfile.FIFOTYPE)), "a: expected a plain file"),
-    ("directory", replaced(*member("a", type=tarfile.DIRTYPE)), "a: expected a plain file"),
-    ("owner", replaced(*member("a", b"1", uid=7)), "a: expected a header as export writes it"),
-    ("set-uid", replaced(*member("a", b"1", mode=0o4755)), "a: expected a header as export writes it"),
-    ("longer", replaced(*member("a", b"1" * 5000)), "a: expected 1 bytes, found 5000 bytes"),
+    ("absolute", replace_member(*member("/etc/evil", b"1")), "a: expected a member of this name, found '/etc/evil'"),
+    ("climbing", replace_member(*member("../evil", b"1")), "a: expected a member of this name, found '../evil'"),
+    ("link", replace_member(*member("a", type=tarfile.SYMTYPE, linkname="/etc/passwd")), "a: expected a plain file"),
+    ("hard link", replace_member(*member("a", type=tarfile.LNKTYPE, linkname="b/c")), "a: expected a plain file"),
+    ("device", replace_member(*member("a", type=tarfile.CHRTYPE, devmajor=1)), "a: expected a plain file"),
+    ("pipe", replace_member(*member("a", type=tarfile.FIFOTYPE)), "a: expected a plain file"),
+    ("directory", replace_member(*member("a", type=tarfile.DIRTYPE)), "a: expected a plain file"),
+    ("owner", replace_member(*member("a", b"1", uid=7)), "a: expected a header as export writes it"),
+    ("set-uid", replace_member(*member("a", b"1", mode=0o4755)), "a: expected a header as export writes it"),
+    ("longer", replace_member(*member("a", b"1" * 5000)), "a: expected 1 bytes, found 5000 bytes"),
     ("missing", lambda members: members[:3], "b/c: expected a member of this name, found the end of the archive"),
     ("surplus", lambda members: [*members, member("z", b"1")], "the end of the archive after the last file"),
     ("twice", lambda members: [*members[:3], members[2], *members[3:]], "b/c: expected a member of this name"),
@@ -287,7 +287,7 @@ HOSTILE: list[tuple[str, Callable[[list[Member]], list[Member]], str]] = [
 def test_a_hostile_archive_is_refused_and_leaves_nothing(
     there: ArtifactStore, tmp_path: Path, alter: Callable[[list[Member]], list[Member]], message: str
 ) -> None:
-    archive = packed(alter(with_files({"a": b"1", "b/c": b"2"})))
+    archive = pack(alter(with_files({"a": b"1", "b/c": b"2"})))
     before = sorted(path.name for path in tmp_path.iterdir())
     with pytest.raises(ArtifactCorrupt, match=f"archive: .*{message}" if message else "archive"):
         import_artifact(there, io.BytesIO(archive))
@@ -307,7 +307,7 @@ def test_a_manifest_cannot_name_a_place_outside_of_the_store(there: ArtifactStor
     for bad in (b"../../../a", b"/tmp/x"):
         content = members[1][1].replace(b'"a": {', b'"' + bad + b'": {')
         sums = members[0][1].replace(b"  a\n", b"  " + bad + b"\n")
-        archive = packed([member("SHA256SUMS", sums), member("manifest.json", content), member(bad.decode(), b"1")])
+        archive = pack([member("SHA256SUMS", sums), member("manifest.json", content), member(bad.decode(), b"1")])
         with pytest.raises(ArtifactCorrupt, match="plain relative path"):
             import_artifact(there, io.BytesIO(archive))
     assert_nothing_arrived(there)
@@ -317,4 +317,4 @@ def test_the_archive_of_another_format_is_incompatible(there: ArtifactStore) -> 
     sums, manifest = with_files({})
     later = member("manifest.json", manifest[1].replace(b'"format": 1,\n  "key"', b'"format": 2,\n  "key"'))
     with pytest.raises(ArtifactIncompatible, match="format: stored 2, here 1"):
-        import_artifact(there, io.BytesIO(packed([sums, later])))
+        import_artifact(there, io.BytesIO(pack([sums, later])))

@@ -40,13 +40,13 @@ def tone(seconds: float, rate: int, channels: int = 1, hz: float = 440.0) -> Sam
     return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
 
 
-def written(samples: Samples, rate: int, kind: str, subtype: str | None = None) -> bytes:
+def encode_with_soundfile(samples: Samples, rate: int, kind: str, subtype: str | None = None) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=kind, subtype=subtype)
     return file.getvalue()
 
 
-def encoded(container: str, codec: str, samples: Samples, rate: int, video: str = "") -> bytes:
+def encode_with_av(container: str, codec: str, samples: Samples, rate: int, video: str = "") -> bytes:
     layout = "mono" if samples.shape[1] == 1 else "stereo"
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
@@ -100,7 +100,7 @@ def pitch_hz(samples: Samples) -> float:
     ],
 )
 def test_a_tone_is_the_same_tone_in_every_format(container: str, codec: str, rate: int, channels: int) -> None:
-    clip = load_audio(encoded(container, codec, tone(1.0, rate, channels), rate))
+    clip = load_audio(encode_with_av(container, codec, tone(1.0, rate, channels), rate))
     assert clip.warnings == ()
     assert clip.duration_s == pytest.approx(1.0, abs=0.025)  # AAC pads to whole frames
     assert pitch_hz(clip.samples[:16000]) == pytest.approx(440, abs=1.5)
@@ -110,19 +110,19 @@ def test_a_tone_is_the_same_tone_in_every_format(container: str, codec: str, rat
 
 @pytest.mark.parametrize(("container", "codec", "video"), [("mp4", "aac", "mpeg4"), ("webm", "libopus", "libvpx")])
 def test_the_sound_of_a_video_is_taken(container: str, codec: str, video: str) -> None:
-    clip = load_audio(encoded(container, codec, tone(1.0, 48000, 2), 48000, video))
+    clip = load_audio(encode_with_av(container, codec, tone(1.0, 48000, 2), 48000, video))
     assert clip.duration_s == pytest.approx(1.0, abs=0.025)
     assert clip.warnings == ()
 
 
 def test_mp3_starts_and_ends_where_the_sound_did() -> None:
     # the encoder's delay and padding are in the file's first frame and are cut away again
-    assert len(load_audio(encoded("mp3", "libmp3lame", tone(1.0, 16000), 16000)).samples) == 16000
+    assert len(load_audio(encode_with_av("mp3", "libmp3lame", tone(1.0, 16000), 16000)).samples) == 16000
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 32000, 44100, 47999, 88200, 192000])
 def test_every_rate_keeps_length_pitch_and_loudness(rate: int) -> None:
-    clip = load_audio(written(tone(0.5, rate), rate, "WAV", "FLOAT"))
+    clip = load_audio(encode_with_soundfile(tone(0.5, rate), rate, "WAV", "FLOAT"))
     assert clip.samples.dtype == np.float32
     assert abs(len(clip.samples) - 8000) <= 1
     np.testing.assert_allclose(clip.samples[200:7800], tone(0.5, 16000)[200:7800, 0], atol=2e-3)
@@ -134,14 +134,14 @@ def test_channels_are_averaged(channels: int, kind: str) -> None:
     # Vorbis comes in one plane per channel, and more than 7 planes need care
     samples = tone(0.5, 16000, channels) * np.linspace(0.0, 1.0, channels, dtype=np.float32)
     expected = 0.0 if channels == 1 else 0.25
-    clip = load_audio(written(samples, 16000, kind))
+    clip = load_audio(encode_with_soundfile(samples, 16000, kind))
     # Vorbis may couple channels lossily
     assert np.abs(clip.samples[1000:6000]).max() == pytest.approx(expected, abs=0.03)
 
 
 def test_one_channel_can_be_picked_and_one_that_is_not_there_is_refused() -> None:
     both = np.concatenate([tone(0.5, 16000, hz=440), tone(0.5, 16000, hz=1000)], axis=1)
-    file = written(both, 16000, "FLAC")
+    file = encode_with_soundfile(both, 16000, "FLAC")
     assert pitch_hz(load_audio(file, channel=0).samples) == pytest.approx(440, abs=3)
     assert pitch_hz(load_audio(file, channel=1).samples) == pytest.approx(1000, abs=3)
     with pytest.raises(InvalidOption, match="channels 0 to 1") as refused:
@@ -186,14 +186,14 @@ def test_whole_numbers_become_fractions_of_their_largest() -> None:
 
 def test_floats_beyond_one_stay_and_what_is_no_number_is_silenced() -> None:
     samples = np.array([0.25, 1.5, np.nan, np.inf, -np.inf, 3e38, -2.0], np.float32)
-    clip = load_audio(written(samples[:, None], 16000, "WAV", "FLOAT"))
+    clip = load_audio(encode_with_soundfile(samples[:, None], 16000, "WAV", "FLOAT"))
     assert clip.samples.tolist() == [0.25, 1.5, 0.0, 0.0, 0.0, 0.0, -2.0]
     assert clip.warnings == ("4 samples were not numbers, or absurdly large, and became silence",)
 
 
 def test_a_rate_and_layout_that_change_within_the_audio_are_followed() -> None:
-    first = written(tone(1.0, 44100, 1), 44100, "FLAC")
-    clip = load_audio(first + written(tone(1.0, 22050, 2, hz=880), 22050, "FLAC"))
+    first = encode_with_soundfile(tone(1.0, 44100, 1), 44100, "FLAC")
+    clip = load_audio(first + encode_with_soundfile(tone(1.0, 22050, 2, hz=880), 22050, "FLAC"))
     assert clip.duration_s == pytest.approx(2.0, abs=0.001)
     assert pitch_hz(clip.samples[:16000]) == pytest.approx(440, abs=1.5)
     assert pitch_hz(clip.samples[16000:]) == pytest.approx(880, abs=1.5)
@@ -203,7 +203,7 @@ def test_a_rate_and_layout_that_change_within_the_audio_are_followed() -> None:
 def test_tags_in_a_broken_encoding_do_not_matter() -> None:
     title = "日本".encode("shift_jis") + b"\xff\0"
     info = b"LIST" + struct.pack("<I", 18) + b"INFOINAM" + struct.pack("<I", 6) + title
-    wav = written(tone(0.5, 16000), 16000, "WAV")
+    wav = encode_with_soundfile(tone(0.5, 16000), 16000, "WAV")
     tagged = wav[:36] + info + wav[36:]
     assert load_audio(tagged).duration_s == 0.5
 
@@ -213,19 +213,19 @@ def test_tags_in_a_broken_encoding_do_not_matter() -> None:
 
 def test_the_name_of_a_file_does_not_say_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "song.mp3"
-    path.write_bytes(written(tone(0.5, 16000), 16000, "FLAC"))
+    path.write_bytes(encode_with_soundfile(tone(0.5, 16000), 16000, "FLAC"))
     clip = load_audio(path)
     assert (clip.duration_s, clip.source) == (0.5, str(path))
 
 
 def test_a_file_object_may_have_been_read_from() -> None:
-    file = io.BytesIO(b"abc" + written(tone(0.5, 16000), 16000, "WAV"))
+    file = io.BytesIO(b"abc" + encode_with_soundfile(tone(0.5, 16000), 16000, "WAV"))
     file.seek(3)
     assert load_audio(file, name="upload").source == "upload"
 
 
 def test_a_pipe_is_read_to_its_end_and_not_beyond_the_limit(tmp_path: Path) -> None:
-    data = written(tone(0.5, 16000), 16000, "FLAC")
+    data = encode_with_soundfile(tone(0.5, 16000), 16000, "FLAC")
     for max_bytes in (len(data), len(data) - 1):
         reader, writer = os.pipe()
         with os.fdopen(reader, "rb") as source, os.fdopen(writer, "wb") as sink:
@@ -239,7 +239,7 @@ def test_a_pipe_is_read_to_its_end_and_not_beyond_the_limit(tmp_path: Path) -> N
 
 
 def test_a_dash_is_stdin_and_nothing_is_ever_said_on_stderr() -> None:
-    damaged = written(tone(0.5, 16000), 16000, "FLAC")[:-30]
+    damaged = encode_with_soundfile(tone(0.5, 16000), 16000, "FLAC")[:-30]
     program = (
         "from neuron_whisper.audio.load import load_audio\nclip = load_audio('-')\nprint(clip.source, *clip.warnings)"
     )
@@ -281,13 +281,13 @@ def test_missing_files_and_directories_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_video_without_sound_is_refused() -> None:
-    silent = encoded("mp4", "", tone(1.0, 48000), 48000, "mpeg4")
+    silent = encode_with_av("mp4", "", tone(1.0, 48000), 48000, "mpeg4")
     with pytest.raises(AudioUnreadable, match="no audio stream in the file; it holds only video"):
         load_audio(silent)
 
 
 def test_a_codec_that_cannot_be_read_is_named() -> None:
-    wav = bytearray(written(tone(0.5, 16000), 16000, "WAV"))
+    wav = bytearray(encode_with_soundfile(tone(0.5, 16000), 16000, "WAV"))
     wav[32:36] = struct.pack("<HH", 8, 64)  # bytes per frame, bits per sample
     with pytest.raises(AudioUnreadable, match="its audio codec, pcm_s64le, is not supported"):
         load_audio(bytes(wav))
@@ -295,12 +295,12 @@ def test_a_codec_that_cannot_be_read_is_named() -> None:
 
 def test_a_header_with_no_samples_behind_it_is_refused() -> None:
     with pytest.raises(AudioUnreadable, match="no samples"):
-        load_audio(written(np.zeros((0, 1), np.float32), 16000, "WAV"))
+        load_audio(encode_with_soundfile(np.zeros((0, 1), np.float32), 16000, "WAV"))
 
 
 @pytest.mark.parametrize("rate", [0, 1, 7_999, 192_001, 2**31 - 1, 4_000_000_000])
 def test_a_forged_sample_rate_is_refused_by_name(rate: int) -> None:
-    wav = bytearray(written(tone(0.5, 16000), 16000, "WAV"))
+    wav = bytearray(encode_with_soundfile(tone(0.5, 16000), 16000, "WAV"))
     wav[24:28] = struct.pack("<I", rate)
     with pytest.raises(AudioUnreadable, match=f"claims a sample rate of {rate:,} Hz; 8,000 to 192,000"):
         load_audio(bytes(wav))
@@ -308,7 +308,7 @@ def test_a_forged_sample_rate_is_refused_by_name(rate: int) -> None:
 
 @pytest.mark.parametrize("channels", [0, 65_535])
 def test_a_forged_channel_count_is_refused_by_name(channels: int) -> None:
-    wav = bytearray(written(tone(0.5, 16000), 16000, "WAV"))
+    wav = bytearray(encode_with_soundfile(tone(0.5, 16000), 16000, "WAV"))
     wav[22:24] = struct.pack("<H", channels)
     with pytest.raises(AudioUnreadable, match=f"claims {channels:,} channels"):
         load_audio(bytes(wav))
@@ -319,7 +319,7 @@ def test_a_forged_channel_count_is_refused_by_name(channels: int) -> None:
 
 def test_a_small_file_that_unpacks_to_hours_stops_at_the_limit() -> None:
     silence = np.zeros((48000 * 120, 1), np.float32)
-    bomb = encoded("ogg", "libopus", silence, 48000)
+    bomb = encode_with_av("ogg", "libopus", silence, 48000)
     assert len(bomb) < 40_000
     with pytest.raises(AudioTooLong) as long:
         load_audio(bomb, limits=AudioLimits(max_seconds=119))
@@ -331,7 +331,7 @@ def test_a_small_file_that_unpacks_to_hours_stops_at_the_limit() -> None:
 
 
 def test_the_limits_themselves_are_allowed() -> None:
-    wav = written(tone(0.5, 44100, 2), 44100, "WAV")
+    wav = encode_with_soundfile(tone(0.5, 44100, 2), 44100, "WAV")
     exact = AudioLimits(max_bytes=len(wav), max_seconds=0.5, max_decoded_bytes=22050 * 2 * 2)
     assert load_audio(wav, limits=exact).duration_s == 0.5
 
@@ -347,13 +347,13 @@ def test_a_limit_of_nothing_is_refused() -> None:
 def test_a_truncated_file_gives_what_is_there_and_a_warning() -> None:
     x = np.random.default_rng(0).normal(0, 0.1, (4 * 44100, 1)).astype(np.float32)
     for file, what in [
-        (written(x, 44100, "FLAC"), "the end is damaged: 1 packet could not be decoded"),
-        (written(x, 44100, "WAV"), "the file is truncated: 176,422 bytes of samples are missing"),
-        (written(x, 44100, "AIFF"), "the file promises 4.00 s but 2.00 s could be decoded"),
-        (written(x, 44100, "OGG"), "the end mark is missing"),
-        (encoded("mp3", "libmp3lame", x, 44100), "the file promises 4.00 s but 1.99 s"),
-        (encoded("webm", "libopus", tone(4.0, 48000), 48000), "the file promises 4.01 s but"),
-        (encoded("adts", "aac", x, 44100), "the end is damaged: 1 packet could not be decoded"),
+        (encode_with_soundfile(x, 44100, "FLAC"), "the end is damaged: 1 packet could not be decoded"),
+        (encode_with_soundfile(x, 44100, "WAV"), "the file is truncated: 176,422 bytes of samples are missing"),
+        (encode_with_soundfile(x, 44100, "AIFF"), "the file promises 4.00 s but 2.00 s could be decoded"),
+        (encode_with_soundfile(x, 44100, "OGG"), "the end mark is missing"),
+        (encode_with_av("mp3", "libmp3lame", x, 44100), "the file promises 4.00 s but 1.99 s"),
+        (encode_with_av("webm", "libopus", tone(4.0, 48000), 48000), "the file promises 4.01 s but"),
+        (encode_with_av("adts", "aac", x, 44100), "the end is damaged: 1 packet could not be decoded"),
     ]:
         clip = load_audio(file[: len(file) // 2])
         assert 1.0 < clip.duration_s < 2.7
@@ -362,7 +362,7 @@ def test_a_truncated_file_gives_what_is_there_and_a_warning() -> None:
 
 def test_a_wav_written_to_a_pipe_has_no_length_and_needs_no_warning() -> None:
     for size in (0, 0xFFFFFFFF):
-        wav = bytearray(written(tone(0.5, 16000), 16000, "WAV"))
+        wav = bytearray(encode_with_soundfile(tone(0.5, 16000), 16000, "WAV"))
         wav[40:44] = struct.pack("<I", size)
         clip = load_audio(bytes(wav))
         assert (clip.duration_s, clip.warnings) == (0.5, ())
@@ -370,7 +370,7 @@ def test_a_wav_written_to_a_pipe_has_no_length_and_needs_no_warning() -> None:
 
 def test_a_flipped_bit_in_a_flac_file_costs_its_frame_and_is_no_burst_of_noise() -> None:
     quiet = np.random.default_rng(0).normal(0, 0.01, (32000, 1)).astype(np.float32)
-    flac = written(quiet, 16000, "FLAC")
+    flac = encode_with_soundfile(quiet, 16000, "FLAC")
     for percent in range(20, 80):  # at 68 there is a burst unless checksums are looked at
         flipped = bytearray(flac)
         flipped[len(flac) * percent // 100] ^= 0x40
@@ -381,7 +381,7 @@ def test_a_flipped_bit_in_a_flac_file_costs_its_frame_and_is_no_burst_of_noise()
 
 
 def test_a_lost_ogg_page_is_told_with_its_length() -> None:
-    opus = bytearray(encoded("ogg", "libopus", tone(4.0, 48000), 48000))
+    opus = bytearray(encode_with_av("ogg", "libopus", tone(4.0, 48000), 48000))
     opus[len(opus) // 2] ^= 0x40
     clip = load_audio(bytes(opus))
     assert clip.duration_s == pytest.approx(3.0, abs=0.05)
@@ -389,7 +389,7 @@ def test_a_lost_ogg_page_is_told_with_its_length() -> None:
 
 
 def test_damaged_packets_in_the_middle_are_counted() -> None:
-    aac = bytearray(encoded("adts", "aac", tone(4.0, 44100), 44100))
+    aac = bytearray(encode_with_av("adts", "aac", tone(4.0, 44100), 44100))
     middle = len(aac) // 2
     aac[middle : middle + 600] = bytes(600)
     clip = load_audio(bytes(aac))
@@ -421,9 +421,9 @@ def test_a_file_with_any_damage_gives_sound_numbers_or_an_input_error(
 
 
 FILES = {
-    **{kind: written(tone(0.2, 16000), 16000, kind) for kind in ("WAV", "FLAC", "OGG", "AIFF")},
-    **{kind: encoded(kind, "aac", tone(0.2, 16000), 16000) for kind in ("adts", "ipod")},
-    "webm": encoded("webm", "libopus", tone(0.2, 48000), 48000),
+    **{kind: encode_with_soundfile(tone(0.2, 16000), 16000, kind) for kind in ("WAV", "FLAC", "OGG", "AIFF")},
+    **{kind: encode_with_av(kind, "aac", tone(0.2, 16000), 16000) for kind in ("adts", "ipod")},
+    "webm": encode_with_av("webm", "libopus", tone(0.2, 48000), 48000),
 }
 
 

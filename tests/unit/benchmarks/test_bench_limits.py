@@ -8,15 +8,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from benchmarks.load.soak import Soak
+from benchmarks.load.soak import SoakResult
 from benchmarks.process.server import ServerProcess
-from benchmarks.profiling.host_time import Step, WatchedSession, summary
-from benchmarks.profiling.host_time import table as host_table
-from benchmarks.profiling.roofline import Limits, best_s, shares, stream_bytes
-from benchmarks.profiling.roofline import table as roofline_table
+from benchmarks.profiling.host_time import StepTiming, TimedSession, summarize
+from benchmarks.profiling.host_time import format_table as host_table
+from benchmarks.profiling.roofline import MachinePeaks, compute_shares, measure_best_s, measure_stream_bytes
+from benchmarks.profiling.roofline import format_table as roofline_table
 from neuron_whisper.artifact.loader import Artifact
-from neuron_whisper.decode.window import StepAsk
-from neuron_whisper.engine.step_batch import StepRows
+from neuron_whisper.decode.window import StepRequest
+from neuron_whisper.engine.step_batch import StepBatch
 from neuron_whisper.errors import TargetUnavailable
 from neuron_whisper.target.cpu.runtime.session import CpuSession
 from neuron_whisper.target.interfaces import N_RULES
@@ -25,30 +25,30 @@ from tests.support.tiny_program import spec
 # --- soak -----------------------------------------------------------------------------------------
 
 
-def soak(sizes: list[int], **more: Any) -> Soak:
-    return Soak(memory=[(float(n), size) for n, size in enumerate(sizes)], seconds=float(len(sizes)), **more)
+def soak(sizes: list[int], **more: Any) -> SoakResult:
+    return SoakResult(memory=[(float(n), size) for n, size in enumerate(sizes)], seconds=float(len(sizes)), **more)
 
 
 def test_memory_that_rises_in_the_warm_up_alone_is_flat() -> None:
     found = soak([100, 500, 900, *[1000] * 26, 1040])
     assert found.growth == 0.0
-    assert found.is_well
+    assert found.passed
 
 
 def test_memory_that_goes_on_rising_is_told_by_how_much() -> None:
     found = soak([1000 + 10 * n for n in range(30)])
     assert found.growth == pytest.approx(180 / 1070, rel=0.05)
-    assert not found.is_well
-    assert not Soak().is_well  # nothing was seen
+    assert not found.passed
+    assert not SoakResult().passed  # nothing was seen
 
 
 def test_a_text_that_changes_between_rounds_is_an_error() -> None:
     found = soak([1000] * 30)
-    found.take(["a", "b"], ["one", "two"])
-    found.take(["a", "b"], ["one", "too"])
-    assert found.changed == ["b"]
-    assert not found.is_well
-    assert found.figures()["changed"] == ["b"]
+    found.add_texts(["a", "b"], ["one", "two"])
+    found.add_texts(["a", "b"], ["one", "too"])
+    assert found.changed_clips == ["b"]
+    assert not found.passed
+    assert found.summarize()["changed"] == ["b"]
 
 
 def test_a_server_that_ends_before_it_listens_is_told_with_what_it_said() -> None:
@@ -68,22 +68,26 @@ def test_shares_are_of_the_least_work_and_the_limits_that_were_measured() -> Non
             weights=SimpleNamespace(dtype="float32"),
         ),
     )
-    limits = Limits(flops={"f32": 1e9, "bf16": 4e9}, bytes_per_s=1e9)
-    rows = shares(cast(Artifact, base), {"encode 1": [1.0], "decode 1": [9.0, 1.0, 1.0], "decode 8": [1.0]}, limits)
+    limits = MachinePeaks(flops={"f32": 1e9, "bf16": 4e9}, bytes_per_s=1e9)
+    rows = compute_shares(
+        cast(Artifact, base), {"encode 1": [1.0], "decode 1": [9.0, 1.0, 1.0], "decode 8": [1.0]}, limits
+    )
     encode, one, eight = rows
     assert encode["flops_share"] == pytest.approx(encode["gflop"], rel=0.05, abs=1e-3)
     assert one["ms"] == 1000.0
     assert eight["mb"] > one["mb"]
     assert eight["flops_share"] == pytest.approx(8 * one["flops_share"], rel=0.05, abs=2e-4)
     base.profile.target.dtype = "bfloat16"  # four times the peak, half the bytes of caches
-    assert shares(cast(Artifact, base), {"encode 1": [1.0]}, limits)[0]["flops_share"] < encode["flops_share"] / 3
+    assert (
+        compute_shares(cast(Artifact, base), {"encode 1": [1.0]}, limits)[0]["flops_share"] < encode["flops_share"] / 3
+    )
     text = roofline_table(rows, limits)
     assert "f32 1 GFLOP/s, bf16 4 GFLOP/s; memory: 1.0 GB/s read" in text
 
 
 def test_the_best_of_several_runs_counts() -> None:
-    assert 0 <= best_s(lambda: None, 0.0) < 0.1
-    assert stream_bytes(1, 0.0, size=4096) > 0
+    assert 0 <= measure_best_s(lambda: None, 0.0) < 0.1
+    assert measure_stream_bytes(1, 0.0, size=4096) > 0
 
 
 # --- host time ------------------------------------------------------------------------------------
@@ -91,12 +95,12 @@ def test_the_best_of_several_runs_counts() -> None:
 
 def test_host_time_is_what_is_left_of_a_step_by_medians() -> None:
     steps = [
-        Step(slots=8, device_s=0.008, session_s=0.001, engine_s=0.001),
-        Step(slots=8, device_s=0.008, session_s=0.001, engine_s=0.5),
-        Step(slots=8, device_s=0.008, session_s=0.001, engine_s=0.001),
-        Step(slots=1, device_s=0.5, session_s=0.001, engine_s=0.001),
+        StepTiming(slots=8, device_s=0.008, session_s=0.001, engine_s=0.001),
+        StepTiming(slots=8, device_s=0.008, session_s=0.001, engine_s=0.5),
+        StepTiming(slots=8, device_s=0.008, session_s=0.001, engine_s=0.001),
+        StepTiming(slots=1, device_s=0.5, session_s=0.001, engine_s=0.001),
     ]
-    assert summary(steps, 8) == {
+    assert summarize(steps, 8) == {
         "slots": 8,
         "steps": 3,
         "device_ms": 8.0,
@@ -104,8 +108,8 @@ def test_host_time_is_what_is_left_of_a_step_by_medians() -> None:
         "engine_ms": 1.0,
         "host_share": 0.2,
     }
-    assert summary(steps, 3) is None
-    assert "| 8 | 1 | 3 | 8.00 | 1.00 | 1.00 | 20.0 |" in host_table([{"beams": 1, **(summary(steps, 8) or {})}])
+    assert summarize(steps, 3) is None
+    assert "| 8 | 1 | 3 | 8.00 | 1.00 | 1.00 | 20.0 |" in host_table([{"beams": 1, **(summarize(steps, 8) or {})}])
 
 
 def test_only_steps_that_follow_each_other_at_once_are_counted() -> None:
@@ -118,7 +122,7 @@ def test_only_steps_that_follow_each_other_at_once_are_counted() -> None:
         def encode(self, *arguments: Any) -> None:
             pass
 
-    watched = WatchedSession(cast(CpuSession, Session()))
+    watched = TimedSession(cast(CpuSession, Session()))
     active = np.array([True, False, True])
     step = (np.zeros(3, np.int32),) * 4
     for _ in range(3):
@@ -131,15 +135,15 @@ def test_only_steps_that_follow_each_other_at_once_are_counted() -> None:
 # --- the engine's rows ----------------------------------------------------------------------------
 
 
-def ask(tokens: list[int], parents: list[int], position: int, rule: int) -> StepAsk:
+def ask(tokens: list[int], parents: list[int], position: int, rule: int) -> StepRequest:
     rules = [np.full(N_RULES, rule + n, np.int32) for n in range(len(tokens))]
-    return StepAsk(tokens=tokens, parents=parents, position=position, rules=rules, wants_logits=False)
+    return StepRequest(tokens=tokens, parents=parents, position=position, rules=rules, needs_logits=False)
 
 
 def test_a_steps_rows_hold_nothing_of_the_step_before() -> None:
-    rows = StepRows(spec(slots=3, beams=2))
-    rows.filled([(0, ask([7, 8], [1, 1], 5, 20)), (2, ask([9], [0], 6, 30))])
-    tokens, positions, parents, rules, active = rows.filled([(1, ask([3, 4], [1, 0], 2, 40))])
+    rows = StepBatch(spec(slots=3, beams=2))
+    rows.fill([(0, ask([7, 8], [1, 1], 5, 20)), (2, ask([9], [0], 6, 30))])
+    tokens, positions, parents, rules, active = rows.fill([(1, ask([3, 4], [1, 0], 2, 40))])
     assert tokens.tolist() == [0, 0, 3, 4, 0, 0]
     assert positions.tolist() == [0, 0, 2, 2, 0, 0]
     assert parents.tolist() == [0, 1, 1, 0, 0, 1]

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from benchmarks.goals.__main__ import main
-from benchmarks.goals.clients import load
-from benchmarks.goals.http_peer import Handler, Server, form
-from benchmarks.goals.markdown import markdown
-from benchmarks.goals.measure import Measured, engine_note, worker_settings
-from benchmarks.goals.picture import picture
-from benchmarks.goals.report import merged, row_document, verdicts
-from benchmarks.goals.rows import GOALS, ROWS, rows_named
+from benchmarks.goals.clients import run_clients
+from benchmarks.goals.http_peer import Handler, Server, parse_form
+from benchmarks.goals.markdown import format_markdown
+from benchmarks.goals.measure import RowResult, format_engine_note, list_worker_settings
+from benchmarks.goals.picture import draw_svg
+from benchmarks.goals.report import build_row_report, judge_goals, merge_reports
+from benchmarks.goals.rows import GOALS, ROWS, select_rows
 from benchmarks.goals.speech import Recording
 from neuron_whisper.cli.main import run
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
@@ -43,10 +43,10 @@ def test_every_goal_is_of_a_row_that_has_its_peer_and_its_figure() -> None:
 
 
 def test_rows_are_chosen_by_name_in_the_tables_order() -> None:
-    assert [row.name for row in rows_named(["hour", "short"])] == ["short", "hour"]
-    assert rows_named([]) == ROWS
+    assert [row.name for row in select_rows(["hour", "short"])] == ["short", "hour"]
+    assert select_rows([]) == ROWS
     with pytest.raises(InvalidOption, match="--rows: 'day' is not allowed; short, long-greedy"):
-        rows_named(["day"])
+        select_rows(["day"])
 
 
 # --- how it is judged -----------------------------------------------------------------------------
@@ -57,14 +57,14 @@ RECORDINGS = [
 ]
 
 
-def measured(name: str, seconds: list[float], texts: tuple[str, str] = ("ask not what", "ask not what")) -> Measured:
-    return Measured(
+def row_result(name: str, seconds: list[float], texts: tuple[str, str] = ("ask not what", "ask not what")) -> RowResult:
+    return RowResult(
         name, name.split()[0], {"versions": {"x": "1"}}, {"seconds": seconds}, dict(zip("ab", texts, strict=True))
     )
 
 
-def document(*results: Measured, row: str = "short", processor: str = "P") -> dict[str, Any]:
-    [chosen] = rows_named([row])
+def merged_report(*results: RowResult, row: str = "short", processor: str = "P") -> dict[str, Any]:
+    [chosen] = select_rows([row])
     about = {"load_before": 0.5, "requests_audio_s": 20.0}
     return {
         "format": 1,
@@ -72,16 +72,16 @@ def document(*results: Measured, row: str = "short", processor: str = "P") -> di
         "command": "make bench-peers",
         "versions": {"x": "1"},
         "machine": {"processor": processor, "cores": 2, "instruction_sets": ["avx2"]},
-        "rows": [row_document(chosen, RECORDINGS, results, about)],
+        "rows": [build_row_report(chosen, RECORDINGS, results, about)],
     }
 
 
 def test_a_goal_is_met_by_the_ratio_of_medians_with_equal_errors() -> None:
-    found = verdicts(
-        document(
-            measured("neuron-whisper cpu", [2.0, 1.0, 9.0]),
-            measured("faster-whisper int8", [7.0, 1.0, 6.0]),
-            measured("openvino-genai default", [2.0]),
+    found = judge_goals(
+        merged_report(
+            row_result("neuron-whisper cpu", [2.0, 1.0, 9.0]),
+            row_result("faster-whisper int8", [7.0, 1.0, 6.0]),
+            row_result("openvino-genai default", [2.0]),
         )
     )
     faster, genai, cpp = (
@@ -98,10 +98,10 @@ def test_a_goal_is_met_by_the_ratio_of_medians_with_equal_errors() -> None:
 
 
 def test_a_faster_text_with_more_errors_meets_no_goal() -> None:
-    [faster, *_] = verdicts(
-        document(
-            measured("neuron-whisper cpu", [1.0], ("ask not what", "ask")),
-            measured("faster-whisper int8", [9.0]),
+    [faster, *_] = judge_goals(
+        merged_report(
+            row_result("neuron-whisper cpu", [1.0], ("ask not what", "ask")),
+            row_result("faster-whisper int8", [9.0]),
         )
     )
     assert faster.ratio == 9.0
@@ -110,26 +110,28 @@ def test_a_faster_text_with_more_errors_meets_no_goal() -> None:
 
 
 def test_a_system_that_failed_is_named_and_judged_nowhere() -> None:
-    broken = measured("faster-whisper int8", [1.0])
-    broken.fault = "its process ended with 1"
-    found = document(measured("neuron-whisper cpu", [1.0]), broken)
-    assert verdicts(found)[0].is_met is None
-    assert "short: faster-whisper int8 was not measured: its process ended with 1." in markdown(found)
+    broken = row_result("faster-whisper int8", [1.0])
+    broken.error = "its process ended with 1"
+    found = merged_report(row_result("neuron-whisper cpu", [1.0]), broken)
+    assert judge_goals(found)[0].is_met is None
+    assert "short: faster-whisper int8 was not measured: its process ended with 1." in format_markdown(found)
 
 
 def test_results_of_parts_are_joined_row_by_row_and_the_later_one_holds() -> None:
-    first, hour = document(measured("neuron-whisper cpu", [5.0])), document(row="hour", processor="Q")
-    later = document(measured("neuron-whisper cpu", [4.0]))
-    found = merged([hour, first, later])
+    first, hour = merged_report(row_result("neuron-whisper cpu", [5.0])), merged_report(row="hour", processor="Q")
+    later = merged_report(row_result("neuron-whisper cpu", [4.0]))
+    found = merge_reports([hour, first, later])
     assert [(row["name"], row["machine"]) for row in found["rows"]] == [("short", "P"), ("hour", "Q")]
     assert found["rows"][0]["systems"][0]["metrics"]["seconds"]["median"] == 4.0
-    assert merged([json.loads(json.dumps(found))]) == json.loads(json.dumps(found))
+    assert merge_reports([json.loads(json.dumps(found))]) == json.loads(json.dumps(found))
     with pytest.raises(InvalidOption, match="format 1"):
-        merged([{"format": 2, "rows": []}])
+        merge_reports([{"format": 2, "rows": []}])
 
 
 def test_the_tables_have_as_many_cells_in_every_row_and_count_what_is_met() -> None:
-    text = markdown(document(measured("neuron-whisper cpu", [1.0, 2.0]), measured("faster-whisper int8", [6.0, 6.5])))
+    text = format_markdown(
+        merged_report(row_result("neuron-whisper cpu", [1.0, 2.0]), row_result("faster-whisper int8", [6.0, 6.5]))
+    )
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
     assert len(tables) == 2
     for lines in tables:
@@ -140,8 +142,10 @@ def test_the_tables_have_as_many_cells_in_every_row_and_count_what_is_met() -> N
 
 
 def test_the_picture_has_a_bar_and_a_line_for_each_goal_that_was_judged() -> None:
-    found = verdicts(document(measured("neuron-whisper cpu", [1.0]), measured("faster-whisper int8", [6.0])))
-    drawn = ET.fromstring(picture(found))
+    found = judge_goals(
+        merged_report(row_result("neuron-whisper cpu", [1.0]), row_result("faster-whisper int8", [6.0]))
+    )
+    drawn = ET.fromstring(draw_svg(found))
     space = "{http://www.w3.org/2000/svg}"
     _, bar = drawn.findall(f"{space}rect")
     [line] = drawn.findall(f"{space}line")
@@ -153,8 +157,8 @@ def test_the_picture_has_a_bar_and_a_line_for_each_goal_that_was_judged() -> Non
 
 
 def test_workers_and_threads_are_tried_from_one_that_has_all_cores_to_two_for_each() -> None:
-    assert worker_settings(2) == ("1x2", "2x1", "2x2", "4x1")
-    assert worker_settings(1) == ("1x1", "2x1")
+    assert list_worker_settings(2) == ("1x2", "2x1", "2x2", "4x1")
+    assert list_worker_settings(1) == ("1x1", "2x1")
 
 
 def test_how_full_the_slots_were_is_read_from_the_servers_metrics() -> None:
@@ -167,14 +171,14 @@ neuron_whisper_encode_seconds_sum{model="base"} 6.0
 neuron_whisper_prefill_seconds_sum{model="base"} 1.0
 neuron_whisper_align_seconds_sum{model="base"} 0.0
 """
-    assert engine_note(told) == (
+    assert format_engine_note(told) == (
         "6.0 rows in a step on average; of the device's time encode 60 %, prefill 10 %, step 30 %"
     )
-    assert engine_note("") == "0.0 rows in a step on average"
+    assert format_engine_note("") == "0.0 rows in a step on average"
 
 
 @contextmanager
-def peer(transcribe: Any) -> Iterator[str]:
+def serve_peer(transcribe: Any) -> Iterator[str]:
     """faster-whisper's server around a model that is not there."""
     own = {"model": SimpleNamespace(transcribe=transcribe), "slots": threading.Semaphore(1)}
     handler = type("Own", (Handler,), own)
@@ -199,8 +203,8 @@ def test_clients_send_every_clip_once_and_read_its_text(tmp_path: Path) -> None:
         assert (language, beam_size, content[-5:]) == ("de", 1, b"\r\n--\x00")
         return [SimpleNamespace(text=f" {content[0]}"), SimpleNamespace(text=f" of {len(content)}")], None
 
-    with peer(transcribe) as url:
-        found = load(url, clips, 3)
+    with serve_peer(transcribe) as url:
+        found = run_clients(url, clips, 3)
     assert found.texts == tuple(f"{n} of 1005" for n in range(7))
     assert all(0 < latency <= found.seconds for latency in found.latencies_s)
 
@@ -217,14 +221,14 @@ def test_an_answer_that_is_no_text_ends_the_load(tmp_path: Path) -> None:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         with pytest.raises(TargetUnavailable, match="HTTP 503"):
-            load(f"http://127.0.0.1:{server.server_address[1]}", [(tmp_path / "a.wav", "en")] * 3, 2)
+            run_clients(f"http://127.0.0.1:{server.server_address[1]}", [(tmp_path / "a.wav", "en")] * 3, 2)
         server.shutdown()
         thread.join()
 
 
 def test_a_form_is_read_as_python_writes_it() -> None:
     body = b'--x\r\ncontent-disposition: form-data; name="a"\r\n\r\none\r\n--x--\r\n'
-    assert form("multipart/form-data; boundary=x", body) == {"a": b"one"}
+    assert parse_form("multipart/form-data; boundary=x", body) == {"a": b"one"}
 
 
 # --- a whole run ----------------------------------------------------------------------------------

@@ -8,21 +8,21 @@ import pytest
 import rich_click as click
 from click.testing import CliRunner
 
-from neuron_whisper.cli.decoding import decoding_options, transcribe_options
-from neuron_whisper.cli.transcribe import reasons
-from neuron_whisper.decode.options import VOICE, TranscribeOptions
+from neuron_whisper.cli.decoding import decoding_options, parse_transcribe_options
+from neuron_whisper.cli.transcribe import explain_decoding
+from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.transcript import Dropped, Retry, Segment, Transcript
+from neuron_whisper.transcript import Retry, Segment, SkippedRegion, Transcript
 
 
-def options(*flags: str) -> TranscribeOptions:
+def parse_flags(*flags: str) -> TranscribeOptions:
     """What a command line asks for."""
     found: list[TranscribeOptions] = []
 
     @click.command()
     @decoding_options
     def command(**given: Any) -> None:
-        found.append(transcribe_options(given))
+        found.append(parse_transcribe_options(given))
 
     result = CliRunner().invoke(command, flags, standalone_mode=False)
     if result.exception is not None:
@@ -31,7 +31,7 @@ def options(*flags: str) -> TranscribeOptions:
 
 
 def test_without_flags_the_options_are_the_defaults() -> None:
-    assert options() == TranscribeOptions()
+    assert parse_flags() == TranscribeOptions()
 
 
 @pytest.mark.parametrize(
@@ -61,19 +61,19 @@ def test_without_flags_the_options_are_the_defaults() -> None:
     ],
 )
 def test_a_flag_sets_the_option_of_its_name(flags: tuple[str, ...], expected: dict[str, Any]) -> None:
-    assert options(*flags) == TranscribeOptions(**expected)
+    assert parse_flags(*flags) == TranscribeOptions(**expected)
 
 
 def test_the_voice_detector_keeps_what_no_flag_names() -> None:
-    found = options("--vad-threshold", "0.3", "--vad-min-silence", "500").vad
+    found = parse_flags("--vad-threshold", "0.3", "--vad-min-silence", "500").vad
     assert (found.threshold, found.min_silence_duration_ms) == (0.3, 500)
-    assert found.min_speech_duration_ms == VOICE.min_speech_duration_ms
+    assert found.min_speech_duration_ms == DEFAULT_VAD.min_speech_duration_ms
 
 
 @pytest.mark.parametrize("flags", [("--temperature", "warm"), ("--no-speech-threshold", "some"), ("--beam-size", "x")])
 def test_what_is_no_number_is_refused_with_its_flag(flags: tuple[str, str]) -> None:
     with pytest.raises(click.BadParameter) as refused:
-        options(*flags)
+        parse_flags(*flags)
     assert refused.value.param is not None
     assert flags[0] in refused.value.param.opts
     assert repr(flags[1]) in str(refused.value.message)
@@ -81,7 +81,7 @@ def test_what_is_no_number_is_refused_with_its_flag(flags: tuple[str, str]) -> N
 
 def test_an_option_out_of_range_is_refused_by_its_name() -> None:
     with pytest.raises(InvalidOption, match="beam_size: 99"):
-        options("--beam-size", "99")
+        parse_flags("--beam-size", "99")
 
 
 def test_verbose_tells_what_was_tried_and_what_gave_no_text() -> None:
@@ -96,12 +96,12 @@ def test_verbose_tells_what_was_tried_and_what_gave_no_text() -> None:
         avg_logprob=-0.5,
         compression_ratio=1.0,
         no_speech_prob=0.1,
-        is_cut=True,
+        is_truncated=True,
         retries=(Retry(temperature=0.0, reason="compression_ratio"), Retry(temperature=0.2, reason="avg_logprob")),
     )
-    gap = Dropped(start_s=2.5, end_s=30.0, reason="no_speech", text="Thank you.")
-    transcript = Transcript(text="Hm.", language="en", duration_s=30.0, segments=(segment,), dropped=(gap,))
-    assert list(reasons(transcript)) == [
+    gap = SkippedRegion(start_s=2.5, end_s=30.0, reason="no_speech", text="Thank you.")
+    transcript = Transcript(text="Hm.", language="en", duration_s=30.0, segments=(segment,), skipped=(gap,))
+    assert list(explain_decoding(transcript)) == [
         "0.00-2.50 s: decoded at temperature 0.4 after 0 (compression_ratio), 0.2 (avg_logprob)",
         "0.00-2.50 s: a repetition at the window's end was cut off",
         "2.50-30.00 s: no text, no_speech: 'Thank you.'",

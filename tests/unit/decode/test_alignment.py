@@ -22,10 +22,16 @@ from whisper.model import ModelDimensions, Whisper
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.audio.mel import LogMel
-from neuron_whisper.decode.alignment import WordTiming, align_words, alignment_tokens, split_words, token_times
+from neuron_whisper.decode.alignment import (
+    WordTiming,
+    align_words,
+    build_alignment_tokens,
+    find_token_times,
+    split_words,
+)
 from neuron_whisper.decode.dtw import dtw
 from neuron_whisper.decode.segments import split_at_timestamps
-from neuron_whisper.decode.words import words_of_segments
+from neuron_whisper.decode.words import assign_words
 from neuron_whisper.errors import BuildError, InvalidOption
 from neuron_whisper.model.checkpoint import open_checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
@@ -115,7 +121,7 @@ def openai_times(attention: NDArray[np.float32], first_row: int, n_frames: int) 
 @pytest.mark.parametrize(("heads", "rows", "n_frames"), [(6, 40, 3000), (10, 229, 3000), (1, 6, 333), (3, 12, 7)])
 def test_times_of_tokens_are_openais(heads: int, rows: int, n_frames: int) -> None:
     attention = attention_of(np.random.default_rng(rows), heads, rows, steps=max(150, n_frames // 2))
-    times = token_times(attention, 3, n_frames)
+    times = find_token_times(attention, 3, n_frames)
     np.testing.assert_array_equal(times, openai_times(attention, 3, n_frames))
     assert len(times) == rows - 4
     assert len(set(times.tolist())) > 1
@@ -124,7 +130,7 @@ def test_times_of_tokens_are_openais(heads: int, rows: int, n_frames: int) -> No
 @pytest.mark.parametrize("n_frames", [0, 1, 2, 5, 3000])
 def test_attention_that_says_nothing_gives_times_all_the_same(n_frames: int) -> None:
     for attention in (np.zeros((2, 8, 1500), np.float32), np.full((2, 8, 1500), 1 / 1500, np.float32)):
-        times = token_times(attention, 1, n_frames)
+        times = find_token_times(attention, 1, n_frames)
         assert len(times) == 6
         assert np.all(np.diff(times) >= 0)
         assert times[0] == 0
@@ -135,26 +141,26 @@ def test_attention_that_says_nothing_gives_times_all_the_same(n_frames: int) -> 
 
 
 def test_the_aligned_tokens_are_the_start_the_text_and_the_end(words: Tokenizer, directory: Path) -> None:
-    made = alignment_tokens(words, [11, 12], language="ja", task="translate", longest=64)
+    made = build_alignment_tokens(words, [11, 12], language="ja", task="translate", max_tokens=64)
     assert made.tokens.tolist() == [50258, 50266, 50358, 50363, 11, 12, 50257]
     assert made.first_row == 3
     assert made.tokens.dtype == np.int32
     english = tokenizer(ENGLISH, directory)
-    made = alignment_tokens(english, [11, 12], language=None, task="transcribe", longest=64)
+    made = build_alignment_tokens(english, [11, 12], language=None, task="transcribe", max_tokens=64)
     assert made.tokens.tolist() == [50257, 50362, 11, 12, 50256]
     assert made.first_row == 1
     with pytest.raises(InvalidOption, match="language"):
-        alignment_tokens(words, [11], language=None, task="transcribe", longest=64)
+        build_alignment_tokens(words, [11], language=None, task="transcribe", max_tokens=64)
 
 
 def test_the_longest_text_fits_the_longest_bucket(words: Tokenizer) -> None:
-    made = alignment_tokens(words, list(range(224)), language="en", task="transcribe", longest=256)
+    made = build_alignment_tokens(words, list(range(224)), language="en", task="transcribe", max_tokens=256)
     assert len(made.tokens) == 229
 
 
 def test_words_beyond_the_bucket_come_last_and_have_no_length(words: Tokenizer) -> None:
     text = words.encode(" one two three four five six seven")
-    made = alignment_tokens(words, text, language="en", task="transcribe", longest=9)
+    made = build_alignment_tokens(words, text, language="en", task="transcribe", max_tokens=9)
     assert made.tokens.tolist() == [50258, 50259, 50359, 50363, *text[:4], 50257]
     attention = attention_of(np.random.default_rng(0), 2, 9)
     (found,) = align_words(attention, 3, [text], [-1.0] * 7, words, language="en", n_frames=3000)
@@ -224,7 +230,7 @@ def test_word_times_never_go_back_and_stay_in_segment_and_window(
     spans, _ = split_at_timestamps(tokens, 50364, seek_frames=seek, window_frames=n_frames)
     texts = [[token for token in span.tokens if token < 50257] for span in spans]
     flat = [token for text in texts for token in text]
-    made = alignment_tokens(words, flat, language=language, task="transcribe", longest=64)
+    made = build_alignment_tokens(words, flat, language=language, task="transcribe", max_tokens=64)
     rng = np.random.default_rng(seed)
     attention = rng.random((2, len(made.tokens), 1500), np.float32)
     if silent:  # all attention beyond the audio: none is left
@@ -232,7 +238,7 @@ def test_word_times_never_go_back_and_stay_in_segment_and_window(
     timings = align_words(
         attention, made.first_row, texts, [-1.0] * len(flat), words, language=language, n_frames=n_frames
     )
-    found = words_of_segments(spans, timings, seek_frames=seek, window_frames=n_frames, last_speech_s=0.0)
+    found = assign_words(spans, timings, seek_frames=seek, window_frames=n_frames, last_speech_s=0.0)
     at = seek / 100
     for span, text in zip(found, texts, strict=True):
         assert "".join(word.text for word in span.words) == words.decode(text)
@@ -272,11 +278,11 @@ def same_words(found: list[WordTiming], expected: list[Any]) -> list[float]:
 def test_word_times_of_a_model_are_openais(n_vocab: int, directory: Path) -> None:
     model, session, told = openai_model(n_vocab), reference_session(n_vocab), tokenizer(n_vocab, directory)
     for seed, n_frames in ((1, 3000), (2, 801), (3, 7)):
-        mel = LogMel.of(noise(30, seed), 80).window(0)
+        mel = LogMel.from_samples(noise(30, seed), 80).cut_window(0)
         text = np.random.default_rng(seed).integers(0, 50000, 50).tolist()
         expected = of_openai(model, ((0, 0), (1, 1)), openai_tokenizer(n_vocab), text, torch.from_numpy(mel), n_frames)
         session.encode([0], mel[None])
-        made = alignment_tokens(told, text, language="en", task="transcribe", longest=64)
+        made = build_alignment_tokens(told, text, language="en", task="transcribe", max_tokens=64)
         (found,) = align_words(
             session.align(0, made.tokens),
             made.first_row,
@@ -304,14 +310,16 @@ def test_word_times_of_real_speech_are_openais() -> None:
     assert checkpoint.tokenizer_file is not None
     dims = checkpoint.dims
     heads = checkpoint.alignment_heads or default_alignment_heads(dims)
-    weights = {name: torch.from_numpy(np.array(checkpoint.tensor(name), np.float32)) for name in checkpoint.names}
+    weights = {
+        name: torch.from_numpy(np.array(checkpoint.tensor(name), np.float32)) for name in checkpoint.parameter_names
+    }
     model = Whisper(ModelDimensions(**{name: getattr(dims, name) for name in dims.__slots__}))
     model.load_state_dict(weights, strict=False)
     told = Tokenizer.from_file(checkpoint.tokenizer_file, dims.n_vocab)
     session = ReferenceSession(
         ProgramSpec(
             dims=dims,
-            special=SpecialTokens.of_vocabulary(dims.n_vocab),
+            special=SpecialTokens.from_vocab_size(dims.n_vocab),
             slots=1,
             beams=1,
             encode_batch=1,
@@ -324,14 +332,14 @@ def test_word_times_of_real_speech_are_openais() -> None:
         [weights],
     )
     clip = load_audio(SPEECH / "en_jfk.flac")
-    mel = LogMel.of(clip.samples, dims.n_mels)
-    window, n_frames = mel.window(0), mel.content_frames
+    mel = LogMel.from_samples(clip.samples, dims.n_mels)
+    window, n_frames = mel.cut_window(0), mel.content_frames
     text = told.encode(
         " And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
     )
     expected = of_openai(model.eval(), heads, openai_tokenizer(dims.n_vocab), text, torch.from_numpy(window), n_frames)
     session.encode([0], window[None])
-    made = alignment_tokens(told, text, language="en", task="transcribe", longest=64)
+    made = build_alignment_tokens(told, text, language="en", task="transcribe", max_tokens=64)
     (found,) = align_words(
         session.align(0, made.tokens),
         made.first_row,

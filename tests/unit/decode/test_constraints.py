@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from whisper.decoding import ApplyTimestampRules, SuppressBlank, SuppressTokens
 
-from neuron_whisper.decode.constraints import RuleBook, apply_rules, banned_mask, next_rules
+from neuron_whisper.decode.constraints import TokenRules, apply_rules, build_suppression_mask, compute_rules
 from neuron_whisper.decode.options import WindowOptions
-from neuron_whisper.graph.logit_processor import AnswerTokens, allowed_logits, best_tokens, log_probabilities
-from neuron_whisper.target.interfaces import FORBIDDEN_LOGPROB, N_RULES, OFF, logprobs_of_graph
+from neuron_whisper.graph.logit_processor import SpecialTokenIds, log_probabilities, mask_logits, top_k_tokens
+from neuron_whisper.target.interfaces import MASKED_LOGIT, MASKED_LOGPROB, N_RULES, mask_logprobs
 from tests.support.tiny_program import DIMS, SPECIAL, spec
 
 BEGIN = SPECIAL.timestamp_begin
@@ -85,12 +85,12 @@ def random_logits(seed: int, lift: float) -> NDArray[np.float32]:
 @settings(max_examples=300, deadline=None)
 @given(histories(), windows)
 def test_a_sequence_that_grows_has_the_rules_of_its_whole(sampled: list[int], options: WindowOptions) -> None:
-    book = RuleBook(SPECIAL, options)
-    state = book.first
-    np.testing.assert_array_equal(state.row, next_rules([], SPECIAL, options))
+    book = TokenRules(SPECIAL, options)
+    state = book.initial_state
+    np.testing.assert_array_equal(state.row, compute_rules([], SPECIAL, options))
     for n, token in enumerate(sampled, start=1):
-        state = book.after(state, token)
-        np.testing.assert_array_equal(state.row, next_rules(sampled[:n], SPECIAL, options))
+        state = book.advance(state, token)
+        np.testing.assert_array_equal(state.row, compute_rules(sampled[:n], SPECIAL, options))
 
 
 @settings(max_examples=300, deadline=None)
@@ -99,10 +99,10 @@ def test_the_numpy_rules_leave_what_openai_whisper_leaves(
     sampled: list[int], options: WindowOptions, seed: int, lift: float
 ) -> None:
     logits = random_logits(seed, lift)
-    rules = next_rules(sampled, SPECIAL, options)
-    banned = banned_mask(DIMS.n_vocab, SPECIAL, options)
+    rules = compute_rules(sampled, SPECIAL, options)
+    banned = build_suppression_mask(DIMS.n_vocab, SPECIAL, options)
     ours = apply_rules(logits, rules, banned, SPECIAL)
-    theirs = openai_logprobs(logits, sampled, sorted(options.suppressed), options)
+    theirs = openai_logprobs(logits, sampled, sorted(options.suppress_tokens), options)
     np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(theirs))
     np.testing.assert_allclose(ours[np.isfinite(ours)], theirs[np.isfinite(theirs)], atol=2e-5)
 
@@ -116,13 +116,13 @@ def test_the_graph_chooses_what_the_numpy_rules_leave(
     rows: list[tuple[list[int], WindowOptions, int, float]], choices: int
 ) -> None:
     logits = np.stack([random_logits(seed, lift) for _, _, seed, lift in rows])
-    rules = np.stack([next_rules(sampled, SPECIAL, options) for sampled, options, _, _ in rows])
-    banned = np.stack([banned_mask(DIMS.n_vocab, SPECIAL, options) for _, options, _, _ in rows])
-    tokens = AnswerTokens.of(spec())
-    added = torch.from_numpy(logits + np.where(banned, np.float32(OFF), np.float32(0)))
+    rules = np.stack([compute_rules(sampled, SPECIAL, options) for sampled, options, _, _ in rows])
+    banned = np.stack([build_suppression_mask(DIMS.n_vocab, SPECIAL, options) for _, options, _, _ in rows])
+    tokens = SpecialTokenIds.from_spec(spec())
+    added = torch.from_numpy(logits + np.where(banned, np.float32(MASKED_LOGIT), np.float32(0)))
     asked = torch.from_numpy(rules)
-    best, logprobs = best_tokens(allowed_logits(added, asked, tokens), asked, tokens, choices)
-    everything = log_probabilities(allowed_logits(added, asked, tokens), asked, tokens)
+    best, logprobs = top_k_tokens(mask_logits(added, asked, tokens), asked, tokens, choices)
+    everything = log_probabilities(mask_logits(added, asked, tokens), asked, tokens)
     for row, (_, _, _, _) in enumerate(rows):
         expected = apply_rules(logits[row], rules[row], banned[row], SPECIAL)
         found = logprobs[row].numpy()
@@ -130,8 +130,8 @@ def test_the_graph_chooses_what_the_numpy_rules_leave(
         n_allowed = int(np.isfinite(order).sum())
         np.testing.assert_allclose(found[:n_allowed], order[:n_allowed], atol=2e-5)
         np.testing.assert_allclose(expected[best[row].numpy()[:n_allowed]], order[:n_allowed], atol=2e-5)
-        assert (found[n_allowed:] < FORBIDDEN_LOGPROB).all(), "what is forbidden can be told from what is unlikely"
-        np.testing.assert_allclose(logprobs_of_graph(everything[row].numpy()), expected, atol=2e-5)
+        assert (found[n_allowed:] < MASKED_LOGPROB).all(), "what is forbidden can be told from what is unlikely"
+        np.testing.assert_allclose(mask_logprobs(everything[row].numpy()), expected, atol=2e-5)
 
 
 def test_a_step_takes_and_answers_less_than_1_kb_a_row() -> None:
@@ -153,9 +153,11 @@ def test_a_step_takes_and_answers_less_than_1_kb_a_row() -> None:
 )
 def test_timestamps_come_in_pairs_and_never_go_back(sampled: list[int], allowed: set[int]) -> None:
     options = WindowOptions(language="en", task="transcribe")
-    rules = next_rules(sampled, SPECIAL, options).copy()
+    rules = compute_rules(sampled, SPECIAL, options).copy()
     rules[-1] = 0  # whatever is likelier: here it is about what may be
-    left = apply_rules(np.zeros(DIMS.n_vocab, np.float32), rules, banned_mask(DIMS.n_vocab, SPECIAL, options), SPECIAL)
+    left = apply_rules(
+        np.zeros(DIMS.n_vocab, np.float32), rules, build_suppression_mask(DIMS.n_vocab, SPECIAL, options), SPECIAL
+    )
     probes = {0, SPECIAL.eot, BEGIN, BEGIN + 1, BEGIN + 20, BEGIN + 50, BEGIN + 51, BEGIN + 1500}
     assert {token for token in probes if np.isfinite(left[token])} == allowed | (
         {BEGIN + 1, BEGIN + 20}

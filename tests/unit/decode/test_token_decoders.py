@@ -11,12 +11,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
+from whisper.decoding import BeamSearchDecoder as WhisperBeamSearchDecoder
+from whisper.decoding import MaximumLikelihoodRanker
 
-from neuron_whisper.decode.constraints import apply_rules, next_rules
+from neuron_whisper.decode.constraints import apply_rules, compute_rules
 from neuron_whisper.decode.options import WindowOptions
-from neuron_whisper.decode.repetition import cut_loop, loop_start
-from neuron_whisper.decode.token_decoders import Attempt, BeamSearch, Greedy, Hypo, Limits, Sampling, sample
+from neuron_whisper.decode.repetition import find_loop_start, truncate_loop
+from neuron_whisper.decode.token_decoders import (
+    BeamSearchDecoder,
+    DecoderConfig,
+    GreedyDecoder,
+    SamplingDecoder,
+    TokenDecoder,
+    TokenSequence,
+    sample,
+)
 from tests.support.tiny_program import DIMS, SPECIAL
 
 PROMPT = [SPECIAL.sot, SPECIAL.first_language, SPECIAL.transcribe]
@@ -36,12 +45,12 @@ def random_model(seed: int, end_from: int = 3) -> Model:
     return logits
 
 
-def limits(most: int = 12, **options: object) -> Limits:
+def decoder_config(most: int = 12, **options: object) -> DecoderConfig:
     window = WindowOptions(language="en", task="transcribe", without_timestamps=True, **options)  # type: ignore[arg-type]
-    return Limits(special=SPECIAL, options=window, most_tokens=most)
+    return DecoderConfig(special=SPECIAL, options=window, max_tokens=most)
 
 
-def run(attempt: Attempt, model: Model, choices: int = 11) -> Hypo:
+def run(attempt: TokenDecoder, model: Model, choices: int = 11) -> TokenSequence:
     """Drive an attempt as a window and a session would, each row with its own past."""
 
     def answer(past: list[int], rules: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -51,32 +60,34 @@ def run(attempt: Attempt, model: Model, choices: int = 11) -> Hypo:
         tokens = np.stack([np.argsort(-row, kind="stable")[:choices] for row in rows]).astype(np.int32)
         return tokens, np.take_along_axis(np.stack(rows), tokens, 1)
 
-    tokens, logprobs = best([answer([], attempt.rules()[0])])
+    tokens, logprobs = best([answer([], attempt.next_rules()[0])])
     attempt.begin(tokens[0], logprobs[0])
     pasts: list[list[int]] = [[] for _ in range(attempt.rows)]
     while attempt.best is None:
-        fed, parents = attempt.step()
+        fed, parents = attempt.next_tokens()
         if attempt.length == 0:
             pasts = [[] for _ in fed]
         else:
             pasts = [[*pasts[parent], token] for parent, token in zip(parents, fed, strict=True)]
-        rows = [answer(past, rules) for past, rules in zip(pasts, attempt.rules(), strict=True)]
-        if attempt.wants_logits:
+        rows = [answer(past, rules) for past, rules in zip(pasts, attempt.next_rules(), strict=True)]
+        if attempt.needs_logits:
             attempt.receive_logits(np.stack(rows))
         else:
             attempt.receive(*best(rows))
     return attempt.best
 
 
-def openai_beams(model: Model, own: Limits, beam_size: int, patience: float | None, penalty: float | None) -> list[int]:
+def openai_beams(
+    model: Model, own: DecoderConfig, beam_size: int, patience: float | None, penalty: float | None
+) -> list[int]:
     """The same search by openai-whisper's decoder and ranker."""
     cache = type("Cache", (), {"rearrange_kv_cache": lambda self, sources: None})()
-    decoder = BeamSearchDecoder(beam_size, SPECIAL.eot, cache, patience)
+    decoder = WhisperBeamSearchDecoder(beam_size, SPECIAL.eot, cache, patience)
     tokens = torch.tensor([PROMPT] * beam_size)
     sums = torch.zeros(beam_size)
-    for _ in range(own.most_tokens):
+    for _ in range(own.max_tokens):
         rows = [
-            apply_rules(model(row[3:]), next_rules(row[3:], SPECIAL, own.options), NOTHING_BANNED, SPECIAL)
+            apply_rules(model(row[3:]), compute_rules(row[3:], SPECIAL, own.options), NOTHING_BANNED, SPECIAL)
             for row in tokens.tolist()
         ]
         tokens, is_done = decoder.update(tokens, torch.from_numpy(np.stack(rows)), sums)
@@ -102,8 +113,8 @@ def test_beams_end_where_openai_whispers_do(
     seed: int, beam_size: int, patience: float | None, penalty: float | None, end_from: int
 ) -> None:
     model = random_model(seed, end_from)
-    own = limits(beam_size=beam_size, patience=patience, length_penalty=penalty)
-    assert run(BeamSearch(own), model).tokens == openai_beams(model, own, beam_size, patience, penalty)
+    own = decoder_config(beam_size=beam_size, patience=patience, length_penalty=penalty)
+    assert run(BeamSearchDecoder(own), model).tokens == openai_beams(model, own, beam_size, patience, penalty)
 
 
 def test_a_beam_finds_what_greedy_decoding_walks_past() -> None:
@@ -117,12 +128,16 @@ def test_a_beam_finds_what_greedy_decoding_walks_past() -> None:
             logits[3 if tokens == [2] else SPECIAL.eot] = 9.0
         return logits
 
-    assert run(Greedy(limits(2)), garden_path).tokens[0] == 1
-    assert run(BeamSearch(limits(beam_size=2)), garden_path).tokens == [2, 3]
+    assert run(GreedyDecoder(decoder_config(2)), garden_path).tokens[0] == 1
+    assert run(BeamSearchDecoder(decoder_config(beam_size=2)), garden_path).tokens == [2, 3]
 
 
 def test_a_sequence_has_a_log_probability_for_every_token_and_their_sum() -> None:
-    for attempt in (Greedy(limits()), BeamSearch(limits(beam_size=4)), Sampling(limits(), 0.7, rows=1, seed=(1, 1))):
+    for attempt in (
+        GreedyDecoder(decoder_config()),
+        BeamSearchDecoder(decoder_config(beam_size=4)),
+        SamplingDecoder(decoder_config(), 0.7, rows=1, seed=(1, 1)),
+    ):
         found = run(attempt, random_model(5))
         assert len(found.logprobs) == len(found.tokens) > 0
         end = found.sum_logprob - sum(found.logprobs)
@@ -131,7 +146,7 @@ def test_a_sequence_has_a_log_probability_for_every_token_and_their_sum() -> Non
 
 def test_the_same_seed_draws_the_same_and_another_seed_something_else() -> None:
     def drawn(seed: int) -> list[int]:
-        return run(Sampling(limits(), 1.0, rows=1, seed=(seed, 1)), random_model(3, end_from=10)).tokens
+        return run(SamplingDecoder(decoder_config(), 1.0, rows=1, seed=(seed, 1)), random_model(3, end_from=10)).tokens
 
     assert drawn(1) == drawn(1)
     assert len({tuple(drawn(seed)) for seed in range(6)}) == 6
@@ -140,18 +155,21 @@ def test_the_same_seed_draws_the_same_and_another_seed_something_else() -> None:
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_the_best_of_five_does_not_depend_on_how_many_are_drawn_side_by_side(rows: int) -> None:
     model = random_model(9, end_from=4)
-    own = limits(best_of=5)
-    together = run(Sampling(own, 0.9, rows=5, seed=(0, 1)), model)
-    found = run(Sampling(own, 0.9, rows=rows, seed=(0, 1)), model)
+    own = decoder_config(best_of=5)
+    together = run(SamplingDecoder(own, 0.9, rows=5, seed=(0, 1)), model)
+    found = run(SamplingDecoder(own, 0.9, rows=rows, seed=(0, 1)), model)
     assert found.tokens == together.tokens
     assert found.sum_logprob == pytest.approx(together.sum_logprob)
-    alone = [run(Sampling(limits(best_of=1), 0.9, rows=1, seed=(0, 1)), model)]
+    alone = [run(SamplingDecoder(decoder_config(best_of=1), 0.9, rows=1, seed=(0, 1)), model)]
     assert together.avg_logprob >= alone[0].avg_logprob, "the first of the five is that one"
 
 
 def test_a_low_temperature_draws_what_greedy_decoding_takes() -> None:
     model = random_model(11)
-    assert run(Sampling(limits(), 0.001, rows=1, seed=(0, 0)), model).tokens == run(Greedy(limits()), model).tokens
+    assert (
+        run(SamplingDecoder(decoder_config(), 0.001, rows=1, seed=(0, 0)), model).tokens
+        == run(GreedyDecoder(decoder_config()), model).tokens
+    )
 
 
 @settings(max_examples=200)
@@ -189,7 +207,7 @@ def test_draws_follow_the_distribution_at_their_temperature() -> None:
     ids=["a pair four times", "three times may be meant", "no loop", "one token", "an unfinished round", "empty"],
 )
 def test_a_loop_begins_with_its_second_round(tokens: list[int], start: int | None) -> None:
-    assert loop_start(tokens, shortest=8) == start
+    assert find_loop_start(tokens, min_tokens=8) == start
 
 
 @settings(max_examples=200)
@@ -201,7 +219,7 @@ def test_a_loop_begins_with_its_second_round(tokens: list[int], start: int | Non
 def test_what_is_left_of_a_loop_is_at_most_one_round_and_what_stood_before(
     before: list[int], rounds: list[int], times: int
 ) -> None:
-    kept = cut_loop([*before, *rounds * times], 60)
+    kept = truncate_loop([*before, *rounds * times], 60)
     assert kept == [*before, *rounds * times][: len(kept)]
     assert len(kept) <= len(before) + len(rounds)
 
@@ -210,4 +228,4 @@ def test_the_time_behind_the_first_round_stays() -> None:
     begin = SPECIAL.timestamp_begin
     round_ = [1, 2, 3, 4, 5, 6]
     looped = [begin, *round_, begin + 50, begin + 50, *round_, begin + 90, begin + 90, *round_, *round_]
-    assert cut_loop(looped, SPECIAL.eot) == [begin, *round_, begin + 50]
+    assert truncate_loop(looped, SPECIAL.eot) == [begin, *round_, begin + 50]

@@ -12,26 +12,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions, WindowOptions
-from neuron_whisper.decode.window import Hypothesis, WindowAsk, WindowDecoding, compression_ratio
+from neuron_whisper.decode.window import DecodingResult, WindowDecoder, WindowRequest, compression_ratio
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.errors import InvalidOption
 from tests.support.fake_session import FakeSession
 from tests.support.tiny_program import SPECIAL, mel, spec
-from tests.unit.engine.test_engine import PATIENCE_S, TOKENIZER
+from tests.unit.engine.test_engine import TIMEOUT_S, TOKENIZER
 
 
 def options(**wanted: Any) -> WindowOptions:
     return WindowOptions(**{"language": "en", "task": "transcribe", **wanted})
 
 
-def decoded(*asked: WindowOptions, slots: int = 1, beams: int = 4, end_after: int = 12) -> list[Hypothesis]:
+def decoded(*asked: WindowOptions, slots: int = 1, beams: int = 4, end_after: int = 12) -> list[DecodingResult]:
     """Window n with the n-th options; all of them at once."""
     engine = Engine(FakeSession(spec(slots=slots, beams=beams), end_after=end_after), TOKENIZER)
     try:
-        futures: list[Future[Hypothesis]] = [
-            engine.submit(WindowAsk(mel=mel(1, seed=n)[0], options=one)) for n, one in enumerate(asked)
+        futures: list[Future[DecodingResult]] = [
+            engine.submit(WindowRequest(mel=mel(1, seed=n)[0], options=one)) for n, one in enumerate(asked)
         ]
-        return [future.result(PATIENCE_S) for future in futures]
+        return [future.result(TIMEOUT_S) for future in futures]
     finally:
         engine.close()
 
@@ -40,13 +40,13 @@ def test_the_first_temperature_is_taken_where_no_gate_fails() -> None:
     (found,) = decoded(options(temperatures=TEMPERATURES, logprob_threshold=-50.0, compression_ratio_threshold=50.0))
     assert [record.temperature for record in found.attempts] == [0.0]
     assert found.temperature == 0.0
-    assert found.attempts[0].rejected_for == ""
+    assert found.attempts[0].rejection_reason == ""
 
 
 def test_a_text_that_is_too_unlikely_climbs_the_ladder_to_its_end() -> None:
     (found,) = decoded(options(temperatures=TEMPERATURES, logprob_threshold=0.0))
     assert [record.temperature for record in found.attempts] == list(TEMPERATURES)
-    assert {record.rejected_for for record in found.attempts} == {"avg_logprob"}
+    assert {record.rejection_reason for record in found.attempts} == {"avg_logprob"}
     assert found.temperature == 1.0, "the last is taken, as openai-whisper does"
 
 
@@ -54,9 +54,9 @@ def test_a_text_that_repeats_climbs_until_it_does_not() -> None:
     (greedy,) = decoded(options())
     limit = greedy.compression_ratio - 1e-6
     (found,) = decoded(options(temperatures=TEMPERATURES, compression_ratio_threshold=limit))
-    assert found.attempts[0].rejected_for == "compression_ratio"
+    assert found.attempts[0].rejection_reason == "compression_ratio"
     assert found.attempts[0].compression_ratio == greedy.compression_ratio
-    assert found.attempts[-1].rejected_for in ("", "compression_ratio")
+    assert found.attempts[-1].rejection_reason in ("", "compression_ratio")
     assert found.temperature > 0
 
 
@@ -97,7 +97,7 @@ def test_windows_of_every_kind_say_beside_others_what_they_say_alone(asked: list
     together = decoded(*asked, slots=slots)
     for n, one in enumerate(asked):
         engine = Engine(FakeSession(spec(slots=1, beams=4)), TOKENIZER)
-        alone = engine.submit(WindowAsk(mel=mel(1, seed=n)[0], options=one)).result(PATIENCE_S)
+        alone = engine.submit(WindowRequest(mel=mel(1, seed=n)[0], options=one)).result(TIMEOUT_S)
         engine.close()
         assert together[n].tokens == alone.tokens
         assert together[n].attempts == alone.attempts
@@ -139,7 +139,7 @@ def test_the_language_is_found_among_those_that_are_allowed() -> None:
 
 def prompt_of(asked: WindowOptions, buckets: tuple[int, ...] = (4, 16)) -> list[int]:
     program = replace(spec(), prompt_buckets=buckets)
-    ask = WindowDecoding(asked, TOKENIZER, program).ask()
+    ask = WindowDecoder(asked, TOKENIZER, program).next_request()
     return cast(list[int], ask.prompt.tolist())  # type: ignore[union-attr]
 
 
@@ -180,13 +180,13 @@ def test_word_times_bring_the_attention_of_the_windows_text() -> None:
     (found,) = decoded(options(word_timestamps=True), end_after=5)
     assert found.attention is not None
     n_text = sum(token < SPECIAL.eot for token in found.tokens)
-    assert found.attention.shape[1] <= found.aligned_row + 2 + n_text
+    assert found.attention.shape[1] <= found.first_aligned_row + 2 + n_text
     assert np.isfinite(found.attention).all()
 
 
 def test_a_program_without_alignment_refuses_word_times() -> None:
     with pytest.raises(InvalidOption, match="word_timestamps: True is not allowed"):
-        WindowDecoding(options(word_timestamps=True), TOKENIZER, replace(spec(), align_buckets=()))
+        WindowDecoder(options(word_timestamps=True), TOKENIZER, replace(spec(), align_buckets=()))
 
 
 @pytest.mark.parametrize(("text", "repeats"), [("", False), ("ask not what", False), ("again and " * 30, True)])

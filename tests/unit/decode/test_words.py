@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuron_whisper.decode.alignment import WordTiming
-from neuron_whisper.decode.hallucination import is_segment_anomaly, without_hallucinations, word_anomaly_score
-from neuron_whisper.decode.segments import Span
+from neuron_whisper.decode.hallucination import is_segment_anomaly, remove_hallucinations, word_anomaly_score
+from neuron_whisper.decode.segments import SegmentTokens
 from neuron_whisper.decode.words import (
-    APPENDED,
-    PREPENDED,
-    WordedSpan,
-    last_word_end,
+    APPEND_PUNCTUATIONS,
+    PREPEND_PUNCTUATIONS,
+    SegmentWithWords,
+    assign_words,
+    find_last_word_end,
     merge_punctuations,
-    words_of_segments,
 )
 from neuron_whisper.transcript import Word
 
@@ -37,8 +37,8 @@ def theirs(words: Sequence[WordTiming]) -> list[Any]:
     return [whisper.timing.WordTiming(w.text, list(w.tokens), w.start_s, w.end_s, w.probability) for w in words]
 
 
-def spoken(start_s: float, end_s: float, words: Sequence[Word]) -> WordedSpan:
-    return WordedSpan(start_s=start_s, end_s=end_s, tokens=(), words=tuple(words))
+def spoken(start_s: float, end_s: float, words: Sequence[Word]) -> SegmentWithWords:
+    return SegmentWithWords(start_s=start_s, end_s=end_s, tokens=(), words=tuple(words))
 
 
 # --- punctuation ----------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def test_marks_join_the_word_they_belong_to() -> None:
 def test_any_marks_are_joined_as_openai_joins_them(texts: list[str]) -> None:
     words = [timing(text, i, i + 1, (i,)) for i, text in enumerate(texts)]
     expected = theirs(words)
-    whisper.timing.merge_punctuations(expected, PREPENDED, APPENDED)
+    whisper.timing.merge_punctuations(expected, PREPEND_PUNCTUATIONS, APPEND_PUNCTUATIONS)
     found = merge_punctuations(words)
     assert [(w.text, list(w.tokens), w.start_s) for w in found] == [
         (w.word, w.tokens, w.start) for w in expected if w.word
@@ -68,7 +68,7 @@ def test_any_marks_are_joined_as_openai_joins_them(texts: list[str]) -> None:
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> tuple[list[Span], list[list[WordTiming]], int, float]:
+def windows(draw: st.DrawFn) -> tuple[list[SegmentTokens], list[list[WordTiming]], int, float]:
     """Spans, their words, the window's seek, when speech ended before. Words touch, as DTW leaves them."""
     steps = st.sampled_from([0, 1, 5, 10, 15, 20, 31, 34, 60, 200])  # of 20 ms
     off = st.sampled_from([-50, -30, -26, -25, -10, 0, 10, 25, 26, 30, 50])
@@ -88,7 +88,7 @@ def windows(draw: st.DrawFn) -> tuple[list[Span], list[list[WordTiming]], int, f
             token += 1
         timings.append(words)
         spans.append(
-            Span(
+            SegmentTokens(
                 start_s=seek / 100 + max(0, start) * 0.02,
                 end_s=seek / 100 + max(0, min(end, 1500)) * 0.02,
                 tokens=tuple(token for word in words for token in word.tokens),
@@ -97,7 +97,7 @@ def windows(draw: st.DrawFn) -> tuple[list[Span], list[list[WordTiming]], int, f
     return spans, timings, seek, draw(st.sampled_from([0.0, seek / 100, max(0.0, seek / 100 - 5)]))
 
 
-def check_law(found: Sequence[WordedSpan], start_s: float, end_s: float) -> None:
+def check_law(found: Sequence[SegmentWithWords], start_s: float, end_s: float) -> None:
     at = start_s
     for span in found:
         if span.words:
@@ -107,7 +107,9 @@ def check_law(found: Sequence[WordedSpan], start_s: float, end_s: float) -> None
             at = word.end_s
 
 
-def as_openai(spans: Sequence[Span], timings: Sequence[Sequence[WordTiming]], seek: int, last: float) -> list[Any]:
+def as_openai(
+    spans: Sequence[SegmentTokens], timings: Sequence[Sequence[WordTiming]], seek: int, last: float
+) -> list[Any]:
     segments = [{"seek": seek, "start": span.start_s, "end": span.end_s, "tokens": list(span.tokens)} for span in spans]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(whisper.timing, "find_alignment", lambda *_: theirs([w for ws in timings for w in ws]))
@@ -139,10 +141,10 @@ def test_words_are_openais_where_those_are_in_order_and_in_order_everywhere() ->
 
     @settings(max_examples=300, derandomize=True)
     @given(windows())
-    def law(window: tuple[list[Span], list[list[WordTiming]], int, float]) -> None:
+    def law(window: tuple[list[SegmentTokens], list[list[WordTiming]], int, float]) -> None:
         nonlocal compared, corrected
         spans, timings, seek, last = window
-        found = words_of_segments(spans, timings, seek_frames=seek, window_frames=3000, last_speech_s=last)
+        found = assign_words(spans, timings, seek_frames=seek, window_frames=3000, last_speech_s=last)
         check_law(found, seek / 100, seek / 100 + 30)
         for span, words in zip(found, timings, strict=True):
             assert "".join(word.text for word in span.words) == "".join(word.text for word in words)
@@ -164,8 +166,8 @@ def test_words_are_openais_where_those_are_in_order_and_in_order_everywhere() ->
 
 def test_a_long_pause_before_the_first_word_is_cut_off() -> None:
     words = [timing(" Yes", 0.0, 6.0), timing(" we", 6.0, 6.3), timing(" can", 6.3, 6.6), timing(" go", 6.6, 6.9)]
-    spans = [Span(start_s=105.8, end_s=107.0, tokens=(1, 1, 1, 1))]
-    (found,) = words_of_segments(spans, [words], seek_frames=10_000, window_frames=3000, last_speech_s=100.0)
+    spans = [SegmentTokens(start_s=105.8, end_s=107.0, tokens=(1, 1, 1, 1))]
+    (found,) = assign_words(spans, [words], seek_frames=10_000, window_frames=3000, last_speech_s=100.0)
     assert [(word.text, word.start_s, word.end_s) for word in found.words] == [
         (" Yes", pytest.approx(105.4), 106.0),
         (" we", 106.0, 106.3),
@@ -173,20 +175,23 @@ def test_a_long_pause_before_the_first_word_is_cut_off() -> None:
         (" go", 106.6, 106.9),
     ]
     assert (found.start_s, found.end_s) == (found.words[0].start_s, 106.9)
-    assert last_word_end([found]) == 106.9
+    assert find_last_word_end([found]) == 106.9
 
 
 def test_a_last_word_that_hums_on_ends_with_its_segment() -> None:
     words = [timing(" It", 0.0, 0.3), timing(" is", 0.3, 0.6), timing(" on", 0.6, 0.9), timing(" me", 0.9, 4.0)]
-    spans = [Span(start_s=0.0, end_s=1.3, tokens=(1, 1, 1, 1))]
-    (found,) = words_of_segments(spans, [words], seek_frames=0, window_frames=3000, last_speech_s=0.0)
+    spans = [SegmentTokens(start_s=0.0, end_s=1.3, tokens=(1, 1, 1, 1))]
+    (found,) = assign_words(spans, [words], seek_frames=0, window_frames=3000, last_speech_s=0.0)
     assert (found.words[-1].start_s, found.words[-1].end_s, found.end_s) == (0.9, 1.3, 1.3)
 
 
 def test_a_short_last_word_does_not_grow_into_the_next_segment() -> None:
     words = [[timing(" a", 0.0, 0.7), timing(" b", 0.7, 1.26)], [timing(" c", 1.26, 1.96), timing(" d", 1.96, 2.66)]]
-    spans = [Span(start_s=0.0, end_s=0.72, tokens=(1, 1)), Span(start_s=1.26, end_s=2.66, tokens=(1, 1))]
-    found = words_of_segments(spans, words, seek_frames=0, window_frames=3000, last_speech_s=0.0)
+    spans = [
+        SegmentTokens(start_s=0.0, end_s=0.72, tokens=(1, 1)),
+        SegmentTokens(start_s=1.26, end_s=2.66, tokens=(1, 1)),
+    ]
+    found = assign_words(spans, words, seek_frames=0, window_frames=3000, last_speech_s=0.0)
     # openai-whisper gives it the median, 0.7 s, and has it end at 1.4
     assert [(word.start_s, word.end_s) for span in found for word in span.words] == [
         (0.0, 0.7),
@@ -198,8 +203,8 @@ def test_a_short_last_word_does_not_grow_into_the_next_segment() -> None:
 
 def test_a_pause_between_sentences_is_nobodys() -> None:
     words = [timing(" Go", 0.0, 0.4), timing(".", 0.4, 3.4), timing(" Now", 3.4, 6.0), timing(" run", 6.0, 6.4)]
-    spans = [Span(start_s=0.0, end_s=6.4, tokens=(1, 1, 1, 1))]
-    (found,) = words_of_segments(spans, [words], seek_frames=0, window_frames=3000, last_speech_s=0.0)
+    spans = [SegmentTokens(start_s=0.0, end_s=6.4, tokens=(1, 1, 1, 1))]
+    (found,) = assign_words(spans, [words], seek_frames=0, window_frames=3000, last_speech_s=0.0)
     # the median of 0.4, 3.0, 2.6, 0.4 is 1.5, held to 0.7: none is longer than 1.4 s
     assert [(word.text, word.start_s, word.end_s) for word in found.words] == [
         (" Go.", 0.0, 0.4),
@@ -209,15 +214,16 @@ def test_a_pause_between_sentences_is_nobodys() -> None:
 
 
 def test_a_segment_without_text_keeps_its_times_and_has_no_words() -> None:
-    spans = [Span(start_s=1.0, end_s=2.0, tokens=(50364, 50400)), Span(start_s=2.0, end_s=3.0, tokens=(1,))]
-    found = words_of_segments(
-        spans, [[], [timing(" ok", 2.0, 2.5)]], seek_frames=0, window_frames=500, last_speech_s=0.0
-    )
+    spans = [
+        SegmentTokens(start_s=1.0, end_s=2.0, tokens=(50364, 50400)),
+        SegmentTokens(start_s=2.0, end_s=3.0, tokens=(1,)),
+    ]
+    found = assign_words(spans, [[], [timing(" ok", 2.0, 2.5)]], seek_frames=0, window_frames=500, last_speech_s=0.0)
     assert (found[0].start_s, found[0].end_s, found[0].words) == (1.0, 2.0, ())
     assert found[1].words == (Word(start_s=2.0, end_s=2.5, text=" ok", probability=0.5),)
-    assert last_word_end(found) == 2.5
-    assert last_word_end(found[:1]) == 2.0
-    assert last_word_end([]) is None
+    assert find_last_word_end(found) == 2.5
+    assert find_last_word_end(found[:1]) == 2.0
+    assert find_last_word_end([]) is None
 
 
 # --- hallucinations -------------------------------------------------------------------------------
@@ -246,16 +252,16 @@ def test_a_segment_is_anomalous_when_its_first_words_are() -> None:
     assert is_segment_anomaly([bad, word(0, 0.3, text=",")]), "punctuation alone is not judged"
 
 
-def sound(start_s: float, end_s: float) -> WordedSpan:
+def sound(start_s: float, end_s: float) -> SegmentWithWords:
     return spoken(start_s, end_s, [word(start_s, end_s)] * 3)
 
 
-def made_up(start_s: float, end_s: float) -> WordedSpan:
+def made_up(start_s: float, end_s: float) -> SegmentWithWords:
     return spoken(start_s, end_s, [word(start_s, end_s, 0.05)] * 3)
 
 
-def judge(spans: list[WordedSpan], content_s: float = 120.0) -> tuple[list[WordedSpan], int | None]:
-    return without_hallucinations(
+def judge(spans: list[SegmentWithWords], content_s: float = 120.0) -> tuple[list[SegmentWithWords], int | None]:
+    return remove_hallucinations(
         spans,
         threshold_s=2.0,
         seek_frames=6000,
@@ -295,11 +301,11 @@ def test_a_made_up_segment_at_the_start_moves_the_window_on_by_a_second() -> Non
 
 @given(windows(), st.lists(st.floats(0, 1), min_size=4, max_size=4))
 def test_a_window_always_moves_on(
-    window: tuple[list[Span], list[list[WordTiming]], int, float], likelihoods: list[float]
+    window: tuple[list[SegmentTokens], list[list[WordTiming]], int, float], likelihoods: list[float]
 ) -> None:
     spans, timings, seek, last = window
-    worded = words_of_segments(spans, timings, seek_frames=seek, window_frames=3000, last_speech_s=last)
-    kept, on = without_hallucinations(
+    worded = assign_words(spans, timings, seek_frames=seek, window_frames=3000, last_speech_s=last)
+    kept, on = remove_hallucinations(
         worded, threshold_s=1.0, seek_frames=seek, window_frames=3000, content_frames=seek + 3000, last_speech_s=last
     )
     assert kept == worded[: len(kept)]

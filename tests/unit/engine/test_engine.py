@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuron_whisper.decode.options import WindowOptions
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.engine.slots import SlotTable
-from neuron_whisper.engine.stats import EngineCounts, Tally
-from neuron_whisper.errors import DeviceFault, Draining, InvalidOption, QueueFull
+from neuron_whisper.engine.stats import EngineStats, Histogram
+from neuron_whisper.errors import DeviceError, EngineDraining, InvalidOption, QueueFull
 from neuron_whisper.text.tokenizer import Tokenizer
 from tests.support.fake_session import FakeSession
 from tests.support.tiny_program import DIMS, SPECIAL, TEXT_TOKENS, mel, spec
 
-PATIENCE_S = 30
+TIMEOUT_S = 30
 
 
-class LetterTokenizer:
+class FakeTokenizer:
     """A text of one letter per token, over the small vocabulary."""
 
     special = SPECIAL
@@ -43,16 +43,16 @@ class LetterTokenizer:
         return "".join(chr(ord("0") + token) for token in tokens if token < TEXT_TOKENS)
 
 
-TOKENIZER = cast(Tokenizer, LetterTokenizer())
+TOKENIZER = cast(Tokenizer, FakeTokenizer())
 
 
-def ask(seed: int, *, prompt: tuple[int, ...] = (), language: str | None = "en") -> WindowAsk:
+def window_request(seed: int, *, prompt: tuple[int, ...] = (), language: str | None = "en") -> WindowRequest:
     options = WindowOptions(language=language, task="transcribe", prompt=prompt)
-    return WindowAsk(mel=mel(1, seed=seed)[0], options=options)
+    return WindowRequest(mel=mel(1, seed=seed)[0], options=options)
 
 
 @contextmanager
-def engine(session: FakeSession, queue_limit: int = 64) -> Iterator[Engine]:
+def running_engine(session: FakeSession, queue_limit: int = 64) -> Iterator[Engine]:
     engine = Engine(session, TOKENIZER, queue_limit=queue_limit)
     try:
         yield engine
@@ -61,14 +61,14 @@ def engine(session: FakeSession, queue_limit: int = 64) -> Iterator[Engine]:
         engine.close()
 
 
-def alone(window: WindowAsk) -> Hypothesis:
+def decode_alone(window: WindowRequest) -> DecodingResult:
     """What a window decodes to on an engine of its own."""
-    with engine(FakeSession(spec(slots=1, beams=1))) as lonely:
-        return lonely.submit(window).result(PATIENCE_S)
+    with running_engine(FakeSession(spec(slots=1, beams=1))) as lonely:
+        return lonely.submit(window).result(TIMEOUT_S)
 
 
 def test_a_window_is_decoded_to_text_with_its_numbers() -> None:
-    answer = alone(ask(1))
+    answer = decode_alone(window_request(1))
     assert answer.tokens[0] >= SPECIAL.timestamp_begin
     assert SPECIAL.eot not in answer.tokens
     assert answer.avg_logprob < 0
@@ -77,7 +77,7 @@ def test_a_window_is_decoded_to_text_with_its_numbers() -> None:
 
 
 def test_the_language_is_detected_when_none_is_given() -> None:
-    answer = alone(ask(3, language=None))
+    answer = decode_alone(window_request(3, language=None))
     assert sum(answer.language_probs.values()) == pytest.approx(1, abs=1e-4)
     assert answer.language == max(answer.language_probs, key=lambda code: answer.language_probs[code])
 
@@ -88,20 +88,20 @@ def test_the_language_is_detected_when_none_is_given() -> None:
     st.integers(1, 4),
 )
 def test_windows_joined_at_different_steps_say_the_same(windows: list[tuple[int, list[int]]], slots: int) -> None:
-    asks = [ask(seed, prompt=tuple(prompt)) for seed, prompt in windows]
-    with engine(FakeSession(spec(slots=slots, beams=1))) as shared:
-        together = [future.result(PATIENCE_S) for future in [shared.submit(window) for window in asks]]
-    assert [answer.tokens for answer in together] == [alone(window).tokens for window in asks]
+    asks = [window_request(seed, prompt=tuple(prompt)) for seed, prompt in windows]
+    with running_engine(FakeSession(spec(slots=slots, beams=1))) as shared:
+        together = [future.result(TIMEOUT_S) for future in [shared.submit(window) for window in asks]]
+    assert [answer.tokens for answer in together] == [decode_alone(window).tokens for window in asks]
 
 
 def test_slots_are_kept_full_while_windows_wait() -> None:
     session = FakeSession(spec(slots=3, beams=1))
     session.gate.clear()
-    with engine(session) as shared:
-        futures = [shared.submit(ask(seed)) for seed in range(9)]
+    with running_engine(session) as shared:
+        futures = [shared.submit(window_request(seed)) for seed in range(9)]
         session.gate.set()
         for future in futures:
-            future.result(PATIENCE_S)
+            future.result(TIMEOUT_S)
     assert max(session.active_per_step) == 3
     busy = [active for active in session.active_per_step if active == 3]
     assert len(busy) > len(session.active_per_step) / 2
@@ -110,19 +110,19 @@ def test_slots_are_kept_full_while_windows_wait() -> None:
 def test_waiting_windows_are_encoded_in_batches() -> None:
     session = FakeSession(spec(slots=3, beams=1))
     session.gate.clear()
-    with engine(session) as shared:
-        futures = [shared.submit(ask(seed)) for seed in range(7)]
+    with running_engine(session) as shared:
+        futures = [shared.submit(window_request(seed)) for seed in range(7)]
         session.gate.set()
         for future in futures:
-            future.result(PATIENCE_S)
+            future.result(TIMEOUT_S)
     assert max(session.encoded_batches) == session.spec.encode_batch == 2
     assert sum(session.encoded_batches) == 7
 
 
-def hold_one(session: FakeSession, shared: Engine) -> Future[Hypothesis]:
+def block_in_slot(session: FakeSession, shared: Engine) -> Future[DecodingResult]:
     """A window that sits in a slot and waits at the gate."""
     session.gate.clear()
-    held = shared.submit(ask(0))
+    held = shared.submit(window_request(0))
     while shared.status.decoding == 0:
         pass
     return held
@@ -130,76 +130,76 @@ def hold_one(session: FakeSession, shared: Engine) -> Future[Hypothesis]:
 
 def test_a_full_queue_refuses_by_name_and_number() -> None:
     session = FakeSession(spec(slots=1, beams=1))
-    with engine(session, queue_limit=2) as shared:
-        held = hold_one(session, shared)
-        waiting = [shared.submit(ask(seed)) for seed in (1, 2)]
+    with running_engine(session, queue_limit=2) as shared:
+        held = block_in_slot(session, shared)
+        waiting = [shared.submit(window_request(seed)) for seed in (1, 2)]
         with pytest.raises(QueueFull, match="2 windows are waiting"):
-            shared.submit(ask(3))
-        later = shared.submit(ask(4), is_first=False)
+            shared.submit(window_request(3))
+        later = shared.submit(window_request(4), is_first=False)
         session.gate.set()
-        assert all(future.result(PATIENCE_S).text for future in (held, *waiting, later))
+        assert all(future.result(TIMEOUT_S).text for future in (held, *waiting, later))
 
 
 def test_a_cancelled_window_frees_its_slot_at_the_next_step() -> None:
     session = FakeSession(spec(slots=1, beams=1), end_after=40)
-    with engine(session) as shared:
-        held = hold_one(session, shared)
+    with running_engine(session) as shared:
+        held = block_in_slot(session, shared)
         assert held.cancel()
         steps = session.decode_calls
-        after = shared.submit(ask(7))
+        after = shared.submit(window_request(7))
         session.gate.set()
-        assert after.result(PATIENCE_S).tokens == _tokens_of(7, end_after=40)
+        assert after.result(TIMEOUT_S).tokens == decode_tokens(7, end_after=40)
         assert shared.status.decoding == 0
     assert steps == 0
 
 
-def _tokens_of(seed: int, end_after: int) -> tuple[int, ...]:
-    with engine(FakeSession(spec(slots=1, beams=1), end_after=end_after)) as lonely:
-        return lonely.submit(ask(seed)).result(PATIENCE_S).tokens
+def decode_tokens(seed: int, end_after: int) -> tuple[int, ...]:
+    with running_engine(FakeSession(spec(slots=1, beams=1), end_after=end_after)) as lonely:
+        return lonely.submit(window_request(seed)).result(TIMEOUT_S).tokens
 
 
 def test_a_cancelled_window_that_waits_is_never_encoded() -> None:
     session = FakeSession(spec(slots=1, beams=1))
-    with engine(session) as shared:
-        held = hold_one(session, shared)
-        waiting = shared.submit(ask(1))
+    with running_engine(session) as shared:
+        held = block_in_slot(session, shared)
+        waiting = shared.submit(window_request(1))
         waiting.cancel()
         session.gate.set()
-        held.result(PATIENCE_S)
-        assert shared.drain(PATIENCE_S)
+        held.result(TIMEOUT_S)
+        assert shared.drain(TIMEOUT_S)
     assert session.encoded_batches == [1]
 
 
 def test_a_cancelled_window_that_waits_leaves_its_place_to_another_at_once() -> None:
     session = FakeSession(spec(slots=1, beams=1))
     session.gate.clear()
-    with engine(session, queue_limit=1) as running:
-        first = running.submit(ask(1))
+    with running_engine(session, queue_limit=1) as running:
+        first = running.submit(window_request(1))
         while not running.status.decoding:
             pass
-        assert running.submit(ask(2)).cancel()
+        assert running.submit(window_request(2)).cancel()
         assert running.status.waiting == 0
-        last = running.submit(ask(3))  # a queue of one would have been full
+        last = running.submit(window_request(3))  # a queue of one would have been full
         session.gate.set()
-        assert first.result(PATIENCE_S).tokens
-        assert last.result(PATIENCE_S).tokens
-        assert running.status.counts.cancelled == 1
+        assert first.result(TIMEOUT_S).tokens
+        assert last.result(TIMEOUT_S).tokens
+        assert running.status.stats.cancelled == 1
 
 
 def test_what_was_done_is_counted_and_a_call_that_runs_is_seen_from_outside() -> None:
     session = FakeSession(spec(slots=2, beams=1))
     session.gate.clear()
-    with engine(session) as running:
-        futures = [running.submit(ask(seed)) for seed in range(3)]
+    with running_engine(session) as running:
+        futures = [running.submit(window_request(seed)) for seed in range(3)]
         while not running.status.device_call_s:  # until the first step, which the gate holds
             pass
         earlier = running.status.device_call_s
         assert running.status.device_call_s > earlier
         session.gate.set()
-        tokens = sum(len(future.result(PATIENCE_S).tokens) for future in futures)
+        tokens = sum(len(future.result(TIMEOUT_S).tokens) for future in futures)
         status = running.status
-    counts = status.counts
-    assert (status.delivered, status.slots, status.device_call_s) == (3, 2, 0.0)
+    counts = status.stats
+    assert (status.completed, status.slots, status.device_call_s) == (3, 2, 0.0)
     assert sum(counts.encode_s.counts) == len(session.encoded_batches)
     assert sum(counts.prefill_s.counts) == sum(counts.wait_s.counts) == 3
     assert sum(counts.step_s.counts) == sum(counts.rows.counts) == status.steps == session.decode_calls
@@ -208,68 +208,68 @@ def test_what_was_done_is_counted_and_a_call_that_runs_is_seen_from_outside() ->
 
 
 def test_counts_add_up_and_tell_buckets_as_prometheus_wants_them() -> None:
-    tally = Tally((1.0, 2.0))
+    tally = Histogram((1.0, 2.0))
     for value in (0.5, 1.0, 1.5, 9.0):
-        tally.add(value)
-    assert list(tally.now.cumulative()) == [(1.0, 2), (2.0, 3), (float("inf"), 4)]
-    assert (tally.now + tally.now).total == 24
-    one = EngineCounts(cancelled=1, gates={"avg_logprob": 2})
+        tally.observe(value)
+    assert list(tally.snapshot.cumulative_counts()) == [(1.0, 2), (2.0, 3), (float("inf"), 4)]
+    assert (tally.snapshot + tally.snapshot).total == 24
+    one = EngineStats(cancelled=1, fallbacks={"avg_logprob": 2})
     assert (one + one).cancelled == 2
-    assert (one + one).gates == {"avg_logprob": 4}
+    assert (one + one).fallbacks == {"avg_logprob": 4}
 
 
 def test_drain_finishes_what_is_there_and_takes_nothing_new() -> None:
     session = FakeSession(spec(slots=2, beams=1))
-    with engine(session) as shared:
-        futures = [shared.submit(ask(seed)) for seed in range(5)]
-        assert shared.drain(PATIENCE_S)
+    with running_engine(session) as shared:
+        futures = [shared.submit(window_request(seed)) for seed in range(5)]
+        assert shared.drain(TIMEOUT_S)
         assert all(future.done() and future.result().text for future in futures)
-        with pytest.raises(Draining):
-            shared.submit(ask(9))
+        with pytest.raises(EngineDraining):
+            shared.submit(window_request(9))
 
 
 def test_drain_says_when_it_took_too_long() -> None:
     session = FakeSession(spec(slots=1, beams=1))
-    with engine(session) as shared:
-        hold_one(session, shared)
+    with running_engine(session) as shared:
+        block_in_slot(session, shared)
         assert not shared.drain(0.01)
 
 
 def test_closing_fails_what_is_not_done() -> None:
     session = FakeSession(spec(slots=1, beams=1), end_after=1000)
-    with engine(session) as shared:
-        held = hold_one(session, shared)
-        waiting = shared.submit(ask(1))
+    with running_engine(session) as shared:
+        held = block_in_slot(session, shared)
+        waiting = shared.submit(window_request(1))
         closing = threading.Thread(target=shared.close)
         closing.start()
         session.gate.set()
-        closing.join(PATIENCE_S)
+        closing.join(TIMEOUT_S)
         for future in (held, waiting):
-            with pytest.raises(Draining):
-                future.result(PATIENCE_S)
+            with pytest.raises(EngineDraining):
+                future.result(TIMEOUT_S)
     assert session.is_closed
 
 
 def test_a_device_fault_fails_every_window_and_ends_the_engine() -> None:
     session = FakeSession(spec(slots=2, beams=1), fault_at=3)
     session.gate.clear()  # no fault before all of them are there
-    faults: list[DeviceFault] = []
+    faults: list[DeviceError] = []
     shared = Engine(session, TOKENIZER, on_fault=faults.append)
-    futures = [shared.submit(ask(seed)) for seed in range(4)]
+    futures = [shared.submit(window_request(seed)) for seed in range(4)]
     session.gate.set()
     for future in futures:
-        with pytest.raises(DeviceFault, match="does not answer"):
-            future.result(PATIENCE_S)
+        with pytest.raises(DeviceError, match="does not answer"):
+            future.result(TIMEOUT_S)
     shared.close()
     assert [str(fault) for fault in faults] == ["the device does not answer"]
     assert session.is_closed
-    with pytest.raises(DeviceFault):
-        shared.submit(ask(1))
+    with pytest.raises(DeviceError):
+        shared.submit(window_request(1))
 
 
 def test_a_window_with_a_mel_of_another_model_is_refused_by_name() -> None:
-    with engine(FakeSession(spec(slots=1, beams=1))) as shared:
-        wrong = WindowAsk(mel=np.zeros((128, 3000), np.float32), options=ask(0).options)
+    with running_engine(FakeSession(spec(slots=1, beams=1))) as shared:
+        wrong = WindowRequest(mel=np.zeros((128, 3000), np.float32), options=window_request(0).options)
         with pytest.raises(InvalidOption, match=r"mel: \(128, 3000\) is not allowed; shape \(80, 48\)"):
             shared.submit(wrong)
 

@@ -15,11 +15,11 @@ from neuron_whisper.errors import InvalidOption
 from neuron_whisper.formats.render import (
     FORMATS,
     SubtitleOptions,
-    clock,
-    format_named,
-    milliseconds,
-    plain_text,
+    format_timestamp,
+    parse_format,
     render,
+    render_text,
+    to_milliseconds,
     write_files,
 )
 from neuron_whisper.transcript import Segment, Transcript, Word
@@ -63,9 +63,9 @@ TWO = _transcript(_segment(0.0, 1.001, " And so,"), _segment(1.001, 3661.5, " my
 
 @pytest.mark.parametrize(("seconds", "srt", "vtt", "ms"), TIMES)
 def test_a_time_is_rounded_once(seconds: float, srt: str, vtt: str, ms: int) -> None:
-    assert milliseconds(seconds) == ms
-    assert clock(ms, ",", hours=True) == srt
-    assert clock(ms, ".", hours=False) == vtt
+    assert to_milliseconds(seconds) == ms
+    assert format_timestamp(ms, ",", hours=True) == srt
+    assert format_timestamp(ms, ".", hours=False) == vtt
 
 
 def test_txt_is_a_line_per_segment() -> None:
@@ -74,8 +74,8 @@ def test_txt_is_a_line_per_segment() -> None:
 
 
 def test_plain_text_is_one_line() -> None:
-    assert plain_text(TWO) == "And so, my fellow --> friends."
-    assert plain_text(_transcript(_segment(0, 1, " a\n"), _segment(1, 2, "b"))) == "a b"
+    assert render_text(TWO) == "And so, my fellow --> friends."
+    assert render_text(_transcript(_segment(0, 1, " a\n"), _segment(1, 2, "b"))) == "a b"
 
 
 def test_srt_is_numbered_and_has_hours_and_commas() -> None:
@@ -199,7 +199,7 @@ def test_a_number_that_is_not_one_is_no_json() -> None:
 @pytest.mark.parametrize("fmt", ["", "TXT", "xml", "diarized_json"])
 def test_another_format_is_refused_by_the_name_the_caller_gives_it(fmt: str) -> None:
     with pytest.raises(InvalidOption, match="txt, json, verbose_json, srt, vtt, tsv") as caught:
-        format_named(fmt, "response_format")
+        parse_format(fmt, "response_format")
     assert caught.value.field == "response_format"
     with pytest.raises(InvalidOption):
         render(TWO, fmt)
@@ -247,7 +247,7 @@ def test_a_subtitle_file_reads_back_as_its_segments(segments: list[Segment]) -> 
         assert "-->" not in text
         for time, seconds in zip(times.split(" --> "), (segment.start_s, segment.end_s), strict=True):
             h, m, s = time.replace(",", "").split(":")
-            assert int(h) * 3_600_000 + int(m) * 60_000 + int(s) == milliseconds(seconds)
+            assert int(h) * 3_600_000 + int(m) * 60_000 + int(s) == to_milliseconds(seconds)
 
 
 @given(SEGMENTS)
@@ -260,15 +260,17 @@ def test_a_table_has_three_cells_in_every_row(segments: list[Segment]) -> None:
 @given(st.floats(-1, 1e6), st.floats(-1, 1e6))
 def test_rounding_never_changes_the_order_of_times(one: float, other: float) -> None:
     early, late = sorted((one, other))
-    assert milliseconds(early) <= milliseconds(late)
-    assert clock(milliseconds(early), ",", hours=True).zfill(20) <= clock(milliseconds(late), ",", hours=True).zfill(20)
+    assert to_milliseconds(early) <= to_milliseconds(late)
+    assert format_timestamp(to_milliseconds(early), ",", hours=True).zfill(20) <= format_timestamp(
+        to_milliseconds(late), ",", hours=True
+    ).zfill(20)
 
 
 @given(SEGMENTS)
 def test_verbose_json_reads_back_to_the_millisecond(segments: list[Segment]) -> None:
     found = json.loads(render(_transcript(*segments), "verbose_json"))["segments"]
     assert [(s["start"], s["end"], s["text"], s["tokens"]) for s in found] == [
-        (milliseconds(s.start_s) / 1000, milliseconds(s.end_s) / 1000, s.text, list(s.tokens)) for s in segments
+        (to_milliseconds(s.start_s) / 1000, to_milliseconds(s.end_s) / 1000, s.text, list(s.tokens)) for s in segments
     ]
 
 

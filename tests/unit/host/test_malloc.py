@@ -42,7 +42,7 @@ print(told.count("<heap nr="), re.findall(r'<total type="mmap" count="(\\d+)"', 
 
 
 def heaps(mode: str, file: str, **environment: str) -> tuple[str, int, int]:
-    """(what limit_heaps answered, heaps after eight threads asked for memory, large blocks outside of them)"""
+    """(what configure_malloc answered, heaps after eight threads asked for memory, large blocks outside of them)"""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     done = subprocess.run(
         [sys.executable, "-c", COUNT, mode, file],

@@ -16,20 +16,20 @@ from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.speech import SpeechSpan
 from neuron_whisper.decode.options import TranscribeOptions
-from neuron_whisper.decode.window import Hypothesis, WindowAsk
-from neuron_whisper.errors import DeviceFault, InvalidOption
-from neuron_whisper.longform import Outcome, Plan, plan_for
-from neuron_whisper.longform.batched import batched, runs
-from neuron_whisper.longform.drivers import Told, adrive, drive
-from neuron_whisper.longform.region import Context, Hearing
-from neuron_whisper.longform.sequential import sequential
-from neuron_whisper.longform.speech_map import Voice
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.errors import DeviceError, InvalidOption
+from neuron_whisper.longform import Plan, TranscriptSummary, plan_transcription
+from neuron_whisper.longform.batched import decode_batched, group_regions
+from neuron_whisper.longform.drivers import TranscriptEvent, arun_plan, run_plan
+from neuron_whisper.longform.region import ClipContext, PromptState
+from neuron_whisper.longform.sequential import decode_sequential
+from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
-from neuron_whisper.text.tokenizer import CHARACTER_OF_BYTE, Tokenizer
-from neuron_whisper.transcript import Dropped, Segment
+from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, Tokenizer
+from neuron_whisper.transcript import Segment, SkippedRegion
 
-SPECIAL = SpecialTokens.laid_out(eot=256, n_languages=5, blank=ord(" "), is_multilingual=True)
-TOKENIZER = Tokenizer({CHARACTER_OF_BYTE[byte]: byte for byte in range(256)}, [], SPECIAL)
+SPECIAL = SpecialTokens.from_layout(eot=256, n_languages=5, blank=ord(" "), is_multilingual=True)
+TOKENIZER = Tokenizer({BYTE_TO_UNICODE[byte]: byte for byte in range(256)}, [], SPECIAL)
 BEGIN = SPECIAL.timestamp_begin
 VOCABULARY = BEGIN + N_TIMESTAMPS
 RATE = 16_000
@@ -51,16 +51,16 @@ class Decoder:
 
     def __init__(self, says: object = None, **fields: object) -> None:
         self._says, self._fields = says, fields
-        self.asks: list[WindowAsk] = []
+        self.asks: list[WindowRequest] = []
         self.is_first: list[bool] = []
 
-    def __call__(self, ask: WindowAsk, *, is_first: bool) -> Future[Hypothesis]:
-        self.asks.append(ask)
+    def __call__(self, request: WindowRequest, *, is_first: bool) -> Future[DecodingResult]:
+        self.asks.append(request)
         self.is_first.append(is_first)
-        done: Future[Hypothesis] = Future()
+        done: Future[DecodingResult] = Future()
         # told by the window itself, not by when it was asked for
-        name = f" w{abs(hash(ask.mel.tobytes())) % 1000}"
-        tokens = self._says(ask) if callable(self._says) else [at(0), *name.encode(), at(ask.frames)]
+        name = f" w{abs(hash(request.mel.tobytes())) % 1000}"
+        tokens = self._says(request) if callable(self._says) else [at(0), *name.encode(), at(request.frames)]
         found: dict[str, object] = {
             "tokens": tuple(tokens),
             "text": TOKENIZER.decode(tokens),
@@ -68,29 +68,31 @@ class Decoder:
             "no_speech_prob": 0.1,
             "compression_ratio": 1.0,
             "temperature": 0.0,
-            "language": ask.options.language or "de",
-            "language_probs": {} if ask.options.language else {"de": 0.9, "en": 0.1},
+            "language": request.options.language or "de",
+            "language_probs": {} if request.options.language else {"de": 0.9, "en": 0.1},
             "token_logprobs": tuple(-0.1 for _ in tokens),
         }
-        done.set_result(Hypothesis(**{**found, **self._fields}))  # type: ignore[arg-type]
+        done.set_result(DecodingResult(**{**found, **self._fields}))  # type: ignore[arg-type]
         return done
 
 
-def hearing(seconds: float, voice: Voice | None = None, **options: Any) -> Hearing:
-    mel = LogMel.of(clip(seconds).samples, 80)
-    return Hearing(mel=mel, options=TranscribeOptions(**options), tokenizer=TOKENIZER, voice=voice)
+def clip_context(seconds: float, voice: SpeechMap | None = None, **options: Any) -> ClipContext:
+    mel = LogMel.from_samples(clip(seconds).samples, 80)
+    return ClipContext(mel=mel, options=TranscribeOptions(**options), tokenizer=TOKENIZER, speech_map=voice)
 
 
-def spans(*times: tuple[float, float]) -> Voice:
-    return Voice([SpeechSpan(start_sample=int(a * RATE), end_sample=int(b * RATE)) for a, b in times], pad_s=0.0)
+def spans(*times: tuple[float, float]) -> SpeechMap:
+    return SpeechMap(
+        [SpeechSpan(start_sample=int(a * RATE), end_sample=int(b * RATE)) for a, b in times], padding_s=0.0
+    )
 
 
-def run(plan: Plan, decoder: Decoder | None = None) -> tuple[list[Segment], list[Dropped], Outcome]:
-    *told, outcome = drive(plan, decoder or Decoder())
-    assert isinstance(outcome, Outcome)
+def run(plan: Plan, decoder: Decoder | None = None) -> tuple[list[Segment], list[SkippedRegion], TranscriptSummary]:
+    *told, outcome = run_plan(plan, decoder or Decoder())
+    assert isinstance(outcome, TranscriptSummary)
     return (
         [item for item in told if isinstance(item, Segment)],
-        [item for item in told if isinstance(item, Dropped)],
+        [item for item in told if isinstance(item, SkippedRegion)],
         outcome,
     )
 
@@ -99,11 +101,13 @@ def run(plan: Plan, decoder: Decoder | None = None) -> tuple[list[Segment], list
 
 
 def test_a_window_starts_where_the_last_timestamp_of_the_one_before_stands() -> None:
-    def says(ask: WindowAsk) -> list[int]:
+    def says(ask: WindowRequest) -> list[int]:
         return [at(0), ord("a"), at(1200), at(1200), ord("b")]  # the b is heard again
 
     decoder = Decoder(says)
-    found, _, _ = run(sequential(hearing(35, vad_filter=False), Context(language="en"), [(0, 3500)]), decoder)
+    found, _, _ = run(
+        decode_sequential(clip_context(35, vad_filter=False), PromptState(language="en"), [(0, 3500)]), decoder
+    )
     assert [segment.seek_s for segment in found[:3]] == [0.0, 12.0, 24.0]
     assert [ask.frames for ask in decoder.asks[:3]] == [3000, 2300, 1100]
     assert [segment.id for segment in found] == list(range(len(found)))
@@ -114,7 +118,9 @@ def test_the_tokens_of_every_segment_keep_their_own_log_probabilities() -> None:
     tokens = (at(0), ord("a"), at(500), at(500), ord("b"), ord("c"), at(1500), at(1500), ord("d"), at(2900))
     logprobs = tuple(-0.01 * n for n in range(len(tokens)))
     decoder = Decoder(lambda ask: tokens, token_logprobs=logprobs)
-    found, _, _ = run(sequential(hearing(30, vad_filter=False), Context(language="en"), [(0, 3000)]), decoder)
+    found, _, _ = run(
+        decode_sequential(clip_context(30, vad_filter=False), PromptState(language="en"), [(0, 3000)]), decoder
+    )
     assert [segment.text for segment in found] == ["a", "bc", "d"]
     told = [pair for segment in found for pair in zip(segment.tokens, segment.token_logprobs, strict=True)]
     assert told == list(zip(tokens, logprobs, strict=True))
@@ -123,8 +129,8 @@ def test_the_tokens_of_every_segment_keep_their_own_log_probabilities() -> None:
 def test_a_window_is_prompted_with_the_text_before_it_unless_that_was_hot_or_unwanted() -> None:
     def prompts(temperature: float, **options: Any) -> list[str]:
         decoder = Decoder(lambda ask: [at(0), ord("a"), at(3000)], temperature=temperature)
-        context = Context(language="en", tokens=[ord("i")], initial=(ord("i"),))
-        run(sequential(hearing(90, vad_filter=False, **options), context, [(0, 9000)]), decoder)
+        context = PromptState(language="en", tokens=[ord("i")], initial_tokens=(ord("i"),))
+        run(decode_sequential(clip_context(90, vad_filter=False, **options), context, [(0, 9000)]), decoder)
         return [TOKENIZER.decode(ask.options.prompt) for ask in decoder.asks]
 
     assert prompts(0.0) == ["i", "ia", "iaa"]
@@ -136,7 +142,7 @@ def test_a_window_is_prompted_with_the_text_before_it_unless_that_was_hot_or_unw
 
 def test_silence_is_skipped_with_the_reason_and_the_text_it_would_have_been() -> None:
     decoder = Decoder(lambda ask: [at(0), *b"thanks", at(500)], is_silence=True)
-    plan = sequential(hearing(40, vad_filter=False), Context(language="en"), [(0, 4000)])
+    plan = decode_sequential(clip_context(40, vad_filter=False), PromptState(language="en"), [(0, 4000)])
     found, dropped, outcome = run(plan, decoder)
     assert found == []
     assert outcome.text == ""
@@ -148,7 +154,9 @@ def test_silence_is_skipped_with_the_reason_and_the_text_it_would_have_been() ->
 
 def test_a_window_without_a_voice_is_not_decoded_at_all() -> None:
     decoder = Decoder()
-    _, dropped, _ = run(sequential(hearing(100, spans((40, 50))), Context(language="en"), [(0, 10_000)]), decoder)
+    _, dropped, _ = run(
+        decode_sequential(clip_context(100, spans((40, 50))), PromptState(language="en"), [(0, 10_000)]), decoder
+    )
     assert len(decoder.asks) == 1
     assert [(gap.start_s, gap.end_s, gap.reason) for gap in dropped] == [
         (0.0, 30.0, "no_voice"),
@@ -171,14 +179,14 @@ def test_no_window_holds_a_long_silence_and_all_that_is_said_is_heard(
     for gap, frames in pieces:
         start_s = at_s + gap / 100 + thousandths / 333
         times.append((start_s, at_s := start_s + frames / 100))
-    heard = hearing(length / 100, spans(*times))
+    heard = clip_context(length / 100, spans(*times))
     asked: list[int] = []
 
-    def watched(ask: WindowAsk) -> list[int]:
+    def watched(ask: WindowRequest) -> list[int]:
         asked.append(ask.frames)
         return [at(0), ord("a"), at(ask.frames)]
 
-    found, dropped, _ = run(sequential(heard, Context(language="en"), [(0, length)]), Decoder(watched))
+    found, dropped, _ = run(decode_sequential(heard, PromptState(language="en"), [(0, length)]), Decoder(watched))
     windows = [(it.seek_s, it.seek_s + frames / 100) for it, frames in zip(found, asked, strict=True)]
     ends = sorted([*((it.start_s, it.end_s) for it in dropped), *windows])
     # every hundredth of the clip lies in one window or in one silence
@@ -191,13 +199,13 @@ def test_no_window_holds_a_long_silence_and_all_that_is_said_is_heard(
 
 
 def test_a_segment_where_nobody_speaks_is_dropped_and_prompts_nothing() -> None:
-    def says(ask: WindowAsk) -> list[int]:
+    def says(ask: WindowRequest) -> list[int]:
         rest = [at(410), ord("x"), at(680), at(690), ord("b"), at(3000)] if ask.frames > 680 else []
         return [at(0), ord("a"), at(400), *rest]
 
     decoder = Decoder(says)
     found, dropped, outcome = run(
-        sequential(hearing(34, spans((0, 4), (6.9, 34))), Context(language="en"), [(0, 3400)]), decoder
+        decode_sequential(clip_context(34, spans((0, 4), (6.9, 34))), PromptState(language="en"), [(0, 3400)]), decoder
     )
     assert [segment.text for segment in found] == ["a", "b", "a"]
     assert [gap.text for gap in dropped if gap.reason == "no_voice"] == ["x"]
@@ -207,8 +215,12 @@ def test_a_segment_where_nobody_speaks_is_dropped_and_prompts_nothing() -> None:
 
 def test_only_the_clips_that_were_asked_for_are_heard() -> None:
     decoder = Decoder()
-    plan = plan_for(
-        clip(50), TranscribeOptions(clip_timestamps=(5.0, 9.0, 41.0), vad_filter=False), TOKENIZER, n_mels=80, width=2
+    plan = plan_transcription(
+        clip(50),
+        TranscribeOptions(clip_timestamps=(5.0, 9.0, 41.0), vad_filter=False),
+        TOKENIZER,
+        n_mels=80,
+        concurrency=2,
     )
     found, _, _ = run(plan, decoder)
     assert [(segment.start_s, segment.end_s) for segment in found] == [(5.0, 9.0), (41.0, 50.0)]
@@ -218,15 +230,15 @@ def test_only_the_clips_that_were_asked_for_are_heard() -> None:
 def test_the_language_of_the_first_window_is_that_of_the_others_unless_each_is_asked() -> None:
     for is_multilingual, expected in ((False, [None, "de", "de"]), (True, [None, None, None])):
         decoder = Decoder()
-        heard = hearing(80, vad_filter=False, multilingual=is_multilingual)
-        _, _, outcome = run(sequential(heard, Context(language=None), [(0, 8000)]), decoder)
+        heard = clip_context(80, vad_filter=False, multilingual=is_multilingual)
+        _, _, outcome = run(decode_sequential(heard, PromptState(language=None), [(0, 8000)]), decoder)
         assert [ask.options.language for ask in decoder.asks] == expected
         assert (outcome.language, outcome.language_probability) == ("de", 0.9)
 
 
 def test_a_language_that_the_model_does_not_know_is_refused_before_anything_is_decoded() -> None:
     with pytest.raises(InvalidOption, match="language"):
-        plan_for(clip(1), TranscribeOptions(language="ja"), TOKENIZER, n_mels=80, width=1)
+        plan_transcription(clip(1), TranscribeOptions(language="ja"), TOKENIZER, n_mels=80, concurrency=1)
 
 
 def sounds() -> dict[str, np.ndarray]:
@@ -255,14 +267,14 @@ def test_what_is_not_speech_gives_no_text_by_either_plan(sound: str) -> None:
         decoder = Decoder()
         options = TranscribeOptions(long_form=long_form)
         heard = AudioClip(samples=sounds()[sound])
-        found, _, outcome = run(plan_for(heard, options, TOKENIZER, n_mels=80, width=4), decoder)
+        found, _, outcome = run(plan_transcription(heard, options, TOKENIZER, n_mels=80, concurrency=4), decoder)
         assert (found, outcome.text, decoder.asks) == ([], "", [])
 
 
 # --- batched ----------------------------------------------------------------------------------
 
 
-def shuffled(ask: WindowAsk) -> list[int]:
+def shuffled(ask: WindowRequest) -> list[int]:
     """Two segments and a rest, which wants a window of its own, where the window is long."""
     name = f" {ask.mel[:, :5].sum():.3f}".encode()
     middle = ask.frames // 4 * 2
@@ -278,12 +290,16 @@ def test_side_by_side_stretches_say_in_order_what_they_say_one_after_another(
     for gap, length in pieces:
         stretches.append((end + gap, end + gap + length))
         end += gap + length
-    heard = hearing(end / 100, vad_filter=False)
-    together, _, outcome = run(batched(heard, Context(language="en"), stretches, width=width), Decoder(shuffled))
+    heard = clip_context(end / 100, vad_filter=False)
+    together, _, outcome = run(
+        decode_batched(heard, PromptState(language="en"), stretches, concurrency=width), Decoder(shuffled)
+    )
     alone = [
         segment
         for stretch in stretches
-        for segment in run(batched(heard, Context(language="en"), [stretch], width=1), Decoder(shuffled))[0]
+        for segment in run(
+            decode_batched(heard, PromptState(language="en"), [stretch], concurrency=1), Decoder(shuffled)
+        )[0]
     ]
     assert [(it.text, it.start_s, it.end_s) for it in together] == [(it.text, it.start_s, it.end_s) for it in alone]
     assert [segment.id for segment in together] == list(range(len(together)))
@@ -296,16 +312,18 @@ def test_as_many_windows_decode_at_once_as_there_is_room_for() -> None:
     waiting: list[int] = []
 
     class Held(Decoder):
-        def __call__(self, ask: WindowAsk, *, is_first: bool) -> Future[Hypothesis]:
+        def __call__(self, request: WindowRequest, *, is_first: bool) -> Future[DecodingResult]:
             waiting.append(1)
-            return super().__call__(ask, is_first=is_first)
+            return super().__call__(request, is_first=is_first)
 
-    heard = hearing(100, vad_filter=False, condition_on_previous_text=False)
-    plan = batched(heard, Context(language="en"), [(n, n + 900) for n in range(0, 9000, 1000)], width=4)
+    heard = clip_context(100, vad_filter=False, condition_on_previous_text=False)
+    plan = decode_batched(
+        heard, PromptState(language="en"), [(n, n + 900) for n in range(0, 9000, 1000)], concurrency=4
+    )
     submitted = 0
-    for item in drive(plan, Held()):
+    for item in run_plan(plan, Held()):
         submitted = submitted or len(waiting)
-        assert isinstance(item, (Segment, Outcome))
+        assert isinstance(item, (Segment, TranscriptSummary))
     assert submitted == 4
 
 
@@ -315,10 +333,10 @@ def test_a_few_stretches_in_a_row_are_prompted_with_the_text_before_them_unless_
     texts: dict[bool, list[list[int]]] = {}
     for conditions in (True, False):
         decoder = Decoder()
-        heard = hearing(81, vad_filter=False, condition_on_previous_text=conditions)
-        found, _, _ = run(batched(heard, Context(language="en"), stretches, width=8), decoder)
+        heard = clip_context(81, vad_filter=False, condition_on_previous_text=conditions)
+        found, _, _ = run(decode_batched(heard, PromptState(language="en"), stretches, concurrency=8), decoder)
         asked = {ask.mel.tobytes(): tuple(ask.options.prompt) for ask in decoder.asks}
-        prompts[conditions] = [asked[heard.mel.window(*stretch).tobytes()] for stretch in stretches]
+        prompts[conditions] = [asked[heard.mel.cut_window(*stretch).tobytes()] for stretch in stretches]
         texts[conditions] = [list(segment.tokens) for segment in found]
     assert prompts[False] == [()] * 9
     told = texts[True]
@@ -329,7 +347,7 @@ def test_a_few_stretches_in_a_row_are_prompted_with_the_text_before_them_unless_
 @given(st.integers(0, 100), st.integers(1, 9))
 def test_runs_hold_every_stretch_once_and_are_even(n: int, longest: int) -> None:
     stretches = [(at, at + 1) for at in range(n)]
-    made = [list(one) for one in runs(stretches, longest)]
+    made = [list(one) for one in group_regions(stretches, longest)]
     assert list(chain.from_iterable(made)) == stretches
     lengths = [len(one) for one in made]
     assert max(lengths, default=1) <= longest
@@ -339,8 +357,8 @@ def test_runs_hold_every_stretch_once_and_are_even(n: int, longest: int) -> None
 
 def test_the_others_wait_until_the_first_run_has_told_the_language() -> None:
     decoder = Decoder()
-    heard = hearing(60, vad_filter=False, condition_on_previous_text=False)
-    plan = batched(heard, Context(language=None), [(0, 900), (1000, 1900), (2000, 2500)], width=3)
+    heard = clip_context(60, vad_filter=False, condition_on_previous_text=False)
+    plan = decode_batched(heard, PromptState(language=None), [(0, 900), (1000, 1900), (2000, 2500)], concurrency=3)
     _, _, outcome = run(plan, decoder)
     assert [ask.options.language for ask in decoder.asks] == [None, "de", "de"]
     assert outcome.language == "de"
@@ -348,7 +366,7 @@ def test_the_others_wait_until_the_first_run_has_told_the_language() -> None:
 
 def test_the_rest_of_a_window_that_holds_no_voice_is_not_decoded() -> None:
     decoder = Decoder(lambda ask: [at(0), ord("a"), at(800), at(800)])
-    plan = batched(hearing(20, spans((0, 8))), Context(language="en"), [(0, 1000)], width=1)
+    plan = decode_batched(clip_context(20, spans((0, 8))), PromptState(language="en"), [(0, 1000)], concurrency=1)
     found, dropped, _ = run(plan, decoder)
     assert [(segment.start_s, segment.end_s) for segment in found] == [(0.0, 8.0)]
     assert len(decoder.asks) == 1
@@ -366,11 +384,11 @@ def test_a_voice_is_heard_where_a_span_lies(pieces: list[tuple[int, int]], start
     voice = spans(*times)
     a, b = start / 100, (start + length) / 100
     wanted = sum(max(0.0, min(b, y) - max(a, x)) for x, y in times)
-    assert voice.seconds(start, start + length) == pytest.approx(wanted, abs=0.001)
+    assert voice.sum_speech_s(start, start + length) == pytest.approx(wanted, abs=0.001)
     if wanted > 0.001:
-        assert voice.is_heard(start, start + length)
+        assert voice.overlaps(start, start + length)
     if not any(x < b + 0.001 and y > a - 0.001 for x, y in times):
-        assert not voice.is_heard(start, start + length)
+        assert not voice.overlaps(start, start + length)
 
 
 @pytest.mark.parametrize(
@@ -388,9 +406,9 @@ def test_silence_at_the_ends_of_a_segment_is_taken_off_it(
     stretch: tuple[float, float], left: tuple[float, float]
 ) -> None:
     bare = [SpeechSpan(start_sample=int(a * RATE), end_sample=int(b * RATE)) for a, b in ((3.5, 8.0), (10.0, 12.0))]
-    voice = Voice(bare, 0.4, bare)
-    assert voice.tightened(*stretch) == pytest.approx(left)
-    assert Voice(bare, 0.4).tightened(*stretch) == stretch, "nothing is known of the speech without its padding"
+    voice = SpeechMap(bare, 0.4, bare)
+    assert voice.trim_silence(*stretch) == pytest.approx(left)
+    assert SpeechMap(bare, 0.4).trim_silence(*stretch) == stretch, "nothing is known of the speech without its padding"
 
 
 # --- drivers ----------------------------------------------------------------------------------
@@ -398,12 +416,14 @@ def test_silence_at_the_ends_of_a_segment_is_taken_off_it(
 
 def test_asyncio_and_threads_tell_the_same() -> None:
     def plan() -> Plan:
-        return batched(hearing(60, vad_filter=False), Context(language="en"), [(0, 2000), (2500, 5000)], width=2)
+        return decode_batched(
+            clip_context(60, vad_filter=False), PromptState(language="en"), [(0, 2000), (2500, 5000)], concurrency=2
+        )
 
-    async def gathered() -> list[Told]:
-        return [item async for item in adrive(plan(), Decoder(shuffled))]
+    async def gathered() -> list[TranscriptEvent]:
+        return [item async for item in arun_plan(plan(), Decoder(shuffled))]
 
-    assert asyncio.run(gathered()) == list(drive(plan(), Decoder(shuffled)))
+    assert asyncio.run(gathered()) == list(run_plan(plan(), Decoder(shuffled)))
 
 
 class Unanswered:
@@ -411,10 +431,10 @@ class Unanswered:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
-        self.futures: list[Future[Hypothesis]] = []
+        self.futures: list[Future[DecodingResult]] = []
 
-    def __call__(self, ask: WindowAsk, *, is_first: bool) -> Future[Hypothesis]:
-        future: Future[Hypothesis] = Future()
+    def __call__(self, request: WindowRequest, *, is_first: bool) -> Future[DecodingResult]:
+        future: Future[DecodingResult] = Future()
         if self.error is not None and not self.futures:
             future.set_exception(self.error)
         self.futures.append(future)
@@ -422,14 +442,14 @@ class Unanswered:
 
 
 def three_stretches() -> Plan:
-    heard = hearing(60, vad_filter=False, condition_on_previous_text=False)
-    return batched(heard, Context(language="en"), [(0, 900), (1000, 1900), (2000, 2500)], width=3)
+    heard = clip_context(60, vad_filter=False, condition_on_previous_text=False)
+    return decode_batched(heard, PromptState(language="en"), [(0, 900), (1000, 1900), (2000, 2500)], concurrency=3)
 
 
 def test_a_window_that_fails_ends_the_clip_and_cancels_its_others() -> None:
-    engine = Unanswered(DeviceFault("gone"))
-    with pytest.raises(DeviceFault, match="gone"):
-        list(drive(three_stretches(), engine))
+    engine = Unanswered(DeviceError("gone"))
+    with pytest.raises(DeviceError, match="gone"):
+        list(run_plan(three_stretches(), engine))
     assert [future.cancelled() for future in engine.futures] == [False, True, True]
 
 
@@ -438,7 +458,7 @@ def test_a_task_that_is_cancelled_cancels_its_windows() -> None:
 
     async def cancelled() -> None:
         async def consume() -> None:
-            async for _ in adrive(three_stretches(), engine):
+            async for _ in arun_plan(three_stretches(), engine):
                 pass
 
         task = asyncio.ensure_future(consume())

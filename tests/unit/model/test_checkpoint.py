@@ -24,8 +24,8 @@ from safetensors.numpy import save_file
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.checkpoint import Checkpoint, expected_shapes, open_checkpoint
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.openai_heads import openai_alignment_heads
-from neuron_whisper.model.published import PUBLISHED
+from neuron_whisper.model.openai_heads import find_alignment_heads
+from neuron_whisper.model.published import PUBLISHED_DIMS
 from tests.support.paths import ROOT
 
 Weights = dict[str, NDArray[Any]]
@@ -274,7 +274,7 @@ def write_bin_hf(directory: Path) -> Path:
 
 
 def all_equal(checkpoint: Checkpoint) -> bool:
-    return checkpoint.names == tuple(WEIGHTS) and all(
+    return checkpoint.parameter_names == tuple(WEIGHTS) and all(
         np.array_equal(checkpoint.tensor(name), value) for name, value in WEIGHTS.items()
     )
 
@@ -302,7 +302,7 @@ def test_every_form_gives_the_same_names_dims_and_values(form: str, tmp_path: Pa
 @pytest.mark.parametrize("form", WRITERS)
 def test_tensors_are_read_only_aligned_and_as_stored(form: str, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(WRITERS[form](tmp_path))
-    for name in checkpoint.names:
+    for name in checkpoint.parameter_names:
         value = checkpoint.tensor(name)
         assert value.dtype == np.float16
         assert not value.flags.writeable
@@ -375,14 +375,14 @@ def test_a_tied_output_projection_is_accepted_and_an_untied_one_refused(tmp_path
 
 def test_digests_cover_weights_and_configs_and_see_a_flipped_bit(tmp_path: Path) -> None:
     path, cache = write_hf(tmp_path / "hf"), tmp_path / "digests"
-    before = open_checkpoint(path).digests(cache)
+    before = open_checkpoint(path).compute_digests(cache)
     assert sorted(before) == ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"]
     assert before["tokenizer.json"] == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-    assert open_checkpoint(path).digests(cache) == before == open_checkpoint(path).digests()
+    assert open_checkpoint(path).compute_digests(cache) == before == open_checkpoint(path).compute_digests()
     raw = bytearray((path / "model.safetensors").read_bytes())
     raw[-1] ^= 1
     (path / "model.safetensors").write_bytes(raw)
-    after = open_checkpoint(path).digests(cache)
+    after = open_checkpoint(path).compute_digests(cache)
     assert [name for name in after if after[name] != before[name]] == ["model.safetensors"]
 
 
@@ -397,7 +397,7 @@ def test_no_reader_imports_torch() -> None:
 # --- what is wrong with a checkpoint -------------------------------------------------------------
 
 
-def changed(change: str) -> Weights:
+def change_weights(change: str) -> Weights:
     tensors = dict(WEIGHTS)
     match change:
         case "missing":
@@ -420,7 +420,7 @@ def changed(change: str) -> Weights:
 def test_a_wrong_tensor_is_named_with_what_was_expected_and_found(
     change: str, tensor: str, expected: str, found: str, tmp_path: Path
 ) -> None:
-    hf = write_hf(tmp_path / "hf", hf_names(changed(change)))
+    hf = write_hf(tmp_path / "hf", hf_names(change_weights(change)))
     ct2 = CT2()
     beta = "decoder/layer_norm/beta"
     if change == "missing":
@@ -428,7 +428,7 @@ def test_a_wrong_tensor_is_named_with_what_was_expected_and_found(
     else:
         ct2.plain(beta if change == "misshapen" else "decoder/extra/bias", np.zeros(9, np.float16))
     ct2.write(tmp_path / "ct2")
-    pt = write_openai(tmp_path / "model.pt", changed(change))
+    pt = write_openai(tmp_path / "model.pt", change_weights(change))
     in_ct2 = "decoder/extra/bias" if change == "surplus" else beta
     for path, file, name in (
         (hf, hf / "model.safetensors", tensor.replace(".ln.", ".layer_norm.")),
@@ -470,7 +470,7 @@ def test_a_flipped_bit_gives_the_shapes_of_its_dims_or_a_checkpoint_error(
         checkpoint = open_checkpoint(path)
     except CheckpointError:
         return
-    shapes = {name: checkpoint.tensor(name).shape for name in checkpoint.names}
+    shapes = {name: checkpoint.tensor(name).shape for name in checkpoint.parameter_names}
     assert shapes == expected_shapes(checkpoint.dims)
 
 
@@ -580,13 +580,13 @@ def test_a_path_without_a_checkpoint_says_what_would_be_one(name: str, tmp_path:
 def test_a_pt_file_has_the_alignment_heads_that_openai_chose_for_its_model(name: str) -> None:
     whisper = pytest.importorskip("whisper", reason="not proved that the heads are openai-whisper's")
     published = {"turbo": "large-v3-turbo"}.get(name, name)
-    dims = PUBLISHED[published]
+    dims = PUBLISHED_DIMS[published]
     mask = np.frombuffer(gzip.decompress(base64.b85decode(whisper._ALIGNMENT_HEADS[name])), np.bool_)
     theirs = np.argwhere(mask.reshape(dims.n_text_layer, dims.n_text_head)).tolist()
-    assert openai_alignment_heads(dims, published) == theirs
+    assert find_alignment_heads(dims, published) == theirs
 
 
 def test_a_pt_file_of_no_model_that_openai_made_has_none() -> None:
-    assert openai_alignment_heads(DIMS, "base") is None
-    assert openai_alignment_heads(PUBLISHED["large-v2"], "my-model") is None, "large-v1 has the same dimensions"
-    assert openai_alignment_heads(PUBLISHED["distil-large-v3"], "distil-large-v3") is None
+    assert find_alignment_heads(DIMS, "base") is None
+    assert find_alignment_heads(PUBLISHED_DIMS["large-v2"], "my-model") is None, "large-v1 has the same dimensions"
+    assert find_alignment_heads(PUBLISHED_DIMS["distil-large-v3"], "distil-large-v3") is None

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import expected_shapes
-from neuron_whisper.model.sharding import Split, check_tp, padded_heads, padded_vocab, shard, split_of, unshard
+from neuron_whisper.model.sharding import Split, check_tp, get_split, pad_heads, pad_vocab, shard, unshard
 from neuron_whisper.target.interfaces import ProgramSpec
 from neuron_whisper.target.reference.session import ReferenceSession
 from neuron_whisper.text.special_tokens import SpecialTokens
-from tests.support.tiny_program import all_allowed, mel, nothing_banned, parameters
+from tests.support.tiny_program import all_allowed, mel, nothing_suppressed, parameters
 
 # The shapes of the published models, with as few encoder layers as show the arithmetic.
 BASE = WhisperDims(
@@ -62,12 +62,12 @@ KOTOBA = WhisperDims(
     ],
 )
 def test_the_table_says_how_a_parameter_is_split(name: str, split: Split) -> None:
-    assert split_of(name) is split
+    assert get_split(name) is split
 
 
 def test_heads_and_vocabulary_are_padded_to_a_multiple_of_tp() -> None:
-    assert [padded_heads(20, tp) for tp in (1, 2, 4, 8)] == [20, 20, 20, 24]
-    assert [padded_vocab(51866, tp) for tp in (1, 2, 4, 8)] == [51866, 51866, 51868, 51872]
+    assert [pad_heads(20, tp) for tp in (1, 2, 4, 8)] == [20, 20, 20, 24]
+    assert [pad_vocab(51866, tp) for tp in (1, 2, 4, 8)] == [51866, 51866, 51868, 51872]
 
 
 def test_a_tp_that_does_not_fit_is_refused_with_what_does() -> None:
@@ -109,7 +109,7 @@ def test_unshard_is_the_inverse_of_shard(dims: WhisperDims, tp: int, seed: int) 
 def program(dims: WhisperDims) -> ProgramSpec:
     return ProgramSpec(
         dims=dims,
-        special=SpecialTokens.of_vocabulary(dims.n_vocab),
+        special=SpecialTokens.from_vocab_size(dims.n_vocab),
         slots=2,
         beams=1,
         encode_batch=1,
@@ -138,7 +138,7 @@ def test_every_tp_gives_the_same_tokens_and_logits(dims: WhisperDims) -> None:
         ]
         session = ReferenceSession(spec, ranks)
         session.encode([1], mel(1, dims=dims))
-        best = session.prefill(1, prompt, 0, all_allowed(), nothing_banned(dims)).choices
+        best = session.prefill(1, prompt, 0, all_allowed(), nothing_suppressed(dims)).top_tokens
         tokens = [int(best.tokens[0, 0])]
         for position in range(3, 8):
             row = np.array([0, tokens[-1]], np.int32)

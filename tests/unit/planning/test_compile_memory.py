@@ -67,7 +67,7 @@ def test_the_choice_fits_and_one_more_would_not(sizes: list[int], weights: int, 
         return
     chosen = choose_jobs(memory, available)
     assert chosen.fits
-    assert chosen.jobs == len(sizes) or memory.at_once_bytes(chosen.jobs + 1) > available
+    assert chosen.jobs == len(sizes) or memory.peak_bytes(chosen.jobs + 1) > available
     assert memory.all_at_once_bytes == weights + sum(sizes)
 
 
@@ -105,7 +105,7 @@ def test_compile_refuses_before_it_begins_and_goes_on_when_told(
         "--cache",
         str(cache),
     ]
-    stub.tool("neuronx-cc", f"touch {tmp_path}/begun; exit 1")
+    stub.write_tool("neuronx-cc", f"touch {tmp_path}/begun; exit 1")
     assert run([*command, "--dry-run", "--json"]) == 0
     memory = json.loads(capsys.readouterr().out)["compile_memory"]
     assert 0 < memory["available_bytes"] < memory["one_at_a_time_bytes"] < memory["all_at_once_bytes"]

@@ -20,19 +20,19 @@ from neuron_whisper.cli.main import run
 from neuron_whisper.errors import CheckpointError, InvalidOption, UnknownModel
 from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
-from neuron_whisper.graph.logit_processor import AnswerTokens
+from neuron_whisper.graph.logit_processor import SpecialTokenIds
 from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.known_dims import known_dims
+from neuron_whisper.model.known_dims import find_dims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
-from neuron_whisper.model.published import PUBLISHED
-from neuron_whisper.model.sharding import Split, check_tp, shard, split_of
-from neuron_whisper.planning.cost_model import GraphCost, RankCosts, program_of, shard_count
-from neuron_whisper.planning.instances import CORE_V2, GIB, INSTANCES, instance_named
-from neuron_whisper.planning.placement import Assumptions, best, cheapest, place, splits
-from neuron_whisper.profile import known_profiles, load_profile, parse_profile
+from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.model.sharding import Split, check_tp, get_split, shard
+from neuron_whisper.planning.cost_model import GraphCost, RankCostModel, count_shard_values, spec_from_profile
+from neuron_whisper.planning.instances import GIB, INSTANCE_TYPES, NEURON_CORE_V2, get_instance_type
+from neuron_whisper.planning.placement import Assumptions, choose_best, choose_cheapest, parallelism_options, place
+from neuron_whisper.profile import list_profiles, load_profile, parse_profile
 from neuron_whisper.target.interfaces import N_RULES, ProgramSpec
-from neuron_whisper.target.neuron.lowering.graphs import ban_words
+from neuron_whisper.target.neuron.lowering.graphs import suppression_words
 from tests.support.tiny_program import spec as tiny_spec
 
 POSITIONS = "decoder.positional_embedding"
@@ -44,11 +44,11 @@ class Parameters(Mapping[str, Tensor]):
     def __init__(self, dims: WhisperDims, tp: int, dtype: torch.dtype) -> None:
         self._shapes = {name: _shard_shape(name, shape, dims, tp) for name, shape in expected_shapes(dims).items()}
         self._dtype = dtype
-        self.asked: set[str] = set()
+        self.read_names: set[str] = set()
 
     def __getitem__(self, name: str) -> Tensor:
         shape = self._shapes[name]
-        self.asked.add(name)
+        self.read_names.add(name)
         return torch.empty(shape, dtype=self._dtype, device="meta")
 
     def __iter__(self) -> Iterator[str]:
@@ -60,7 +60,7 @@ class Parameters(Mapping[str, Tensor]):
 
 def _shard_shape(name: str, shape: tuple[int, ...], dims: WhisperDims, tp: int) -> tuple[int, ...]:
     """By shard itself, on one column or row: the axis that is not split needs no data."""
-    split = split_of(name)
+    split = get_split(name)
     if split is Split.WHOLE:
         return shape
     if split is Split.ROW:
@@ -69,14 +69,16 @@ def _shard_shape(name: str, shape: tuple[int, ...], dims: WhisperDims, tp: int) 
     return shard(name, np.zeros(thin, np.float16), dims, tp, 0).shape[:1] + shape[1:]
 
 
-class Run:
+class MeasuredRun:
     """A graph run once on one rank, without data: what it multiplied, read, wrote and exchanged."""
 
     def __init__(self, spec: ProgramSpec, tp: int, dtype: torch.dtype = torch.bfloat16) -> None:
         self.spec, self.dtype, self.tp = spec, dtype, tp
         self.parameters = Parameters(spec.dims, tp, dtype)
         self.exchanged: list[int] = []
-        self.program = whisper.Program(dims=spec.dims, tokens=AnswerTokens.of(spec), choices=spec.choices)
+        self.program = whisper.GraphConfig(
+            dims=spec.dims, special_ids=SpecialTokenIds.from_spec(spec), top_k=spec.choices
+        )
         self.layers = PlainLayers(
             spec.dims,
             self.parameters,
@@ -99,29 +101,29 @@ class Run:
     def _empty(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         return torch.empty(shape, dtype=dtype or self.dtype, device="meta")
 
-    def _cross(self, *leading: int) -> list[whisper.KeysValues]:
+    def _cross(self, *leading: int) -> list[whisper.KVPair]:
         dims = self.spec.dims
         shape = (*leading, self.layers.text_heads, dims.n_audio_ctx, dims.head_dim)
         return [(self._empty(*shape), self._empty(*shape)) for _ in range(dims.n_text_layer)]
 
-    def _past(self, slots: int, beams: int) -> list[whisper.KeysValues]:
+    def _past(self, slots: int, beams: int) -> list[whisper.KVPair]:
         dims = self.spec.dims
         shape = (slots, beams, self.layers.text_heads, self.spec.text_context, dims.head_dim)
         return [(self._empty(*shape), self._empty(*shape)) for _ in range(dims.n_text_layer)]
 
     def _bans(self, slots: int) -> Tensor:
-        return self._empty(slots, ban_words(self.spec.dims.n_vocab), dtype=torch.int32)
+        return self._empty(slots, suppression_words(self.spec.dims.n_vocab), dtype=torch.int32)
 
-    def _counted(self, graph: str, *sizes: int) -> Run:
+    def _count_flops(self, graph: str, *sizes: int) -> MeasuredRun:
         with torch.device("meta"), FlopCounterMode(display=False) as counter:
             getattr(self, f"_{graph}")(*sizes)
         self.flops = counter.get_total_flops()
         return self
 
-    def of(self, cost: GraphCost) -> Run:
+    def run_graph(self, cost: GraphCost) -> MeasuredRun:
         """The graph that `cost` is about."""
         graph, size = cost.graph.split()
-        return self._counted(graph, *map(int, size.split("x")))
+        return self._count_flops(graph, *map(int, size.split("x")))
 
     def _encode(self, n: int) -> None:
         dims = self.spec.dims
@@ -173,26 +175,26 @@ class Run:
     def weight_bytes(self, rows: int) -> int:
         """Of the parameters asked for. Of tables that are looked up, `rows` rows, unless they are multiplied too."""
         total = 0
-        for name in self.parameters.asked.copy():
+        for name in self.parameters.read_names.copy():
             tensor = self.parameters[name]
-            is_looked_up = name == POSITIONS or (name == TOKEN_EMBEDDING and "decoder.ln.weight" not in self.asked)
+            is_looked_up = name == POSITIONS or (name == TOKEN_EMBEDDING and "decoder.ln.weight" not in self.read_names)
             total += rows * tensor.shape[1] * tensor.itemsize if is_looked_up else tensor.nbytes
         return total
 
     @property
-    def asked(self) -> set[str]:
-        return self.parameters.asked
+    def read_names(self) -> set[str]:
+        return self.parameters.read_names
 
 
-def _nbytes(cache: list[whisper.KeysValues]) -> int:
+def _nbytes(cache: list[whisper.KVPair]) -> int:
     return sum(tensor.nbytes for pair in cache for tensor in pair)
 
 
 def check(spec: ProgramSpec, tp: int) -> None:
     """Every graph's figures are those of the graph."""
-    costs = RankCosts(spec, tp=tp, dtype="bfloat16", weights_dtype="bfloat16")
-    for cost in costs.graphs():
-        run = Run(spec, tp).of(cost)
+    costs = RankCostModel(spec, tp=tp, dtype="bfloat16", weights_dtype="bfloat16")
+    for cost in costs.estimate_graphs():
+        run = MeasuredRun(spec, tp).run_graph(cost)
         graph, size = cost.graph.split()
         rows = spec.rows if graph in ("decode", "logits") else int(size)
         assert cost.flops == run.flops, cost.graph
@@ -210,8 +212,8 @@ def test_every_graph_of_a_small_model_costs_what_torch_counts(slots: int, beams:
 @pytest.mark.parametrize(("model", "tp"), [("base", 1), ("large-v3-turbo", 8), ("kotoba-v2.2", 2), ("kotoba-v2.2", 4)])
 def test_every_graph_of_a_published_model_costs_what_torch_counts(model: str, tp: int) -> None:
     profile = parse_profile('format = 1\n[target]\nname = "neuron"\n[shapes]\nalign = true\nencode_batch = 2\n')
-    dims = replace(PUBLISHED[model], n_audio_layer=3)  # a few layers show the arithmetic, and run faster
-    check(program_of(dims, profile), tp)
+    dims = replace(PUBLISHED_DIMS[model], n_audio_layer=3)  # a few layers show the arithmetic, and run faster
+    check(spec_from_profile(dims, profile), tp)
 
 
 dims_of_any = st.builds(
@@ -247,39 +249,39 @@ def test_every_graph_of_any_model_costs_what_torch_counts(dims: WhisperDims, tp:
 
 @pytest.mark.parametrize("tp", [1, 2, 4, 8])
 def test_the_weights_of_a_core_are_the_shards_that_it_loads(tp: int) -> None:
-    dims = PUBLISHED["base"]
+    dims = PUBLISHED_DIMS["base"]
     expected = 0
     for name, shape in expected_shapes(dims).items():
         part = shard(name, np.zeros(shape, np.float16), dims, tp, tp - 1)
-        assert shard_count(name, shape, dims, tp) == part.size, name
+        assert count_shard_values(name, shape, dims, tp) == part.size, name
         expected += part.nbytes
-    spec = program_of(dims, parse_profile('format = 1\n[target]\nname = "neuron"\n'))
-    assert RankCosts(spec, tp=tp, dtype="float32", weights_dtype="float16").weight_bytes == expected
+    spec = spec_from_profile(dims, parse_profile('format = 1\n[target]\nname = "neuron"\n'))
+    assert RankCostModel(spec, tp=tp, dtype="float32", weights_dtype="float16").weight_bytes == expected
 
 
 def test_heads_and_vocabulary_are_padded_in_memory_and_arithmetic() -> None:
-    spec = program_of(PUBLISHED["large-v3"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
-    four, eight = (RankCosts(spec, tp=tp, dtype="float16", weights_dtype="float16") for tp in (4, 8))
+    spec = spec_from_profile(PUBLISHED_DIMS["large-v3"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
+    four, eight = (RankCostModel(spec, tp=tp, dtype="float16", weights_dtype="float16") for tp in (4, 8))
     assert (four.cross_bytes_per_slot, eight.cross_bytes_per_slot) == (61_440_000, 36_864_000)  # 5 heads of 20; 3 of 24
-    assert 8 * eight.decode().flops > 4 * four.decode().flops
+    assert 8 * eight.estimate_decode().flops > 4 * four.estimate_decode().flops
 
 
 def test_the_budget_of_kotoba_at_tp_2_is_kept() -> None:
     """16 bit, 8 slots: a step reads at most 120 MB of weights, a short prompt takes at most 12 GFLOP."""
-    spec = program_of(PUBLISHED["kotoba-v2.2"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
-    costs = RankCosts(spec, tp=2, dtype="bfloat16", weights_dtype="bfloat16")
-    assert costs.decode().weight_bytes <= 120e6
-    assert costs.prefill(4).flops <= 12e9
-    assert costs.encode(1).collective_bytes == 2 * 32 * 1500 * 1280 * 2
+    spec = spec_from_profile(PUBLISHED_DIMS["kotoba-v2.2"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
+    costs = RankCostModel(spec, tp=2, dtype="bfloat16", weights_dtype="bfloat16")
+    assert costs.estimate_decode().weight_bytes <= 120e6
+    assert costs.estimate_prefill(4).flops <= 12e9
+    assert costs.estimate_encode(1).collective_bytes == 2 * 32 * 1500 * 1280 * 2
 
 
 def test_slots_fill_what_weights_and_reserve_leave_and_no_more() -> None:
-    spec = program_of(PUBLISHED["large-v3"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
-    costs = RankCosts(spec, tp=1, dtype="bfloat16", weights_dtype="bfloat16")
-    fit = costs.slots_that_fit(CORE_V2, 2 * GIB)
-    left = CORE_V2.memory_bytes - 2 * GIB - costs.weight_bytes
+    spec = spec_from_profile(PUBLISHED_DIMS["large-v3"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
+    costs = RankCostModel(spec, tp=1, dtype="bfloat16", weights_dtype="bfloat16")
+    fit = costs.max_slots(NEURON_CORE_V2, 2 * GIB)
+    left = NEURON_CORE_V2.memory_bytes - 2 * GIB - costs.weight_bytes
     assert fit * costs.slot_bytes <= left < (fit + 1) * costs.slot_bytes
-    assert costs.slots_that_fit(CORE_V2, 16 * GIB) == 0
+    assert costs.max_slots(NEURON_CORE_V2, 16 * GIB) == 0
 
 
 def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
@@ -294,17 +296,17 @@ def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
         collectives=0,
         collective_bytes=0,
     )
-    assert cost.least_s(CORE_V2, "bfloat16") == 2.0
-    assert cost.is_memory_bound(CORE_V2, "bfloat16")
-    assert cost.least_s(CORE_V2, "float32") == 4.0
-    assert not cost.is_memory_bound(CORE_V2, "float32")
+    assert cost.min_seconds(NEURON_CORE_V2, "bfloat16") == 2.0
+    assert cost.is_memory_bound(NEURON_CORE_V2, "bfloat16")
+    assert cost.min_seconds(NEURON_CORE_V2, "float32") == 4.0
+    assert not cost.is_memory_bound(NEURON_CORE_V2, "float32")
 
 
 def test_a_type_that_the_device_is_not_lowered_for_is_refused() -> None:
     with pytest.raises(InvalidOption, match=r"weights.dtype: 'int8' is not allowed; one of float32, bfloat16, float16"):
-        RankCosts(tiny_spec(), tp=1, dtype="bfloat16", weights_dtype="int8")
+        RankCostModel(tiny_spec(), tp=1, dtype="bfloat16", weights_dtype="int8")
     with pytest.raises(InvalidOption, match="tp: 3"):
-        RankCosts(tiny_spec(), tp=3, dtype="bfloat16", weights_dtype="bfloat16")
+        RankCostModel(tiny_spec(), tp=3, dtype="bfloat16", weights_dtype="bfloat16")
 
 
 # --- placements ---------------------------------------------------------------------------------
@@ -313,8 +315,8 @@ BF16 = ("bfloat16", "bfloat16")
 
 
 def test_a_window_alone_pays_every_step_and_full_slots_share_them() -> None:
-    spec = program_of(PUBLISHED["kotoba-v2.2"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
-    it = place(spec, INSTANCES["inf2.xlarge"], tp=1, replicas=2, dtypes=BF16, given=Assumptions(tokens=101))
+    spec = spec_from_profile(PUBLISHED_DIMS["kotoba-v2.2"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
+    it = place(spec, INSTANCE_TYPES["inf2.xlarge"], tp=1, replicas=2, dtypes=BF16, assumptions=Assumptions(tokens=101))
     assert it.latency_s == pytest.approx(it.encode_s + it.prefill_s + 100 * it.step_s)
     assert it.window_s == pytest.approx(it.encode_s + it.prefill_s + 100 * it.step_s / 8)
     assert it.audio_per_s == pytest.approx(2 * 30 / it.window_s)
@@ -322,62 +324,69 @@ def test_a_window_alone_pays_every_step_and_full_slots_share_them() -> None:
 
 
 def test_latency_is_best_on_all_cores_of_a_chip_and_of_equal_throughputs_the_smaller_tp_wins() -> None:
-    spec = program_of(PUBLISHED["large-v3"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
-    inf2 = INSTANCES["inf2.xlarge"]
-    found = [place(spec, inf2, tp=tp, replicas=n, dtypes=BF16) for tp, n in splits(spec.dims, inf2)]
+    spec = spec_from_profile(PUBLISHED_DIMS["large-v3"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
+    inf2 = INSTANCE_TYPES["inf2.xlarge"]
+    found = [place(spec, inf2, tp=tp, replicas=n, dtypes=BF16) for tp, n in parallelism_options(spec.dims, inf2)]
     assert [(it.tp, it.replicas) for it in found] == [(1, 2), (2, 1)]
-    latency, throughput = best(found, "latency"), best(found, "throughput")
+    latency, throughput = choose_best(found, "latency"), choose_best(found, "throughput")
     assert latency is found[1]
     assert throughput is found[0]
 
 
 def test_what_does_not_fit_is_never_the_best() -> None:
     shapes = 'format = 1\n[target]\nname = "neuron"\n[shapes]\nslots = 60\n'
-    spec = program_of(PUBLISHED["large-v3"], parse_profile(shapes))
-    inf2 = INSTANCES["inf2.xlarge"]
-    found = [place(spec, inf2, tp=tp, replicas=n, dtypes=BF16) for tp, n in splits(spec.dims, inf2)]
+    spec = spec_from_profile(PUBLISHED_DIMS["large-v3"], parse_profile(shapes))
+    inf2 = INSTANCE_TYPES["inf2.xlarge"]
+    found = [place(spec, inf2, tp=tp, replicas=n, dtypes=BF16) for tp, n in parallelism_options(spec.dims, inf2)]
     assert [it.fits for it in found] == [False, True]
-    assert best(found, "throughput") is found[1]
-    assert best(found[:1], "latency") is None
-    assert cheapest(found[:1]) is None
+    assert choose_best(found, "throughput") is found[1]
+    assert choose_best(found[:1], "latency") is None
+    assert choose_cheapest(found[:1]) is None
 
 
 def test_where_no_price_is_known_there_is_no_cost() -> None:
     spec = tiny_spec()
-    unpriced = place(spec, INSTANCES["trn1.2xlarge"], tp=1, replicas=1, dtypes=BF16)
+    unpriced = place(spec, INSTANCE_TYPES["trn1.2xlarge"], tp=1, replicas=1, dtypes=BF16)
     assert unpriced.usd_per_audio_hour is None
-    assert cheapest([unpriced]) is None
-    priced = place(spec, INSTANCES["inf2.8xlarge"], tp=1, replicas=1, dtypes=BF16)
-    assert cheapest([unpriced, priced]) is priced
+    assert choose_cheapest([unpriced]) is None
+    priced = place(spec, INSTANCE_TYPES["inf2.8xlarge"], tp=1, replicas=1, dtypes=BF16)
+    assert choose_cheapest([unpriced, priced]) is priced
 
 
 def test_groups_are_as_many_as_there_are_cores_for() -> None:
-    large, base = PUBLISHED["large-v3"], PUBLISHED["base"]
-    assert splits(large, INSTANCES["inf2.24xlarge"]) == ((1, 12), (2, 6), (4, 3), (5, 2), (8, 1), (10, 1))
-    assert splits(base, INSTANCES["inf2.24xlarge"]) == ((1, 12), (2, 6), (4, 3), (8, 1))
-    assert splits(large, INSTANCES["inf2.24xlarge"], tp=5) == ((5, 2),)
-    assert splits(large, INSTANCES["inf2.24xlarge"], replicas=3) == ((1, 3), (2, 3), (4, 3))
+    large, base = PUBLISHED_DIMS["large-v3"], PUBLISHED_DIMS["base"]
+    assert parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"]) == (
+        (1, 12),
+        (2, 6),
+        (4, 3),
+        (5, 2),
+        (8, 1),
+        (10, 1),
+    )
+    assert parallelism_options(base, INSTANCE_TYPES["inf2.24xlarge"]) == ((1, 12), (2, 6), (4, 3), (8, 1))
+    assert parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"], tp=5) == ((5, 2),)
+    assert parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"], replicas=3) == ((1, 3), (2, 3), (4, 3))
     with pytest.raises(InvalidOption, match=r"tp: 4 is not allowed; at most 2, the NeuronCores of inf2\.xlarge"):
-        splits(large, INSTANCES["inf2.xlarge"], tp=4)
+        parallelism_options(large, INSTANCE_TYPES["inf2.xlarge"], tp=4)
     with pytest.raises(InvalidOption, match="tp: 3 is not allowed; a divisor"):
-        splits(large, INSTANCES["inf2.24xlarge"], tp=3)
+        parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"], tp=3)
     with pytest.raises(InvalidOption, match="replicas: 9"):
-        splits(large, INSTANCES["inf2.xlarge"], replicas=9)
+        parallelism_options(large, INSTANCE_TYPES["inf2.xlarge"], replicas=9)
     with pytest.raises(InvalidOption, match=r"replicas: 2 is not allowed; from 1 to 1 \(inf2.xlarge has 2"):
-        place(tiny_spec(), INSTANCES["inf2.xlarge"], tp=2, replicas=2, dtypes=BF16)
+        place(tiny_spec(), INSTANCE_TYPES["inf2.xlarge"], tp=2, replicas=2, dtypes=BF16)
 
 
 def test_an_unknown_instance_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(InvalidOption, match=r"instance: 'inf3' is not allowed; one of inf2.xlarge, .*trn1.32xlarge"):
-        instance_named("inf3")
+        get_instance_type("inf3")
 
 
 def test_the_instances_are_those_of_the_hardware_tables() -> None:
-    big = INSTANCES["inf2.48xlarge"]
-    assert (big.cores, big.cores * big.core.memory_bytes, big.host_bytes) == (24, 384 * GIB, 768 * GIB)
+    big = INSTANCE_TYPES["inf2.48xlarge"]
+    assert (big.cores, big.cores * big.core.memory_bytes, big.host_memory_bytes) == (24, 384 * GIB, 768 * GIB)
     assert big.cores * big.core.bytes_per_s == 9840 * GIB
     assert big.cores * big.core.peak_flops["bfloat16"] == 2280e12
-    assert INSTANCES["trn1.32xlarge"].cores == 32
+    assert INSTANCE_TYPES["trn1.32xlarge"].cores == 32
 
 
 # --- models -------------------------------------------------------------------------------------
@@ -400,15 +409,15 @@ def test_the_instances_are_those_of_the_hardware_tables() -> None:
     ],
 )
 def test_published_dimensions_have_the_published_number_of_parameters(model: str, millions: int) -> None:
-    count = sum(int(np.prod(shape)) for shape in expected_shapes(PUBLISHED[model]).values())
+    count = sum(int(np.prod(shape)) for shape in expected_shapes(PUBLISHED_DIMS[model]).values())
     assert count / 1e6 == pytest.approx(millions, rel=0.06 if millions < 40 else 0.025)
 
 
 def test_every_model_of_the_catalogue_has_published_dimensions() -> None:
-    assert {entry.name for entry in CATALOGUE.values()} == set(PUBLISHED)
-    assert known_dims("turbo") == known_dims("openai/whisper-large-v3-turbo") == PUBLISHED["large-v3-turbo"]
+    assert {entry.name for entry in CATALOGUE.values()} == set(PUBLISHED_DIMS)
+    assert find_dims("turbo") == find_dims("openai/whisper-large-v3-turbo") == PUBLISHED_DIMS["large-v3-turbo"]
     with pytest.raises(UnknownModel, match="no model named 'large-v9'"):
-        known_dims("large-v9")
+        find_dims("large-v9")
 
 
 def test_dimensions_are_read_from_a_config_without_weights(tmp_path: Path) -> None:
@@ -418,31 +427,31 @@ def test_dimensions_are_read_from_a_config_without_weights(tmp_path: Path) -> No
         '"encoder_layers": 6, "vocab_size": 51865, "max_target_positions": 448, "decoder_attention_heads": 8,'
         '"decoder_layers": 6}'
     )
-    assert known_dims(str(config)) == known_dims(str(tmp_path)) == PUBLISHED["base"]
+    assert find_dims(str(config)) == find_dims(str(tmp_path)) == PUBLISHED_DIMS["base"]
     config.write_text('{"d_model": 512}')
     with pytest.raises(CheckpointError, match="expected a field 'num_mel_bins'"):
-        known_dims(str(config))
+        find_dims(str(config))
     config.write_text("[]")
     with pytest.raises(CheckpointError, match="expected a JSON object, found list"):
-        known_dims(str(config))
+        find_dims(str(config))
 
 
 def test_buckets_are_cut_to_the_models_context_and_choices_follow_the_beams() -> None:
     profile = parse_profile('format = 1\n[target]\nname = "cpu"\n[shapes]\nprompt_buckets = [4, 500]\nbeams = 5\n')
-    spec = program_of(PUBLISHED["base"], profile)
+    spec = spec_from_profile(PUBLISHED_DIMS["base"], profile)
     assert (spec.prompt_buckets, spec.choices, spec.align_buckets) == ((4, 448), 11, ())
 
 
 def test_every_neuron_profile_fits_its_model_and_instance() -> None:
-    names = [name for name in known_profiles() if name.startswith("neuron-")]
+    names = [name for name in list_profiles() if name.startswith("neuron-")]
     models = {"large-v3": "large-v3", "large-v3-turbo": "large-v3-turbo", "kotoba-v2": "kotoba-v2.2", "base": "base"}
     seen = set()
     for name in names:
         target = (profile := load_profile(name)).target
         model = name.removeprefix("neuron-").removesuffix(f"-{target.instance}-tp{target.tp}")
         seen.add((model, target.instance, target.tp))
-        instance, dtypes = instance_named(target.instance), (target.dtype, profile.weights.dtype)
-        spec = program_of(PUBLISHED[models[model]], profile)
+        instance, dtypes = get_instance_type(target.instance), (target.dtype, profile.weights.dtype)
+        spec = spec_from_profile(PUBLISHED_DIMS[models[model]], profile)
         placed = place(spec, instance, tp=target.tp, replicas=target.replicas, dtypes=dtypes)
         assert placed.fits, name
         assert placed.cores_idle == 0, name
@@ -454,11 +463,11 @@ def test_replicas_are_in_a_profile_and_one_is_what_it_was_before_there_were_any(
     text = 'format = 1\n[target]\nname = "neuron"\n'
     two = parse_profile(text, overrides={"target.replicas": 2})
     assert two.target.replicas == 2
-    assert two.canonical()["target"]["replicas"] == 2
+    assert two.to_canonical()["target"]["replicas"] == 2
     assert parse_profile(two.to_toml()) == two
     one = parse_profile(text, overrides={"target.replicas": 1})
     assert one == parse_profile(text) == parse_profile(one.to_toml())
-    assert "replicas" not in one.canonical()["target"]
+    assert "replicas" not in one.to_canonical()["target"]
 
 
 # --- the command --------------------------------------------------------------------------------
@@ -499,7 +508,7 @@ def test_plan_answers_in_json_what_capacity_computes(capsys: pytest.CaptureFixtu
 
 def test_plan_compares_all_instances_and_names_the_cheapest(capsys: pytest.CaptureFixture[str]) -> None:
     placements = plan_json(capsys, "-m", "large-v3")["placements"]
-    assert {it["instance"] for it in placements} == set(INSTANCES)
+    assert {it["instance"] for it in placements} == set(INSTANCE_TYPES)
     [cheap] = [it for it in placements if "cost" in it["best_for"]]
     costs = [it["bounds"]["usd_per_audio_hour"] for it in placements]
     assert cheap["bounds"]["usd_per_audio_hour"] == min(cost for cost in costs if cost is not None)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.text.languages import ALIASES, LANGUAGES, NO_SPACE_LANGUAGES, language_code
+from neuron_whisper.text.languages import ALIASES, LANGUAGES, NO_SPACE_LANGUAGES, to_language_code
 
 
 def test_there_are_a_hundred_languages_and_cantonese_is_the_last() -> None:
@@ -56,7 +56,7 @@ def test_there_are_a_hundred_languages_and_cantonese_is_the_last() -> None:
     ],
 )
 def test_a_language_is_known_by(text: str, code: str) -> None:
-    assert language_code(text) == code
+    assert to_language_code(text) == code
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_a_language_is_known_by(text: str, code: str) -> None:
 )
 def test_what_is_no_language_is_refused(text: str) -> None:
     with pytest.raises(InvalidOption) as caught:
-        language_code(text)
+        to_language_code(text)
     assert (caught.value.field, caught.value.value) == ("language", text)
 
 
 def test_a_misspelt_language_is_answered_with_the_closest_names() -> None:
     with pytest.raises(InvalidOption, match="close to it: german"):
-        language_code("germn")
+        to_language_code("germn")
 
 
 def test_languages_cannot_be_changed() -> None:
@@ -87,13 +87,13 @@ def test_every_alias_and_every_language_without_spaces_is_a_language() -> None:
 @given(st.sampled_from(list(LANGUAGES.items())), st.sampled_from(["", "-US", "_419", "-Latn-XX"]))
 def test_a_code_with_any_region_and_its_name_mean_the_same(language: tuple[str, str], region: str) -> None:
     code, name = language
-    assert language_code(code.upper() + region) == language_code(name.title()) == code
+    assert to_language_code(code.upper() + region) == to_language_code(name.title()) == code
 
 
 @given(st.text())
 def test_any_text_is_a_language_or_an_invalid_option(text: str) -> None:
     with contextlib.suppress(InvalidOption):
-        assert language_code(text) in LANGUAGES
+        assert to_language_code(text) in LANGUAGES
 
 
 def test_the_languages_are_openai_whispers_in_its_order() -> None:
@@ -102,4 +102,4 @@ def test_the_languages_are_openai_whispers_in_its_order() -> None:
     )
     assert list(LANGUAGES.items()) == list(theirs.LANGUAGES.items())
     for name, code in theirs.TO_LANGUAGE_CODE.items():
-        assert language_code(name) == code
+        assert to_language_code(name) == code

@@ -12,7 +12,7 @@ import pytest
 import tokenizers
 
 from neuron_whisper.errors import CheckpointError
-from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
+from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 from tests.support.paths import ROOT
 
 ENGLISH, MULTILINGUAL, LARGE_V3 = 51864, 51865, 51866
@@ -21,7 +21,7 @@ ENGLISH, MULTILINGUAL, LARGE_V3 = 51864, 51865, 51866
 @pytest.fixture(scope="module")
 def rank_files() -> dict[int, Path]:
     try:
-        return {n_vocab: packaged_ranks(n_vocab != ENGLISH) for n_vocab in (ENGLISH, MULTILINGUAL, LARGE_V3)}
+        return {n_vocab: find_packaged_ranks(n_vocab != ENGLISH) for n_vocab in (ENGLISH, MULTILINGUAL, LARGE_V3)}
     except CheckpointError as error:
         pytest.skip(f"that OpenAI's tokenizer can be made from its rank file is not proved: {error}")
 
@@ -93,4 +93,4 @@ def test_another_package_called_whisper_is_not_taken_for_openais(
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "whisper", raising=False)
     with pytest.raises(CheckpointError, match="pip install openai-whisper"):
-        packaged_ranks(True)
+        find_packaged_ranks(True)

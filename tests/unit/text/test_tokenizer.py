@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from neuron_whisper.errors import CheckpointError, InvalidOption
 from neuron_whisper.text.special_tokens import SpecialTokens
-from neuron_whisper.text.tiktoken_import import packaged_ranks, tokenizer_json_from_tiktoken
-from neuron_whisper.text.tokenizer import CHARACTER_OF_BYTE, Tokenizer
+from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
+from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, Tokenizer
 
 ENGLISH, MULTILINGUAL, LARGE_V3 = 51864, 51865, 51866
 
@@ -58,7 +58,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     found = {}
     for n_vocab in (ENGLISH, MULTILINGUAL, LARGE_V3):
         try:
-            ranks = packaged_ranks(n_vocab != ENGLISH)
+            ranks = find_packaged_ranks(n_vocab != ENGLISH)
         except CheckpointError as error:
             pytest.skip(f"that text becomes OpenAI's tokens is not proved: {error}")
         found[n_vocab] = tmp_path_factory.mktemp(str(n_vocab)) / "tokenizer.json"
@@ -181,19 +181,19 @@ def test_special_tokens_lie_where_openais_do(
     ):
         assert getattr(special, name) == getattr(reference, name), name
     for code in ours[n_vocab].languages:
-        assert ours[n_vocab].language_token(code) == reference.to_language_token(code)
+        assert ours[n_vocab].to_language_token(code) == reference.to_language_token(code)
 
 
 def test_languages_have_tokens_both_ways(ours: dict[int, Tokenizer]) -> None:
-    assert ours[MULTILINGUAL].language_token("ja") == 50266
-    assert ours[MULTILINGUAL].language_of(50266) == "ja"
-    assert ours[LARGE_V3].language_token("yue") == 50358
+    assert ours[MULTILINGUAL].to_language_token("ja") == 50266
+    assert ours[MULTILINGUAL].to_language_code(50266) == "ja"
+    assert ours[LARGE_V3].to_language_token("yue") == 50358
     assert (len(ours[MULTILINGUAL].languages), len(ours[LARGE_V3].languages)) == (99, 100)
     with pytest.raises(InvalidOption, match="yue"):
-        ours[MULTILINGUAL].language_token("yue")
+        ours[MULTILINGUAL].to_language_token("yue")
     for token in (50258, 50358, 0):
         with pytest.raises(InvalidOption, match="50259 to 50357"):
-            ours[MULTILINGUAL].language_of(token)
+            ours[MULTILINGUAL].to_language_code(token)
 
 
 @pytest.mark.parametrize("n_vocab", [ENGLISH, MULTILINGUAL, LARGE_V3])
@@ -257,18 +257,32 @@ def test_the_suppressed_tokens_are_openais(
     }
     tokenizer = ours[n_vocab]
     signs = {*reference.non_speech_tokens, *control}
-    assert tokenizer.suppressed() == tokenizer.suppressed("-1") == tokenizer.suppressed([-1]) == (tuple(sorted(signs)))
-    assert tokenizer.suppressed("-1,13") == tokenizer.suppressed((13, -1)) == tuple(sorted({13, *signs}))
     assert (
-        tokenizer.suppressed("") == tokenizer.suppressed([]) == tokenizer.suppressed(None) == (tuple(sorted(control)))
+        tokenizer.get_suppress_tokens()
+        == tokenizer.get_suppress_tokens("-1")
+        == tokenizer.get_suppress_tokens([-1])
+        == (tuple(sorted(signs)))
     )
-    assert tokenizer.suppressed("9, 7") == tokenizer.suppressed([7, 9, 9]) == tuple(sorted({7, 9, *control}))
+    assert (
+        tokenizer.get_suppress_tokens("-1,13") == tokenizer.get_suppress_tokens((13, -1)) == tuple(sorted({13, *signs}))
+    )
+    assert (
+        tokenizer.get_suppress_tokens("")
+        == tokenizer.get_suppress_tokens([])
+        == tokenizer.get_suppress_tokens(None)
+        == (tuple(sorted(control)))
+    )
+    assert (
+        tokenizer.get_suppress_tokens("9, 7")
+        == tokenizer.get_suppress_tokens([7, 9, 9])
+        == tuple(sorted({7, 9, *control}))
+    )
 
 
 @pytest.mark.parametrize("suppress", ["all", "1,,2", [-2], [MULTILINGUAL], "1.5"])
 def test_what_cannot_be_suppressed_is_refused(suppress: str | list[int], base: Tokenizer) -> None:
     with pytest.raises(InvalidOption, match="0 to 51864"):
-        base.suppressed(suppress)
+        base.get_suppress_tokens(suppress)
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -375,8 +389,8 @@ def test_a_vocabulary_of_another_size_is_refused(n_vocab: int, tmp_path: Path) -
 
 
 def test_a_small_vocabulary_works_as_a_large_one() -> None:
-    vocabulary = {character: byte for byte, character in CHARACTER_OF_BYTE.items()} | {"ab": 256, "Ġab": 257}
-    special = SpecialTokens.laid_out(eot=258, n_languages=2, blank=0x20, is_multilingual=True)
+    vocabulary = {character: byte for byte, character in BYTE_TO_UNICODE.items()} | {"ab": 256, "Ġab": 257}
+    special = SpecialTokens.from_layout(eot=258, n_languages=2, blank=0x20, is_multilingual=True)
     tokenizer = Tokenizer(vocabulary, [("a", "b"), ("Ġ", "ab")], special)
     assert tokenizer.encode("ab ab é") == [256, 257, 0x20, 0xC3, 0xA9]
     assert tokenizer.decode([256, 257, 0x20, 0xC3, 0xA9, 258]) == "ab ab é"
@@ -387,6 +401,6 @@ def test_a_small_vocabulary_works_as_a_large_one() -> None:
 
 
 def test_every_byte_has_one_visible_character() -> None:
-    assert sorted(CHARACTER_OF_BYTE) == list(range(256))
-    assert len(set(CHARACTER_OF_BYTE.values())) == 256
-    assert (CHARACTER_OF_BYTE[0x20], CHARACTER_OF_BYTE[0x0A], CHARACTER_OF_BYTE[0x41]) == ("Ġ", "Ċ", "A")
+    assert sorted(BYTE_TO_UNICODE) == list(range(256))
+    assert len(set(BYTE_TO_UNICODE.values())) == 256
+    assert (BYTE_TO_UNICODE[0x20], BYTE_TO_UNICODE[0x0A], BYTE_TO_UNICODE[0x41]) == ("Ġ", "Ċ", "A")

@@ -23,21 +23,21 @@ from pathlib import Path
 from neuron_whisper.target.interfaces import ProgramSpec
 
 WEIGHTS_FILE = "weights.bin"
-PREFILL_INPUTS = 4  # before the K/V ports
-PREFILL_OUTPUTS = 4
-STEP_INPUTS = 5  # of decode and logits, before the K/V ports
-STEP_ANSWERS = {"decode": 2, "logits": 1}  # outputs before the rows
-ALIGN_INPUTS = 1
-PROMPT_STEP = 32  # tokens
+N_PREFILL_INPUTS = 4  # before the K/V ports
+N_PREFILL_OUTPUTS = 4
+N_STEP_INPUTS = 5  # of decode and logits, before the K/V ports
+N_STEP_OUTPUTS = {"decode": 2, "logits": 1}  # outputs before the rows
+N_ALIGN_INPUTS = 1
+PROMPT_PADDING_MULTIPLE = 32  # tokens
 
 
 def graph_names(spec: ProgramSpec) -> tuple[str, ...]:
     """Every graph of the program, in the order they are lowered."""
     return (
-        *_encoders(spec),
+        *_encoder_names(spec),
         "prefill",
-        *(f"decode_{width}" for width in widths(spec)),
-        *(f"logits_{width}" for width in widths(spec)),
+        *(f"decode_{width}" for width in beam_widths(spec)),
+        *(f"logits_{width}" for width in beam_widths(spec)),
         *(("align",) if spec.align_buckets else ()),
     )
 
@@ -46,29 +46,33 @@ def graphs_at_open(spec: ProgramSpec) -> tuple[str, ...]:
     """Those that every request needs. The others (beams, sampling, word times) are compiled when they are first
     asked for.
     """
-    return (*_encoders(spec), "prefill", "decode_1")
+    return (*_encoder_names(spec), "prefill", "decode_1")
 
 
-def prompt_length(buckets: Sequence[int], length: int) -> int:
+def padded_length(buckets: Sequence[int], length: int) -> int:
     """Tokens that a prompt of `length` is padded to: the first bucket, or whole steps up to the last one.
 
     A length that a graph has not seen costs it some 10 ms, so it does not get to see every one.
     """
-    return buckets[0] if length <= buckets[0] else min(-(-length // PROMPT_STEP) * PROMPT_STEP, buckets[-1])
+    return (
+        buckets[0]
+        if length <= buckets[0]
+        else min(-(-length // PROMPT_PADDING_MULTIPLE) * PROMPT_PADDING_MULTIPLE, buckets[-1])
+    )
 
 
-def _encoders(spec: ProgramSpec) -> tuple[str, ...]:
+def _encoder_names(spec: ProgramSpec) -> tuple[str, ...]:
     return *(f"encode_{n}" for n in spec.encode_batches), *(f"encode_1x{context}" for context in spec.audio_contexts)
 
 
-def widths(spec: ProgramSpec) -> tuple[int, ...]:
+def beam_widths(spec: ProgramSpec) -> tuple[int, ...]:
     """Rows of a slot in a graph: one, and all. Greedy decoding must not pay for beams that it does not have."""
     return (1,) if spec.beams == 1 else (1, spec.beams)
 
 
-def choices(spec: ProgramSpec, width: int) -> int:
+def top_k_of_width(spec: ProgramSpec, beam_width: int) -> int:
     """Tokens that a row of a decode graph answers: a slot of one row goes on with the best."""
-    return 1 if width == 1 else spec.choices
+    return 1 if beam_width == 1 else spec.choices
 
 
 def graph_file(directory: Path, name: str) -> Path:

@@ -13,8 +13,8 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-ALIGNMENT = 64  # bytes; what oneDNN likes, and enough for every element type
-SMALLEST_MATRIX = 64 * 64  # elements; below this there is nothing to gain
+ALIGNMENT_BYTES = 64  # bytes; what oneDNN likes, and enough for every element type
+MIN_QUANTIZED_ELEMENTS = 64 * 64  # elements; below this there is nothing to gain
 
 
 def compress_int8(model: ov.Model) -> None:
@@ -29,12 +29,12 @@ def compress_int8(model: ov.Model) -> None:
         if kind not in ("MatMul", "Gather"):
             continue
         port = 1 if kind == "MatMul" else 0
-        matrix = _constant_matrix(node, port)
+        matrix = _find_constant_matrix(node, port)
         if matrix is None or (kind == "MatMul" and not node.get_attributes()["transpose_b"]):
             continue
         digest = hashlib.sha256(matrix.tobytes()).digest()
         if digest not in made:
-            made[digest] = _quantised(matrix)
+            made[digest] = _quantize(matrix)
         values, scales = made[digest]
         if kind == "MatMul":
             product = ops.multiply(ops.convert(values, "f32"), scales)
@@ -46,7 +46,7 @@ def compress_int8(model: ov.Model) -> None:
                 reader.replace_source_output(ops.multiply(rows, ops.gather(scales, ids, axis)).output(0))
 
 
-def _constant_matrix(node: ov.Node, port: int) -> NDArray[np.float32] | None:
+def _find_constant_matrix(node: ov.Node, port: int) -> NDArray[np.float32] | None:
     """The 2-d float constant behind an input, if that is what it is."""
     source = node.input_value(port).get_node()
     if source.get_type_name() == "Convert":
@@ -54,10 +54,10 @@ def _constant_matrix(node: ov.Node, port: int) -> NDArray[np.float32] | None:
     if source.get_type_name() != "Constant" or not source.get_element_type().is_real():
         return None
     values = source.data
-    return values.astype(np.float32) if values.ndim == 2 and values.size >= SMALLEST_MATRIX else None
+    return values.astype(np.float32) if values.ndim == 2 and values.size >= MIN_QUANTIZED_ELEMENTS else None
 
 
-def _quantised(matrix: NDArray[np.float32]) -> tuple[ov.Node, ov.Node]:
+def _quantize(matrix: NDArray[np.float32]) -> tuple[ov.Node, ov.Node]:
     """(out, in) -> int8 (out, in) and float32 scales (out, 1); an all-zero row keeps scale 1."""
     peak = np.abs(matrix).max(axis=1, keepdims=True)
     scale = np.where(peak > 0, peak / 127, 1).astype(np.float32)
@@ -69,7 +69,7 @@ class WeightsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._places: dict[bytes, int] = {}
+        self._offsets: dict[bytes, int] = {}
 
     def __enter__(self) -> Self:
         self._file = self._path.open("wb")
@@ -80,7 +80,7 @@ class WeightsFile:
     ) -> None:
         self._file.close()
 
-    def adopt(self, draft: Path, final: Path) -> None:
+    def add_model(self, draft: Path, final: Path) -> None:
         """Move the IR `draft` (.xml beside .bin) to `final`, its constants into this file. The draft is deleted."""
         constants = draft.with_suffix(".bin").read_bytes()
         tree = ET.parse(draft)  # noqa: S314 - written by OpenVINO a moment ago
@@ -89,15 +89,15 @@ class WeightsFile:
             if layer.get("type") != "Const" or data is None:
                 continue
             start, size = int(data.attrib["offset"]), int(data.attrib["size"])
-            data.set("offset", str(self._place(constants[start : start + size])))
+            data.set("offset", str(self._write_constant(constants[start : start + size])))
         tree.write(final, encoding="utf-8", xml_declaration=True)
         draft.unlink()
         draft.with_suffix(".bin").unlink()
 
-    def _place(self, value: bytes) -> int:
+    def _write_constant(self, value: bytes) -> int:
         digest = hashlib.sha256(value).digest()
-        if digest not in self._places:
-            self._file.write(b"\0" * (-self._file.tell() % ALIGNMENT))
-            self._places[digest] = self._file.tell()
+        if digest not in self._offsets:
+            self._file.write(b"\0" * (-self._file.tell() % ALIGNMENT_BYTES))
+            self._offsets[digest] = self._file.tell()
             self._file.write(value)
-        return self._places[digest]
+        return self._offsets[digest]

@@ -22,95 +22,98 @@ from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.interfaces import ProgramSpec
 
-BLOCK = 32  # positions; the plugin's kernels are written for it
-STEP_INDICES = 3  # inputs between layout's STEP_INPUTS and the last rows
+BLOCK_SIZE = 32  # positions; the plugin's kernels are written for it
+N_INDEX_INPUTS = 3  # inputs between layout's N_STEP_INPUTS and the last rows
 
 
-def blocks_of(positions: int) -> int:
+def count_blocks(positions: int) -> int:
     """Blocks that hold so many positions."""
-    return -(-positions // BLOCK)
+    return -(-positions // BLOCK_SIZE)
 
 
-def paged(model: ov.Model, name: str, spec: ProgramSpec, element: ov.Type) -> ov.Model:
+def to_paged_attention(model: ov.Model, name: str, spec: ProgramSpec, element: ov.Type) -> ov.Model:
     """The graph with its K/V ports in blocks of `element` (f16, f32). The model given is used up."""
     kind = name.partition("_")[0]
     if kind == "encode":
-        return _encode(model, spec.dims, element)
-    if kind in graph_signatures.STEP_ANSWERS:
-        return _step(model, kind, spec)
+        return _convert_encode(model, spec.dims, element)
+    if kind in graph_signatures.N_STEP_OUTPUTS:
+        return _convert_step(model, kind, spec)
     first, answers = (
-        (graph_signatures.PREFILL_INPUTS, graph_signatures.PREFILL_OUTPUTS)
+        (graph_signatures.N_PREFILL_INPUTS, graph_signatures.N_PREFILL_OUTPUTS)
         if kind == "prefill"
-        else (graph_signatures.ALIGN_INPUTS, 1)
+        else (graph_signatures.N_ALIGN_INPUTS, 1)
     )
-    return _prompt(model, first, answers, spec.dims, element)
+    return _convert_prompt(model, first, answers, spec.dims, element)
 
 
-def _encode(model: ov.Model, dims: WhisperDims, element: ov.Type) -> ov.Model:
+def _convert_encode(model: ov.Model, dims: WhisperDims, element: ov.Type) -> ov.Model:
     """Outputs (N, H, A, D) -> (N, W, H, BLOCK, D); what is behind the last position is zero."""
-    heads, blocks = dims.n_text_head, blocks_of(dims.n_audio_ctx)
+    heads, blocks = dims.n_text_head, count_blocks(dims.n_audio_ctx)
     results = []
     for port in model.outputs:
-        x, context = _source(port, "Transpose", "Convert"), port.get_shape()[2]  # (N, A, H, D)
+        x, context = _unwrap_result(port, "Transpose", "Convert"), port.get_shape()[2]  # (N, A, H, D)
         if x.get_shape()[1] != context:  # the transposition of one head moves nothing, and is a reshape
             x = ops.transpose(x, np.array([0, 2, 1, 3], np.int64)).output(0)
         if context < dims.n_audio_ctx:  # prompts read a window whole: repeated, as graph/whisper.encode tells
             x = ops.tile(x, np.array([1, dims.n_audio_ctx // context, 1, 1], np.int64)).output(0)
         batch = x.get_shape()[0]
-        end = np.array([0, blocks * BLOCK - dims.n_audio_ctx, 0, 0], np.int64)
+        end = np.array([0, blocks * BLOCK_SIZE - dims.n_audio_ctx, 0, 0], np.int64)
         padded = ops.pad(x, np.zeros(4, np.int64), end, "constant", np.float32(0))
-        split = ops.reshape(padded, np.array([batch, blocks, BLOCK, heads, dims.head_dim], np.int64), False)
+        split = ops.reshape(padded, np.array([batch, blocks, BLOCK_SIZE, heads, dims.head_dim], np.int64), False)
         results.append(ops.convert(ops.transpose(split, np.array([0, 1, 3, 2, 4], np.int64)), element))
     return ov.Model(results, model.get_parameters())
 
 
-def _prompt(model: ov.Model, first: int, answers: int, dims: WhisperDims, element: ov.Type) -> ov.Model:
+def _convert_prompt(model: ov.Model, first: int, answers: int, dims: WhisperDims, element: ov.Type) -> ov.Model:
     """Cross-K/V (1, H, A, D) become a window's blocks (1, W, H, BLOCK, D); fresh rows (1, H, T, D) are of `element`."""
     parameters = list(model.get_parameters())
-    shape = [1, blocks_of(dims.n_audio_ctx), dims.n_text_head, BLOCK, dims.head_dim]
+    shape = [1, count_blocks(dims.n_audio_ctx), dims.n_text_head, BLOCK_SIZE, dims.head_dim]
     for i in range(first, len(parameters)):
         blocks = ops.parameter(shape, element)
         by_head = ops.transpose(ops.convert(blocks, ov.Type.f32), np.array([0, 2, 1, 3, 4], np.int64))
         joined = ops.reshape(by_head, np.array([1, dims.n_text_head, -1, dims.head_dim], np.int64), False)
         begin, end, step, axis = (np.array([n], np.int64) for n in (0, dims.n_audio_ctx, 1, 2))
-        _replace(_as_float(parameters[i]), ops.slice(joined, begin, end, step, axis).output(0))
+        _replace_output(_find_float_output(parameters[i]), ops.slice(joined, begin, end, step, axis).output(0))
         parameters[i] = blocks
     results = [port.get_node().input_value(0) for port in model.outputs[:answers]]
-    fresh = [ops.convert(_source(port, "Convert"), element).output(0) for port in model.outputs[answers:]]
+    fresh = [ops.convert(_unwrap_result(port, "Convert"), element).output(0) for port in model.outputs[answers:]]
     return ov.Model([*results, *fresh], parameters)
 
 
-def _step(model: ov.Model, kind: str, spec: ProgramSpec) -> ov.Model:
+def _convert_step(model: ov.Model, kind: str, spec: ProgramSpec) -> ov.Model:
     dims = spec.dims
-    answers, kept = graph_signatures.STEP_ANSWERS[kind], model.get_parameters()[: graph_signatures.STEP_INPUTS]
+    answers, kept = graph_signatures.N_STEP_OUTPUTS[kind], model.get_parameters()[: graph_signatures.N_STEP_INPUTS]
     width = kept[0].get_partial_shape()[1].get_length()
     layers = dims.n_text_layer
-    caches = model.get_parameters()[graph_signatures.STEP_INPUTS :]
+    caches = model.get_parameters()[graph_signatures.N_STEP_INPUTS :]
     past, cross = caches[: 2 * layers], caches[2 * layers :]
-    fresh = [_source(port, "Convert") for port in model.outputs[answers:]]
+    fresh = [_unwrap_result(port, "Convert") for port in model.outputs[answers:]]
 
     positions = ops.reshape(kept[1], np.array([-1], np.int64), False)
     cross_past = ops.parameter([-1], np.int32)
-    own = _Sequences(positions, blocks_of(spec.text_context), spec.text_context)
-    windows = _Sequences(cross_past, blocks_of(dims.n_audio_ctx), blocks_of(dims.n_audio_ctx) * BLOCK)
+    own = _PagedSequences(positions, count_blocks(spec.text_context), spec.text_context)
+    windows = _PagedSequences(cross_past, count_blocks(dims.n_audio_ctx), count_blocks(dims.n_audio_ctx) * BLOCK_SIZE)
     flat = np.array([-1, dims.n_text_state], np.int64)
     beside = np.array([-1, width * dims.n_text_state], np.int64)  # beams are queries of the same window
 
     last_rows, self_caches, cross_caches = [], [], []
     for layer in range(layers):
         k, v = past[2 * layer : 2 * layer + 2]
-        pair = [_cache(f"key_cache.{2 * layer}"), _cache(f"value_cache.{2 * layer}")]
-        end = _reader(_reader(_as_float(v), "MatMul"), "Add")  # of past and fresh
-        rows = [ops.reshape(x, flat, False) for x in (_queries(_as_float(k)), *fresh[2 * layer : 2 * layer + 2])]
-        _replace(end.output(0), _like(end, own.attend(rows, pair, dims)))
+        pair = [_cache_parameter(f"key_cache.{2 * layer}"), _cache_parameter(f"value_cache.{2 * layer}")]
+        end = _find_consumer(_find_consumer(_find_float_output(v), "MatMul"), "Add")  # of past and fresh
+        rows = [
+            ops.reshape(x, flat, False)
+            for x in (_find_query_input(_find_float_output(k)), *fresh[2 * layer : 2 * layer + 2])
+        ]
+        _replace_output(end.output(0), _reshape_like(end, own.attend(rows, pair, dims)))
         self_caches += pair
 
         k, v = cross[2 * layer : 2 * layer + 2]
-        pair = [_cache(f"key_cache.{2 * layer + 1}"), _cache(f"value_cache.{2 * layer + 1}")]
+        pair = [_cache_parameter(f"key_cache.{2 * layer + 1}"), _cache_parameter(f"value_cache.{2 * layer + 1}")]
         last = [ops.parameter([-1, dims.n_text_state], np.float32) for _ in pair]
-        end = _reader(_as_float(v), "MatMul")
-        query = ops.reshape(_queries(_as_float(k)), beside, False)  # of (S, H, B, D)
-        _replace(end.output(0), _like(end, windows.attend([query, *last], pair, dims)))
+        end = _find_consumer(_find_float_output(v), "MatMul")
+        query = ops.reshape(_find_query_input(_find_float_output(k)), beside, False)  # of (S, H, B, D)
+        _replace_output(end.output(0), _reshape_like(end, windows.attend([query, *last], pair, dims)))
         last_rows += last
         cross_caches += pair
     results = [port.get_node().input_value(0) for port in model.outputs[:answers]]
@@ -118,19 +121,19 @@ def _step(model: ov.Model, kind: str, spec: ProgramSpec) -> ov.Model:
     return ov.Model(results, [*kept, *indices, *last_rows, *self_caches, *cross_caches])
 
 
-class _Sequences:
-    """Sequences of one token each behind a past of `past` (count,), with room for `blocks` blocks; `longest` bounds
+class _PagedSequences:
+    """Sequences of one token each behind a past of `past` (count,), with room for `blocks` blocks; `max_length` bounds
     past and fresh together.
     """
 
-    def __init__(self, past: ov.Node, blocks: int, longest: int) -> None:
-        self._past, self._longest = past, longest
+    def __init__(self, past: ov.Node, blocks: int, max_length: int) -> None:
+        self._past, self._max_length = past, max_length
         self.blocks = ops.parameter([-1], np.int32)
         count = ops.squeeze(ops.shape_of(past, "i32"), ops.constant(np.int32(0)))
         one = ops.constant(np.int32(1))
-        self._begins = ops.range(ops.constant(np.int32(0)), ops.add(count, one), one, "i32")
-        self._block_begins = ops.multiply(self._begins, ops.constant(np.int32(blocks)))
-        self._no_windows = ops.multiply(past, ops.constant(np.int32(0)))
+        self._sequence_begins = ops.range(ops.constant(np.int32(0)), ops.add(count, one), one, "i32")
+        self._block_begins = ops.multiply(self._sequence_begins, ops.constant(np.int32(blocks)))
+        self._score_windows = ops.multiply(past, ops.constant(np.int32(0)))
 
     def attend(self, rows: list[ov.Node], caches: list[ov.Node], dims: WhisperDims) -> ov.Node:
         """Queries (scaled before), fresh keys and values, each (count, ...), over the caches and themselves."""
@@ -141,14 +144,14 @@ class _Sequences:
             *rows,
             *caches,
             self._past,
-            self._begins,
+            self._sequence_begins,
             self.blocks,
             self._block_begins,
             ops.constant(np.float32(1)),  # scale
             zero,
             no_reals,  # sliding window, alibi
-            ops.constant(np.int32(self._longest)),
-            self._no_windows,  # of score aggregation, one per sequence
+            ops.constant(np.int32(self._max_length)),
+            self._score_windows,  # of score aggregation, one per sequence
             none,
             none,
             no_reals,  # rotation
@@ -171,7 +174,7 @@ class _Sequences:
         return attention
 
 
-def _cache(name: str) -> ov.Node:
+def _cache_parameter(name: str) -> ov.Node:
     """The plugin gives it its type and shape, by KV_CACHE_PRECISION."""
     parameter = ops.parameter(ov.PartialShape.dynamic(4), ov.Type.dynamic)
     parameter.set_friendly_name(name)
@@ -179,34 +182,34 @@ def _cache(name: str) -> ov.Node:
     return parameter
 
 
-def _like(end: ov.Node, attention: ov.Node) -> ov.Output:
+def _reshape_like(result: ov.Node, attention: ov.Node) -> ov.Output:
     """Attention's rows in the shape of what they replace."""
-    shape = [-1 if axis.is_dynamic else axis.get_length() for axis in end.output(0).get_partial_shape()]
+    shape = [-1 if axis.is_dynamic else axis.get_length() for axis in result.output(0).get_partial_shape()]
     return ops.reshape(attention.output(0), np.array(shape, np.int64), False).output(0)
 
 
-def _as_float(cache: ov.Node) -> ov.Output:
+def _find_float_output(cache: ov.Node) -> ov.Output:
     """A cache parameter as the graph computes with it: behind its conversion, where there is one."""
-    converted = [reader for reader in _readers(cache) if reader.get_type_name() == "Convert"]
+    converted = [reader for reader in _find_consumers(cache) if reader.get_type_name() == "Convert"]
     return converted[0].output(0) if converted else cache.output(0)
 
 
-def _readers(node: ov.Node) -> list[ov.Node]:
+def _find_consumers(node: ov.Node) -> list[ov.Node]:
     return [port.get_node() for port in node.output(0).get_target_inputs()]
 
 
-def _reader(of: ov.Output | ov.Node, kind: str) -> ov.Node:
+def _find_consumer(source: ov.Output | ov.Node, node_type: str) -> ov.Node:
     """The one node of this kind that reads it."""
-    node = of.get_node() if isinstance(of, ov.Output) else of
-    found = [reader for reader in _readers(node) if reader.get_type_name() == kind]
+    node = source.get_node() if isinstance(source, ov.Output) else source
+    found = [reader for reader in _find_consumers(node) if reader.get_type_name() == node_type]
     if len(found) != 1:
-        raise RuntimeError(f"{node.get_friendly_name()} has {len(found)} readers of kind {kind}")
+        raise RuntimeError(f"{node.get_friendly_name()} has {len(found)} readers of kind {node_type}")
     return found[0]
 
 
-def _queries(keys: ov.Output) -> ov.Output:
+def _find_query_input(keys: ov.Output) -> ov.Output:
     """What is multiplied with the keys, (..., rows, D)."""
-    product = _reader(keys, "MatMul")
+    product = _find_consumer(keys, "MatMul")
     queries = product.input_value(0)
     if not product.get_attributes()["transpose_a"]:
         return queries
@@ -215,15 +218,15 @@ def _queries(keys: ov.Output) -> ov.Output:
     return ops.transpose(queries, order).output(0)
 
 
-def _source(port: ov.Output, *passed: str) -> ov.Output:
+def _unwrap_result(port: ov.Output, *skipped_types: str) -> ov.Output:
     """What a result answers, before a conversion and other nodes of these kinds, in this order."""
     value = port.get_node().input_value(0)
-    for kind in passed:
+    for kind in skipped_types:
         if value.get_node().get_type_name() == kind:
             value = value.get_node().input_value(0)
     return value
 
 
-def _replace(old: ov.Output, new: ov.Output) -> None:
+def _replace_output(old: ov.Output, new: ov.Output) -> None:
     for reader in old.get_target_inputs():
         reader.replace_source_output(new)

@@ -14,18 +14,18 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from neuron_whisper.errors import DeviceFault, InvalidOption, TargetUnavailable
+from neuron_whisper.errors import DeviceError, InvalidOption, TargetUnavailable
 from neuron_whisper.target.cpu.lowering import graph_signatures
-from neuron_whisper.target.cpu.runtime.kv_cache import Past
+from neuron_whisper.target.cpu.runtime.kv_cache import KVCache
 from neuron_whisper.target.interfaces import (
     N_RULES,
-    Choices,
-    PrefillAnswer,
+    PrefillOutput,
     ProgramSpec,
-    ban_logits,
-    followed,
-    logprobs_of_graph,
+    TopTokens,
+    mask_logprobs,
+    resolve_beam_parents,
     rows_in_use,
+    suppression_bias,
 )
 
 Array = NDArray[np.generic]
@@ -44,44 +44,46 @@ class CpuSession:
         self._threads = threads
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._precision = "bf16" if dtype != "float32" and "BF16" in capabilities else "f32"
-        self._is_half = dtype != "float32"
-        self._contexts = np.full(spec.slots, spec.dims.n_audio_ctx, np.int32)  # positions of each slot's window
-        self._allocate()
-        self._widths = np.ones(spec.slots, np.int32)  # rows each slot decodes in, as its prefill was told
-        self._banned = np.zeros((spec.slots, spec.dims.n_vocab), np.float32)
+        self._is_16_bit = dtype != "float32"
+        self._audio_contexts = np.full(spec.slots, spec.dims.n_audio_ctx, np.int32)  # positions of each slot's window
+        self._allocate_caches()
+        self._beam_widths = np.ones(spec.slots, np.int32)  # rows each slot decodes in, as its prefill was told
+        self._suppression_bias = np.zeros((spec.slots, spec.dims.n_vocab), np.float32)
         self._models: dict[str, ov.CompiledModel] = {}
         self._requests: dict[str, ov.InferRequest] = {}
-        self._steps: dict[tuple[str, int], Step] = {}
+        self._steps: dict[tuple[str, int], StepRunner] = {}
         self.device_s = 0.0
         self._is_open = True
         with graph_signatures.weights_file(directory).open("rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # what OpenVINO could write to
         self._weights = ov.Tensor(np.frombuffer(self._mapped, np.uint8), shared_memory=True)
         with ThreadPoolExecutor() as several:  # OpenVINO compiles a graph on one core
-            list(several.map(self._model, graph_signatures.graphs_at_open(spec)))
+            list(several.map(self._get_model, graph_signatures.graphs_at_open(spec)))
 
     @property
     def spec(self) -> ProgramSpec:
         return self._spec
 
-    def _allocate(self) -> None:
+    def _allocate_caches(self) -> None:
         """The caches: cross-K/V per length of window, and self-K/V per width of graph, since a step reads all that it
         is given. Pages never written take no memory.
         """
         spec, d = self._spec, self._spec.dims
-        self._element, store = (ov.Type.bf16, np.uint16) if self._is_half else (ov.Type.f32, np.float32)
+        self._element, store = (ov.Type.bf16, np.uint16) if self._is_16_bit else (ov.Type.f32, np.float32)
         count = 2 * d.n_text_layer
-        self._cross: dict[int, list[Array]] = {
+        self._cross_caches: dict[int, list[Array]] = {
             context: [np.zeros((spec.slots, d.n_text_head, context, d.head_dim), store) for _ in range(count)]
             for context in (*spec.audio_contexts, d.n_audio_ctx)
         }
-        self._copied: dict[int, set[int]] = {context: set() for context in self._cross}  # slots, of shorter windows
-        self._past = {
-            width: Past(count, (spec.slots, width, d.n_text_head, spec.text_context, d.head_dim), store)
-            for width in graph_signatures.widths(spec)
+        self._widened_slots: dict[int, set[int]] = {
+            context: set() for context in self._cross_caches
+        }  # slots, of shorter windows
+        self._self_caches = {
+            width: KVCache(count, (spec.slots, width, d.n_text_head, spec.text_context, d.head_dim), store)
+            for width in graph_signatures.beam_widths(spec)
         }
 
-    def _options(self) -> dict[str, str]:
+    def _compile_options(self) -> dict[str, str]:
         return {
             "INFERENCE_PRECISION_HINT": self._precision,
             "PERFORMANCE_HINT": "LATENCY",
@@ -89,35 +91,35 @@ class CpuSession:
             "INFERENCE_NUM_THREADS": str(self._threads),
         }
 
-    def _read(self, name: str) -> ov.Model:
+    def _read_model(self, name: str) -> ov.Model:
         # constants of all graphs are views of one mapping: by its path, each graph would map the file for itself
         return self._core.read_model(graph_signatures.graph_file(self._directory, name).read_bytes(), self._weights)
 
-    def _model(self, name: str) -> ov.CompiledModel:
+    def _get_model(self, name: str) -> ov.CompiledModel:
         if name not in self._models:
             try:
-                self._models[name] = self._core.compile_model(self._read(name), "CPU", self._options())
+                self._models[name] = self._core.compile_model(self._read_model(name), "CPU", self._compile_options())
             except (RuntimeError, OSError) as error:
                 raise TargetUnavailable("cpu", f"OpenVINO cannot load {name}: {error}") from error
             if hasattr(self._mapped, "madvise"):  # a compiled graph holds its own; the next one reads it again
                 self._mapped.madvise(mmap.MADV_DONTNEED)
         return self._models[name]
 
-    def _request(self, name: str) -> ov.InferRequest:
+    def _get_request(self, name: str) -> ov.InferRequest:
         if name not in self._requests:
-            self._requests[name] = self._model(name).create_infer_request()
+            self._requests[name] = self._get_model(name).create_infer_request()
         return self._requests[name]
 
     def _check_open(self) -> None:
         if not self._is_open:
-            raise DeviceFault("the session is closed")
+            raise DeviceError("the session is closed")
 
-    def _run(self, request: ov.InferRequest) -> None:
+    def _infer(self, request: ov.InferRequest) -> None:
         started = time.perf_counter()
         try:
             request.infer()
         except RuntimeError as error:
-            raise DeviceFault(f"OpenVINO: {error}") from error
+            raise DeviceError(f"OpenVINO: {error}") from error
         self.device_s += time.perf_counter() - started
 
     def _cache_tensor(self, view: Array) -> ov.Tensor:
@@ -145,31 +147,31 @@ class CpuSession:
                 self._encode_batch(name, [slot], mel[i : i + 1])
 
     def _encode_batch(self, name: str, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
-        request = self._request(name)
+        request = self._get_request(name)
         heard = np.ascontiguousarray(mel)  # the tensor does not keep it
         request.set_input_tensor(0, ov.Tensor(heard, shared_memory=True))
-        self._contexts[list(slots)] = mel.shape[-1] // 2
+        self._audio_contexts[list(slots)] = mel.shape[-1] // 2
         if len(slots) == 1:  # the graph writes into the slot
-            for port, window in enumerate(self._windows(slots[0])):
+            for port, window in enumerate(self._cross_views(slots[0])):
                 request.set_output_tensor(port, self._cache_tensor(window))
-        self._run(request)
+        self._infer(request)
         if len(slots) > 1:
             for i, slot in enumerate(slots):
-                for port, window in enumerate(self._windows(slot)):
+                for port, window in enumerate(self._cross_views(slot)):
                     window[:] = self._cache_output(request, port)[i : i + 1]
-        self._heard(slots)
+        self._on_encoded(slots)
 
-    def _windows(self, slot: int) -> list[Array]:
+    def _cross_views(self, slot: int) -> list[Array]:
         """The slot's cross-K/V, in the shape of a graph's ports for one window."""
-        return [cache[slot : slot + 1] for cache in self._cross[int(self._contexts[slot])]]
+        return [cache[slot : slot + 1] for cache in self._cross_caches[int(self._audio_contexts[slot])]]
 
-    def _heard(self, slots: Sequence[int]) -> None:
+    def _on_encoded(self, slots: Sequence[int]) -> None:
         """These have other windows now."""
-        for copied in self._copied.values():
+        for copied in self._widened_slots.values():
             copied.difference_update(slots)
 
     def _bind_cross(self, request: ov.InferRequest, first: int, slot: int) -> None:
-        for i, window in enumerate(self._windows(slot)):
+        for i, window in enumerate(self._cross_views(slot)):
             request.set_input_tensor(first + i, self._cache_tensor(window))
 
     def prefill(
@@ -178,42 +180,42 @@ class CpuSession:
         prompt: NDArray[np.int32],
         sot_index: int,
         rules: NDArray[np.int32],
-        banned: NDArray[np.bool_],
+        suppressed: NDArray[np.bool_],
         beams: int = 1,
-    ) -> PrefillAnswer:
+    ) -> PrefillOutput:
         self._check_open()
         self._spec.check_beams(beams)
         length = len(prompt)
         self._spec.bucket_for(length)
-        request = self._request("prefill")
-        tokens = np.zeros((1, graph_signatures.prompt_length(self._spec.prompt_buckets, length)), np.int32)
+        request = self._get_request("prefill")
+        tokens = np.zeros((1, graph_signatures.padded_length(self._spec.prompt_buckets, length)), np.int32)
         tokens[0, :length] = prompt
-        self._banned[slot] = ban_logits(banned)
+        self._suppression_bias[slot] = suppression_bias(suppressed)
         inputs = (
             tokens,
             np.array([sot_index, length - 1], np.int32),
             np.ascontiguousarray(rules, np.int32).reshape(1, N_RULES),
-            self._banned[slot : slot + 1],
+            self._suppression_bias[slot : slot + 1],
         )
         for port, value in enumerate(inputs):
             request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
-        self._bind_cross(request, graph_signatures.PREFILL_INPUTS, slot)
-        self._run(request)
-        self._widths[slot] = beams
+        self._bind_cross(request, graph_signatures.N_PREFILL_INPUTS, slot)
+        self._infer(request)
+        self._beam_widths[slot] = beams
         self._commit_prompt(slot, beams, length, request)
         languages, no_speech, best, logprobs = (request.get_output_tensor(i).data for i in range(4))
-        return PrefillAnswer(
+        return PrefillOutput(
             language_logprobs=languages.copy(),
             no_speech_prob=float(no_speech[0]),
-            choices=Choices.of_graph(best, logprobs),
+            top_tokens=TopTokens.from_graph_output(best, logprobs),
         )
 
     def _commit_prompt(self, slot: int, beams: int, length: int, request: ov.InferRequest) -> None:
         """The prompt's fresh rows (1, H, T, D) become the past of the slot's rows."""
-        past = self._past[1 if beams == 1 else self._spec.beams]
-        past.begin(slot, length)
+        past = self._self_caches[1 if beams == 1 else self._spec.beams]
+        past.reset_slot(slot, length)
         for i, cache in enumerate(past.view):
-            rows = self._cache_output(request, graph_signatures.PREFILL_OUTPUTS + i)
+            rows = self._cache_output(request, graph_signatures.N_PREFILL_OUTPUTS + i)
             cache[slot, :beams, :, :length] = rows[:, :, :length]
 
     def decode(
@@ -223,12 +225,12 @@ class CpuSession:
         parents: NDArray[np.int32],
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
-    ) -> Choices:
-        answer = Choices.none(self._spec.rows, self._spec.choices)
-        for step, rows, own in self._advance("decode", tokens, positions, parents, rules, active):
-            best, logprobs = step.answer(0)[own], step.answer(1)[own]
+    ) -> TopTokens:
+        answer = TopTokens.empty(self._spec.rows, self._spec.choices)
+        for step, rows, own in self._run_steps("decode", tokens, positions, parents, rules, active):
+            best, logprobs = step.output(0)[own], step.output(1)[own]
             count = best.shape[1]
-            answer.tokens[rows, :count], answer.logprobs[rows, :count] = best, logprobs_of_graph(logprobs)
+            answer.tokens[rows, :count], answer.logprobs[rows, :count] = best, mask_logprobs(logprobs)
         return answer
 
     def logits(
@@ -240,11 +242,11 @@ class CpuSession:
         active: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
         answer = np.full((self._spec.rows, self._spec.dims.n_vocab), -np.inf, np.float32)
-        for step, rows, own in self._advance("logits", tokens, positions, parents, rules, active):
-            answer[rows] = logprobs_of_graph(step.answer(0)[own])
+        for step, rows, own in self._run_steps("logits", tokens, positions, parents, rules, active):
+            answer[rows] = mask_logprobs(step.output(0)[own])
         return answer
 
-    def _advance(
+    def _run_steps(
         self,
         kind: str,
         tokens: NDArray[np.int32],
@@ -252,60 +254,60 @@ class CpuSession:
         parents: NDArray[np.int32],
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
-    ) -> Iterator[tuple[Step, Array, Array]]:
+    ) -> Iterator[tuple[StepRunner, Array, Array]]:
         """Run a step from the first to the last active slot, narrow and wide ones apart; after each (step, rows, own).
 
         `rows` are those in use of the call, `own` the same rows of the step.
         """
         self._check_open()
         spec = self._spec
-        is_wide = self._widths > 1
-        in_use = rows_in_use(active, self._widths, spec.beams)
+        is_wide = self._beam_widths > 1
+        in_use = rows_in_use(active, self._beam_widths, spec.beams)
         tokens, positions = tokens.reshape(in_use.shape), positions.reshape(in_use.shape)
         rules = rules.reshape(*in_use.shape, N_RULES)
         if is_wide.any():
-            self._follow_parents(followed(parents, in_use), positions, in_use)
-        for width in graph_signatures.widths(spec):
+            self._rearrange_kv_cache(resolve_beam_parents(parents, in_use), positions, in_use)
+        for width in graph_signatures.beam_widths(spec):
             live = active & (is_wide == (width > 1))
             if not live.any():
                 continue
             slots = np.flatnonzero(live)
             span = slice(int(slots[0]), int(slots[-1]) + 1)
             slot, beam = np.nonzero(in_use[span, :width] & live[span, None])
-            step = self._step(kind, width)
+            step = self._get_step(kind, width)
             step.bind(self, span)
             step.run(self, tokens[span, :width], positions[span, :width], rules[span, :width], slot, beam)
             yield step, (span.start + slot) * spec.beams + beam, slot * width + beam
 
-    def _cache_of(self, slots: NDArray[np.intp]) -> int:
+    def _shared_cache_length(self, slots: NDArray[np.intp]) -> int:
         """The length of cache that holds the windows of all these slots now."""
-        longest = int(self._contexts[slots].max())
-        for slot in slots[self._contexts[slots] < longest].tolist():
-            if slot not in self._copied[longest]:
-                self._copied[longest].add(slot)
-                own = int(self._contexts[slot])
-                for long, short in zip(self._cross[longest], self._cross[own], strict=True):
+        longest = int(self._audio_contexts[slots].max())
+        for slot in slots[self._audio_contexts[slots] < longest].tolist():
+            if slot not in self._widened_slots[longest]:
+                self._widened_slots[longest].add(slot)
+                own = int(self._audio_contexts[slot])
+                for long, short in zip(self._cross_caches[longest], self._cross_caches[own], strict=True):
                     long[slot, :, :own] = short[slot]
         return longest
 
-    def _follow_parents(
+    def _rearrange_kv_cache(
         self, parents: NDArray[np.int32], positions: NDArray[np.int32], in_use: NDArray[np.bool_]
     ) -> None:
         """Each beam takes its parent's past, as far as it is written. Rows that stay themselves are not touched."""
         moves = parents != np.arange(parents.shape[1])
         for slot in np.flatnonzero(moves.any(1)):
             length, moved = positions[slot, in_use[slot]].max(), np.flatnonzero(moves[slot])
-            for cache in self._past[self._spec.beams].view:  # what is on its way stays in the processor's caches
+            for cache in self._self_caches[self._spec.beams].view:  # what is on its way stays in the processor's caches
                 past = cache[slot, :, :, :length]
                 past[moved] = past[parents[slot, moved]]
 
-    def _step(self, kind: str, width: int) -> Step:
+    def _get_step(self, kind: str, width: int) -> StepRunner:
         if (kind, width) not in self._steps:
-            self._steps[kind, width] = self._new_step(kind, width)
+            self._steps[kind, width] = self._create_step(kind, width)
         return self._steps[kind, width]
 
-    def _new_step(self, kind: str, width: int) -> Step:
-        return _RowStep(self, kind, width)
+    def _create_step(self, kind: str, width: int) -> StepRunner:
+        return _ContiguousStepRunner(self, kind, width)
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         self._check_open()
@@ -313,12 +315,12 @@ class CpuSession:
         buckets = self._spec.align_buckets
         if not buckets or length > buckets[-1]:
             raise InvalidOption("align", length, f"token counts up to one of {list(buckets)}")
-        request = self._request("align")
-        padded = np.zeros((1, graph_signatures.prompt_length(buckets, length)), np.int32)
+        request = self._get_request("align")
+        padded = np.zeros((1, graph_signatures.padded_length(buckets, length)), np.int32)
         padded[0, :length] = tokens
         request.set_input_tensor(0, ov.Tensor(padded, shared_memory=True))
-        self._bind_cross(request, graph_signatures.ALIGN_INPUTS, slot)
-        self._run(request)
+        self._bind_cross(request, graph_signatures.N_ALIGN_INPUTS, slot)
+        self._infer(request)
         answer: NDArray[np.float32] = request.get_output_tensor(0).data[:, :length]
         repeats = self._spec.dims.n_audio_ctx // answer.shape[2]
         if repeats == 1:
@@ -332,12 +334,12 @@ class CpuSession:
         self._models.clear()
 
 
-class Step(ABC):
+class StepRunner(ABC):
     """A decode or logits graph, bound to a span of slots. What it is told is written in place."""
 
     def __init__(self, session: CpuSession, kind: str, width: int) -> None:
         slots = session.spec.slots
-        self._request = session._model(f"{kind}_{width}").create_infer_request()
+        self._request = session._get_model(f"{kind}_{width}").create_infer_request()
         self._span = slice(0)
         self._tokens, self._positions = (np.zeros((slots, width), np.int32) for _ in range(2))
         self._rules = np.zeros((slots, width, N_RULES), np.int32)
@@ -349,8 +351,10 @@ class Step(ABC):
         self._span = span
         slots = span.stop - span.start
         rules = self._rules[:slots].reshape(-1, N_RULES)
-        windows = session._contexts[span]
-        self._set_inputs(0, self._tokens[:slots], self._positions[:slots], rules, session._banned[span], windows)
+        windows = session._audio_contexts[span]
+        self._set_inputs(
+            0, self._tokens[:slots], self._positions[:slots], rules, session._suppression_bias[span], windows
+        )
         self._bind_span(session, span)
 
     def _set_inputs(self, first: int, *values: Array) -> None:
@@ -376,7 +380,7 @@ class Step(ABC):
         self._positions[:slots] = 0  # rows that the step is not about have no past
         self._positions[slot, beam] = positions[slot, beam]
         self._prepare(session, slot, beam)
-        session._run(self._request)
+        session._infer(self._request)
         self._commit(slot, beam)
 
     @abstractmethod
@@ -387,43 +391,43 @@ class Step(ABC):
     def _commit(self, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:
         """What the graph answered becomes the past of rows (slot, beam)."""
 
-    def answer(self, port: int) -> NDArray[Any]:
+    def output(self, port: int) -> NDArray[Any]:
         """What the graph answers at an output, a row each; its next run overwrites it."""
         values: NDArray[Any] = self._request.get_output_tensor(port).data
         return values
 
 
-class _RowStep(Step):
+class _ContiguousStepRunner(StepRunner):
     """On caches of whole rows: the graph writes fresh rows beside them, which are committed after each run."""
 
     def __init__(self, session: CpuSession, kind: str, width: int) -> None:
         super().__init__(session, kind, width)
-        self._answers, self._past = graph_signatures.STEP_ANSWERS[kind], session._past[width]
-        self._bound: tuple[slice, int, int] = slice(0), 0, 0
-        caches, *_, heads, _, head_dim = self._past.view.shape
+        self._n_outputs, self._self_cache = graph_signatures.N_STEP_OUTPUTS[kind], session._self_caches[width]
+        self._bound_caches: tuple[slice, int, int] = slice(0), 0, 0
+        caches, *_, heads, _, head_dim = self._self_cache.view.shape
         # (caches, S, B, H, D)
-        self._fresh = np.empty((caches, session.spec.slots, width, heads, head_dim), self._past.view.dtype)
+        self._fresh_rows = np.empty((caches, session.spec.slots, width, heads, head_dim), self._self_cache.view.dtype)
 
     def _bind_span(self, session: CpuSession, span: slice) -> None:
-        for i, rows in enumerate(self._fresh[:, : span.stop - span.start]):
-            self._request.set_output_tensor(self._answers + i, session._cache_tensor(rows))
+        for i, rows in enumerate(self._fresh_rows[:, : span.stop - span.start]):
+            self._request.set_output_tensor(self._n_outputs + i, session._cache_tensor(rows))
 
     def _bind_caches(self, session: CpuSession, span: slice, context: int) -> None:
         """Where the past is, and the windows, changes between runs: with the span, the room, the windows' length."""
-        bound = span, self._past.room, context
-        if bound == self._bound:
+        bound = span, self._self_cache.capacity, context
+        if bound == self._bound_caches:
             return
-        self._bound = bound
-        cross = [cache[span] for cache in session._cross[context]]
-        for i, cache in enumerate((*self._past.view[:, span], *cross)):
-            self._request.set_input_tensor(graph_signatures.STEP_INPUTS + i, session._cache_tensor(cache))
+        self._bound_caches = bound
+        cross = [cache[span] for cache in session._cross_caches[context]]
+        for i, cache in enumerate((*self._self_cache.view[:, span], *cross)):
+            self._request.set_input_tensor(graph_signatures.N_STEP_INPUTS + i, session._cache_tensor(cache))
 
     def _prepare(self, session: CpuSession, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:
         slots = self._span.start + slot
-        self._past.reach(slots, self._positions[slot, beam])
-        self._bind_caches(session, self._span, session._cache_of(slots))
+        self._self_cache.extend(slots, self._positions[slot, beam])
+        self._bind_caches(session, self._span, session._shared_cache_length(slots))
 
     def _commit(self, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:
         at = self._positions[slot, beam]
         # an array between slices puts what it picks in front: (rows, caches, H, D) on both sides
-        self._past.view[:, self._span.start + slot, beam, :, at] = self._fresh[:, slot, beam].swapaxes(0, 1)
+        self._self_cache.view[:, self._span.start + slot, beam, :, at] = self._fresh_rows[:, slot, beam].swapaxes(0, 1)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
-from neuron_whisper.model.sharding import Split, padded_heads, padded_vocab, split_of
+from neuron_whisper.model.sharding import Split, get_split, pad_heads, pad_vocab
 
 
 class NeuronLayers(nn.Module):
@@ -33,48 +33,48 @@ class NeuronLayers(nn.Module):
 
     def __init__(self, dims: WhisperDims, *, tp: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self.audio_heads = padded_heads(dims.n_audio_head, tp) // tp
-        self.text_heads = padded_heads(dims.n_text_head, tp) // tp
-        self.vocab = padded_vocab(dims.n_vocab, tp)
+        self.audio_heads = pad_heads(dims.n_audio_head, tp) // tp
+        self.text_heads = pad_heads(dims.n_text_head, tp) // tp
+        self.vocab = pad_vocab(dims.n_vocab, tp)
         self._dims, self._tp, self._dtype = dims, tp, dtype
         shapes = expected_shapes(dims)
         for name, shape in shapes.items():
             layer, _, kind = name.rpartition(".")
-            split = split_of(name)
+            split = get_split(name)
             if split is Split.WHOLE:
-                if f"{layer}.weight" not in shapes or split_of(f"{layer}.weight") is Split.WHOLE:
+                if f"{layer}.weight" not in shapes or get_split(f"{layer}.weight") is Split.WHOLE:
                     # The parallel layers have their own whole bias; norms, convolutions, positions come here.
-                    holder = self._holder(layer)
+                    holder = self._get_or_add_module(layer)
                     holder.register_parameter(kind, nn.Parameter(torch.zeros(shape, dtype=dtype), requires_grad=False))
             elif kind == "weight":
-                self._put(layer, self._parallel(name, shape, f"{layer}.bias" in shapes))
+                self._add_layer(layer, self._make_parallel_layer(name, shape, f"{layer}.bias" in shapes))
         if tp > 1:
             # The graph is the same on every rank: which one it runs on is a weight (parallel_layers SPMDRank).
             self.spmd = SPMDRank(world_size=tp, tensor_model_parallel_size=tp)
 
-    def _parallel(self, name: str, shape: tuple[int, ...], has_bias: bool) -> nn.Module:
+    def _make_parallel_layer(self, name: str, shape: tuple[int, ...], has_bias: bool) -> nn.Module:
         out, inner = shape
-        options = {"bias": has_bias, "dtype": self._dtype, "init_method": _leave}
+        options = {"bias": has_bias, "dtype": self._dtype, "init_method": _skip_init}
         if name == TOKEN_EMBEDDING:
             layer: nn.Module = ColumnParallelLinear(inner, self.vocab, gather_output=False, **options)
-        elif split_of(name) is Split.COLUMN:
-            layer = ColumnParallelLinear(inner, self._padded(name, out), gather_output=False, **options)
+        elif get_split(name) is Split.COLUMN:
+            layer = ColumnParallelLinear(inner, self._padded_length(name, out), gather_output=False, **options)
         else:
             layer = RowParallelLinear(
-                self._padded(name, inner), out, input_is_parallel=True, reduce_dtype=self._dtype, **options
+                self._padded_length(name, inner), out, input_is_parallel=True, reduce_dtype=self._dtype, **options
             )
         for parameter in layer.parameters():
             parameter.requires_grad_(False)
         return layer
 
-    def _padded(self, name: str, length: int) -> int:
+    def _padded_length(self, name: str, length: int) -> int:
         """`length` of the split axis, with the heads that model/sharding adds."""
         if ".mlp." in name:
             return length
         heads = self._dims.n_audio_head if name.startswith("encoder.") else self._dims.n_text_head
-        return padded_heads(heads, self._tp) * (length // heads)
+        return pad_heads(heads, self._tp) * (length // heads)
 
-    def _holder(self, path: str) -> nn.Module:
+    def _get_or_add_module(self, path: str) -> nn.Module:
         module: nn.Module = self
         for part in path.split("."):
             if part not in module._modules:
@@ -82,9 +82,9 @@ class NeuronLayers(nn.Module):
             module = module.get_submodule(part)
         return module
 
-    def _put(self, path: str, layer: nn.Module) -> None:
+    def _add_layer(self, path: str, layer: nn.Module) -> None:
         parent, _, name = path.rpartition(".")
-        self._holder(parent).add_module(name, layer)
+        self._get_or_add_module(parent).add_module(name, layer)
 
     def column(self, name: str, x: Tensor) -> Tensor:
         out: Tensor = self.get_submodule(name)(x)
@@ -95,20 +95,20 @@ class NeuronLayers(nn.Module):
         return out
 
     def norm(self, name: str, x: Tensor) -> Tensor:
-        weight, bias = self.whole(f"{name}.weight"), self.whole(f"{name}.bias")
+        weight, bias = self.parameter(f"{name}.weight"), self.parameter(f"{name}.bias")
         return F.layer_norm(x.float(), weight.shape, weight.float(), bias.float()).to(x.dtype)
 
     def conv(self, name: str, x: Tensor, stride: int) -> Tensor:
-        return F.conv1d(x, self.whole(f"{name}.weight"), self.whole(f"{name}.bias"), stride=stride, padding=1)
+        return F.conv1d(x, self.parameter(f"{name}.weight"), self.parameter(f"{name}.bias"), stride=stride, padding=1)
 
-    def whole(self, name: str) -> Tensor:
+    def parameter(self, name: str) -> Tensor:
         # no get_parameter: while a graph is traced, other tensors stand where the parameters are
         layer, _, kind = name.rpartition(".")
         parameter: Tensor = getattr(self.get_submodule(layer), kind)
         return parameter
 
     def embed(self, tokens: Tensor) -> Tensor:
-        table = self.whole(TOKEN_EMBEDDING)
+        table = self.parameter(TOKEN_EMBEDDING)
         if self._tp == 1:
             return F.embedding(tokens, table)
         local = tokens - self.spmd.get_rank() * table.shape[0]
@@ -120,7 +120,7 @@ class NeuronLayers(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         # gathered before the cast: half the bytes between the ranks, the same numbers
-        part = F.linear(x, self.whole(TOKEN_EMBEDDING))
+        part = F.linear(x, self.parameter(TOKEN_EMBEDDING))
         return self.gather(part, x.dim() - 1).float()
 
     def gather(self, part: Tensor, axis: int) -> Tensor:
@@ -129,6 +129,6 @@ class NeuronLayers(nn.Module):
         return whole
 
 
-def _leave(weight: Tensor) -> Tensor:
+def _skip_init(weight: Tensor) -> Tensor:
     """NxD would fill it with random numbers that nobody reads."""
     return weight

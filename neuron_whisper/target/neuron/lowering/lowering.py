@@ -15,9 +15,9 @@ from neuron_whisper.errors import LoweringFailed
 from neuron_whisper.model.sharding import check_tp, shard
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import ProgramSpec, Progress
-from neuron_whisper.target.neuron.compile_process import Request, compile_in_child
+from neuron_whisper.target.neuron.compile_process import CompileProcessRequest, compile_in_child
 from neuron_whisper.target.neuron.instance import instance_family
-from neuron_whisper.target.neuron.lowering.graphs import DTYPES, GatheringLayers, Graph, example_inputs
+from neuron_whisper.target.neuron.lowering.graphs import TORCH_DTYPES, GatheringLayers, NeuronGraph, example_inputs
 
 if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
@@ -32,31 +32,37 @@ def weights_file(directory: Path, rank: int) -> Path:
 
 
 def lower(
-    spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress, *, jobs: int = 0
+    spec: ProgramSpec,
+    profile: CompileProfile,
+    checkpoint: Checkpoint,
+    directory: Path,
+    progress: Progress,
+    *,
+    jobs: int = 0,
 ) -> None:
-    """Write `graphs.pt` and a file of weights per rank below `into`. Raises InvalidOption, LoweringFailed."""
+    """Write `graphs.pt` and a file of weights per rank below `directory`. Raises InvalidOption, LoweringFailed."""
     check_tp(spec.dims, profile.target.tp)
     compiler_args(profile)  # a contradiction there is told before minutes are spent
     progress("tracing graphs", 0, None)
-    into.mkdir(parents=True, exist_ok=True)
-    compile_in_child(spec, profile, into / GRAPHS_FILE, progress, jobs=jobs)
-    write_weights(spec, profile, checkpoint, into, progress)
+    directory.mkdir(parents=True, exist_ok=True)
+    compile_in_child(spec, profile, directory / GRAPHS_FILE, progress, jobs=jobs)
+    write_weights(spec, profile, checkpoint, directory, progress)
 
 
 def write_weights(
-    spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, into: Path, progress: Progress
+    spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, directory: Path, progress: Progress
 ) -> None:
     """Each rank's parameters, by the sharding table, in the profile's type, under the names the graphs know."""
-    tp, dtype = profile.target.tp, DTYPES[profile.target.dtype]
+    tp, dtype = profile.target.tp, TORCH_DTYPES[profile.target.dtype]
     for rank in range(tp):
         progress("sharding weights", rank, tp)
         own = {}
-        for name in checkpoint.names:
+        for name in checkpoint.parameter_names:
             part = np.ascontiguousarray(shard(name, checkpoint.tensor(name), spec.dims, tp, rank))
             own[f"layers.{name}"] = torch.tensor(part).to(dtype)
         if tp > 1:
             own["layers.spmd.rank"] = torch.tensor([rank], dtype=torch.int32)
-        file = weights_file(into, rank)
+        file = weights_file(directory, rank)
         file.parent.mkdir(parents=True, exist_ok=True)
         save_file(own, file)
     progress("sharding weights", tp, tp)
@@ -69,15 +75,15 @@ def compiler_args(profile: CompileProfile) -> str:
     always written as it looks for them. Raises LoweringFailed when an option is given twice with two values.
     """
     family = instance_family(profile.target.instance)
-    given = _options(profile.compiler.args)
+    given = _parse_options(profile.compiler.args)
     defaults = {"--auto-cast": "none", "-O": "1", "--model-type": "transformer"}
     if family in LNC2_FAMILIES:
         defaults["--lnc"] = "2"
     merged = {**given, **{name: value for name, value in defaults.items() if name not in given}}
-    return " ".join(_spelled(name, value) for name, value in merged.items())
+    return " ".join(_format_option(name, value) for name, value in merged.items())
 
 
-def _options(args: Iterable[str]) -> dict[str, str | None]:
+def _parse_options(args: Iterable[str]) -> dict[str, str | None]:
     """["--auto-cast", "none", "--optlevel=2"] -> {"--auto-cast": "none", "-O": "2"}"""
     other_names = {"--optlevel": "-O", "-lnc": "--lnc", "--logical-nc-config": "--lnc"}
     found: dict[str, str | None] = {}
@@ -99,39 +105,39 @@ def _options(args: Iterable[str]) -> dict[str, str | None]:
     return found
 
 
-def _spelled(name: str, value: str | None) -> str:
+def _format_option(name: str, value: str | None) -> str:
     if name == "-O":
         return f"-O{value}"
     return name if value is None else f"{name}={shlex.quote(value)}"
 
 
-class _Instance:
+class _ModelInstance:
     """NxD's BaseModelInstance (trace/model_builder.py): builds a graph when the parallel state is there."""
 
-    def __init__(self, graph: type[Graph], request: Request) -> None:
+    def __init__(self, graph: type[NeuronGraph], request: CompileProcessRequest) -> None:
         self._graph, self._request = graph, request
-        self.module: Graph | None = None
+        self.module: NeuronGraph | None = None
 
     def load_module(self) -> None:
         from neuron_whisper.target.neuron.lowering.layers import NeuronLayers
 
         spec, target = self._request.spec, self._request.profile.target
-        dtype = DTYPES[target.dtype]
+        dtype = TORCH_DTYPES[target.dtype]
         layers: GatheringLayers = NeuronLayers(spec.dims, tp=target.tp, dtype=dtype)
         self.module = self._graph(spec, layers, dtype).eval()
 
-    def get(self, bucket_rank: int, **_: Any) -> tuple[Graph, Mapping[torch.Tensor, int]]:
+    def get(self, bucket_rank: int, **_: Any) -> tuple[NeuronGraph, Mapping[torch.Tensor, int]]:
         assert self.module is not None, "load_module comes first"
         return self.module, self.module.aliases()
 
 
-def trace(request: Request) -> None:
+def trace_graphs(request: CompileProcessRequest) -> None:
     """Trace and compile every graph into one bundle. Only in the child of compile_process, which ends afterwards."""
     from neuronx_distributed.trace.model_builder import ModelBuilder  # type: ignore[import-not-found] # no stubs
 
     target = request.profile.target
     args = compiler_args(request.profile)
-    lnc = _options([args]).get("--lnc") or "1"
+    lnc = _parse_options([args]).get("--lnc") or "1"
     builder = ModelBuilder(
         router=None,
         tp_degree=target.tp,
@@ -139,11 +145,11 @@ def trace(request: Request) -> None:
         compiler_workdir=request.work_dir,
         logical_nc_config=int(lnc),
     )
-    graphs = example_inputs(request.spec, DTYPES[target.dtype])
+    graphs = example_inputs(request.spec, TORCH_DTYPES[target.dtype])
     routes = [str([list(x.shape) for x in inputs]) for _, buckets in graphs.values() for inputs in buckets]
     # NxD routes by these: of two alike, the later would silently answer for both
     assert len(routes) == len(set(routes)), f"two graphs take the same shapes: {routes}"
     for tag, (graph, buckets) in graphs.items():
-        builder.add(tag, _Instance(graph, request), buckets, compiler_args=args)
+        builder.add(tag, _ModelInstance(graph, request), buckets, compiler_args=args)
     bundle = builder.trace(initialize_model_weights=False)
     torch.jit.save(bundle, request.graphs)

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuron_whisper.errors import DeviceFault, InvalidOption
-from neuron_whisper.host.hardware import neuron_devices
+from neuron_whisper.errors import DeviceError, InvalidOption
+from neuron_whisper.host.hardware import list_neuron_devices
 from neuron_whisper.target.neuron.runtime.cores import NUM_CORES, VISIBLE_CORES
 
-NEURON_LS_S = 20.0
-COMMAND_CHARACTERS = 100
+NEURON_LS_TIMEOUT_S = 20.0
+MAX_COMMAND_CHARACTERS = 100
 # What the runtime says (aws-neuron-sdk issues 1018 and 1338, optimum-neuron issue 377, vllm issue 12443).
-BUSY = re.compile(r"not available|(could not|cannot) be initialized|nrt_init|nrt_allocate|NRT_RESOURCE", re.IGNORECASE)
+CORES_BUSY = re.compile(
+    r"not available|(could not|cannot) be initialized|nrt_init|nrt_allocate|NRT_RESOURCE", re.IGNORECASE
+)
 DEVICE_MEMORY_FULL = re.compile(r"allocation failure|failed to alloc|out of (device )?memory", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class CoreUser:
     """A process that has Neuron devices open."""
 
     pid: int
@@ -35,7 +37,7 @@ class Holder:
         return f"pid {self.pid} ({self.command or 'command unknown'}) on {', '.join(self.devices)}"
 
 
-def plan_cores(environment: MutableMapping[str, str], cores: int) -> str:
+def reserve_cores(environment: MutableMapping[str, str], cores: int) -> str:
     """Ask the runtime for `cores` NeuronCores, unless the environment has chosen. Returns the choice, in words.
 
     Before anything of Neuron is imported: by default the runtime takes every core of the machine, and a core
@@ -63,78 +65,80 @@ def _count_cores(visible: str) -> int:
     return total
 
 
-def load_fault(error: Exception, cores: str, *, root: Path = Path("/")) -> DeviceFault:
+def explain_load_failure(error: Exception, cores: str, *, root: Path = Path("/")) -> DeviceError:
     """Why the runtime could not load the graphs: what it said, who is in the way, what to do."""
     said = f"the Neuron runtime could not load the graphs ({cores}): {error}"
     if DEVICE_MEMORY_FULL.search(str(error)):
-        return DeviceFault(
+        return DeviceError(
             f"{said}\nThe device's memory is full: compile with fewer --slots or more --tp; `neuron-whisper plan` "
             f"tells how many slots fit beside the weights."
         )
-    if not neuron_devices(root):
-        return DeviceFault(
+    if not list_neuron_devices(root):
+        return DeviceError(
             f"{said}\nThere is no /dev/neuron*: no Neuron device, or its driver (aws-neuronx-dkms) is not loaded."
         )
-    holders = core_holders(root)
+    holders = find_core_users(root)
     if holders:
         each = "\n".join(f"  {holder}" for holder in holders)
-        return DeviceFault(
+        return DeviceError(
             f"{said}\nA NeuronCore belongs to one process at a time. These hold some:\n{each}\n"
             f"End them, or choose cores that are free with {VISIBLE_CORES}."
         )
-    if BUSY.search(str(error)):
+    if CORES_BUSY.search(str(error)):
         said += "\nNo process that this user can see holds a core: `sudo neuron-ls` sees all of them."
-    return DeviceFault(said)
+    return DeviceError(said)
 
 
-def core_holders(root: Path = Path("/")) -> tuple[Holder, ...]:
+def find_core_users(root: Path = Path("/")) -> tuple[CoreUser, ...]:
     """Other processes with Neuron devices, by pid: as neuron-ls lists them, else those with /dev/neuron* open.
 
     `root` is where dev/ lies. Processes of other users are seen by root alone, and those of other containers by none.
     """
-    listed = _listed_by_tool()
-    found = _open_files(root) if listed is None else listed
+    listed = _run_neuron_ls()
+    found = _scan_proc(root) if listed is None else listed
     return tuple(found[pid] for pid in sorted(found) if pid != os.getpid())
 
 
-def _listed_by_tool() -> dict[int, Holder] | None:
+def _run_neuron_ls() -> dict[int, CoreUser] | None:
     """From `neuron-ls -j`; None where there is none, or (from SDK 2.34 on) it answers otherwise."""
     tool = shutil.which("neuron-ls")
     if tool is None:
         return None
     try:
         answer = subprocess.run(  # noqa: S603 - found on the path
-            [tool, "-j"], capture_output=True, text=True, timeout=NEURON_LS_S, check=True
+            [tool, "-j"], capture_output=True, text=True, timeout=NEURON_LS_TIMEOUT_S, check=True
         )
         return _parse_neuron_ls(json.loads(answer.stdout))
     except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
 
-def _parse_neuron_ls(devices: list[Mapping[str, Any]]) -> dict[int, Holder]:
+def _parse_neuron_ls(devices: list[Mapping[str, Any]]) -> dict[int, CoreUser]:
     """neuron-ls's JSON: a list of devices, each with its neuron_processes."""
-    found: dict[int, Holder] = {}
+    found: dict[int, CoreUser] = {}
     for device in devices:
         for process in device["neuron_processes"] or ():
             pid, name = int(process["pid"]), f"neuron{device['neuron_device']}"
             before = found[pid].devices if pid in found else ()
-            command = str(process.get("command", ""))[:COMMAND_CHARACTERS]
-            found[pid] = Holder(pid=pid, command=command, devices=(*before, name))
+            command = str(process.get("command", ""))[:MAX_COMMAND_CHARACTERS]
+            found[pid] = CoreUser(pid=pid, command=command, devices=(*before, name))
     return found
 
 
-def _open_files(root: Path) -> dict[int, Holder]:
+def _scan_proc(root: Path) -> dict[int, CoreUser]:
     """By /proc: what each process has open."""
-    devices = {str((root / name[1:]).absolute()): name[5:] for name in neuron_devices(root)}  # "/dev/neuron0"
+    devices = {str((root / name[1:]).absolute()): name[5:] for name in list_neuron_devices(root)}  # "/dev/neuron0"
     found = {}
     for process in Path("/proc").iterdir() if devices else ():
-        if process.name.isdecimal() and (held := {devices[path] for path in _links(process / "fd") if path in devices}):
+        if process.name.isdecimal() and (
+            held := {devices[path] for path in _read_links(process / "fd") if path in devices}
+        ):
             pid = int(process.name)
-            found[pid] = Holder(pid=pid, command=_command(process), devices=tuple(sorted(held)))
+            found[pid] = CoreUser(pid=pid, command=_read_command(process), devices=tuple(sorted(held)))
     return found
 
 
-def _links(directory: Path) -> list[str]:
+def _read_links(directory: Path) -> list[str]:
     links = []
     try:
         for link in directory.iterdir():
@@ -144,9 +148,9 @@ def _links(directory: Path) -> list[str]:
     return links
 
 
-def _command(process: Path) -> str:
+def _read_command(process: Path) -> str:
     try:
         words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return ""
-    return " ".join(words).strip()[:COMMAND_CHARACTERS]
+    return " ".join(words).strip()[:MAX_COMMAND_CHARACTERS]

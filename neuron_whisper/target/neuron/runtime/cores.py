@@ -9,7 +9,7 @@ from neuron_whisper.errors import InvalidOption
 VISIBLE_CORES, NUM_CORES = "NEURON_RT_VISIBLE_CORES", "NEURON_RT_NUM_CORES"
 
 
-def core_groups(environment: Mapping[str, str], tp: int, groups: int) -> list[tuple[int, ...]]:
+def partition_cores(environment: Mapping[str, str], tp: int, groups: int) -> list[tuple[int, ...]]:
     """`groups` times `tp` cores, in order, of those that the environment allows; all, where it says nothing.
 
     ({"NEURON_RT_VISIBLE_CORES": "2-5"}, 2, 2) -> [(2, 3), (4, 5)]. Raises InvalidOption when they are too few.
@@ -17,7 +17,7 @@ def core_groups(environment: Mapping[str, str], tp: int, groups: int) -> list[tu
     wanted = tp * groups
     allowed, variable = list(range(wanted)), ""
     if visible := environment.get(VISIBLE_CORES):
-        allowed, variable = _parse(visible), VISIBLE_CORES
+        allowed, variable = _parse_visible_cores(visible), VISIBLE_CORES
     elif (count := environment.get(NUM_CORES)) and count != "0":  # 0: all
         allowed, variable = list(range(int(count) if count.isdecimal() else 0)), NUM_CORES
     if len(allowed) < wanted:
@@ -26,13 +26,13 @@ def core_groups(environment: Mapping[str, str], tp: int, groups: int) -> list[tu
     return [tuple(allowed[i * tp : (i + 1) * tp]) for i in range(groups)]
 
 
-def environment_of(environment: Mapping[str, str], cores: tuple[int, ...]) -> dict[str, str]:
+def environment_for_cores(environment: Mapping[str, str], cores: tuple[int, ...]) -> dict[str, str]:
     """The environment of a process that takes these cores and no other."""
     own = {name: value for name, value in environment.items() if name != NUM_CORES}
     return own | {VISIBLE_CORES: ",".join(map(str, cores))}
 
 
-def _parse(visible: str) -> list[int]:
+def _parse_visible_cores(visible: str) -> list[int]:
     """ "0-3,6" -> [0, 1, 2, 3, 6]; what cannot be read allows no core."""
     cores: dict[int, None] = {}
     try:

@@ -14,21 +14,19 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from neuron_whisper.errors import DeviceFault, InvalidOption
+from neuron_whisper.errors import DeviceError, InvalidOption
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import (
     N_RULES,
-    Choices,
-    PrefillAnswer,
+    PrefillOutput,
     ProgramSpec,
-    followed,
-    logprobs_of_graph,
+    TopTokens,
+    mask_logprobs,
+    resolve_beam_parents,
     rows_in_use,
 )
 from neuron_whisper.target.neuron.lowering.graphs import (
     ACTIVE,
-    BAN_BITS,
-    DTYPES,
     LAST,
     LOGITS_COLUMNS,
     PARENT,
@@ -37,42 +35,45 @@ from neuron_whisper.target.neuron.lowering.graphs import (
     SLOT,
     SOT,
     STEP_COLUMNS,
+    SUPPRESSION_WORD_BITS,
     TOKEN,
-    ban_words,
+    TORCH_DTYPES,
+    suppression_words,
 )
 from neuron_whisper.target.neuron.lowering.lowering import GRAPHS_FILE, weights_file
-from neuron_whisper.target.neuron.runtime.core_allocation import load_fault, plan_cores
+from neuron_whisper.target.neuron.runtime.core_allocation import explain_load_failure, reserve_cores
 
-Execute = Callable[..., tuple[Tensor, Tensor]]
+GraphRunner = Callable[..., tuple[Tensor, Tensor]]
 """execute(*inputs): the graph that takes inputs of these shapes -> its int32 and its float32 answer."""
 
 
-def load_bundle(directory: Path, tp: int, cores: str) -> Execute:
-    """The bundle with each rank's weights on its core. Raises DeviceFault with what the runtime said."""
+def load_bundle(directory: Path, tp: int, cores: str) -> GraphRunner:
+    """The bundle with each rank's weights on its core. Raises DeviceError with what the runtime said."""
     try:
         import_module("torch_neuronx")  # registers the classes that the bundle is made of
         bundle = torch.jit.load(directory / GRAPHS_FILE)  # type: ignore[no-untyped-call] # torch leaves it untyped
         weights = [load_file(weights_file(directory, rank)) for rank in range(tp)]
         bundle.nxd_model.initialize(weights, torch.tensor([0], dtype=torch.int32))
     except (RuntimeError, torch.jit.Error) as error:  # of the runtime, and of NxD's TorchScript
-        raise load_fault(error, cores) from error
+        raise explain_load_failure(error, cores) from error
     program: Any = bundle.nxd_model
     # Not the bundle's own forward: that takes as many inputs as the graph traced last, these graphs differ.
     return lambda *inputs: program.forward(list(inputs))
 
 
 class NeuronSession:
-    """Session on the bundle of target/neuron/lowering; the first calls of every graph are made by `warm_up`."""
+    """Session on the bundle of target/neuron/lowering/lowering; the first calls of every graph are made by
+    `warm_up`."""
 
-    def __init__(self, spec: ProgramSpec, execute: Execute, dtype: torch.dtype) -> None:
+    def __init__(self, spec: ProgramSpec, execute: GraphRunner, dtype: torch.dtype) -> None:
         self._spec, self._dtype = spec, dtype
-        self._execute: Execute | None = execute
-        self._widths = np.ones(spec.slots, np.int32)  # rows each slot decodes in, as its prefill was told
+        self._execute: GraphRunner | None = execute
+        self._beam_widths = np.ones(spec.slots, np.int32)  # rows each slot decodes in, as its prefill was told
 
     @classmethod
     def load(cls, directory: Path, spec: ProgramSpec, profile: CompileProfile) -> NeuronSession:
-        cores = plan_cores(os.environ, profile.target.tp)
-        session = cls(spec, load_bundle(directory, profile.target.tp, cores), DTYPES[profile.target.dtype])
+        cores = reserve_cores(os.environ, profile.target.tp)
+        session = cls(spec, load_bundle(directory, profile.target.tp, cores), TORCH_DTYPES[profile.target.dtype])
         session.warm_up()
         return session
 
@@ -97,12 +98,12 @@ class NeuronSession:
 
     def _run(self, *inputs: Tensor) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         if self._execute is None:
-            raise DeviceFault("the session is closed")
+            raise DeviceError("the session is closed")
         try:
             with torch.inference_mode():
                 ints, floats = self._execute(*inputs)
         except (RuntimeError, torch.jit.Error) as error:
-            raise DeviceFault(f"the Neuron runtime: {error}") from error
+            raise DeviceError(f"the Neuron runtime: {error}") from error
         return ints.numpy(), floats.numpy()
 
     def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
@@ -120,24 +121,24 @@ class NeuronSession:
         prompt: NDArray[np.int32],
         sot_index: int,
         rules: NDArray[np.int32],
-        banned: NDArray[np.bool_],
+        suppressed: NDArray[np.bool_],
         beams: int = 1,
-    ) -> PrefillAnswer:
+    ) -> PrefillOutput:
         self._spec.check_beams(beams)
-        length, words = len(prompt), ban_words(self._spec.dims.n_vocab)
+        length, words = len(prompt), suppression_words(self._spec.dims.n_vocab)
         rules_end = PROMPT_COLUMNS + N_RULES
         ask = np.zeros((1, rules_end + words + self._spec.bucket_for(length)), np.int32)
         ask[0, SLOT], ask[0, SOT], ask[0, LAST] = slot, sot_index, length - 1
         ask[0, PROMPT_COLUMNS:rules_end] = rules
-        ask[0, rules_end : rules_end + words] = pack_bans(banned)
+        ask[0, rules_end : rules_end + words] = pack_suppressed(suppressed)
         ask[0, rules_end + words :][:length] = prompt
-        self._widths[slot] = beams
+        self._beam_widths[slot] = beams
         best, floats = self._run(torch.from_numpy(ask))
         languages = self._spec.special.n_languages
-        return PrefillAnswer(
+        return PrefillOutput(
             language_logprobs=floats[:languages].copy(),
             no_speech_prob=float(floats[languages]),
-            choices=Choices.of_graph(best, floats[None, languages + 1 :]),
+            top_tokens=TopTokens.from_graph_output(best, floats[None, languages + 1 :]),
         )
 
     def decode(
@@ -147,9 +148,9 @@ class NeuronSession:
         parents: NDArray[np.int32],
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
-    ) -> Choices:
-        in_use, best, logprobs = self._step(STEP_COLUMNS + N_RULES, tokens, positions, parents, rules, active)
-        return Choices.of_graph(best, logprobs).only(in_use)
+    ) -> TopTokens:
+        in_use, best, logprobs = self._run_step(STEP_COLUMNS + N_RULES, tokens, positions, parents, rules, active)
+        return TopTokens.from_graph_output(best, logprobs).mask_rows(in_use)
 
     def logits(
         self,
@@ -159,10 +160,10 @@ class NeuronSession:
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        in_use, _, logprobs = self._step(LOGITS_COLUMNS, tokens, positions, parents, rules, active)
-        return np.where(in_use.reshape(-1, 1), logprobs_of_graph(logprobs), np.float32(-np.inf))
+        in_use, _, logprobs = self._run_step(LOGITS_COLUMNS, tokens, positions, parents, rules, active)
+        return np.where(in_use.reshape(-1, 1), mask_logprobs(logprobs), np.float32(-np.inf))
 
-    def _step(
+    def _run_step(
         self,
         columns: int,
         tokens: NDArray[np.int32],
@@ -172,10 +173,10 @@ class NeuronSession:
         active: NDArray[np.bool_],
     ) -> tuple[NDArray[np.bool_], NDArray[np.int32], NDArray[np.float32]]:
         """Rows in use (S, B), and what the graph answers whose input has so many columns."""
-        in_use = rows_in_use(active, self._widths, self._spec.beams)
+        in_use = rows_in_use(active, self._beam_widths, self._spec.beams)
         steps = np.zeros((self._spec.rows, columns), np.int32)
         steps[:, TOKEN], steps[:, POSITION] = tokens, positions
-        steps[:, PARENT], steps[:, ACTIVE] = followed(parents, in_use).reshape(-1), in_use.reshape(-1)
+        steps[:, PARENT], steps[:, ACTIVE] = resolve_beam_parents(parents, in_use).reshape(-1), in_use.reshape(-1)
         steps[:, STEP_COLUMNS : STEP_COLUMNS + N_RULES] = rules
         return in_use, *self._run(torch.from_numpy(steps))
 
@@ -193,8 +194,8 @@ class NeuronSession:
         self._execute = None
 
 
-def pack_bans(banned: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """(V,) -> (W,) words: bit b of word w is token BAN_BITS w + b."""
-    bits = np.zeros(BAN_BITS * ban_words(len(banned)), np.bool_)
-    bits[: len(banned)] = banned
+def pack_suppressed(suppressed: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(V,) -> (W,) words: bit b of word w is token SUPPRESSION_WORD_BITS w + b."""
+    bits = np.zeros(SUPPRESSION_WORD_BITS * suppression_words(len(suppressed)), np.bool_)
+    bits[: len(suppressed)] = suppressed
     return np.packbits(bits, bitorder="little").view("<u2").astype(np.int32)

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.checks.timeline import SOUNDS, Placed, Timeline, lay_out, summary, times_found
-from benchmarks.checks.word_times import differences_s, goes_back
+from benchmarks.checks.timeline import SOUNDS, PlacedClip, Timeline, build_timeline, measure_timing, summarize
+from benchmarks.checks.word_times import compare_times_s, count_backward_words
 
 RATE = 16_000
 TWO = Timeline(
     samples=np.zeros(1, np.float32),
-    clips=(Placed(start_s=5, end_s=10, text="a b"), Placed(start_s=20, end_s=30, text="c")),
+    clips=(PlacedClip(start_s=5, end_s=10, text="a b"), PlacedClip(start_s=20, end_s=30, text="c")),
 )
 
 
@@ -23,7 +23,9 @@ def clip(seconds: float, value: float) -> np.ndarray:
 
 @given(st.floats(1, 40), st.integers(0, 5))
 def test_clips_lie_where_the_timeline_says_whole_and_apart(seconds: float, seed: int) -> None:
-    laid = lay_out([(clip(0.5, 2.0), "one"), (clip(1.0, 3.0), "two")], seconds=seconds, gap_s=(0.1, 2.0), seed=seed)
+    laid = build_timeline(
+        [(clip(0.5, 2.0), "one"), (clip(1.0, 3.0), "two")], seconds=seconds, gap_s=(0.1, 2.0), seed=seed
+    )
     assert len(laid.samples) >= seconds * RATE
     for placed in laid.clips:
         inside = laid.samples[round(placed.start_s * RATE) : round(placed.end_s * RATE)]
@@ -36,7 +38,7 @@ def test_clips_lie_where_the_timeline_says_whole_and_apart(seconds: float, seed:
 
 def test_a_timeline_is_the_same_for_a_seed_and_takes_every_clip_before_one_comes_again() -> None:
     clips = [(clip(n + 1.0, 0.5), f"clip{n}") for n in range(3)]
-    laid, again, other = (lay_out(clips, seconds=40, gap_s=(0.3, 4.0), seed=seed) for seed in (1, 1, 2))
+    laid, again, other = (build_timeline(clips, seconds=40, gap_s=(0.3, 4.0), seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(laid.samples, again.samples)
     assert laid.clips == again.clips != other.clips
     assert set(laid.reference.split()[:3]) == {"clip0", "clip1", "clip2"}
@@ -51,10 +53,10 @@ def test_sounds_are_as_long_as_asked_and_never_clip(name: str) -> None:
 
 
 def test_times_are_held_against_the_nearest_clip() -> None:
-    found = times_found(TWO, [(5.0, 9.0, "a"), (4.5, 10.25, "b"), (19.0, 31.0, "c")])
+    found = measure_timing(TWO, [(5.0, 9.0, "a"), (4.5, 10.25, "b"), (19.0, 31.0, "c")])
     assert found.outside_s == (0.0, 0.0, 0.5, 0.25, 1.0, 1.0)
-    assert (found.unspoken, found.across) == ((), 0)
-    assert summary(found) == {
+    assert (found.gap_texts, found.n_across_clips) == ((), 0)
+    assert summarize(found) == {
         "within_300ms": 0.5,
         "most_outside_s": 1.0,
         "across": 0,
@@ -63,14 +65,14 @@ def test_times_are_held_against_the_nearest_clip() -> None:
 
 
 def test_text_of_a_gap_and_text_across_one_are_told() -> None:
-    found = times_found(TWO, [(12.0, 18.0, " thanks for watching"), (9.0, 21.0, "both"), (0.0, 1.0, "music")])
-    assert found.unspoken == ("thanks for watching", "both", "music")
-    assert found.across == 1
-    assert summary(found)["unspoken_words"] == 5
+    found = measure_timing(TWO, [(12.0, 18.0, " thanks for watching"), (9.0, 21.0, "both"), (0.0, 1.0, "music")])
+    assert found.gap_texts == ("thanks for watching", "both", "music")
+    assert found.n_across_clips == 1
+    assert summarize(found)["unspoken_words"] == 5
 
 
 def test_nothing_heard_is_nothing_wrong() -> None:
-    assert summary(times_found(TWO, [])) == {
+    assert summarize(measure_timing(TWO, [])) == {
         "within_300ms": 1.0,
         "most_outside_s": 0.0,
         "across": 0,
@@ -81,9 +83,9 @@ def test_nothing_heard_is_nothing_wrong() -> None:
 def test_times_are_compared_where_both_have_the_word() -> None:
     ours = [(0.0, 0.5, " And"), (0.5, 1.0, " so"), (1.0, 1.5, " my")]
     theirs = [(0.0, 0.25, "and"), (1.0, 2.0, " MY")]
-    assert differences_s(ours, theirs) == [0.0, 0.25, 0.0, 0.5]
+    assert compare_times_s(ours, theirs) == [0.0, 0.25, 0.0, 0.5]
 
 
 def test_a_word_that_goes_back_is_counted() -> None:
-    assert goes_back([(0.0, 1.0, "a"), (1.0, 1.0, "b"), (1.0, 2.0, "c")]) == 0
-    assert goes_back([(0.0, 1.0, "a"), (3.0, 2.0, "b"), (1.0, 2.0, "c")]) == 2
+    assert count_backward_words([(0.0, 1.0, "a"), (1.0, 1.0, "b"), (1.0, 2.0, "c")]) == 0
+    assert count_backward_words([(0.0, 1.0, "a"), (3.0, 2.0, "b"), (1.0, 2.0, "c")]) == 2

@@ -8,26 +8,26 @@ from typing import Any
 
 import pytest
 
-from neuron_whisper.decode.options import TEMPERATURES, VOICE, TranscribeOptions
+from neuron_whisper.decode.options import DEFAULT_VAD, TEMPERATURES, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.server.audio.fields import NOT_HERE, TRANSCRIPTIONS, TRANSLATIONS
+from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS, UNSUPPORTED_FIELDS
 from neuron_whisper.server.audio.request import AudioRequest
 from neuron_whisper.server.http.multipart import Form
 from tests.support.servers import TRANSCRIPTIONS as PATH
-from tests.support.servers import Running, error_of, running, tone
+from tests.support.servers import RunningServer, read_error, run_server, tone
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running() as made:
+def server() -> Iterator[RunningServer]:
+    with run_server() as made:
         yield made
 
 
-def asked(**texts: str | list[str]) -> AudioRequest:
+def parse_request(**texts: str | list[str]) -> AudioRequest:
     given = {name.replace("__", "[]"): [text] if isinstance(text, str) else text for name, text in texts.items()}
     for name, values in given.items():
-        TRANSCRIPTIONS.check(name, values[0])
-    return AudioRequest.of(Form(texts=given), TRANSCRIPTIONS)
+        TRANSCRIPTIONS.check_field(name, values[0])
+    return AudioRequest.from_form(Form(texts=given), TRANSCRIPTIONS)
 
 
 # --- what a field sets ------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ OPTIONS: dict[str, tuple[str, str, object]] = {
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_field_sets_its_option_and_no_other(name: str) -> None:
     text, option, value = OPTIONS[name]
-    plain, found = asked().options, asked(**{name: text}).options
+    plain, found = parse_request().options, parse_request(**{name: text}).options
     assert getattr(found, option) == value != getattr(plain, option)
     needed = {"word_timestamps"} if name == "hallucination_silence_threshold" else set()
     changed = {field.name for field in fields(found) if getattr(found, field.name) != getattr(plain, field.name)}
@@ -88,25 +88,25 @@ def test_every_option_of_a_transcription_has_its_field_or_a_reason() -> None:
 
 
 def test_a_form_without_fields_asks_for_what_the_facade_does_by_default() -> None:
-    plain = asked(prompt="", model=" ", language="", languages__=[""], keywords__=[""])
+    plain = parse_request(prompt="", model=" ", language="", languages__=[""], keywords__=[""])
     assert plain.options == TranscribeOptions(vad_filter=True)
-    assert (plain.model, plain.response_format, plain.streams, plain.wants_logprobs) == (None, "json", False, False)
-    assert AudioRequest.of(Form(), TRANSLATIONS, vad_filter=False).options == TranscribeOptions(
+    assert (plain.model, plain.response_format, plain.stream, plain.include_logprobs) == (None, "json", False, False)
+    assert AudioRequest.from_form(Form(), TRANSLATIONS, vad_filter=False).options == TranscribeOptions(
         task="translate", vad_filter=False
     )
 
 
 def test_temperature_zero_is_the_ladder_as_openai_says() -> None:
-    assert asked(temperature="0").options.temperatures == TEMPERATURES
+    assert parse_request(temperature="0").options.temperatures == TEMPERATURES
 
 
 def test_keywords_and_hotwords_are_told_together() -> None:
-    both = asked(hotwords="ORT", keywords__=["Nakamura", "O'Brien, the younger"])
+    both = parse_request(hotwords="ORT", keywords__=["Nakamura", "O'Brien, the younger"])
     assert both.options.hotwords == "ORT, Nakamura, O'Brien, the younger"
 
 
 def test_patience_is_taken_with_beams() -> None:
-    assert asked(beam_size="5", patience="2").options.patience == 2.0
+    assert parse_request(beam_size="5", patience="2").options.patience == 2.0
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_patience_is_taken_with_beams() -> None:
     ],
 )
 def test_times_of_words_are_made_where_something_needs_them(texts: dict[str, Any], wants_words: bool) -> None:
-    assert asked(**texts).options.word_timestamps is wants_words
+    assert parse_request(**texts).options.word_timestamps is wants_words
 
 
 # --- chunking_strategy ------------------------------------------------------------------------------
@@ -130,8 +130,10 @@ def test_times_of_words_are_made_where_something_needs_them(texts: dict[str, Any
 
 @pytest.mark.parametrize("text", ["auto", '"auto"'])
 def test_chunking_auto_turns_the_voice_detector_on(text: str) -> None:
-    options = AudioRequest.of(Form(texts={"chunking_strategy": [text]}), TRANSCRIPTIONS, vad_filter=False).options
-    assert (options.vad_filter, options.long_form, options.vad) == (True, "auto", VOICE)
+    options = AudioRequest.from_form(
+        Form(texts={"chunking_strategy": [text]}), TRANSCRIPTIONS, vad_filter=False
+    ).options
+    assert (options.vad_filter, options.long_form, options.vad) == (True, "auto", DEFAULT_VAD)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +148,10 @@ def test_chunking_auto_turns_the_voice_detector_on(text: str) -> None:
     ],
 )
 def test_a_server_vad_sets_the_voice_detector_as_json_and_as_fields(texts: dict[str, list[str]]) -> None:
-    options = AudioRequest.of(Form(texts=texts), TRANSCRIPTIONS, vad_filter=False).options
+    options = AudioRequest.from_form(Form(texts=texts), TRANSCRIPTIONS, vad_filter=False).options
     assert (options.vad_filter, options.long_form) == (True, "batched")
     assert (options.vad.threshold, options.vad.min_silence_duration_ms) == (0.7, 300)
-    assert options.vad.speech_pad_ms == VOICE.speech_pad_ms, "what was not given stays"
+    assert options.vad.speech_pad_ms == DEFAULT_VAD.speech_pad_ms, "what was not given stays"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_a_server_vad_sets_the_voice_detector_as_json_and_as_fields(texts: dict[
 )
 def test_a_chunking_strategy_that_cannot_be_is_refused_by_its_name(texts: dict[str, list[str]]) -> None:
     with pytest.raises(InvalidOption) as caught:
-        AudioRequest.of(Form(texts=texts), TRANSCRIPTIONS)
+        AudioRequest.from_form(Form(texts=texts), TRANSCRIPTIONS)
     assert caught.value.field == "chunking_strategy"
 
 
@@ -227,24 +229,24 @@ VERBOSE = {"response_format": "verbose_json"}
     ],
 )
 def test_a_field_is_refused_by_its_own_name_with_what_it_may_be(
-    server: Running, param: str, form: dict[str, Any], says: str
+    server: RunningServer, param: str, form: dict[str, Any], says: str
 ) -> None:
     with server.client() as client:
-        error = error_of(client.post(PATH, files={"file": tone(seconds=0.1)}, data=form), 400)
+        error = read_error(client.post(PATH, files={"file": tone(seconds=0.1)}, data=form), 400)
     assert (error["param"], error["code"]) == (param, "invalid_value")
     assert says in error["message"]
 
 
-@pytest.mark.parametrize("name", NOT_HERE)
-def test_a_field_of_another_api_is_refused_with_what_to_say_instead(server: Running, name: str) -> None:
-    error = error_of(server.post(None, **{name: "1"}), 400)
+@pytest.mark.parametrize("name", UNSUPPORTED_FIELDS)
+def test_a_field_of_another_api_is_refused_with_what_to_say_instead(server: RunningServer, name: str) -> None:
+    error = read_error(server.post(None, **{name: "1"}), 400)
     assert error["param"] == name
-    assert error["message"].endswith(NOT_HERE[name])
+    assert error["message"].endswith(UNSUPPORTED_FIELDS[name])
 
 
-def test_an_upload_of_the_wrong_name_is_refused_before_it_is_read(server: Running) -> None:
+def test_an_upload_of_the_wrong_name_is_refused_before_it_is_read(server: RunningServer) -> None:
     with server.client() as client:
-        error = error_of(client.post(PATH, files={"audio": tone()}), 400)
+        error = read_error(client.post(PATH, files={"audio": tone()}), 400)
     assert error["param"] == "audio"
 
 
@@ -252,12 +254,12 @@ def test_an_upload_of_the_wrong_name_is_refused_before_it_is_read(server: Runnin
 
 
 @pytest.mark.parametrize("path", [PATH, "/v1/audio/translations"])
-def test_the_document_describes_every_field_form_and_error(server: Running, path: str) -> None:
+def test_the_document_describes_every_field_form_and_error(server: RunningServer, path: str) -> None:
     with server.client() as client:
         operation = client.get("/schema/openapi.json").json()["paths"][path]["post"]
     body = operation["requestBody"]["content"]["multipart/form-data"]
     schema = body["schema"]
-    assert set(schema["properties"]) == {field.sent_as for field in TRANSCRIPTIONS.fields}
+    assert set(schema["properties"]) == {field.form_name for field in TRANSCRIPTIONS.fields}
     assert all(field["description"] for field in schema["properties"].values())
     assert (schema["required"], schema["additionalProperties"]) == (["file"], False)
     assert {
@@ -271,7 +273,7 @@ def test_the_document_describes_every_field_form_and_error(server: Running, path
         assert operation["responses"][status]["content"]["application/json"]["schema"]["required"] == ["error"]
 
 
-def test_the_examples_of_the_document_are_taken(server: Running) -> None:
+def test_the_examples_of_the_document_are_taken(server: RunningServer) -> None:
     with server.client() as client:
         operation = client.get("/schema/openapi.json").json()["paths"][PATH]["post"]
         examples = operation["requestBody"]["content"]["multipart/form-data"]["examples"]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from neuron_whisper.cli.log_lines import JsonLines
+from neuron_whisper.cli.log_lines import JsonFormatter
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.server.config.loader import resolve
-from neuron_whisper.server.config.schema import check_settings, knobs, setting
+from neuron_whisper.server.config.loader import load_settings
+from neuron_whisper.server.config.schema import check_settings, list_setting_specs, setting
 from neuron_whisper.server.config.settings import ServerSettings
 
 
@@ -36,15 +36,15 @@ class Sample:
         check_settings(self)
 
 
-def toml(tmp_path: Path, text: str) -> Path:
+def write_toml(tmp_path: Path, text: str) -> Path:
     file = tmp_path / "serve.toml"
     file.write_text(text)
     return file
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
-    file = toml(tmp_path, "port = 3\nwait_s = 3\nis_on = true\n")
-    found = resolve(
+    file = write_toml(tmp_path, "port = 3\nwait_s = 3\nis_on = true\n")
+    found = load_settings(
         Sample, flags={"port": "1"}, environment={"NEURON_WHISPER_PORT": "2", "NEURON_WHISPER_WAIT_S": "2"}, file=file
     )
     assert (found.settings.port, found.settings.wait_s, found.settings.is_on) == (1, 2.0, True)
@@ -68,15 +68,15 @@ def test_text_and_toml_say_the_same_of_every_kind(tmp_path: Path) -> None:
         "where": "/x",
         "origins": "a, b",
     }
-    file = toml(
+    file = write_toml(
         tmp_path,
         'name="n"\nkey="k"\nmode="slow"\nport=7\nmost_bytes="2MB"\nwait_s=2\nis_on=true\nwhere="/x"\norigins=["a","b"]',
     )
-    by_text = resolve(Sample, flags=text, environment={}).settings
-    assert by_text == resolve(Sample, flags={}, environment={}, file=file).settings
+    by_text = load_settings(Sample, flags=text, environment={}).settings
+    assert by_text == load_settings(Sample, flags={}, environment={}, file=file).settings
     assert (
         by_text
-        == resolve(
+        == load_settings(
             Sample, flags={}, environment={f"NEURON_WHISPER_{name.upper()}": it for name, it in text.items()}
         ).settings
     )
@@ -97,11 +97,11 @@ def test_text_and_toml_say_the_same_of_every_kind(tmp_path: Path) -> None:
 def test_a_value_that_cannot_be_is_told_with_field_source_and_what_is_allowed(name: str, value: str, told: str) -> None:
     variable = f"NEURON_WHISPER_{name.upper()}"
     for flags, environment, source in (
-        ({name: value}, {}, knobs(Sample)[name].flag),
+        ({name: value}, {}, list_setting_specs(Sample)[name].flag),
         ({}, {variable: value}, variable),
     ):
         with pytest.raises(InvalidOption) as caught:
-            resolve(Sample, flags=flags, environment=environment)
+            load_settings(Sample, flags=flags, environment=environment)
         assert str(caught.value).startswith(told)
         assert str(caught.value).endswith(f"(from {source})")
 
@@ -109,38 +109,46 @@ def test_a_value_that_cannot_be_is_told_with_field_source_and_what_is_allowed(na
 @pytest.mark.parametrize("text", ['port = "80"', "port = 8.5", "is_on = 1", "origins = [1]", "name = 3", "port = true"])
 def test_a_value_of_another_type_in_the_file_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidOption, match=r"\(from .*serve\.toml\)$"):
-        resolve(Sample, flags={}, environment={}, file=toml(tmp_path, text))
+        load_settings(Sample, flags={}, environment={}, file=write_toml(tmp_path, text))
 
 
 def test_a_name_that_is_no_setting_and_a_file_that_is_no_toml_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match=r"^prot: .*settings: name, key, mode, port"):
-        resolve(Sample, flags={}, environment={}, file=toml(tmp_path, "prot = 80"))
+        load_settings(Sample, flags={}, environment={}, file=write_toml(tmp_path, "prot = 80"))
     with pytest.raises(InvalidOption, match=r"a TOML file \("):
-        resolve(Sample, flags={}, environment={}, file=toml(tmp_path, "port ="))
+        load_settings(Sample, flags={}, environment={}, file=write_toml(tmp_path, "port ="))
 
 
 def test_a_secret_stands_in_no_message_and_in_no_print(tmp_path: Path) -> None:
-    shown = resolve(Sample, flags={"key": "sesame"}, environment={}).toml()
+    shown = load_settings(Sample, flags={"key": "sesame"}, environment={}).to_toml()
     assert "sesame" not in shown
     assert '# key = "***"' in shown
     with pytest.raises(InvalidOption) as caught:
-        resolve(Sample, flags={}, environment={}, file=toml(tmp_path, "key = 5551234"))
+        load_settings(Sample, flags={}, environment={}, file=write_toml(tmp_path, "key = 5551234"))
     assert "5551234" not in str(caught.value)
 
 
 def test_what_is_printed_is_a_file_that_gives_the_same_settings(tmp_path: Path) -> None:
-    made = resolve(Sample, flags={"name": 'a "name"', "origins": "http://a,http://b", "is_on": "on"}, environment={})
-    assert resolve(Sample, flags={}, environment={}, file=toml(tmp_path, made.toml())).settings == made.settings
+    made = load_settings(
+        Sample, flags={"name": 'a "name"', "origins": "http://a,http://b", "is_on": "on"}, environment={}
+    )
+    assert (
+        load_settings(Sample, flags={}, environment={}, file=write_toml(tmp_path, made.to_toml())).settings
+        == made.settings
+    )
 
 
 def test_every_setting_of_the_server_says_what_it_is_and_takes_its_own_default(tmp_path: Path) -> None:
-    declared = knobs(ServerSettings)
-    assert all(knob.about.text.endswith(".") for knob in declared.values())
+    declared = list_setting_specs(ServerSettings)
+    assert all(knob.info.description.endswith(".") for knob in declared.values())
     assert len({knob.flag for knob in declared.values()}) == len(declared)
-    assert all(knob.about.low is not None for knob in declared.values() if knob.kind in (int, float))
-    printed = resolve(ServerSettings, flags={}, environment={}).toml()
+    assert all(knob.info.low is not None for knob in declared.values() if knob.value_type in (int, float))
+    printed = load_settings(ServerSettings, flags={}, environment={}).to_toml()
     assert tomllib.loads(printed).keys() <= declared.keys()
-    assert resolve(ServerSettings, flags={}, environment={}, file=toml(tmp_path, printed)).settings == ServerSettings()
+    assert (
+        load_settings(ServerSettings, flags={}, environment={}, file=write_toml(tmp_path, printed)).settings
+        == ServerSettings()
+    )
 
 
 # --- log lines ------------------------------------------------------------------------------------
@@ -156,7 +164,7 @@ def test_a_line_of_the_log_is_an_object_with_its_facts_in_json() -> None:
         ("req_1", 200, 12.5, "/v1/a%20b", "it's over"),
         None,
     )
-    line = json.loads(JsonLines().format(record))
+    line = json.loads(JsonFormatter().format(record))
     assert line.pop("time").endswith("+00:00")
     assert line == {
         "level": "INFO",
@@ -175,7 +183,7 @@ def test_a_line_without_facts_and_one_with_a_traceback_are_objects_too() -> None
         raise ValueError("two\nlines")
     except ValueError:
         told = logging.LogRecord("n", logging.ERROR, "x.py", 1, "engine stopped", None, sys.exc_info())
-    text = JsonLines().format(told)
+    text = JsonFormatter().format(told)
     assert "\n" not in text
     line = json.loads(text)
     assert line["event"] == "engine stopped"

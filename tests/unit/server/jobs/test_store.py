@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from neuron_whisper.errors import InvalidOption, JobsFull, StorageFull, UnknownJob
-from neuron_whisper.server.jobs.entities import Delivery, Job
-from neuron_whisper.server.jobs.store import CRASHED, JobStore
+from neuron_whisper.server.jobs.entities import Job, WebhookDelivery
+from neuron_whisper.server.jobs.store import SERVER_CRASHED, JobStore
 
 NOW = 1_800_000_000.0
 DAY_S = 86_400.0
 
 
-def job(number: int, **facts: Any) -> Job:
+def make_job(number: int, **facts: Any) -> Job:
     return replace(
         Job(
             id=f"job_{number}",
@@ -35,9 +35,9 @@ def job(number: int, **facts: Any) -> Job:
     )
 
 
-def add(store: JobStore, *jobs: Job) -> None:
+def add_jobs(store: JobStore, *jobs: Job) -> None:
     for each in jobs:
-        store.add(each, most_jobs=10, most_bytes=1000)
+        store.add(each, max_jobs=10, max_bytes=1000)
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def store(tmp_path: Path) -> Iterator[JobStore]:
     made.close()
 
 
-def told(ended: Job) -> Delivery | None:
-    return Delivery(id=f"msg_{ended.id}", job_id=ended.id, url="https://example.org/", payload=ended.status)
+def create_delivery(ended: Job) -> WebhookDelivery | None:
+    return WebhookDelivery(id=f"msg_{ended.id}", job_id=ended.id, url="https://example.org/", payload=ended.status)
 
 
 def test_jobs_run_in_the_order_they_came_in(store: JobStore) -> None:
-    add(store, job(1), job(2))
+    add_jobs(store, make_job(1), make_job(2))
     first, second = store.claim(NOW), store.claim(NOW)
     assert first is not None
     assert second is not None
@@ -65,82 +65,82 @@ def test_jobs_run_in_the_order_they_came_in(store: JobStore) -> None:
 
 
 def test_a_job_that_is_put_off_lets_others_pass_and_is_no_attempt(store: JobStore) -> None:
-    add(store, job(1), job(2))
+    add_jobs(store, make_job(1), make_job(2))
     store.claim(NOW)
-    store.put_off("job_1", "the queue is full", now=NOW, wait_s=5.0)
+    store.defer("job_1", "the queue is full", now=NOW, wait_s=5.0)
     other = store.claim(NOW + 1)
     assert other is not None
     assert other.id == "job_2"
     assert store.claim(NOW + 4) is None
-    assert store.next_claim_at() == NOW + 5
+    assert store.get_next_claim_time() == NOW + 5
     again = store.claim(NOW + 5.1)
     assert again is not None
     assert (again.id, again.attempts, again.waits_for) == ("job_1", 1, None)
 
 
 def test_a_clock_that_is_set_back_does_not_hold_a_job_for_a_day(store: JobStore) -> None:
-    add(store, job(1))
+    add_jobs(store, make_job(1))
     store.claim(NOW)
-    store.put_off("job_1", "the queue is full", now=NOW, wait_s=5.0)
+    store.defer("job_1", "the queue is full", now=NOW, wait_s=5.0)
     assert store.claim(NOW - DAY_S) is not None
 
 
 def test_what_ran_when_the_process_ended_waits_again_or_has_failed_for_good(store: JobStore) -> None:
-    add(store, job(1), job(2, attempts=2), job(3))
+    add_jobs(store, make_job(1), make_job(2, attempts=2), make_job(3))
     store.claim(NOW)
     store.claim(NOW)
-    again, failed = store.recover(NOW, most_attempts=3, announced=told)
+    again, failed = store.recover(NOW, max_attempts=3, create_delivery=create_delivery)
     assert [it.id for it in again] == ["job_1"]
     assert [(it.id, it.status, (it.error or {})["code"]) for it in failed] == [("job_2", "failed", "too_many_attempts")]
-    assert [it.payload for it in store.pending_deliveries()] == ["failed"]
-    assert (store.get("job_1").status, store.get("job_1").restarted) == ("queued", CRASHED)
+    assert [it.payload for it in store.list_pending_deliveries()] == ["failed"]
+    assert (store.get("job_1").status, store.get("job_1").restarted) == ("queued", SERVER_CRASHED)
     assert (store.get("job_3").status, store.get("job_3").restarted) == ("queued", None)
 
 
 def test_a_job_ends_once_and_is_told_once(store: JobStore) -> None:
-    add(store, job(1))
+    add_jobs(store, make_job(1))
     store.claim(NOW)
-    ended = store.end("job_1", "succeeded", NOW, result_bytes=7, announced=told)
+    ended = store.end("job_1", "succeeded", NOW, result_bytes=7, create_delivery=create_delivery)
     assert ended is not None
     assert (ended.status, ended.upload_bytes, ended.result_bytes) == ("succeeded", 0, 7)
-    assert store.end("job_1", "cancelled", NOW, announced=told) is None
-    assert not store.end_waiting("job_1", NOW, announced=told)
-    assert [it.payload for it in store.pending_deliveries()] == ["succeeded"]
-    store.remove("job_1")
-    assert store.pending_deliveries() == []
+    assert store.end("job_1", "cancelled", NOW, create_delivery=create_delivery) is None
+    assert not store.cancel_queued("job_1", NOW, create_delivery=create_delivery)
+    assert [it.payload for it in store.list_pending_deliveries()] == ["succeeded"]
+    store.delete("job_1")
+    assert store.list_pending_deliveries() == []
     with pytest.raises(UnknownJob):
         store.get("job_1")
 
 
 def test_an_owner_sees_its_own_jobs_alone(store: JobStore) -> None:
-    add(store, job(1, owner="ann", idempotency_key="k"), job(2, owner="bob", idempotency_key="k"))
-    assert [it.id for it in store.page("ann", limit=10)] == ["job_1"]
+    add_jobs(store, make_job(1, owner="ann", idempotency_key="k"), make_job(2, owner="bob", idempotency_key="k"))
+    assert [it.id for it in store.list_page("ann", limit=10)] == ["job_1"]
     with pytest.raises(UnknownJob):
         store.get("job_1", "bob")
     with pytest.raises(UnknownJob):
-        store.page("bob", limit=10, after="job_1")
-    assert store.add(job(3, owner="ann", idempotency_key="k"), most_jobs=10, most_bytes=1000).id == "job_1"
+        store.list_page("bob", limit=10, after="job_1")
+    assert store.add(make_job(3, owner="ann", idempotency_key="k"), max_jobs=10, max_bytes=1000).id == "job_1"
 
 
 def test_jobs_and_bytes_are_bounded(store: JobStore) -> None:
-    add(store, *(job(number) for number in range(10)))
+    add_jobs(store, *(make_job(number) for number in range(10)))
     with pytest.raises(JobsFull, match="10 jobs are stored"):
-        add(store, job(10))
-    store.remove("job_0")
+        add_jobs(store, make_job(10))
+    store.delete("job_0")
     with pytest.raises(JobsFull, match="1,000 bytes"):
-        add(store, job(10, upload_bytes=101))
+        add_jobs(store, make_job(10, upload_bytes=101))
     with pytest.raises(JobsFull):
-        store.note_upload("job_1", 201, most_bytes=1000)
+        store.set_upload_size("job_1", 201, max_bytes=1000)
 
 
 def test_a_database_that_cannot_grow_keeps_what_it_has(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
     store = JobStore(path)
-    add(store, job(1))
+    add_jobs(store, make_job(1))
     store._engine.connect().exec_driver_sql("PRAGMA max_page_count = 1").close()  # of the one connection there is
     with pytest.raises(StorageFull):
-        add(store, *(job(number, fields={"prompt": ["p" * 50_000]}) for number in range(2, 10)))
-    assert store.get("job_1") == job(1)
+        add_jobs(store, *(make_job(number, fields={"prompt": ["p" * 50_000]}) for number in range(2, 10)))
+    assert store.get("job_1") == make_job(1)
     store.close()
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -64,12 +64,12 @@ configs = st.builds(
 @given(values)
 @settings(max_examples=60, deadline=None)
 def test_any_object_is_a_configuration_or_refused_with_a_name(value: Any) -> None:
-    for update in (RealtimeConfig().updated, lambda it: RealtimeConfig().updated_beta({"session": it})):
-        fault = refusal(update, value)
+    for update in (RealtimeConfig().with_update, lambda it: RealtimeConfig().with_beta_update({"session": it})):
+        fault = find_error(update, value)
         assert fault is None or (fault.field and len(str(fault)) < 1000)
 
 
-def refusal(update: Callable[[Any], RealtimeConfig], value: Any) -> InvalidOption | None:
+def find_error(update: Callable[[Any], RealtimeConfig], value: Any) -> InvalidOption | None:
     try:
         update(value).live_options(vad_filter=True)
     except InvalidOption as fault:
@@ -80,26 +80,26 @@ def refusal(update: Callable[[Any], RealtimeConfig], value: Any) -> InvalidOptio
 @given(configs)
 @settings(max_examples=25, deadline=None)
 def test_a_session_that_is_sent_back_as_it_was_told_changes_nothing(config: RealtimeConfig) -> None:
-    named = RealtimeConfig().updated(config.told("sess_1", "base"))
+    named = RealtimeConfig().with_update(config.to_session("sess_1", "base"))
     assert named.model == "base"
-    assert named.told("sess_1", "base") == config.told("sess_1", "base")
+    assert named.to_session("sess_1", "base") == config.to_session("sess_1", "base")
 
 
 @given(configs)
 @settings(max_examples=25, deadline=None)
 def test_the_betas_shape_says_the_same(config: RealtimeConfig) -> None:
-    told = config.told_beta("sess_1", "base")
-    again = RealtimeConfig().updated_beta({"type": "transcription_session.update", "session": told})
-    assert again.told_beta("sess_1", "base") == told
+    told = config.to_beta_session("sess_1", "base")
+    again = RealtimeConfig().with_beta_update({"type": "transcription_session.update", "session": told})
+    assert again.to_beta_session("sess_1", "base") == told
 
 
 def test_only_what_is_there_changes() -> None:
-    before = RealtimeConfig(language="de", prompt="Names.", turns=None, wants_logprobs=True)
-    after = before.updated({"audio": {"input": {"transcription": {"prompt": ""}}}})
-    assert (after.language, after.prompt, after.turns, after.wants_logprobs) == ("de", None, None, True)
+    before = RealtimeConfig(language="de", prompt="Names.", turn_detection=None, wants_logprobs=True)
+    after = before.with_update({"audio": {"input": {"transcription": {"prompt": ""}}}})
+    assert (after.language, after.prompt, after.turn_detection, after.wants_logprobs) == ("de", None, None, True)
 
 
 @pytest.mark.parametrize(("name", "encoding", "rate"), [("pcm16", "pcm16", 24_000), ("g711_ulaw", "g711_ulaw", 8000)])
 def test_the_betas_formats_have_their_own_rates(name: str, encoding: str, rate: int) -> None:
-    made = RealtimeConfig().updated_beta({"type": "transcription_session.update", "input_audio_format": name})
+    made = RealtimeConfig().with_beta_update({"type": "transcription_session.update", "input_audio_format": name})
     assert (made.encoding, made.rate) == (encoding, rate)

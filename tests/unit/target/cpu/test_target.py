@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from neuron_whisper.errors import TargetUnavailable
-from neuron_whisper.model.published import PUBLISHED
-from neuron_whisper.planning.cost_model import program_of
-from neuron_whisper.profile import known_profiles, load_profile
+from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.planning.cost_model import spec_from_profile
+from neuron_whisper.profile import list_profiles, load_profile
 from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.cpu.target import TARGET
 from neuron_whisper.target.interfaces import ProgramSpec, Session
-from tests.integration.test_session_contract import again, logits, start, step
+from tests.integration.test_session_contract import decode_step, encode_and_prefill, logits_step, prefill_window
 from tests.support.sessions import open_session
 from tests.support.tiny_program import spec
 
@@ -45,17 +45,17 @@ def greedy_only(program: Path, tmp_path: Path) -> Iterator[Session]:
 
 
 def test_greedy_decoding_needs_no_other_graph(greedy_only: Session) -> None:
-    start(greedy_only, 0)
-    answer = step(greedy_only, {0: 11}, 3)
+    encode_and_prefill(greedy_only, 0)
+    answer = decode_step(greedy_only, {0: 11}, 3)
     assert np.isfinite(answer.logprobs[0, 0])
     assert (answer.logprobs[0, 1:] == -np.inf).all(), "a narrow graph answers the best alone"
     with pytest.raises(TargetUnavailable, match="cannot load logits_1"):
-        logits(greedy_only, {0: 11}, 3)
-    again(greedy_only, 0, beams=2)
+        logits_step(greedy_only, {0: 11}, 3)
+    prefill_window(greedy_only, 0, beams=2)
     with pytest.raises(TargetUnavailable, match="cannot load decode_2"):
-        step(greedy_only, {0: [11, 12]}, 3)
-    again(greedy_only, 0)
-    assert step(greedy_only, {0: 11}, 3).tokens[0, 0] == answer.tokens[0, 0]
+        decode_step(greedy_only, {0: [11, 12]}, 3)
+    prefill_window(greedy_only, 0)
+    assert decode_step(greedy_only, {0: 11}, 3).tokens[0, 0] == answer.tokens[0, 0]
 
 
 def test_a_program_has_a_graph_for_one_row_and_for_all_of_a_slot() -> None:
@@ -80,7 +80,7 @@ def test_a_program_has_a_graph_for_one_row_and_for_all_of_a_slot() -> None:
 
 
 def test_a_prompt_is_padded_to_the_shortest_bucket_or_in_steps_up_to_the_longest() -> None:
-    lengths = [graph_signatures.prompt_length((4, 32, 90), length) for length in (1, 4, 5, 32, 33, 64, 65, 90)]
+    lengths = [graph_signatures.padded_length((4, 32, 90), length) for length in (1, 4, 5, 32, 33, 64, 65, 90)]
     assert lengths == [4, 4, 32, 32, 64, 64, 90, 90]
 
 
@@ -88,10 +88,10 @@ def test_a_prompt_is_padded_to_the_shortest_bucket_or_in_steps_up_to_the_longest
 def test_what_an_opened_session_holds_does_not_grow_with_the_beams(beams: int) -> None:
     program: ProgramSpec = spec(slots=8, beams=beams)
     assert TARGET.decoder_copies(program) == 2, "prompts of any length, steps of any number of slots"
-    assert TARGET.self_rows(program) == 1
+    assert TARGET.self_kv_rows(program) == 1
 
 
-@pytest.mark.parametrize("name", sorted(name for name in known_profiles() if name.startswith("cpu")))
+@pytest.mark.parametrize("name", sorted(name for name in list_profiles() if name.startswith("cpu")))
 def test_every_cpu_profile_has_five_beams_and_the_choices_they_need(name: str) -> None:
-    program = program_of(PUBLISHED["base"], load_profile(name))
+    program = spec_from_profile(PUBLISHED_DIMS["base"], load_profile(name))
     assert (program.beams, program.choices) == (5, 11)

@@ -9,7 +9,7 @@ import pytest
 
 from neuron_whisper.cli.main import run
 from neuron_whisper.errors import TargetUnavailable
-from neuron_whisper.target.neuron.sdk import UNKNOWN, check_sdk, find_sdk
+from neuron_whisper.target.neuron.sdk import UNKNOWN, check_sdk, detect_sdk
 from neuron_whisper.target.registry import missing_packages
 from tests.support.stub_neuron import SDK_2_29, StubNeuron
 
@@ -29,7 +29,7 @@ from tests.support.stub_neuron import SDK_2_29, StubNeuron
 def test_versions_tell_the_release(versions: tuple[str, ...], release: str) -> None:
     found = check_sdk(dict(zip(SDK_2_29, versions, strict=True)))
     assert found.name == release
-    assert not found.mixed
+    assert not found.mixed_versions
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_a_package_outside_of_the_range_is_refused_with_the_range(package: str, 
 
 
 def test_packages_of_two_releases_are_called_mixed() -> None:
-    found = find_sdk(SDK_2_29 | {"neuronx-cc": "2.26.6360.0"})
+    found = detect_sdk(SDK_2_29 | {"neuronx-cc": "2.26.6360.0"})
     assert found.releases == ()
-    assert "torch-neuronx 2.9.0.2.13.26312 of 2.29, neuronx-cc 2.26.6360.0 of 2.31" in found.mixed
+    assert "torch-neuronx 2.9.0.2.13.26312 of 2.29, neuronx-cc 2.26.6360.0 of 2.31" in found.mixed_versions
 
 
 # --- the doctor, on packages as pip records them --------------------------------------------------

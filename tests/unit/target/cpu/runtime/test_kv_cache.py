@@ -7,33 +7,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from neuron_whisper.target.cpu.runtime.kv_cache import ROOMS, Past
+from neuron_whisper.target.cpu.runtime.kv_cache import N_CAPACITY_BUCKETS, KVCache
 
 SLOTS, ROWS, HEADS, LONGEST, WIDTH, COUNT = 3, 2, 2, 30, 2, 2
 
 
-def made(longest: int = LONGEST) -> Past:
-    return Past(COUNT, (SLOTS, ROWS, HEADS, longest, WIDTH), np.float32)
+def make_cache(longest: int = LONGEST) -> KVCache:
+    return KVCache(COUNT, (SLOTS, ROWS, HEADS, longest, WIDTH), np.float32)
 
 
-class Written(RuleBasedStateMachine):
+class KVCacheMachine(RuleBasedStateMachine):
     """Beside a plain array for each slot that is as long as it may get."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.past = made()
+        self.cache = make_cache()
         self.expected = np.zeros((COUNT, SLOTS, ROWS, HEADS, LONGEST, WIDTH), np.float32)
         self.lengths = np.zeros(SLOTS, int)
-        self.numbers = np.random.default_rng(0)
+        self.rng = np.random.default_rng(0)
 
     def write(self, slot: int, first: int, end: int) -> None:
-        values = self.numbers.random((COUNT, ROWS, HEADS, end - first, WIDTH), np.float32)
+        values = self.rng.random((COUNT, ROWS, HEADS, end - first, WIDTH), np.float32)
         self.expected[:, slot, :, :, first:end] = values
-        self.past.view[:, slot, :, :, first:end] = values
+        self.cache.view[:, slot, :, :, first:end] = values
 
     @rule(slot=st.integers(0, SLOTS - 1), length=st.integers(1, LONGEST))
     def a_prompt_begins_a_slot_anew(self, slot: int, length: int) -> None:
-        self.past.begin(slot, length)
+        self.cache.reset_slot(slot, length)
         self.lengths[slot] = length
         self.write(slot, 0, length)
 
@@ -43,15 +43,15 @@ class Written(RuleBasedStateMachine):
         if not len(slots):
             return
         positions = np.maximum(self.lengths[slots] - back, 0)  # a row may be written again
-        self.past.reach(slots, positions)
+        self.cache.extend(slots, positions)
         self.lengths[slots] = np.maximum(self.lengths[slots], positions + 1)
         for slot, position in zip(slots, positions, strict=True):
             self.write(slot, position, position + 1)
 
     @invariant()
     def what_was_written_is_read(self) -> None:
-        view = self.past.view
-        assert view.shape == (COUNT, SLOTS, ROWS, HEADS, self.past.room, WIDTH)
+        view = self.cache.view
+        assert view.shape == (COUNT, SLOTS, ROWS, HEADS, self.cache.capacity, WIDTH)
         assert view.flags.c_contiguous
         for slot, length in enumerate(self.lengths):
             np.testing.assert_array_equal(view[:, slot, :, :, :length], self.expected[:, slot, :, :, :length])
@@ -59,17 +59,17 @@ class Written(RuleBasedStateMachine):
     @invariant()
     def there_is_little_more_room_than_the_longest_needs(self) -> None:
         longest = max(self.lengths.max(), 1)
-        assert longest <= self.past.room < longest + 2 * -(-LONGEST // ROOMS)
+        assert longest <= self.cache.capacity < longest + 2 * -(-LONGEST // N_CAPACITY_BUCKETS)
 
 
-TestWritten = Written.TestCase
+TestKVCacheMachine = KVCacheMachine.TestCase
 
 
 @given(st.integers(1, 448))
 def test_rooms_end_at_the_longest_past(longest: int) -> None:
-    past = made(longest)
-    assert 1 <= past.room <= longest
-    past.begin(0, longest)
-    assert past.room == longest
-    past.begin(0, 1)
-    assert past.room <= 2 * -(-longest // ROOMS)
+    past = make_cache(longest)
+    assert 1 <= past.capacity <= longest
+    past.reset_slot(0, longest)
+    assert past.capacity == longest
+    past.reset_slot(0, 1)
+    assert past.capacity <= 2 * -(-longest // N_CAPACITY_BUCKETS)

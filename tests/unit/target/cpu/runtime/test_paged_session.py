@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuron_whisper.host.hardware import instruction_sets
-from neuron_whisper.target.cpu.runtime.paged_attention_pass import BLOCK, blocks_of
+from neuron_whisper.host.hardware import detect_instruction_sets
+from neuron_whisper.target.cpu.runtime.paged_attention_pass import BLOCK_SIZE, count_blocks
 from neuron_whisper.target.cpu.runtime.paged_session import PagedSession
 from neuron_whisper.target.cpu.runtime.session import CpuSession
 from neuron_whisper.target.interfaces import Session
-from tests.integration.test_session_contract import PROMPT, again, logits, start, step
+from tests.integration.test_session_contract import PROMPT, decode_step, encode_and_prefill, logits_step, prefill_window
 from tests.support.sessions import open_session
 from tests.support.tiny_program import spec
 
-if "avx2" not in instruction_sets():
+if "avx2" not in detect_instruction_sets():
     pytest.skip("K/V in blocks are not proved: this processor has no AVX2", allow_module_level=True)
 
 THREE = replace(spec(slots=2, beams=3), encode_batch=1, prompt_buckets=(4, 40), choices=7, align_buckets=(40,))
@@ -40,16 +40,16 @@ def both(program: Path) -> Iterator[tuple[Session, Session]]:
 
 
 def test_blocks_hold_what_does_not_fill_them() -> None:
-    assert [blocks_of(n) for n in (1, BLOCK, BLOCK + 1, 1500)] == [1, 1, 2, 47]
+    assert [count_blocks(n) for n in (1, BLOCK_SIZE, BLOCK_SIZE + 1, 1500)] == [1, 1, 2, 47]
 
 
 def test_beams_that_share_and_swap_parents_past_a_block_answer_the_same(both: tuple[Session, Session]) -> None:
     rng = np.random.default_rng(5)
     for session in both:
-        start(session, 1, beams=3)
-    for position in range(len(PROMPT), BLOCK + 6):
+        encode_and_prefill(session, 1, beams=3)
+    for position in range(len(PROMPT), BLOCK_SIZE + 6):
         parents, tokens = rng.integers(0, 3, 3).tolist(), rng.integers(0, 90, 3).tolist()
-        plain, paged = (step(session, {1: tokens}, position, parents={1: parents}) for session in both)
+        plain, paged = (decode_step(session, {1: tokens}, position, parents={1: parents}) for session in both)
         np.testing.assert_allclose(paged.logprobs[3:6], plain.logprobs[3:6], atol=2e-4)
         assert paged.tokens[3:6, 0].tolist() == plain.tokens[3:6, 0].tolist()
 
@@ -57,15 +57,15 @@ def test_beams_that_share_and_swap_parents_past_a_block_answer_the_same(both: tu
 def test_a_prompt_longer_than_a_block_is_continued_alike(both: tuple[Session, Session]) -> None:
     prompt = np.array([*PROMPT, *range(10, 45)], np.int32)
     for session in both:
-        start(session, 0, prompt=prompt)
-    plain, paged = (step(session, {0: 11}, len(prompt)) for session in both)
+        encode_and_prefill(session, 0, prompt=prompt)
+    plain, paged = (decode_step(session, {0: 11}, len(prompt)) for session in both)
     np.testing.assert_allclose(paged.logprobs[0, :1], plain.logprobs[0, :1], atol=2e-4)
 
 
 def test_all_log_probabilities_and_alignments_are_the_same(both: tuple[Session, Session]) -> None:
     for session in both:
-        start(session, 1, window=3)
-    plain, paged = (logits(session, {1: 11}, 3)[3] for session in both)
+        encode_and_prefill(session, 1, window=3)
+    plain, paged = (logits_step(session, {1: 11}, 3)[3] for session in both)
     np.testing.assert_allclose(paged, plain, atol=2e-4)
     weights = [session.align(1, np.arange(10, 40, dtype=np.int32)) for session in both]
     np.testing.assert_allclose(weights[1], weights[0], atol=1e-5)
@@ -74,22 +74,22 @@ def test_all_log_probabilities_and_alignments_are_the_same(both: tuple[Session, 
 def test_a_slot_goes_from_one_row_to_all_and_back(both: tuple[Session, Session]) -> None:
     answers = []
     for session in both:
-        start(session, 0)
-        step(session, {0: 11}, 3)
-        again(session, 0, beams=3)
-        step(session, {0: [11, 12, 13]}, 3)
-        wide = step(session, {0: [14, 15, 16]}, 4, parents={0: [2, 2, 0]})
-        again(session, 0)
-        answers.append((wide.logprobs[:3], step(session, {0: 17}, 3).logprobs[:1, :1]))
+        encode_and_prefill(session, 0)
+        decode_step(session, {0: 11}, 3)
+        prefill_window(session, 0, beams=3)
+        decode_step(session, {0: [11, 12, 13]}, 3)
+        wide = decode_step(session, {0: [14, 15, 16]}, 4, parents={0: [2, 2, 0]})
+        prefill_window(session, 0)
+        answers.append((wide.logprobs[:3], decode_step(session, {0: 17}, 3).logprobs[:1, :1]))
     for plain, paged in zip(*answers, strict=True):
         np.testing.assert_allclose(paged, plain, atol=2e-4)
 
 
 def test_the_graphs_write_into_our_blocks_and_copy_none(program: Path) -> None:
     session = PagedSession(program, THREE, dtype="float32", threads=1)
-    start(session, 0)
+    encode_and_prefill(session, 0)
     before = [cache.copy() for cache in session._self_cache]
-    step(session, {0: 11}, 3)
+    decode_step(session, {0: 11}, 3)
     written = [np.argwhere((cache != old).any((1, 3))) for cache, old in zip(session._self_cache, before, strict=True)]
     assert all((0, 3) in map(tuple, places.tolist()) for places in written), "row 0, position 3"
     session.close()
