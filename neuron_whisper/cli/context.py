@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from neuron_whisper.cli.log_lines import JsonFormatter
+from neuron_whisper.cli.json_formatter import JsonFormatter
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.store import ArtifactStore

@@ -10,7 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from functools import partial
 
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
-from neuron_whisper.engine.dispatch import Dispatcher, PoolRequest
+from neuron_whisper.engine.dispatcher import Dispatcher, PoolRequest
 from neuron_whisper.engine.interface import PoolStatus
 from neuron_whisper.engine.messages import (
     CancelWindow,
@@ -25,12 +25,12 @@ from neuron_whisper.engine.messages import (
     WindowResult,
     WorkerEvent,
 )
-from neuron_whisper.engine.process import WorkerProcess
+from neuron_whisper.engine.pool_worker import MAX_FAILED_RUNS, PoolWorker, WorkerRun
 from neuron_whisper.engine.session_factory import SessionFactory
 from neuron_whisper.engine.stats import EngineStats
 from neuron_whisper.engine.watchdog import PoolTimeouts, Watchdog
+from neuron_whisper.engine.worker_process import WorkerProcess
 from neuron_whisper.engine.worker_resources import WorkerResources
-from neuron_whisper.engine.worker_state import MAX_FAILED_RUNS, PoolWorker, WorkerRun
 from neuron_whisper.errors import DeviceError, EngineDraining, InvalidOption, NeuronWhisperError, QueueFull
 from neuron_whisper.target.interfaces import ProgramSpec
 

@@ -25,8 +25,8 @@ class PoolTimeouts:
 
     def restart_delay_s(self, failed_runs: int) -> float:
         """Before a worker is started again that failed so often in a row: 0, then initial_backoff_s, doubled each
-        time.""" return min(self.max_backoff_s, self.initial_backoff_s * 2.0 ** (failed_runs - 1)) if failed_runs else
-        0.0
+        time."""
+        return min(self.max_backoff_s, self.initial_backoff_s * 2.0 ** (failed_runs - 1)) if failed_runs else 0.0
 
 
 class Watchdog:

@@ -21,7 +21,7 @@ from neuron_whisper.model.parameters import (
     expected_shapes,
     sinusoids,
 )
-from neuron_whisper.model.tensor_sources import CheckpointContents, StoredTensor
+from neuron_whisper.model.stored_tensors import CheckpointContents, StoredTensor
 
 __all__ = ["Checkpoint", "detect_format", "expected_shapes", "open_checkpoint"]
 

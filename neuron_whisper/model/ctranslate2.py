@@ -18,7 +18,7 @@ from pathlib import Path
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, check_dims, expected_shapes
-from neuron_whisper.model.tensor_sources import (
+from neuron_whisper.model.stored_tensors import (
     FLOAT_DTYPES,
     STORED_DTYPES,
     CheckpointContents,

@@ -15,7 +15,7 @@ from typing import Any
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import ENCODER_POSITIONS, TOKEN_EMBEDDING, check_dims, expected_shapes
-from neuron_whisper.model.tensor_sources import (
+from neuron_whisper.model.stored_tensors import (
     STORED_DTYPES,
     CheckpointContents,
     StoredTensor,

@@ -10,7 +10,7 @@ from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.model.checkpoint import detect_format, open_checkpoint
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import check_dims
-from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 
 
 def find_dims(name: str) -> WhisperDims:

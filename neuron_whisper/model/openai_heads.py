@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 
 # "layer.head ..." of the decoder, as in openai/whisper __init__.py and in the generation configs on the hub.
 _ALIGNMENT_HEADS: Mapping[str, str] = {

@@ -10,7 +10,7 @@ from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.openai_heads import find_alignment_heads
 from neuron_whisper.model.parameters import check_dims, expected_shapes
-from neuron_whisper.model.tensor_sources import CheckpointContents, TensorSource, map_tensors
+from neuron_whisper.model.stored_tensors import CheckpointContents, TensorSource, map_tensors
 from neuron_whisper.model.torch_zip import TorchZip
 
 

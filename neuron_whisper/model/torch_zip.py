@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from neuron_whisper.errors import CheckpointError
-from neuron_whisper.model.tensor_sources import STORED_DTYPES, StoredTensor, WeightFile
+from neuron_whisper.model.stored_tensors import STORED_DTYPES, StoredTensor, WeightFile
 
 STORAGES = {"FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16"}
 MAX_PICKLE_BYTES = 64 << 20  # large-v3's is 0.2 MB; the pickle is read into memory, so it has a limit

@@ -93,7 +93,8 @@ class ProgramSpec:
 
     def frames_to_encode(self, frames: int) -> int:
         """Mel frames of the shortest window that holds so many of audio and MIN_TRAILING_SILENCE_FRAMES, or of the
-        whole one.""" return next(
+        whole one."""
+        return next(
             (2 * context for context in self.audio_contexts if frames + MIN_TRAILING_SILENCE_FRAMES <= 2 * context),
             self.dims.n_frames,
         )

@@ -28,7 +28,7 @@ from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
-from neuron_whisper.engine.dispatch import Dispatcher, PoolRequest
+from neuron_whisper.engine.dispatcher import Dispatcher, PoolRequest
 from neuron_whisper.engine.engine import Engine, EngineStatus
 from neuron_whisper.engine.interface import PoolStatus
 from neuron_whisper.engine.messages import Channel, DecodeWindow, SerializedError

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 import torch
 
-from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.planning.cost_model import spec_from_profile
 from neuron_whisper.profile import parse_profile
 from tests.neuron_sim.costs import HloBudget
-from tests.neuron_sim.lowered import nxdi_budgets, program_budgets
+from tests.neuron_sim.graph_budgets import nxdi_budgets, program_budgets
 
 MODELS = ("kotoba-v2.2", "large-v3-turbo", "large-v3")
 PROFILE = 'format = 1\n[target]\nname = "neuron"\n[shapes]\nslots = 8\nprompt_buckets = [4]\n'

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.planning.cost_model import spec_from_profile
 from neuron_whisper.profile import parse_profile
 from tests import neuron_sim
@@ -30,14 +30,14 @@ PROFILE = 'format = 1\n[target]\nname = "neuron"\n[shapes]\nslots = 8\nprompt_bu
 
 @cache
 def program_costs(model: str, tp: int = 2) -> Mapping[str, HloBudget]:
-    from tests.neuron_sim.lowered import program_budgets
+    from tests.neuron_sim.graph_budgets import program_budgets
 
     return program_budgets(spec_from_profile(PUBLISHED_DIMS[model], parse_profile(PROFILE)), tp, torch.float16)
 
 
 @cache
 def nxdi_costs(model: str) -> Mapping[str, HloBudget]:
-    from tests.neuron_sim.lowered import nxdi_budgets
+    from tests.neuron_sim.graph_budgets import nxdi_budgets
 
     return nxdi_budgets(PUBLISHED_DIMS[model], 2, torch.float16)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from neuron_whisper.cli.main import run
-from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.planning.cost_model import (
     PROMPT_COLUMNS,
     STEP_COLUMNS,
@@ -36,7 +36,7 @@ RANK_BYTES = 4
 
 def graph_budgets(spec: ProgramSpec, tp: int) -> dict[str, HloBudget]:
     """By the name that `plan` gives the graph."""
-    from tests.neuron_sim.lowered import program_budgets
+    from tests.neuron_sim.graph_budgets import program_budgets
 
     found = program_budgets(spec, tp, torch.bfloat16)
     sizes = {"prefill": spec.prompt_buckets, "encode": spec.encode_batches, "align": spec.align_buckets}

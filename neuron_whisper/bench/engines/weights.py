@@ -105,7 +105,7 @@ class WeightsConverter:
             python,
             "-P",
             "-m",
-            "neuron_whisper.bench.engines.prepare",
+            "neuron_whisper.bench.engines.peer_converters",
             weights_format,
             str(source),
             str(destination),

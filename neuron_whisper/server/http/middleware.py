@@ -143,15 +143,16 @@ class InstrumentedApp(Litestar):
 
 def require_api_key(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     """Guard of every route below /v1. Raises AuthenticationFailed. The health, the page and the OpenAPI document are
-    open.""" if connection.scope["type"] != ScopeType.HTTP or not any(path.startswith(GUARDED_PREFIX) for path in
-    handler.paths):
+    open."""
+    if connection.scope["type"] != ScopeType.HTTP or not any(path.startswith(GUARDED_PREFIX) for path in handler.paths):
         return
     RequestContext.from_scope(connection.scope).client = get_gateway(connection).authenticate(connection.scope)
 
 
 def require_admin(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     """Guard of a route for the role admin. Without keys everybody is let in. Raises AuthenticationFailed,
-    PermissionDenied.""" record = RequestContext.from_scope(connection.scope)
+    PermissionDenied."""
+    record = RequestContext.from_scope(connection.scope)
     if record.client is None:
         record.client = get_gateway(connection).authenticate(connection.scope)
     if record.client.has_key and "admin" not in record.client.roles:

@@ -104,7 +104,8 @@ class JobFiles:
 
     def delete_orphans(self, *, upload_ids: Collection[str], result_ids: Collection[str]) -> int:
         """Remove what belongs to no job: uploads but of `upload_ids` ids, results but of `result_ids` ones; how many
-        files.""" removed = 0
+        files."""
+        removed = 0
         for folder, known in (
             (self.uploads_directory, set(upload_ids)),
             (self._results_directory, {f"{job_id}.json" for job_id in result_ids}),

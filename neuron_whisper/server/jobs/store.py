@@ -264,7 +264,8 @@ class JobStore:
         create_delivery: DeliveryFactory = lambda job: None,
     ) -> Job | None:
         """A job that has not ended ends, and what `create_delivery` makes of it is kept; None where it had, or is
-        gone.""" ended: dict[str, Any] = {
+        gone."""
+        ended: dict[str, Any] = {
             "status": status,
             "ended_at": now,
             "error": asdict(error) if error else None,

@@ -16,7 +16,7 @@ from neuron_whisper.model.sharding import check_tp, shard
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import ProgramSpec, Progress
 from neuron_whisper.target.reference.session import ReferenceSession
-from neuron_whisper.target.reference.streaming import StreamedParameters
+from neuron_whisper.target.reference.streamed_parameters import StreamedParameters
 
 TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -25,7 +25,7 @@ from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.checkpoint import Checkpoint, expected_shapes, open_checkpoint
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.openai_heads import find_alignment_heads
-from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from tests.support.paths import ROOT
 
 Weights = dict[str, NDArray[Any]]

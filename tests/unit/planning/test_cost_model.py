@@ -25,7 +25,7 @@ from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.known_dims import find_dims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
-from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.model.sharding import Split, check_tp, get_split, shard
 from neuron_whisper.planning.cost_model import GraphCost, RankCostModel, count_shard_values, spec_from_profile
 from neuron_whisper.planning.instances import GIB, INSTANCE_TYPES, NEURON_CORE_V2, get_instance_type

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from neuron_whisper.cli.log_lines import JsonFormatter
+from neuron_whisper.cli.json_formatter import JsonFormatter
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.config.loader import load_settings
 from neuron_whisper.server.config.schema import check_settings, list_setting_specs, setting

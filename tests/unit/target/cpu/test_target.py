@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from neuron_whisper.errors import TargetUnavailable
-from neuron_whisper.model.published import PUBLISHED_DIMS
+from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.planning.cost_model import spec_from_profile
 from neuron_whisper.profile import list_profiles, load_profile
 from neuron_whisper.target.cpu.lowering import graph_signatures

@@ -1,7 +1,7 @@
 """Weights in a peer's own form, by the peer's own converter, in the peer's python: run as a module by
 bench/engines/weights.
 
-`python -m neuron_whisper.bench.engines.prepare openai weights.npz model.pt`
+`python -m neuron_whisper.bench.engines.peer_converters openai weights.npz model.pt`
 """
 
 from __future__ import annotations

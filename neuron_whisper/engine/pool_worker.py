@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from neuron_whisper.engine.engine import EngineStatus
 from neuron_whisper.engine.interface import WorkerState, WorkerStatus
-from neuron_whisper.engine.process import WorkerProcess
 from neuron_whisper.engine.stats import EngineStats
 from neuron_whisper.engine.watchdog import Watchdog
+from neuron_whisper.engine.worker_process import WorkerProcess
 from neuron_whisper.engine.worker_resources import WorkerResources
 from neuron_whisper.errors import NeuronWhisperError
 
