@@ -12,9 +12,10 @@ from typing import Any
 
 from neuron_whisper import __version__
 from neuron_whisper.artifact.golden import make_golden, write_golden
-from neuron_whisper.artifact.key import compute_artifact_key, hash_sources, make_artifact_name
+from neuron_whisper.artifact.key import compute_artifact_key, make_artifact_name
 from neuron_whisper.artifact.loader import Artifact
 from neuron_whisper.artifact.manifest import FORMAT, Manifest, spec_to_data
+from neuron_whisper.artifact.source_hash import graph_source_files, hash_sources
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
@@ -27,18 +28,6 @@ from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 
 WEIGHT_DTYPE_BYTES = {**DTYPE_BYTES, "int8": 1}
-PACKAGE_DIRECTORY = Path(__file__).parent
-# Of a target's own files.
-SHAPE_NO_GRAPH = (
-    "session.py",
-    "target.py",
-    "streaming.py",
-    "sdk.py",
-    "instance.py",
-    "cores.py",
-    "reservation.py",
-    "compile_process.py",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +82,7 @@ def resolve_build_spec(
     spec = resolve_program_spec(checkpoint, profile)
     facts = {
         "format": FORMAT,
-        "graph_sources": hash_sources(_graph_sources(profile.target.name)),
+        "graph_sources": hash_sources(graph_source_files(profile.target.name)),
         "checkpoint": checkpoint.compute_digests(digest_cache),
         "profile": _make_profile_facts(profile),
         "toolchain": dict(target.toolchain()),
@@ -114,21 +103,6 @@ def _make_profile_facts(profile: CompileProfile) -> dict[str, Any]:
     facts = profile.to_canonical()
     facts["target"] = facts["target"] | {"instance": profile.target.instance.partition(".")[0]}
     return facts
-
-
-def _graph_sources(target: str) -> list[Path]:
-    """What the compiled graphs are made from; a change there is another artifact.
-
-    A target's files count unless they are known to shape no graph: a new one, forgotten here, only compiles again.
-    """
-    shared = [
-        PACKAGE_DIRECTORY / "model/sharding.py",
-        PACKAGE_DIRECTORY / "target/contract.py",
-        *(PACKAGE_DIRECTORY / "graph").glob("*.py"),
-    ]
-    return shared + [
-        path for path in (PACKAGE_DIRECTORY / "target" / target).glob("*.py") if path.name not in SHAPE_NO_GRAPH
-    ]
 
 
 def build(

@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from neuron_whisper.errors import InvalidOption
@@ -44,12 +43,6 @@ def explain_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple
         for path in sorted(in_a.keys() | in_b.keys())
         if path not in in_a or path not in in_b or not _is_same(in_a[path], in_b[path])
     ]
-
-
-def hash_sources(paths: Iterable[Path]) -> str:
-    """sha256, in hex, of the files' names and contents; neither their order nor where they lie matters."""
-    entries = sorted([path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in paths)
-    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
 def make_artifact_name(model: str, target: str, tp: int, key: str) -> str:

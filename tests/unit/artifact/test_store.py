@@ -22,7 +22,6 @@ from neuron_whisper.artifact.key import (
     ABSENT,
     compute_artifact_key,
     explain_difference,
-    hash_sources,
     make_artifact_name,
     match_reference,
 )
@@ -116,19 +115,6 @@ def test_what_json_cannot_say_exactly_is_no_fact(value: dict[str, Any], field: s
     with pytest.raises(InvalidOption) as caught:
         compute_artifact_key(value)
     assert caught.value.field == field
-
-
-def test_a_digest_of_sources_sees_names_and_contents_but_not_places(tmp_path: Path) -> None:
-    for place in ("one", "two"):
-        (tmp_path / place).mkdir()
-        (tmp_path / place / "a.py").write_text("a")
-        (tmp_path / place / "b.py").write_text("b")
-    one, two = ([tmp_path / place / name for name in ("a.py", "b.py")] for place in ("one", "two"))
-    before = hash_sources(one)
-    assert hash_sources(reversed(two)) == before
-    two[0].write_text("b")
-    two[1].write_text("a")
-    assert hash_sources(two) != before
 
 
 @pytest.mark.parametrize(
