@@ -18,7 +18,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Self
+
+MAX_MATCHED_CHARS = 100  # of an unknown name that is compared with the known ones: the time grows with its square
+MAX_LISTED_OPTIONS = 12  # a longer list of known names is documentation, not a message
 
 
 class NeuronWhisperError(Exception):
@@ -57,11 +62,65 @@ class AudioTooLarge(InputError):
 
 
 class InvalidOption(InputError):
-    """Option `field` has `value`; `allowed` says what it may be."""
+    """Option `field` has `value`; `allowed` says what it may be.
+
+    InvalidOption("beam_size", 0, "a whole number from 1") -> "beam_size: 0 is not allowed; a whole number from 1"
+    """
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field, self.value, self.allowed = field, value, allowed
-        super().__init__(f"{field}: {value!r} is not allowed; {allowed}")
+        super().__init__(self._describe())
+
+    def _describe(self) -> str:
+        return f"{self.field}: {self.value!r} is not allowed; {self.allowed}"
+
+    def with_field(self, field: str) -> Self:
+        """The same error about a field that has another name where the caller wrote it."""
+        return self._replace(field=field)
+
+    def with_note(self, note: str) -> Self:
+        """The same error with `note` at the end of its message."""
+        return self._replace(allowed=self.allowed + note)
+
+    def _replace(self, **changes: str) -> Self:
+        # copy.copy would call the class with the message in place of its fields
+        error = type(self).__new__(type(self))
+        vars(error).update(vars(self), **changes)
+        error.args = (error._describe(),)
+        return error
+
+
+class MissingOption(InvalidOption):
+    """Required option `field` was not given; `hint` says how to give it.
+
+    MissingOption("file", "send the audio as the form field 'file'") -> "file: missing; send the audio as ..."
+    """
+
+    def __init__(self, field: str, hint: str) -> None:
+        super().__init__(field, None, hint)
+
+    def _describe(self) -> str:
+        return f"{self.field}: missing; {self.allowed}"
+
+
+class UnknownOption(InvalidOption):
+    """There is no option `field`; `known` are those there are, and the nearest of them are suggested.
+
+    UnknownOption("beamsize", ["beam_size"]) -> "beamsize: unknown field; did you mean beam_size?"
+    """
+
+    def __init__(self, field: str, known: Iterable[str], *, kind: str = "field") -> None:
+        self.kind, self.known = kind, tuple(known)
+        near = get_close_matches(field[:MAX_MATCHED_CHARS], self.known)
+        super().__init__(field, None, f"did you mean {' or '.join(near)}?" if near else self._list_known())
+
+    def _list_known(self) -> str:
+        if len(self.known) > MAX_LISTED_OPTIONS or not self.known:
+            return ""
+        return f"known here: {', '.join(self.known)}"
+
+    def _describe(self) -> str:
+        return f"{self.field}: unknown {self.kind}{'; ' if self.allowed else ''}{self.allowed}"
 
 
 class UnknownModel(InputError):

@@ -73,8 +73,8 @@ def test_an_upload_without_audio_is_unreadable(server: RunningServer, content: b
 def test_a_field_nobody_knows_is_named_with_those_that_it_may_be_meant_for(server: RunningServer) -> None:
     error = read_error(server.post(beamsize="5"), 400)
     assert error["param"] == "beamsize"
-    assert error["message"] == "beamsize: '5' is not allowed; there is no such field; is it beam_size?"
-    assert read_error(server.post(colour="red"), 400)["message"].endswith("there is no such field")
+    assert error["message"] == "beamsize: unknown field; did you mean beam_size?"
+    assert read_error(server.post(colour="red"), 400)["message"] == "colour: unknown field"
 
 
 @pytest.mark.parametrize(

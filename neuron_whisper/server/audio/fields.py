@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
 from neuron_whisper.decode.options import LONG_FORMS, MAX_BEAMS, MAX_CANDIDATES, WINDOW_LIMIT_S
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import InvalidOption, UnknownOption
 from neuron_whisper.server.audio.chunking import (
     ALLOWED_CHUNKING,
     MAX_VAD_MS,
@@ -20,7 +19,6 @@ from neuron_whisper.server.audio.chunking import (
 from neuron_whisper.server.http.field_types import (
     BOOLEAN,
     MAX_SEED,
-    MAX_TEXT_CHARS,
     TEXT,
     FieldType,
     FormField,
@@ -409,14 +407,9 @@ class AudioForm:
         for known in self.fields:
             if name in (known.name, known.form_name):
                 return
-        reason = (
-            f"not supported here: {UNSUPPORTED_FIELDS[plain]}"
-            if plain in UNSUPPORTED_FIELDS
-            else "there is no such field"
-        )
-        if near := get_close_matches(plain[:MAX_TEXT_CHARS], [known.form_name for known in self.fields], n=3):
-            reason += f"; is it {' or '.join(near)}?" if plain not in UNSUPPORTED_FIELDS else ""
-        raise InvalidOption(truncate(plain) or "(unnamed field)", truncate(value), reason)
+        if plain in UNSUPPORTED_FIELDS:
+            raise InvalidOption(plain, truncate(value), f"not supported here: {UNSUPPORTED_FIELDS[plain]}")
+        raise UnknownOption(truncate(plain) or "(unnamed field)", [known.form_name for known in self.fields])
 
 
 TRANSCRIPTIONS = AudioForm(task="transcribe")

@@ -88,4 +88,4 @@ def translate_field_names(endpoint: AudioForm) -> Iterator[None]:
         names = {**{field.option: field.name for field in endpoint.fields if field.option}, **_FIELD_OF_OPTION}
         if names.get(fault.field, fault.field) == fault.field:
             raise
-        raise InvalidOption(names[fault.field], fault.value, fault.allowed) from fault
+        raise fault.with_field(names[fault.field]) from fault

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import InvalidOption, UnknownOption
 from neuron_whisper.server.config.schema import SettingSpec, list_setting_specs
 
 ENV_PREFIX = "NEURON_WHISPER_"
@@ -77,7 +77,7 @@ def load_settings(
 
 def _with_source(error: InvalidOption, source: str) -> InvalidOption:
     where = f" (from {source})" if source not in ("", DEFAULT_SOURCE) else ""
-    return InvalidOption(error.field, error.value, f"{error.allowed}{where}")
+    return error.with_note(where)
 
 
 def _read_toml(file: Path, specs: Mapping[str, SettingSpec]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _read_toml(file: Path, specs: Mapping[str, SettingSpec]) -> dict[str, Any]:
         raise InvalidOption("config", str(file), f"a TOML file ({error})") from error
     for name in found:
         if name not in specs:
-            raise InvalidOption(name, "...", f"no such setting; settings: {', '.join(specs)} (from {file})")
+            raise UnknownOption(name, specs, kind="setting").with_note(f" (from {file})")
     return found
 
 

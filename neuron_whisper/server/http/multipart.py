@@ -17,7 +17,7 @@ from multipart import (  # type: ignore[import-untyped]  # it ships no types
     PushMultipartParser,
 )
 
-from neuron_whisper.errors import AudioTooLarge, InvalidOption
+from neuron_whisper.errors import AudioTooLarge, InvalidOption, MissingOption
 from neuron_whisper.server.http.errors import ClientDisconnected
 
 UPLOAD_MEMORY_BYTES = 1 << 20  # of an upload; what is beyond goes to a temporary file
@@ -52,7 +52,7 @@ class Form:
     def take_upload(self) -> SpooledTemporaryFile[bytes]:
         """The upload, from its start, which is the caller's to close. Raises InvalidOption: there is none."""
         if self.upload is None:
-            raise InvalidOption("file", None, "send the audio as the form field 'file'")
+            raise MissingOption("file", "send the audio as the form field 'file'")
         upload, self.upload = self.upload, None
         upload.seek(0)
         return upload

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import InvalidOption, MissingOption
 from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS, AudioForm
 from neuron_whisper.server.audio.request import AudioRequest
 from neuron_whisper.server.http.field_types import TEXT, FormField, choice, truncate
@@ -64,7 +64,7 @@ def parse_job_form(form: Form) -> JobRequest:
     """Raises InvalidOption."""
     own = {field.name: field.parse(form.texts) for field in JOB_FIELDS if field.is_given(form.texts)}
     if (form.upload is None) == ("url" not in own):
-        raise InvalidOption("file", None, "send the audio as the form field 'file', or say where it is as 'url'")
+        raise MissingOption("file", "send the audio as the form field 'file', or its address as 'url'")
     return JobRequest(
         task=own.get("task", TRANSCRIPTIONS.task),
         url=own.get("url"),

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 import msgspec
 
-from neuron_whisper.errors import EngineDraining, InvalidJobState, InvalidOption, JobsFull
+from neuron_whisper.errors import EngineDraining, InvalidJobState, JobsFull, MissingOption
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.jobs.download import file_name_from_url
 from neuron_whisper.server.jobs.entities import FINAL_STATUSES, Job, JobStatus, WebhookDelivery
@@ -57,7 +57,7 @@ class JobService:
         self.webhook_origins = AllowedOrigins("webhook_origins", settings.webhook_origins)
         networks = parse_private_networks(settings.private_networks)
         if self.webhook_origins and settings.webhook_secret is None:
-            raise InvalidOption("webhook_secret", None, "webhook_origins need it, to sign what is sent to them")
+            raise MissingOption("webhook_secret", "webhook_origins need it: webhooks are signed with it")
         secret = decode_secret(settings.webhook_secret) if settings.webhook_secret is not None else b""
         self._models = models
         self._files = JobFiles(settings.jobs_dir)

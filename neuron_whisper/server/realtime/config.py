@@ -163,7 +163,7 @@ class RealtimeConfig:
         try:
             return replace(self, turn_detection=TurnDetection(**numbers))  # type: ignore[arg-type]  # whole ones are whole
         except InvalidOption as fault:
-            raise InvalidOption(fields.field_path(fault.field), fault.value, fault.allowed) from None
+            raise fault.with_field(fields.field_path(fault.field)) from None
 
     # --- as it is told ----------------------------------------------------------------------------
 

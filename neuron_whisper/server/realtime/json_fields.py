@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import InvalidOption, UnknownOption
 
 MAX_ECHO_LENGTH = 80
 
@@ -19,16 +19,19 @@ class JsonFields:
         if not isinstance(value, dict):
             raise InvalidOption(path, truncate(value), "an object")
         self._unread: dict[str, Any] = dict(value)
+        self._known: dict[str, None] = {}  # every name that was looked for, in that order
         self.path = path
 
     def field_path(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
     def has(self, name: str) -> bool:
+        self._known[name] = None
         return name in self._unread
 
     def pop(self, name: str) -> Any:
         """The value as it came, None where there is none."""
+        self._known[name] = None
         return self._unread.pop(name, None)
 
     def read_text(self, name: str) -> str | None:
@@ -78,9 +81,9 @@ class JsonFields:
             self.pop(name)
 
     def reject_unknown(self) -> None:
-        """Raises InvalidOption for what was not read."""
-        for name, value in self._unread.items():
-            raise InvalidOption(self.field_path(truncate_text(name)), truncate(value), "there is no such field")
+        """Raises UnknownOption for a field that was not looked for."""
+        for name in self._unread:
+            raise UnknownOption(self.field_path(truncate_text(name)), map(self.field_path, self._known))
 
 
 def truncate(value: object) -> object:

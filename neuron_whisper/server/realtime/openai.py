@@ -13,7 +13,7 @@ import msgspec
 from litestar import websocket
 from litestar.di import NamedDependency
 
-from neuron_whisper.errors import InputError, InvalidOption
+from neuron_whisper.errors import InputError, InvalidOption, UnknownOption
 from neuron_whisper.live import (
     FinalText,
     LiveEvent,
@@ -82,9 +82,7 @@ class OpenAIConnection(RealtimeConnection):
     async def on_handshake(self) -> None:
         query = {name: str(value) for name, value in self.socket.query_params.items()}
         for name in query.keys() - set(QUERY_PARAMETERS):
-            raise InvalidOption(
-                str(truncate(name)), truncate(query[name]), f"there are {' and '.join(QUERY_PARAMETERS)}"
-            )
+            raise UnknownOption(str(truncate(name)), QUERY_PARAMETERS, kind="query parameter")
         if query.get("intent", "transcription") != "transcription":
             raise InvalidOption("intent", truncate(query["intent"]), "transcription: this server answers nothing")
         if "model" in query:

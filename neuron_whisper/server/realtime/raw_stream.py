@@ -12,7 +12,7 @@ from litestar import websocket
 from litestar.di import NamedDependency
 
 from neuron_whisper.decode.options import TranscribeOptions
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import InvalidOption, UnknownOption
 from neuron_whisper.live import (
     FinalText,
     LiveEvent,
@@ -65,7 +65,7 @@ class StreamQuery:
 
     def __init__(self, values: dict[str, str]) -> None:
         for name in values.keys() - set(QUERY_PARAMETERS):
-            raise InvalidOption(str(truncate(name)), truncate(values[name]), f"there are {', '.join(QUERY_PARAMETERS)}")
+            raise UnknownOption(str(truncate(name)), QUERY_PARAMETERS, kind="query parameter")
         self._values = {name: value for name, value in values.items() if value}
 
     def read_text(self, name: str) -> str | None:
