@@ -77,8 +77,14 @@ def tiny_weights(dims: WhisperDims = TINY_DIMS, seed: int = 0) -> dict[str, NDAr
     return weights
 
 
-def write_tiny_checkpoint(directory: Path, *, dims: WhisperDims = TINY_DIMS, seed: int = 0) -> Path:
-    """A directory as transformers saves one, with a tokenizer.json from openai-whisper's vocabulary."""
+def write_tiny_checkpoint(
+    directory: Path, *, dims: WhisperDims = TINY_DIMS, seed: int = 0,
+    weights: dict[str, NDArray[np.float32]] | None = None,
+) -> Path:  # fmt: skip
+    """A directory as transformers saves one, with a tokenizer.json from openai-whisper's vocabulary.
+
+    `weights`: those of the checkpoint, by openai/whisper's names; random ones from `seed` by default.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     config = {
         "model_type": "whisper",
@@ -94,7 +100,7 @@ def write_tiny_checkpoint(directory: Path, *, dims: WhisperDims = TINY_DIMS, see
     }
     (directory / "config.json").write_text(json.dumps(config))
     tensors = {}
-    for name, value in tiny_weights(dims, seed).items():
+    for name, value in (weights or tiny_weights(dims, seed)).items():
         for ours, theirs in _HF_NAMES:
             name = name.replace(ours, theirs)
         tensors[f"model.{name}"] = value
