@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test test-speech lint parity conformance bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos clean
+.PHONY: install demo test test-speech lint parity conformance bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -132,6 +132,10 @@ faults: install
 # a server killed again and again while jobs are made and run: none may be lost, done twice unsaid, or wrong
 jobs-chaos: install
 	$(BIN)/python -m tests.chaos.jobs_chaos --kills 20 --jobs 20
+
+# docs/cli.md, docs/server/configuration.md and the generated tables
+docs: install
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(CONFORMANCE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

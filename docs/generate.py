@@ -6,7 +6,7 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import rich_click as click
 from neuron_whisper.cli.main import cli
 from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry
 from neuron_whisper.model.parameters import expected_shapes
-from neuron_whisper.model.published_dims import PUBLISHED
+from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.server.config.schema import SettingSpec, list_setting_specs
 from neuron_whisper.server.config.settings import ServerSettings
 
@@ -48,25 +48,23 @@ EXIT_CODES = """\
 """
 
 SETTINGS_INTRODUCTION = """\
-Each setting is a flag of `neuron-whisper serve`, an environment variable and a key of the TOML file that `--config` names.
-Flags win over variables, variables over the file. All are checked before anything is loaded.
+Each setting is a flag of `neuron-whisper serve`, an environment variable and a key of the TOML file that `--config`
+names. Flags win over variables, variables over the file. All are checked before anything is loaded.
 
 ```sh
 printf 'port = 8000\\nmax_upload_bytes = "100MB"\\naliases = ["whisper-1=base"]\\n' > serve.toml
 NEURON_WHISPER_MAX_WAIT_S=20 neuron-whisper serve --config serve.toml --log-format json --print-config
 ```
 
-`--print-config` shows each setting and where it comes from, as a file that `--config` reads; secrets are left out. Sizes
-are numbers of bytes or texts such as `25MB`. A list is comma-separated in a flag or a variable.
+`--print-config` shows each setting and where it comes from, as a file that `--config` reads; secrets are left out.
+Sizes are numbers of bytes or texts such as `25MB`. A list is comma-separated in a flag or a variable.
 """
 
 
 def generate() -> Mapping[Path, str]:
     """The generated pages, and the pages with generated tables, as they have to be."""
     pages = {DOCS / "cli.md": _cli_page(), DOCS / "server" / "configuration.md": _settings_page()}
-    for path, name, table in (
-        (DOCS / "models-and-profiles.md", "models", _model_table()),
-    ):
+    for path, name, table in ((DOCS / "models-and-profiles.md", "models", _model_table()),):
         pages[path] = _with_table(pages.get(path) or path.read_text(encoding="utf-8"), name, table)
     return pages
 
@@ -98,9 +96,16 @@ def _cli_page() -> str:
         ("command", "does"),
         ((f"[`{name}`](#{_anchor(f'{PROGRAM} {name}')})", _summary(command)) for name, command, _ in commands),
     )
-    parts = [f"# Command line\n\n{NOTE}\n\n{CLI_INTRODUCTION}\n{index}"]
-    parts += [_command_section(name, command, context) for name, command, context in commands]
+    options = [{row[0]: row for row in map(_option_row, _options(command, it))} for _, command, it in commands]
+    everywhere = [row for name, row in options[0].items() if all(each.get(name) == row for each in options)]
+    common = format_table(("option", "default", "meaning"), everywhere)
+    parts = [f"# Command line\n\n{NOTE}\n\n{CLI_INTRODUCTION}\n{index}\n## Options of every command\n\n{common}"]
+    parts += [_command_section(name, command, it, {row[0] for row in everywhere}) for name, command, it in commands]
     return "\n".join([*parts, EXIT_CODES])
+
+
+def _options(command: click.Command, context: click.Context) -> list[click.Option]:
+    return [param for param in command.get_params(context) if isinstance(param, click.Option) and not param.hidden]
 
 
 def _commands(group: click.Group, context: click.Context, prefix: str = "") -> Iterator[tuple[str, Any, click.Context]]:
@@ -124,10 +129,10 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def _command_section(name: str, command: click.Command, context: click.Context) -> str:
+def _command_section(name: str, command: click.Command, context: click.Context, common: Container[str]) -> str:
     usage = " ".join([PROGRAM, name, *command.collect_usage_pieces(context)])
     text = "\n\n".join(_wrapped(paragraph) for paragraph in (command.help or "").split("\n\n"))
-    options = [param for param in command.get_params(context) if isinstance(param, click.Option) and not param.hidden]
+    options = [option for option in _options(command, context) if _flags(option) not in common]
     parts = [f"## {PROGRAM} {name}\n\n```text\n{usage}\n```\n\n{text}\n"]
     if name == "serve":
         settings = {spec.name for spec in list_setting_specs(ServerSettings).values()}
@@ -221,22 +226,34 @@ def _model_table() -> str:
 
 
 def _model_row(entry: CatalogueEntry) -> tuple[str, ...]:
-    dims = PUBLISHED[entry.name]
+    dims = PUBLISHED_DIMS[entry.name]
     parameters = sum(math.prod(shape) for shape in expected_shapes(dims).values())
     kv_values = 2 * dims.n_text_layer * (dims.n_audio_ctx + dims.n_text_ctx) * dims.n_text_state
     return (
         f"`{entry.name}`", f"{parameters / 1e6:.0f} M", f"{2 * parameters / 1e6:,.0f} MB",
-        f"{2 * (parameters + kv_values) / 1e6:,.0f} MB", entry.languages, entry.licence, f"`{entry.hub_id}`",
+        f"{2 * (parameters + kv_values) / 1e6:,.0f} MB", _languages(entry), _licence(entry), f"`{entry.hub_id}`",
     )  # fmt: skip
+
+
+def _languages(entry: CatalogueEntry) -> str:
+    if entry.name.startswith("kotoba"):
+        return "Japanese"
+    if not PUBLISHED_DIMS[entry.name].is_multilingual or entry.name.startswith("distil"):
+        return "English"
+    return f"{PUBLISHED_DIMS[entry.name].n_vocab - 51_766}"
+
+
+def _licence(entry: CatalogueEntry) -> str:
+    if entry.name == "kotoba-v2.2":
+        return "see its page"
+    return "MIT" if entry.name.startswith(("distil", "large-v3-turbo")) else "Apache-2.0"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a page is not current")
     check = parser.parse_args().check
-    stale = [
-        path for path, text in generate().items() if not path.exists() or path.read_text(encoding="utf-8") != text
-    ]
+    stale = [path for path, text in generate().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         sys.stderr.write(f"{path.relative_to(ROOT)} {'is not current' if check else 'written'}\n")
         if not check:

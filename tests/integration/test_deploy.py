@@ -1,4 +1,4 @@
-"""deploy/: what its files ask of the program is what the program offers. No image is built and no device is used."""
+"""deploy/: its files use commands, routes and metrics that the program has. No image is built and no device is used."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,23 @@ from packaging.specifiers import SpecifierSet
 
 from neuron_whisper.artifact.cache_directory import CacheDirectory
 from neuron_whisper.artifact.key import parse_label
-from neuron_whisper.cli.main import cli, run
+from neuron_whisper.cli.main import run
 from neuron_whisper.errors import ArtifactUnsafe
 from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.planning.instances import INSTANCE_TYPES
 from neuron_whisper.profile import list_profiles
 from neuron_whisper.server import ServerSettings, create_app
 from neuron_whisper.server.run import SHUTDOWN_GRACE_S
+from tests.support.command_lines import INSTALLED, PROGRAM, find_calls, parse_command_line
 from tests.support.paths import ROOT
 from tests.support.servers import make_transcriber, run_server
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILES = (DEPLOY / "Dockerfile.cpu", DEPLOY / "Dockerfile.neuron")
-MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+TARGETS = ("cpu", "neuron")  # the folders of deploy/kubernetes
+PAGES = (ROOT / "docs" / "deployment.md", ROOT / "docs" / "neuron.md")
+NEURON_PAGE = PAGES[1]
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
-PROGRAM = "neuron-whisper"
-INSTALLED = "/opt/neuron-whisper/bin/neuron-whisper"
 UID = 10001
 CORES_PER_DEVICE = 2  # Inferentia2 and Trainium: /dev/neuron<N> and aws.amazon.com/neuron are whole chips
 
@@ -48,51 +49,37 @@ CORES_PER_DEVICE = 2  # Inferentia2 and Trainium: /dev/neuron<N> and aws.amazon.
 # --- reading the files ----------------------------------------------------------------------------
 
 
-def instructions(dockerfile: Path) -> list[tuple[str, str]]:
+def read_instructions(dockerfile: Path) -> list[tuple[str, str]]:
     """[("ARG", "PROFILE=cpu"), ("RUN", "python -m pip ..."), ...]; continued lines are one, comments are gone."""
     lines = [line for line in dockerfile.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
     return [(word.upper(), rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines())]
 
 
-def values(dockerfile: Path, word: str) -> list[str]:
-    return [text for found, text in instructions(dockerfile) if found == word]
+def read_values(dockerfile: Path, word: str) -> list[str]:
+    return [text for found, text in read_instructions(dockerfile) if found == word]
 
 
-def manifests() -> dict[str, Any]:
+def read_manifests(target: str) -> dict[str, Any]:
     """Kubernetes' objects by kind."""
-    return {it["kind"]: it for file in MANIFESTS for it in yaml.safe_load_all(file.read_text())}
+    files = sorted((DEPLOY / "kubernetes" / target).glob("*.yaml"))
+    return {it["kind"]: it for file in files for it in yaml.safe_load_all(file.read_text())}
 
 
-def pod(kind: str) -> Any:
-    return manifests()[kind]["spec"]["template"]["spec"]
+def pod_spec(target: str, kind: str) -> Any:
+    return read_manifests(target)[kind]["spec"]["template"]["spec"]
 
 
-def services() -> dict[str, Any]:
+def read_services() -> dict[str, Any]:
     found = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
     assert isinstance(found, dict)
     return found
 
 
-def settings_of(unit: Path) -> dict[str, list[str]]:
+def read_unit(unit: Path) -> dict[str, list[str]]:
     """{"ExecStart": ["/opt/... serve ..."], "Environment": [...]}"""
     pairs = [line.split("=", 1) for line in unit.read_text().splitlines() if re.match(r"[A-Za-z]+=", line)]
     return {key: [value for other, value in pairs if other == key] for key, _ in pairs}
-
-
-def in_shell(script: str) -> Iterator[list[str]]:
-    """The arguments of every call of the program in a shell script: direct, as an image's, as compose's service's."""
-    for line in script.replace("\\\n", " ").splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
-        words = ["", "", *lexer]
-        for at, word in enumerate(words):
-            is_called = word in (PROGRAM, INSTALLED) or re.fullmatch(rf"{PROGRAM}:\w+", word)
-            is_service = words[at - 2 : at + 1] == ["--rm", "-T", "compile"]
-            if (is_called and words[at - 1] not in ("-t", "-u", "-o", "-g")) or is_service:
-                args = list(takewhile(lambda it: not re.fullmatch(r"[|&;<>()]+", it), words[at + 1 :]))
-                if args:
-                    yield args
 
 
 def code_blocks(text: str) -> str:
@@ -107,36 +94,31 @@ class Call:
     args: Sequence[str]
 
 
-def calls() -> list[Call]:
+def collect_calls() -> list[Call]:
     found = []
     for file in DOCKERFILES:
-        script = "\n".join(values(file, "RUN"))
-        for name, _, default in (text.partition("=") for text in values(file, "ARG")):
+        script = "\n".join(read_values(file, "RUN"))
+        for name, _, default in (text.partition("=") for text in read_values(file, "ARG")):
             script = script.replace(f"${{{name}}}", default)
-        found += [Call(file.name, json.loads(text)) for text in values(file, "CMD")]
-        found += [Call(file.name, args) for args in in_shell(script)]
-    found += [Call(f"compose: {name}", it["command"]) for name, it in services().items() if "command" in it]
-    found += [Call(kind, it["args"]) for kind in ("Job", "Deployment") for it in pod(kind)["containers"]]
+        found += [Call(file.name, json.loads(text)) for text in read_values(file, "CMD")]
+        found += [Call(file.name, args) for args in find_calls(script)]
+    found += [Call(f"compose: {name}", it["command"]) for name, it in read_services().items() if "command" in it]
+    found += [
+        Call(f"{kind}: {target}", it["args"])
+        for target in TARGETS
+        for kind in ("Job", "Deployment")
+        for it in pod_spec(target, kind)["containers"]
+    ]
     for unit in UNITS:
-        found += [Call(unit.name, args) for text in settings_of(unit)["ExecStart"] for args in in_shell(text)]
-    found += [Call("README.md", args) for args in in_shell(code_blocks((DEPLOY / "README.md").read_text()))]
-    prose = re.findall(r"`neuron-whisper (\w[^`]*)`", (DEPLOY / "README.md").read_text())
-    return found + [Call("README.md", shlex.split(text)) for text in prose]
+        found += [Call(unit.name, args) for text in read_unit(unit)["ExecStart"] for args in find_calls(text)]
+    for page in PAGES:
+        text = page.read_text()
+        found += [Call(page.name, args) for args in find_calls(code_blocks(text))]
+        found += [Call(page.name, shlex.split(args)) for args in re.findall(r"`neuron-whisper (\w[^`]*)`", text)]
+    return found
 
 
-def parsed(args: Sequence[str]) -> click.Context:
-    """The context of the command that would run; nothing runs. Raises UsageError for what it does not take."""
-    command: click.Group = cli
-    context, rest = click.Context(cli, info_name=PROGRAM), list(args)
-    while True:
-        name, found, rest = command.resolve_command(context, rest)
-        assert found is not None
-        if not isinstance(found, click.Group):
-            return found.make_context(name, rest, parent=context)
-        command, context = found, click.Context(found, info_name=name, parent=context)
-
-
-CALLS = calls()
+CALLS = collect_calls()
 
 
 # --- the command line -----------------------------------------------------------------------------
@@ -144,7 +126,7 @@ CALLS = calls()
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.where}: {' '.join(call.args)}")
 def test_every_command_line_is_one_that_the_program_takes(call: Call) -> None:
-    params = parsed(call.args).params
+    params = parse_command_line(call.args).params
 
     if params.get("profile") is not None:
         assert params["profile"] in list_profiles()
@@ -154,27 +136,32 @@ def test_every_command_line_is_one_that_the_program_takes(call: Call) -> None:
     assert set(params.get("instances", ())) <= set(INSTANCE_TYPES)
 
 
-def test_a_flag_that_does_not_exist_is_seen() -> None:
+def test_a_flag_that_does_not_exist_is_a_usage_error() -> None:
     for args in (["serve", "--artifcat", "base"], ["artifacts", "exprot", "base", "-"], ["srve"], ["compile", "base"]):
         with pytest.raises(click.UsageError):
-            parsed(args)
+            parse_command_line(args)
 
 
 def test_every_file_says_what_to_run() -> None:
-    told: dict[str, set[str]] = {}
+    commands: dict[str, set[str]] = {}
     for call in CALLS:
-        told.setdefault(call.where, set()).add(call.args[0])
+        commands.setdefault(call.where, set()).add(call.args[0])
 
-    assert told == {
-        "Dockerfile.cpu": {"compile", "serve", "doctor"},
+    assert commands == {
+        "Dockerfile.cpu": {"compile", "serve"},
         "Dockerfile.neuron": {"doctor"},
         "compose: compile": {"compile"},
         "compose: neuron": {"serve"},
-        "Job": {"compile"},
-        "Deployment": {"serve"},
+        "Job: cpu": {"compile"},
+        "Job: neuron": {"compile"},
+        "Deployment: cpu": {"serve"},
+        "Deployment: neuron": {"serve"},
         "neuron-whisper-compile.service": {"compile"},
         "neuron-whisper.service": {"serve"},
-        "README.md": {"plan", "doctor", "compile", "artifacts", "serve", "transcribe", "keys"},
+        "neuron-whisper-cpu-compile.service": {"compile"},
+        "neuron-whisper-cpu.service": {"serve"},
+        "deployment.md": {"artifacts", "compile", "doctor"},
+        "neuron.md": {"plan", "doctor", "compile", "artifacts", "serve", "transcribe"},
     }
 
 
@@ -182,17 +169,20 @@ def test_what_is_served_is_what_the_same_folder_compiles() -> None:
     served = {call.args[call.args.index("--artifact") + 1] for call in CALLS if call.args[0] == "serve"}
     made = set()
     for call in CALLS:
-        if call.args[0] == "compile" and (profile := parsed(call.args).params["profile"]) in list_profiles():
+        if (
+            call.args[0] == "compile"
+            and (profile := parse_command_line(call.args).params["profile"]) in list_profiles()
+        ):
             target = tomllib.loads(list_profiles()[profile].read_text())["target"]
-            made.add(f"{parsed(call.args).params['model']}-{target['name']}-tp{target.get('tp', 1)}")
+            made.add(f"{parse_command_line(call.args).params['model']}-{target['name']}-tp{target.get('tp', 1)}")
 
-    assert served == {"kotoba-v2.2-neuron-tp2", "/opt/neuron-whisper/artifact"}
-    assert "kotoba-v2.2-neuron-tp2" in made
+    assert served == {"kotoba-v2.2-neuron-tp2", "base", "base-cpu-tp1", "/opt/neuron-whisper/artifact"}
+    assert {"kotoba-v2.2-neuron-tp2", "base-cpu-tp1"} <= made
     assert parse_label("kotoba-v2.2-neuron-tp2-0123456789abcdef") == "kotoba-v2.2"
 
 
-def test_every_profile_that_the_readme_builds_from_a_model_exists() -> None:
-    patterns = re.findall(r"`(neuron-MODEL-[^`]+)`", (DEPLOY / "README.md").read_text())
+def test_every_profile_that_the_page_builds_from_a_model_exists() -> None:
+    patterns = re.findall(r"`(neuron-MODEL-[^`]+)`", NEURON_PAGE.read_text())
     assert len(patterns) == 5
 
     models = ("large-v3", "large-v3-turbo", "kotoba-v2", "base")
@@ -203,7 +193,7 @@ def test_every_profile_that_the_readme_builds_from_a_model_exists() -> None:
 
 
 def test_the_base_image_is_of_the_newest_sdk_that_the_project_takes() -> None:
-    (image,) = (text for text in values(DEPLOY / "Dockerfile.neuron", "ARG") if text.startswith("NEURON_IMAGE="))
+    (image,) = (text for text in read_values(DEPLOY / "Dockerfile.neuron", "ARG") if text.startswith("NEURON_IMAGE="))
     tag = re.fullmatch(
         r"NEURON_IMAGE=public\.ecr\.aws/neuron/pytorch-inference-neuronx:"
         r"(?P<torch>[0-9.]+)-neuronx-py(?P<python>\d+)-sdk(?P<sdk>[0-9.]+)-ubuntu24\.04",
@@ -228,25 +218,25 @@ def test_the_base_image_is_of_the_newest_sdk_that_the_project_takes() -> None:
     assert not wanted["torch-neuronx"].contains("2.9.0.2.16.1")
 
 
-def test_what_the_images_copy_is_let_into_the_build_and_nothing_else_is() -> None:
+def test_what_the_images_copy_is_allowedto_the_build_and_nothing_else_is() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
-    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
     copied = {
         source
         for file in DOCKERFILES
-        for text in values(file, "COPY")
+        for text in read_values(file, "COPY")
         if not text.startswith("--from")
         for source in text.split()[:-1]
     }
 
-    assert copied == let_in
+    assert copied == allowed
     assert all((ROOT / source).exists() for source in copied)
 
 
 def test_the_compile_stage_takes_the_torch_that_the_tests_run_with() -> None:
     (pinned,) = re.findall(r"^TORCH := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert f"TORCH={pinned}" in values(DEPLOY / "Dockerfile.cpu", "ARG")
+    assert f"TORCH={pinned}" in read_values(DEPLOY / "Dockerfile.cpu", "ARG")
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda file: file.name)
@@ -268,7 +258,7 @@ def test_systemd_finds_nothing_wrong_with_a_unit(unit: Path, tmp_path: Path) -> 
 # --- memory and devices ---------------------------------------------------------------------------
 
 
-def planned(profile: str, model: str = "kotoba-v2.2") -> dict[str, Any]:
+def plan_placement(profile: str, model: str = "kotoba-v2.2") -> dict[str, Any]:
     with redirect_stdout(io.StringIO()) as out:
         assert run(["plan", "--model", model, "--profile", profile, "--json"]) == 0
     placement = json.loads(out.getvalue())["placements"][0]
@@ -277,44 +267,46 @@ def planned(profile: str, model: str = "kotoba-v2.2") -> dict[str, Any]:
 
 
 def test_the_job_asks_for_the_memory_that_plan_estimates() -> None:
-    (container,) = pod("Job")["containers"]
-    profile = parsed(container["args"]).params["profile"]
-    estimate = planned(profile)["compile_estimate"]["all_at_once_bytes"]
+    (container,) = pod_spec("neuron", "Job")["containers"]
+    profile = parse_command_line(container["args"]).params["profile"]
+    estimate = plan_placement(profile)["compile_estimate"]["all_at_once_bytes"]
 
-    for asked in (container["resources"][kind]["memory"] for kind in ("requests", "limits")):
-        assert estimate < int(asked.removesuffix("Gi")) << 30 < 2 * estimate
+    for memory in (container["resources"][kind]["memory"] for kind in ("requests", "limits")):
+        assert estimate < int(memory.removesuffix("Gi")) << 30 < 2 * estimate
     assert "aws.amazon.com/neuron" not in container["resources"]["limits"]
 
 
-def test_the_readmes_memory_to_compile_is_what_plan_estimates() -> None:
-    rows = re.findall(r"^\| (\S+) \| (\d+) GB \| (\d+) GB \|$", (DEPLOY / "README.md").read_text(), re.MULTILINE)
+def test_the_pages_memory_to_compile_is_what_plan_estimates() -> None:
+    rows = re.findall(r"^\| (\S+) \| (\d+) GB \| (\d+) GB \|$", NEURON_PAGE.read_text(), re.MULTILINE)
     assert [model for model, *_ in rows] == ["kotoba-v2.2", "large-v3-turbo", "large-v3"]
 
-    for model, *told in rows:
+    for model, *gigabytes in rows:
         name = model.partition(".")[0]
-        estimate = planned(f"neuron-{name}-inf2.xlarge-tp2", model)["compile_estimate"]
-        assert [int(it) * 1e9 for it in told] == [
+        estimate = plan_placement(f"neuron-{name}-inf2.xlarge-tp2", model)["compile_estimate"]
+        assert [int(it) * 1e9 for it in gigabytes] == [
             pytest.approx(estimate[f"{count}_bytes"], rel=0.1) for count in ("one_at_a_time", "all_at_once")
         ]
 
 
 def test_the_server_gets_a_device_for_every_two_cores() -> None:
-    placement = planned("neuron-kotoba-v2-inf2.xlarge-tp2")
+    placement = plan_placement("neuron-kotoba-v2-inf2.xlarge-tp2")
     devices = -(-placement["tp"] * placement["replicas"] // CORES_PER_DEVICE)
 
-    assert pod("Deployment")["containers"][0]["resources"]["limits"]["aws.amazon.com/neuron"] == devices
-    assert services()["neuron"]["devices"] == [f"/dev/neuron{n}:/dev/neuron{n}" for n in range(devices)]
+    assert pod_spec("neuron", "Deployment")["containers"][0]["resources"]["limits"]["aws.amazon.com/neuron"] == devices
+    assert read_services()["neuron"]["devices"] == [f"/dev/neuron{n}:/dev/neuron{n}" for n in range(devices)]
 
 
 # --- health and stopping --------------------------------------------------------------------------
 
 
-def test_probes_ask_routes_that_the_server_has() -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_probes_ask_routes_that_the_server_has(target: str) -> None:
     opened, _ = make_transcriber()
     routes = {route.path for route in create_app(opened, ServerSettings()).routes}
     opened.close()
-    probes = {name: it for name, it in pod("Deployment")["containers"][0].items() if name.endswith("Probe")}
-    ports = {it["name"]: it["containerPort"] for it in pod("Deployment")["containers"][0]["ports"]}
+    (container,) = pod_spec(target, "Deployment")["containers"]
+    probes = {name: it for name, it in container.items() if name.endswith("Probe")}
+    ports = {it["name"]: it["containerPort"] for it in container["ports"]}
 
     assert {name: it["httpGet"]["path"] for name, it in probes.items()} == {
         "startupProbe": "/health/startup",
@@ -324,49 +316,52 @@ def test_probes_ask_routes_that_the_server_has() -> None:
     assert {it["httpGet"]["path"] for it in probes.values()} <= routes
     assert {it["httpGet"]["port"] for it in probes.values()} == {"http"} == set(ports)
     assert ports["http"] == ServerSettings().port
-    assert manifests()["Service"]["spec"]["ports"][0]["targetPort"] == "http"
+    assert read_manifests(target)["Service"]["spec"]["ports"][0]["targetPort"] == "http"
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda file: file.name)
-def test_the_images_health_check_tells_a_live_server_from_none(dockerfile: Path) -> None:
-    (check,) = (text for text in values(dockerfile, "HEALTHCHECK") if text != "NONE")
+def test_the_images_health_check_fails_without_a_live_server(dockerfile: Path) -> None:
+    (check,) = (text for text in read_values(dockerfile, "HEALTHCHECK") if text != "NONE")
     python, *args = json.loads(check.partition("CMD")[2])
     assert python == "python"
 
-    def asked(port: int) -> int:
+    def run_check(port: int) -> int:
         command = [sys.executable, *(arg.replace(":8000/", f":{port}/") for arg in args)]
         return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode
 
     assert f":{ServerSettings().port}/" in args[-1]
     with run_server() as server:
         port = server.address[1]
-        assert asked(port) == 0
-    assert asked(port) != 0
+        assert run_check(port) == 0
+    assert run_check(port) != 0
 
 
 def test_everything_waits_longer_than_the_drain() -> None:
     drain_s = ServerSettings().drain_s + 2 * SHUTDOWN_GRACE_S
-    (container,) = pod("Deployment")["containers"]
-    sleep_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    unit = settings_of(DEPLOY / "systemd" / "neuron-whisper.service")
-
-    assert pod("Deployment")["terminationGracePeriodSeconds"] > sleep_s + drain_s
-    assert int(unit["TimeoutStopSec"][0]) > drain_s
-    assert all(int(services()[name]["stop_grace_period"].removesuffix("s")) > drain_s for name in ("cpu", "neuron"))
-    stops = re.findall(r"--stop-timeout (\d+)", (DEPLOY / "README.md").read_text())
-    assert [int(seconds) > drain_s for seconds in stops] == [True]
-    assert all(values(file, "STOPSIGNAL") == ["SIGTERM"] for file in DOCKERFILES)
+    for target in TARGETS:
+        (container,) = pod_spec(target, "Deployment")["containers"]
+        sleep_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+        assert pod_spec(target, "Deployment")["terminationGracePeriodSeconds"] > sleep_s + drain_s
+    servers = [unit for unit in map(read_unit, UNITS) if "serve" in unit["ExecStart"][0]]
+    assert len(servers) == 2
+    assert all(int(unit["TimeoutStopSec"][0]) > drain_s for unit in servers)
+    assert all(
+        int(read_services()[name]["stop_grace_period"].removesuffix("s")) > drain_s for name in ("cpu", "neuron")
+    )
+    stops = [it for page in PAGES for it in re.findall(r"--stop-timeout (\d+)", page.read_text())]
+    assert [int(seconds) > drain_s for seconds in stops] == [True, True, True]
+    assert all(read_values(file, "STOPSIGNAL") == ["SIGTERM"] for file in DOCKERFILES)
 
 
 # --- who may read and write -----------------------------------------------------------------------
 
 
 def test_nothing_runs_as_root() -> None:
-    assert all(set(values(file, "USER")) == {f"{UID}:{UID}"} for file in DOCKERFILES)
-    for kind in ("Job", "Deployment"):
-        context = pod(kind)["securityContext"]
+    assert all(set(read_values(file, "USER")) == {f"{UID}:{UID}"} for file in DOCKERFILES)
+    for target, kind in product(TARGETS, ("Job", "Deployment")):
+        context = pod_spec(target, kind)["securityContext"]
         assert (context["runAsNonRoot"], context["runAsUser"], context["runAsGroup"]) == (True, UID, UID)
-    assert all(settings_of(unit)["User"] == [PROGRAM] for unit in UNITS)
+    assert all(read_unit(unit)["User"] == [PROGRAM] for unit in UNITS)
 
 
 def test_a_volume_that_its_group_may_write_does_and_one_whose_files_it_may_write_does_not(tmp_path: Path) -> None:
@@ -375,7 +370,8 @@ def test_a_volume_that_its_group_may_write_does_and_one_whose_files_it_may_write
     cache.create()
     assert cache.check()
 
-    assert pod("Job")["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+    policies = {pod_spec(target, "Job")["securityContext"]["fsGroupChangePolicy"] for target in TARGETS}
+    assert policies == {"OnRootMismatch"}
     cache.artifacts.chmod(0o2770)  # what the policy Always makes of all that lies in it
     with pytest.raises(ArtifactUnsafe, match="others can write it"):
         cache.check()
@@ -384,32 +380,54 @@ def test_a_volume_that_its_group_may_write_does_and_one_whose_files_it_may_write
 def test_all_state_lies_on_the_volume_and_what_serves_mounts_it_read_only() -> None:
     volume = "/var/lib/neuron-whisper"
     for file in DOCKERFILES:
-        assert values(file, "VOLUME") == [volume]
-        assert f"NEURON_WHISPER_CACHE={volume}/cache" in " ".join(values(file, "ENV"))
-        assert f"install -d -m 0700 -o {UID} -g {UID} {volume}" in " ".join(values(file, "RUN"))
+        assert read_values(file, "VOLUME") == [volume]
+        assert f"NEURON_WHISPER_CACHE={volume}/cache" in " ".join(read_values(file, "ENV"))
+        assert f"install -d -m 0700 -o {UID} -g {UID} {volume}" in " ".join(read_values(file, "RUN"))
 
-    def mount(kind: str) -> Any:
-        return next(it for it in pod(kind)["containers"][0]["volumeMounts"] if it["mountPath"] == volume)
+    def mount(target: str, kind: str) -> Any:
+        mounts = pod_spec(target, kind)["containers"][0]["volumeMounts"]
+        return next(it for it in mounts if it["mountPath"] == volume)
 
-    assert mount("Job") == {"name": "state", "mountPath": volume}
-    assert mount("Deployment") == {"name": "state", "mountPath": volume, "readOnly": True}
-    assert services()["neuron"]["volumes"] == [f"state:{volume}:ro"]
-    assert services()["compile"]["volumes"] == [f"state:{volume}"]
-    assert all(settings_of(unit)["StateDirectoryMode"] == ["0700"] for unit in UNITS)
+    for target in TARGETS:
+        assert mount(target, "Job") == {"name": "state", "mountPath": volume}
+        assert mount(target, "Deployment") == {"name": "state", "mountPath": volume, "readOnly": True}
+    assert f"state:{volume}:ro" in read_services()["neuron"]["volumes"]
+    assert read_services()["compile"]["volumes"] == [f"state:{volume}"]
+    assert all(read_unit(unit)["StateDirectoryMode"] == ["0700"] for unit in UNITS)
 
 
-def test_manifests_name_each_other() -> None:
-    found = manifests()
+def test_scratch_lies_on_a_disk_and_not_in_memory() -> None:
+    for name in ("cpu", "neuron"):
+        assert "tmpfs" not in read_services()[name]
+        assert {"/tmp", "/var/tmp"} <= set(read_services()[name]["volumes"])
+    for target, kind in product(TARGETS, ("Job", "Deployment")):
+        (scratch,) = (it["emptyDir"] for it in pod_spec(target, kind)["volumes"] if it["name"] == "scratch")
+        assert "medium" not in scratch
+    assert all("TMPDIR=/var/tmp" in " ".join(read_unit(unit)["Environment"]) for unit in UNITS)
+    assert all("--tmpfs" not in page.read_text() for page in PAGES)
+
+
+def test_every_kubernetes_service_keeps_its_variables_from_the_server() -> None:
+    # one named neuron-whisper would set NEURON_WHISPER_PORT, which is a setting
+    assert all(
+        pod_spec(target, kind)["enableServiceLinks"] is False
+        for target, kind in product(TARGETS, ("Job", "Deployment"))
+    )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_manifests_name_each_other(target: str) -> None:
+    found = read_manifests(target)
     assert sorted(found) == ["Deployment", "Job", "PersistentVolumeClaim", "Service"]
 
     labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert found["Deployment"]["spec"]["selector"]["matchLabels"] == labels == found["Service"]["spec"]["selector"]
     assert found["Job"]["spec"]["template"]["metadata"]["labels"] != labels  # or the Service would ask the compiler
     for kind in ("Job", "Deployment"):
-        state = next(it for it in pod(kind)["volumes"] if it["name"] == "state")
+        state = next(it for it in pod_spec(target, kind)["volumes"] if it["name"] == "state")
         assert state["persistentVolumeClaim"]["claimName"] == found["PersistentVolumeClaim"]["metadata"]["name"]
-        mounted = {it["name"] for it in pod(kind)["containers"][0]["volumeMounts"]}
-        assert mounted == {it["name"] for it in pod(kind)["volumes"]}
+        mounted = {it["name"] for it in pod_spec(target, kind)["containers"][0]["volumeMounts"]}
+        assert mounted == {it["name"] for it in pod_spec(target, kind)["volumes"]}
 
 
 # --- monitoring -----------------------------------------------------------------------------------
@@ -418,15 +436,15 @@ MONITORING = DEPLOY / "monitoring"
 BY_PROMETHEUS = {"up"}  # which it makes itself
 
 
-def metrics_named(text: str) -> set[str]:
+def find_metric_names(text: str) -> set[str]:
     """Every metric that an expression of PromQL names."""
     bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]', " ", text)
     found = set(re.findall(r"\b(?:neuron_whisper|process)_\w+|\bup\b", bare))
     return found - BY_PROMETHEUS
 
 
-def metrics_told() -> set[str]:
-    """Every sample's name that a server tells once everything has happened to it that is counted."""
+def export_metric_names() -> set[str]:
+    """The name of every sample that a server exports once everything has happened that is counted."""
     with run_server() as server, server.client() as client:
         server.post()
         server.post(b"no sound")
@@ -437,14 +455,14 @@ def metrics_told() -> set[str]:
 
 
 def test_dashboard_and_alerts_name_metrics_that_the_server_has() -> None:
-    told = metrics_told()
+    exported = export_metric_names()
     # a histogram's and a counter's family is there before a sample of it is
-    families = {*told, *(f"{name}{end}" for name in told for end in ("_bucket", "_sum", "_count", "_total"))}
+    families = {*exported, *(f"{name}{end}" for name in exported for end in ("_bucket", "_sum", "_count", "_total"))}
     board = json.loads((MONITORING / "grafana.json").read_text())
-    in_board = {name for panel in board["panels"] for it in panel["targets"] for name in metrics_named(it["expr"])}
-    in_board |= {name for it in board["templating"]["list"] for name in metrics_named(str(it["query"]))}
+    in_board = {name for panel in board["panels"] for it in panel["targets"] for name in find_metric_names(it["expr"])}
+    in_board |= {name for it in board["templating"]["list"] for name in find_metric_names(str(it["query"]))}
     rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
-    in_alerts = {name for rule in rules for name in metrics_named(rule["expr"])}
+    in_alerts = {name for rule in rules for name in find_metric_names(rule["expr"])}
 
     assert len(in_board) > 20
     assert in_board <= families
@@ -455,8 +473,8 @@ def test_dashboard_and_alerts_name_metrics_that_the_server_has() -> None:
 
 
 def test_prometheus_reads_the_rules_that_lie_beside_it_and_scrapes_the_servers_port() -> None:
-    told = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())
-    assert [(MONITORING / name).exists() for name in told["rule_files"]] == [True]
-    (job,) = told["scrape_configs"]
+    config = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())
+    assert [(MONITORING / name).exists() for name in config["rule_files"]] == [True]
+    (job,) = config["scrape_configs"]
     assert job["job_name"] == "neuron-whisper"
     assert job["static_configs"][0]["targets"] == [f"127.0.0.1:{ServerSettings().port}"]

@@ -16,7 +16,7 @@ from scipy.signal import lfilter
 
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.text.tokenizer import Tokenizer
-from tests.tiny_models import TINY_DIMS, tiny_weights, write_tiny_checkpoint
+from tests.support.tiny_models import TINY_DIMS, tiny_weights, write_tiny_checkpoint
 
 SENTENCE = " Hello, world."
 SENTENCE_END_S = 2.0
