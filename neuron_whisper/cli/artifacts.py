@@ -1,4 +1,4 @@
-"""`artifacts`: look at, check, remove and move what is compiled."""
+"""`artifacts`: lists, verifies, removes and moves compiled artifacts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 EXIT_ARTIFACT_PROBLEM = 3  # as the exit code of an ArtifactError
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
 def artifacts() -> None:
-    """List, check, remove and move compiled artifacts.
+    """List, verify, remove and move compiled artifacts.
 
-    REF is an artifact's name or how it begins, its model's label when that is the only one, 4 or more digits
-    of its key, or a path.
+    REF is an artifact's name or the beginning of it, its model's label when only one artifact has it, 4 or more
+    digits of its key, or a path.
     """
 
 
@@ -34,7 +34,7 @@ def artifacts() -> None:
 @json_option
 @with_context
 def list_command(context: CliContext, as_json: bool) -> None:
-    """List every artifact; what is broken as well."""
+    """List every artifact, broken ones too."""
     found, broken = context.store().list_artifacts()
     if as_json:
         echo_json(
@@ -46,7 +46,7 @@ def list_command(context: CliContext, as_json: bool) -> None:
         return
     if found:
         echo_table(
-            ("NAME", "SLOTS", "WEIGHTS", "SIZE", "CREATED"),  # 80 columns; `show` and --json tell the rest
+            ("NAME", "SLOTS", "WEIGHTS", "SIZE", "CREATED"),  # 80 columns; `show` and --json have the rest
             [
                 (
                     artifact.name,
@@ -119,21 +119,21 @@ def show(context: CliContext, ref: str, as_json: bool) -> None:
     "--run",
     "runs",
     is_flag=True,
-    help="Also load each on its device and hold its golden tokens against the reference's.",
+    help="Also load each artifact on its device and compare its golden tokens with the reference's.",
 )
 @json_option
 @with_context
 def verify(context: CliContext, refs: tuple[str, ...], runs: bool, as_json: bool) -> None:
-    """Check every file of artifacts against its digest; all of them when none is named.
+    """Verify every file of the named artifacts, or of all, against its digest.
 
-    Exits with 3 when anything is wrong.
+    Exits with 3 when an artifact is broken.
     """
     store = context.store()
     found, broken = store.list_artifacts()
     if refs:
         found, broken = [store.resolve(ref) for ref in refs], []
     results = [(artifact.path, *_verify_artifact(store, artifact, run=runs)) for artifact in found]
-    # what the quick look found broken may have whole digests to check: one reason is enough
+    # artifacts whose manifest is broken are not digested: one reason is enough
     results += [(path, [str(error)], "") for path, error in broken]
     results.sort()
     if as_json:
@@ -159,7 +159,7 @@ def verify(context: CliContext, refs: tuple[str, ...], runs: bool, as_json: bool
 
 
 def _verify_artifact(store: ArtifactStore, artifact: Artifact, *, run: bool) -> tuple[list[str], str]:
-    """What is wrong with an artifact, and how its run went; a damaged one is not run."""
+    """(problems of an artifact, result of its run); a damaged artifact is not run."""
     from neuron_whisper.artifact.golden import verify_on_device
     from neuron_whisper.artifact.loader import find_problems as problems_of
     from neuron_whisper.errors import NeuronWhisperError
@@ -175,15 +175,20 @@ def _verify_artifact(store: ArtifactStore, artifact: Artifact, *, run: bool) -> 
 
 
 @artifacts.command()
-@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Also what was not used for so long.")
-@click.option("--all", "everything", is_flag=True, help="Also every sound artifact.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Also remove artifacts unused for this many days.",
+)
+@click.option("--all", "everything", is_flag=True, help="Remove all artifacts.")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed; remove nothing.")
 @json_option
 @with_context
 def prune(context: CliContext, older_than: float | None, everything: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove what dead processes left, broken artifacts, and what the options name.
+    """Remove leftovers of dead processes, broken artifacts, and what the options name.
 
-    What a running process uses stays.
+    Artifacts in use by a running process stay.
     """
     removed = context.store().prune(older_than_days=older_than, everything=everything, dry_run=dry_run)
     if as_json:
@@ -205,7 +210,7 @@ def prune(context: CliContext, older_than: float | None, everything: bool, dry_r
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE.tar")
 @with_context
 def export(context: CliContext, ref: str, file: Path) -> None:
-    """Write an artifact into one tar with checksums; - is stdout."""
+    """Write an artifact to a tar file with checksums; - is stdout."""
     from neuron_whisper.artifact.transfer import export_artifact
 
     artifact = context.store().resolve(ref)
@@ -222,9 +227,9 @@ def export(context: CliContext, ref: str, file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE.tar")
 @with_context
 def import_command(context: CliContext, file: Path) -> None:
-    """Check a tar that export wrote, store the artifact and print its directory; - is stdin.
+    """Verify a tar file written by export, store the artifact and print its directory; - is stdin.
 
-    Artifacts are code: import only what comes from somebody you trust.
+    Artifacts are code: import only from sources you trust.
     """
     from neuron_whisper.artifact.transfer import import_artifact
 

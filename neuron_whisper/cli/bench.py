@@ -41,70 +41,80 @@ REPORTED_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
     "models",
     multiple=True,
     metavar="NAME",
-    help=f"Compiled with each profile, and what peers run; may be repeated.  [default: {DEFAULT_MODEL}, "
-    "unless artifacts are given]",
+    help="Model that is compiled with each profile and that peers run; may be repeated.  "
+    f"[default: {DEFAULT_MODEL}, unless artifacts are given]",
 )
-@click.option("-a", "--artifact", "artifacts", multiple=True, metavar="REF", help="A stored artifact; may be repeated.")
+@click.option("-a", "--artifact", "artifacts", multiple=True, metavar="REF", help="Stored artifact; may be repeated.")
 @click.option(
     "--profile",
     "profiles",
     multiple=True,
     metavar="NAME|FILE",
-    help=f"What each --model is compiled with; may be repeated.  [default: {DEFAULT_PROFILE}]",
+    help=f"Compile profile for each --model; may be repeated.  [default: {DEFAULT_PROFILE}]",
 )
-@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Any key of every profile.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key of every profile."
+)
 @click.option(
     "--peer",
     "peers",
     multiple=True,
     metavar="NAME[:VARIANT]",
-    help="faster-whisper, faster-whisper-batched (:int8, :float32, ...), openai-whisper, openvino-genai, "
-    "whisper.cpp (:f16, :q8_0); may be repeated. One that is not installed is named in the report.",
+    help="Peer to measure: faster-whisper, faster-whisper-batched (:int8, :float32, ...), openai-whisper, "
+    "openvino-genai, whisper.cpp (:f16, :q8_0); may be repeated. A peer that is not installed is listed as skipped.",
 )
 @click.option(
     "--peer-python",
     "peer_pythons",
     multiple=True,
     metavar="[NAME=]PYTHON",
-    help="The python that has a peer, or all peers.  [default: this one]",
+    help="Python interpreter that has a peer, or all peers, installed.  [default: this one]",
 )
-@click.option("-l", "--language", metavar="CODE", help="Only the clips in this language.")
-@click.option("--detect", is_flag=True, help="Do not tell the language: it is detected.")
-@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only the rows that have this, as kind=real.")
-@click.option("--skip", multiple=True, metavar="PATTERN", help="Not the files of this name, as fmt_*.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N clips.")
+@click.option("-l", "--language", metavar="CODE", help="Measure only the clips in this language.")
+@click.option("--detect", is_flag=True, help="Ignore the manifest's language and detect it.")
+@click.option(
+    "--where", multiple=True, metavar="COLUMN=VALUE", help="Measure only rows with this value, e.g. kind=real."
+)
+@click.option("--skip", multiple=True, metavar="PATTERN", help="Skip files whose name matches, e.g. fmt_*.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Measure only the first N clips.")
 @click.option("--beam-size", type=click.IntRange(min=1), metavar="N", help="Beams at temperature 0.  [default: greedy]")
 @click.option(
     "--temperature",
     metavar="T,T...",
     default="0,0.2,0.4,0.6,0.8,1",
     show_default=True,
-    help="The ladder; 0 alone: no fallback.",
+    help="Sampling temperature, or a comma-separated fallback sequence; 0 = no fallback.",
 )
 @click.option(
     "--no-condition-on-previous-text",
     "no_condition",
     is_flag=True,
-    help="Do not prompt a window with the text before it.",
+    help="Do not prompt a window with the previous window's text.",
 )
 @click.option(
     "--long-form",
     "long_forms",
     multiple=True,
     metavar="PLAN",
-    help="Ours: auto, sequential, batched; each is a system.  [default: auto]",
+    help="Long-form plan of neuron-whisper: auto, sequential or batched; may be repeated.  [default: auto]",
 )
 @click.option(
     "--no-extras",
     is_flag=True,
-    help="Ours does nothing that openai-whisper does not: no voice activity, no cut of repetitions.",
+    help="Run neuron-whisper without what openai-whisper lacks: voice activity detection, repetition truncation.",
 )
-@click.option("--streams", metavar="N,N...", help="Measure throughput with so many clips at once, as 1,8.")
-@click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="Medians over so many.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Each has; 0: all cores.")
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all that was measured there.")
-@click.option("--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write tables and texts there.")
-@click.option("--picture", "picture_file", type=FILE, metavar="FILE", help="Write an SVG of RTF and WER there.")
+@click.option("--streams", metavar="N,N...", help="Also measure throughput with this many clips at once, e.g. 1,8.")
+@click.option(
+    "--runs", type=click.IntRange(min=1), default=3, show_default=True, help="Number of runs; medians are reported."
+)
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Threads per system; 0 = all cores."
+)
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the full report as JSON to FILE.")
+@click.option(
+    "--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write tables and texts as Markdown to FILE."
+)
+@click.option("--picture", "picture_file", type=FILE, metavar="FILE", help="Write an SVG chart of RTF and WER to FILE.")
 @with_context
 def bench(
     context: CliContext,
@@ -116,11 +126,11 @@ def bench(
     picture_file: Path | None,
     **flags: Any,
 ) -> None:
-    """Measure error rates, speed, latency and memory on SPEECH, beside peers on the same weights.
+    """Measure error rates, speed, latency and memory on SPEECH, next to peers on the same weights.
 
     SPEECH is a manifest (.tsv, .csv or .jsonl with path, text and language) or a directory of audio with a .txt beside
-    each file. Every system runs in a process of its own, with the same threads, on the same decoded audio; runs go
-    round all systems. The table goes to stdout.
+    each file. Every system runs in a process of its own, with the same threads, on the same decoded audio; systems
+    take turns in every run. The table goes to stdout.
     """
     from neuron_whisper.bench.accuracy.manifest import RowFilter, read_utterances
     from neuron_whisper.bench.accuracy.markdown import format_markdown, format_summary
@@ -129,40 +139,41 @@ def bench(
     from neuron_whisper.bench.accuracy.run import Measurement
     from neuron_whisper.bench.accuracy.svg_chart import draw_svg
 
-    count_word_errors("a", "b", "en")  # what scoring needs is missing now, not after the measurement
-    choice = RowFilter(
+    count_word_errors("a", "b", "en")  # a missing package fails here, not after the measurement
+    row_filter = RowFilter(
         language=flags["language"],
         where=tuple(_parse_pair(text) for text in flags["where"]),
         skip=flags["skip"],
         limit=flags["limit"],
     )
-    spoken, n_without_text = read_utterances(speech, choice)
+    utterances, n_without_text = read_utterances(speech, row_filter)
     if n_without_text:
-        context.info(f"{n_without_text} recordings have no text and are left out")
-    asked, streams = _BenchSelection.from_flags(context, models, artifacts, flags), _parse_streams(flags["streams"])
-    systems, skipped = asked.prepare_systems()
+        context.info(f"{n_without_text} recordings have no text and are skipped")
+    selection = _BenchSelection.from_flags(context, models, artifacts, flags)
+    streams = _parse_streams(flags["streams"])
+    systems, skipped = selection.prepare_systems()
     if not systems:
-        raise TargetUnavailable("bench", f"nothing is left to measure: {'; '.join(it.reason for it in skipped)}")
+        raise TargetUnavailable("bench", f"no system to measure: {'; '.join(it.reason for it in skipped)}")
     measurement = Measurement(
         systems=systems,
-        speech=spoken,
+        speech=utterances,
         runs=flags["runs"],
         streams=streams,
         detect_language=flags["detect"],
         log=context.info,
     )
-    load, *_ = os.getloadavg()  # what others had the machine do
+    load, *_ = os.getloadavg()  # of other processes
     clips, results = measurement.measure()
-    found = build_report(clips, results, skipped, _describe_run(asked, systems, flags, load))
-    as_json = json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    report = build_report(clips, results, skipped, _describe_run(selection, systems, flags, load))
+    as_json = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     for file, content in (
         (json_file, as_json),
-        (markdown_file, format_markdown(found)),
-        (picture_file, draw_svg(found)),
+        (markdown_file, format_markdown(report)),
+        (picture_file, draw_svg(report)),
     ):
         if file is not None:
             file.write_text(content, encoding="utf-8")
-    click.echo(format_summary(found), nl=False)
+    click.echo(format_summary(report), nl=False)
     failed = [result for result in results if result.error and result.system.is_ours]
     if failed:
         raise TargetUnavailable(failed[0].system.name, failed[0].error)
@@ -202,13 +213,13 @@ class _BenchSelection:
             extras=not flags["no_extras"],
         )
         peers = tuple(dict.fromkeys(flags["peers"]))
-        for told in peers:  # refused before anything is compiled
-            parse_peer(told)
+        for peer_spec in peers:  # refused before anything is compiled
+            parse_peer(peer_spec)
         long_forms = tuple(dict.fromkeys(flags["long_forms"])) or ("auto",)
         for plan in long_forms:  # refused here rather than by each system
             TranscribeOptions(beam_size=decoding.beam_size, temperature=decoding.temperature, long_form=plan)
         if artifacts and not models and (flags["profiles"] or flags["assignments"]):
-            raise click.UsageError("--profile and --set are for a --model; an --artifact has its own.")
+            raise click.UsageError("--profile and --set apply to a --model; an --artifact has its own profile.")
         return cls(
             context=context,
             models=models or (() if artifacts else (DEFAULT_MODEL,)),
@@ -223,9 +234,9 @@ class _BenchSelection:
         )
 
     def prepare_systems(self) -> tuple[list[System], list[SkippedSystem]]:
-        """All of ours, compiled now where they are not, then the peers; and the peers that cannot be had.
+        """(systems, skipped peers): our systems first, compiled where they are not, then the available peers.
 
-        Raises any error of building or storing ours.
+        Raises any error of building or storing our artifacts.
         """
         from neuron_whisper.bench.accuracy.run import System
 
@@ -237,16 +248,16 @@ class _BenchSelection:
         models = dict.fromkeys((*self.models, *(system.model for system in systems)))
         skipped: list[SkippedSystem] = []
         for model in models if self.peers else ():
-            for told in self.peers:
-                made = self._prepare_peer(told, model)
-                if isinstance(made, System):
-                    systems.append(made)
+            for peer_spec in self.peers:
+                prepared = self._prepare_peer(peer_spec, model)
+                if isinstance(prepared, System):
+                    systems.append(prepared)
                 else:
-                    skipped.append(made)
+                    skipped.append(prepared)
         return systems, list({(it.name, it.reason): it for it in skipped}.values())
 
     def _prepare_artifacts(self) -> Iterator[tuple[str, Artifact]]:
-        """What tells it from the others, and the artifact."""
+        """(label, artifact) of each system of ours; labels differ."""
         for reference in self.artifacts:
             artifact = self.context.store().resolve(reference)
             yield artifact.name, artifact
@@ -285,7 +296,7 @@ class _BenchSelection:
         )
 
     def _prepare_peer(self, peer_spec: str, model: str) -> System | SkippedSystem:
-        """The peer with the model's weights in its own form, or why there is none."""
+        """The peer on the model's weights in its own format, or why it is skipped."""
         from neuron_whisper.bench.accuracy.report import SkippedSystem
         from neuron_whisper.bench.accuracy.run import System
         from neuron_whisper.bench.engines.peers import parse_peer
@@ -327,10 +338,10 @@ def _parse_numbers(flag: str, text: str, kind: type[Any]) -> tuple[Any, ...]:
 
 
 def _parse_streams(text: str | None) -> tuple[int, ...]:
-    found = _parse_numbers("--streams", text, int) if text else ()
-    if any(n < 1 for n in found):
+    counts = _parse_numbers("--streams", text, int) if text else ()
+    if any(n < 1 for n in counts):
         raise InvalidOption("--streams", text, "whole numbers from 1, with commas between them")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(counts))
 
 
 def _describe_run(
@@ -364,7 +375,7 @@ def _describe_run(
         "options": {
             **asdict(selection.decoding),
             "temperature": list(selection.decoding.temperature),
-            "language": "detected" if flags["detect"] else "told",
+            "language": "detected" if flags["detect"] else "given",
             "runs": flags["runs"],
             "threads": selection.threads,
         },
@@ -372,5 +383,5 @@ def _describe_run(
 
 
 def _format_command() -> str:
-    """As it was typed, but for where the program lies."""
+    """The command line as typed, without the program's path."""
     return shlex.join(["neuron-whisper", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""From a model's name and a profile to a plan and to its artifact, telling on stderr how far it is."""
+"""Fetches a model, plans its artifact and compiles it, with progress on stderr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_MODEL = "base"
 
 
 def fetch_model(context: CliContext, model: str) -> Path:
-    """The model's checkpoint on this machine, downloaded now if it must be. Raises UnknownModel, FetchFailed."""
+    """The model's checkpoint on this machine, downloaded if it is not here. Raises UnknownModel, FetchFailed."""
     from neuron_whisper.model.sources import resolve_model
 
     context.create_store()
@@ -30,7 +30,7 @@ def fetch_model(context: CliContext, model: str) -> Path:
 
 
 def plan_artifact(context: CliContext, model: str, profile: CompileProfile) -> BuildSpec:
-    """What decides the artifact. Whether the target works here is asked before anything is downloaded.
+    """The build specification, which decides the artifact's key. The target is checked before anything is downloaded.
 
     Raises TargetUnavailable, InputError, BuildError.
     """
@@ -47,7 +47,7 @@ def plan_artifact(context: CliContext, model: str, profile: CompileProfile) -> B
 def build_artifact(
     context: CliContext, plan: BuildSpec, *, jobs: int | None = None, ignore_memory: bool = False
 ) -> Artifact:
-    """The plan's artifact, compiled now unless it is stored: `jobs` graphs at once, or as many as memory holds.
+    """The plan's artifact, compiled unless it is stored: `jobs` graphs at once, or as many as host memory holds.
 
     Raises BuildError (of which HostMemoryTooSmall is one, unless `ignore_memory`), ArtifactUnsafe.
     """
@@ -65,14 +65,14 @@ def build_artifact(
             plan,
             progress=report,
             jobs=at_once,
-            on_wait=lambda: context.info("another process compiles the same; waiting for it"),
+            on_wait=lambda: context.info("another process is compiling this artifact; waiting"),
         )
     context.info(f"compiled in {time.perf_counter() - started:.1f} s")
     return artifact
 
 
 def _resolve_jobs(context: CliContext, plan: BuildSpec, jobs: int | None, ignore_memory: bool) -> int:
-    """Graphs that neuronx-cc compiles at once; says so where it is not all of them, or may be too much."""
+    """Number of graphs that neuronx-cc compiles at once; printed when it is not all of them or may exceed memory."""
     from neuron_whisper.host.hardware import read_memory_bytes
     from neuron_whisper.planning.compile_memory import choose_jobs, estimate_compile_memory
 
@@ -83,7 +83,10 @@ def _resolve_jobs(context: CliContext, plan: BuildSpec, jobs: int | None, ignore
     has = "unknown" if available is None else format_bytes(available)
     takes = f"about {format_bytes(chosen.needed_bytes)} of host memory by the estimate, {has} is available"
     if not chosen.fits:
-        context.info(f"going on without enough memory: {chosen.jobs} of {chosen.graphs} graphs at once take {takes}")
+        context.info(
+            f"host memory is insufficient by the estimate, continuing: {chosen.jobs} of {chosen.graphs} graphs at "
+            f"once take {takes}"
+        )
     elif chosen.is_limited:
         context.info(f"compiling {chosen.jobs} of {chosen.graphs} graphs at once: {takes}")
     return chosen.jobs

@@ -1,4 +1,4 @@
-"""`compile`: a model becomes an artifact, or the flags are explained without compiling."""
+"""`compile`: compiles a model into an artifact, or explains the flags without compiling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
     from neuron_whisper.build import BuildSpec
 
-# Flags that stand for a key of the profile.
+# flag -> key of the profile
 PROFILE_KEYS = {
     "tp": "target.tp",
     "dtype": "target.dtype",
@@ -47,29 +47,33 @@ def _parse_lengths(ctx: click.Context, param: click.Parameter, value: str | None
     help="Short name, Hugging Face id or path of a checkpoint.",
 )
 @click.option("--profile", metavar="NAME|FILE", help="Compile profile.  [default: cpu]")
-@click.option("--target", type=click.Choice(["cpu", "reference", "neuron"]), help="Instead of the profile's.")
+@click.option(
+    "--target", type=click.Choice(["cpu", "reference", "neuron"]), help="Compile target; overrides the profile."
+)
 @click.option("--tp", type=click.IntRange(min=1), help="Tensor-parallel ranks; above 1 means the Neuron target.")
 @click.option("--slots", type=click.IntRange(min=1), help="Windows decoded at the same time.")
 @click.option("--beams", type=click.IntRange(min=1), help="Beams per slot.")
 @click.option("--encode-batch", type=click.IntRange(min=1), help="Windows encoded at once.")
-@click.option("--dtype", metavar="TYPE", help="Of activations and caches: float32, bfloat16, float16.")
-@click.option("--weights-dtype", metavar="TYPE", help="Of weights: float32, bfloat16, float16, int8.")
+@click.option("--dtype", metavar="TYPE", help="Data type of activations and caches: float32, bfloat16, float16.")
+@click.option("--weights-dtype", metavar="TYPE", help="Data type of weights: float32, bfloat16, float16, int8.")
 @click.option("--prompt-buckets", callback=_parse_lengths, metavar="N,N...", help="Lengths that prompts are padded to.")
 @click.option(
     "--instance",
     metavar="TYPE",
     help="Family (inf2, trn1, trn2) or machine that a Neuron artifact is for.  [default: this one, or inf2]",
 )
-@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Any key of the profile.")
-@click.option("--explain", is_flag=True, help="Say what differs from the nearest stored artifact; compile nothing.")
-@click.option("--dry-run", is_flag=True, help="Say what would be compiled, its key and its memory; compile nothing.")
+@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key of the profile.")
+@click.option("--explain", is_flag=True, help="Print what differs from the nearest stored artifact; compile nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be compiled, its key and its memory; compile nothing.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
     help="Graphs that neuronx-cc compiles at once.  [default: as many as host memory holds]",
 )
-@click.option("--ignore-memory", is_flag=True, help="Compile for Neuron though the memory is estimated not to do.")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option(
+    "--ignore-memory", is_flag=True, help="Compile even if the estimate says host memory is insufficient (Neuron)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_context
 def compile_command(
     context: CliContext,
@@ -86,7 +90,7 @@ def compile_command(
 ) -> None:
     """Compile a model into an artifact and print its directory.
 
-    What is compiled already is found again at once.
+    A stored artifact with the same key is returned without compiling.
     """
     overrides = parse_overrides(assignments)
     overrides |= {PROFILE_KEYS[flag]: value for flag, value in flags.items() if value is not None}
@@ -105,7 +109,7 @@ def compile_command(
         return
     artifact = stored or build_artifact(context, plan, jobs=jobs, ignore_memory=ignore_memory)
     if stored:
-        context.info(f"{artifact.name} was compiled before")
+        context.info(f"{artifact.name} is already compiled")
     if as_json:
         echo_json(
             {
@@ -125,7 +129,7 @@ def compile_command(
 
 
 def _describe_plan(plan: BuildSpec, cached: Artifact | None) -> dict[str, Any]:
-    """What --dry-run tells, as plain data. Bytes of caches are in the profile's activation type."""
+    """The plan as --dry-run prints it. Cache bytes are in the profile's activation type."""
     from neuron_whisper.artifact.manifest import spec_to_data
     from neuron_whisper.build import WEIGHT_DTYPE_BYTES
 
@@ -157,7 +161,7 @@ def _describe_plan(plan: BuildSpec, cached: Artifact | None) -> dict[str, Any]:
 
 
 def _describe_compile_memory(plan: BuildSpec) -> dict[str, int | None]:
-    """Host memory that compiling takes, an estimate, and what is available."""
+    """Estimated host memory that compiling takes, and what is available."""
     from neuron_whisper.host.hardware import read_memory_bytes
     from neuron_whisper.planning.compile_memory import estimate_compile_memory
 
@@ -170,7 +174,7 @@ def _describe_compile_memory(plan: BuildSpec) -> dict[str, int | None]:
 
 
 def _explain_difference(context: CliContext, plan: BuildSpec) -> dict[str, Any]:
-    """The stored artifact with the fewest other facts, and those facts; nearest None when nothing is stored."""
+    """The stored artifact with the fewest differing facts, and those facts; nearest None when nothing is stored."""
     from neuron_whisper.artifact.key import explain_difference
 
     compared = [
@@ -186,7 +190,7 @@ def _explain_difference(context: CliContext, plan: BuildSpec) -> dict[str, Any]:
 def _echo_plan(description: dict[str, Any]) -> None:
     pairs: list[tuple[str, object]] = [("artifact", description["name"]), ("key", description["key"])]
     stored = f"hit: {description['path']}" if description.get("path") else description["status"]
-    pairs.append(("status", stored if description["status"] == "hit" else "miss: it would be compiled"))
+    pairs.append(("status", stored if description["status"] == "hit" else "miss: would be compiled"))
     if "spec" in description:
         pairs += _format_sizes(description)
     echo_record(pairs)
@@ -227,10 +231,10 @@ def _echo_explanation(explanation: dict[str, Any]) -> None:
     nearest, differences = explanation["nearest"], explanation["differences"]
     click.echo("")
     if nearest is None:
-        click.echo("Nothing is stored that it could be compared with.")
+        click.echo("No stored artifact to compare with.")
     elif not differences:
         click.echo(f"No fact differs from {nearest}.")
     else:
-        click.echo(f"Nearest is {nearest}; what differs:")
+        click.echo(f"Nearest artifact: {nearest}; differences:")
         for difference in differences:
             click.echo(f"  {difference['fact']}: stored {difference['stored']!r}, now {difference['now']!r}")

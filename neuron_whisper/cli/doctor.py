@@ -1,4 +1,4 @@
-"""`doctor`: what this machine has, whether it is enough, and what to do."""
+"""`doctor`: checks this machine, and says what is missing and how to get it."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class Check:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_context
 def doctor(context: CliContext, as_json: bool) -> None:
-    """Look at this machine: processors, memory, packages, targets, Neuron devices, cache, models.
+    """Check this machine: processor, memory, packages, targets, Neuron devices, cache, models.
 
     Exits with 1 when something fails; a warning does not.
     """
@@ -79,7 +79,7 @@ def _echo_checks(checks: list[Check]) -> None:
 
 
 def run_checks(context: CliContext) -> Iterator[Check]:
-    """Every check, in the order in which they are read."""
+    """Every check, in the order of the output."""
     yield from _check_processor()
     yield _check_memory()
     yield from _check_python_packages()
@@ -115,10 +115,10 @@ def _check_processor() -> Iterator[Check]:
 def _check_memory() -> Check:
     total, available = hardware.read_memory_bytes()
     if total is None or available is None:
-        return Check(name="memory", verdict="warn", found="unknown", advice="compile --dry-run tells what is needed")
+        return Check(name="memory", verdict="warn", found="unknown", advice="compile --dry-run prints what is needed")
     found = f"{format_bytes(available)} available of {format_bytes(total)}"
     if available < MIN_MEMORY_BYTES:
-        advice = "take tiny or base, --profile cpu-int8, fewer --slots; compile --dry-run tells what is needed"
+        advice = "use tiny or base, --profile cpu-int8, fewer --slots; compile --dry-run prints what is needed"
         return Check(name="memory", verdict="warn", found=found, advice=advice)
     return Check(name="memory", verdict="ok", found=found)
 
@@ -188,7 +188,7 @@ def _check_neuron() -> Iterator[Check]:
 
 
 def _check_neuron_sdk(versions: Mapping[str, str]) -> Check:
-    """Which SDK the packages are of: outside of the range fails, for nothing works; a mixture warns, for it may."""
+    """The SDK release of the packages: outside the range fails, since nothing works; a mixture warns, since it may."""
     from neuron_whisper.target.neuron.sdk import INSTALL_COMMAND, PACKAGES, SUPPORTED_RELEASES, detect_sdk
 
     if not versions:
@@ -246,7 +246,7 @@ def _check_cache(context: CliContext) -> Iterator[Check]:
         yield Check(name="disk", verdict="ok", found=f"{format_bytes(free)} free")
     found, broken = store.list_artifacts() if has_artifacts else ([], [])
     if broken:
-        advice = "artifacts verify tells what is wrong, artifacts prune removes it"
+        advice = "artifacts verify prints what is wrong, artifacts prune removes them"
         names = ", ".join(path.name for path, _ in broken)
         yield Check(name="artifacts", verdict="warn", found=f"{len(found)} sound, broken: {names}", advice=advice)
     else:
@@ -255,7 +255,7 @@ def _check_cache(context: CliContext) -> Iterator[Check]:
 
 
 def _nearest_existing(path: Path) -> Path:
-    """The path, or the nearest directory above it that is there."""
+    """The path, or the nearest directory above it that exists."""
     return next(parent for parent in (path, *path.parents, Path.cwd()) if parent.exists())
 
 

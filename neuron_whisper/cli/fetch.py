@@ -13,13 +13,13 @@ from neuron_whisper.cli.output import echo_json
 
 @click.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_context
 def fetch(context: CliContext, name: str, as_json: bool) -> None:
-    """Download a model, check it and print its directory.
+    """Download a model, verify it and print its directory.
 
     NAME is a short name (tiny.en, base, large-v3, turbo, kotoba-v2.2 ...) or a Hugging Face id (org/name,
-    org/name@revision). A path is checked and printed.
+    org/name@revision). A path is verified and printed.
     """
     from neuron_whisper.model.checkpoint import open_checkpoint
 

@@ -1,4 +1,4 @@
-"""Log lines as JSON, one object each, for whoever collects them."""
+"""Formats log records as JSON, one object a line, for log collectors."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 class JsonFormatter(logging.Formatter):
     """ "request id=r1 status=200" -> {"time": ..., "level": "INFO", "logger": ..., "event": "request", "id": "r1",
-    "status": 200}. The package's lines are words and then facts; what is written otherwise is all event.
+    "status": 200}. A line of this package is an event followed by name=value fields; one without is all event.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        told = record.getMessage()
-        facts = list(FIELD.finditer(told))
-        event = told[: facts[0].start()].strip() if facts else told
+        message = record.getMessage()
+        fields = list(FIELD.finditer(message))
+        event = message[: fields[0].start()].strip() if fields else message
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             "event": event,
         }
-        for fact in facts:
-            line.setdefault(fact[1], _parse_value(fact[2]))
+        for field in fields:
+            line.setdefault(field[1], _parse_value(field[2]))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""`keys`: API keys of a server, made, listed and taken back; the server sees it within a second."""
+"""`keys`: creates, lists and revokes a server's API keys; the server picks up a change within a second."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ file_option = click.option(
 
 @click.group()
 def keys() -> None:
-    """API keys of a server: a file with their hashes, which `serve --keys-file` reads and watches."""
+    """Create, list and revoke API keys: a file with their hashes, which `serve --keys-file` reads and watches."""
 
 
 @keys.command()
 @click.argument("key_id", metavar="ID")
 @file_option
-@click.option("--admin", is_flag=True, help="May also load and unload models and see what only admins see.")
-@click.option("--max-requests", type=click.IntRange(min=1), metavar="N", help="Requests at once; more get 429.")
+@click.option("--admin", is_flag=True, help="Allow the key to load and unload models and to read admin endpoints.")
+@click.option(
+    "--max-requests", type=click.IntRange(min=1), metavar="N", help="Concurrent requests of the key; more get 429."
+)
 @with_context
 def create(context: CliContext, key_id: str, file: Path, admin: bool, max_requests: int | None) -> None:
-    """Make a key for ID and print it: only its hash is kept, so nobody can print it again."""
+    """Create a key for ID and print it once: only its hash is stored."""
     from neuron_whisper.errors import InvalidOption
     from neuron_whisper.server.http.api_keys import create_key, write_keys
 
@@ -58,7 +60,7 @@ def create(context: CliContext, key_id: str, file: Path, admin: bool, max_reques
 @file_option
 @with_context
 def list_keys(context: CliContext, file: Path) -> None:
-    """Ids, roles, dates and limits."""
+    """List the keys' ids, roles, dates and limits."""
     for key in _read_existing(file):
         limit = f" max_requests={key.max_requests}" if key.max_requests is not None else ""
         click.echo(f"{key.id} roles={','.join(key.roles)} created={key.created}{limit}")
@@ -69,7 +71,7 @@ def list_keys(context: CliContext, file: Path) -> None:
 @file_option
 @with_context
 def revoke(context: CliContext, key_id: str, file: Path) -> None:
-    """Take ID's key back."""
+    """Revoke the key of ID."""
     from neuron_whisper.errors import InvalidOption
     from neuron_whisper.server.http.api_keys import write_keys
 

@@ -1,4 +1,4 @@
-"""From --model or --artifact to an open Transcriber."""
+"""Resolves --model and --artifact, and opens a Transcriber on them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSelection:
-    """What to open, as the flags say it. Raises UsageError when they contradict each other.
+    """The model or artifact to open, as the flags have it. Raises UsageError when they contradict each other.
 
-    `replicas` None: as many as the profile says. `verify` None: golden tokens are checked on a Neuron device alone.
+    `replicas` None: as many as the profile has. `verify` None: golden tokens are checked on a Neuron device only.
     """
 
     model: str | None
@@ -41,12 +41,12 @@ class ModelSelection:
         if self.artifact is not None:
             for flag, value in (("--model", self.model), ("--profile", self.profile)):
                 if value is not None:
-                    raise click.UsageError(f"--artifact names all of it: leave {flag} out, or --artifact.")
+                    raise click.UsageError(f"{flag} cannot be combined with --artifact; give one of them.")
 
 
 def model_options(command: F, *, multiple: bool = False) -> F:
-    """--model, --artifact, --profile and --threads. `multiple`: the first two again and again, as models, artifacts."""
-    again = "  May be given again." if multiple else ""
+    """--model, --artifact, --profile and --threads. `multiple`: the first two repeat, as `models` and `artifacts`."""
+    again = "  May be repeated." if multiple else ""
     for option in reversed(
         (
             click.option(
@@ -63,14 +63,20 @@ def model_options(command: F, *, multiple: bool = False) -> F:
                 *(["artifacts"] if multiple else []),
                 metavar="REF",
                 multiple=multiple,
-                help=f"A compiled artifact, by name, label, key or path; never compiles.{again}",
+                help=f"Compiled artifact, by name, model label, key or path; never compiles.{again}",
             ),
             click.option(
                 "--profile",
                 metavar="NAME|FILE",
-                help=f"Compile profile that --model is compiled with.  [default: {DEFAULT_PROFILE}]",
+                help=f"Compile profile for --model.  [default: {DEFAULT_PROFILE}]",
             ),
-            click.option("--threads", type=click.IntRange(min=0), default=0, show_default=True, help="0: all cores."),
+            click.option(
+                "--threads",
+                type=click.IntRange(min=0),
+                default=0,
+                show_default=True,
+                help="CPU threads; 0 = all cores.",
+            ),
         )
     ):
         command = option(command)
@@ -78,7 +84,7 @@ def model_options(command: F, *, multiple: bool = False) -> F:
 
 
 def resolve_artifact(context: CliContext, selection: ModelSelection) -> Artifact:
-    """The stored artifact; of a model, compiled now when there is none. Raises any error of building or storing."""
+    """The stored artifact; a model is compiled when it has none. Raises any error of building or storing."""
     if selection.artifact is not None:
         return context.store().resolve(selection.artifact)
     plan = plan_artifact(context, selection.model or DEFAULT_MODEL, resolve_profile(selection.profile))
@@ -86,14 +92,14 @@ def resolve_artifact(context: CliContext, selection: ModelSelection) -> Artifact
 
 
 def resolve_model_sources(context: CliContext, selections: Sequence[ModelSelection]) -> list[ModelSource]:
-    """Models for a server to open, in this order; what must be compiled is compiled now. Raises as resolve_artifact."""
+    """Models for a server to open, in this order; what has no artifact is compiled. Raises as resolve_artifact."""
     from neuron_whisper.server.models.names import list_served_names
     from neuron_whisper.server.models.registry import ModelSource
 
     sources = []
     for each in selections:
         artifact = resolve_artifact(context, each)
-        # the artifact's own name tells two artifacts of one model apart
+        # the artifact's own name distinguishes two artifacts of one model
         names = (*list_served_names(artifact.manifest.model), artifact.name)
         sources.append(ModelSource(names=names, open=functools.partial(_open_artifact, context, each, artifact)))
     return sources
@@ -101,9 +107,9 @@ def resolve_model_sources(context: CliContext, selections: Sequence[ModelSelecti
 
 @contextmanager
 def open_transcriber(
-    context: CliContext, selection: ModelSelection, *, on_fault: Callable[[DeviceError], None] = lambda fault: None
+    context: CliContext, selection: ModelSelection, *, on_fault: Callable[[DeviceError], None] = lambda error: None
 ) -> Iterator[tuple[Transcriber, Artifact]]:
-    """The transcriber on what is wanted, closed when the block ends. Raises any error of the tree."""
+    """The transcriber of the selection, closed when the block ends. Raises any error of the tree."""
     artifact = resolve_artifact(context, selection)
     transcriber = _open_artifact(context, selection, artifact, on_fault)
     try:
@@ -116,7 +122,7 @@ def _open_artifact(
     context: CliContext,
     selection: ModelSelection,
     artifact: Artifact,
-    on_fault: Callable[[DeviceError], None] = lambda fault: None,
+    on_fault: Callable[[DeviceError], None] = lambda error: None,
 ) -> Transcriber:
     from neuron_whisper.transcriber import Transcriber
 

@@ -1,4 +1,4 @@
-"""The command line: its commands, and which error ends with which exit code."""
+"""The command line: its commands, and the exit code of each error."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from neuron_whisper.errors import (
     CapacityError,
     DeviceError,
     InputError,
+    InvalidOption,
     NeuronWhisperError,
     TargetUnavailable,
 )
@@ -37,6 +38,7 @@ USAGE = 2
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # what a shell reports of a command that SIGINT ended
 EXIT_CODES: tuple[tuple[type[NeuronWhisperError], int], ...] = (
+    (InvalidOption, USAGE),
     (InputError, 1),
     (BuildError, USAGE),
     (ArtifactError, 3),
@@ -47,8 +49,8 @@ EXIT_CODES: tuple[tuple[type[NeuronWhisperError], int], ...] = (
 
 
 @click.group(
-    epilog="Exit codes: 0 done; 1 input; 2 usage or build; 3 artifact; 4 target not available; 5 no capacity; "
-    "70 device or unexpected; 130 interrupted.",
+    epilog="Exit codes: 0 done; 1 input (audio, model); 2 usage or build; 3 artifact; 4 target not available; "
+    "5 no capacity; 70 device or unexpected; 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="neuron-whisper")
 def cli() -> None:
@@ -70,7 +72,7 @@ def main() -> None:
 
 
 def run(args: Sequence[str]) -> int:
-    """Run one command line; its exit code. Errors become one line on stderr, with --verbose a traceback too."""
+    """Run one command line and return its exit code. An error is one line on stderr, with --verbose a traceback too."""
     try:
         code = cli.main(args=list(args), prog_name="neuron-whisper", standalone_mode=False)
     except click.Abort:
@@ -93,7 +95,7 @@ def run(args: Sequence[str]) -> int:
     except Exception as error:
         log.debug("failed", exc_info=True)
         write_stderr(
-            f"error: unexpected {type(error).__name__}: {error} (a fault of neuron-whisper; --verbose tells where)"
+            f"error: unexpected {type(error).__name__}: {error} (a bug of neuron-whisper; --verbose shows a traceback)"
         )
         return UNEXPECTED
     return code if isinstance(code, int) else 0

@@ -1,4 +1,4 @@
-"""How answers are laid out on stdout: tables, records and JSON."""
+"""Lays out results on stdout: tables, records and JSON."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import rich_click as click
 
 
 def echo_json(value: object) -> None:
-    """One JSON document, for people too."""
+    """Print one indented JSON document."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
 
 
 def echo_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Drawn by rich on a terminal; elsewhere aligned columns, two spaces apart, nothing cut off."""
+    """Print a table: drawn by rich on a terminal, elsewhere aligned columns, two spaces apart, nothing cut off."""
     cells = [[str(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
@@ -40,7 +40,7 @@ def echo_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 
 def echo_record(pairs: Iterable[tuple[str, object]]) -> None:
-    """Names and values, one pair a line, the values aligned."""
+    """Print names and values, one pair a line, the values aligned."""
     pairs = [(name, str(value)) for name, value in pairs]
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
@@ -48,7 +48,7 @@ def echo_record(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def format_program(spec: Mapping[str, Any]) -> str:
-    """A program's sizes, as builtins have them, on one line."""
+    """A program's sizes (ProgramSpec as builtins) on one line."""
     contexts = spec.get("audio_contexts") or ()
     return (
         f"slots {spec['slots']}, beams {spec['beams']}, encode batch {spec['encode_batch']}, "

@@ -1,4 +1,4 @@
-"""`plan`: what a model costs on Neuron instances, and how it is best placed there. Computed, not measured."""
+"""`plan`: computes what a model costs on Neuron instances and how best to place it there; measures nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_COUNTED = (
     "activations that leave the chip",
 )
 GIB = 1 << 30
-# Flags that stand for a key of the profile; instance, tp and replicas say what is compared.
+# flag -> key of the profile; instance, tp and replicas choose what is compared
 PROFILE_KEYS = {
     "slots": "shapes.slots",
     "beams": "shapes.beams",
@@ -43,17 +43,25 @@ PROFILE_KEYS = {
     metavar="NAME",
     help="Short name, or path of a checkpoint or of its config.json; nothing is downloaded.",
 )
-@click.option("--instance", "instances", multiple=True, metavar="TYPE", help="May be repeated.  [default: all known]")
+@click.option(
+    "--instance",
+    "instances",
+    multiple=True,
+    metavar="TYPE",
+    help="Instance type; may be repeated.  [default: all known]",
+)
 @click.option("--profile", metavar="NAME|FILE", help="Compile profile: its sizes, types, instance, tp and replicas.")
 @click.option("--tp", type=click.IntRange(min=1), help="Only this many cores per replica.  [default: all that fit]")
-@click.option("--replicas", type=click.IntRange(min=1), help="Only so many groups of cores.  [default: all cores]")
+@click.option("--replicas", type=click.IntRange(min=1), help="Only this many groups of cores.  [default: all cores]")
 @click.option("--slots", type=click.IntRange(min=1), help="Windows decoded at the same time, in each replica.")
 @click.option("--beams", type=click.IntRange(min=1), help="Beams per slot.")
-@click.option("--dtype", metavar="TYPE", help="Of activations, caches and weights: bfloat16, float16, float32.")
-@click.option("--weights-dtype", metavar="TYPE", help="Of weights, where it is another.")
-@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Any key of the profile.")
 @click.option(
-    "--tokens", type=click.IntRange(min=1), default=120, show_default=True, help="Tokens of a 30 s window's answer."
+    "--dtype", metavar="TYPE", help="Data type of activations, caches and weights: bfloat16, float16, float32."
+)
+@click.option("--weights-dtype", metavar="TYPE", help="Data type of weights, if different.")
+@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key of the profile.")
+@click.option(
+    "--tokens", type=click.IntRange(min=1), default=120, show_default=True, help="Text tokens per 30 s window."
 )
 @click.option(
     "--reserve",
@@ -61,9 +69,9 @@ PROFILE_KEYS = {
     default=2.0,
     show_default=True,
     metavar="GIB",
-    help="Of each core's memory, held back for graphs, scratch and runtime.",
+    help="Memory of each core reserved for graphs, scratch and runtime.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_context
 def plan(
     context: CliContext,
@@ -112,7 +120,7 @@ def plan(
 
 
 def _collect_overrides(assignments: Sequence[str], flags: dict[str, Any], *, has_profile: bool) -> dict[str, object]:
-    """--dtype is of the weights too, unless --weights-dtype or a profile says otherwise."""
+    """--dtype applies to the weights too, unless --weights-dtype or a profile sets them."""
     overrides = parse_overrides(assignments)
     overrides |= {PROFILE_KEYS[flag]: value for flag, value in flags.items() if value is not None}
     if flags["dtype"] is not None and not has_profile:
@@ -121,7 +129,7 @@ def _collect_overrides(assignments: Sequence[str], flags: dict[str, Any], *, has
 
 
 def _mark_best(placements: Sequence[Placement]) -> list[list[str]]:
-    """What each placement is best at: latency and throughput on its instance, the cost of them all."""
+    """What each placement is best at: latency and throughput among those of its instance, cost among all."""
     from neuron_whisper.planning.placement import choose_best, choose_cheapest
 
     marks: list[list[str]] = [[] for _ in placements]
@@ -304,7 +312,7 @@ def _format_row(placement: Placement, best_for: Sequence[str]) -> tuple[str, ...
 
 
 def _first_of_each_tp(placements: Sequence[Placement]) -> list[Placement]:
-    """Every chip is alike: a rank's graphs depend on tp alone."""
+    """One placement of each tp: the chips are the same, so a rank's graphs depend on tp alone."""
     return list({placement.tp: placement for placement in reversed(placements)}.values())[::-1]
 
 

@@ -1,4 +1,4 @@
-"""From flags to a compile profile."""
+"""Resolves --profile, --target and --set to a compile profile."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
     from neuron_whisper.profile import CompileProfile
 
 DEFAULT_PROFILE = "cpu"
-# For targets that have no profile of their name: the tables which every profile has, and a fitting width.
+# dtypes for targets that have no profile of their own name
 DEFAULT_DTYPES = {"neuron": "bfloat16", "reference": "float32", "cpu": "bfloat16"}
-# What the neuron profiles that come with the package say beside sizes: the same artifact, then.
+# as the packaged neuron profiles have them, so that both give the same artifact
 NEURON_DEFAULT_TABLES = """[shapes]
 align = true
 [compiler]
 args = ["--model-type=transformer", "--auto-cast=none", "-O1"]
 """
-DEFAULT_FAMILY = "inf2"  # of a Neuron artifact that is compiled on another machine and not told for which
+DEFAULT_FAMILY = "inf2"  # instance family when a Neuron artifact is compiled elsewhere without --instance
 
 
 def resolve_profile(
     profile: str | None = None, target: str | None = None, overrides: Mapping[str, object] | None = None
 ) -> CompileProfile:
-    """The profile that the flags mean, checked; `overrides` are {"target.tp": 2}.
+    """The profile that the flags select, checked; `overrides` are {"target.tp": 2}.
 
-    Without profile and target, more than one rank, or an instance, means the Neuron target: it alone has them. There
-    --dtype is of the weights too, unless they are named. Raises ProfileError.
+    Without profile and target, more than one rank or an instance selects the Neuron target, the only one that has
+    them. There --dtype applies to the weights too, unless --weights-dtype is given. Raises ProfileError.
     """
     from neuron_whisper.errors import ProfileError
     from neuron_whisper.profile import list_profiles, load_profile, parse_profile
@@ -40,22 +40,24 @@ def resolve_profile(
         if target == "neuron" and "target.dtype" in overrides:
             overrides.setdefault("weights.dtype", overrides["target.dtype"])
         if target in list_profiles() or target not in DEFAULT_DTYPES:
-            asked = load_profile(target, overrides)
+            selected = load_profile(target, overrides)
         else:
-            asked = parse_profile(_format_default_profile(target), f"the default profile of target {target}", overrides)
+            selected = parse_profile(
+                _format_default_profile(target), f"the default profile of target {target}", overrides
+            )
     else:
-        asked = load_profile(profile, overrides | ({"target.name": target} if target else {}))
-    if asked.target.name == "cpu" and asked.target.tp != 1:
-        reason = f"target.tp is {asked.target.tp}; the cpu target takes 1, the targets neuron and reference more"
+        selected = load_profile(profile, overrides | ({"target.name": target} if target else {}))
+    if selected.target.name == "cpu" and selected.target.tp != 1:
+        reason = f"target.tp is {selected.target.tp}; the cpu target takes 1, the targets neuron and reference more"
         raise ProfileError(profile or "cpu", reason)
-    if asked.target.name != "neuron" and asked.target.instance:
-        reason = f"target.instance is {asked.target.instance!r}; only a neuron artifact is for one"
-        raise ProfileError(profile or asked.target.name, reason)
-    return asked
+    if selected.target.name != "neuron" and selected.target.instance:
+        reason = f"target.instance is {selected.target.instance!r}; only a neuron artifact is for one"
+        raise ProfileError(profile or selected.target.name, reason)
+    return selected
 
 
 def resolve_profile_instance(profile: CompileProfile) -> CompileProfile:
-    """Checked, and a Neuron profile without an instance made for this machine's family, or else for inf2.
+    """The profile, checked; a Neuron profile without an instance gets this machine's family, or inf2.
 
     Raises ProfileError.
     """
@@ -79,7 +81,7 @@ def _format_default_profile(target: str) -> str:
 def parse_overrides(assignments: Iterable[str]) -> dict[str, object]:
     """["shapes.slots=4", "target.instance=inf2.xlarge"] -> {"shapes.slots": 4, "target.instance": "inf2.xlarge"}
 
-    Values are TOML; what is not is text. Raises InvalidOption.
+    Values are TOML; anything else is taken as text. Raises InvalidOption.
     """
     from neuron_whisper.errors import InvalidOption
 

@@ -1,4 +1,4 @@
-"""How far a long piece of work is, on stderr: a bar on a terminal, plain lines elsewhere."""
+"""Shows the progress of long work on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 Unit = Literal["bytes", "steps"]
-PLAIN_LINES_PER_DOWNLOAD = 4  # without a terminal, bytes are told at each quarter
+PLAIN_LINES_PER_DOWNLOAD = 4  # without a terminal, bytes are printed at each quarter
 
 
 class ProgressCallback(Protocol):
@@ -23,7 +23,7 @@ class ProgressCallback(Protocol):
 
 @contextmanager
 def show_progress(context: CliContext, unit: Unit) -> Iterator[ProgressCallback]:
-    """A function to be told of progress while the block runs; any thread may call it."""
+    """Yields the callback that reports progress while the block runs; any thread may call it."""
     if context.quiet:
         yield lambda what, done, total: None
     elif not sys.stderr.isatty():
@@ -39,7 +39,7 @@ def show_progress(context: CliContext, unit: Unit) -> Iterator[ProgressCallback]
 
 
 class PlainProgress:
-    """Lines for a log: each step when it begins, of bytes each quarter and the end."""
+    """Progress as lines of a log: each step when it begins; of a download each quarter and the end."""
 
     def __init__(self, unit: Unit, write: Callable[[str], None]) -> None:
         self._unit, self._write = unit, write
@@ -60,7 +60,7 @@ class PlainProgress:
 
 
 def create_progress_bar(unit: Unit | Literal["seconds"]) -> Progress:
-    """A bar on stderr that is gone when it is done. Stdout is left alone: it may be a pipe."""
+    """A bar on stderr that disappears when it is done. Stdout is untouched: it may be a pipe."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -22,7 +22,7 @@ LISTENING = "listening on "  # and the URL; `demo` waits for this line
 
 
 class ServeCommand(click.RichCommand):
-    """A command whose flags are the server's settings as well; those are looked up when they are asked for."""
+    """A command that has a flag for each server setting; their module is imported only when the flags are needed."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         from neuron_whisper.server.config.schema import list_setting_specs
@@ -31,22 +31,22 @@ class ServeCommand(click.RichCommand):
         own = super().get_params(ctx)
         return [
             *own[:-1],
-            *(_create_option(knob) for knob in list_setting_specs(ServerSettings).values()),
+            *(_create_option(spec) for spec in list_setting_specs(ServerSettings).values()),
             own[-1],
         ]  # --help is last
 
 
 def _create_option(spec: SettingSpec) -> click.Parameter:
-    """A flag whose value stays text: a file and the environment are read by the same rules."""
-    told = spec.default if spec.default not in (None, ()) else "none"
-    if spec.is_size and isinstance(told, int):
-        told = f"{told / 1024**2:g}MB"
-    about = f"{spec.info.description}  [default: {str(told).lower() if isinstance(told, bool) else told}]"
+    """A flag whose value stays text: flags, file and environment are parsed by the same rules."""
+    default = spec.default if spec.default not in (None, ()) else "none"
+    if spec.is_size and isinstance(default, int):
+        default = f"{default / 1024**2:g}MB"
+    about = f"{spec.info.description}  [default: {str(default).lower() if isinstance(default, bool) else default}]"
     if spec.value_type is bool:
         return click.Option([f"{spec.flag}/--no-{spec.flag[2:]}", spec.name], default=None, help=about)
-    shapes = {int: "SIZE" if spec.is_size else "N", float: "SECONDS" if spec.name.endswith("_s") else "NUMBER"}
-    shapes |= {Path: "PATH", tuple: "TEXT,..."}
-    metavar = "|".join(spec.info.choices) or shapes.get(spec.value_type, "TEXT")
+    metavars = {int: "SIZE" if spec.is_size else "N", float: "SECONDS" if spec.name.endswith("_s") else "NUMBER"}
+    metavars |= {Path: "PATH", tuple: "TEXT,..."}
+    metavar = "|".join(spec.info.choices) or metavars.get(spec.value_type, "TEXT")
     return click.Option([spec.flag, spec.name], default=None, metavar=metavar, help=about)
 
 
@@ -69,9 +69,9 @@ def _create_option(spec: SettingSpec) -> click.Parameter:
     envvar="NEURON_WHISPER_CONFIG",
     show_envvar=True,
     metavar="FILE",
-    help="Settings in TOML, for what no flag and no variable says.",
+    help="TOML settings file; flags and environment variables override it.",
 )
-@click.option("--print-config", is_flag=True, help="Print the settings and where each comes from, and end.")
+@click.option("--print-config", is_flag=True, help="Print the settings and where each comes from, and exit.")
 @with_context
 def serve(
     context: CliContext,
@@ -85,24 +85,24 @@ def serve(
     print_config: bool,
     **flags: Any,
 ) -> None:
-    """Serve OpenAI's transcription API over HTTP until SIGTERM or Ctrl-C, then finish what is in flight.
+    """Serve OpenAI's transcription API over HTTP until SIGTERM or Ctrl-C, then finish requests in flight.
 
-    Each setting below is also a variable, NEURON_WHISPER_ and its name as --print-config shows it, and a key of the
-    file: flags win over variables, variables over the file.
+    Each setting is also an environment variable, NEURON_WHISPER_ and its name as --print-config shows it, and a key
+    of the TOML file. Flags override variables, variables override the file.
     """
     from neuron_whisper.errors import InvalidOption
     from neuron_whisper.server.config.loader import load_settings
     from neuron_whisper.server.config.settings import ServerSettings
 
-    given = {name: str(value) for name, value in flags.items() if value is not None}
+    flag_values = {name: str(value) for name, value in flags.items() if value is not None}
     try:
-        resolved = load_settings(ServerSettings, flags=given, environment=os.environ, file=config)
+        resolved = load_settings(ServerSettings, flags=flag_values, environment=os.environ, file=config)
     except InvalidOption as error:
         raise click.UsageError(str(error)) from error
     if print_config:
         click.echo(resolved.to_toml(), nl=False)
         return
-    wanted = [
+    selections = [
         ModelSelection(
             model=model,
             artifact=artifact,
@@ -125,22 +125,22 @@ def serve(
     level = logging.DEBUG if context.verbose else logging.ERROR if context.quiet else logging.INFO
     set_up_logging(level, with_times=True, as_json=as_json)
 
-    def tell(url: str) -> None:
+    def announce(url: str) -> None:
         if as_json:
             log.info("listening url=%s", url)
         else:
             write_stderr(f"{LISTENING}{url}")
 
-    served = ModelRegistry.from_settings(resolve_model_sources(context, wanted), resolved.settings)
+    registry = ModelRegistry.from_settings(resolve_model_sources(context, selections), resolved.settings)
     try:
         with exit_on_sigterm():
-            served.preload(resolved.settings.preload)
-        serve_until_stopped(served, resolved.settings, on_listening=tell)
+            registry.preload(resolved.settings.preload)
+        serve_until_stopped(registry, resolved.settings, on_listening=announce)
     finally:
-        served.close()
+        registry.close()
 
 
 def _list_selections(models: tuple[str, ...], artifacts: tuple[str, ...]) -> list[tuple[str | None, str | None]]:
-    """(model, artifact) of each that is asked for, artifacts first; of one that is neither where none is."""
-    asked: list[tuple[str | None, str | None]] = [(None, artifact) for artifact in artifacts]
-    return [*asked, *((model, None) for model in models)] or [(None, None)]
+    """(model, artifact) of each selection, artifacts first; (None, None), the default model, without any."""
+    selected: list[tuple[str | None, str | None]] = [(None, artifact) for artifact in artifacts]
+    return [*selected, *((model, None) for model in models)] or [(None, None)]

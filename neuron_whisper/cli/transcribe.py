@@ -1,4 +1,4 @@
-"""`transcribe`: audio files to text, on stdout or in files."""
+"""`transcribe`: transcribes audio files to stdout or to files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, get_args
 
 import rich_click as click
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from neuron_whisper.decode.options import TranscribeOptions
     from neuron_whisper.formats.subtitles import SubtitleOptions
     from neuron_whisper.transcriber import Transcriber
-    from neuron_whisper.transcript import Transcript
+    from neuron_whisper.transcript import Segment, Transcript
 
 SOME_FAILED = 1  # as the exit code of an InputError
 STDIN = "-"
@@ -44,21 +45,25 @@ STDIN = "-"
     "formats",
     multiple=True,
     metavar="FORMAT",
-    help="txt, json, verbose_json, srt, vtt or tsv; several with --output-dir.  [default: txt]",
+    help="Output format: txt, json, verbose_json, srt, vtt or tsv; may be repeated with --output-dir.  [default: txt]",
 )
 @click.option(
     "-o",
     "--output-dir",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write <stem>.<format> for each file, instead of stdout.",
+    help="Directory for <stem>.<format> of each file, instead of stdout. json has segments there, as whisper's has.",
 )
-@click.option("--channel", type=click.IntRange(min=0), metavar="N", help="Take one channel, counted from 0.")
-@click.option("--raw", metavar="ENC:RATE:CHANNELS", help="The audio has no header, such as s16le:16000:1.")
-@click.option("--max-line-width", type=click.IntRange(min=1), metavar="N", help="Subtitles: characters of a line.")
-@click.option("--max-line-count", type=click.IntRange(min=1), metavar="N", help="Subtitles: lines of a cue.")
-@click.option("--max-words-per-line", type=click.IntRange(min=1), metavar="N", help="Subtitles: words of a line.")
-@click.option("--highlight-words", is_flag=True, help="Subtitles: underline each word as it is said.")
+@click.option(
+    "--channel", type=click.IntRange(min=0), metavar="N", help="Transcribe only this channel, counted from 0."
+)
+@click.option("--raw", metavar="ENC:RATE:CHANNELS", help="Raw audio as ENCODING:RATE:CHANNELS, e.g. s16le:16000:1.")
+@click.option(
+    "--max-line-width", type=click.IntRange(min=1), metavar="N", help="Subtitles: longest line in characters."
+)
+@click.option("--max-line-count", type=click.IntRange(min=1), metavar="N", help="Subtitles: most lines in a cue.")
+@click.option("--max-words-per-line", type=click.IntRange(min=1), metavar="N", help="Subtitles: most words in a line.")
+@click.option("--highlight-words", is_flag=True, help="Subtitles: underline each word while it is spoken.")
 @with_context
 def transcribe(
     context: CliContext,
@@ -75,28 +80,29 @@ def transcribe(
 ) -> None:
     """Transcribe audio and video files.
 
-    The text goes to stdout, in the order of the files, each as soon as it is done; - is stdin. A file that
-    cannot be read does not stop the others.
+    The text goes to stdout, in the order of the files; - is stdin. On a terminal segments appear as they are
+    transcribed, in a pipe each file when it is done. A file that cannot be read does not stop the others.
     """
     names = _parse_formats(formats, only_one=output_dir is None)
     _check_files(files, has_directory=output_dir is not None)
     subtitles = _parse_subtitle_options(flags)
     options = parse_transcribe_options({**flags, "word_timestamps": flags["word_timestamps"] or subtitles.needs_words})
     raw_format = _parse_raw_format(raw) if raw is not None else None
-    wanted = ModelSelection(model=model, artifact=artifact, profile=profile, threads=threads)
-    with open_transcriber(context, wanted) as (transcriber, opened_artifact), _show_progress(context) as tell:
-        work = _FileJob(
+    selection = ModelSelection(model=model, artifact=artifact, profile=profile, threads=threads)
+    with open_transcriber(context, selection) as (transcriber, opened_artifact), _show_progress(context) as progress:
+        job = _FileJob(
             transcriber=transcriber,
             options=options,
             formats=names,
             output_dir=output_dir,
             channel=channel,
             raw=raw_format,
-            progress=tell,
+            progress=progress,
             subtitles=subtitles,
             explain=context.verbose,
+            shows_segments=names == ["txt"] and output_dir is None and sys.stdout.isatty(),
         )
-        n_failed = _run_all(work, files, at_once=min(opened_artifact.spec.slots, len(files)))
+        n_failed = _run_all(job, files, at_once=min(opened_artifact.spec.slots, len(files)))
     if n_failed:
         if len(files) > 1:
             write_stderr(f"{n_failed} of {len(files)} files failed")
@@ -106,13 +112,15 @@ def transcribe(
 # --- flags ----------------------------------------------------------------------------------------
 
 
-def _parse_formats(given: Sequence[str], *, only_one: bool) -> list[str]:
+def _parse_formats(values: Sequence[str], *, only_one: bool) -> list[str]:
     """("srt,json", "text") -> ["srt", "json", "txt"]. Raises InvalidOption, UsageError."""
     from neuron_whisper.formats.render import parse_format
 
-    names = list(dict.fromkeys(parse_format(part.strip()) for item in given for part in item.split(",")))
+    names = list(dict.fromkeys(parse_format(part.strip()) for item in values for part in item.split(",")))
     if only_one and len(names) > 1:
         raise click.UsageError("Several formats need --output-dir; stdout takes one.")
+    if {"json", "verbose_json"} <= set(names):
+        raise click.UsageError("json and verbose_json are both written to <stem>.json; give one of them.")
     return names or ["txt"]
 
 
@@ -124,9 +132,9 @@ def _parse_subtitle_options(flags: Mapping[str, Any]) -> SubtitleOptions:
 
 
 def _check_files(files: Sequence[str], *, has_directory: bool) -> None:
-    """Refuse, before any work, what would read stdin twice or write one output file twice."""
+    """Refuse, before any work, files that would read stdin twice or write one output file twice."""
     if files.count(STDIN) > 1:
-        raise click.UsageError("Stdin (-) can be read once.")
+        raise click.UsageError("Stdin (-) can be read only once.")
     if not has_directory:
         return
     by_stem: dict[str, str] = {}
@@ -150,8 +158,8 @@ def _parse_raw_format(text: str) -> RawFormat:
     if encoding not in get_args(RawEncoding) or len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
         known = ", ".join(get_args(RawEncoding))
         raise InvalidOption("--raw", text, f"encoding:rate:channels such as s16le:16000:1; encodings: {known}")
-    given = dict(zip(("sample_rate", "channels"), map(int, numbers), strict=False))
-    return RawFormat(encoding=encoding, **given)  # type: ignore[arg-type]  # it is among get_args
+    fields = dict(zip(("sample_rate", "channels"), map(int, numbers), strict=False))
+    return RawFormat(encoding=encoding, **fields)  # type: ignore[arg-type]  # checked against get_args
 
 
 # --- work -----------------------------------------------------------------------------------------
@@ -159,7 +167,10 @@ def _parse_raw_format(text: str) -> RawFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FileJob:
-    """What is done with each file; its methods may run in several threads at once."""
+    """Transcribes the files one by one and writes the results; `run` may be called by several threads at once.
+
+    `explain`: print why text was skipped or decoded again. `shows_segments`: `run` passes each segment on.
+    """
 
     transcriber: Transcriber
     options: TranscribeOptions
@@ -170,9 +181,19 @@ class _FileJob:
     progress: _ProgressReporter
     subtitles: SubtitleOptions
     explain: bool
+    shows_segments: bool = False
 
-    def run(self, file: str) -> Transcript:
-        """Transcribe, and write the files if there is a directory for them. Raises any error of the tree."""
+    def run(self, file: str, on_segment: Callable[[Segment | None], None]) -> Transcript:
+        """Transcribe, and write the files if there is an output directory. Raises any error of the tree.
+
+        `on_segment` gets each segment when it is decoded, and None at the end, failed or not.
+        """
+        try:
+            return self._run(file, on_segment if self.shows_segments else lambda segment: None)
+        finally:
+            on_segment(None)
+
+    def _run(self, file: str, on_segment: Callable[[Segment], None]) -> Transcript:
         from neuron_whisper.audio.load import load_audio
         from neuron_whisper.formats.render import write_files
 
@@ -180,10 +201,13 @@ class _FileJob:
         clip = load_audio(file, channel=self.channel, raw=self.raw)
         for warning in clip.warnings:
             self.progress.write_line(f"warning: {clip.source}: {warning}")
-        with self.progress.track_clip(clip.duration_s) as heard_until:
-            transcript = self.transcriber.transcribe(
-                clip, self.options, on_segment=lambda segment: heard_until(segment.end_s)
-            )
+        with self.progress.track_clip(clip.duration_s) as advance_to:
+
+            def on_decoded(segment: Segment) -> None:
+                advance_to(segment.end_s)
+                on_segment(segment)
+
+            transcript = self.transcriber.transcribe(clip, self.options, on_segment=on_decoded)
         if self.output_dir is not None:
             write_files(transcript, self.output_dir, _stem(file), self.formats, self.subtitles)
         if self.explain:
@@ -196,74 +220,87 @@ class _FileJob:
         return transcript
 
     def echo(self, transcript: Transcript) -> None:
+        """Print the transcript in the one format that stdout takes."""
         from neuron_whisper.formats.render import render
 
-        text = render(transcript, self.formats[0], self.subtitles)
+        self._echo_text(render(transcript, self.formats[0], self.subtitles))
+
+    def echo_segment(self, segment: Segment) -> None:
+        """Print a segment as the txt format has it: a line of its own, nothing for one without text."""
+        if text := " ".join(segment.text.splitlines()).strip():
+            self._echo_text(text + "\n")
+
+    def _echo_text(self, text: str) -> None:
         with self.progress.hide_bar():
             click.echo(text, nl=bool(text) and not text.endswith("\n"))
 
 
 def _run_all(job: _FileJob, files: Sequence[str], *, at_once: int) -> int:
-    """Every file, `at_once` at a time, answers in order; how many failed for reasons of their own.
+    """Transcribe every file, `at_once` at a time, print in their order, and return how many failed.
 
-    Raises whatever is wrong with more than one file: CapacityError, DeviceError.
+    A file that fails by an InputError does not stop the others; CapacityError and DeviceError concern all: raised.
     """
     n_failed = 0
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="file")
+    segments: list[SimpleQueue[Segment | None]] = [SimpleQueue() for _ in files]
     try:
-        for future in [pool.submit(job.run, file) for file in files]:
+        futures = [pool.submit(job.run, file, queue.put) for file, queue in zip(files, segments, strict=True)]
+        for future, queue in zip(futures, segments, strict=True):
+            for segment in iter(queue.get, None):  # until the file has ended
+                job.echo_segment(segment)
             try:
                 transcript = future.result()
             except InputError as error:
                 job.progress.write_line(f"error: {error}")
                 n_failed += 1
                 continue
-            if job.output_dir is None:
+            if job.output_dir is None and not job.shows_segments:
                 job.echo(transcript)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        job.transcriber.close()  # what still runs ends at its next window
+        job.transcriber.close()  # files in progress end at their next window
         raise
     pool.shutdown()
     return n_failed
 
 
 def explain_decoding(transcript: Transcript) -> Iterator[str]:
-    """A line for every stretch that gave no text, and for every segment that took more than one attempt."""
+    """A line for every region without text, and for every segment that took more than one attempt."""
     for segment in transcript.segments:
         span = f"{segment.start_s:.2f}-{segment.end_s:.2f} s"
         if segment.retries:
             tried = ", ".join(f"{retry.temperature:g} ({retry.reason})" for retry in segment.retries)
             yield f"{span}: decoded at temperature {segment.temperature:g} after {tried}"
         if segment.is_truncated:
-            yield f"{span}: a repetition at the window's end was cut off"
-    for gap in transcript.skipped:
-        said = f": {gap.text!r}" if gap.text else ""
-        yield f"{gap.start_s:.2f}-{gap.end_s:.2f} s: no text, {gap.reason}{said}"
+            yield f"{span}: a repetition loop at the window's end was truncated"
+    for region in transcript.skipped:
+        text = f": {region.text!r}" if region.text else ""
+        yield f"{region.start_s:.2f}-{region.end_s:.2f} s: skipped, {region.reason}{text}"
 
 
-# --- how far it is --------------------------------------------------------------------------------
+# --- progress -------------------------------------------------------------------------------------
 
 
 class _ProgressReporter:
-    """Progress in seconds of audio on a terminal, a line for each file elsewhere. Any thread may call it."""
+    """Shows progress in seconds of audio on a terminal, a line for each file elsewhere. Any thread may call it."""
 
     def __init__(self, context: CliContext, progress: Progress | None) -> None:
-        self._settings, self._progress = context, progress
+        self._context, self._progress = context, progress
         self._lock = threading.Lock()
         self._total_s = 0.0
         self._task = progress.add_task("transcribing", total=0.0) if progress else None
 
     def write_line(self, text: str) -> None:
-        """What is always said."""
+        """Write a warning or an error, also when quiet."""
         write_stderr(text)
 
     def report_done(self, text: str) -> None:
-        self._settings.info(text)
+        """Write the line of a finished file; nothing when quiet."""
+        self._context.info(text)
 
     @contextmanager
     def track_clip(self, duration_s: float) -> Iterator[Callable[[float], None]]:
-        """A function that is told up to which second of a clip all is done."""
+        """Yields a function to be called with the second up to which the clip is transcribed."""
         progress, task = self._progress, self._task
         if progress is None or task is None:
             yield lambda second: None
@@ -271,20 +308,20 @@ class _ProgressReporter:
         with self._lock:
             self._total_s += duration_s
             progress.update(task, total=self._total_s)
-        heard_s = 0.0
+        done_s = 0.0
 
-        def heard_until(second: float) -> None:
-            nonlocal heard_s
-            second = min(max(second, heard_s), duration_s)
-            progress.advance(task, second - heard_s)
-            heard_s = second
+        def advance_to(second: float) -> None:
+            nonlocal done_s
+            second = min(max(second, done_s), duration_s)
+            progress.advance(task, second - done_s)
+            done_s = second
 
-        yield heard_until
-        heard_until(duration_s)
+        yield advance_to
+        advance_to(duration_s)
 
     @contextmanager
     def hide_bar(self) -> Iterator[None]:
-        """The bar goes away while something is written to the same terminal."""
+        """Hide the bar while text is written to the same terminal."""
         if self._progress is None or not sys.stdout.isatty():
             yield
             return

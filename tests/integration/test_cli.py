@@ -29,6 +29,7 @@ from neuron_whisper.errors import (
     InvalidOption,
     ProfileError,
     TargetUnavailable,
+    UnknownModel,
 )
 from neuron_whisper.target.registry import missing_packages
 from tests.support.tiny_models import tiny_checkpoint, tiny_profile
@@ -131,6 +132,7 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
 
 def test_every_kind_of_error_has_its_exit_code() -> None:
     errors = (
+        UnknownModel("bas", ["base"]),
         InvalidOption("task", "sing", "one of two"),
         ProfileError("cpu", "no"),
         ArtifactNotFound("x"),
@@ -138,7 +140,7 @@ def test_every_kind_of_error_has_its_exit_code() -> None:
         EngineDraining(),
         DeviceError("gone"),
     )
-    assert [to_exit_code(error) for error in errors] == [1, 2, 3, 4, 5, 70]
+    assert [to_exit_code(error) for error in errors] == [1, 2, 2, 3, 4, 5, 70]
 
 
 def test_a_wrong_flag_is_one_line_on_stderr_and_exit_code_2(cli: Cli) -> None:
@@ -236,12 +238,12 @@ def test_an_unknown_model_is_answered_with_close_names(cli: Cli, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "told"),
+    ("flags", "code", "message"),
     [
         (("--profile", "cpu", "--tp", "2"), 2, "target.tp is 2; the cpu target takes 1"),
         (("--profile", "gpu"), 2, "gpu: no such profile; known: cpu"),
         (("--set", "shapes.slot=4"), 2, "unknown field `slot`"),
-        (("--set", "slots"), 1, "--set: 'slots' is not allowed; table.key=value"),
+        (("--set", "slots"), 2, "--set: 'slots' is not allowed; table.key=value"),
         (("--dtype", "float8"), 2, "found 'float8'"),
         (("--prompt-buckets", "4,x"), 2, "'4,x' is not a list of whole numbers"),
         (("--slots", "0"), 2, "0 is not in the range"),
@@ -249,11 +251,11 @@ def test_an_unknown_model_is_answered_with_close_names(cli: Cli, tmp_path: Path)
     ],
 )
 def test_a_wrong_compile_flag_is_named_before_any_work(
-    cli: Cli, tmp_path: Path, flags: tuple[str, ...], code: int, told: str
+    cli: Cli, tmp_path: Path, flags: tuple[str, ...], code: int, message: str
 ) -> None:
     done = cli("compile", *flags, "--cache", tmp_path / "cache")
     assert (done.code, done.out) == (code, "")
-    assert told in done.err
+    assert message in done.err
 
 
 def test_dry_run_tells_sizes_key_and_hit_or_miss(
@@ -296,7 +298,7 @@ def test_explain_with_nothing_stored_says_so(
     cli: Cli, tmp_path: Path, tiny_checkpoint: Path, tiny_profile: Path
 ) -> None:
     args = ("--model", tiny_checkpoint, "--profile", tiny_profile, "--cache", tmp_path / "cache")
-    assert "Nothing is stored" in cli("compile", *args, "--explain").out
+    assert "No stored artifact" in cli("compile", *args, "--explain").out
 
 
 def test_the_reference_target_needs_no_profile_of_its_own(cli: Cli, tmp_path: Path, tiny_checkpoint: Path) -> None:
@@ -437,27 +439,28 @@ def test_a_model_that_is_compiled_is_transcribed_with_and_a_hit_says_nothing(
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "told"),
+    ("args", "code", "message"),
     [
-        (("a.wav", "--artifact", "x", "--model", "base"), 2, "leave --model out"),
-        (("a.wav", "--artifact", "x", "--profile", "cpu"), 2, "leave --profile out"),
+        (("a.wav", "--artifact", "x", "--model", "base"), 2, "--model cannot be combined with --artifact"),
+        (("a.wav", "--artifact", "x", "--profile", "cpu"), 2, "--profile cannot be combined with --artifact"),
         (("a.wav", "-f", "srt,vtt"), 2, "Several formats need --output-dir"),
-        (("a.wav", "-f", "docx"), 1, "format: 'docx' is not allowed"),
-        (("-", "-"), 2, "Stdin (-) can be read once"),
+        (("a.wav", "-f", "json,verbose_json", "-o", "out"), 2, "both written to <stem>.json"),
+        (("a.wav", "-f", "docx"), 2, "format: 'docx' is not allowed"),
+        (("-", "-"), 2, "Stdin (-) can be read only once"),
         (("one/talk.wav", "two/talk.mp3", "-o", "out"), 2, "one/talk.wav and two/talk.mp3 would both be written"),
-        (("a.wav", "--raw", "s12le"), 1, "--raw: 's12le' is not allowed"),
-        (("a.wav", "--language", "klingon"), 1, "language: 'klingon' is not allowed"),
+        (("a.wav", "--raw", "s12le"), 2, "--raw: 's12le' is not allowed"),
+        (("a.wav", "--language", "klingon"), 2, "language: 'klingon' is not allowed"),
         (("a.wav", "--artifact", "nothing"), 3, "no artifact 'nothing'"),
         ((), 2, "Missing argument"),
     ],
 )
 def test_what_cannot_be_transcribed_is_refused_before_anything_is_opened(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], code: int, told: str
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], code: int, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = cli("transcribe", *args, "--cache", tmp_path / "cache")
     assert (done.code, done.out) == (code, "")
-    assert told in done.err
+    assert message in done.err
     assert list(tmp_path.iterdir()) == []
 
 

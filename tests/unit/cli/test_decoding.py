@@ -9,10 +9,8 @@ import rich_click as click
 from click.testing import CliRunner
 
 from neuron_whisper.cli.decoding import decoding_options, parse_transcribe_options
-from neuron_whisper.cli.transcribe import explain_decoding
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.transcript import Retry, Segment, SkippedRegion, Transcript
 
 
 def parse_flags(*flags: str) -> TranscribeOptions:
@@ -82,27 +80,3 @@ def test_what_is_no_number_is_refused_with_its_flag(flags: tuple[str, str]) -> N
 def test_an_option_out_of_range_is_refused_by_its_name() -> None:
     with pytest.raises(InvalidOption, match="beam_size: 99"):
         parse_flags("--beam-size", "99")
-
-
-def test_verbose_tells_what_was_tried_and_what_gave_no_text() -> None:
-    segment = Segment(
-        id=0,
-        seek_s=0.0,
-        start_s=0.0,
-        end_s=2.5,
-        text=" Hm.",
-        tokens=(1,),
-        temperature=0.4,
-        avg_logprob=-0.5,
-        compression_ratio=1.0,
-        no_speech_prob=0.1,
-        is_truncated=True,
-        retries=(Retry(temperature=0.0, reason="compression_ratio"), Retry(temperature=0.2, reason="avg_logprob")),
-    )
-    gap = SkippedRegion(start_s=2.5, end_s=30.0, reason="no_speech", text="Thank you.")
-    transcript = Transcript(text="Hm.", language="en", duration_s=30.0, segments=(segment,), skipped=(gap,))
-    assert list(explain_decoding(transcript)) == [
-        "0.00-2.50 s: decoded at temperature 0.4 after 0 (compression_ratio), 0.2 (avg_logprob)",
-        "0.00-2.50 s: a repetition at the window's end was cut off",
-        "2.50-30.00 s: no text, no_speech: 'Thank you.'",
-    ]
