@@ -105,7 +105,7 @@ def run_chaos(directory: Path, clips: list[bytes], *, kills: int, jobs: int, art
                 assert time.monotonic() < deadline, job
                 time.sleep(0.1)
             assert job["status"] == "succeeded", job
-            assert (job["attempts"] > 1) == (job["restarted"] is not None), job
+            assert (job["attempts"] > 1) == (job["restart_reason"] is not None), job
             told.append(job["attempts"])
             texts[key] = client.get(f"{JOBS}/{job_id}/result", params={"format": "verbose_json"}).json()
         listed = client.get(JOBS, params={"limit": 100}).json()["data"]

@@ -46,7 +46,7 @@ def test_a_job_says_in_every_format_what_a_request_says(server: RunningServer, c
     job = create_job(client, LONG, response_format=fmt, language="en", **NO_FALLBACK)
     assert (job["object"], job["status"], job["attempts"], job["model"]) == ("job", "queued", 0, "turbo")
     done = wait_for_job(client, job["id"], "succeeded")
-    assert (done["attempts"], done["restarted"], done["progress"]) == (1, None, None)
+    assert (done["attempts"], done["restart_reason"], done["progress"]) == (1, None, None)
     assert done["usage"] == {"type": "duration", "seconds": 40}
     assert done["expires_at"] - done["ended_at"] == 86_400
     answer, direct = get_result(client, job["id"]), server.post(LONG, response_format=fmt, language="en", **NO_FALLBACK)
@@ -81,7 +81,7 @@ def test_audio_that_cannot_be_read_fails_as_a_request_does(server: RunningServer
     failed = wait_for_job(client, job["id"], "failed")
     direct = read_error(server.post(b"no sound at all"), 400)
     assert failed["error"] == {name: direct[name] for name in ("message", "code", "param")}
-    assert read_error(get_result(client, job["id"]), 409)["code"] == "wrong_job_state"
+    assert read_error(get_result(client, job["id"]), 409)["code"] == "invalid_job_state"
 
 
 def test_a_job_tells_how_far_it_is_and_what_was_said_so_far(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_nobody_sees_the_jobs_of_another_key(tmp_path: Path) -> None:
         ({"include[]": "logprobs"}, "include"),
         ({"bean_size": "5"}, "bean_size"),
         ({"task": "summarise"}, "task"),
-        ({"url": "https://example.org/a.wav"}, "file"),
+        ({"url": "https://example.org/a.wav"}, "url"),
         ({"webhook_url": "https://example.org/hook"}, "webhook_url"),
         ({"response_format": "tsv"}, "response_format"),
         ({"temperature": "7"}, "temperature"),
@@ -301,7 +301,7 @@ def test_a_directory_that_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_two_servers_do_not_share_a_directory(server: RunningServer) -> None:
     assert server.settings.jobs_dir is not None
     with (
-        pytest.raises(InvalidOption, match="another server uses it"),
+        pytest.raises(InvalidOption, match="another server is using it"),
         run_server(jobs_settings(server.settings.jobs_dir.parent)),
     ):
         pass
@@ -356,9 +356,9 @@ def test_a_job_that_has_to_wait_tells_for_what_and_that_was_no_attempt(tmp_path:
         server.wait_for(decoding=1)
         answers.append(clients.submit(server.post))
         server.wait_for(waiting=1)
-        waiting = wait_for_job(client, create_job(client, **NO_FALLBACK)["id"], lambda job: job["waits_for"])
-        assert waiting["waits_for"] == "the queue is full: 1 windows are waiting"
+        waiting = wait_for_job(client, create_job(client, **NO_FALLBACK)["id"], lambda job: job["waiting_reason"])
+        assert waiting["waiting_reason"] == "the queue is full: 1 windows are waiting"
         server.session.gate.set()
         assert [it.result().status_code for it in answers] == [200, 200]
         done = wait_for_job(client, waiting["id"], "succeeded")
-        assert (done["attempts"], done["waits_for"]) == (1, None)
+        assert (done["attempts"], done["waiting_reason"]) == (1, None)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from neuron_whisper.server import ServerSettings
+from neuron_whisper.server.jobs.runner import SERVER_STOPPED
 from neuron_whisper.server.jobs.store import SERVER_CRASHED
 from tests.integration.test_server_end import ServerProcess
 from tests.support.job_clients import JOBS, NO_FALLBACK, create_job, get_result, wait_for_job
@@ -80,10 +81,10 @@ def test_a_server_killed_amid_jobs_and_an_upload_loses_nothing_and_leaves_nothin
 
     with run_next_server(tmp_path) as client:
         done = wait_for_job(client, held["id"], "succeeded")
-        assert (done["attempts"], done["restarted"]) == (2, SERVER_CRASHED)
+        assert (done["attempts"], done["restart_reason"]) == (2, SERVER_CRASHED)
         assert get_result(client, held["id"], "verbose_json").content == undisturbed
         other = wait_for_job(client, waiting["id"], "succeeded")
-        assert (other["attempts"], other["restarted"]) == (1, None)
+        assert (other["attempts"], other["restart_reason"]) == (1, None)
         assert len(client.get(JOBS).json()["data"]) == 2
     check_consistent(tmp_path)
 
@@ -102,7 +103,7 @@ def test_a_terminated_server_leaves_its_jobs_to_the_next(tmp_path: Path, undistu
         assert process.process.wait(TIMEOUT_S) == 0
     with run_next_server(tmp_path) as client:
         done = wait_for_job(client, job["id"], "succeeded")
-        assert (done["attempts"], done["restarted"]) == (2, "the server was stopped while it ran")
+        assert (done["attempts"], done["restart_reason"]) == (2, SERVER_STOPPED)
         assert get_result(client, job["id"], "verbose_json").content == undisturbed
 
 
@@ -118,7 +119,7 @@ def test_a_job_that_breaks_the_device_again_and_again_fails(tmp_path: Path) -> N
         failed = client.get(f"{JOBS}/{job['id']}").json()
         assert (failed["status"], failed["attempts"]) == ("failed", 3)
         assert failed["error"] == {
-            "message": "the device failed while it ran, 3 times",
+            "message": "the device failed while the job ran, 3 times",
             "code": "too_many_attempts",
             "param": None,
         }

@@ -1,4 +1,4 @@
-"""What tests of jobs need: a client's calls, a gate that lets some steps through, a server for files and webhooks."""
+"""Helpers for tests of jobs: a client's calls, a gate that counts steps, and a server for files and webhooks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.support.servers import TIMEOUT_S, tone
 
 JOBS = "/v1/jobs"
 POLL_INTERVAL_S = 0.005
-# a FakeSession's text passes no gate, and would be decoded at every temperature
+# a FakeSession's text fails every fallback threshold, and would be decoded at every temperature
 NO_FALLBACK: dict[str, Any] = {"logprob_threshold": "none", "compression_ratio_threshold": "none"}
 
 
 class StepGate:
-    """A FakeSession's gate that lets `steps` decodes through and holds the next until it is set."""
+    """A gate of a FakeSession that lets `steps` decode steps pass and blocks the next until it is set."""
 
     def __init__(self, steps: int) -> None:
         self._steps_left, self._open = steps, threading.Event()
@@ -36,7 +36,7 @@ class StepGate:
 
 
 def create_job(client: httpx.Client, audio: bytes | None = None, **fields: Any) -> dict[str, Any]:
-    """A job that must be made."""
+    """Create a job; the request must succeed."""
     answer = client.post(JOBS, files={"file": ("tone.wav", audio or tone())}, data=fields)
     assert answer.status_code == 201, answer.text
     job = answer.json()
@@ -54,14 +54,14 @@ def get_job(client: httpx.Client, job_id: str) -> dict[str, Any]:
 
 
 def wait_for_job(client: httpx.Client, job_id: str, when: str | Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    """The job when it has this status, or is as `when` wants it."""
+    """Poll the job until it has this status, or `when` is true of it."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         job = get_job(client, job_id)
         if job["status"] == when if isinstance(when, str) else when(job):
             return job
         time.sleep(POLL_INTERVAL_S)
-    raise AssertionError(f"{job} never was as wanted")
+    raise AssertionError(f"the job never reached {when}: {job}")
 
 
 def get_result(client: httpx.Client, job_id: str, fmt: str = "") -> httpx.Response:
@@ -69,7 +69,7 @@ def get_result(client: httpx.Client, job_id: str, fmt: str = "") -> httpx.Respon
 
 
 class FakeRemoteServer:
-    """Another server: GET serves `files`, POST keeps what comes in `posts`, and answers the next of `statuses`."""
+    """Another server: GET serves `files`, POST records requests in `posts`; both use up `statuses` if there are any."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -94,7 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         content = self.remote.files.get(self.path)
-        self.send_response(200 if content is not None else 404)
+        status = 200 if content is not None else 404
+        self.send_response(self.remote.statuses.pop(0) if self.remote.statuses else status)
         if self.remote.sends_content_length:
             self.send_header("content-length", str(len(content or b"")))
         self.send_header("connection", "close")
@@ -115,9 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def run_remote_server() -> Iterator[FakeRemoteServer]:
-    """A server on this machine, which is no public address."""
+    """A server on the loopback address, which is not public."""
     here = FakeRemoteServer()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"here": here}))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"remote": here}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     here.url = f"http://127.0.0.1:{server.server_address[1]}"

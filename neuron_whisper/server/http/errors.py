@@ -105,7 +105,7 @@ def _to_error_response(request: Request[Any, Any, Any], error: Exception) -> Res
         case UnknownJob():
             return make_error_response(404, str(error), param="job", code="job_not_found")
         case InvalidJobState():
-            return make_error_response(409, str(error), param="job", code="wrong_job_state")
+            return make_error_response(409, str(error), param="job", code="invalid_job_state")
         case UrlFetchFailed():
             return make_error_response(400, str(error), param="url", code="url_failed")
         case StorageFull():

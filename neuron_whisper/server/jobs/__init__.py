@@ -1,1 +1,1 @@
-"""Jobs: long files transcribed in the background, kept in a private directory that outlives the process."""
+"""Jobs: long files transcribed in the background, stored in a private directory that outlives the process."""

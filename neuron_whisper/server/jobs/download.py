@@ -1,4 +1,4 @@
-"""A job's audio from its URL: within a size and a time, whole or not at all."""
+"""Downloads a job's audio from its URL, bounded in size and time; a partial file is never left."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def file_name_from_url(url: str) -> str:
 async def download(
     http_client: RestrictedHttpClient, url: str, files: JobFiles, job_id: str, *, max_bytes: int, timeout_s: float
 ) -> int:
-    """Put what stands at `url` in the job's place for uploads; its size in bytes. Connections are tried three times.
+    """Store the file at `url` as the upload of the job and return its size in bytes; transient failures are retried.
 
     Raises UrlFetchFailed, AudioTooLarge, StorageFull.
     """
@@ -42,7 +42,7 @@ async def download(
                 except UrlFetchFailed as failure:
                     if attempt == MAX_TRIES - 1:
                         raise
-                    log.info("download failed job=%s try=%d: %s", job_id, attempt + 1, failure)
+                    log.info("download failed job=%s try=%d reason=%r", job_id, attempt + 1, failure.reason)
                     await asyncio.sleep(FIRST_BACKOFF_S * 4**attempt)
     except TimeoutError:
         raise UrlFetchFailed(host, f"not downloaded within {timeout_s:g} seconds") from None
@@ -55,19 +55,19 @@ async def _download_once(
     host = urlsplit(url).hostname or ""
     async with http_client.send("GET", url, headers={"accept": "*/*"}) as response:
         if response.status in range(300, 400):
-            raise PermanentUrlFailure(host, f"it answered {response.status}; redirects are not followed")
+            raise PermanentUrlFailure(host, f"HTTP status {response.status}; redirects are not followed")
         if response.status >= 500 or response.status == 429:
-            raise UrlFetchFailed(host, f"it answered {response.status}")
+            raise UrlFetchFailed(host, f"HTTP status {response.status}")
         if response.status != 200:
-            raise PermanentUrlFailure(host, f"it answered {response.status}")
-        announced = dict(response.headers).get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > max_bytes:
+            raise PermanentUrlFailure(host, f"HTTP status {response.status}")
+        content_length = dict(response.headers).get(b"content-length", b"")
+        if content_length.isdigit() and int(content_length) > max_bytes:
             raise AudioTooLarge(file_name_from_url(url), "the file at the URL", max_bytes)
         with files.write_atomically(files.upload_path(job_id)) as file:
             received = 0
-            async for piece in response.aiter_stream():
-                received += len(piece)
+            async for chunk in response.aiter_stream():
+                received += len(chunk)
                 if received > max_bytes:
                     raise AudioTooLarge(file_name_from_url(url), "the file at the URL", max_bytes)
-                file.write(piece)
+                file.write(chunk)
         return received

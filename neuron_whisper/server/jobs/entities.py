@@ -1,4 +1,4 @@
-"""What is kept of a job, and of a webhook that is to be delivered."""
+"""The stored records: a job, and a webhook to be delivered."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Literal
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 STATUSES: tuple[JobStatus, ...] = ("queued", "running", "succeeded", "failed", "cancelled")
 FINAL_STATUSES: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
-DeliveryStatus = Literal["pending", "delivered", "given_up"]
+DeliveryStatus = Literal["pending", "delivered", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobError:
-    """Why a job failed, in the words of the audio API's errors."""
+    """Why a job failed: message, code and param of the error that the audio API would respond with."""
 
     message: str
     code: str
@@ -24,9 +24,9 @@ class JobError:
 class Job:
     """A row of the store; times are Unix seconds.
 
-    `fields` are the form's texts as they were sent: they are read again when the job runs. `attempts` counts how often
-    it was begun, `restarted` says why it was begun again, `waits_for` what it waits for before `not_before`. `owner` is
-    the key that made it, empty where there are no keys.
+    `fields` are the form's values as they were sent; they are parsed again when the job runs. `attempts` counts the
+    starts, `restart_reason` is why the job was started again, `waiting_reason` why it is not started before
+    `not_before`. `owner` is the id of the API key that created it, empty where the server has no keys.
     """
 
     id: str
@@ -43,8 +43,8 @@ class Job:
     url: str | None = None
     webhook_url: str | None = None
     attempts: int = 0
-    restarted: str | None = None
-    waits_for: str | None = None
+    restart_reason: str | None = None
+    waiting_reason: str | None = None
     not_before: float = 0.0
     started_at: float | None = None
     ended_at: float | None = None
@@ -56,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookDelivery:
-    """A webhook's message: `id` is the same in every attempt, so that its receiver can tell a second one."""
+    """A webhook message. Its `id` is the same in every attempt, so that the receiver can drop duplicates."""
 
     id: str
     job_id: str

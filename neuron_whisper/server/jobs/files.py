@@ -1,4 +1,4 @@
-"""The jobs' directory: uploads and results that are there whole or not at all, for this user and one server alone."""
+"""The directory of the jobs: uploads and results, written atomically, private to this user, locked by one server."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class JobFiles:
         try:
             for path in (directory, self.uploads_directory, self._results_directory):
                 make_private_directory(path)
-            facts = directory.stat()
-            if stat.S_IMODE(facts.st_mode) & 0o077 or facts.st_uid != os.geteuid():
-                raise InvalidOption("jobs_dir", str(directory), "a directory of this user with mode 0700")
+            status = directory.stat()
+            if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.geteuid():
+                raise InvalidOption("jobs_dir", str(directory), "use a directory of this user with mode 0700")
             self._lock = (directory / "lock").open("wb")
         except OSError as error:
             reason = f"it cannot be used: {error.strerror or error}"
@@ -42,7 +42,7 @@ class JobFiles:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise InvalidOption("jobs_dir", str(directory), "another server uses it") from None
+            raise InvalidOption("jobs_dir", str(directory), "another server is using it") from None
 
     @property
     def database_path(self) -> Path:
@@ -63,7 +63,7 @@ class JobFiles:
         return self._results_directory / f"{job_id}.json"
 
     def store_upload(self, job_id: str, source: BinaryIO) -> int:
-        """Copy an upload from where it stands to its place; its size in bytes. Raises StorageFull."""
+        """Copy an upload into the directory and return its size in bytes. Raises StorageFull."""
         with self.write_atomically(self.upload_path(job_id)) as file:
             shutil.copyfileobj(source, file, COPY_CHUNK_BYTES)
             return file.tell()
@@ -75,7 +75,7 @@ class JobFiles:
 
     @contextmanager
     def write_atomically(self, path: Path) -> Iterator[BinaryIO]:
-        """A file that stands at `path`, on the disk, when the block ends, and nowhere when it raises.
+        """Open a file that is at `path`, synced to disk, when the block ends, and is removed when the block raises.
 
         Raises StorageFull.
         """
@@ -98,13 +98,15 @@ class JobFiles:
         self.upload_path(job_id).unlink(missing_ok=True)
 
     def delete(self, job_id: str) -> None:
-        """All files of a job."""
+        """Delete all files of a job."""
         self.delete_upload(job_id)
         self.result_path(job_id).unlink(missing_ok=True)
 
     def delete_orphans(self, *, upload_ids: Collection[str], result_ids: Collection[str]) -> int:
-        """Remove what belongs to no job: uploads but of `upload_ids` ids, results but of `result_ids` ones; how many
-        files."""
+        """Delete every upload whose job is not in `upload_ids` and every result whose job is not in `result_ids`.
+
+        Returns the number of deleted files.
+        """
         removed = 0
         for folder, known in (
             (self.uploads_directory, set(upload_ids)),

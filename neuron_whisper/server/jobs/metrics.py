@@ -1,4 +1,4 @@
-"""Prometheus' figures of the jobs, read from the store when they are asked for."""
+"""Prometheus metrics of the jobs, read from the store at each scrape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class JobsCollector(Collector):
         self._jobs = jobs
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing: registering must not ask the store."""
+        """Describe nothing: registering the collector must not query the store."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
@@ -32,5 +32,5 @@ class JobsCollector(Collector):
             f"{METRIC_PREFIX}jobs_stored_bytes", "Bytes of uploads and results stored.", value=counts.stored_bytes
         )
         yield GaugeMetricFamily(
-            f"{METRIC_PREFIX}webhooks_pending", "Webhooks still to be delivered.", value=counts.webhooks_pending
+            f"{METRIC_PREFIX}webhooks_pending", "Webhooks not delivered yet.", value=counts.webhooks_pending
         )

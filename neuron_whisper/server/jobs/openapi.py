@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the routes of jobs beyond what their signatures tell."""
+"""OpenAPI operations of the job routes: what Litestar cannot derive from their signatures."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from neuron_whisper.server.jobs.response import TSV_MEDIA_TYPE
 ERROR_DESCRIPTIONS = {
     "400": "The request is wrong: a field or its value",
     "404": "No such job, or no such model",
-    "409": "The job is not in a state for this",
+    "409": "The job is in another state than this needs",
     "413": "The upload is over the limit",
-    "500": "The server failed at this request",
-    "503": "No room for another job now, or the server is ending; Retry-After says when to ask again",
+    "500": "Internal server error",
+    "503": "No capacity for another job, or the server is shutting down; see Retry-After",
     "507": "The server's disk is full; nothing was stored",
 }
 REQUEST_EXAMPLES: Mapping[str, tuple[str, Any]] = {
-    "upload": ("A file", {"file": UPLOAD_EXAMPLE, "response_format": "srt"}),
+    "upload": ("An uploaded file", {"file": UPLOAD_EXAMPLE, "response_format": "srt"}),
     "url": (
-        "A file elsewhere, and a webhook",
+        "A file at a URL, and a webhook",
         {"url": "https://files.example.org/talk.mp3", "webhook_url": "https://app.example.org/hooks/transcripts"},
     ),
 }
@@ -43,8 +43,8 @@ JOB_EXAMPLE: Mapping[str, Any] = {
     "file_name": "talk.mp3",
     "url": None,
     "attempts": 1,
-    "restarted": None,
-    "waits_for": None,
+    "restart_reason": None,
+    "waiting_reason": None,
     "progress": {"stage": "transcribing", "done_s": 312.4, "total_s": 3605.2, "segments": 71},
     "language": None,
     "usage": None,
@@ -60,7 +60,7 @@ def _error_responses(*statuses: str) -> dict[str, OpenAPIResponse]:
 
 @dataclass
 class JobOperation(Operation):
-    """A route that a signature describes, with the errors that it has."""
+    """An operation that Litestar derives from the signature, with its error responses added."""
 
     def __post_init__(self) -> None:
         self.responses = {**(self.responses or {}), **_error_responses("400", "404", "409", "500")}
@@ -68,37 +68,37 @@ class JobOperation(Operation):
 
 @dataclass
 class JobResponseOperation(JobOperation):
-    """A route that answers a job."""
+    """An operation that responds with a job."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for status in ("200", "201"):
-            done = (self.responses or {}).get(status)
-            for media in (done.content or {}).values() if isinstance(done, OpenAPIResponse) else ():
-                media.examples = {"job": Example(summary="A job that runs", value=dict(JOB_EXAMPLE))}
+            response = (self.responses or {}).get(status)
+            for media in (response.content or {}).values() if isinstance(response, OpenAPIResponse) else ():
+                media.examples = {"job": Example(summary="A running job", value=dict(JOB_EXAMPLE))}
 
 
 @dataclass
 class CreateJobOperation(JobResponseOperation):
-    """The route that makes a job reads its form itself, so Litestar cannot draw it from a signature."""
+    """The operation that creates a job: its handler parses the form itself, so the request body is declared here."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.request_body = describe_form(
             JOB_FORM, {"oneOf": [{"required": ["file"]}, {"required": ["url"]}]}, REQUEST_EXAMPLES
         )
-        known = (self.responses or {}).get("201")
-        again = {} if known is None else {"200": known}  # the job that the idempotency key made before
-        self.responses = {**(self.responses or {}), **again, **_error_responses("413", "503", "507")}
+        created = (self.responses or {}).get("201")
+        existing = {} if created is None else {"200": created}  # the job created before with this idempotency key
+        self.responses = {**(self.responses or {}), **existing, **_error_responses("413", "503", "507")}
 
 
 @dataclass
 class JobResultOperation(JobOperation):
-    """A result is of many media types."""
+    """The operation that responds with a transcript, in one of several media types."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        kinds = {
+        content = {
             "application/json": describe_body(
                 {"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE_TRANSCRIPTION]}, shapes.JSON_EXAMPLES
             ),
@@ -106,5 +106,5 @@ class JobResultOperation(JobOperation):
             "text/vtt": describe_body(shapes.TEXT, shapes.VTT_EXAMPLES),
             TSV_MEDIA_TYPE: describe_body(shapes.TEXT, TSV_EXAMPLES),
         }
-        done = OpenAPIResponse(description="The transcript, in the form that was asked for", content=kinds)
-        self.responses = {**(self.responses or {}), "200": done}
+        response = OpenAPIResponse(description="The transcript in the requested format", content=content)
+        self.responses = {**(self.responses or {}), "200": response}

@@ -1,7 +1,7 @@
-"""Requests that callers make this server send: to listed origins, to public addresses, and never redirected.
+"""HTTP requests to URLs that clients give: to allowed origins and public addresses only, without redirects.
 
-The address is chosen and checked where the connection is made, so a name that means something else a moment later
-gains nobody anything.
+The address is resolved and checked where the connection is opened, so DNS rebinding (a name that resolves to another
+address a moment later) does not get around the check.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-
 
 
 class PermanentUrlFailure(UrlFetchFailed):
-    """Asking again would change nothing."""
+    """The URL cannot be fetched, and a retry would not change that."""
 
 
 class _NoAllowedAddress(httpcore.ConnectError):
-    """A name without an address that may be reached."""
+    """The host resolves to no allowed address."""
 
 
 class AllowedOrigins:
-    """Scheme, host and port that a URL may have; none: no URL is allowed.
+    """The scheme, host and port that a URL may have. Without entries no URL is allowed.
 
-    "files.example.org" is https on its port; "*.example.org" are all hosts below it; "http://10.0.0.5:9000" says all.
-    Raises InvalidOption about `setting`.
+    "files.example.org" means https on port 443, "*.example.org" every host below it; "http://10.0.0.5:9000" gives all
+    three. Raises InvalidOption for `setting`.
     """
 
     def __init__(self, setting: str, entries: Iterable[str]) -> None:
@@ -50,20 +50,22 @@ class AllowedOrigins:
             full = entry if "://" in entry else f"https://{entry}"
             origin = _parse_origin(full, allow_wildcard=True)
             if origin is None or urlsplit(full).path.strip("/"):
-                raise InvalidOption(setting, entry, "an origin: example.org, *.example.org, http://10.0.0.5:9000")
+                raise InvalidOption(
+                    setting, entry, "use an origin such as example.org, *.example.org or http://10.0.0.5:9000"
+                )
             self._origins.append(origin)
 
     def __bool__(self) -> bool:
         return bool(self._origins)
 
     def check(self, field: str, url: str) -> str:
-        """The URL, if it is one that may be asked for. Raises InvalidOption about `field`."""
-        shown = url[:200]
+        """Return the URL if its origin is allowed. Raises InvalidOption for `field`."""
+        excerpt = url[:200]
         origin = _parse_origin(url) if len(url) <= MAX_URL_LENGTH and url.isascii() and url.isprintable() else None
         if origin is None or " " in url:
-            raise InvalidOption(field, shown, "a URL in ASCII with http or https, a host, and no user in it")
+            raise InvalidOption(field, excerpt, "use an ASCII URL with http or https, a host and no user name")
         if not any(_matches(allowed, origin) for allowed in self._origins):
-            raise InvalidOption(field, shown, "its scheme, host and port must be among those this server allows")
+            raise InvalidOption(field, excerpt, "its scheme, host and port must be among those this server allows")
         return url
 
 
@@ -81,30 +83,31 @@ def _parse_origin(url: str, *, allow_wildcard: bool = False) -> tuple[str, str, 
 
 def _matches(allowed: tuple[str, str, int], origin: tuple[str, str, int]) -> bool:
     """("https", "*.example.org", 443) matches ("https", "a.example.org", 443), not example.org itself."""
-    host, asked = allowed[1], origin[1]
-    fits = asked.endswith(host[1:]) if host.startswith("*.") else asked == host
-    return fits and (allowed[0], allowed[2]) == (origin[0], origin[2])
+    pattern, host = allowed[1], origin[1]
+    is_host = host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+    return is_host and (allowed[0], allowed[2]) == (origin[0], origin[2])
 
 
 def parse_private_networks(entries: Iterable[str]) -> tuple[Network, ...]:
-    """Networks of the setting `parse_private_networks`. Raises InvalidOption."""
-    found = []
+    """Parse the setting `private_networks`. Raises InvalidOption."""
+    networks = []
     for entry in entries:
         try:
-            found.append(ipaddress.ip_network(entry))
+            networks.append(ipaddress.ip_network(entry))
         except ValueError:
-            raise InvalidOption("private_networks", entry, "a network such as 10.1.0.0/16 or fd00::/8") from None
-    return tuple(found)
+            raise InvalidOption(
+                "private_networks", entry, "use CIDR notation such as 10.1.0.0/16 or fd00::/8"
+            ) from None
+    return tuple(networks)
 
 
 class RestrictedHttpClient:
-    """Sends requests of one event loop. `allowed_networks` are networks that may be reached though they are not
-    public."""
+    """HTTP client of one event loop that connects to public addresses and to `allowed_networks` only."""
 
     def __init__(
         self, allowed_networks: Sequence[Network] = (), *, connect_timeout_s: float = 10.0, idle_timeout_s: float = 30.0
     ) -> None:
-        # a connection for each request: there are few, and none is kept that was checked long ago
+        # one connection per request: there are few, and a kept connection would skip the address check
         self._pool = httpcore.AsyncConnectionPool(
             network_backend=_AddressCheckingBackend(allowed_networks), max_keepalive_connections=0, retries=0
         )
@@ -114,18 +117,20 @@ class RestrictedHttpClient:
     async def send(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: bytes | None = None
     ) -> AsyncIterator[httpcore.Response]:
-        """The answer, whatever its status, with its body yet to be read. Raises UrlFetchFailed, also from the block."""
+        """Yield the response, whatever its status, its body unread. Raises UrlFetchFailed, also inside the block."""
         host = urlsplit(url).hostname or ""
-        sent = {"user-agent": f"neuron-whisper/{__version__}", "accept-encoding": "identity", **(headers or {})}
+        all_headers = {"user-agent": f"neuron-whisper/{__version__}", "accept-encoding": "identity", **(headers or {})}
         try:
             async with self._pool.stream(
-                method, url, headers=list(sent.items()), content=content, extensions={"timeout": self._timeouts}
+                method, url, headers=list(all_headers.items()), content=content, extensions={"timeout": self._timeouts}
             ) as response:
                 yield response
         except _NoAllowedAddress:
-            raise PermanentUrlFailure(host, "it has no address that may be reached from here") from None
+            raise PermanentUrlFailure(
+                host, "the host has no allowed address; see the setting private_networks"
+            ) from None
         except httpcore.TimeoutException:
-            raise UrlFetchFailed(host, "it did not answer in time") from None
+            raise UrlFetchFailed(host, "no response in time") from None
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise UrlFetchFailed(host, f"the connection failed: {str(error)[:200] or type(error).__name__}") from None
 
@@ -134,7 +139,7 @@ class RestrictedHttpClient:
 
 
 class _AddressCheckingBackend(httpcore.AsyncNetworkBackend):
-    """Connects to the addresses of a name that may be reached."""
+    """Resolves a host and connects to its allowed addresses only."""
 
     def __init__(self, allowed_networks: Sequence[Network]) -> None:
         self._allowed_networks, self._inner = allowed_networks, httpcore.AnyIOBackend()
@@ -159,23 +164,23 @@ class _AddressCheckingBackend(httpcore.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                results = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except TimeoutError:
-            raise httpcore.ConnectTimeout("its name was not resolved in time") from None
+            raise httpcore.ConnectTimeout("the host name was not resolved in time") from None
         except OSError as error:
-            raise httpcore.ConnectError(f"its name means no address: {error.strerror}") from None
-        addresses = dict.fromkeys(ipaddress.ip_address(str(it[4][0]).partition("%")[0]) for it in found)
+            raise httpcore.ConnectError(f"the host name cannot be resolved: {error.strerror}") from None
+        addresses = dict.fromkeys(ipaddress.ip_address(str(it[4][0]).partition("%")[0]) for it in results)
         return [address for address in addresses if is_allowed_address(address, self._allowed_networks)]
 
 
 def is_allowed_address(address: Address, allowed_networks: Sequence[Network]) -> bool:
-    """Whether it is a public address or one of an allowed network."""
-    plain = address
+    """Whether the address is public or lies in one of the allowed networks."""
+    effective = address
     if isinstance(address, ipaddress.IPv6Address):
-        # an IPv4 address in another dress is what it is
-        plain = address.ipv4_mapped or address.sixtofour or address
+        # an IPv4 address embedded in IPv6 is checked as that IPv4 address
+        effective = address.ipv4_mapped or address.sixtofour or address
         if address in NAT64:
-            plain = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if any(plain.version == network.version and plain in network for network in allowed_networks):
+            effective = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if any(effective.version == network.version and effective in network for network in allowed_networks):
         return True
-    return plain.is_global and not plain.is_multicast
+    return effective.is_global and not effective.is_multicast

@@ -1,4 +1,4 @@
-"""The form that makes a job, and its texts as they are read again when the job runs."""
+"""The form that creates a job. Its values are stored as text and parsed again when the job runs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from neuron_whisper.server.http.multipart import Form
 
 AUDIO_FORMS: Mapping[str, AudioForm] = {form.task: form for form in (TRANSCRIPTIONS, TRANSLATIONS)}
 
-# what is about the one answer that a request gets
+# fields that concern the single response of a synchronous request
 UNSUPPORTED_FIELDS: Mapping[str, str] = {
-    "stream": "not supported here: a job tells how far it is at GET /v1/jobs/{id}",
-    "include": "not supported here: a job keeps the text, not the log-probability of every token",
+    "stream": "not supported here: GET /v1/jobs/{id} has the progress of a job",
+    "include": "not supported here: a job stores no log-probabilities of tokens",
 }
 TASK = FormField(
-    name="task", field_type=choice(*AUDIO_FORMS), description="transcribe, the default; translate: into English."
+    name="task", field_type=choice(*AUDIO_FORMS), description="transcribe (default), or translate (into English)."
 )
 URL = FormField(
     name="url",
@@ -31,9 +31,9 @@ WEBHOOK = FormField(
     name="webhook_url",
     field_type=TEXT,
     examples=["https://app.example.org/hooks/transcripts"],
-    description="Told when the job has ended: a JobEvent, signed with HMAC-SHA256 in the headers webhook-id, "
-    "webhook-timestamp and webhook-signature (standardwebhooks.com). Sent again until it is answered with 2xx, 8 times "
-    "at most, always with the same id.",
+    description="URL that receives a JobEvent when the job has ended, signed with HMAC-SHA256 in the headers "
+    "webhook-id, webhook-timestamp and webhook-signature (standardwebhooks.com). It is sent up to 8 times, with the "
+    "same id, until the response is 2xx.",
 )
 JOB_FIELDS = (TASK, URL, WEBHOOK)
 JOB_FORM = replace(
@@ -44,7 +44,7 @@ JOB_FORM = replace(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """What a form asks for. `fields` are the texts of the audio API's; there is a `url` or an upload."""
+    """A parsed job form. `fields` are the audio API's fields as text; the audio is at `url` or in the upload."""
 
     task: str
     url: str | None
@@ -53,18 +53,20 @@ class JobRequest:
 
 
 def check_field(name: str, value: str) -> None:
-    """Raises InvalidOption for a field that a job does not take."""
-    plain = name.removesuffix("[]")
-    if plain in UNSUPPORTED_FIELDS:
-        raise InvalidOption(plain, truncate(value), UNSUPPORTED_FIELDS[plain])
+    """Raises InvalidOption for a field that jobs do not support."""
+    bare_name = name.removesuffix("[]")
+    if bare_name in UNSUPPORTED_FIELDS:
+        raise InvalidOption(bare_name, truncate(value), UNSUPPORTED_FIELDS[bare_name])
     JOB_FORM.check_field(name, value)
 
 
 def parse_job_form(form: Form) -> JobRequest:
-    """Raises InvalidOption."""
+    """Parse the fields of a job's own and keep the others as text. Raises InvalidOption."""
     own = {field.name: field.parse(form.texts) for field in JOB_FIELDS if field.is_given(form.texts)}
-    if (form.upload is None) == ("url" not in own):
-        raise MissingOption("file", "send the audio as the form field 'file', or its address as 'url'")
+    if form.upload is not None and "url" in own:
+        raise InvalidOption("url", truncate(own["url"]), "send either 'file' or 'url', not both")
+    if form.upload is None and "url" not in own:
+        raise MissingOption("file", "send the audio as the form field 'file', or its URL as 'url'")
     return JobRequest(
         task=own.get("task", TRANSCRIPTIONS.task),
         url=own.get("url"),
@@ -74,5 +76,5 @@ def parse_job_form(form: Form) -> JobRequest:
 
 
 def to_audio_request(fields: Mapping[str, list[str]], task: str, *, vad_filter: bool) -> AudioRequest:
-    """What the audio API makes of these texts. Raises InvalidOption."""
+    """Parse stored fields as the audio API does. Raises InvalidOption."""
     return AudioRequest.from_form(Form(texts=dict(fields)), AUDIO_FORMS[task], vad_filter=vad_filter)

@@ -1,4 +1,4 @@
-"""A job's transcript in any of the response formats."""
+"""The result of a job: its transcript in any response format."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TSV_MEDIA_TYPE = "text/tab-separated-values"
 
 
 def to_result_response(job: Job, transcript: Transcript, response_format: str) -> Response[bytes]:
-    """What the audio API would have answered. Raises InvalidOption where subtitles lack word times."""
+    """The response that the audio API would give. Raises InvalidOption for subtitles that need missing word times."""
     if response_format == "tsv":
         return Response(render(transcript, "tsv").encode(), media_type=TSV_MEDIA_TYPE)
-    asked = replace(to_audio_request(job.fields, job.task, vad_filter=True), response_format=response_format)
-    # the tokenizer is for log-probabilities, which a job's form does not take: its model need not be loaded for this
-    return ResponseFormatter(request=asked, tokenizer=None).format_response(transcript)  # type: ignore[arg-type]
+    request = replace(to_audio_request(job.fields, job.task, vad_filter=True), response_format=response_format)
+    # only log-probabilities need the tokenizer, and jobs have none: the model need not be loaded for this
+    return ResponseFormatter(request=request, tokenizer=None).format_response(transcript)  # type: ignore[arg-type]

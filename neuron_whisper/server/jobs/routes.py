@@ -36,7 +36,7 @@ MAX_PAGE_SIZE = 100
 
 
 class JobList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, the newest first; `has_more`: ask again with after=`last_id`."""
+    """A page of jobs, the newest first. With `has_more`, the next page is at after=`last_id`."""
 
     data: list[JobResponse]
     has_more: bool
@@ -46,7 +46,7 @@ class JobList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentList(msgspec.Struct, frozen=True, kw_only=True):
-    """Segments of a job that runs or has succeeded, from `after` on."""
+    """Segments of a running or succeeded job, from number `after` on."""
 
     data: list[SegmentResponse]
     status: JobStatus
@@ -60,12 +60,12 @@ class JobDeleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _get_job_service(service: ServerState) -> JobService:
-    assert service.jobs is not None, "without a directory for jobs there are no such routes"
+    assert service.jobs is not None, "the routes exist only with jobs_dir"
     return service.jobs
 
 
 def _get_owner(request: AnyRequest) -> str:
-    """Whose jobs these are: nobody sees those of another key."""
+    """Id of the API key of the request; a key has access to its own jobs only."""
     client = RequestContext.from_scope(request.scope).client
     return client.id if client is not None and client.has_key else ""
 
@@ -85,48 +85,49 @@ def _to_response(jobs: JobService, view: JobView) -> JobResponse:
     summary="Transcribe a long file in the background",
 )
 async def create_job(request: AnyRequest, service: NamedDependency[ServerState]) -> Response[JobResponse]:
-    jobs, owner, facts = (
-        _get_job_service(service),
-        _get_owner(request),
-        RequestContext.from_scope(request.scope).log_fields,
-    )
+    jobs, owner = _get_job_service(service), _get_owner(request)
+    log_fields = RequestContext.from_scope(request.scope).log_fields
     key = request.headers.get("idempotency-key")
     if key is not None and not IDEMPOTENCY_KEY_PATTERN.fullmatch(key):
-        raise InvalidOption("Idempotency-Key", key[:80], "1 to 128 characters of ASCII without blanks")
-    announced = request.headers.get("content-length", "")
-    size_bytes = int(announced) if re.fullmatch("[0-9]{1,18}", announced) else None
+        raise InvalidOption("Idempotency-Key", key[:80], "use 1 to 128 printable ASCII characters without spaces")
+    header = request.headers.get("content-length", "")
+    size_bytes = int(header) if re.fullmatch("[0-9]{1,18}", header) else None
     with service.track_request(), jobs.reserve_upload(size_bytes), Form(upload_dir=str(jobs.uploads_directory)) as form:
-        if (old := await jobs.find_by_idempotency_key(owner, key)) is None:
+        if (existing := await jobs.find_by_idempotency_key(owner, key)) is None:
             await read_form(request, form, check_field, jobs.settings.jobs_max_upload_bytes)
-            asked = parse_job_form(form)
+            job_request = parse_job_form(form)
             upload = form.take_upload() if form.upload is not None else None
-            job = await jobs.add(asked, owner=owner, idempotency_key=key, upload=upload, upload_name=form.upload_name)
-            facts |= {"job": job.id, "upload_bytes": form.upload_bytes}
+            job = await jobs.add(
+                job_request, owner=owner, idempotency_key=key, upload=upload, upload_name=form.upload_name
+            )
+            log_fields |= {"job": job.id, "upload_bytes": form.upload_bytes}
         else:
-            job = old
-    told = _to_response(jobs, JobView(job=job))
-    return Response(told, headers={"location": f"/v1/jobs/{job.id}"}, status_code=201 if old is None else 200)
+            job = existing
+    body = _to_response(jobs, JobView(job=job))
+    return Response(body, headers={"location": f"/v1/jobs/{job.id}"}, status_code=201 if existing is None else 200)
 
 
-@get("/v1/jobs", tags=["jobs"], operation_id="listJobs", operation_class=JobOperation, summary="Jobs, the newest first")
+@get(
+    "/v1/jobs", tags=["jobs"], operation_id="listJobs", operation_class=JobOperation, summary="List jobs, newest first"
+)
 async def list_jobs(
     request: AnyRequest,
     service: NamedDependency[ServerState],
-    limit: Annotated[int, Parameter(ge=1, le=MAX_PAGE_SIZE, description="Jobs on this page.")] = 20,
-    after: Annotated[str | None, Parameter(description="The last id of the page before.")] = None,
+    limit: Annotated[int, Parameter(ge=1, le=MAX_PAGE_SIZE, description="Maximum number of jobs on the page.")] = 20,
+    after: Annotated[str | None, Parameter(description="Last id of the previous page.")] = None,
     status: Annotated[
-        str | None, Parameter(description="Jobs in this state.", schema_extra={"enum": list(STATUSES)})
+        str | None, Parameter(description="Only jobs with this status.", schema_extra={"enum": list(STATUSES)})
     ] = None,
 ) -> JobList:
     jobs = _get_job_service(service)
-    wanted = next((known for known in STATUSES if known == status), None)
-    if status is not None and wanted is None:
-        raise InvalidOption("status", status[:80], f"one of {', '.join(STATUSES)}")
-    seen = await jobs.list_page(_get_owner(request), limit=limit + 1, after=after, status=wanted)
-    page = [_to_response(jobs, it) for it in seen[:limit]]
+    checked_status = next((known for known in STATUSES if known == status), None)
+    if status is not None and checked_status is None:
+        raise InvalidOption("status", status[:80], f"use one of {', '.join(STATUSES)}")
+    views = await jobs.list_page(_get_owner(request), limit=limit + 1, after=after, status=checked_status)
+    page = [_to_response(jobs, view) for view in views[:limit]]
     return JobList(
         data=page,
-        has_more=len(seen) > limit,
+        has_more=len(views) > limit,
         first_id=page[0].id if page else None,
         last_id=page[-1].id if page else None,
     )
@@ -137,7 +138,7 @@ async def list_jobs(
     tags=["jobs"],
     operation_id="retrieveJob",
     operation_class=JobResponseOperation,
-    summary="A job, and how far it is",
+    summary="Get a job and its progress",
 )
 async def retrieve_job(
     request: AnyRequest, service: NamedDependency[ServerState], job_id: FromPath[str]
@@ -151,21 +152,23 @@ async def retrieve_job(
     tags=["jobs"],
     operation_id="listJobSegments",
     operation_class=JobOperation,
-    summary="What was said so far",
+    summary="List the segments transcribed so far",
 )
 async def list_segments(
     request: AnyRequest,
     service: NamedDependency[ServerState],
     job_id: FromPath[str],
-    after: Annotated[int, Parameter(ge=0, le=2**31, description="So many segments are known already.")] = 0,
+    after: Annotated[
+        int, Parameter(ge=0, le=2**31, description="Number of segments to skip, which the client has already.")
+    ] = 0,
 ) -> SegmentList:
     jobs = _get_job_service(service)
-    seen = await jobs.get(job_id, _get_owner(request))
-    segments = [] if seen.running is None else seen.running.segments
-    if seen.job.status == "succeeded":
+    view = await jobs.get(job_id, _get_owner(request))
+    segments = [] if view.running is None else view.running.segments
+    if view.job.status == "succeeded":
         _, transcript = await jobs.get_transcript(job_id, _get_owner(request))
         segments = list(transcript.segments)
-    return SegmentList(data=[to_segment_response(it) for it in segments[after:]], status=seen.job.status)
+    return SegmentList(data=[to_segment_response(segment) for segment in segments[after:]], status=view.job.status)
 
 
 @get(
@@ -173,16 +176,16 @@ async def list_segments(
     tags=["jobs"],
     operation_id="retrieveJobResult",
     operation_class=JobResultOperation,
-    summary="The transcript of a job that succeeded, in any format",
+    summary="Get the transcript of a succeeded job in any format",
 )
 async def retrieve_result(
     request: AnyRequest,
     service: NamedDependency[ServerState],
     job_id: FromPath[str],
-    format: Annotated[  # as it stands in the URL
+    format: Annotated[  # the name in the URL
         str | None,
         Parameter(
-            description="Without it, the job's response_format.",
+            description="Response format (default: the response_format of the job).",
             schema_extra={"enum": list(RESULT_FORMATS)},
             examples=[Example(value="srt")],
         ),
@@ -190,7 +193,7 @@ async def retrieve_result(
 ) -> Response[bytes]:
     jobs = _get_job_service(service)
     if format is not None and format not in RESULT_FORMATS:
-        raise InvalidOption("format", format[:80], f"one of {', '.join(RESULT_FORMATS)}")
+        raise InvalidOption("format", format[:80], f"use one of {', '.join(RESULT_FORMATS)}")
     job, transcript = await jobs.get_transcript(job_id, _get_owner(request))
     return await asyncio.to_thread(to_result_response, job, transcript, format or job.response_format)
 
@@ -201,7 +204,7 @@ async def retrieve_result(
     tags=["jobs"],
     operation_id="cancelJob",
     operation_class=JobResponseOperation,
-    summary="End a job that has not ended",
+    summary="Cancel a job",
 )
 async def cancel_job(request: AnyRequest, service: NamedDependency[ServerState], job_id: FromPath[str]) -> JobResponse:
     jobs = _get_job_service(service)
@@ -214,7 +217,7 @@ async def cancel_job(request: AnyRequest, service: NamedDependency[ServerState],
     tags=["jobs"],
     operation_id="deleteJob",
     operation_class=JobOperation,
-    summary="End a job if it has not ended, and forget it with its result",
+    summary="Delete a job and its result; a job that has not ended is cancelled first",
 )
 async def delete_job(request: AnyRequest, service: NamedDependency[ServerState], job_id: FromPath[str]) -> JobDeleted:
     await _get_job_service(service).delete(job_id, _get_owner(request))
@@ -222,7 +225,7 @@ async def delete_job(request: AnyRequest, service: NamedDependency[ServerState],
 
 
 def _make_options_handler(path: str, *methods: str) -> HTTPRouteHandler:
-    """OPTIONS of a path with several methods: Litestar's own handler knows the first of them alone."""
+    """Handler for OPTIONS of a path with several methods: Litestar's own names the first method only."""
 
     @route(path, http_method=HttpMethod.OPTIONS, include_in_schema=False, status_code=204)
     async def options() -> Response[None]:

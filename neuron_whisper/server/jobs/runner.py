@@ -1,7 +1,6 @@
-"""Runs jobs: takes the oldest from the store, transcribes it behind the requests that wait, and keeps what comes of it.
+"""Runs jobs: claims the oldest from the store, transcribes it with less priority than requests, stores the result.
 
-Whatever happens to the process, a job is in the store as queued, running or ended, and its result is there when it
-says so.
+If the process dies at any moment, the job is stored as queued, running or ended, and a succeeded job has its result.
 """
 
 from __future__ import annotations
@@ -37,17 +36,17 @@ from neuron_whisper.transcript import Segment, SkippedRegion, Transcript
 log = logging.getLogger(__name__)
 
 MAX_POLL_INTERVAL_S = 60.0
-STORE_RETRY_S = 5.0  # for room on the disk
+STORE_RETRY_S = 5.0  # while the disk is full
 FINAL_WRITE_TIMEOUT_S = 5.0
-SERVER_STOPPED = "the server was stopped while it ran"
-DEVICE_FAILED = "the device failed while it ran"
+SERVER_STOPPED = "the server was stopped while the job ran"
+DEVICE_FAILED = "the device failed while the job ran"
 
 Stage = Literal["starting", "downloading", "decoding", "transcribing", "storing"]
 
 
 @dataclass(slots=True, kw_only=True)
 class RunningJob:
-    """A job that runs, and how far it is. Used by the event loop's thread only."""
+    """A running job and its progress. Used by the event loop's thread only."""
 
     job: Job
     stage: Stage = "starting"
@@ -57,17 +56,18 @@ class RunningJob:
     task: asyncio.Task[None] = field(init=False)
     is_cancelled: bool = False  # by its owner
 
-    def on_event(self, item: TranscriptEvent) -> None:
-        if isinstance(item, Segment):
-            self.segments.append(item)
-        if isinstance(item, Segment | SkippedRegion):
-            self.done_s = min(max(self.done_s, item.end_s), self.total_s or item.end_s)
+    def on_event(self, event: TranscriptEvent) -> None:
+        if isinstance(event, Segment):
+            self.segments.append(event)
+        if isinstance(event, Segment | SkippedRegion):
+            self.done_s = min(max(self.done_s, event.end_s), self.total_s or event.end_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
-    """What an attempt came to. queued: again, for a `restart_reason` that is told, or when what it `waiting_reason`
-    may be there."""
+    """The outcome of an attempt. A queued job is started again: at once, for the `restart_reason` that its owner sees,
+    or after `wait_s`, when the attempt could not begin for the `waiting_reason`.
+    """
 
     status: JobStatus
     transcript: Transcript | None = None
@@ -78,15 +78,15 @@ class AttemptResult:
 
     @property
     def log_fields(self) -> str:
-        why = self.restart_reason or self.waiting_reason or (self.error.code if self.error else "")
-        return f"status={self.status}" + (f" reason={why!r}" if why else "")
+        reason = self.restart_reason or self.waiting_reason or (self.error.code if self.error else "")
+        return f"status={self.status}" + (f" reason={reason!r}" if reason else "")
 
 
 class JobRunner:
     """`settings.jobs_at_once` tasks of the event loop that run jobs until `stop`.
 
-    A job gives way to requests in flight, which `idle` is not set during: before it goes on it waits for them, as long
-    as it worked since it waited last. So it takes at most twice its time, and never the last slots.
+    A job yields to requests: after each segment it waits until no request is in flight (`idle` is set), at most as
+    long as it has worked since its last wait. So requests make it take at most twice its time.
     """
 
     def __init__(
@@ -113,18 +113,18 @@ class JobRunner:
         self._workers = [asyncio.ensure_future(self._run_worker()) for _ in range(self._settings.jobs_at_once)]
 
     def wake(self) -> None:
-        """There may be a new job."""
+        """Look for a new job now."""
         self._wake_event.set()
 
     async def cancel(self, job_id: str) -> None:
-        """End a job that runs, for its owner; returns when it has ended, which it may have done by itself."""
+        """Cancel a running job for its owner and wait until it has ended; it may have ended by itself."""
         running = self.running.get(job_id)
         if running is not None:
             running.is_cancelled = True
             await self._interrupt(running)
 
     async def stop(self) -> None:
-        """What runs is queued again and says why; nothing is begun any more. Idempotent."""
+        """Requeue running jobs with the reason and start no more. Idempotent."""
         self._is_stopping = True
         await asyncio.gather(*(self._interrupt(running) for running in list(self.running.values())))
         for worker in self._workers:
@@ -132,7 +132,7 @@ class JobRunner:
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def _interrupt(self, running: RunningJob) -> None:
-        if running.stage != "storing":  # what is being kept is kept
+        if running.stage != "storing":  # a result that is being stored is not interrupted
             running.task.cancel()
         await asyncio.wait({running.task}, timeout=FINAL_WRITE_TIMEOUT_S)
 
@@ -146,8 +146,8 @@ class JobRunner:
             self._wake_event.clear()
             try:
                 job = await asyncio.to_thread(self._store.claim, time.time())
-            except Exception:  # a full disk, a broken one: the requests need none
-                log.exception("jobs wait: the store does not answer")
+            except Exception:  # a full or broken disk; requests go on without it
+                log.exception("job store unavailable retry_s=%g", STORE_RETRY_S)
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
             if job is None:
@@ -159,7 +159,7 @@ class JobRunner:
             await asyncio.wait({running.task})
             del self.running[job.id]
             if self._is_stopping or self._models.device_error is not None:
-                return  # the process ends, and its successor goes on
+                return  # the process ends; the next one continues
 
     async def _wait_for_job(self) -> None:
         next_at = await asyncio.to_thread(self._store.get_next_claim_time)
@@ -169,14 +169,14 @@ class JobRunner:
                 await self._wake_event.wait()
 
     async def _run_job(self, running: RunningJob) -> None:
-        """One attempt, and what becomes of it, in the store."""
+        """Run one attempt and store its outcome."""
         job, started = running.job, time.perf_counter()
-        log.info("job begins id=%s attempt=%d restarted=%r", job.id, job.attempts, job.restarted)
-        outcome = await self._attempt(running)
-        running.stage = "storing"  # from here on nothing interrupts it
-        while not await self._try_persist(job, outcome):
+        log.info("job started id=%s attempt=%d restart_reason=%r", job.id, job.attempts, job.restart_reason)
+        result = await self._attempt(running)
+        running.stage = "storing"  # from here on the task is not cancelled
+        while not await self._try_persist(job, result):
             await asyncio.sleep(STORE_RETRY_S)
-        log.info("job ends id=%s %s took_s=%.1f", job.id, outcome.log_fields, time.perf_counter() - started)
+        log.info("job ended id=%s %s took_s=%.1f", job.id, result.log_fields, time.perf_counter() - started)
 
     async def _attempt(self, running: RunningJob) -> AttemptResult:
         job = running.job
@@ -200,22 +200,22 @@ class JobRunner:
             return AttemptResult(status="failed", error=JobError(**to_error_fields(error)))
         except Exception:
             log.exception("job failed id=%s", job.id)
-            message = "the server failed at this job; its log says more"
+            message = f"internal server error; job {job.id} is in the server log"
             return AttemptResult(status="failed", error=JobError(message=message, code="internal_error"))
 
     async def _try_persist(self, job: Job, result: AttemptResult) -> bool:
-        """Whether it could be kept: there may be no room on the disk, or no disk."""
+        """Store the outcome; False when the disk is full or broken."""
         try:
             await asyncio.to_thread(self._persist, job, result)
         except Exception:
-            log.exception("job cannot be kept id=%s", job.id)
+            log.exception("job result not stored id=%s retry_s=%g", job.id, STORE_RETRY_S)
             return False
         if result.status != "queued":
             self._on_end()
         return True
 
     def _persist(self, job: Job, result: AttemptResult) -> None:
-        """In a thread. The result is there before the store says so; the upload goes after."""
+        """Store the outcome, in a thread: the result file before the job's row, and the upload is deleted last."""
         if result.status == "queued":
             if result.restart_reason is not None:
                 self._store.requeue(job.id, result.restart_reason)
@@ -238,7 +238,7 @@ class JobRunner:
             create_delivery=self._create_delivery,
         )
         self._files.delete_upload(job.id)
-        if ended is None:  # it was forgotten meanwhile
+        if ended is None:  # the job was deleted meanwhile
             self._files.delete(job.id)
 
     # --- the work ---------------------------------------------------------------------------------
@@ -246,8 +246,8 @@ class JobRunner:
     async def _transcribe(self, running: RunningJob) -> Transcript:
         """Raises InputError, CapacityError, DeviceError."""
         job, settings = running.job, self._settings
-        asked = to_audio_request(job.fields, job.task, vad_filter=settings.vad_filter)
-        self._models.find(job.model)  # the one it was made for, whatever its names mean by now
+        request = to_audio_request(job.fields, job.task, vad_filter=settings.vad_filter)
+        self._models.find(job.model)  # by id: aliases may have changed since the job was created
         await self._ensure_upload(running)
         running.stage = "decoding"
         loop = asyncio.get_running_loop()
@@ -255,16 +255,16 @@ class JobRunner:
         running.total_s = clip.duration_s
         async with self._models.use(job.model) as transcriber:
             running.stage = "transcribing"
-            told: list[TranscriptEvent] = []
-            began = worked_from = time.perf_counter()
-            async with aclosing(transcriber.arun(clip, asked.options, low_priority=True)) as items:
-                async for item in items:
-                    told.append(item)
-                    running.on_event(item)
+            events: list[TranscriptEvent] = []
+            started = worked_from = time.perf_counter()
+            async with aclosing(transcriber.arun(clip, request.options, low_priority=True)) as stream:
+                async for event in stream:
+                    events.append(event)
+                    running.on_event(event)
                     if not self._idle.is_set():
                         await self._yield_to_requests(time.perf_counter() - worked_from)
                         worked_from = time.perf_counter()
-            return build_transcript(clip, asked.options, told, took_s=time.perf_counter() - began)
+            return build_transcript(clip, request.options, events, took_s=time.perf_counter() - started)
 
     async def _yield_to_requests(self, max_wait_s: float) -> None:
         with suppress(TimeoutError):
@@ -272,12 +272,12 @@ class JobRunner:
                 await self._idle.wait()
 
     async def _ensure_upload(self, running: RunningJob) -> None:
-        """The upload in its place; an earlier attempt may have put it there."""
+        """Download the audio, unless it was uploaded or an earlier attempt downloaded it."""
         job, settings = running.job, self._settings
         if await asyncio.to_thread(self._files.upload_path(job.id).exists):
             return
         if job.url is None:
-            raise UrlFetchFailed(job.file_name, "the upload is not in the jobs' directory any more")
+            raise UrlFetchFailed(job.file_name, "the upload is missing from the jobs directory")
         running.stage = "downloading"
         size_bytes = await download(
             self._http_client,

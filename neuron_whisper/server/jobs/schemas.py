@@ -1,4 +1,4 @@
-"""A job as its owner sees it, over the API and in webhooks."""
+"""Response bodies of the job routes, and the body of a webhook."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neuron_whisper.transcript import Segment
 
 
 class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a job is that runs: seconds of audio done of those there are (null until it is decoded)."""
+    """Progress of a running job, in seconds of audio; `total_s` is null until the file is decoded."""
 
     stage: Stage
     done_s: float
@@ -23,7 +23,7 @@ class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobErrorResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a job failed, as the audio API would have answered."""
+    """Why a job failed: the error that the audio API would respond with."""
 
     message: str
     code: str
@@ -36,7 +36,7 @@ class JobUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobWebhook(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the message that the job ended; status null: it has not."""
+    """Delivery of the webhook; `status` is null until the job has ended."""
 
     url: str
     status: DeliveryStatus | None
@@ -47,8 +47,8 @@ class JobWebhook(msgspec.Struct, frozen=True, kw_only=True):
 class JobResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A job. Times are Unix seconds.
 
-    `attempts`: how often it was begun; `restarted`: why it was begun again, if it was; `waits_for`: what it waits for
-    beside its turn. `expires_at`: when it will be forgotten.
+    `attempts` counts the starts, `restart_reason` is why the job was started again, `waiting_reason` why a queued job
+    cannot start now; at `expires_at` it is deleted.
     """
 
     id: str
@@ -63,8 +63,8 @@ class JobResponse(msgspec.Struct, frozen=True, kw_only=True):
     file_name: str
     url: str | None
     attempts: int
-    restarted: str | None
-    waits_for: str | None
+    restart_reason: str | None
+    waiting_reason: str | None
     progress: JobProgress | None
     language: str | None
     usage: JobUsage | None
@@ -74,7 +74,7 @@ class JobResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said so far, in seconds from the start."""
+    """A transcribed segment, in seconds from the start of the audio."""
 
     id: int
     start: float
@@ -83,7 +83,7 @@ class SegmentResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook's body: job.succeeded, job.failed or job.cancelled. The text itself is at /v1/jobs/{id}/result."""
+    """Body of a webhook: job.succeeded, job.failed or job.cancelled. The transcript is at /v1/jobs/{id}/result."""
 
     type: str
     timestamp: str
@@ -112,22 +112,22 @@ def to_job_response(
             attempts=delivery.attempts if delivery else 0,
             last_error=delivery.last_error if delivery else None,
         )
-    expires = None if job.ended_at is None or retention_s is None else job.ended_at + retention_s
+    expires_at = None if job.ended_at is None or retention_s is None else job.ended_at + retention_s
     return JobResponse(
         id=job.id,
         status=job.status,
         created_at=int(job.created_at),
         started_at=_truncate_to_seconds(job.started_at),
         ended_at=_truncate_to_seconds(job.ended_at),
-        expires_at=_truncate_to_seconds(expires),
+        expires_at=_truncate_to_seconds(expires_at),
         task=job.task,
         model=job.model,
         response_format=job.response_format,
         file_name=job.file_name,
         url=job.url,
         attempts=job.attempts,
-        restarted=job.restarted,
-        waits_for=job.waits_for,
+        restart_reason=job.restart_reason,
+        waiting_reason=job.waiting_reason,
         progress=progress,
         language=job.language,
         usage=None if job.audio_s is None else JobUsage(seconds=math.ceil(job.audio_s)),
@@ -143,7 +143,7 @@ def to_segment_response(segment: Segment) -> SegmentResponse:
 
 
 def encode_webhook_event(job: Job) -> str:
-    """The body of the webhook that tells of the end of `job`."""
+    """Encode the body of the webhook for an ended job."""
     assert job.ended_at is not None
     event: dict[str, Any] = {
         "type": f"job.{job.status}",

@@ -1,4 +1,4 @@
-"""The jobs of a server: made, found, cancelled, forgotten; and the tasks that run them and tell of them."""
+"""The jobs of a server: create, find, cancel, delete; and the tasks that run them and send their webhooks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from neuron_whisper.server.jobs.request import JobRequest, to_audio_request
 from neuron_whisper.server.jobs.runner import JobRunner, RunningJob
 from neuron_whisper.server.jobs.schemas import encode_webhook_event
 from neuron_whisper.server.jobs.store import JobStore, StoredCounts
-from neuron_whisper.server.jobs.webhooks import WebhookSender, decode_secret
+from neuron_whisper.server.jobs.webhooks import WebhookSender, create_signer
 from neuron_whisper.server.models.registry import ModelRegistry
 from neuron_whisper.transcript import Transcript
 
@@ -37,7 +37,7 @@ CANCEL_POLL_S = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
-    """A job, how far it is if it runs, and what became of its webhook."""
+    """A job, its progress if it runs, and the delivery of its webhook."""
 
     job: Job
     running: RunningJob | None = None
@@ -45,9 +45,9 @@ class JobView:
 
 
 class JobService:
-    """Used by the event loop's thread. `idle` is set while no request is in flight.
+    """Creates, runs and deletes jobs. Used by the event loop's thread. `idle` is set while no request is in flight.
 
-    Opening it raises InvalidOption: a directory, an origin, a network or a secret that cannot be used.
+    Raises InvalidOption for a directory, origin, network or secret that cannot be used.
     """
 
     def __init__(self, settings: ServerSettings, models: ModelRegistry, idle: asyncio.Event) -> None:
@@ -57,8 +57,8 @@ class JobService:
         self.webhook_origins = AllowedOrigins("webhook_origins", settings.webhook_origins)
         networks = parse_private_networks(settings.private_networks)
         if self.webhook_origins and settings.webhook_secret is None:
-            raise MissingOption("webhook_secret", "webhook_origins need it: webhooks are signed with it")
-        secret = decode_secret(settings.webhook_secret) if settings.webhook_secret is not None else b""
+            raise MissingOption("webhook_secret", "webhook_origins need it: it signs the webhooks")
+        signer = create_signer(settings.webhook_secret) if settings.webhook_secret is not None else None
         self._models = models
         self._files = JobFiles(settings.jobs_dir)
         try:
@@ -66,45 +66,46 @@ class JobService:
         except BaseException:
             self._files.close()
             raise
-        outbound = RestrictedHttpClient(networks)
-        self._http_client = outbound
-        self._webhook_sender = WebhookSender(self._store, outbound, secret, first_retry_s=settings.webhook_retry_s)
+        self._http_client = RestrictedHttpClient(networks)
+        self._webhook_sender = WebhookSender(
+            self._store, self._http_client, signer, first_retry_s=settings.webhook_retry_s
+        )
         self._runner = JobRunner(
             self._store,
             self._files,
             models,
-            outbound,
+            self._http_client,
             settings,
             idle=idle,
             create_delivery=_create_delivery,
             on_end=self._webhook_sender.wake,
         )
         self._tasks: list[asyncio.Task[None]] = []
-        self._reserved_bytes: dict[object, int] = {}  # bytes that uploads on their way may take
+        self._reserved_bytes: dict[object, int] = {}  # bytes that uploads in progress may take
         self._is_stopped = False
 
     # --- life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Take up what an earlier process left, and begin."""
-        again, failed = await asyncio.to_thread(self._recover)
-        if again or failed:
-            log.warning("jobs taken up again=%d failed=%d", len(again), len(failed))
+        """Recover the jobs that an earlier process left, and start running."""
+        requeued, failed = await asyncio.to_thread(self._recover)
+        if requeued or failed:
+            log.warning("recovered jobs requeued=%d failed=%d", len(requeued), len(failed))
         self._runner.start()
         self._tasks = [asyncio.ensure_future(self._webhook_sender.run()), asyncio.ensure_future(self._delete_expired())]
 
     def _recover(self) -> tuple[list[Job], list[Job]]:
-        taken_up = self._store.recover(
+        recovered = self._store.recover(
             time.time(), max_attempts=self.settings.jobs_max_attempts, create_delivery=_create_delivery
         )
         statuses = self._store.list_statuses()
-        waiting = [job_id for job_id, status in statuses.items() if status not in FINAL_STATUSES]
-        done = [job_id for job_id, status in statuses.items() if status == "succeeded"]
-        self._files.delete_orphans(upload_ids=waiting, result_ids=done)
-        return taken_up
+        upload_ids = [job_id for job_id, status in statuses.items() if status not in FINAL_STATUSES]
+        result_ids = [job_id for job_id, status in statuses.items() if status == "succeeded"]
+        self._files.delete_orphans(upload_ids=upload_ids, result_ids=result_ids)
+        return recovered
 
     async def stop(self) -> None:
-        """Jobs that run are queued for the next process; those that are there can still be looked at. Idempotent."""
+        """Requeue running jobs for the next process; stored jobs can still be read. Idempotent."""
         if self._is_stopped:
             return
         self._is_stopped = True
@@ -126,13 +127,13 @@ class JobService:
                     self._store.find_ended_before, time.time() - self.settings.jobs_retention_s
                 ):
                     await asyncio.to_thread(self._delete, job_id)
-                    log.info("job forgotten id=%s", job_id)
-            except Exception:  # a full disk, say
-                log.exception("old jobs stay")
+                    log.info("job deleted id=%s reason=expired", job_id)
+            except Exception:  # a full disk, for example
+                log.exception("expired jobs not deleted")
             await asyncio.sleep(min(CLEANUP_INTERVAL_S, self.settings.jobs_retention_s))
 
     def _delete(self, job_id: str) -> None:
-        # the row first: files without one are swept, a row without its files would be a lie
+        # the row first: files without a row are deleted at the next start, a row without files would be wrong
         self._store.delete(job_id)
         self._files.delete(job_id)
 
@@ -140,31 +141,31 @@ class JobService:
 
     @property
     def uploads_directory(self) -> Path:
-        """Where uploads on their way belong: on the disk where they are kept."""
+        """Where incoming uploads are spooled: on the disk where they will be stored."""
         return self._files.uploads_directory
 
     @contextmanager
     def reserve_upload(self, content_length: int | None) -> Iterator[None]:
-        """Room for an upload on its way. Raises JobsFull where uploads on their way have taken it, and Draining."""
+        """Reserve space for an incoming upload. Raises JobsFull when others have reserved it, and EngineDraining."""
         if self._is_stopped:
             raise EngineDraining
-        most = self.settings.jobs_max_upload_bytes
-        wanted = min(most, content_length or most)
-        if sum(self._reserved_bytes.values()) + wanted > self.settings.jobs_max_bytes:
+        max_bytes = self.settings.jobs_max_upload_bytes
+        needed_bytes = min(max_bytes, content_length or max_bytes)
+        if sum(self._reserved_bytes.values()) + needed_bytes > self.settings.jobs_max_bytes:
             raise JobsFull(f"{self.settings.jobs_max_bytes:,} bytes of jobs may be stored")
-        ticket = object()
-        self._reserved_bytes[ticket] = wanted
+        reservation = object()
+        self._reserved_bytes[reservation] = needed_bytes
         try:
             yield
         finally:
-            del self._reserved_bytes[ticket]
+            del self._reserved_bytes[reservation]
 
     def count_stored(self) -> StoredCounts:
-        """What is stored now."""
+        """Jobs and bytes in the store now."""
         return self._store.count_stored()
 
     async def find_by_idempotency_key(self, owner: str, idempotency_key: str | None) -> Job | None:
-        """The job that this owner made with this key before."""
+        """The job that this owner created with this key, if there is one."""
         if idempotency_key is None:
             return None
         return await asyncio.to_thread(self._store.find_by_idempotency_key, owner, idempotency_key)
@@ -178,9 +179,9 @@ class JobService:
         upload: SpooledTemporaryFile[bytes] | None,
         upload_name: str,
     ) -> Job:
-        """Keep a job, and run it when its turn comes. Takes the upload over and closes it.
+        """Store a job and queue it. Takes ownership of the upload and closes it.
 
-        Raises InvalidOption, UnknownModel, JobsFull, StorageFull, Draining.
+        Raises InvalidOption, UnknownModel, JobsFull, StorageFull.
         """
         try:
             request = to_audio_request(job_request.fields, job_request.task, vad_filter=self.settings.vad_filter)
@@ -203,18 +204,18 @@ class JobService:
                 url=job_request.url,
                 webhook_url=job_request.webhook_url,
             )
-            kept = await asyncio.shield(asyncio.to_thread(self._persist, job, cast("BinaryIO | None", upload)))
+            stored = await asyncio.shield(asyncio.to_thread(self._persist, job, cast("BinaryIO | None", upload)))
         finally:
             if upload is not None:
                 upload.close()
         self._runner.wake()
-        return kept
+        return stored
 
     def _persist(self, job: Job, upload: BinaryIO | None) -> Job:
-        """In a thread. The upload is there before the store knows of the job."""
+        """Store the upload and then the job's row, in a thread, so that a stored job has its upload."""
         size_bytes = 0 if upload is None else self._files.store_upload(job.id, upload)
         try:
-            kept = self._store.add(
+            stored = self._store.add(
                 replace(job, upload_bytes=size_bytes),
                 max_jobs=self.settings.jobs_max,
                 max_bytes=self.settings.jobs_max_bytes,
@@ -222,54 +223,54 @@ class JobService:
         except BaseException:
             self._files.delete_upload(job.id)
             raise
-        if kept.id != job.id:
+        if stored.id != job.id:  # another request with this idempotency key came first
             self._files.delete_upload(job.id)
-        return kept
+        return stored
 
     async def get(self, job_id: str, owner: str) -> JobView:
-        """Raises UnknownJob."""
+        """The job with its progress and webhook. Raises UnknownJob."""
         job = await asyncio.to_thread(self._store.get, job_id, owner)
-        (seen,) = await self._to_views([job])
-        return seen
+        (view,) = await self._to_views([job])
+        return view
 
     async def list_page(self, owner: str, *, limit: int, after: str | None, status: JobStatus | None) -> list[JobView]:
-        """The newest first. Raises UnknownJob for `after`."""
+        """An owner's jobs, the newest first, those after `after`. Raises UnknownJob for `after`."""
         jobs = await asyncio.to_thread(self._store.list_page, owner, limit=limit, after=after, status=status)
         return await self._to_views(jobs)
 
     async def _to_views(self, jobs: list[Job]) -> list[JobView]:
-        told = [job.id for job in jobs if job.webhook_url is not None]
-        deliveries = await asyncio.to_thread(self._store.find_deliveries, told) if told else {}
+        ids = [job.id for job in jobs if job.webhook_url is not None]
+        deliveries = await asyncio.to_thread(self._store.find_deliveries, ids) if ids else {}
         return [
             JobView(job=job, running=self._runner.running.get(job.id), delivery=deliveries.get(job.id)) for job in jobs
         ]
 
     async def get_transcript(self, job_id: str, owner: str) -> tuple[Job, Transcript]:
-        """Raises UnknownJob, InvalidJobState."""
+        """The transcript of a succeeded job. Raises UnknownJob, InvalidJobState."""
         job = await asyncio.to_thread(self._store.get, job_id, owner)
         if job.status != "succeeded":
-            raise InvalidJobState(job.id, job.status, "it has a result when it has succeeded")
+            raise InvalidJobState(job.id, job.status, "only a succeeded job has a result")
         return job, await asyncio.to_thread(self._read_result, job_id)
 
     def _read_result(self, job_id: str) -> Transcript:
         return msgspec.json.decode(self._files.result_path(job_id).read_bytes(), type=Transcript)
 
     async def cancel(self, job_id: str, owner: str) -> JobView:
-        """Raises UnknownJob, InvalidJobState for a job that succeeded or failed."""
+        """Cancel a job. Raises UnknownJob, InvalidJobState for a job that succeeded or failed."""
         job = await self._ensure_ended(job_id, owner)
         if job.status != "cancelled":
-            raise InvalidJobState(job.id, job.status, "it has ended")
+            raise InvalidJobState(job.id, job.status, "it has ended and cannot be cancelled")
         return await self.get(job_id, owner)
 
     async def _ensure_ended(self, job_id: str, owner: str) -> Job:
-        """The job, ended now if it had not."""
+        """Return the job once it has ended, and cancel it if it has not."""
         while True:
             job = await asyncio.to_thread(self._store.get, job_id, owner)
             if job.status in FINAL_STATUSES:
                 return job
             await asyncio.to_thread(self._cancel_queued, job_id)
             await self._runner.cancel(job_id)
-            await asyncio.sleep(CANCEL_POLL_S)  # it may be between the queue and its task
+            await asyncio.sleep(CANCEL_POLL_S)  # it may be claimed and have no task yet
             self._webhook_sender.wake()
 
     def _cancel_queued(self, job_id: str) -> None:
@@ -277,13 +278,13 @@ class JobService:
             self._files.delete_upload(job_id)
 
     async def delete(self, job_id: str, owner: str) -> None:
-        """Cancel it if it has not ended, and forget it. Raises UnknownJob."""
+        """Delete a job; one that has not ended is cancelled first. Raises UnknownJob."""
         await self._ensure_ended(job_id, owner)
         await asyncio.to_thread(self._delete, job_id)
 
 
 def _create_delivery(job: Job) -> WebhookDelivery | None:
-    """The webhook of a job that ended."""
+    """The webhook message for an ended job; None where the job has no webhook URL."""
     if job.webhook_url is None:
         return None
     return WebhookDelivery(

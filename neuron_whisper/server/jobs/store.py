@@ -1,4 +1,4 @@
-"""The jobs and the webhooks to be delivered, in SQLite: every change is one transaction, on disk when it returns."""
+"""SQLite store of the jobs and of their webhooks: every change is one transaction, synced to disk when it returns."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from sqlalchemy.pool import StaticPool
 from neuron_whisper.errors import InvalidOption, JobsFull, StorageFull, UnknownJob
 from neuron_whisper.server.jobs.entities import FINAL_STATUSES, Job, JobError, JobStatus, WebhookDelivery
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MAX_DEFERRAL_S = 600.0
-SERVER_CRASHED = "the server ended while it ran"
+SERVER_CRASHED = "the server crashed while the job ran"
 TOO_MANY_ATTEMPTS = "too_many_attempts"
 
 DeliveryFactory: TypeAlias = Callable[[Job], WebhookDelivery | None]
-"""The webhook that tells of a job which ended, if it has one."""
+"""Makes the webhook message for a job that ended, None where the job has no webhook."""
 
 _metadata = MetaData()
 _jobs = Table(
     "jobs",
     _metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),  # the order they came in
+    Column("number", Integer, primary_key=True, autoincrement=True),  # the order of creation
     Column("id", String, nullable=False, unique=True),
     Column("owner", String, nullable=False),
     Column("idempotency_key", String),
@@ -65,8 +65,8 @@ _jobs = Table(
     Column("url", String),
     Column("webhook_url", String),
     Column("attempts", Integer, nullable=False),
-    Column("restarted", String),
-    Column("waits_for", String),
+    Column("restart_reason", String),
+    Column("waiting_reason", String),
     Column("not_before", Float, nullable=False),
     Column("started_at", Float),
     Column("ended_at", Float),
@@ -94,7 +94,7 @@ _job_columns = [column for column in _jobs.c if column.name != "number"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCounts:
-    """Jobs by their status, bytes of uploads and results, and webhooks that are still to be delivered."""
+    """Number of jobs by status, bytes of uploads and results, and webhooks not delivered yet."""
 
     jobs: dict[str, int]
     stored_bytes: int
@@ -102,9 +102,9 @@ class StoredCounts:
 
 
 class JobStore:
-    """Any thread may call it; calls come one after another. Every method may raise StorageFull.
+    """Stores jobs and webhooks. Any thread may call it; a lock serialises calls. Every method may raise StorageFull.
 
-    Opening makes the file, or raises InvalidOption for one that another version wrote.
+    Opening creates the file, or migrates one of an older version. Raises InvalidOption for one of a newer version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -117,9 +117,13 @@ class JobStore:
         )
         event.listen(self._engine, "connect", _configure_connection)
         with self._transaction() as db:
+            db.execute(text("BEGIN IMMEDIATE"))  # sqlite3 begins no transaction before DDL by itself
             version = db.execute(text("PRAGMA user_version")).scalar_one()
-            if version not in (0, SCHEMA_VERSION):
-                raise InvalidOption("jobs_dir", str(path), f"its jobs were written by another version ({version})")
+            if version > SCHEMA_VERSION:
+                reason = f"its jobs were written by a newer version (schema {version}, here {SCHEMA_VERSION})"
+                raise InvalidOption("jobs_dir", str(path), reason)
+            if version == 1:
+                _migrate_from_1(db)
             _metadata.create_all(db)
             db.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
 
@@ -141,15 +145,15 @@ class JobStore:
     # --- jobs -------------------------------------------------------------------------------------
 
     def add(self, job: Job, *, max_jobs: int, max_bytes: int) -> Job:
-        """Keep a new job; where its owner used the idempotency key before, that job is returned instead.
+        """Store a new job; if its owner used the idempotency key before, return that job instead.
 
         Raises JobsFull.
         """
         with self._transaction() as db:
             if job.idempotency_key is not None and (
-                old := _find_by_idempotency_key(db, job.owner, job.idempotency_key)
+                existing := _find_by_idempotency_key(db, job.owner, job.idempotency_key)
             ):
-                return old
+                return existing
             count, stored = db.execute(
                 select(func.count(), func.coalesce(func.sum(_STORED_BYTES), 0)).select_from(_jobs)
             ).one()
@@ -161,7 +165,7 @@ class JobStore:
             return job
 
     def get(self, job_id: str, owner: str | None = None) -> Job:
-        """Raises UnknownJob, also for a job of another owner than the one named."""
+        """The job. Raises UnknownJob, also for a job of another owner than `owner`."""
         with self._transaction() as db:
             row = db.execute(select(*_job_columns).where(_jobs.c.id == job_id)).mappings().one_or_none()
         if row is None or owner not in (None, row["owner"]):
@@ -169,15 +173,15 @@ class JobStore:
         return _job_from_row(row)
 
     def find_by_idempotency_key(self, owner: str, idempotency_key: str) -> Job | None:
-        """The job that an owner made with this key."""
+        """The job that the owner created with this key, if there is one."""
         with self._transaction() as db:
             return _find_by_idempotency_key(db, owner, idempotency_key)
 
     def list_page(
         self, owner: str, *, limit: int, after: str | None = None, status: JobStatus | None = None
     ) -> list[Job]:
-        """An owner's jobs, the newest first, those behind `after` if it is given. Raises UnknownJob for `after`."""
-        wanted = select(*_job_columns).where(_jobs.c.owner == owner).order_by(_jobs.c.number.desc()).limit(limit)
+        """An owner's jobs, the newest first, those after `after`. Raises UnknownJob for `after`."""
+        query = select(*_job_columns).where(_jobs.c.owner == owner).order_by(_jobs.c.number.desc()).limit(limit)
         with self._transaction() as db:
             if after is not None:
                 number = db.execute(
@@ -185,19 +189,19 @@ class JobStore:
                 ).scalar_one_or_none()
                 if number is None:
                     raise UnknownJob(after)
-                wanted = wanted.where(_jobs.c.number < number)
+                query = query.where(_jobs.c.number < number)
             if status is not None:
-                wanted = wanted.where(_jobs.c.status == status)
-            return [_job_from_row(row) for row in db.execute(wanted).mappings()]
+                query = query.where(_jobs.c.status == status)
+            return [_job_from_row(row) for row in db.execute(query).mappings()]
 
     def claim(self, now: float) -> Job | None:
-        """The oldest job that may run: running from now on, its attempt counted."""
+        """Mark the oldest job that may run as running, count the attempt, and return it."""
         at = _jobs.c.not_before
         with self._transaction() as db:
             row = (
                 db.execute(
                     select(*_job_columns)
-                    # one that is put off for longer than any is: the clock was set back
+                    # deferred for longer than any job can be: the clock was set back
                     .where(_jobs.c.status == "queued", or_(at <= now, at > now + MAX_DEFERRAL_S))
                     .order_by(_jobs.c.number)
                     .limit(1)
@@ -207,42 +211,44 @@ class JobStore:
             )
             if row is None:
                 return None
-            begun: dict[str, Any] = {
+            changes: dict[str, Any] = {
                 "status": "running",
                 "attempts": row["attempts"] + 1,
                 "started_at": now,
-                "waits_for": None,
+                "waiting_reason": None,
             }
-            db.execute(update(_jobs).where(_jobs.c.id == row["id"]).values(**begun))
-        return replace(_job_from_row(row), **begun)
+            db.execute(update(_jobs).where(_jobs.c.id == row["id"]).values(**changes))
+        return replace(_job_from_row(row), **changes)
 
     def get_next_claim_time(self) -> float | None:
-        """When the next queued job may run; None where there is none."""
+        """When the next queued job may run; None where no job is queued."""
         with self._transaction() as db:
-            found = db.execute(select(func.min(_jobs.c.not_before)).where(_jobs.c.status == "queued")).scalar_one()
-        return None if found is None else float(found)
+            earliest = db.execute(select(func.min(_jobs.c.not_before)).where(_jobs.c.status == "queued")).scalar_one()
+        return None if earliest is None else float(earliest)
 
     def requeue(self, job_id: str, reason: str) -> None:
-        """A running job is begun anew, later, and says why."""
+        """Queue a running job for another attempt, for `reason`."""
         with self._transaction() as db:
-            db.execute(_update_if_status(job_id, "running").values(status="queued", restarted=reason, started_at=None))
+            db.execute(
+                _update_if_status(job_id, "running").values(status="queued", restart_reason=reason, started_at=None)
+            )
 
     def defer(self, job_id: str, waiting_reason: str, *, now: float, wait_s: float) -> None:
-        """A running job had no chance to begin: that was no attempt. It may begin in `wait_s`, ten minutes at most."""
+        """Queue a running job that could not begin, to start in `wait_s`, at most 10 minutes; that was no attempt."""
         not_before = now + min(wait_s, MAX_DEFERRAL_S)
         with self._transaction() as db:
             db.execute(
                 _update_if_status(job_id, "running").values(
                     status="queued",
                     attempts=_jobs.c.attempts - 1,
-                    waits_for=waiting_reason,
+                    waiting_reason=waiting_reason,
                     not_before=not_before,
                     started_at=None,
                 )
             )
 
     def set_upload_size(self, job_id: str, size_bytes: int, *, max_bytes: int) -> None:
-        """What a URL gave. Raises JobsFull."""
+        """Store the size of a downloaded file. Raises JobsFull."""
         with self._transaction() as db:
             stored = db.execute(
                 select(func.coalesce(func.sum(_STORED_BYTES), 0)).where(_jobs.c.id != job_id)
@@ -263,9 +269,8 @@ class JobStore:
         language: str | None = None,
         create_delivery: DeliveryFactory = lambda job: None,
     ) -> Job | None:
-        """A job that has not ended ends, and what `create_delivery` makes of it is kept; None where it had, or is
-        gone."""
-        ended: dict[str, Any] = {
+        """End a job and store the webhook that `create_delivery` makes; None where it had ended, or is deleted."""
+        changes: dict[str, Any] = {
             "status": status,
             "ended_at": now,
             "error": asdict(error) if error else None,
@@ -273,11 +278,11 @@ class JobStore:
             "audio_s": audio_s,
             "language": language,
             "upload_bytes": 0,
-            "waits_for": None,
+            "waiting_reason": None,
         }
         with self._transaction() as db:
-            changed = db.execute(_update_if_status(job_id, "queued", "running").values(**ended))
-            if not changed.rowcount:
+            update_result = db.execute(_update_if_status(job_id, "queued", "running").values(**changes))
+            if not update_result.rowcount:
                 return None
             return self._insert_delivery(db, job_id, create_delivery)
 
@@ -288,16 +293,16 @@ class JobStore:
         return job
 
     def cancel_queued(self, job_id: str, now: float, *, create_delivery: DeliveryFactory) -> bool:
-        """Cancel a job that is queued; False where it is not."""
+        """Cancel a queued job; False where it is not queued."""
         with self._transaction() as db:
-            ended = {"status": "cancelled", "ended_at": now, "upload_bytes": 0, "waits_for": None}
-            if not db.execute(_update_if_status(job_id, "queued").values(**ended)).rowcount:
+            changes = {"status": "cancelled", "ended_at": now, "upload_bytes": 0, "waiting_reason": None}
+            if not db.execute(_update_if_status(job_id, "queued").values(**changes)).rowcount:
                 return False
             self._insert_delivery(db, job_id, create_delivery)
             return True
 
     def delete(self, job_id: str) -> None:
-        """The job and its webhooks are forgotten."""
+        """Delete a job and its webhooks."""
         with self._transaction() as db:
             db.execute(delete(_jobs).where(_jobs.c.id == job_id))
             db.execute(delete(_deliveries).where(_deliveries.c.job_id == job_id))
@@ -305,14 +310,14 @@ class JobStore:
     def recover(
         self, now: float, *, max_attempts: int, create_delivery: DeliveryFactory = lambda job: None
     ) -> tuple[list[Job], list[Job]]:
-        """After a start: (jobs that ran and wait again, jobs that ran as often as they may and have failed now)."""
+        """After a crash: requeue the jobs that ran, or fail those without attempts left. Returns (requeued, failed)."""
         with self._transaction() as db:
-            ran = [
+            interrupted = [
                 _job_from_row(row)
                 for row in db.execute(select(*_job_columns).where(_jobs.c.status == "running")).mappings()
             ]
-        again = [job for job in ran if job.attempts < max_attempts]
-        for job in again:
+        requeued = [job for job in interrupted if job.attempts < max_attempts]
+        for job in requeued:
             self.requeue(job.id, SERVER_CRASHED)
         message = f"{SERVER_CRASHED}, {max_attempts} times"
         failed = [
@@ -323,16 +328,16 @@ class JobStore:
                 error=JobError(message=message, code=TOO_MANY_ATTEMPTS),
                 create_delivery=create_delivery,
             )
-            for job in ran
+            for job in interrupted
             if job.attempts >= max_attempts
         ]
-        return again, [job for job in failed if job is not None]
+        return requeued, [job for job in failed if job is not None]
 
     def find_ended_before(self, time: float) -> list[str]:
         """Ids of jobs that ended before this time."""
         with self._transaction() as db:
-            wanted = select(_jobs.c.id).where(_jobs.c.status.in_(FINAL_STATUSES), _jobs.c.ended_at < time)
-            return list(db.execute(wanted).scalars())
+            query = select(_jobs.c.id).where(_jobs.c.status.in_(FINAL_STATUSES), _jobs.c.ended_at < time)
+            return list(db.execute(query).scalars())
 
     def list_statuses(self) -> dict[str, JobStatus]:
         """Every job's status."""
@@ -350,19 +355,19 @@ class JobStore:
     # --- webhooks ---------------------------------------------------------------------------------
 
     def find_deliveries(self, job_ids: Sequence[str]) -> dict[str, WebhookDelivery]:
-        """The last webhook of each of these jobs that has one."""
+        """The latest webhook of each of these jobs that has one, by job id."""
         with self._transaction() as db:
             rows = db.execute(select(_deliveries).where(_deliveries.c.job_id.in_(job_ids))).mappings()
             return {row["job_id"]: WebhookDelivery(**row) for row in rows}
 
     def list_pending_deliveries(self) -> list[WebhookDelivery]:
-        """What is still to be delivered, the first due first."""
-        wanted = select(_deliveries).where(_deliveries.c.status == "pending").order_by(_deliveries.c.next_at)
+        """Webhooks not delivered yet, the earliest due first."""
+        query = select(_deliveries).where(_deliveries.c.status == "pending").order_by(_deliveries.c.next_at)
         with self._transaction() as db:
-            return [WebhookDelivery(**row) for row in db.execute(wanted).mappings()]
+            return [WebhookDelivery(**row) for row in db.execute(query).mappings()]
 
     def update_delivery(self, delivery: WebhookDelivery) -> None:
-        """Keep what became of an attempt."""
+        """Store the outcome of a delivery attempt."""
         with self._transaction() as db:
             db.execute(update(_deliveries).where(_deliveries.c.id == delivery.id).values(**asdict(delivery)))
 
@@ -370,18 +375,25 @@ class JobStore:
 def _configure_connection(connection: Any, record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")  # what was answered is not taken back by a power cut
+    cursor.execute("PRAGMA synchronous = FULL")  # a stored job survives a power cut
     cursor.close()
 
 
+def _migrate_from_1(db: Connection) -> None:
+    """Version 2 renamed two columns of the jobs and a status of the webhooks."""
+    db.execute(text("ALTER TABLE jobs RENAME COLUMN restarted TO restart_reason"))
+    db.execute(text("ALTER TABLE jobs RENAME COLUMN waits_for TO waiting_reason"))
+    db.execute(update(_deliveries).where(_deliveries.c.status == "given_up").values(status="failed"))
+
+
 def _update_if_status(job_id: str, *statuses: JobStatus) -> Any:
-    """An update of the job if it has one of these statuses."""
+    """An UPDATE that changes the job only if it has one of these statuses."""
     return update(_jobs).where(_jobs.c.id == job_id, _jobs.c.status.in_(statuses))
 
 
 def _find_by_idempotency_key(db: Connection, owner: str, key: str) -> Job | None:
-    wanted = select(*_job_columns).where(_jobs.c.owner == owner, _jobs.c.idempotency_key == key)
-    row = db.execute(wanted).mappings().one_or_none()
+    query = select(*_job_columns).where(_jobs.c.owner == owner, _jobs.c.idempotency_key == key)
+    row = db.execute(query).mappings().one_or_none()
     return None if row is None else _job_from_row(row)
 
 

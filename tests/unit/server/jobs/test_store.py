@@ -1,4 +1,4 @@
-"""The store of jobs: which runs next, what a restart makes of those that ran, and what each owner sees."""
+"""The store of jobs: the order they run in, recovery after a crash, owners, limits, and older files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DatabaseError
 
 from neuron_whisper.errors import InvalidOption, JobsFull, StorageFull, UnknownJob
 from neuron_whisper.server.jobs.entities import Job, WebhookDelivery
@@ -64,7 +65,7 @@ def test_jobs_run_in_the_order_they_came_in(store: JobStore) -> None:
     assert store.get("job_1") == first
 
 
-def test_a_job_that_is_put_off_lets_others_pass_and_is_no_attempt(store: JobStore) -> None:
+def test_a_deferred_job_lets_others_pass_and_counts_no_attempt(store: JobStore) -> None:
     add_jobs(store, make_job(1), make_job(2))
     store.claim(NOW)
     store.defer("job_1", "the queue is full", now=NOW, wait_s=5.0)
@@ -75,7 +76,7 @@ def test_a_job_that_is_put_off_lets_others_pass_and_is_no_attempt(store: JobStor
     assert store.get_next_claim_time() == NOW + 5
     again = store.claim(NOW + 5.1)
     assert again is not None
-    assert (again.id, again.attempts, again.waits_for) == ("job_1", 1, None)
+    assert (again.id, again.attempts, again.waiting_reason) == ("job_1", 1, None)
 
 
 def test_a_clock_that_is_set_back_does_not_hold_a_job_for_a_day(store: JobStore) -> None:
@@ -85,19 +86,19 @@ def test_a_clock_that_is_set_back_does_not_hold_a_job_for_a_day(store: JobStore)
     assert store.claim(NOW - DAY_S) is not None
 
 
-def test_what_ran_when_the_process_ended_waits_again_or_has_failed_for_good(store: JobStore) -> None:
+def test_recovery_requeues_running_jobs_and_fails_those_without_attempts_left(store: JobStore) -> None:
     add_jobs(store, make_job(1), make_job(2, attempts=2), make_job(3))
     store.claim(NOW)
     store.claim(NOW)
-    again, failed = store.recover(NOW, max_attempts=3, create_delivery=create_delivery)
-    assert [it.id for it in again] == ["job_1"]
+    requeued, failed = store.recover(NOW, max_attempts=3, create_delivery=create_delivery)
+    assert [it.id for it in requeued] == ["job_1"]
     assert [(it.id, it.status, (it.error or {})["code"]) for it in failed] == [("job_2", "failed", "too_many_attempts")]
     assert [it.payload for it in store.list_pending_deliveries()] == ["failed"]
-    assert (store.get("job_1").status, store.get("job_1").restarted) == ("queued", SERVER_CRASHED)
-    assert (store.get("job_3").status, store.get("job_3").restarted) == ("queued", None)
+    assert (store.get("job_1").status, store.get("job_1").restart_reason) == ("queued", SERVER_CRASHED)
+    assert (store.get("job_3").status, store.get("job_3").restart_reason) == ("queued", None)
 
 
-def test_a_job_ends_once_and_is_told_once(store: JobStore) -> None:
+def test_a_job_ends_once_and_has_one_webhook(store: JobStore) -> None:
     add_jobs(store, make_job(1))
     store.claim(NOW)
     ended = store.end("job_1", "succeeded", NOW, result_bytes=7, create_delivery=create_delivery)
@@ -112,7 +113,7 @@ def test_a_job_ends_once_and_is_told_once(store: JobStore) -> None:
         store.get("job_1")
 
 
-def test_an_owner_sees_its_own_jobs_alone(store: JobStore) -> None:
+def test_an_owner_has_access_to_its_own_jobs_only(store: JobStore) -> None:
     add_jobs(store, make_job(1, owner="ann", idempotency_key="k"), make_job(2, owner="bob", idempotency_key="k"))
     assert [it.id for it in store.list_page("ann", limit=10)] == ["job_1"]
     with pytest.raises(UnknownJob):
@@ -124,16 +125,16 @@ def test_an_owner_sees_its_own_jobs_alone(store: JobStore) -> None:
 
 def test_jobs_and_bytes_are_bounded(store: JobStore) -> None:
     add_jobs(store, *(make_job(number) for number in range(10)))
-    with pytest.raises(JobsFull, match="10 jobs are stored"):
+    with pytest.raises(JobsFull):
         add_jobs(store, make_job(10))
     store.delete("job_0")
-    with pytest.raises(JobsFull, match="1,000 bytes"):
+    with pytest.raises(JobsFull):
         add_jobs(store, make_job(10, upload_bytes=101))
     with pytest.raises(JobsFull):
         store.set_upload_size("job_1", 201, max_bytes=1000)
 
 
-def test_a_database_that_cannot_grow_keeps_what_it_has(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_stored_jobs_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
     store = JobStore(path)
     add_jobs(store, make_job(1))
@@ -146,9 +147,68 @@ def test_a_database_that_cannot_grow_keeps_what_it_has(tmp_path: Path) -> None:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_jobs_of_another_version_are_not_touched(tmp_path: Path) -> None:
+def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 9")
-    with pytest.raises(InvalidOption, match=r"written by another version \(9\)"):
+    with pytest.raises(InvalidOption) as error:
         JobStore(path)
+    assert error.value.field == "jobs_dir"
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (9,)
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+# the schema of 0.2.0
+VERSION_1 = """
+CREATE TABLE jobs (
+    number INTEGER NOT NULL, id VARCHAR NOT NULL, owner VARCHAR NOT NULL, idempotency_key VARCHAR,
+    created_at FLOAT NOT NULL, status VARCHAR NOT NULL, task VARCHAR NOT NULL, fields JSON NOT NULL,
+    model VARCHAR NOT NULL, response_format VARCHAR NOT NULL, file_name VARCHAR NOT NULL,
+    upload_bytes INTEGER NOT NULL, url VARCHAR, webhook_url VARCHAR, attempts INTEGER NOT NULL, restarted VARCHAR,
+    waits_for VARCHAR, not_before FLOAT NOT NULL, started_at FLOAT, ended_at FLOAT, error JSON, audio_s FLOAT,
+    language VARCHAR, result_bytes INTEGER NOT NULL, PRIMARY KEY (number), UNIQUE (id), UNIQUE (owner, idempotency_key)
+);
+CREATE INDEX ix_jobs_status ON jobs (status);
+CREATE TABLE deliveries (
+    id VARCHAR NOT NULL, job_id VARCHAR NOT NULL, url VARCHAR NOT NULL, payload VARCHAR NOT NULL,
+    status VARCHAR NOT NULL, attempts INTEGER NOT NULL, next_at FLOAT NOT NULL, last_error VARCHAR, PRIMARY KEY (id)
+);
+CREATE INDEX ix_deliveries_status ON deliveries (status);
+CREATE INDEX ix_deliveries_job_id ON deliveries (job_id);
+INSERT INTO jobs VALUES
+    (1, 'job_1', 'ann', NULL, 1800000000.0, 'queued', 'transcribe', '{"language": ["en"]}', 'turbo', 'json', 'a.wav',
+     100, NULL, NULL, 1, 'the server ended while it ran', 'the queue is full', 1800000005.0, NULL, NULL, NULL, NULL,
+     NULL, 0);
+INSERT INTO deliveries VALUES
+    ('msg_1', 'job_1', 'https://example.org/', '{}', 'given_up', 8, 0.0, 'it answered 503'),
+    ('msg_2', 'job_2', 'https://example.org/', '{}', 'pending', 1, 0.0, NULL);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_store_of_version_1_keeps_its_jobs_and_webhooks(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(VERSION_1)
+    for _ in range(2):  # the second time it is of this version
+        store = JobStore(path)
+        stored = store.get("job_1", "ann")
+        assert (stored.restart_reason, stored.waiting_reason) == ("the server ended while it ran", "the queue is full")
+        assert (stored.fields, stored.status, stored.upload_bytes) == ({"language": ["en"]}, "queued", 100)
+        statuses = {key: it.status for key, it in store.find_deliveries(["job_1", "job_2"]).items()}
+        assert statuses == {"job_1": "failed", "job_2": "pending"}
+        store.close()
+
+
+def test_a_migration_that_is_interrupted_leaves_version_1(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(VERSION_1)
+        # the last statement of the migration fails
+        db.execute("CREATE TRIGGER no BEFORE UPDATE ON deliveries BEGIN SELECT RAISE(ABORT, 'interrupted'); END")
+    with pytest.raises(DatabaseError):
+        JobStore(path)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("SELECT restarted FROM jobs").fetchone() == ("the server ended while it ran",)
