@@ -1,4 +1,4 @@
-"""Transcriber: the one facade. An artifact opened, clips in, transcripts out, for threads and for asyncio."""
+"""Transcriber: opens an artifact and transcribes clips, from threads and from asyncio."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_REPLICAS = 64  # a trn2.48xlarge has that many NeuronCores
 
 
 class Transcriber:
-    """Transcribes clips on one engine, here or in worker processes; any number of threads and tasks may call it."""
+    """Transcribes clips on one engine, in this process or in workers; any number of threads and tasks may call it."""
 
     def __init__(
         self, engine: WindowEngine, spec: ProgramSpec, tokenizer: Tokenizer, *, name: str, replicas: int = 1
@@ -45,14 +45,12 @@ class Transcriber:
         self.name = name
         self.tokenizer = tokenizer
         self._n_mels = spec.dims.n_mels
-        self._concurrency = spec.slots * replicas  # windows that a batched plan keeps decoding
-        # with a start sequence, and with as many tokens again for what follows
+        self._concurrency = spec.slots * replicas  # windows that a batched plan decodes at once
+        # leaves space for a start sequence, and for as many tokens to follow
         self._max_prefix_tokens = min(spec.dims.n_text_ctx // 2, spec.prompt_buckets[-1] - 5, spec.text_context // 2)
         self._engine = engine
         self._resources = ExitStack()
-        self.skipped_counts: Counter[str] = (
-            Counter()
-        )  # stretches without text that asyncio's callers were told of, by reason
+        self.skipped_counts: Counter[str] = Counter()  # regions skipped in arun, by reason
 
     @classmethod
     def from_session(
@@ -64,7 +62,7 @@ class Transcriber:
         queue_limit: int = 256,
         on_fault: Callable[[DeviceError], None] = lambda fault: None,
     ) -> Self:
-        """On a session, which belongs to its engine's thread from now on."""
+        """Creates one on a session, which its engine's thread owns from now on."""
         engine = Engine(session, tokenizer, queue_limit=queue_limit, on_fault=on_fault)
         return cls(engine, session.spec, tokenizer, name=name)
 
@@ -80,7 +78,7 @@ class Transcriber:
         queue_limit: int = 256,
         on_fault: Callable[[DeviceError], None] = lambda fault: None,
     ) -> Self:
-        """Check and load an artifact of the store; it cannot be pruned while it is open.
+        """Checks and loads an artifact of the store, which cannot be pruned while it is open.
 
         threads 0: all cores. replicas 1: in this process; more: each in a worker process with a share of the
         cores and threads; None: as many as the artifact's profile says. verify: the artifact's golden tokens are
@@ -109,18 +107,18 @@ class Transcriber:
                     target_table, replicas, threads=threads, environment=os.environ, cpus=list_usable_cpus()
                 )
                 engine = EnginePool(opening, spec, groups, queue_limit=queue_limit, on_fault=on_fault)
-            made = cls(engine, spec, tokenizer, name=artifact.manifest.model, replicas=replicas)
-            made._resources = held.pop_all()
-        return made
+            transcriber = cls(engine, spec, tokenizer, name=artifact.manifest.model, replicas=replicas)
+            transcriber._resources = held.pop_all()
+        return transcriber
 
     @property
     def status(self) -> EngineStatus:
-        """A PoolStatus where there are several replicas."""
+        """The engine's status; a PoolStatus with several replicas."""
         return self._engine.status
 
     @property
     def fault(self) -> DeviceError | None:
-        """Set when no device can be trusted any more: the process should end."""
+        """Set after the device failed for good: the process should end."""
         return self._engine.fault
 
     @property
@@ -134,7 +132,7 @@ class Transcriber:
     # --- threads ----------------------------------------------------------------------------------
 
     def run(self, clip: AudioClip, options: TranscribeOptions) -> Iterator[TranscriptEvent]:
-        """Segments, and what was dropped, as they are done, then the outcome.
+        """Yields segments and skipped regions as they are done, then the summary.
 
         Raises InputError, CapacityError, DeviceError.
         """
@@ -147,7 +145,7 @@ class Transcriber:
         *,
         on_segment: Callable[[Segment], None] = lambda segment: None,
     ) -> Transcript:
-        """The whole clip; `on_segment` is told of each segment when it is done.
+        """Transcribes the whole clip; `on_segment` is called with each segment when it is done.
 
         Raises InputError, CapacityError, DeviceError.
         """
@@ -165,27 +163,27 @@ class Transcriber:
     async def arun(
         self, clip: AudioClip, options: TranscribeOptions, *, low_priority: bool = False
     ) -> AsyncGenerator[TranscriptEvent]:
-        """As run. Cancelling the task that waits frees the slots at the engine's next step.
+        """As run. Cancelling the waiting task frees the slots at the engine's next step.
 
-        `low_priority`: a batched plan keeps at most half of the slots, so that others find one free.
+        `low_priority`: a batched plan uses at most half of the slots, so that other requests find a free one.
         """
         plan = await asyncio.to_thread(self._make_plan, clip, options, max(1, self._concurrency // (1 + low_priority)))
-        # closed with us: what is still being decoded when a caller leaves early is cancelled at once
-        async with aclosing(arun_plan(plan, self._engine.submit)) as told:
-            async for item in told:
+        # closed with this generator: if the caller stops early, windows being decoded are cancelled at once
+        async with aclosing(arun_plan(plan, self._engine.submit)) as events:
+            async for item in events:
                 if isinstance(item, SkippedRegion):
                     self.skipped_counts[item.reason] += 1
                 yield item
 
     async def atranscribe(self, clip: AudioClip, options: TranscribeOptions | None = None) -> Transcript:
-        """The whole clip. Raises InputError, CapacityError, DeviceError."""
+        """Transcribes the whole clip. Raises InputError, CapacityError, DeviceError."""
         options = options or TranscribeOptions()
         started = time.perf_counter()
         items = [item async for item in self.arun(clip, options)]
         return build_transcript(clip, options, items, took_s=time.perf_counter() - started)
 
     def live(self, options: LiveOptions | None = None, *, max_buffered_s: float = 60.0) -> LiveSession:
-        """A session that is fed samples as they are spoken, in one event loop; close it. Any thread may make it.
+        """Creates a session for live audio, used in one event loop; close it. Any thread may create it.
 
         Raises InvalidOption.
         """
@@ -193,7 +191,7 @@ class Transcriber:
         try:
             speech = SpeechStream()
         except CheckpointError as error:  # an installation without Silero's weights
-            log.warning("utterances are ended by who speaks, and text may come from silence: %s", error)
+            log.warning("voice activity detection is unavailable; clients must commit utterances: %s", error)
             speech = None
         plan = LiveStateMachine(
             options or LiveOptions(),
@@ -202,7 +200,7 @@ class Transcriber:
             n_mels=self._n_mels,
             max_prefix_tokens=self._max_prefix_tokens,
         )
-        # partial text decodes beside others' windows, never before them
+        # partial text is skipped while other windows wait
         return LiveSession(
             plan,
             self._engine.submit,
@@ -213,11 +211,11 @@ class Transcriber:
     # --- the end ----------------------------------------------------------------------------------
 
     def drain(self, timeout_s: float | None = None) -> bool:
-        """Take nothing new and wait for what is there; False when that took longer."""
+        """Stops accepting clips and waits for those in progress; False if that takes longer than `timeout_s`."""
         return self._engine.drain(timeout_s)
 
     def close(self) -> None:
-        """End the engine and let the artifact go. Idempotent."""
+        """Stops the engine and releases the artifact. Idempotent."""
         self._engine.close()
         self._resources.close()
 
@@ -225,12 +223,12 @@ class Transcriber:
 def build_transcript(
     clip: AudioClip, options: TranscribeOptions, events: Sequence[TranscriptEvent], *, took_s: float
 ) -> Transcript:
-    """All that `run` or `arun` told of a clip, as one transcript; logs what it was."""
+    """Builds the transcript from all events of `run` or `arun`, and logs it."""
     *items, outcome = events
     assert isinstance(outcome, TranscriptSummary)
     segments = tuple(item for item in items if isinstance(item, Segment))
     log.info(
-        "transcribed audio_s=%.2f took_s=%.2f rtf=%.3f segments=%d language=%s long_form=%s dropped=%d retried=%d",
+        "transcribed audio_s=%.2f took_s=%.2f rtf=%.3f segments=%d language=%s long_form=%s skipped=%d retried=%d",
         clip.duration_s,
         took_s,
         took_s / max(clip.duration_s, 1e-3),

@@ -1,4 +1,4 @@
-"""What was said and when, and what was not taken. Times are float seconds from the clip's start."""
+"""The result of a transcription: segments, words, skipped regions. Times are float seconds from the clip's start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """A temperature at which a window's text was not taken, and why: "compression_ratio" or "avg_logprob"."""
+    """A temperature whose text was rejected, and the reason: "compression_ratio" or "avg_logprob"."""
 
     temperature: float
     reason: str
@@ -23,11 +23,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A stretch of speech between two timestamps, with the numbers that say how far to trust it.
+    """The text between two timestamps, with the figures that show how reliable it is.
 
     `tokens` are the model's, timestamps included, `token_logprobs` has one for each; `seek_s` is the start of the
-    window they were decoded in. `retries` are what its window was decoded to before, `is_truncated` whether a
-    repetition was taken off the window's end, `language` what the window was decoded as.
+    window they were decoded in. `retries` are the rejected attempts at its window, `is_truncated` whether a
+    repetition loop was removed from the window's end, `language` what the window was decoded as.
     """
 
     id: int
@@ -49,10 +49,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedRegion:
-    """A stretch that gives no text, and why.
+    """A region without text in the result, and the reason.
 
-    "no_voice": the voice detector hears nothing there; "no_speech": the model says so itself; "hallucination":
-    anomalous words around silence; "empty": a segment without text or length. `text` is what was decoded, if anything.
+    "vad": the voice detector found no speech; "no_speech_threshold": the model's no-speech probability is above it;
+    "hallucination": anomalous words around silence; "empty": a segment without duration. `text` is the decoded text,
+    if any.
     """
 
     start_s: float
@@ -63,7 +64,7 @@ class SkippedRegion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """A whole clip. `language` is a code ("en"); its probability is None where the language was given.
+    """A whole clip. `language` is a code ("en"); its probability is None if the language was given.
 
     `long_form` is the plan that was used: sequential or batched.
     """

@@ -23,7 +23,7 @@ from openvino import opset13 as op
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.loader import Artifact, check_artifact
 from neuron_whisper.artifact.store import ArtifactStore
-from neuron_whisper.decode.constraints import ALLOW_ALL_RULES
+from neuron_whisper.decode.rules import ALLOW_ALL_RULES
 from neuron_whisper.host import hardware
 from neuron_whisper.planning.cost_model import RankCostModel
 from neuron_whisper.target.interfaces import N_RULES, Session

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000  # Hz; openai/whisper audio.py
 HOP_SAMPLES = 160  # 10 ms
+FRAMES_PER_SECOND = 100  # mel frames
 FFT_SAMPLES = 400  # 25 ms
 WINDOW_S = 30.0
 WINDOW_SAMPLES = 480_000

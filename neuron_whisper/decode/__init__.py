@@ -1,1 +1,1 @@
-"""Decoding of one 30 s window, pure."""
+"""Decodes one 30 s window. Pure: no device, no clock."""

@@ -1,4 +1,4 @@
-"""Attention over a window's frames -> the time of every word in it.
+"""Times the words of a window by the attention of its text tokens to its audio frames.
 
 Follows openai/whisper timing.py find_alignment. H heads, T tokens, A encoder frames of 20 ms.
 """
@@ -19,8 +19,8 @@ from neuron_whisper.text.tokenizer import Tokenizer
 MEL_FRAMES_PER_STEP = 2  # the encoder halves the frame rate: 10 ms -> 20 ms
 STEPS_PER_SECOND = round(1 / TIMESTAMP_STEP_S)
 
-# What sorts seven values far enough that the middle one is in place: compare and exchange these, in order.
-_MEDIAN_OF_SEVEN = (
+# A sorting network pruned to the median: compare and exchange these pairs of seven values in order.
+_MEDIAN_NETWORK = (
     (0, 5),
     (0, 3),
     (1, 6),
@@ -39,7 +39,7 @@ _MEDIAN_OF_SEVEN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignmentTokens:
-    """`tokens` (T,) int32 are what Session.align takes; row `first_row` of its answer is the first to time."""
+    """Input of Session.align: `tokens` (T,) int32; row `first_row` of its output belongs to the first text token."""
 
     tokens: NDArray[np.int32]
     first_row: int
@@ -47,7 +47,7 @@ class AlignmentTokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordTiming:
-    """A word, its tokens, and when it was said, in seconds from the window's start."""
+    """A word with its tokens and its times in seconds from the window's start."""
 
     text: str
     tokens: tuple[int, ...]
@@ -59,16 +59,16 @@ class WordTiming:
 def build_alignment_tokens(
     tokenizer: Tokenizer, text_tokens: Sequence[int], *, language: str | None, task: str, max_tokens: int
 ) -> AlignmentTokens:
-    """Start, language, task, no timestamps, the window's text, the end: at most `max_tokens` tokens.
+    """Builds <|sot|>, language, task, <|notimestamps|>, the window's text, <|eot|>: at most `max_tokens` tokens.
 
-    `max_tokens` is the longest align bucket. A window holds at most n_text_ctx / 2 = 224 text tokens, so 229 is
-    the most there can be, and a bucket of 256 takes any window. In a shorter one the last text tokens are left
-    out, and align_words puts their words at the end, without length.
+    `max_tokens` is the longest align bucket. A window holds at most n_text_ctx / 2 = 224 text tokens, so 229 tokens
+    are the maximum, and a bucket of 256 takes any window. A shorter bucket leaves the last text tokens out;
+    align_words then places their words at the end, with no duration.
     Raises InvalidOption where Tokenizer.sot_sequence does.
     """
     start = tokenizer.sot_sequence(language, task, timestamps=False)
     kept = text_tokens[: max(0, max_tokens - len(start) - 1)]
-    # the row of <|notimestamps|> is the first that looks for text
+    # attention of row i aligns the token after it: <|notimestamps|> aligns the first text token
     return AlignmentTokens(tokens=np.array([*start, *kept, tokenizer.special.eot], np.int32), first_row=len(start) - 1)
 
 
@@ -76,9 +76,9 @@ def find_token_times(attention: NDArray[np.float32], first_row: int, n_frames: i
     """Seconds in the window at which each text token begins, and the end of the last: (T - first_row - 1,).
 
     attention (H, T, A) as Session.align gives it for AlignmentTokens; `n_frames` mel frames of the window are
-    audio. The first time is always 0, and none is before the one ahead of it.
+    audio. The first time is always 0, and times never decrease.
     """
-    n_rows = attention.shape[1] - first_row - 1  # the row of the end token looks for nothing
+    n_rows = attention.shape[1] - first_row - 1  # the row of <|eot|> aligns nothing
     steps = attention[:, :, : n_frames // MEL_FRAMES_PER_STEP]
     if not steps.size:
         return np.zeros(n_rows)
@@ -91,26 +91,26 @@ def find_token_times(attention: NDArray[np.float32], first_row: int, n_frames: i
 
 
 def _normalize_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(T, frames) of one head: how far above a frame's mean over the tokens each token is, in deviations."""
-    # softmax over the frames that are left = softmax over all of them, scaled to sum to 1 again
+    """Standardizes one head's (T, frames) over the tokens: deviations above each frame's mean."""
+    # softmax over the frames kept = softmax over all frames, rescaled to sum to 1
     total = weights.sum(-1, keepdims=True)
     shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     deviation = shares.std(0)
-    sharpened = np.zeros_like(weights)
-    np.divide(shares - shares.mean(0), deviation, out=sharpened, where=deviation > 0)
-    return sharpened
+    normalized = np.zeros_like(weights)
+    np.divide(shares - shares.mean(0), deviation, out=normalized, where=deviation > 0)
+    return normalized
 
 
 def _median_filter(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The median of each value and its three neighbours on both sides in (rows, frames), mirrored at the ends."""
+    """Median of seven along the frames of (rows, frames), mirrored at the ends."""
     width = values.shape[1]
     if width <= 3:  # nothing to mirror; openai/whisper leaves it alone too
         return values
     padded = np.pad(values, ((0, 0), (3, 3)), mode="reflect")
-    lanes = [padded[:, shift : shift + width] for shift in range(7)]
-    for low, high in _MEDIAN_OF_SEVEN:
-        lanes[low], lanes[high] = np.minimum(lanes[low], lanes[high]), np.maximum(lanes[low], lanes[high])
-    return lanes[3]
+    shifted = [padded[:, shift : shift + width] for shift in range(7)]
+    for low, high in _MEDIAN_NETWORK:
+        shifted[low], shifted[high] = np.minimum(shifted[low], shifted[high]), np.maximum(shifted[low], shifted[high])
+    return shifted[3]
 
 
 def align_words(
@@ -123,10 +123,10 @@ def align_words(
     language: str | None,
     n_frames: int,
 ) -> list[list[WordTiming]]:
-    """The words of each of a window's texts (the text tokens of its segments), timed by their attention.
+    """Splits each of a window's texts (text tokens of its segments) into words and times them by their attention.
 
     `logprobs` has one entry for every token of `texts`; `language` is that of the text ("en" for a translation).
-    openai/whisper splits the texts joined, and a word across two segments then shifts all that follow; here a
+    openai/whisper splits the joined texts, where a word across two segments shifts all words after it; here a
     word ends with its segment.
     """
     n_tokens = sum(map(len, texts))
@@ -155,10 +155,10 @@ def align_words(
 
 
 def split_words(tokenizer: Tokenizer, tokens: Sequence[int], language: str | None) -> list[tuple[str, list[int]]]:
-    """Words with their tokens (text tokens). Joined they are the tokens, and tokenizer.decode of them.
+    """Splits text tokens into words. The joined words equal tokenizer.decode(tokens).
 
-    Tokenizer.split_to_word_tokens, but bytes that are no text, such as half a character at the end, stay with
-    the word before where cutting them off would add a character.
+    As Tokenizer.split_to_word_tokens, but bytes that are not a character yet, such as half of one at the end, stay
+    with the word before if splitting there would add a character.
     """
     words, groups = tokenizer.split_to_word_tokens(tokens, language)
     whole = tokenizer.decode(tokens)
@@ -166,12 +166,12 @@ def split_words(tokenizer: Tokenizer, tokens: Sequence[int], language: str | Non
         return list(zip(words, groups, strict=True))
     joined: list[list[int]] = []
     done = 0
-    is_cut = False  # whether a word may begin here: reading both sides apart gives the same text
+    is_boundary = False  # decoding both sides separately gives the same text
     for group in groups:
-        if is_cut:
+        if is_boundary:
             joined.append(list(group))
         else:
             joined[-1:] = [[*chain.from_iterable(joined[-1:]), *group]]
         done += len(group)
-        is_cut = tokenizer.decode(tokens[:done]) + tokenizer.decode(tokens[done:]) == whole
+        is_boundary = tokenizer.decode(tokens[:done]) + tokenizer.decode(tokens[done:]) == whole
     return [(tokenizer.decode(group), group) for group in joined]

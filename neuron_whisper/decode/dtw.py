@@ -1,4 +1,4 @@
-"""Dynamic time warping: the cheapest monotonic path through a cost matrix."""
+"""Dynamic time warping: finds the cheapest monotonic path through a cost matrix."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 
 def dtw(cost: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the path from cost[0, 0] to cost[-1, -1], both (length,) and never falling.
+    """Finds the path: its rows and columns from cost[0, 0] to cost[-1, -1], both (length,) and non-decreasing.
 
     cost (N, M), N and M at least 1. Each step goes one row on, one column on, or both.
     [[0, 9, 9], [9, 0, 0]] -> [0, 1, 1], [0, 1, 2]. The path is openai/whisper timing.py dtw_cpu's to the cell:
-    float64 sums, and where the diagonal and the row step are equally cheap, the column step.
+    float64 sums, and where the diagonal and the row step are equally cheap, it takes the column step.
     """
     n, m = cost.shape
     assert min(n, m) > 0, "a path needs a cell"
@@ -39,7 +39,7 @@ def dtw(cost: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def _accumulate_costs(cost: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Cost of the best path to each cell (i, j), at [i + j, i] of (N + M + 1, N + 1).
+    """Sums the cost of the best path to each cell (i, j), at [i + j, i] of (N + M + 1, N + 1).
 
     A row of the result is an anti-diagonal, whose cells depend on the two before it alone: one numpy step each.
     """

@@ -1,4 +1,4 @@
-"""What a caller may ask of a transcription. Names and defaults are openai/whisper's, else faster-whisper's."""
+"""Options of a transcription and of a window. Names and defaults are openai/whisper's, else faster-whisper's."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from neuron_whisper.text.languages import to_language_code
 TASKS = ("transcribe", "translate")
 LONG_FORMS = ("auto", "sequential", "batched")
 WINDOW_LIMIT_S = 30.0
-# faster-whisper's defaults, but what is not speech for so long is none: an organ's chord is taken for 40 ms of it
+# faster-whisper's defaults, but with a minimum of speech: an organ's chord passes for 40 ms of it
 DEFAULT_VAD = VadOptions(min_speech_duration_ms=250)
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-MAX_BEAMS = 16  # as many as a program may have
+MAX_BEAMS = 16  # the maximum of a program
 MAX_CANDIDATES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscribeOptions:
-    """Validated where made: raises InvalidOption with field, value and what is allowed.
+    """Validated on creation: raises InvalidOption with field, value and the allowed range.
 
     `language` None: detected in the first window (`multilingual`: in every window), among `languages` if given.
-    `temperature`: one, or the ladder that a window climbs while a gate fails: its compression ratio is above
-    `compression_ratio_threshold` or its average log-probability below `logprob_threshold`. At 0 a window is decoded
-    greedily or with `beam_size` beams, above with the best of `best_of` samples drawn from `seed`. A window is
-    skipped as silence when its no-speech probability is above `no_speech_threshold` and its average
-    log-probability not above `logprob_threshold`. None switches a gate off.
+    `temperature`: one, or several for temperature fallback: a window is decoded again at the next one if its
+    compression ratio is above `compression_ratio_threshold` or its average log-probability below `logprob_threshold`.
+    At 0 a window is decoded greedily or with `beam_size` beams, above 0 as the best of `best_of` samples drawn from
+    `seed`. A window is skipped as silence when its no-speech probability is above `no_speech_threshold` and its average
+    log-probability not above `logprob_threshold`. None switches a threshold off.
 
-    `initial_prompt` is text said before the audio (`carry_initial_prompt`: before every window), `prefix` how the
-    first window's text begins, `hotwords` what each window is reminded of. `max_initial_timestamp_s` None: the first
-    timestamp may be any. `repetition_cut`: a window that repeats itself at every temperature is cut where it begins to.
-    `hallucination_silence_threshold_s`: with word timestamps, longer silences around what looks hallucinated are
+    `initial_prompt` is text before the audio (`carry_initial_prompt`: before every window), `prefix` the beginning of
+    the first window's text, `hotwords` are in the prompt of each window. `max_initial_timestamp_s` None: no limit for
+    the first timestamp. `repetition_cut`: a text that ends in a loop at every temperature is truncated there.
+    `hallucination_silence_threshold_s`: with word timestamps, longer silences around probable hallucinations are
     skipped. `clip_timestamps` are start, end, start, end ... in seconds; the last end may be left out.
     `vad_filter`: text only where there is speech. `long_form` auto: batched from `MIN_BATCHED_S` on.
     `chinese_script`: Chinese and Cantonese in "simplified" or "traditional" characters; None: as the model writes them.
@@ -107,18 +107,22 @@ class TranscribeOptions:
 
     @property
     def temperatures(self) -> tuple[float, ...]:
-        """The ladder, of one rung where one temperature was given."""
+        """All temperatures, in order of fallback."""
         given = self.temperature
         return (float(given),) if isinstance(given, (int, float)) else tuple(float(value) for value in given)
 
     def _check_temperatures(self) -> None:
         try:
-            ladder = self.temperatures
+            temperatures = self.temperatures
         except (TypeError, ValueError):
-            ladder = ()
-        if not ladder or any(not 0 <= value <= 1 for value in ladder) or list(ladder) != sorted(set(ladder)):
+            temperatures = ()
+        if (
+            not temperatures
+            or any(not 0 <= value <= 1 for value in temperatures)
+            or list(temperatures) != sorted(set(temperatures))
+        ):
             raise InvalidOption("temperature", self.temperature, "a number from 0 to 1, or several that rise")
-        object.__setattr__(self, "temperature", ladder)
+        object.__setattr__(self, "temperature", temperatures)
 
     def _check_search(self) -> None:
         self._check_count("beam_size", self.beam_size, 1, MAX_BEAMS)
@@ -148,11 +152,11 @@ class TranscribeOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowOptions:
-    """How one 30 s window is decoded. `prompt` are tokens of text said before, `prefix` tokens that its text begins
+    """How one 30 s window is decoded. `prompt` are tokens of the previous text, `prefix` tokens that its text begins
     with, `hotwords` tokens before the prompt; `language` None: detect it, among `languages` if given.
-    `include_prefix`: the rules go on from the prefix, and the hypothesis begins with it.
+    `include_prefix`: the rules continue from the prefix, and the result begins with it.
 
-    The defaults are one greedy attempt without gates.
+    The defaults are one greedy attempt without thresholds.
     """
 
     language: str | None

@@ -1,4 +1,4 @@
-"""A window's tokens -> its segments, and where the next window starts.
+"""Splits a window's tokens into segments and finds where the next window starts.
 
 Follows openai/whisper transcribe.py. Positions are mel frames (10 ms) from the clip's start.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from neuron_whisper.audio.clip import FRAMES_PER_SECOND
 from neuron_whisper.text.special_tokens import TIMESTAMP_STEP_S
 
 FRAMES_PER_TIMESTAMP = 2
-FRAMES_PER_SECOND = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentTokens:
-    """Tokens of one segment, timestamps included, with its times in seconds from the clip's start."""
+    """The tokens of one segment, timestamps included, and its times in seconds from the clip's start."""
 
     start_s: float
     end_s: float
@@ -26,10 +26,10 @@ class SegmentTokens:
 def split_at_timestamps(
     tokens: Sequence[int], timestamp_begin: int, *, seek_frames: int, window_frames: int
 ) -> tuple[list[SegmentTokens], int]:
-    """(spans, frames to advance) of a window that starts at `seek_frames` and holds `window_frames` of audio.
+    """Returns (segments, frames to advance) of a window at `seek_frames` that holds `window_frames` of audio.
 
-    Pairs of timestamps end segments; the next window starts at the last pair, or after this window when the
-    tokens end in a single timestamp or hold no pair.
+    A pair of timestamps ends a segment. The next window starts at the last pair, or after this window if the tokens
+    end in a single timestamp or hold no pair.
     """
     offset_s = seek_frames / FRAMES_PER_SECOND
     is_time = [token >= timestamp_begin for token in tokens]
@@ -48,15 +48,15 @@ def split_at_timestamps(
 
     if ends_in_single:
         cuts.append(len(tokens))
-    spans = []
+    segments = []
     start = 0
     for cut in cuts:
         piece = tuple(tokens[start:cut])
-        spans.append(
+        segments.append(
             SegmentTokens(start_s=offset_s + seconds(piece[0]), end_s=offset_s + seconds(piece[-1]), tokens=piece)
         )
         start = cut
     if ends_in_single:
-        return spans, window_frames
-    # what follows the last pair is cut off: the next window hears it whole
-    return spans, (tokens[start - 1] - timestamp_begin) * FRAMES_PER_TIMESTAMP
+        return segments, window_frames
+    # text after the last pair is left out: the next window decodes it whole
+    return segments, (tokens[start - 1] - timestamp_begin) * FRAMES_PER_TIMESTAMP

@@ -1,6 +1,6 @@
-"""Attempts: one way each of decoding a window at one temperature - greedy, beam search, sampling. Pure.
+"""Token decoders: greedy, beam search and sampling, one instance for each temperature of a window. Pure.
 
-Axes: n rows of the attempt (beams or samples), K choices, V vocabulary.
+Axes: n rows of the decoder (beams or samples), K top tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.constraints import RuleState, TokenRules
 from neuron_whisper.decode.options import WindowOptions
+from neuron_whisper.decode.rules import RuleState, TokenRules
 from neuron_whisper.text.special_tokens import SpecialTokens
 
 Tokens = NDArray[np.int32]
@@ -23,9 +23,9 @@ Logprobs = NDArray[np.float32]
 
 @dataclass(slots=True)
 class TokenSequence:
-    """A sequence on its way: sampled tokens without the end, each with its log-probability.
+    """A partial sequence: sampled tokens without the end token, each with its log-probability.
 
-    `state` says what may come next.
+    `state` holds the rules for the next token.
     """
 
     state: RuleState
@@ -53,15 +53,15 @@ class TokenSequence:
 
     @property
     def avg_logprob(self) -> float:
-        """By tokens and their end, as openai/whisper counts."""
+        """Average over the tokens and the end token, as in openai/whisper."""
         return self.sum_logprob / (len(self.tokens) + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderConfig:
-    """`max_tokens` of a sequence: it ends there without an end token. One thread uses its `rules`.
+    """Options and rules of a decoder. A sequence of `max_tokens` ends without an end token. One thread uses `rules`.
 
-    `prefix_tokens` are tokens in the prompt that the rules go on from, as if they had been sampled.
+    `prefix_tokens` are in the prompt, and the rules continue from them as if they had been sampled.
     """
 
     special: SpecialTokens
@@ -71,22 +71,22 @@ class DecoderConfig:
     rules: TokenRules = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "book", TokenRules(self.special, self.options))
+        object.__setattr__(self, "rules", TokenRules(self.special, self.options))
 
     def start_sequence(self) -> TokenSequence:
         return TokenSequence(reduce(self.rules.advance, self.prefix_tokens, self.rules.initial_state))
 
     def score(self, sequence: TokenSequence) -> float:
-        """What the best sequence has most of: openai/whisper decoding.py MaximumLikelihoodRanker."""
+        """Ranks sequences, the highest is best: openai/whisper decoding.py MaximumLikelihoodRanker."""
         length = max(1, len(sequence.tokens))
         alpha = self.options.length_penalty
         return sequence.sum_logprob / (length if alpha is None else ((5 + length) / 6) ** alpha)
 
 
 class TokenDecoder(Protocol):
-    """Alternate `next_tokens` and `receive` (or `receive_logits`) until `best` is there; before that comes `begin`.
+    """Call `begin`, then alternate `next_tokens` and `receive` (or `receive_logits`) until `best` is not None.
 
-    All rows are of one length: the token of row r goes to position padded_length + length - 1.
+    All rows have one length: the token of row r goes to position prompt_length + length - 1.
     """
 
     rows: int
@@ -100,23 +100,23 @@ class TokenDecoder(Protocol):
     def best(self) -> TokenSequence | None: ...
 
     def next_rules(self) -> list[NDArray[np.int32]]:
-        """What may come next, by row."""
+        """The rules row (N_RULES,) of each row's next token."""
 
     def begin(self, tokens: Tokens, logprobs: Logprobs) -> None:
-        """The prompt's answer, (K,) each."""
+        """Takes the prefill's top tokens, (K,) each."""
 
     def next_tokens(self) -> tuple[list[int], list[int]]:
-        """(tokens, parents) by row; a token of -1 stands for the prompt's last one."""
+        """(tokens, parents) by row; a token of -1 stands for the prompt's last token."""
 
     def receive(self, tokens: Tokens, logprobs: Logprobs) -> None:
-        """The best choices of each row, (n, K)."""
+        """Takes the top tokens of each row, (n, K)."""
 
     def receive_logits(self, logprobs: Logprobs) -> None:
-        """The log-probabilities of each row, (n, V)."""
+        """Takes the log-probabilities of each row, (n, V)."""
 
 
 class GreedyDecoder:
-    """The likeliest token each time."""
+    """Takes the likeliest token at each step."""
 
     rows = 1
     needs_logits = False
@@ -139,6 +139,7 @@ class GreedyDecoder:
         return self._sequence.tokens
 
     def give_up(self) -> TokenSequence:
+        """Ends decoding early with the tokens so far."""
         return self._sequence
 
     def next_rules(self) -> list[NDArray[np.int32]]:
@@ -154,13 +155,13 @@ class GreedyDecoder:
         self.begin(tokens[0], logprobs[0])
 
     def receive_logits(self, logprobs: Logprobs) -> None:
-        raise AssertionError("greedy decoding asks for choices")
+        raise AssertionError("greedy decoding takes top tokens")
 
 
 class BeamSearchDecoder:
     """Follows openai/whisper decoding.py BeamSearchDecoder and MaximumLikelihoodRanker.
 
-    Each step the `rows` best continuations of all beams stay; those that end are put aside until there are
+    Each step keeps the `rows` best continuations of all beams; finished sequences are collected until there are
     beam_size * patience of them.
     """
 
@@ -185,7 +186,7 @@ class BeamSearchDecoder:
         return max(self._collect_candidates(), key=self._config.score) if is_done else None
 
     def _collect_candidates(self) -> list[TokenSequence]:
-        """What ended; filled up with the best that did not, where too few did."""
+        """Finished sequences, filled up with the best unfinished ones if there are too few."""
         missing = max(0, self.rows - len(self._ended))
         rest = sorted(self._beams, key=lambda beam: beam.sum_logprob, reverse=True)
         return [*self._ended, *rest[:missing]] or [self._config.start_sequence()]
@@ -209,16 +210,17 @@ class BeamSearchDecoder:
         order = np.argsort(-scores, kind="stable")
         order = order[np.isfinite(scores[order])]
         width = scores.size // n
-        chosen, told = tokens[:n, :k].ravel()[order].tolist(), logprobs[:n, :k].ravel()[order].tolist()
+        ordered_tokens = tokens[:n, :k].ravel()[order].tolist()
+        ordered_logprobs = logprobs[:n, :k].ravel()[order].tolist()
         beams: list[TokenSequence] = []
         parents: list[int] = []
         ended: list[TokenSequence] = []
-        for parent, token, logprob in zip((order // width).tolist(), chosen, told, strict=True):
-            made = self._beams[parent].with_token(token, logprob, self._config)
-            if made.is_ended:
-                ended.append(made)
+        for parent, token, logprob in zip((order // width).tolist(), ordered_tokens, ordered_logprobs, strict=True):
+            extended = self._beams[parent].with_token(token, logprob, self._config)
+            if extended.is_ended:
+                ended.append(extended)
                 continue
-            beams.append(made)
+            beams.append(extended)
             parents.append(parent)
             if len(beams) == self.rows:
                 break
@@ -226,13 +228,13 @@ class BeamSearchDecoder:
         self._beams, self._parents = beams, parents
 
     def receive_logits(self, logprobs: Logprobs) -> None:
-        raise AssertionError("beam search asks for choices")
+        raise AssertionError("beam search takes top tokens")
 
 
 class SamplingDecoder:
-    """The best of `best_of` sequences drawn at a temperature, up to `rows` of them side by side.
+    """Draws `best_of` sequences at a temperature, up to `rows` of them at a time, and returns the best.
 
-    Every sequence draws from a generator of its own, so that it does not matter beside which others it is drawn.
+    Every sequence has its own random generator, so that its tokens do not depend on the others drawn with it.
     """
 
     needs_logits = True
@@ -263,25 +265,27 @@ class SamplingDecoder:
         return self._best
 
     def next_rules(self) -> list[NDArray[np.int32]]:
-        return [hypo.state.row for hypo in self._sequences]
+        return [sequence.state.row for sequence in self._sequences]
 
     def begin(self, tokens: Tokens, logprobs: Logprobs) -> None:
-        """Nothing is drawn from the best choices alone: the prompt's last token is asked again."""
+        """Draws nothing: the top tokens are not the whole distribution, so the prompt's last token is run again."""
 
     def next_tokens(self) -> tuple[list[int], list[int]]:
-        # a sequence that ended goes on beside the others, and nobody reads what it is answered
-        return [hypo.tokens[-1] if hypo.tokens else -1 for hypo in self._sequences], list(range(len(self._sequences)))
+        # a finished sequence keeps its row until the round ends; its output is ignored
+        return [sequence.tokens[-1] if sequence.tokens else -1 for sequence in self._sequences], list(
+            range(len(self._sequences))
+        )
 
     def receive(self, tokens: Tokens, logprobs: Logprobs) -> None:
-        raise AssertionError("sampling asks for log-probabilities")
+        raise AssertionError("sampling takes log-probabilities")
 
     def receive_logits(self, logprobs: Logprobs) -> None:
         self._steps += 1
-        for hypo, draw, row in zip(self._sequences, self._generators, logprobs, strict=False):
-            if not hypo.is_ended:
-                token = sample(row, self._temperature, float(draw.random()))
-                hypo.append(token, float(row[token]), self._config)
-        if all(hypo.is_ended for hypo in self._sequences) or self._steps >= self._config.max_tokens:
+        for sequence, generator, row in zip(self._sequences, self._generators, logprobs, strict=False):
+            if not sequence.is_ended:
+                token = sample(row, self._temperature, float(generator.random()))
+                sequence.append(token, float(row[token]), self._config)
+        if all(sequence.is_ended for sequence in self._sequences) or self._steps >= self._config.max_tokens:
             self._done += self._sequences
             if self._pending_generators:
                 self._begin_round()
@@ -290,7 +294,7 @@ class SamplingDecoder:
 
 
 def sample(logprobs: Logprobs, temperature: float, quantile: float) -> int:
-    """The token at `quantile` (0 to 1) of the distribution exp(logprobs / temperature); never one at -inf."""
+    """Picks the token at `quantile` (0 to 1) of the distribution exp(logprobs / temperature); never one at -inf."""
     scaled = logprobs.astype(np.float64) / temperature
     mass = np.cumsum(np.exp(scaled - scaled.max()))
     token = int(np.searchsorted(mass, quantile * mass[-1], side="right"))

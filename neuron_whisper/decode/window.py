@@ -1,4 +1,4 @@
-"""WindowDecoder: the state machine of one window, from its prompt to a Hypothesis. Pure: no device, no clock."""
+"""WindowDecoder: the state machine of one window, from its prompt to a DecodingResult. Pure: no device, no clock."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.decode.alignment import build_alignment_tokens
-from neuron_whisper.decode.constraints import ALLOW_ALL_RULES, build_suppression_mask
 from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.repetition import find_loop_start, truncate_loop
+from neuron_whisper.decode.rules import ALLOW_ALL_RULES, build_suppression_mask
 from neuron_whisper.decode.segments import split_at_timestamps
 from neuron_whisper.decode.token_decoders import (
     BeamSearchDecoder,
@@ -27,13 +27,13 @@ from neuron_whisper.errors import InvalidOption
 from neuron_whisper.target.interfaces import PrefillOutput, ProgramSpec, TopTokens
 from neuron_whisper.text.tokenizer import Tokenizer
 
-EARLY_STOP_LOOP_TOKENS = 96  # a loop of so many text tokens does not end before the window's tokens do
-LOOP_CHECK_INTERVAL = 16  # tokens between two looks
+EARLY_STOP_LOOP_TOKENS = 96  # a loop this long goes on to the window's last token
+LOOP_CHECK_INTERVAL = 16  # tokens between two checks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowRequest:
-    """A window to decode: mel (n_mels, 3000) float32, of which the first `frames` hold audio, and how."""
+    """A window to decode: mel (n_mels, 3000) float32, of which the first `frames` hold audio, and its options."""
 
     mel: NDArray[np.float32]
     options: WindowOptions
@@ -42,7 +42,7 @@ class WindowRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingAttempt:
-    """One temperature, and why its text was not taken: "compression_ratio", "avg_logprob", "" where it was."""
+    """Decoding at one temperature; `rejection_reason` is "compression_ratio", "avg_logprob", or "" if accepted."""
 
     temperature: float
     avg_logprob: float
@@ -52,14 +52,14 @@ class DecodingAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingResult:
-    """What a window was decoded to.
+    """The result of one window.
 
     `tokens` carry timestamps and no end token; `token_logprobs` has one for each. `language` is None for an
-    English-only model; `language_probs` is empty where the language was given. `avg_logprob` counts the end token.
-    `attempts` are the temperatures tried, the one that was taken last. `is_silence`: by the thresholds it is
-    none. `is_truncated`: a loop at its end was taken off.
-    With word timestamps `attention` (heads, T, n_audio_ctx) is that of the align graph for the text tokens of
-    decode/segments.split_at_timestamps, its first row that looks for text is `first_aligned_row`.
+    English-only model; `language_probs` is empty if the language was given. `avg_logprob` counts the end token.
+    `attempts` are the temperatures tried, the accepted one last. `is_silence`: the no-speech threshold applies.
+    `is_truncated`: a repetition loop at its end was removed.
+    With word timestamps `attention` (heads, T, n_audio_ctx) is the align graph's output for the text tokens of
+    decode/segments.split_at_timestamps; row `first_aligned_row` belongs to the first of them.
     """
 
     tokens: tuple[int, ...]
@@ -80,7 +80,7 @@ class DecodingResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefillRequest:
-    """Arguments of Session.prefill but the slot."""
+    """Arguments of Session.prefill, without the slot."""
 
     prompt: NDArray[np.int32]
     sot_index: int
@@ -91,7 +91,7 @@ class PrefillRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRequest:
-    """Rows of Session.decode, or of Session.logits where `needs_logits`, from the slot's first on."""
+    """Rows for Session.decode, or Session.logits if `needs_logits`, from the slot's first row on."""
 
     tokens: Sequence[int]
     parents: Sequence[int]
@@ -102,14 +102,14 @@ class StepRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignRequest:
-    """Arguments of Session.align but the slot."""
+    """Arguments of Session.align, without the slot."""
 
     tokens: NDArray[np.int32]
 
 
 @dataclass(slots=True)
 class _Detection:
-    """What is known of the window before its text."""
+    """Language and no-speech probability of the window, known before its text."""
 
     language: str | None
     language_probs: Mapping[str, float] = field(default_factory=dict)
@@ -117,15 +117,15 @@ class _Detection:
 
 
 class WindowDecoder:
-    """Decodes one window: alternate `ask()` and the `receive_...` of its kind until `result` is there.
+    """Decodes one window: alternate `next_request()` and the matching `receive_...` until `result` is not None.
 
-    Detect the language (a prompt of one token) -> an attempt for each temperature until one passes the gates: the
-    prompt, then one step per token -> with word timestamps, the alignment. Every attempt reuses the
-    slot's cross-K/V.
+    Detects the language (a prompt of one token) -> decodes at each temperature until one passes the fallback
+    thresholds: the prompt, then one step per token -> aligns, with word timestamps. Every attempt reuses the slot's
+    cross-attention K/V.
     """
 
     def __init__(self, options: WindowOptions, tokenizer: Tokenizer, spec: ProgramSpec, frames: int = WINDOW_FRAMES):
-        """Raises InvalidOption when the program has no room for what is asked."""
+        """Raises InvalidOption if the program lacks the beams or the align graph that the options need."""
         self._options, self._tokenizer, self._spec, self._frames = options, tokenizer, spec, frames
         self._special = tokenizer.special
         if (options.beam_size or 1) > spec.beams:
@@ -139,7 +139,7 @@ class WindowDecoder:
         self._decoder: TokenDecoder | None = None
         self._prompt_tokens: list[int] = []
         self._sot_index = 0
-        self._prefix_tokens: list[int] = []  # the prefix, where the window tells it
+        self._prefix_tokens: list[int] = []  # the prefix, if it is part of the result
         self._is_prompted = False
         self._align_request: AlignRequest | None = None
         self._unaligned_result: DecodingResult | None = None
@@ -150,7 +150,7 @@ class WindowDecoder:
         return self._detection.language is None and self._special.is_multilingual
 
     def next_request(self) -> PrefillRequest | StepRequest | AlignRequest:
-        """What the device must answer next."""
+        """The next device call."""
         if self._align_request is not None:
             return self._align_request
         if self._needs_language:
@@ -161,29 +161,29 @@ class WindowDecoder:
                 suppressed=np.zeros(self._spec.dims.n_vocab, np.bool_),
                 beams=1,
             )
-        attempt = self._decoder or self._begin_attempt()
+        decoder = self._decoder or self._begin_attempt()
         if not self._is_prompted:
             return PrefillRequest(
                 prompt=np.array(self._prompt_tokens, np.int32),
                 sot_index=self._sot_index,
-                rules=attempt.next_rules()[0],
+                rules=decoder.next_rules()[0],
                 suppressed=build_suppression_mask(self._spec.dims.n_vocab, self._special, self._options),
-                beams=attempt.rows,
+                beams=decoder.rows,
             )
-        tokens, parents = attempt.next_tokens()
+        tokens, parents = decoder.next_tokens()
         last = self._prompt_tokens[-1]
         return StepRequest(
             tokens=[last if token < 0 else token for token in tokens],
             parents=parents,
-            position=len(self._prompt_tokens) + attempt.length - 1,
-            rules=attempt.next_rules(),
-            needs_logits=attempt.needs_logits,
+            position=len(self._prompt_tokens) + decoder.length - 1,
+            rules=decoder.next_rules(),
+            needs_logits=decoder.needs_logits,
         )
 
     # --- the prompt -------------------------------------------------------------------------------
 
     def _build_prompt(self) -> tuple[list[int], int]:
-        """[previous-text token, hotwords, prompt], start sequence, prefix; and where the start token is."""
+        """Returns [<|startofprev|>, hotwords, prompt], start sequence, prefix; and the index of <|sot|>."""
         options, special = self._options, self._special
         sot = self._tokenizer.sot_sequence(self._detection.language, options.task, not options.without_timestamps)
         half = self._spec.dims.n_text_ctx // 2
@@ -201,29 +201,29 @@ class WindowDecoder:
         options = self._options
         self._prompt_tokens, self._sot_index = self._build_prompt()
         half = self._spec.dims.n_text_ctx // 2
-        # openai/whisper decoding.py: half the context at most, and nothing that has no position
+        # openai/whisper decoding.py: at most half the text context, and only tokens that have a position
         room = self._spec.text_context - len(self._prompt_tokens) + 1
-        limits = DecoderConfig(
+        config = DecoderConfig(
             special=self._special,
             options=options,
             prefix_tokens=self._prefix_tokens,
             max_tokens=max(1, min(options.max_new_tokens or half, half, room)),
         )
-        rung = len(self._attempts)
-        temperature = options.temperatures[rung]
+        n_tried = len(self._attempts)
+        temperature = options.temperatures[n_tried]
         if temperature > 0:
-            self._decoder = SamplingDecoder(limits, temperature, rows=self._spec.beams, seed=(options.seed, rung))
+            self._decoder = SamplingDecoder(config, temperature, rows=self._spec.beams, seed=(options.seed, n_tried))
         elif (options.beam_size or 1) > 1:
-            self._decoder = BeamSearchDecoder(limits)
+            self._decoder = BeamSearchDecoder(config)
         else:
-            self._decoder = GreedyDecoder(limits)
+            self._decoder = GreedyDecoder(config)
         self._is_prompted = False
         return self._decoder
 
-    # --- answers ----------------------------------------------------------------------------------
+    # --- outputs ----------------------------------------------------------------------------------
 
     def receive_prefill(self, output: PrefillOutput) -> None:
-        """The answer to a PrefillRequest."""
+        """Takes the output of a PrefillRequest."""
         if self._needs_language:
             self._set_language(np.exp(output.language_logprobs))
             return
@@ -240,42 +240,42 @@ class WindowDecoder:
         self._detection.language = max(allowed, key=lambda code: self._detection.language_probs[code])
 
     def receive_step(self, top_k: TopTokens, row: int) -> None:
-        """The answer to a StepRequest for choices, whose rows went in from row `row` on."""
+        """Takes the output of a StepRequest for top tokens; its rows start at row `row` of the step."""
         assert self._decoder is not None
         rows = slice(row, row + self._decoder.rows)
         self._decoder.receive(top_k.tokens[rows], top_k.logprobs[rows])
         self._check_finished()
 
     def receive_logits(self, logprobs: NDArray[np.float32], row: int) -> None:
-        """The answer to a StepRequest for log-probabilities."""
+        """Takes the output of a StepRequest for log-probabilities."""
         assert self._decoder is not None
         self._decoder.receive_logits(logprobs[row : row + self._decoder.rows])
         self._check_finished()
 
     def receive_alignment(self, attention: NDArray[np.float32]) -> None:
-        """The answer to an AlignRequest."""
+        """Takes the output of an AlignRequest."""
         assert self._unaligned_result is not None
         self._align_request = None
         self.result = replace(self._unaligned_result, attention=attention)
 
-    # --- gates ------------------------------------------------------------------------------------
+    # --- temperature fallback ---------------------------------------------------------------------
 
     @property
     def _is_last_temperature(self) -> bool:
         return len(self._attempts) == len(self._options.temperatures) - 1
 
     def _check_finished(self) -> None:
-        """Whether the attempt is done, or hopeless; and if so, what comes next."""
-        attempt = self._decoder
-        assert attempt is not None
-        best = attempt.best
-        if best is None and isinstance(attempt, GreedyDecoder) and self._is_looping(attempt.sampled):
-            best = attempt.give_up()
+        """Applies the thresholds if decoding at this temperature is done, or stuck in a loop."""
+        decoder = self._decoder
+        assert decoder is not None
+        best = decoder.best
+        if best is None and isinstance(decoder, GreedyDecoder) and self._is_looping(decoder.sampled):
+            best = decoder.give_up()
         if best is not None:
             self._apply_fallback_thresholds(best)
 
     def _is_looping(self, sampled: Sequence[int]) -> bool:
-        """A text that repeats itself and fails the gate already: the rest would be decoded for nothing."""
+        """Whether the text is a loop above the compression-ratio threshold: decoding the rest would be wasted."""
         limit = self._options.compression_ratio_threshold
         if (
             limit is None
@@ -293,54 +293,57 @@ class WindowDecoder:
     def _apply_fallback_thresholds(self, best: TokenSequence) -> None:
         options = self._options
         text = self._tokenizer.decode(best.tokens).strip()
-        ratio, average = compression_ratio(text), best.avg_logprob
+        ratio, avg_logprob = compression_ratio(text), best.avg_logprob
         temperature = options.temperatures[len(self._attempts)]
         limit, floor = options.compression_ratio_threshold, options.logprob_threshold
-        is_unlikely = floor is not None and average < floor
-        rejected_for = ""
+        is_unlikely = floor is not None and avg_logprob < floor
+        rejection_reason = ""
         if limit is not None and ratio > limit:
-            rejected_for = "compression_ratio"
+            rejection_reason = "compression_ratio"
         elif is_unlikely:
-            rejected_for = "avg_logprob"
-        if is_unlikely and self._is_silence(average):
-            rejected_for = ""  # silence has no likely text at any temperature
+            rejection_reason = "avg_logprob"
+        if is_unlikely and self._is_silence(avg_logprob):
+            rejection_reason = ""  # silence has no likely text at any temperature
         self._attempts.append(
             DecodingAttempt(
-                temperature=temperature, avg_logprob=average, compression_ratio=ratio, rejection_reason=rejected_for
+                temperature=temperature,
+                avg_logprob=avg_logprob,
+                compression_ratio=ratio,
+                rejection_reason=rejection_reason,
             )
         )
         self._decoder = None
-        if not rejected_for or len(self._attempts) == len(options.temperatures):
+        if not rejection_reason or len(self._attempts) == len(options.temperatures):
             self._finish(best, text, ratio)
 
     def _is_silence(self, avg_logprob: float) -> bool:
-        """Whether the window is skipped: likely no speech, and the text is not likely either."""
+        """Whether the window is skipped: no speech is likely, and the text is not."""
         threshold, floor = self._options.no_speech_threshold, self._options.logprob_threshold
         if threshold is None or self._detection.no_speech_prob <= threshold:
             return False
         return floor is None or avg_logprob <= floor
 
     def _finish(self, best: TokenSequence, text: str, ratio: float) -> None:
-        tokens, is_cut = best.tokens, False
+        tokens, is_truncated = best.tokens, False
         limit = self._options.compression_ratio_threshold
         if self._options.repetition_cut and limit is not None and ratio > limit:
             kept = truncate_loop(tokens, self._special.eot)
-            is_cut = len(kept) < len(tokens)
+            is_truncated = len(kept) < len(tokens)
             tokens, text = kept, self._tokenizer.decode(kept).strip()
-        average = best.avg_logprob
+        avg_logprob = best.avg_logprob
         final = DecodingResult(
             tokens=(*self._prefix_tokens, *tokens),
             text=self._tokenizer.decode([*self._prefix_tokens, *tokens]).strip() if self._prefix_tokens else text,
-            avg_logprob=average,
+            avg_logprob=avg_logprob,
             no_speech_prob=self._detection.no_speech_prob,
-            compression_ratio=compression_ratio(text) if is_cut else ratio,
+            compression_ratio=compression_ratio(text) if is_truncated else ratio,
             temperature=self._attempts[-1].temperature,
             language=self._detection.language if self._special.is_multilingual else None,
             language_probs=self._detection.language_probs,
             token_logprobs=(*(0.0 for _ in self._prefix_tokens), *best.logprobs[: len(tokens)]),
             attempts=tuple(self._attempts),
-            is_silence=self._is_silence(average),
-            is_truncated=is_cut,
+            is_silence=self._is_silence(avg_logprob),
+            is_truncated=is_truncated,
         )
         if self._options.word_timestamps and not final.is_silence:
             final = self._begin_alignment(final)
@@ -349,24 +352,24 @@ class WindowDecoder:
         self._unaligned_result = final
 
     def _begin_alignment(self, final: DecodingResult) -> DecodingResult:
-        spans, _ = split_at_timestamps(
+        segments, _ = split_at_timestamps(
             final.tokens, self._special.timestamp_begin, seek_frames=0, window_frames=self._frames
         )
-        text = [token for span in spans for token in span.tokens if token < self._special.eot]
+        text = [token for segment in segments for token in segment.tokens if token < self._special.eot]
         if not text:
             return final
-        asked = build_alignment_tokens(
+        aligned = build_alignment_tokens(
             self._tokenizer,
             text,
             language=self._detection.language,
             task=self._options.task,
             max_tokens=self._spec.align_buckets[-1],
         )
-        self._align_request = AlignRequest(tokens=asked.tokens)
-        return replace(final, first_aligned_row=asked.first_row)
+        self._align_request = AlignRequest(tokens=aligned.tokens)
+        return replace(final, first_aligned_row=aligned.first_row)
 
 
 def compression_ratio(text: str) -> float:
-    """Bytes of the text by bytes of its zlib form: high where text repeats. 0 for no text."""
+    """Bytes of the text over bytes of its zlib form: high for repetitive text, 0 for no text."""
     raw = text.encode()
     return len(raw) / len(zlib.compress(raw)) if raw else 0.0

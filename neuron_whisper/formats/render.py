@@ -1,4 +1,4 @@
-"""A Transcript as text: plain, JSON, subtitles, table. Seconds become milliseconds here and only here."""
+"""Renders a Transcript as plain text, JSON, subtitles or a table. Seconds become milliseconds only here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from neuron_whisper.audio.clip import FRAMES_PER_SECOND
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.formats.subtitles import Cue, SubtitleOptions, build_cues
 from neuron_whisper.text.languages import LANGUAGES
@@ -28,11 +29,9 @@ __all__ = [
     "write_files",
 ]
 
-SEEK_FRAMES_PER_S = 100  # `seek` counts mel frames, as openai/whisper does
-
 
 def parse_format(text: str, field: str = "format") -> str:
-    """One of FORMATS, for itself or for the "text" of OpenAI's API.
+    """Returns one of FORMATS; also accepts "text", as in OpenAI's API, for "txt".
 
     Raises InvalidOption about `field`, which is what the caller calls it.
     """
@@ -43,9 +42,9 @@ def parse_format(text: str, field: str = "format") -> str:
 
 
 def render(transcript: Transcript, fmt: str, subtitles: SubtitleOptions | None = None) -> str:
-    """The transcript in one of FORMATS, as a file holds it; JSON is one line without a newline.
+    """Renders the transcript in one of FORMATS, as a file holds it; JSON is one line without a newline.
 
-    `subtitles` lay out srt and vtt; other formats do not heed them. Raises InvalidOption for a format, and for
+    `subtitles` lays out srt and vtt; other formats ignore it. Raises InvalidOption for a format, and for
     subtitle options where a segment has no word times.
     """
     name = parse_format(fmt)
@@ -55,16 +54,16 @@ def render(transcript: Transcript, fmt: str, subtitles: SubtitleOptions | None =
 
 
 def render_text(transcript: Transcript) -> str:
-    """All that was said, in one line, without a newline: what OpenAI's API answers to the format "text"."""
+    """Renders the whole text in one line without a newline: the format "text" of OpenAI's API."""
     return _one_line(transcript.text)
 
 
 def to_verbose(transcript: Transcript) -> dict[str, object]:
-    """The fields of OpenAI's TranscriptionVerbose; `words` stands there when segments have words.
+    """Returns the fields of OpenAI's TranscriptionVerbose, `words` among them if segments have words.
 
-    Beyond those, where there are any: `dropped`, and in segments `retries` and `is_cut`.
+    Beyond those, if there are any: `skipped`, and in segments `retries` and `is_truncated`.
     """
-    answer: dict[str, object] = {
+    document: dict[str, object] = {
         "task": transcript.task,
         "language": LANGUAGES.get(transcript.language, transcript.language),
         "duration": _round_to_ms(transcript.duration_s),
@@ -72,20 +71,20 @@ def to_verbose(transcript: Transcript) -> dict[str, object]:
         "segments": [to_verbose_segment(segment) for segment in transcript.segments],
     }
     if words := [word for segment in transcript.segments for word in to_verbose_words(segment)]:
-        answer["words"] = words
+        document["words"] = words
     if transcript.skipped:
-        answer["dropped"] = [
+        document["skipped"] = [
             {"start": _round_to_ms(gap.start_s), "end": _round_to_ms(gap.end_s), "reason": gap.reason, "text": gap.text}
             for gap in transcript.skipped
         ]
-    return answer
+    return document
 
 
 def to_verbose_segment(segment: Segment) -> dict[str, object]:
-    """A segment as OpenAI's TranscriptionSegment, with `retries` and `is_cut` where there are any."""
+    """Returns a segment as OpenAI's TranscriptionSegment, with `retries` and `is_truncated` if there are any."""
     return {
         "id": segment.id,
-        "seek": round(segment.seek_s * SEEK_FRAMES_PER_S),
+        "seek": round(segment.seek_s * FRAMES_PER_SECOND),  # in mel frames, as in openai/whisper
         "start": _round_to_ms(segment.start_s),
         "end": _round_to_ms(segment.end_s),
         "text": segment.text,
@@ -99,7 +98,7 @@ def to_verbose_segment(segment: Segment) -> dict[str, object]:
 
 
 def to_verbose_words(segment: Segment) -> list[dict[str, object]]:
-    """A segment's words as OpenAI's TranscriptionWord."""
+    """Returns a segment's words as OpenAI's TranscriptionWord."""
     return [
         {"word": word.text.strip(), "start": _round_to_ms(word.start_s), "end": _round_to_ms(word.end_s)}
         for word in segment.words
@@ -113,14 +112,14 @@ def write_files(
     formats: Iterable[str],
     subtitles: SubtitleOptions | None = None,
 ) -> tuple[Path, ...]:
-    """Writes `<directory>/<stem>.<format>` for each format, whole or not at all, and returns the paths.
+    """Writes `<directory>/<stem>.<format>` for each format, atomically, and returns the paths.
 
-    "talk.v2", ["srt", "json"] -> talk.v2.srt, talk.v2.json. A file that is there is replaced. Raises
+    "talk.v2", ["srt", "json"] -> talk.v2.srt, talk.v2.json. An existing file is replaced. Raises
     InvalidOption for a format, a stem with a directory in it, a directory that cannot be made, and as `render` does.
     """
     names = dict.fromkeys(parse_format(fmt) for fmt in formats)
     if stem in ("", ".", "..") or "/" in stem or "\\" in stem or "\0" in stem:
-        raise InvalidOption("stem", stem, "it is a file's name without a directory")
+        raise InvalidOption("stem", stem, "it is a file name without a directory")
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -137,7 +136,7 @@ def write_files(
 
 
 def _write_atomically(path: Path, content: str) -> None:
-    # the temporary name is short, since the stem may be as long as a name can be
+    # a short temporary name: the stem may already have the longest length of a file name
     partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         partial.write_text(content, encoding="utf-8", newline="\n")
@@ -150,12 +149,12 @@ def _write_atomically(path: Path, content: str) -> None:
 
 
 def to_milliseconds(seconds: float) -> int:
-    """Whole milliseconds, never negative: 1.001 -> 1001."""
+    """Rounds to whole milliseconds, never negative: 1.001 -> 1001."""
     return max(0, round(seconds * 1000))
 
 
 def format_timestamp(ms: int, separator: str, *, hours: bool) -> str:
-    """Time of day form; without `hours` they are written when there are any: 3_661_001 -> "01:01:01,001"."""
+    """Formats a timestamp; without `hours` they are written only if not zero: 3_661_001 -> "01:01:01,001"."""
     seconds, ms = divmod(ms, 1000)
     minutes, seconds = divmod(seconds, 60)
     whole_hours, minutes = divmod(minutes, 60)
@@ -167,12 +166,12 @@ def format_timestamp(ms: int, separator: str, *, hours: bool) -> str:
 
 
 def _one_line(text: str) -> str:
-    # a line break inside a segment would end the line, the row or the cue it stands in
+    # a line break inside a segment would end its line, row or cue
     return " ".join(text.splitlines()).strip()
 
 
 def _segments_with_text(transcript: Transcript) -> Iterator[tuple[Segment, str]]:
-    """Segments that say something, with their text in one line."""
+    """Yields the segments that have text, with it in one line."""
     for segment in transcript.segments:
         text = _one_line(segment.text)
         if text:
@@ -198,7 +197,7 @@ def _render_cues(transcript: Transcript, options: SubtitleOptions, separator: st
         start, end = (
             format_timestamp(to_milliseconds(second), separator, hours=hours) for second in (cue.start_s, cue.end_s)
         )
-        # an arrow in the text would be read as the line of times; "--->" must not leave a new one
+        # an arrow in the text would be parsed as a timing line; "--->" must not leave a new one
         yield f"{start} --> {end}\n{re.sub('--+>', '->', cue.text)}\n\n"
 
 
@@ -224,12 +223,12 @@ def _render_verbose_json(transcript: Transcript) -> str:
 
 
 def _decoding_notes(segment: Segment) -> dict[str, object]:
-    """Why it was not decoded at once, or not wholly; nothing where it was."""
+    """Returns `retries` and `is_truncated` of a segment, if there are any."""
     found: dict[str, object] = {}
     if segment.retries:
         found["retries"] = [{"temperature": retry.temperature, "reason": retry.reason} for retry in segment.retries]
     if segment.is_truncated:
-        found["is_cut"] = True
+        found["is_truncated"] = True
     return found
 
 
@@ -238,7 +237,7 @@ def _round_to_ms(seconds: float) -> float:
 
 
 def _dump_json(value: object) -> str:
-    # a number that is not one is not JSON: better no answer than one which no client can read
+    # NaN is not JSON: an error is better than a response that no client can parse
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 

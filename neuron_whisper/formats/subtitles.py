@@ -1,4 +1,4 @@
-"""Where subtitles break: the words of a transcript as cues of lines. Rules and names are openai/whisper's."""
+"""Lays out the words of a transcript as subtitle cues. Rules and names are openai/whisper's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_LIMIT = 1000  # openai/whisper utils.py: characters in a line, words in a cue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubtitleOptions:
-    """How srt and vtt are laid out; without any of it a cue is a segment. Raises InvalidOption.
+    """Layout of srt and vtt; with the defaults a cue is a segment. Raises InvalidOption.
 
     `max_line_width` characters in a line. `max_line_count` lines in a cue; cues then run over the ends of
     segments, and it needs a width. `max_words_per_line` words in a cue, which a width would make pointless.
@@ -53,47 +53,47 @@ class Cue:
 
 
 def build_cues(transcript: Transcript, options: SubtitleOptions) -> Iterator[Cue]:
-    """Cues in order of time, from word times. Raises InvalidOption when a segment that says something has none."""
+    """Builds cues in order of time from word times. Raises InvalidOption if a segment with text has no words."""
     for words in _group_words(_segments_with_words(transcript, options), options):
         text = "".join(word.text for word in words)
         if not options.highlight_words:
             yield Cue(start_s=words[0].start_s, end_s=words[-1].end_s, text=text)
             continue
-        told_until_s = words[0].start_s
+        emitted_until_s = words[0].start_s
         for at, word in enumerate(words):
-            # compared as they are written: a gap under a millisecond is none
-            if round(told_until_s * 1000) != round(word.start_s * 1000):
-                yield Cue(start_s=told_until_s, end_s=word.start_s, text=text)
+            # compared as written: a gap under a millisecond is none
+            if round(emitted_until_s * 1000) != round(word.start_s * 1000):
+                yield Cue(start_s=emitted_until_s, end_s=word.start_s, text=text)
             marked = "".join(_underline(it.text) if n == at else it.text for n, it in enumerate(words))
             yield Cue(start_s=word.start_s, end_s=word.end_s, text=marked)
-            told_until_s = word.end_s
+            emitted_until_s = word.end_s
 
 
 def _segments_with_words(transcript: Transcript, options: SubtitleOptions) -> list[Segment]:
-    """The segments, their words without line breaks and without those that are blank."""
+    """Returns the segments with line breaks and blank words removed."""
     segments = []
     for segment in transcript.segments:
         words = tuple(
             replace(word, text=" ".join(word.text.splitlines())) for word in segment.words if word.text.strip()
         )
         if not words and segment.text.strip():
-            asked = next(name for name in options.__slots__ if getattr(options, name))
-            raise InvalidOption(asked, getattr(options, asked), "it needs word times: ask for word_timestamps")
+            option = next(name for name in options.__slots__ if getattr(options, name))
+            raise InvalidOption(option, getattr(options, option), "it needs word_timestamps")
         segments.append(replace(segment, words=words))
     return segments
 
 
 def _group_words(segments: list[Segment], options: SubtitleOptions) -> Iterator[list[Word]]:
-    """The words of each cue; a word that begins a line after the first has the line break in front."""
+    """Groups words into cues; a word that begins a line after the first has the line break in front."""
     keeps_segments = options.max_line_count is None or options.max_line_width is None
-    width, at_once = options.max_line_width or NO_LIMIT, options.max_words_per_line or NO_LIMIT
+    width, max_words = options.max_line_width or NO_LIMIT, options.max_words_per_line or NO_LIMIT
     cue: list[Word] = []
     line_length, n_lines = 0, 1
     last_s = next((word.start_s for segment in segments for word in segment.words), 0.0)
     for segment in segments:
         for n, word in enumerate(segment.words):
             is_late = not keeps_segments and word.start_s - last_s > LONG_PAUSE_S
-            is_apart = keeps_segments and n % at_once == 0 and bool(cue)
+            is_apart = keeps_segments and n % max_words == 0 and bool(cue)
             if line_length and line_length + len(word.text) <= width and not is_late and not is_apart:
                 line_length += len(word.text)
             else:
@@ -114,6 +114,6 @@ def _group_words(segments: list[Segment], options: SubtitleOptions) -> Iterator[
 
 
 def _underline(text: str) -> str:
-    """ " And" -> " <u>And</u>": the space or line break in front stays outside."""
-    bare = text.lstrip()
-    return f"{text[: len(text) - len(bare)]}<u>{bare}</u>"
+    """Underlines a word, leading white space excluded: " And" -> " <u>And</u>"."""
+    word = text.lstrip()
+    return f"{text[: len(text) - len(word)]}<u>{word}</u>"

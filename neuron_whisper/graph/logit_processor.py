@@ -1,6 +1,6 @@
 """The device answers a question: Whisper's rules and the choice of the best tokens, on logits.
 
-decode/constraints states the same in numpy and is the specification. Axes: R rows, V padded vocabulary, K choices.
+decode/rules states the same in numpy and is the specification. Axes: R rows, V padded vocabulary, K choices.
 """
 
 from __future__ import annotations

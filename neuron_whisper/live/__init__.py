@@ -1,4 +1,4 @@
-"""Speech as it is spoken: samples in, partial and final text out."""
+"""Live transcription: samples in, partial and final text out."""
 
 from neuron_whisper.live.events import (
     FinalText,

@@ -1,4 +1,4 @@
-"""The last samples of a signal without end, asked by their number from its start."""
+"""A buffer of the latest samples of an endless signal, addressed by sample number from its start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuron_whisper.audio.speech import SpeechSpan, VadOptions, spans_from_proba
 
 
 class AudioBuffer:
-    """Samples `start` to `end`, and how likely speech is in each 512 of all samples. For one thread."""
+    """Samples `start` to `end`, and the speech probability of each chunk of 512. For one thread."""
 
     def __init__(self) -> None:
         self.start = self.end = 0
@@ -29,19 +29,19 @@ class AudioBuffer:
         self._probabilities.append(probability)
 
     def read(self, start: int, end: int) -> NDArray[np.float32]:
-        """A copy of samples `start` to `end`, which must be there."""
+        """Copies samples `start` to `end`, which must be in the buffer."""
         assert self.start <= start <= end <= self.end
-        if len(self._chunks) > 1:  # joined once, so that reading every half second costs no more than a copy
+        if len(self._chunks) > 1:  # joined once, so that a read costs no more than its copy
             self._chunks = deque([np.concatenate(self._chunks)])
         if not self._chunks:
             return np.empty(0, np.float32)
         return self._chunks[0][start - self.start : end - self.start].copy()
 
     def find_speech(self, start: int, end: int, options: VadOptions) -> list[SpeechSpan]:
-        """Where speech is in `start` to `end`, in samples from `start`."""
+        """Finds the speech in `start` to `end`, in samples from `start`."""
         first, last = start // CHUNK_SAMPLES, -(-end // CHUNK_SAMPLES)
         known = list(self._probabilities)[first - self._first_vad_chunk : last - self._first_vad_chunk]
-        # the last chunk may be too short to have been judged: it is as the one before
+        # the last chunk may be too short for the voice detector: it takes the probability before it
         known += [known[-1] if known else 0.0] * (last - first - len(known))
         shift = start - first * CHUNK_SAMPLES
         found = spans_from_probabilities(np.array(known, np.float32), end - start + shift, options)
@@ -49,7 +49,7 @@ class AudioBuffer:
         return [SpeechSpan(start_sample=a, end_sample=b) for a, b in moved if a < b]
 
     def drop_before(self, sample: int) -> None:
-        """Forget what lies before."""
+        """Discards all samples before `sample`."""
         sample = min(sample, self.end)
         while self._chunks and self.start + len(self._chunks[0]) <= sample:
             self.start += len(self._chunks.popleft())

@@ -1,4 +1,4 @@
-"""What a live session tells. Samples and seconds count from the first sample that it was fed."""
+"""Events of a live session. Samples and seconds count from the first sample that it was fed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class TextPiece:
 
 
 def join_pieces(pieces: Sequence[TextPiece]) -> str:
-    """The pieces as text: [" And", " so", ","] -> "And so,"."""
+    """Joins the pieces into text: [" And", " so", ","] -> "And so,"."""
     return "".join(piece.text for piece in pieces).lstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechStarted:
-    """The voice detector heard somebody; the utterance begins at `start_s`, padding included."""
+    """The voice detector found speech; the utterance begins at `start_s`, padding included."""
 
     utterance: int
     start_s: float
@@ -33,7 +33,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechStopped:
-    """The silence that ends an utterance is long enough, at `end_s`."""
+    """The voice detector found the silence that ends the utterance, complete at `end_s`."""
 
     utterance: int
     end_s: float
@@ -41,7 +41,7 @@ class SpeechStopped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UtteranceCommitted:
-    """The utterance has its end; its final text will come."""
+    """The utterance ended; its final text follows."""
 
     utterance: int
     start_s: float
@@ -50,8 +50,8 @@ class UtteranceCommitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialText:
-    """Text of an utterance that goes on. `stable` only ever grows at its end; `unstable` is the latest guess at what
-    follows it. `end_s` is how far was heard.
+    """Text so far of an utterance in progress. `stable` only grows; `unstable` is the latest guess at what follows it.
+    `end_s` is the end of the decoded audio.
     """
 
     utterance: int
@@ -64,10 +64,10 @@ class PartialText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalText:
-    """An utterance's text, decoded with every gate: it has the last word where partial text was something else.
+    """An utterance's final text, decoded with temperature fallback; it replaces partial text that differs.
 
-    `emitted` is the stable text with what was missing at its end, for those who only append: it equals `text` where
-    the partial text was right. `pieces` are the words of `text`.
+    `emitted` is the stable text completed at its end, for clients that only append: it equals `text` if the
+    partial text was right. `pieces` are the words of `text`.
     """
 
     utterance: int
@@ -84,7 +84,7 @@ class FinalText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UtteranceFailed:
-    """An utterance that has no text, because of `error`. The session goes on."""
+    """An utterance without text, because of `error`. The session continues."""
 
     utterance: int
     error: Exception

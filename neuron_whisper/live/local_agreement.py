@@ -1,4 +1,4 @@
-"""Partial text that is never taken back: what two hypotheses in a row agree on (LocalAgreement-2). Pure."""
+"""Stable partial text: what two consecutive hypotheses agree on (LocalAgreement-2). Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from neuron_whisper.live.events import TextPiece
 class LocalAgreement:
     """An utterance's partial text.
 
-    `stable` has been told and only grows. `pending_prefix` is its end that lies in the window that is being decoded:
-    the next hypothesis is made to begin with it, so that it can only go on from there. `unstable` is what the last
-    hypothesis said behind it.
+    `stable` was emitted and only grows. `pending_prefix` is the part of it that lies in the window being decoded:
+    the next hypothesis has it as prefix and can only continue it. `unstable` is the rest of the last hypothesis.
     """
 
     stable: list[TextPiece] = field(default_factory=list)
@@ -23,11 +22,11 @@ class LocalAgreement:
 
     @property
     def prefix_tokens(self) -> tuple[int, ...]:
-        """The tokens that the next hypothesis begins with."""
+        """The tokens of the next hypothesis's prefix."""
         return tuple(token for piece in self.pending_prefix for token in piece.tokens)
 
     def add_hypothesis(self, pieces: Sequence[TextPiece]) -> None:
-        """A hypothesis's words behind `pending_prefix`; those that the one before said too are stable from now on."""
+        """Adds a hypothesis's words after `pending_prefix`; those that the previous one agrees on become stable."""
         agreed = 0
         for before, now in zip(self.unstable, pieces, strict=False):
             if before.text != now.text:
@@ -38,30 +37,29 @@ class LocalAgreement:
         self.unstable = list(pieces[agreed:])
 
     def finalize_window(self, pieces: Sequence[TextPiece], *, is_complete: bool) -> None:
-        """The window got its final text, `pieces`, and the next one starts where that ends.
+        """Takes the window's final text, `pieces`; the next window starts at its end.
 
-        What was told beyond the final text's end lies ahead of the next window, unless the final text `is_complete`
-        that was heard; what was not told yet, is now.
+        Words emitted beyond the end of the final text stay pending for the next window, unless the final text covers
+        all audio (`is_complete`); final words not emitted yet become stable.
         """
-        told, said = align_texts(
+        n_emitted, n_final = align_texts(
             [piece.text for piece in self.pending_prefix], [piece.text for piece in pieces], is_complete=is_complete
         )
-        self.stable += pieces[said:]
-        self.pending_prefix = self.pending_prefix[told:]
+        self.stable += pieces[n_final:]
+        self.pending_prefix = self.pending_prefix[n_emitted:]
         self.unstable = []
 
 
 def align_texts(emitted: Sequence[str], final: Sequence[str], *, is_complete: bool = False) -> tuple[int, int]:
-    """How many words of `emitted` and of `final` are the same stretch of speech: all of one of them, or all of
-    `emitted`.
+    """Aligns both texts and returns how many words of each cover the same speech: all of one, or all of `emitted`.
 
-    By the least edit distance of words, marks and capitals aside: (a b c), (a x c d) -> 3, 3.
+    By the least edit distance of words, ignoring marks and case: (a b c), (a x c d) -> 3, 3.
     """
     left, right = [_normalize_word(word) for word in emitted], [_normalize_word(word) for word in final]
     row = [0]
     for word in right:
         row.append(row[-1] + bool(word))
-    ends: list[tuple[int, int, int]] = []  # (distance, words of told, words of said)
+    ends: list[tuple[int, int, int]] = []  # (distance, words of emitted, words of final)
     for i in range(len(left) + 1):
         if i:
             word, before, row = left[i - 1], row, [row[0] + bool(left[i - 1])]
@@ -72,9 +70,9 @@ def align_texts(emitted: Sequence[str], final: Sequence[str], *, is_complete: bo
             ends += [(row[j], i, j) for j in range(len(right) + 1)]
         elif not is_complete:
             ends.append((row[-1], i, len(right)))
-    # of equals the one that takes most as told: a word too few is better than one twice
-    _, n_told, n_said = min(ends, key=lambda end: (end[0], -end[1] - end[2]))
-    return n_told, n_said
+    # on a tie, take the most words as emitted: a missing word is better than one twice
+    _, n_emitted, n_final = min(ends, key=lambda end: (end[0], -end[1] - end[2]))
+    return n_emitted, n_final
 
 
 def _normalize_word(word: str) -> str:

@@ -1,4 +1,4 @@
-"""How a live session listens: who ends an utterance, how often partial text comes, and how much may wait."""
+"""Options of a live session: turn detection, partial results and decoding."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MAX_SILENCE_MS = 20_000
 class TurnDetection:
     """The voice detector ends utterances. Names and defaults are OpenAI's. Raises InvalidOption.
 
-    Speech begins where the detector's probability reaches `threshold`, and `prefix_padding_ms` before it are heard
-    too; it ends when the probability stays 0.15 below for `silence_duration_ms`.
+    Speech begins where the detector's probability reaches `threshold`, and `prefix_padding_ms` before it are
+    included; it ends when the probability stays 0.15 below for `silence_duration_ms`.
     """
 
     threshold: float = 0.5
@@ -37,9 +37,9 @@ class TurnDetection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOptions:
-    """`turn_detection` None: the caller commits utterances. `partial_results`: whether text comes before an utterance
-    ends; the first after `first_partial_s` of speech, later ones after `partial_interval_s`, and more rarely where
-    decoding does not keep up. Raises InvalidOption.
+    """`turn_detection` None: the caller commits utterances. `partial_results`: emit text before an utterance ends, the
+    first after `first_partial_s` of speech, then every `partial_interval_s`, or less often if decoding does not keep
+    up. Raises InvalidOption.
     """
 
     transcribe: TranscribeOptions = field(default_factory=TranscribeOptions)
@@ -49,8 +49,8 @@ class LiveOptions:
     partial_interval_s: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("first_partial_s", "partial_every_s"):
+        for name in ("first_partial_s", "partial_interval_s"):
             if not 0.1 <= getattr(self, name) <= WINDOW_S:
                 raise InvalidOption(name, getattr(self, name), f"seconds from 0.1 to {WINDOW_S:g}")
         if self.transcribe.clip_timestamps:
-            raise InvalidOption("clip_timestamps", self.transcribe.clip_timestamps, "none: what is live has no clips")
+            raise InvalidOption("clip_timestamps", self.transcribe.clip_timestamps, "none: a live session has no clips")

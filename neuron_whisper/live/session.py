@@ -1,4 +1,4 @@
-"""LiveSession: a LiveStateMachine driven for asyncio; windows go to an engine, answers come back."""
+"""LiveSession: runs a LiveStateMachine on an engine, for asyncio."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.state_machine import Action, CancelAction, DecodeAction, LiveStateMachine
 from neuron_whisper.longform.drivers import SubmitWindow
 
-MAX_EVENTS = 256  # that nobody has taken yet, before `feed` waits for somebody to
+MAX_EVENTS = 256  # unread events at which `feed` waits for the reader
 FEED_SAMPLES = SAMPLE_RATE // 2
 
 
 class LiveSession:
     """Feed it from one task and iterate over its events in another. For one event loop.
 
-    `feed` waits while more than `max_buffered_s` of speech wait for their final text: what is fed faster than it
-    is decoded is slowed down, nothing is lost and memory is bounded. The events end after `finish`, or `aclose`.
-    A call that is cancelled is done all the same.
+    `feed` waits while more than `max_buffered_s` of speech have no final text yet, which slows down a caller that
+    feeds faster than windows are decoded: nothing is lost and memory is bounded. The events end after `finish` or
+    `aclose`. A cancelled call is completed in the background.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class LiveSession:
         max_buffered_s: float = 60.0,
         is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`is_busy`: whether the engine has no room for partial text. Raises InvalidOption."""
+        """`is_busy`: whether partial text must be skipped because the engine is busy. Raises InvalidOption."""
         if not max_buffered_s > WINDOW_S + 1:
-            raise InvalidOption("most_buffered_s", max_buffered_s, f"more than {WINDOW_S + 1:g}: a window has to fit")
+            raise InvalidOption("max_buffered_s", max_buffered_s, f"more than {WINDOW_S + 1:g}: a window must fit")
         self._state_machine, self._submit = state_machine, submit
         self._max_buffered_s, self._is_busy = max_buffered_s, is_busy
-        self._lock = asyncio.Lock()  # the plan works in threads, one at a time
+        self._lock = asyncio.Lock()  # the state machine runs in threads, one call at a time
         self._progress = asyncio.Event()
         self._decode_tasks: dict[int, asyncio.Task[None]] = {}
         self._running_calls: set[asyncio.Task[None]] = set()
@@ -66,7 +66,7 @@ class LiveSession:
         return self._state_machine.uncommitted_s
 
     async def feed(self, samples: NDArray[np.float32]) -> None:
-        """Samples at 16 kHz, any number of them."""
+        """Takes samples at 16 kHz, any number of them."""
         for start in range(0, len(samples), FEED_SAMPLES):
             while not self._is_closed and (
                 self._state_machine.buffered_s > self._max_buffered_s or self._events.qsize() > MAX_EVENTS
@@ -77,23 +77,23 @@ class LiveSession:
             await self._call(self._state_machine.feed, samples[start : start + FEED_SAMPLES])
 
     async def update(self, options: LiveOptions) -> None:
-        """Other options, from the next utterance on. Raises InvalidOption."""
+        """Changes the options, from the next utterance on. Raises InvalidOption."""
         await self._call(self._state_machine.update, options)
 
     async def commit(self) -> None:
-        """End the utterance here."""
+        """Ends the utterance here."""
         await self._call(self._state_machine.commit)
 
     async def clear(self) -> None:
-        """Forget what is not committed."""
+        """Discards all audio that is not committed."""
         await self._call(self._state_machine.clear)
 
     async def finish(self) -> None:
-        """Nothing more will be fed: commit what was said; the events end after its final text."""
+        """Ends the input: commits what is left; the events end after its final text."""
         await self._call(self._finish)
 
     def _finish(self) -> list[Action]:
-        self._is_finishing = True  # in its turn: no answer before it may take the plan for done
+        self._is_finishing = True  # set under the lock: an earlier result must not end the session
         return self._state_machine.finish()
 
     async def __aiter__(self) -> AsyncIterator[LiveEvent]:
@@ -104,57 +104,57 @@ class LiveSession:
             raise self._error
 
     async def aclose(self) -> None:
-        """Give up what is being decoded; its slots are free at the engine's next step. Idempotent."""
+        """Cancels the windows being decoded; their slots are free at the engine's next action. Idempotent."""
         self._is_closed = True
         self._progress.set()
-        answers = list(self._decode_tasks.values())
-        for answer in answers:
-            answer.cancel()
-        await asyncio.gather(*answers, *self._running_calls, return_exceptions=True)
+        tasks = list(self._decode_tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *self._running_calls, return_exceptions=True)
         self._events.put_nowait(None)
 
-    # --- the plan ---------------------------------------------------------------------------------
+    # --- the state machine ------------------------------------------------------------------------
 
     async def _call(self, call: Callable[..., list[Action]], *arguments: Any) -> None:
-        """One call of the plan's, and what it wants done."""
-        # a thread cannot be cancelled, and no other may be in the plan beside it
-        doing = asyncio.create_task(self._call_exclusively(call, *arguments))
-        self._running_calls.add(doing)
-        doing.add_done_callback(self._running_calls.discard)
-        await asyncio.shield(doing)
+        """Calls the state machine and performs its actions."""
+        # a thread cannot be cancelled, and no other call may run at the same time
+        running = asyncio.create_task(self._call_exclusively(call, *arguments))
+        self._running_calls.add(running)
+        running.add_done_callback(self._running_calls.discard)
+        await asyncio.shield(running)
 
     async def _call_exclusively(self, call: Callable[..., list[Action]], *arguments: Any) -> None:
         async with self._lock:
-            # spectrograms and the voice detector take milliseconds, which the event loop has not
-            steps = await asyncio.to_thread(call, *arguments)
-            while steps and not self._is_closed:
-                steps = self._perform(steps)
+            # spectrograms and the voice detector take milliseconds: too long for the event loop
+            actions = await asyncio.to_thread(call, *arguments)
+            while actions and not self._is_closed:
+                actions = self._perform(actions)
             self._progress.set()
             if self._is_finishing and self._state_machine.is_idle and not self._is_closed:
                 self._is_closed = True
                 self._events.put_nowait(None)
 
     def _perform(self, actions: list[Action]) -> list[Action]:
-        """Do the steps; returns those that came of windows that were refused."""
-        more: list[Action] = []
-        for step in actions:
-            match step:
+        """Performs the actions; returns those that follow from windows that were refused."""
+        follow_ups: list[Action] = []
+        for action in actions:
+            match action:
                 case DecodeAction():
                     try:
-                        # what was begun is not refused half-way, but partial text can be done without
-                        future = self._submit(step.request, is_first=step.is_partial)
+                        # windows of an utterance are never refused, but partial results may be
+                        future = self._submit(action.request, is_first=action.is_partial)
                     except NeuronWhisperError as error:
-                        more += self._state_machine.fail(step.request_id, error)
+                        follow_ups += self._state_machine.fail(action.request_id, error)
                         continue
-                    answer = asyncio.create_task(self._await_result(step.request_id, future))
-                    self._decode_tasks[step.request_id] = answer
-                    answer.add_done_callback(partial(self._forget_task, step.request_id))
+                    task = asyncio.create_task(self._await_result(action.request_id, future))
+                    self._decode_tasks[action.request_id] = task
+                    task.add_done_callback(partial(self._forget_task, action.request_id))
                 case CancelAction():
-                    if (running := self._decode_tasks.pop(step.request_id, None)) is not None:
+                    if (running := self._decode_tasks.pop(action.request_id, None)) is not None:
                         running.cancel()
                 case _:
-                    self._events.put_nowait(step)
-        return more
+                    self._events.put_nowait(action)
+        return follow_ups
 
     def _forget_task(self, request_id: int, task: asyncio.Task[None]) -> None:
         self._decode_tasks.pop(request_id, None)
@@ -162,12 +162,12 @@ class LiveSession:
     async def _await_result(self, request_id: int, future: Future[DecodingResult]) -> None:
         try:
             try:
-                hypothesis = await asyncio.wrap_future(future)
+                result = await asyncio.wrap_future(future)
             except NeuronWhisperError as error:
                 await self._call(self._state_machine.fail, request_id, error)
             else:
-                await self._call(self._state_machine.receive, request_id, hypothesis)
-        except Exception as error:  # a fault of ours: who iterates is told, instead of waiting for ever
+                await self._call(self._state_machine.receive, request_id, result)
+        except Exception as error:  # a bug here: raise it in the reader, which would wait for ever
             self._error, self._is_closed = error, True
             self._progress.set()
             self._events.put_nowait(None)

@@ -1,6 +1,6 @@
 """LiveStateMachine: samples in, windows to decode and events out. Pure: no device, no clock, no waiting.
 
-Not a generator as the plans of clips are: samples and answers come in any order.
+Not a generator like the plans of clips: samples and results come in any order.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from neuron_whisper.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeAction:
-    """Decode this window, then `receive` its hypothesis or `fail`. What is partial may be given up where there is
-    no room; the rest is the words that somebody waits for.
+    """Decode this window, then call `receive` with its result, or `fail`. A partial request may be refused when the
+    engine is busy; the others are needed for final text.
     """
 
     request_id: int
@@ -39,27 +39,27 @@ class DecodeAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelAction:
-    """Nobody wants the window any more."""
+    """Cancel the window: its result is not needed any more."""
 
     request_id: int
 
 
 class VoiceDetector(Protocol):
-    """SpeechStream."""
+    """Implemented by audio/silero.SpeechStream."""
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability of speech in each 512 samples that are whole now."""
+        """Returns the speech probability of each chunk of 512 samples that is complete now."""
 
 
 Action: TypeAlias = DecodeAction | CancelAction | LiveEvent
 
 
 class LiveStateMachine:
-    """One speaker's utterances, one after another. For one thread; every call returns what is to be done.
+    """Splits one stream of audio into utterances and decodes them in order. For one thread; calls return actions.
 
-    A window of 30 s of an utterance that goes on is decoded as soon as it is full, and its audio let go: an
-    utterance may be of any length. How samples are cut into pieces changes no final text. There is at most one
-    partial hypothesis on its way, and none is asked while `skips_partials` is set: they never queue up.
+    A full window of 30 s of an open utterance is decoded at once and its audio discarded: an utterance may have any
+    length. The sizes in which samples arrive change no final text. At most one partial request is in progress, and
+    none is made while `skips_partials` is set, so that they never queue up.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class LiveStateMachine:
         self._audio, self._turn_tracker = AudioBuffer(), TurnTracker()
         self._speech = speech
         self._options = self._validate_options(options)
-        self._vad_position = 0  # samples that the voice detector heard, or all
-        self._last_utterance_end = 0  # where the last utterance ended
-        self._last_voice_end = 0  # where voice was heard last
+        self._vad_position = 0  # samples that the voice detector has processed; all, without one
+        self._last_utterance_end = 0
+        self._last_voice_end = 0
         self._open_utterance: Utterance | None = None
         self._pending: deque[Utterance] = deque()  # the open one is the last
         self._window_request_id: int | None = None
-        self._partial_request: tuple[int, Utterance, int] | None = None  # ticket, whose, its seek
-        self._partial_lag = 0  # samples that came while the last partial was decoded
+        self._partial_request: tuple[int, Utterance, int] | None = None  # request id, utterance, its seek
+        self._partial_lag = 0  # samples that arrived while the last partial result was decoded
         self._last_request_id = self._next_utterance = 0
         self.skips_partials = False
 
@@ -94,15 +94,15 @@ class LiveStateMachine:
         elif language is not None:
             self._tokenizer.to_language_token(language)
         if options.turn_detection is not None and self._speech is None:
-            raise InvalidOption("turn_detection", "server_vad", "null: no voice detector is installed here")
-        if options.turn_detection is not None:  # what began an utterance must not be silence to its final text
+            raise InvalidOption("turn_detection", "server_vad", "null: no voice detector is installed on this server")
+        if options.turn_detection is not None:  # speech that began an utterance must not be silence for its final text
             vad = options.transcribe.vad
             threshold = max(MIN_THRESHOLD, min(vad.threshold, options.turn_detection.threshold))
             vad = replace(vad, threshold=threshold, neg_threshold=None)
             options = replace(options, transcribe=replace(options.transcribe, vad=vad))
         return options
 
-    # --- what a driver asks -----------------------------------------------------------------------
+    # --- state for the driver ---------------------------------------------------------------------
 
     @property
     def fed_s(self) -> float:
@@ -124,12 +124,12 @@ class LiveStateMachine:
         """Whether every utterance that ended has its final text."""
         return not self._pending or self._pending[0].end is None
 
-    # --- what comes in ----------------------------------------------------------------------------
+    # --- inputs -----------------------------------------------------------------------------------
 
     def feed(self, samples: NDArray[np.float32]) -> list[Action]:
-        """Samples at 16 kHz, any number of them."""
+        """Takes samples at 16 kHz, any number of them."""
         self._audio.append(samples)
-        steps: list[Action] = []
+        actions: list[Action] = []
         if (
             self._options.turn_detection is None
             and self._open_utterance is None
@@ -142,33 +142,33 @@ class LiveStateMachine:
             for probability in self._speech.push(samples).tolist():
                 self._audio.append_probability(probability)
                 self._vad_position += CHUNK_SAMPLES
-                steps += self._on_vad_chunk(probability)
-        return steps + self._next_actions()
+                actions += self._on_vad_chunk(probability)
+        return actions + self._next_actions()
 
     def update(self, options: LiveOptions) -> list[Action]:
-        """Other options, from the next utterance on. Raises InvalidOption."""
+        """Changes the options, from the next utterance on. Raises InvalidOption."""
         self._options = self._validate_options(options)
         self._turn_tracker.reset()
         self._turn_tracker.is_speaking = self._options.turn_detection is not None and self._open_utterance is not None
         return []
 
     def commit(self) -> list[Action]:
-        """End the utterance here; where the voice detector heard none, one of the last moments, for its silence."""
+        """Ends the utterance here; without speech since the last one, an utterance of the audio kept."""
         if self._open_utterance is None:
             self._begin_utterance(max(self._last_utterance_end, self._audio.start))
         return self._end_utterance(self._audio.end) + self._next_actions()
 
     def clear(self) -> list[Action]:
-        """Forget what is not committed."""
-        steps: list[Action] = []
+        """Discards all audio that is not committed."""
+        actions: list[Action] = []
         if self._open_utterance is not None:
-            steps = self._discard(self._open_utterance)
+            actions = self._discard(self._open_utterance)
         self._last_utterance_end = self._audio.end
         self._turn_tracker.reset()
-        return steps + self._next_actions()
+        return actions + self._next_actions()
 
     def finish(self) -> list[Action]:
-        """Nothing more will be fed: what was said is committed."""
+        """Ends the input: commits the open utterance."""
         return (
             self.commit()
             if self._open_utterance is not None and self._audio.end - self._open_utterance.start >= HOP_SAMPLES
@@ -176,15 +176,19 @@ class LiveStateMachine:
         )
 
     def receive(self, request_id: int, result: DecodingResult) -> list[Action]:
-        """The answer to an Ask; to one that was cancelled it is nothing."""
-        steps: list[Action] = []
+        """Takes the result of a DecodeAction; one that was cancelled is ignored."""
+        actions: list[Action] = []
         if request_id == self._window_request_id:
             self._window_request_id = None
             utterance = self._pending[0]
-            told = len(utterance.agreement.stable)
+            n_stable = len(utterance.agreement.stable)
             utterance.end_window(result)
-            if utterance.end is None and utterance.options.partial_results and len(utterance.agreement.stable) > told:
-                steps.append(utterance.build_partial())
+            if (
+                utterance.end is None
+                and utterance.options.partial_results
+                and len(utterance.agreement.stable) > n_stable
+            ):
+                actions.append(utterance.build_partial())
         elif self._partial_request is not None and request_id == self._partial_request[0]:
             _, utterance, seek = self._partial_request
             self._partial_request = None
@@ -192,13 +196,13 @@ class LiveStateMachine:
             self._partial_lag = self._audio.end - utterance.last_partial_at
             if utterance is self._open_utterance and utterance.seek == seek:
                 partial = utterance.on_partial_result(result)
-                steps += [partial] if partial is not None else []
+                actions += [partial] if partial is not None else []
         else:
             return []
-        return steps + self._next_actions()
+        return actions + self._next_actions()
 
     def fail(self, request_id: int, error: Exception) -> list[Action]:
-        """An Ask has no answer. A partial one is not missed; an utterance without its final text has failed."""
+        """Takes the failure of a DecodeAction: a partial one is ignored, any other fails its utterance."""
         if self._partial_request is not None and request_id == self._partial_request[0]:
             self._partial_request = None
             return []
@@ -206,23 +210,23 @@ class LiveStateMachine:
             return []
         utterance = self._pending[0]
         self._window_request_id = None
-        steps = self._discard(utterance)
-        if utterance.end is None:  # what is said of it from now on is another one
+        actions = self._discard(utterance)
+        if utterance.end is None:  # its further audio is a new utterance
             self._last_utterance_end = self._audio.end
             self._turn_tracker.reset()
-        return [*steps, UtteranceFailed(utterance=utterance.number, error=error), *self._next_actions()]
+        return [*actions, UtteranceFailed(utterance=utterance.number, error=error), *self._next_actions()]
 
     # --- utterances -------------------------------------------------------------------------------
 
     def _on_vad_chunk(self, probability: float) -> list[Action]:
-        """The next 512 samples' probability."""
+        """Processes the speech probability of the next 512 samples."""
         turns = self._options.turn_detection
         start = self._vad_position - CHUNK_SAMPLES
-        steps: list[Action] = []
+        actions: list[Action] = []
         if turns is not None and self._turn_tracker.detect_start(probability, turns):
             begin = max(self._last_utterance_end, self._audio.start, start - ms_to_samples(turns.prefix_padding_ms))
             utterance = self._begin_utterance(begin)
-            steps.append(SpeechStarted(utterance=utterance.number, start_s=begin / SAMPLE_RATE))
+            actions.append(SpeechStarted(utterance=utterance.number, start_s=begin / SAMPLE_RATE))
         is_voice = probability >= self._options.transcribe.vad.threshold
         if self._open_utterance is not None and is_voice:
             self._last_voice_end = self._vad_position
@@ -230,9 +234,9 @@ class LiveStateMachine:
                 self._open_utterance.speech_start = max(start, self._open_utterance.start)
         if turns is not None and self._turn_tracker.detect_end(probability, self._vad_position, turns):
             assert self._open_utterance is not None
-            steps.append(SpeechStopped(utterance=self._open_utterance.number, end_s=self._vad_position / SAMPLE_RATE))
-            steps += self._end_utterance(self._vad_position)
-        return steps
+            actions.append(SpeechStopped(utterance=self._open_utterance.number, end_s=self._vad_position / SAMPLE_RATE))
+            actions += self._end_utterance(self._vad_position)
+        return actions
 
     def _begin_utterance(self, start: int) -> Utterance:
         self._open_utterance = Utterance(
@@ -251,67 +255,67 @@ class LiveStateMachine:
     def _end_utterance(self, end: int) -> list[Action]:
         utterance = self._open_utterance
         assert utterance is not None
-        steps = self._cancel_partial()
+        actions = self._cancel_partial()
         utterance.end, self._open_utterance, self._last_utterance_end = end, None, end
         self._turn_tracker.reset()
         committed = UtteranceCommitted(
             utterance=utterance.number, start_s=utterance.start / SAMPLE_RATE, end_s=end / SAMPLE_RATE
         )
-        return [*steps, committed]
+        return [*actions, committed]
 
     def _discard(self, utterance: Utterance) -> list[Action]:
-        steps: list[Action] = []
+        actions: list[Action] = []
         if utterance is self._pending[0] and self._window_request_id is not None:
-            steps.append(CancelAction(request_id=self._window_request_id))
+            actions.append(CancelAction(request_id=self._window_request_id))
             self._window_request_id = None
         self._pending.remove(utterance)
         if utterance is self._open_utterance:
-            steps += self._cancel_partial()
+            actions += self._cancel_partial()
             self._open_utterance = None
-        return steps
+        return actions
 
     def _cancel_partial(self) -> list[Action]:
         if self._partial_request is None:
             return []
-        ticket, self._partial_request = self._partial_request[0], None
-        return [CancelAction(request_id=ticket)]
+        request_id, self._partial_request = self._partial_request[0], None
+        return [CancelAction(request_id=request_id)]
 
     # --- windows ----------------------------------------------------------------------------------
 
     def _next_actions(self) -> list[Action]:
-        """Ask what can be asked now, and let go of what nobody needs any more."""
-        steps: list[Action] = []
+        """Requests what can be decoded now and discards audio that is not needed any more."""
+        actions: list[Action] = []
         while self._pending and self._window_request_id is None:
             utterance = self._pending[0]
             if utterance.is_done:
-                steps.append(utterance.build_final())
+                actions.append(utterance.build_final())
                 self._pending.popleft()
                 continue
             if utterance.end is None and self._vad_position - utterance.seek < WINDOW_SAMPLES:
                 break
-            if (ask := self._begin_window(utterance)) is not None:
+            if (request := self._begin_window(utterance)) is not None:
                 self._last_request_id += 1
                 self._window_request_id = self._last_request_id
                 if utterance is self._open_utterance:
-                    steps += self._cancel_partial()
-                steps.append(DecodeAction(request_id=self._last_request_id, request=ask, is_partial=False))
-        steps += self._request_partial()
+                    actions += self._cancel_partial()
+                actions.append(DecodeAction(request_id=self._last_request_id, request=request, is_partial=False))
+        actions += self._request_partial()
         self._audio.drop_before(self._find_first_needed_sample())
-        return steps
+        return actions
 
     def _begin_window(self, utterance: Utterance) -> WindowRequest | None:
         end = utterance.seek + WINDOW_SAMPLES
         end = end if utterance.end is None else min(end, utterance.end)
         options = utterance.options.transcribe
-        voice = None
+        speech_map = None
         if options.vad_filter and self._speech is not None:
-            voice = SpeechMap(
+            speech_map = SpeechMap(
                 self._audio.find_speech(utterance.seek, end, options.vad), options.vad.speech_pad_ms / 1000
             )
-        return utterance.begin_window(self._audio.read(utterance.seek, end), voice)
+        return utterance.begin_window(self._audio.read(utterance.seek, end), speech_map)
 
     def _request_partial(self) -> list[Action]:
-        utterance, heard = self._open_utterance, self._vad_position
+        utterance, position = self._open_utterance, self._vad_position
         if (
             utterance is None
             or utterance.speech_start is None
@@ -322,23 +326,25 @@ class LiveStateMachine:
         ):
             return []
         if utterance.last_partial_at is None:
-            if heard - utterance.speech_start < utterance.options.first_partial_s * SAMPLE_RATE:
+            if position - utterance.speech_start < utterance.options.first_partial_s * SAMPLE_RATE:
                 return []
         else:
-            # as much audio as came while the last one was decoded: half of the time nothing is, at the least
+            # wait twice the decoding time of the last one: the engine is free for half of the time at least
             wait = max(utterance.options.partial_interval_s * SAMPLE_RATE, 2 * self._partial_lag)
-            has_heard = self._speech is None or self._last_voice_end > utterance.last_partial_at - ms_to_samples(100)
-            if heard - utterance.last_partial_at < wait or not has_heard:
+            has_new_speech = self._speech is None or self._last_voice_end > utterance.last_partial_at - ms_to_samples(
+                100
+            )
+            if position - utterance.last_partial_at < wait or not has_new_speech:
                 return []
-        if heard - utterance.seek > WINDOW_SAMPLES:
-            return []  # its full window waits for those before it
-        ask = utterance.build_partial_request(self._audio.read(utterance.seek, heard), self._max_prefix_tokens)
-        if ask is None:
+        if position - utterance.seek > WINDOW_SAMPLES:
+            return []  # its full window waits for earlier windows
+        request = utterance.build_partial_request(self._audio.read(utterance.seek, position), self._max_prefix_tokens)
+        if request is None:
             return []
-        utterance.last_partial_at = heard
+        utterance.last_partial_at = position
         self._last_request_id += 1
         self._partial_request = self._last_request_id, utterance, utterance.seek
-        return [DecodeAction(request_id=self._last_request_id, request=ask, is_partial=True)]
+        return [DecodeAction(request_id=self._last_request_id, request=request, is_partial=True)]
 
     def _find_first_needed_sample(self) -> int:
         if self._pending:

@@ -1,4 +1,4 @@
-"""Where utterances begin and end, from the voice detector's probabilities as they come. Pure."""
+"""Detects where utterances begin and end, from the voice detector's probabilities. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuron_whisper.live.options import TurnDetection
 
 @dataclass(slots=True)
 class TurnTracker:
-    """Fed one probability for each 512 samples. Positions are samples from the session's first.
+    """Takes one probability for each 512 samples. Positions are samples from the session's first.
 
     `is_speaking` between a begin and its end; `silence_start` is where the present silence began, if there is one.
     """
@@ -42,7 +42,7 @@ class TurnTracker:
         return True
 
     def reset(self) -> None:
-        """Nobody speaks: the caller ended the utterance, or took it back."""
+        """Returns to silence: the caller ended or discarded the utterance."""
         self.is_speaking, self.silence_start = False, None
 
 

@@ -1,4 +1,4 @@
-"""One utterance on its way: its windows, their final text, and the partial text before it."""
+"""One utterance in progress: its windows, their final text, and the partial text before it."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
+from neuron_whisper.audio.clip import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.live.events import FinalText, PartialText, TextPiece
 from neuron_whisper.live.local_agreement import LocalAgreement
 from neuron_whisper.live.options import LiveOptions
-from neuron_whisper.longform.plan import FRAMES_PER_S
 from neuron_whisper.longform.region import ClipContext, PromptState, decode_window, with_id
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.tokenizer import REPLACEMENT_CHARACTER, Tokenizer
 from neuron_whisper.transcript import Segment, SkippedRegion
 
 MIN_PARTIAL_TOKENS, PARTIAL_TOKENS_PER_S = 16, 8  # of partial text: fast speech has 6 a second, a loop has no end
-MIN_LANGUAGE_SAMPLES = 3 * SAMPLE_RATE  # of audio from which the language of partial text is not asked again
+MIN_LANGUAGE_SAMPLES = 3 * SAMPLE_RATE  # from this much audio on, the language detected for partial text is kept
 
 _WindowGenerator: TypeAlias = Generator[WindowRequest | Segment | SkippedRegion, DecodingResult | None, int]
 
 
 @dataclass(slots=True, kw_only=True)
 class Utterance:
-    """Positions are samples from the session's first; `end` None: it goes on. `seek` is where the next window starts.
+    """Positions are samples from the session's first; `end` None: still open. `seek` is where the next window starts.
 
-    `speech_start` is where the voice was first heard, `last_partial_at` how far the last partial hypothesis was asked.
+    `speech_start` is where speech was first detected, `last_partial_at` the end of the last partial request.
     """
 
     number: int
@@ -53,14 +52,14 @@ class Utterance:
     _last_emitted: tuple[int, str] = (0, "")
 
     def __post_init__(self) -> None:
-        hearing = self._build_clip_context(np.empty(0, np.float32), None)
-        initial = hearing.encode_initial_prompt()
+        clip = self._build_clip_context(np.empty(0, np.float32), None)
+        initial = clip.encode_initial_prompt()
         language = self.options.transcribe.language if self.tokenizer.special.is_multilingual else "en"
         self.prompt_state = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
 
     @property
     def is_decoding(self) -> bool:
-        """Whether a window of the final text waits for its answer."""
+        """Whether a window of the final text is being decoded."""
         return self._window is not None
 
     def _build_clip_context(self, samples: NDArray[np.float32], speech_map: SpeechMap | None) -> ClipContext:
@@ -70,17 +69,17 @@ class Utterance:
     # --- final text -------------------------------------------------------------------------------
 
     def begin_window(self, samples: NDArray[np.float32], speech_map: SpeechMap | None) -> WindowRequest | None:
-        """Decode the window from `seek` on, which holds these samples; None: it was none worth decoding."""
-        hearing = self._build_clip_context(samples, speech_map)
+        """Begins the window from `seek` on, with these samples; None: it needs no decoding."""
+        clip = self._build_clip_context(samples, speech_map)
         self._window = decode_window(
-            hearing, self.prompt_state, 0, hearing.mel.content_frames, is_remainder=self.seek > self.start
+            clip, self.prompt_state, 0, clip.mel.content_frames, is_remainder=self.seek > self.start
         )
         return self._run_window(None)
 
     def end_window(self, result: DecodingResult) -> None:
-        """The window's answer."""
-        ask = self._run_window(result)
-        assert ask is None, "a window is asked once"
+        """Takes the window's result."""
+        request = self._run_window(result)
+        assert request is None, "a window is decoded once"
 
     def _run_window(self, result: DecodingResult | None) -> WindowRequest | None:
         assert self._window is not None
@@ -101,7 +100,7 @@ class Utterance:
                 case SkippedRegion():
                     self.skipped.append(replace(item, start_s=item.start_s + offset_s, end_s=item.end_s + offset_s))
         self._window = None
-        self.prompt_state.last_speech_s -= frames / FRAMES_PER_S
+        self.prompt_state.last_speech_s -= frames / FRAMES_PER_SECOND
         self.seek += frames * HOP_SAMPLES
         new = [piece for segment in self.segments[first_new:] for piece in self._split_segment(segment)]
         self.pieces += new
@@ -110,24 +109,24 @@ class Utterance:
 
     @property
     def _is_fully_decoded(self) -> bool:
-        """Whether the windows so far hold all that partial text was made from."""
-        heard = self.end if self.end is not None else self.last_partial_at
-        return heard is None or self.seek + HOP_SAMPLES > heard
+        """Whether the windows so far cover all audio of the partial text."""
+        end = self.end if self.end is not None else self.last_partial_at
+        return end is None or self.seek + HOP_SAMPLES > end
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended, and no window is left of it."""
+        """Whether it has ended and all its windows are decoded."""
         return self.end is not None and self._window is None and self.seek + HOP_SAMPLES > self.end
 
     def build_final(self) -> FinalText:
-        """What was said, once it is done."""
+        """Builds the final text, once it is done."""
         assert self.end is not None
-        spoken = self.prompt_state.tokens[len(self.prompt_state.initial_tokens) :]
+        text_tokens = self.prompt_state.tokens[len(self.prompt_state.initial_tokens) :]
         return FinalText(
             utterance=self.number,
             start_s=self.start / SAMPLE_RATE,
             end_s=self.end / SAMPLE_RATE,
-            text=self.tokenizer.decode(spoken).strip(),
+            text=self.tokenizer.decode(text_tokens).strip(),
             segments=tuple(self.segments),
             skipped=tuple(self.skipped),
             pieces=tuple(self.pieces),
@@ -139,21 +138,21 @@ class Utterance:
     # --- partial text -----------------------------------------------------------------------------
 
     def build_partial_request(self, samples: NDArray[np.float32], max_prefix_tokens: int) -> WindowRequest | None:
-        """A window of what was heard since `seek`; None where more is told already than a window may begin with."""
+        """Builds the request for the samples since `seek`; None if the stable text is too long for a prefix."""
         prefix = self.agreement.prefix_tokens
         if len(prefix) > max_prefix_tokens or len(samples) > WINDOW_SAMPLES:
             return None
-        hearing = self._build_clip_context(samples, None)
+        clip = self._build_clip_context(samples, None)
         options = self.options.transcribe
         language = self.prompt_state.language or (
             self._detected_language if len(samples) >= MIN_LANGUAGE_SAMPLES else None
         )
         window = replace(
-            hearing.build_window_options(self.prompt_state),
+            clip.build_window_options(self.prompt_state),
             language=language,
             prefix=prefix,
             include_prefix=False,
-            # behind words that were said, nothing may follow
+            # after a prefix the text may end
             suppress_blank=options.suppress_blank and not prefix,
             without_timestamps=True,
             temperatures=(0.0,),
@@ -165,10 +164,10 @@ class Utterance:
             repetition_cut=False,
             max_new_tokens=min(224, MIN_PARTIAL_TOKENS + PARTIAL_TOKENS_PER_S * len(samples) // SAMPLE_RATE),
         )
-        return WindowRequest(mel=hearing.mel.cut_window(0), options=window, frames=hearing.mel.content_frames)
+        return WindowRequest(mel=clip.mel.cut_window(0), options=window, frames=clip.mel.content_frames)
 
     def on_partial_result(self, result: DecodingResult) -> PartialText | None:
-        """A partial hypothesis's answer; None where there is nothing new to tell."""
+        """Takes the result of a partial request; None if the text did not change."""
         options = self.options.transcribe
         limit = options.compression_ratio_threshold
         self._detected_language = result.language or self._detected_language
@@ -177,12 +176,12 @@ class Utterance:
         language = result.language or self.prompt_state.language
         pieces = split_pieces(self.tokenizer, result.tokens, result.token_logprobs, language)
         while pieces and REPLACEMENT_CHARACTER in pieces[-1].text:
-            pieces.pop()  # a character whose last bytes are still to come
+            pieces.pop()  # a character that is not complete yet
         self.agreement.add_hypothesis(pieces)
-        shown = len(self.agreement.stable), "".join(piece.text for piece in self.agreement.unstable)
-        if shown == self._last_emitted:
+        emitted = len(self.agreement.stable), "".join(piece.text for piece in self.agreement.unstable)
+        if emitted == self._last_emitted:
             return None
-        self._last_emitted = shown
+        self._last_emitted = emitted
         return self.build_partial(language)
 
     def build_partial(self, language: str | None = None) -> PartialText:
@@ -202,20 +201,20 @@ class Utterance:
 def split_pieces(
     tokenizer: Tokenizer, tokens: Sequence[int], logprobs: Sequence[float], language: str | None
 ) -> list[TextPiece]:
-    """The words of the text tokens; timestamps are left out."""
+    """Splits text tokens into words; timestamps are left out."""
     eot = tokenizer.special.eot
     paired = [(token, logprob) for token, logprob in zip(tokens, logprobs, strict=False) if token < eot]
     texts, groups = tokenizer.split_to_word_tokens([token for token, _ in paired], language)
     pieces, done = [], 0
     for text, group in zip(texts, groups, strict=True):
-        own = tuple(logprob for _, logprob in paired[done : done + len(group)])
-        pieces.append(TextPiece(text=text, tokens=tuple(group), logprobs=own))
+        piece_logprobs = tuple(logprob for _, logprob in paired[done : done + len(group)])
+        pieces.append(TextPiece(text=text, tokens=tuple(group), logprobs=piece_logprobs))
         done += len(group)
     return pieces
 
 
 def shift_segment(segment: Segment, by_s: float) -> Segment:
-    """The same, so many seconds later."""
+    """Moves a segment and its words by `by_s` seconds."""
     words = tuple(replace(word, start_s=word.start_s + by_s, end_s=word.end_s + by_s) for word in segment.words)
     return replace(
         segment, seek_s=segment.seek_s + by_s, start_s=segment.start_s + by_s, end_s=segment.end_s + by_s, words=words

@@ -1,8 +1,8 @@
-"""The batched plan: runs of speech decode side by side, with every gate, timestamps, and text as a prompt within a run.
+"""The batched plan: groups of speech regions decode in parallel, each group prompted with its own previous text.
 
-What fails a gate climbs the ladder in its slot, and what a window leaves over at its end is decoded in a window of its
-own. A window without the text before it spells and punctuates anew what stood there: so a few stretches in a row
-are decoded one after another, each run beside the others.
+Temperature fallback and timestamps work as in the sequential plan: a rejected window is decoded again in its slot, and
+audio that a window did not cover becomes a new window. A window decoded without the text before it spells and
+punctuates differently, so a few consecutive regions form a group that is decoded in order.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from neuron_whisper.audio.clip import FRAMES_PER_SECOND
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.longform.plan import AwaitAction, Plan, SubmitAction, TranscriptSummary
 from neuron_whisper.longform.region import ClipContext, PromptState, RegionDecoder, decode_region, with_id
 from neuron_whisper.transcript import Segment, SkippedRegion
 
-GROUP_SIZE = 4  # stretches that are decoded one after another: two minutes; more than two said no more than that
+GROUP_SIZE = 4  # regions decoded in order: two minutes; longer groups gave no better text
 
 
 @dataclass(slots=True, kw_only=True)
 class _RegionGroup:
-    """A run on its way: what it has said so far, in order."""
+    """A group being decoded; `emitted` holds its items that were not yielded yet, in order."""
 
     prompt_state: PromptState
     decoder: RegionDecoder
@@ -29,7 +30,7 @@ class _RegionGroup:
     is_done: bool = False
 
     def advance(self, result: DecodingResult | None) -> WindowRequest | None:
-        """Run to the next window it wants, None at its end."""
+        """Runs to the next window to decode; None at its end."""
         while True:
             try:
                 item = self.decoder.send(result)
@@ -43,10 +44,10 @@ class _RegionGroup:
 
 
 def group_regions(regions: Sequence[tuple[int, int]], max_size: int) -> Iterator[Sequence[tuple[int, int]]]:
-    """As few runs as there can be of at most `max_size` stretches, none longer than another by more than one."""
-    n_runs = -(-len(regions) // max_size)
-    for number in range(n_runs):
-        yield regions[number * len(regions) // n_runs : (number + 1) * len(regions) // n_runs]
+    """Splits regions into the fewest groups of at most `max_size`, whose sizes differ by at most one."""
+    n_groups = -(-len(regions) // max_size)
+    for index in range(n_groups):
+        yield regions[index * len(regions) // n_groups : (index + 1) * len(regions) // n_groups]
 
 
 def _decode_group(clip: ClipContext, prompt_state: PromptState, group: Sequence[tuple[int, int]]) -> RegionDecoder:
@@ -57,51 +58,51 @@ def _decode_group(clip: ClipContext, prompt_state: PromptState, group: Sequence[
 def decode_batched(
     clip: ClipContext, prompt_state: PromptState, regions: Sequence[tuple[int, int]], *, concurrency: int
 ) -> Plan:
-    """The stretches (first and last mel frame), up to `concurrency` at once; segments come out in their order.
+    """Decodes the regions (first and last mel frame), up to `concurrency` groups at once; segments come in order.
 
-    Where text before is to be a prompt, they go in runs of up to RUN; else each is for itself. The language is that of
-    the first stretch, unless it was given or is detected in every window.
+    With condition_on_previous_text a group has up to GROUP_SIZE regions, otherwise one. The language is that of the
+    first region, unless it was given or is detected in every window.
     """
     options = clip.options
-    lanes: deque[_RegionGroup] = deque()
+    groups: deque[_RegionGroup] = deque()
     waiting = deque(group_regions(regions, GROUP_SIZE if options.condition_on_previous_text else 1))
     running: dict[int, _RegionGroup] = {}
-    ticket = count = 0
+    request_id = count = 0
     texts: list[int] = []
     knows_language = prompt_state.language is not None or options.multilingual
-    while waiting or lanes:
-        while waiting and len(running) < concurrency and (knows_language or not lanes):
-            run = waiting.popleft()
+    while waiting or groups:
+        while waiting and len(running) < concurrency and (knows_language or not groups):
+            regions_of_group = waiting.popleft()
             own = PromptState(
                 language=prompt_state.language,
                 tokens=list(prompt_state.initial_tokens),
                 initial_tokens=prompt_state.initial_tokens,
                 is_first=prompt_state.is_first,
-                last_speech_s=run[0][0] / 100,
+                last_speech_s=regions_of_group[0][0] / FRAMES_PER_SECOND,
             )
             prompt_state.is_first = False
-            lane = _RegionGroup(prompt_state=own, decoder=_decode_group(clip, own, run))
-            lanes.append(lane)
-            if (ask := lane.advance(None)) is not None:
-                yield SubmitAction(request_id=ticket, request=ask)
-                running[ticket], ticket = lane, ticket + 1
+            group = _RegionGroup(prompt_state=own, decoder=_decode_group(clip, own, regions_of_group))
+            groups.append(group)
+            if (request := group.advance(None)) is not None:
+                yield SubmitAction(request_id=request_id, request=request)
+                running[request_id], request_id = group, request_id + 1
         if running:
-            got = yield AwaitAction(request_ids=frozenset(running))
-            assert got is not None, "a plan is sent what it awaits"
-            lane = running.pop(got[0])
-            ask = lane.advance(got[1])
-            if not knows_language and lane.prompt_state.language is not None:
-                prompt_state.language = lane.prompt_state.language
-                prompt_state.language_probability = lane.prompt_state.language_probability
+            completed = yield AwaitAction(request_ids=frozenset(running))
+            assert completed is not None, "a plan is sent the result it awaits"
+            group = running.pop(completed[0])
+            request = group.advance(completed[1])
+            if not knows_language and group.prompt_state.language is not None:
+                prompt_state.language = group.prompt_state.language
+                prompt_state.language_probability = group.prompt_state.language_probability
                 knows_language = True
-            if ask is not None:
-                yield SubmitAction(request_id=ticket, request=ask)
-                running[ticket], ticket = lane, ticket + 1
-        while lanes and (lanes[0].emitted or lanes[0].is_done):
-            if not lanes[0].emitted:
-                lanes.popleft()
+            if request is not None:
+                yield SubmitAction(request_id=request_id, request=request)
+                running[request_id], request_id = group, request_id + 1
+        while groups and (groups[0].emitted or groups[0].is_done):
+            if not groups[0].emitted:
+                groups.popleft()
                 continue
-            item = lanes[0].emitted.popleft()
+            item = groups[0].emitted.popleft()
             if isinstance(item, Segment):
                 item = with_id(item, count)
                 count += 1

@@ -1,4 +1,4 @@
-"""A plan's texts in the Chinese script that was asked for. Tokens stay the model's: windows are prompted with them."""
+"""Converts a plan's texts to a Chinese script. Tokens stay as decoded: windows are prompted with them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from neuron_whisper.transcript import Segment, SkippedRegion
 
 
 def convert_script(plan: Plan, convert: ScriptConverter) -> Plan:
-    """The same plan; what it tells of Chinese is converted."""
+    """Runs the plan and converts its Chinese texts."""
     item = next(plan, None)
     language: str | None = None
     while item is not None:
         if isinstance(item, Segment):
             language = item.language or language
-        answer = yield _convert_item(item, language, convert)
+        plan_input = yield _convert_item(item, language, convert)
         try:
-            item = plan.send(answer)
+            item = plan.send(plan_input)
         except StopIteration:
             return
 
 
 def _convert_item(item: PlanItem, language: str | None, convert: ScriptConverter) -> PlanItem:
     if isinstance(item, TranscriptSummary):
-        # a clip may hold several languages; its text is Chinese where the clip is
+        # a clip may hold several languages; its summary is converted if the clip is Chinese
         return replace(item, text=convert(item.text)) if item.language in CHINESE_LANGUAGES else item
     if language not in CHINESE_LANGUAGES:
         return item

@@ -1,4 +1,4 @@
-"""Drivers of plans: windows go to an engine, answers come back, for threads and for asyncio."""
+"""Run plans on an engine, for threads and for asyncio: windows are submitted, results are sent back."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class SubmitWindow(Protocol):
 
 
 def run_plan(plan: Plan, submit: SubmitWindow) -> Iterator[TranscriptEvent]:
-    """What the plan tells, as it comes. What is still being decoded when this ends early is cancelled.
+    """Runs the plan and yields its events as they come. Closing it early cancels the windows being decoded.
 
-    Raises what `submit` and its futures raise.
+    Raises the errors of `submit` and of its futures.
     """
     running: dict[int, Future[DecodingResult]] = {}
-    answer: PlanInput = None
+    plan_input: PlanInput = None
     is_first = True
     try:
-        while (item := _next_item(plan, answer)) is not None:
-            answer = None
+        while (item := _next_item(plan, plan_input)) is not None:
+            plan_input = None
             match item:
                 case SubmitAction():
                     running[item.request_id] = submit(item.request, is_first=is_first)
                     is_first = False
                 case AwaitAction():
-                    wait([running[ticket] for ticket in item.request_ids], return_when=FIRST_COMPLETED)
-                    ticket = min(ticket for ticket in item.request_ids if running[ticket].done())
-                    answer = ticket, running.pop(ticket).result()
+                    wait([running[request_id] for request_id in item.request_ids], return_when=FIRST_COMPLETED)
+                    request_id = min(request_id for request_id in item.request_ids if running[request_id].done())
+                    plan_input = request_id, running.pop(request_id).result()
                 case _:
                     yield item
     finally:
@@ -48,14 +48,14 @@ def run_plan(plan: Plan, submit: SubmitWindow) -> Iterator[TranscriptEvent]:
 
 
 async def arun_plan(plan: Plan, submit: SubmitWindow) -> AsyncGenerator[TranscriptEvent]:
-    """As drive. Cancelling the task that waits frees the slots at the engine's next step."""
+    """As run_plan. Cancelling the waiting task frees the slots at the engine's next step."""
     running: dict[int, asyncio.Future[DecodingResult]] = {}
-    answer: PlanInput = None
+    plan_input: PlanInput = None
     is_first = True
     try:
         # the plan's own work between windows (text of tokens, times of words) runs in a thread, in one go
-        while items := await asyncio.to_thread(_run_until_await, plan, answer):
-            answer = None
+        while items := await asyncio.to_thread(_run_until_await, plan, plan_input):
+            plan_input = None
             for item in items:
                 match item:
                     case SubmitAction():
@@ -63,20 +63,20 @@ async def arun_plan(plan: Plan, submit: SubmitWindow) -> AsyncGenerator[Transcri
                         is_first = False
                     case AwaitAction():
                         await asyncio.wait(
-                            [running[ticket] for ticket in item.request_ids], return_when=FIRST_COMPLETED
+                            [running[request_id] for request_id in item.request_ids], return_when=FIRST_COMPLETED
                         )
-                        ticket = min(ticket for ticket in item.request_ids if running[ticket].done())
-                        answer = ticket, running.pop(ticket).result()
+                        request_id = min(request_id for request_id in item.request_ids if running[request_id].done())
+                        plan_input = request_id, running.pop(request_id).result()
                     case _:
                         yield item
     finally:
         for future in running.values():  # cancelling these cancels the engine's, too
             if not future.cancel() and not future.cancelled():
-                future.exception()  # looked at, so that nobody complains that it was not
+                future.exception()  # retrieved, or asyncio logs that it never was
 
 
 def _next_item(plan: Plan, plan_input: PlanInput) -> PlanItem | None:
-    """What the plan yields next, None at its end."""
+    """Runs the plan to its next item; None at its end."""
     try:
         return plan.send(plan_input)
     except StopIteration:
@@ -84,7 +84,7 @@ def _next_item(plan: Plan, plan_input: PlanInput) -> PlanItem | None:
 
 
 def _run_until_await(plan: Plan, plan_input: PlanInput) -> list[PlanItem]:
-    """What the plan yields until it waits, the Await last, or ends; nothing once it has ended."""
+    """Runs the plan until it waits or ends: its items, an AwaitAction last; empty once it has ended."""
     items: list[PlanItem] = []
     while (item := _next_item(plan, plan_input)) is not None:
         plan_input = None

@@ -1,4 +1,4 @@
-"""What a plan yields and what it is sent: the words that plans and their drivers speak."""
+"""The interface between plans and their drivers: what a plan yields and what it is sent."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import TypeAlias
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.transcript import Segment, SkippedRegion
 
-FRAMES_PER_S = 100  # mel frames
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitAction:
-    """Decode this window; the plan goes on at once. `request_id` names it until its answer was sent."""
+    """Decode this window; the plan continues at once. `request_id` identifies it until its result was sent."""
 
     request_id: int
     request: WindowRequest
@@ -22,14 +20,14 @@ class SubmitAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwaitAction:
-    """The plan wants the first of these tickets that is done: it is sent (ticket, Hypothesis)."""
+    """Wait for the first of these requests that is done and send (request id, DecodingResult)."""
 
     request_ids: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptSummary:
-    """What a plan knows beyond its segments when it ends. `language_probability` is None where it was given."""
+    """The last item of a plan: the whole text and its language; the probability is None if the language was given."""
 
     text: str
     language: str
@@ -39,4 +37,4 @@ class TranscriptSummary:
 
 PlanItem: TypeAlias = SubmitAction | AwaitAction | Segment | SkippedRegion | TranscriptSummary
 Plan: TypeAlias = Generator[PlanItem, tuple[int, DecodingResult] | None, None]
-"""After an Await the plan is sent its answer, after anything else None. An Outcome comes last."""
+"""After an AwaitAction the plan is sent its result, after anything else None. A TranscriptSummary comes last."""

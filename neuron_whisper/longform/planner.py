@@ -1,11 +1,11 @@
-"""Which plan a clip is decoded by, and over which stretches of it."""
+"""Chooses the plan of a clip, sequential or batched, and the regions it decodes."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
 
-from neuron_whisper.audio.clip import WINDOW_S, AudioClip
+from neuron_whisper.audio.clip import FRAMES_PER_SECOND, WINDOW_S, AudioClip
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.speech import (
     BATCHED_VAD,
@@ -18,7 +18,7 @@ from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.longform.batched import decode_batched
 from neuron_whisper.longform.chinese_script import convert_script
-from neuron_whisper.longform.plan import FRAMES_PER_S, Plan
+from neuron_whisper.longform.plan import Plan
 from neuron_whisper.longform.region import ClipContext, PromptState
 from neuron_whisper.longform.sequential import decode_sequential
 from neuron_whisper.longform.speech_map import SpeechMap
@@ -27,17 +27,17 @@ from neuron_whisper.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-MIN_BATCHED_S = 60.0  # two windows: below, there is nothing to put side by side
+MIN_BATCHED_S = 60.0  # two windows: a shorter clip has nothing to decode in parallel
 
 
 def plan_transcription(
     clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, concurrency: int
 ) -> Plan:
-    """The plan that `options.long_form` names, or the clip's length; `concurrency` windows at once where it is batched.
+    """Plans a clip as `options.long_form` says, or by its length; a batched plan decodes `concurrency` windows at once.
 
     Raises InvalidOption for a language that the model does not know and for a script that needs OpenCC,
-    CheckpointError where the batched plan was asked for and the voice detector's weights are missing; without them
-    any other clip is decoded sequentially.
+    CheckpointError if `long_form` is batched and the voice detector's weights are missing; without them any other
+    clip is decoded sequentially.
     """
     convert = load_converter(options.chinese_script) if options.chinese_script is not None else None
     plan = _choose_plan(clip, options, tokenizer, n_mels=n_mels, concurrency=concurrency)
@@ -56,48 +56,49 @@ def _choose_plan(
     is_batched = options.long_form == "batched" or (
         options.long_form == "auto" and options.vad_filter and clip.duration_s >= MIN_BATCHED_S
     )
-    voice = None
+    speech_map = None
     if options.vad_filter or is_batched:
         try:
-            voice = _detect_speech(clip, _to_batched_vad(options.vad) if is_batched else options.vad)
+            speech_map = _detect_speech(clip, _to_batched_vad(options.vad) if is_batched else options.vad)
         except CheckpointError as error:  # an installation without Silero's weights
             if options.long_form == "batched":
                 raise
-            log.warning("text may come from silence: %s", error)
+            log.warning("voice activity detection is unavailable; silence may produce hallucinated text: %s", error)
             is_batched = False
     mel = LogMel.from_samples(clip.samples, n_mels)
-    hearing = ClipContext(mel=mel, options=options, tokenizer=tokenizer, speech_map=voice)
-    initial = hearing.encode_initial_prompt()
-    context = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
-    clips = _to_frame_ranges(options.clip_timestamps, mel.content_frames)
+    clip_context = ClipContext(mel=mel, options=options, tokenizer=tokenizer, speech_map=speech_map)
+    initial = clip_context.encode_initial_prompt()
+    prompt_state = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
+    ranges = _to_frame_ranges(options.clip_timestamps, mel.content_frames)
     if not is_batched:
-        return decode_sequential(hearing, context, clips)
-    assert voice is not None
+        return decode_sequential(clip_context, prompt_state, ranges)
+    assert speech_map is not None
     packed = [
-        (round(pack.start_s * FRAMES_PER_S), min(mel.content_frames, round(pack.end_s * FRAMES_PER_S)))
-        for pack in merge_into_windows(voice.spans)
+        (round(pack.start_s * FRAMES_PER_SECOND), min(mel.content_frames, round(pack.end_s * FRAMES_PER_SECOND)))
+        for pack in merge_into_windows(speech_map.spans)
     ]
-    stretches = [(max(a, start), min(b, end)) for start, end in clips for a, b in packed]
-    return decode_batched(hearing, context, [(a, b) for a, b in stretches if a < b], concurrency=concurrency)
+    regions = [(max(a, start), min(b, end)) for start, end in ranges for a, b in packed]
+    return decode_batched(clip_context, prompt_state, [(a, b) for a, b in regions if a < b], concurrency=concurrency)
 
 
 def _detect_speech(clip: AudioClip, vad: VadOptions) -> SpeechMap:
-    heard = speech_probabilities(clip.samples)
-    padded, bare = (
-        spans_from_probabilities(heard, len(clip.samples), options) for options in (vad, replace(vad, speech_pad_ms=0))
+    probabilities = speech_probabilities(clip.samples)
+    padded, unpadded = (
+        spans_from_probabilities(probabilities, len(clip.samples), options)
+        for options in (vad, replace(vad, speech_pad_ms=0))
     )
-    return SpeechMap(padded, vad.speech_pad_ms / 1000, bare)
+    return SpeechMap(padded, vad.speech_pad_ms / 1000, unpadded)
 
 
 def _to_batched_vad(vad: VadOptions) -> VadOptions:
-    """Spans that fit a window; and shorter ones where nothing else was asked, so that windows are filled up."""
+    """Limits spans to a window; the default VAD also ends spans at shorter silences, so that windows are filled up."""
     if vad == DEFAULT_VAD:
         vad = replace(vad, min_silence_duration_ms=BATCHED_VAD.min_silence_duration_ms)
     return vad.with_max_duration(WINDOW_S)
 
 
 def _to_frame_ranges(times: tuple[float, ...], content_frames: int) -> list[tuple[int, int]]:
-    """(1.0, 2.0, 5.0) of 9 s -> [(100, 200), (500, 900)]; none: the whole."""
-    frames = [min(content_frames, round(time * FRAMES_PER_S)) for time in times] or [0]
+    """Turns seconds into frame ranges: (1.0, 2.0, 5.0) of 9 s -> [(100, 200), (500, 900)]; () -> the whole clip."""
+    frames = [min(content_frames, round(time * FRAMES_PER_SECOND)) for time in times] or [0]
     ends = [*frames, content_frames] if len(frames) % 2 else frames
     return list(zip(ends[::2], ends[1::2], strict=True))

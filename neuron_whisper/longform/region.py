@@ -1,4 +1,4 @@
-"""One stretch of a clip, window after window: each starts where the last one's speech ended, prompted with its text.
+"""Decodes one region of a clip window by window: each starts where the last one's text ended and is prompted with it.
 
 Follows openai/whisper transcribe.py. Positions are mel frames (10 ms) from the clip's start.
 """
@@ -9,7 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from neuron_whisper.audio.clip import WINDOW_FRAMES
+from neuron_whisper.audio.clip import FRAMES_PER_SECOND, WINDOW_FRAMES
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.speech import MAX_GAP_S
 from neuron_whisper.decode.alignment import align_words
@@ -18,21 +18,19 @@ from neuron_whisper.decode.options import TranscribeOptions, WindowOptions
 from neuron_whisper.decode.segments import SegmentTokens, split_at_timestamps
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.decode.words import SegmentWithWords, assign_words, find_last_word_end
-from neuron_whisper.longform.plan import FRAMES_PER_S
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.tokenizer import Tokenizer
 from neuron_whisper.transcript import Retry, Segment, SkippedRegion
 
 RegionDecoder: TypeAlias = Generator[WindowRequest | Segment | SkippedRegion, DecodingResult | None, None]
-"""After a WindowRequest it wants the Hypothesis, after anything else None. Segments have id 0: who yields them
-counts."""
+"""After a WindowRequest it is sent the DecodingResult, after anything else None. Segments have id 0."""
 
-MIN_REMAINDER_S = 0.1  # of speech behind the last timestamp that is worth another window
+MIN_REMAINDER_S = 0.1  # of speech after the last timestamp that is worth another window
 
 
 @dataclass(slots=True, kw_only=True)
 class PromptState:
-    """What stretches that are decoded one after another pass on. `tokens` are the text so far, the prompt included."""
+    """State passed from window to window. `tokens` are the text so far, initial prompt included."""
 
     language: str | None
     language_probability: float | None = None
@@ -45,7 +43,7 @@ class PromptState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipContext:
-    """What all stretches of a clip share. `speech_map` None: text may be anywhere."""
+    """Data shared by all regions of a clip. `speech_map` None: voice activity detection is off."""
 
     mel: LogMel
     options: TranscribeOptions
@@ -59,7 +57,7 @@ class ClipContext:
         return tuple(self.tokenizer.encode(" " + text.strip())) if text and text.strip() else ()
 
     def _encode_prefix(self) -> tuple[int, ...]:
-        """Behind a timestamp where there are to be some, as faster-whisper has it."""
+        """Encodes the prefix, after a timestamp unless `without_timestamps`, as in faster-whisper."""
         spoken = self._encode_text(self.options.prefix)
         at_start = () if self.options.without_timestamps else (self.tokenizer.special.timestamp_begin,)
         return (*at_start, *spoken) if spoken else ()
@@ -100,7 +98,7 @@ class ClipContext:
 
 
 def decode_region(clip: ClipContext, prompt_state: PromptState, start: int, end: int) -> RegionDecoder:
-    """The windows from frame `start` to `end`, with the context they leave behind."""
+    """Decodes the windows from frame `start` to `end` and updates `prompt_state`."""
     seek = start
     while seek < end:
         seek = yield from decode_window(clip, prompt_state, seek, end, is_remainder=seek > start)
@@ -109,97 +107,99 @@ def decode_region(clip: ClipContext, prompt_state: PromptState, start: int, end:
 def decode_window(
     clip: ClipContext, prompt_state: PromptState, seek: int, end: int, *, is_remainder: bool
 ) -> Generator[WindowRequest | Segment | SkippedRegion, DecodingResult | None, int]:
-    """The window from frame `seek` on, at most to `end`; returns where the next one starts.
+    """Decodes the window from frame `seek` on, at most to `end`; returns the frame where the next one starts.
 
-    A window where nobody speaks is not decoded, nor a rest that holds less than MIN_REMAINDER_S of speech, nor a
-    silence longer than MAX_GAP_S before or behind speech: what a model says of silence is the text before it, or thanks
-    for watching.
+    Not decoded are a window without speech, a remainder with less than MIN_REMAINDER_S of speech, and a silence longer
+    than MAX_GAP_S before or after speech: for silence a model repeats the text before it or hallucinates "thanks for
+    watching".
     """
     frames = min(WINDOW_FRAMES, end - seek)
-    voice = clip.speech_map
-    if voice is not None:
+    speech_map = clip.speech_map
+    if speech_map is not None:
         silence = frames
-        if (run := voice.find_speech_run(seek)) is not None and run[0] < seek + frames:
-            silence = run[0] - seek if run[0] - seek > MAX_GAP_S * FRAMES_PER_S else 0
+        if (run := speech_map.find_speech_run(seek)) is not None and run[0] < seek + frames:
+            silence = run[0] - seek if run[0] - seek > MAX_GAP_S * FRAMES_PER_SECOND else 0
             frames = min(frames, run[1] - seek)
-        if is_remainder and not silence and voice.sum_speech_s(seek, seek + frames) < MIN_REMAINDER_S:
+        if is_remainder and not silence and speech_map.sum_speech_s(seek, seek + frames) < MIN_REMAINDER_S:
             silence = frames
         if silence:
-            yield SkippedRegion(start_s=seek / FRAMES_PER_S, end_s=(seek + silence) / FRAMES_PER_S, reason="no_voice")
+            yield SkippedRegion(
+                start_s=seek / FRAMES_PER_SECOND, end_s=(seek + silence) / FRAMES_PER_SECOND, reason="vad"
+            )
             return seek + silence
-    ask = WindowRequest(
+    request = WindowRequest(
         mel=clip.mel.cut_window(seek, seek + frames), options=clip.build_window_options(prompt_state), frames=frames
     )
-    hypothesis = yield ask
-    assert hypothesis is not None, "a stretch is sent the hypothesis of what it asked"
+    result = yield request
+    assert result is not None, "a region decoder is sent the result of its request"
     prompt_state.is_first = False
     if prompt_state.language is None:
-        prompt_state.language = hypothesis.language
-        prompt_state.language_probability = hypothesis.language_probs.get(hypothesis.language or "")
-    if hypothesis.is_silence:
+        prompt_state.language = result.language
+        prompt_state.language_probability = result.language_probs.get(result.language or "")
+    if result.is_silence:
         yield SkippedRegion(
-            start_s=seek / FRAMES_PER_S,
-            end_s=(seek + frames) / FRAMES_PER_S,
-            reason="no_speech",
-            text=hypothesis.text,
+            start_s=seek / FRAMES_PER_SECOND,
+            end_s=(seek + frames) / FRAMES_PER_SECOND,
+            reason="no_speech_threshold",
+            text=result.text,
         )
         return seek + frames
-    return (yield from _emit_segments(clip, prompt_state, hypothesis, seek, frames))
+    return (yield from _emit_segments(clip, prompt_state, result, seek, frames))
 
 
 def _emit_segments(
     clip: ClipContext, prompt_state: PromptState, result: DecodingResult, seek: int, frames: int
 ) -> Generator[Segment | SkippedRegion, None, int]:
-    """A window's segments; returns where the next one starts."""
-    options, tokenizer = clip.options, clip.tokenizer
+    """Yields a window's segments; returns the frame where the next window starts."""
+    options, tokenizer, speech_map = clip.options, clip.tokenizer, clip.speech_map
     begin = tokenizer.special.timestamp_begin
     decoded, advance = split_at_timestamps(result.tokens, begin, seek_frames=seek, window_frames=frames)
-    after = seek + (advance or frames)  # a window that advances nothing would be decoded for ever
-    spans = [SegmentWithWords(start_s=it.start_s, end_s=it.end_s, tokens=it.tokens) for it in decoded]
+    next_seek = seek + (advance or frames)  # without progress the window would be decoded for ever
+    segments = [SegmentWithWords(start_s=it.start_s, end_s=it.end_s, tokens=it.tokens) for it in decoded]
     if result.attention is not None:
-        spans = _add_words(clip, prompt_state, result, decoded, seek, frames)
-        last_s = find_last_word_end(spans)
+        segments = _add_words(clip, prompt_state, result, decoded, seek, frames)
+        last_s = find_last_word_end(segments)
         is_ended_by_time = result.tokens[-2:-1] and result.tokens[-2] < begin <= result.tokens[-1]
-        if not is_ended_by_time and last_s is not None and last_s * FRAMES_PER_S > seek:
-            after = max(round(last_s * FRAMES_PER_S), seek + 1)
+        if not is_ended_by_time and last_s is not None and last_s * FRAMES_PER_SECOND > seek:
+            next_seek = max(round(last_s * FRAMES_PER_SECOND), seek + 1)
         if (threshold_s := options.hallucination_silence_threshold_s) is not None:
-            if not is_ended_by_time and last_s is not None and last_s * FRAMES_PER_S > seek:
-                window_end_s = (seek + WINDOW_FRAMES) / FRAMES_PER_S
-                after = after if window_end_s - last_s > threshold_s else seek + frames
-            kept, again = remove_hallucinations(
-                spans,
+            if not is_ended_by_time and last_s is not None and last_s * FRAMES_PER_SECOND > seek:
+                window_end_s = (seek + WINDOW_FRAMES) / FRAMES_PER_SECOND
+                next_seek = next_seek if window_end_s - last_s > threshold_s else seek + frames
+            kept, restart = remove_hallucinations(
+                segments,
                 threshold_s=threshold_s,
                 seek_frames=seek,
                 window_frames=frames,
                 content_frames=clip.mel.content_frames,
                 last_speech_s=prompt_state.last_speech_s,
             )
-            for span in spans[len(kept) :] if again is not None else ():
-                yield _to_skipped_region(tokenizer, span, "hallucination")
-            spans, after = kept, after if again is None else max(again, seek + 1)
-        if (last_s := find_last_word_end(spans)) is not None:
+            for segment in segments[len(kept) :] if restart is not None else ():
+                yield _to_skipped_region(tokenizer, segment, "hallucination")
+            segments, next_seek = kept, next_seek if restart is None else max(restart, seek + 1)
+        if (last_s := find_last_word_end(segments)) is not None:
             prompt_state.last_speech_s = last_s
     logprobs = iter(result.token_logprobs)
-    for span in spans:
-        # the tokens first: a zip that ends takes one too many from what stands before
-        own = tuple(logprob for _, logprob in zip(span.tokens, logprobs, strict=False))
-        text = tokenizer.decode(span.tokens)
-        if span.start_s == span.end_s or not text.strip():
+    for segment in segments:
+        # tokens first: zip reads one element too many from its first iterable when the second ends
+        segment_logprobs = tuple(logprob for _, logprob in zip(segment.tokens, logprobs, strict=False))
+        text = tokenizer.decode(segment.tokens)
+        if segment.start_s == segment.end_s or not text.strip():
             if text.strip():
-                yield _to_skipped_region(tokenizer, span, "empty")
+                yield _to_skipped_region(tokenizer, segment, "empty")
             continue
-        heard = clip.speech_map
-        if heard is not None and not heard.overlaps(*(round(s * FRAMES_PER_S) for s in (span.start_s, span.end_s))):
-            yield _to_skipped_region(tokenizer, span, "no_voice")
+        start, end = (round(s * FRAMES_PER_SECOND) for s in (segment.start_s, segment.end_s))
+        if speech_map is not None and not speech_map.overlaps(start, end):
+            yield _to_skipped_region(tokenizer, segment, "vad")
             continue
-        prompt_state.tokens += span.tokens
-        if heard is not None and not span.words:  # the model hears where words are, and guesses where silence ends
-            start_s, end_s = heard.trim_silence(span.start_s, span.end_s)
-            span = replace(span, start_s=start_s, end_s=end_s)
-        yield _to_segment(result, span, seek, text, own)
+        prompt_state.tokens += segment.tokens
+        if speech_map is not None and not segment.words:  # timestamps are exact at words and vague in silence
+            start_s, end_s = speech_map.trim_silence(segment.start_s, segment.end_s)
+            segment = replace(segment, start_s=start_s, end_s=end_s)
+        yield _to_segment(result, segment, seek, text, segment_logprobs)
     if not options.condition_on_previous_text or result.temperature > options.prompt_reset_on_temperature:
         prompt_state.prompt_reset_since = len(prompt_state.tokens)
-    return after
+    return next_seek
 
 
 def _add_words(
@@ -212,8 +212,8 @@ def _add_words(
 ) -> list[SegmentWithWords]:
     assert result.attention is not None
     eot = clip.tokenizer.special.eot
-    texts = [[token for token in span.tokens if token < eot] for span in segments]
-    n_tokens = sum(len(span.tokens) for span in segments)
+    texts = [[token for token in segment.tokens if token < eot] for segment in segments]
+    n_tokens = sum(len(segment.tokens) for segment in segments)
     logprobs = [
         logprob for token, logprob in zip(result.tokens[:n_tokens], result.token_logprobs, strict=False) if token < eot
     ]
@@ -250,7 +250,7 @@ def _to_segment(
 ) -> Segment:
     return Segment(
         id=0,
-        seek_s=seek / FRAMES_PER_S,
+        seek_s=seek / FRAMES_PER_SECOND,
         start_s=decoded.start_s,
         end_s=decoded.end_s,
         text=text,

@@ -1,4 +1,4 @@
-"""The sequential plan: one window at a time, each prompted with the text before it."""
+"""The sequential plan: decodes one window at a time, each prompted with the text before it."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from neuron_whisper.transcript import Segment
 
 
 def decode_sequential(clip: ClipContext, prompt_state: PromptState, regions: Sequence[tuple[int, int]]) -> Plan:
-    """openai/whisper's transcribe(): the stretches (first and last mel frame) in order, with one context."""
-    count = ticket = 0
-    begun = len(prompt_state.tokens)
+    """Decodes the regions (first and last mel frame) in order with one prompt, as openai/whisper's transcribe()."""
+    count = request_id = 0
+    n_initial = len(prompt_state.tokens)
     for start, end in regions:
-        stretch = decode_region(clip, prompt_state, start, end)
-        answer: DecodingResult | None = None
+        decoder = decode_region(clip, prompt_state, start, end)
+        result: DecodingResult | None = None
         while True:
             try:
-                item = stretch.send(answer)
+                item = decoder.send(result)
             except StopIteration:
                 break
-            answer = None
+            result = None
             match item:
                 case WindowRequest():
-                    yield SubmitAction(request_id=ticket, request=item)
-                    got = yield AwaitAction(request_ids=frozenset((ticket,)))
-                    assert got is not None, "a plan is sent what it awaits"
-                    answer, ticket = got[1], ticket + 1
+                    yield SubmitAction(request_id=request_id, request=item)
+                    completed = yield AwaitAction(request_ids=frozenset((request_id,)))
+                    assert completed is not None, "a plan is sent the result it awaits"
+                    result, request_id = completed[1], request_id + 1
                 case Segment():
                     yield with_id(item, count)
                     count += 1
                 case _:
                     yield item
     yield TranscriptSummary(
-        text=clip.tokenizer.decode(prompt_state.tokens[begun:]).strip(),
+        text=clip.tokenizer.decode(prompt_state.tokens[n_initial:]).strip(),
         language=prompt_state.language or "en",
         language_probability=prompt_state.language_probability,
     )

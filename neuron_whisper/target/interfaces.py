@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
     from neuron_whisper.profile import CompileProfile
 
-# Columns of a rules row: what Whisper's rules allow the next token to be. decode/constraints fills them.
+# Columns of a rules row: what Whisper's rules allow the next token to be. decode/rules fills them.
 RULE_TEXT = 0  # ids below eot
 RULE_EOT = 1  # eot itself
 RULE_SPECIAL = 2  # ids between eot and the first timestamp
@@ -246,7 +246,7 @@ class Session(Protocol):
         rules: NDArray[np.int32],
         active: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """As decode, but the log-probability of every token, (R, V): what decode/constraints.apply_rules leaves.
+        """As decode, but the log-probability of every token, (R, V): what decode/rules.apply_rules leaves.
 
         For sampling at a temperature. Fed the prompt's last token at its own position right after prefill, it
         answers what prefill answered: it writes the same row.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.constraints import apply_rules
+from neuron_whisper.decode.rules import apply_rules
 from neuron_whisper.errors import DeviceError
 from neuron_whisper.target.interfaces import PrefillOutput, ProgramSpec, TopTokens, resolve_beam_parents, rows_in_use
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.constraints import ALLOW_ALL_RULES
+from neuron_whisper.decode.rules import ALLOW_ALL_RULES
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.target.interfaces import ProgramSpec

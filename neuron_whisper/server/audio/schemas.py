@@ -69,7 +69,10 @@ SEGMENT = _object_schema(
         "compression_ratio": NUMBER,
         "no_speech_prob": {"type": "number", "minimum": 0, "maximum": 1},
     },
-    {"retries": _array_schema(_object_schema({"temperature": NUMBER, "reason": TEXT})), "is_cut": {"type": "boolean"}},
+    {
+        "retries": _array_schema(_object_schema({"temperature": NUMBER, "reason": TEXT})),
+        "is_truncated": {"type": "boolean"},
+    },
 )
 SKIPPED = _object_schema({"start": SECONDS, "end": SECONDS, "reason": TEXT, "text": TEXT})
 
@@ -85,7 +88,7 @@ _VERBOSE_OPTIONAL = {
     "segments": _array_schema(SEGMENT),
     "words": _array_schema(WORD),
     "source_language": TEXT,
-    "dropped": _array_schema(SKIPPED),
+    "skipped": _array_schema(SKIPPED),
     "warnings": WARNINGS,
 }
 TRANSCRIPTION = _object_schema({**_JSON_REQUIRED, "usage": DURATION_USAGE}, _JSON_OPTIONAL)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from whisper.decoding import BeamSearchDecoder as WhisperBeamSearchDecoder
 from whisper.decoding import MaximumLikelihoodRanker
 
-from neuron_whisper.decode.constraints import apply_rules, compute_rules
 from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.repetition import find_loop_start, truncate_loop
+from neuron_whisper.decode.rules import apply_rules, compute_rules
 from neuron_whisper.decode.token_decoders import (
     BeamSearchDecoder,
     DecoderConfig,

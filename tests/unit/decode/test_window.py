@@ -155,7 +155,7 @@ def test_a_prompt_is_hotwords_then_text_then_the_start_then_the_prefix() -> None
 def test_a_prefix_that_is_told_begins_the_hypothesis_and_the_rules_go_on_from_it() -> None:
     begin = SPECIAL.timestamp_begin
     (plain,) = decoded(options(prefix=(begin, 8, 9)))
-    (told,) = decoded(options(prefix=(begin, 8, 9), tells_prefix=True))
+    (told,) = decoded(options(prefix=(begin, 8, 9), include_prefix=True))
     assert plain.tokens[0] >= begin, "as in openai-whisper, the first token that is sampled is a timestamp"
     assert told.tokens[:3] == (begin, 8, 9)
     assert told.token_logprobs[:3] == (0.0, 0.0, 0.0)

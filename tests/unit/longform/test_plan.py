@@ -147,8 +147,8 @@ def test_silence_is_skipped_with_the_reason_and_the_text_it_would_have_been() ->
     assert found == []
     assert outcome.text == ""
     assert [(gap.start_s, gap.end_s, gap.reason, gap.text) for gap in dropped] == [
-        (0.0, 30.0, "no_speech", "thanks"),
-        (30.0, 40.0, "no_speech", "thanks"),
+        (0.0, 30.0, "no_speech_threshold", "thanks"),
+        (30.0, 40.0, "no_speech_threshold", "thanks"),
     ]
 
 
@@ -159,10 +159,10 @@ def test_a_window_without_a_voice_is_not_decoded_at_all() -> None:
     )
     assert len(decoder.asks) == 1
     assert [(gap.start_s, gap.end_s, gap.reason) for gap in dropped] == [
-        (0.0, 30.0, "no_voice"),
-        (30.0, 40.0, "no_voice"),
-        (50.0, 80.0, "no_voice"),
-        (80.0, 100.0, "no_voice"),
+        (0.0, 30.0, "vad"),
+        (30.0, 40.0, "vad"),
+        (50.0, 80.0, "vad"),
+        (80.0, 100.0, "vad"),
     ]
     (ask,) = decoder.asks
     assert ask.frames == 1000
@@ -208,7 +208,7 @@ def test_a_segment_where_nobody_speaks_is_dropped_and_prompts_nothing() -> None:
         decode_sequential(clip_context(34, spans((0, 4), (6.9, 34))), PromptState(language="en"), [(0, 3400)]), decoder
     )
     assert [segment.text for segment in found] == ["a", "b", "a"]
-    assert [gap.text for gap in dropped if gap.reason == "no_voice"] == ["x"]
+    assert [gap.text for gap in dropped if gap.reason == "vad"] == ["x"]
     assert outcome.text == "aba"
     assert TOKENIZER.decode(decoder.asks[1].options.prompt) == "ab"
 
@@ -370,7 +370,7 @@ def test_the_rest_of_a_window_that_holds_no_voice_is_not_decoded() -> None:
     found, dropped, _ = run(plan, decoder)
     assert [(segment.start_s, segment.end_s) for segment in found] == [(0.0, 8.0)]
     assert len(decoder.asks) == 1
-    assert [gap.reason for gap in dropped] == ["no_voice"]
+    assert [gap.reason for gap in dropped] == ["vad"]
 
 
 @given(

@@ -58,7 +58,7 @@ def test_segments_words_what_was_dropped_and_the_whole_text_are_converted_and_to
     found = told(
         "traditional",
         segment("头发", "zh", ("头", "发")),
-        SkippedRegion(start_s=1, end_s=2, reason="no_voice", text="头发"),
+        SkippedRegion(start_s=1, end_s=2, reason="vad", text="头发"),
         TranscriptSummary(text="头发", language="zh", language_probability=0.9),
     )
     first, dropped, outcome = found

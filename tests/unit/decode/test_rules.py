@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from whisper.decoding import ApplyTimestampRules, SuppressBlank, SuppressTokens
 
-from neuron_whisper.decode.constraints import TokenRules, apply_rules, build_suppression_mask, compute_rules
 from neuron_whisper.decode.options import WindowOptions
+from neuron_whisper.decode.rules import TokenRules, apply_rules, build_suppression_mask, compute_rules
 from neuron_whisper.graph.logit_processor import SpecialTokenIds, log_probabilities, mask_logits, top_k_tokens
 from neuron_whisper.target.interfaces import MASKED_LOGIT, MASKED_LOGPROB, N_RULES, mask_logprobs
 from tests.support.tiny_program import DIMS, SPECIAL, spec
@@ -71,7 +71,9 @@ windows = st.builds(
     suppress_blank=st.booleans(),
     without_timestamps=st.booleans(),
     max_initial_timestamp_s=st.sampled_from([None, 0.0, 1.0, 30.0]),
-    suppressed=st.frozensets(st.integers(0, SPECIAL.no_timestamps - 1), max_size=8).map(lambda s: s - {SPECIAL.eot}),
+    suppress_tokens=st.frozensets(st.integers(0, SPECIAL.no_timestamps - 1), max_size=8).map(
+        lambda s: s - {SPECIAL.eot}
+    ),
 )
 
 

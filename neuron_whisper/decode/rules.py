@@ -1,4 +1,4 @@
-"""Whisper's rules for the next token, in numpy: the specification that graph/logit_processor.py is held to.
+"""Whisper's rules for the next token in numpy: the specification of graph/logit_processor.py.
 
 Follows openai/whisper decoding.py: SuppressBlank, SuppressTokens, ApplyTimestampRules.
 """
@@ -25,20 +25,20 @@ from neuron_whisper.target.interfaces import (
 from neuron_whisper.text.special_tokens import TIMESTAMP_STEP_S, SpecialTokens
 
 ALLOW_ALL_RULES = np.array([1, 1, 1, 1, 0, np.iinfo(np.int32).max, 0], np.int32)
-"""Everything is allowed: the answer of a prompt that only detects the language."""
+"""Everything is allowed: for a prompt that only detects the language."""
 
 
 def build_suppression_mask(n_vocab: int, special: SpecialTokens, options: WindowOptions) -> NDArray[np.bool_]:
-    """(n_vocab,) tokens that stay forbidden through the window."""
-    banned = np.zeros(n_vocab, np.bool_)
-    banned[list(options.suppress_tokens)] = True
+    """Builds (n_vocab,): True for tokens suppressed through the whole window."""
+    suppressed = np.zeros(n_vocab, np.bool_)
+    suppressed[list(options.suppress_tokens)] = True
     if not options.without_timestamps:
-        banned[special.no_timestamps] = True
-    return banned
+        suppressed[special.no_timestamps] = True
+    return suppressed
 
 
 def compute_rules(sampled: Sequence[int], special: SpecialTokens, options: WindowOptions) -> NDArray[np.int32]:
-    """The rules row (N_RULES,) for the token after `sampled`, the window's tokens so far without the prompt.
+    """Computes the rules row (N_RULES,) for the token after `sampled`, the window's tokens without the prompt.
 
     [] -> a timestamp of at most max_initial_timestamp_s; ["<|0.00|>"] -> text or the end, no timestamp ...
     """
@@ -61,20 +61,20 @@ def compute_rules(sampled: Sequence[int], special: SpecialTokens, options: Windo
     pair_is_closed = len(sampled) < 2 or sampled[-2] >= begin
     last_time = next((token for token in reversed(sampled) if token >= begin), None)
     if last_time is not None:
-        # never back; a segment that begins must not end where it begins
+        # timestamps never decrease; a segment must not end where it begins
         opens = last_is_time and not pair_is_closed
         rules[RULE_TIMESTAMP_MIN] = last_time if opens else last_time + 1
     if last_is_time:
         if pair_is_closed:
             rules[RULE_TIMESTAMP_MAX] = begin - 1  # none: text must follow a pair
         else:
-            rules[RULE_TEXT] = 0  # the second of the pair, or the end
+            rules[RULE_TEXT] = 0  # the second timestamp of the pair, or the end
     return rules
 
 
 @dataclass(frozen=True, slots=True)
 class RuleState:
-    """How a sequence ends, as far as the rules care. `row` is next_rules of it: shared, not to be written to."""
+    """How a sequence ends, as far as the rules depend on it. `row` is compute_rules of it: shared, read-only."""
 
     row: NDArray[np.int32]
     ends_in_timestamp: bool
@@ -82,10 +82,10 @@ class RuleState:
 
 
 class TokenRules:
-    """next_rules of sequences that grow by one token at a time, without a look back. Used by one thread.
+    """Caches compute_rules for sequences that grow by one token at a time. Used by one thread.
 
-    The rules see no more of a sequence than its last timestamp and whether the last two tokens are timestamps, so
-    a short sequence stands for all that end alike: text after text changes nothing.
+    The rules depend only on a sequence's last timestamp and on whether its last two tokens are timestamps, so a
+    short sequence stands for all with the same ending: text after text changes nothing.
     """
 
     def __init__(self, special: SpecialTokens, options: WindowOptions) -> None:
@@ -95,7 +95,7 @@ class TokenRules:
         self.initial_state = self._find_state(())
 
     def advance(self, state: RuleState, token: int) -> RuleState:
-        """The state of a sequence in `state` with the token added."""
+        """The state after `token` is added to a sequence in `state`."""
         if token >= self._begin:
             follows_text = state is not self.initial_state and not state.ends_in_timestamp
             return self._find_state((0, token) if follows_text else (token,))
@@ -118,7 +118,7 @@ class TokenRules:
 def apply_rules(
     logits: NDArray[np.float32], rules: NDArray[np.int32], suppressed: NDArray[np.bool_], special: SpecialTokens
 ) -> NDArray[np.float32]:
-    """logits (V,) -> log-probabilities (V,), -inf where forbidden. V is the true vocabulary."""
+    """Turns logits (V,) into log-probabilities (V,), -inf where forbidden. V is the vocabulary without padding."""
     ids = np.arange(len(logits))
     allowed = np.zeros(len(logits), np.bool_)
     allowed[: special.eot] = bool(rules[RULE_TEXT])
