@@ -73,7 +73,9 @@ class EngineStats:
     fallbacks: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: EngineStats) -> EngineStats:
-        sums = {it.name: getattr(self, it.name) + getattr(other, it.name) for it in fields(self) if it.name != "gates"}
+        sums = {
+            it.name: getattr(self, it.name) + getattr(other, it.name) for it in fields(self) if it.name != "fallbacks"
+        }
         return EngineStats(**sums, fallbacks=dict(Counter(self.fallbacks) + Counter(other.fallbacks)))
 
 

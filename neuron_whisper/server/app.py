@@ -1,4 +1,4 @@
-"""create_app: the HTTP face of a transcriber, in OpenAI's shapes.
+"""create_app: the ASGI application of a transcriber, with OpenAI's audio API.
 
 Routes: /v1/audio/transcriptions, /v1/audio/translations, the sockets /v1/realtime and /v1/audio/stream, /v1/models,
 with settings.model_admin /v1/models/load and /unload, with settings.jobs_dir /v1/jobs, /health/startup, /health/live,
@@ -44,7 +44,7 @@ SECURITY_SCHEME = SecurityScheme(
 
 
 def create_app(models: Transcriber | ModelRegistry, settings: ServerSettings) -> Litestar:
-    """An ASGI application on a transcriber or on several models, which stay their opener's to close."""
+    """The ASGI application of one transcriber or of several models; the caller closes these."""
     return build_app(ServerState(models, settings))
 
 
@@ -52,29 +52,31 @@ def _needs_vad_warm_up(settings: ServerSettings) -> bool:
     return settings.vad_filter and settings.realtime_sessions > 0
 
 
-def build_app(service: ServerState) -> Litestar:
-    """The application of a service that its caller wants to watch and to drain."""
+def build_app(server_state: ServerState) -> Litestar:
+    """The application of a state that the caller keeps, to watch and to drain it."""
 
-    def provide_service() -> ServerState:
-        return service
+    def provide_server_state() -> ServerState:
+        return server_state
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        if service.jobs is not None:
-            await service.jobs.start()
-        watching = asyncio.ensure_future(service.models.unload_idle_models())
-        warming = asyncio.ensure_future(asyncio.to_thread(warm_up)) if _needs_vad_warm_up(service.settings) else None
+        if server_state.jobs is not None:
+            await server_state.jobs.start()
+        idle_task = asyncio.ensure_future(server_state.models.unload_idle_models())
+        warm_up_task = (
+            asyncio.ensure_future(asyncio.to_thread(warm_up)) if _needs_vad_warm_up(server_state.settings) else None
+        )
         try:
             yield
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, *([warming] if warming else []), return_exceptions=True)
-            if service.jobs is not None:
-                await service.jobs.stop()
-            service.close()
+            idle_task.cancel()
+            await asyncio.gather(idle_task, *([warm_up_task] if warm_up_task else []), return_exceptions=True)
+            if server_state.jobs is not None:
+                await server_state.jobs.stop()
+            server_state.close()
 
-    has_keys = service.gateway.api_keys is not None
-    behind_keys = Router(
+    has_keys = server_state.gateway.api_keys is not None
+    api_router = Router(
         "/",
         route_handlers=[
             create_transcription,
@@ -83,45 +85,45 @@ def build_app(service: ServerState) -> Litestar:
             serve_audio_stream,
             list_models,
             retrieve_model,
-            *((load_model, unload_model) if service.settings.model_admin else ()),
-            *(JOB_ROUTES if service.jobs is not None else ()),
+            *((load_model, unload_model) if server_state.settings.model_admin else ()),
+            *(JOB_ROUTES if server_state.jobs is not None else ()),
         ],
         security=[{SECURITY_SCHEME_NAME: []}]
         if has_keys
-        else None,  # what the document says; the guard is require_api_key
+        else None,  # for the OpenAPI document; the check is the guard require_api_key
     )
     app = InstrumentedApp(
         route_handlers=[
-            behind_keys,
+            api_router,
             get_liveness,
             get_readiness,
             get_startup,
             get_metrics,
-            create_page_route(service.models.default.id, _list_languages(service.models)),
+            create_page_route(server_state.models.default.id, _list_languages(server_state.models)),
         ],
-        dependencies={"service": Provide(provide_service, sync_to_thread=False)},
+        dependencies={"server_state": Provide(provide_server_state, sync_to_thread=False)},
         exception_handlers={Exception: handle_exception},
         guards=[require_api_key],
-        cors_config=_build_cors_config(service.settings),
+        cors_config=_build_cors_config(server_state.settings),
         lifespan=[lifespan],
-        # for bodies that Litestar reads; the audio routes read theirs themselves, with limits for each part
-        request_max_body_size=service.settings.max_upload_bytes + MAX_FORM_OVERHEAD_BYTES,
-        logging_config=None,  # the process that embeds us decides where its logs go
+        # for bodies read by Litestar; the audio routes read theirs themselves, with limits for each part
+        request_max_body_size=server_state.settings.max_upload_bytes + MAX_FORM_OVERHEAD_BYTES,
+        logging_config=None,  # the embedding process configures logging
         openapi_config=OpenAPIConfig(
             title="neuron-whisper",
             version=__version__,
-            description="Speech to text with OpenAI's audio API. Fields that are not supported are refused by name.",
+            description="Speech to text with OpenAI's audio API. Unsupported fields are rejected by name.",
             path="/schema",
             components=Components(security_schemes={SECURITY_SCHEME_NAME: SECURITY_SCHEME} if has_keys else None),
             render_plugins=[ScalarRenderPlugin(path="/"), JsonRenderPlugin()],
         ),
     )
-    app.gateway = service.gateway
+    app.gateway = server_state.gateway
     return app
 
 
 def _build_cors_config(settings: ServerSettings) -> CORSConfig | None:
-    """Off unless origins are named: then these pages may ask, with a key, and read what limits tell them."""
+    """CORS for the configured origins, None without: keys may be sent and Retry-After may be read."""
     if not settings.cors_origins:
         return None
     return CORSConfig(
@@ -133,6 +135,6 @@ def _build_cors_config(settings: ServerSettings) -> CORSConfig | None:
 
 
 def _list_languages(models: ModelRegistry) -> Sequence[str]:
-    """Codes that the page offers: the default model's, or all while it is not loaded."""
+    """Language codes that the page offers: those of the default model, or all while it is not loaded."""
     transcriber = models.default.transcriber
     return tuple(LANGUAGES) if transcriber is None else transcriber.languages

@@ -1,4 +1,4 @@
-"""serve: the server as a process, from the socket to a drained end."""
+"""serve: runs the server process, from the listening socket to a drained shutdown."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from neuron_whisper.transcriber import Transcriber
 
 log = logging.getLogger(__name__)
 
-KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection, so that they close it and not we
-SHUTDOWN_GRACE_S = 2  # for answers on their way when the server has to end
+KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection, so that they close it first
+SHUTDOWN_GRACE_S = 2  # for responses being sent when the server has to stop
 BACKLOG = 2048
 
 
@@ -35,42 +35,42 @@ def serve(
     *,
     on_listening: Callable[[str], None] = lambda url: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; call it from the main thread. What is served is closed when this returns.
+    """Serve until SIGTERM or SIGINT; call it from the main thread. The models are closed when this returns.
 
-    The first signal drains: not ready, new work is refused, requests in flight finish within
-    `settings.drain_s`. A second one ends the process at once. `on_listening` is told the address.
+    The first signal drains: the server is not ready, rejects new requests, and requests in flight finish within
+    `settings.drain_s`. A second signal ends the process at once. `on_listening` is called with the URL.
 
-    Raises InvalidOption when the address cannot be had, DeviceError when the device failed: end the process.
+    Raises InvalidOption where the address is not available, DeviceError where the device failed: end the process.
     """
     _warn_if_no_keys(settings)
     with _listen(settings) as listener:
-        service = ServerState(models, settings)
-        server = DrainingServer(service, lambda: on_listening(_format_url(settings, listener)))
+        server_state = ServerState(models, settings)
+        server = DrainingServer(server_state, lambda: on_listening(_format_url(settings, listener)))
         try:
             server.run(sockets=[listener])
-            fault = service.models.device_error
+            error = server_state.models.device_error
         finally:
-            _close_models(service.models)
-    if fault is not None:
-        raise DeviceError(str(fault))
+            _close_models(server_state.models)
+    if error is not None:
+        raise DeviceError(str(error))
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn with a drain before its shutdown: while requests finish, others are answered, not refused."""
+    """uvicorn with a drain before its shutdown: while requests finish, new ones get a 503 response."""
 
-    def __init__(self, service: ServerState, on_listening: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, server_state: ServerState, on_listening: Callable[[], None] = lambda: None) -> None:
         super().__init__(
             uvicorn.Config(
-                build_app(service),
-                # h11 reads what a client still sends after an early answer, so that it sees the answer
+                build_app(server_state),
+                # h11 reads the rest of a body after an early response, so that the client sees the response
                 http=create_limited_h11_protocol(
-                    max_connections=service.settings.max_connections,
-                    header_timeout_s=service.settings.header_timeout_s,
+                    max_connections=server_state.settings.max_connections,
+                    header_timeout_s=server_state.settings.header_timeout_s,
                 ),
                 ws="websockets-sansio",
-                ws_max_size=service.settings.realtime_message_bytes,
-                ws_ping_timeout=None,  # a client that is slowed down answers late; our own idle timeout finds the dead
-                ws_per_message_deflate=False,  # speech does not shrink, and what unpacks is an attack
+                ws_max_size=server_state.settings.realtime_message_bytes,
+                ws_ping_timeout=None,  # a client that is slowed down answers late; realtime_idle_s finds dead ones
+                ws_per_message_deflate=False,  # speech does not compress, and a message that expands is an attack
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -78,7 +78,7 @@ class DrainingServer(uvicorn.Server):
                 timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
             )
         )
-        self._service, self._on_listening = service, on_listening
+        self._server_state, self._on_listening = server_state, on_listening
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain_task: asyncio.Task[None] | None = None
 
@@ -89,51 +89,51 @@ class DrainingServer(uvicorn.Server):
         self._on_listening()
 
     def _reload_keys_on_sighup(self) -> None:
-        """SIGHUP reads the file of keys again, at once; without one it does nothing, and does not end the process."""
-        keys = self._service.gateway.api_keys
+        """Reload the API keys on SIGHUP; without keys ignore the signal, which would end the process."""
+        keys = self._server_state.gateway.api_keys
         if threading.current_thread() is threading.main_thread():
             assert self._loop is not None
             self._loop.add_signal_handler(signal.SIGHUP, keys.reload if keys is not None else lambda: None)
 
     async def on_tick(self, counter: int) -> bool:
-        if self._service.models.device_error is not None:
-            log.critical("the device failed; the server ends")
+        if self._server_state.models.device_error is not None:
+            log.critical("device failed, server stops")
             return True
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal, in the main thread and between any two instructions of it."""
+        """Start the drain on the first signal. Runs in the main thread between any two instructions."""
         for handled in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(handled, signal.SIG_DFL)  # the next one ends the process, whatever it is doing
-        if self._loop is None:  # nothing was served yet
+            signal.signal(handled, signal.SIG_DFL)  # a second signal ends the process at once
+        if self._loop is None:  # not started yet
             self.should_exit = True
         else:
             self._loop.call_soon_threadsafe(self.begin_drain)
 
     def begin_drain(self) -> None:
-        """Refuse new work, finish what is in flight, then end. In the event loop's thread."""
+        """Reject new requests, finish those in flight, then stop. Called on the event loop."""
         if self._drain_task is None:
-            self._service.drain_started.set()
+            self._server_state.drain_started.set()
             self._drain_task = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:
-        service = self._service
-        if service.jobs is not None:
-            await service.jobs.stop()  # they go on where the next process starts
-        log.info("draining requests=%d within_s=%g", service.in_flight, service.settings.drain_s)
+        server_state = self._server_state
+        if server_state.jobs is not None:
+            await server_state.jobs.stop()  # the next process resumes them
+        log.info("draining requests=%d within_s=%g", server_state.in_flight, server_state.settings.drain_s)
         with suppress(TimeoutError):
-            await asyncio.wait_for(service.idle.wait(), service.settings.drain_s)
-        if service.in_flight:
-            log.warning("drain took too long requests=%d", service.in_flight)
-            service.abort_requests()
+            await asyncio.wait_for(server_state.idle.wait(), server_state.settings.drain_s)
+        if server_state.in_flight:
+            log.warning("drain timed out requests=%d", server_state.in_flight)
+            server_state.abort_requests()
         self.should_exit = True
 
 
 def _warn_if_no_keys(settings: ServerSettings) -> None:
     if settings.keys_file is None and not _is_loopback(settings.host):
         log.warning(
-            "ANYBODY who reaches %s can use this server: it has no keys. Make some with `neuron-whisper keys create` "
-            "and serve with --keys-file, or put something in front that asks for them",
+            "No API keys configured: anyone who can reach %s can use this server. Create keys with "
+            "`neuron-whisper keys create` and pass --keys-file, or require authentication in a reverse proxy",
             settings.host,
         )
 
@@ -150,8 +150,8 @@ def _listen(settings: ServerSettings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        raise InvalidOption("host and port", where, f"the address cannot be had: {error.strerror or error}") from error
+        address = f"{settings.host}:{settings.port}"
+        raise InvalidOption("host and port", address, f"cannot listen there: {error.strerror or error}") from error
 
 
 def _format_url(settings: ServerSettings, listener: socket.socket) -> str:
@@ -160,7 +160,7 @@ def _format_url(settings: ServerSettings, listener: socket.socket) -> str:
 
 
 def _close_models(models: ModelRegistry) -> None:
-    """Close them, but do not wait for a device that hangs."""
-    closing = threading.Thread(target=models.close, daemon=True)
-    closing.start()
-    closing.join(SHUTDOWN_GRACE_S)
+    """Close the models, without waiting for a device that hangs."""
+    thread = threading.Thread(target=models.close, daemon=True)
+    thread.start()
+    thread.join(SHUTDOWN_GRACE_S)

@@ -1,4 +1,4 @@
-"""What the routes share: the models, decoder threads, and the work in flight."""
+"""State shared by the routes: models, settings, admission, decoder threads, requests in flight."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_DECODERS = 4
 
 
 class ServerState:
-    """One server's state. Used by the event loop's thread only."""
+    """The state of one server. Used on the event loop only."""
 
     def __init__(self, models: Transcriber | ModelRegistry, settings: ServerSettings) -> None:
         self.models = models if isinstance(models, ModelRegistry) else ModelRegistry.from_transcriber(models, settings)
@@ -50,29 +50,29 @@ class ServerState:
             self.gateway.metrics.register(JobsCollector(self.jobs))
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_aborting = False
-        # a pool of its own bounds how much audio is unpacked at once, and never keeps the plans waiting
+        # a pool of its own bounds how much audio is decoded at once, without delaying transcriptions
         self._decoder_threads = ThreadPoolExecutor(min(MAX_DECODERS, os.cpu_count() or 1), "decode-audio")
 
     @property
     def is_draining(self) -> bool:
-        """Whether new work is refused."""
+        """Whether new requests are rejected."""
         return self.drain_started.is_set()
 
     @contextmanager
     def track_request(self) -> Iterator[None]:
-        """What the current task does is waited for by a drain, and ended with Draining by `abort_requests`.
+        """Admit the current task's request and count it as in flight while the block runs.
 
-        A request has to be admitted, too. Raises Draining, Overloaded, ClientBusy, and DeviceError when the device
-        is gone.
+        A drain waits for it; `abort_requests` ends it with EngineDraining. Raises EngineDraining, Overloaded,
+        ClientBusy, and DeviceError after the device failed.
         """
-        task, record = asyncio.current_task(), current_request.get()
+        task, context = asyncio.current_task(), current_request.get()
         assert task is not None
-        if (fault := self.models.device_error) is not None:
-            raise DeviceError(str(fault))
+        if (device_error := self.models.device_error) is not None:
+            raise DeviceError(str(device_error))
         if self.is_draining:
             raise EngineDraining
-        if record is not None:
-            record.ticket = self._admit(record)
+        if context is not None:
+            context.ticket = self._admit(context)
         self._tasks.add(task)
         self.idle.clear()
         is_served = False
@@ -84,19 +84,19 @@ class ServerState:
                 raise
             task.uncancel()
             raise EngineDraining from None
-        except QueueFull as error:  # the engine does not know how fast it is
+        except QueueFull as error:  # the engine does not measure its own rate
             error.retry_after_s = max(error.retry_after_s, self.admission.wait_s)
             raise
         finally:
-            if record is not None and record.ticket is not None:
-                self.admission.release(record.ticket, time.monotonic(), is_served=is_served)
+            if context is not None and context.ticket is not None:
+                self.admission.release(context.ticket, time.monotonic(), is_served=is_served)
             self._tasks.discard(task)
             if not self._tasks:
                 self.idle.set()
 
-    def _admit(self, record: RequestContext) -> AdmissionTicket:
+    def _admit(self, context: RequestContext) -> AdmissionTicket:
         self.admission.slots = max(1, sum(transcriber.status.slots for transcriber in self.models.loaded_transcribers))
-        client = record.client
+        client = context.client
         return self.admission.admit(
             client.id if client is not None else "",
             time.monotonic(),
@@ -105,41 +105,41 @@ class ServerState:
 
     @property
     def in_flight(self) -> int:
-        """Requests that are being worked on."""
+        """The number of requests in flight."""
         return len(self._tasks)
 
     def abort_requests(self) -> None:
-        """The drain's deadline has come: what is still in flight is answered that there is no room."""
+        """Cancel every request in flight, when a drain's deadline has passed; each gets a 503 response."""
         self._is_aborting = True
         for task in self._tasks:
             task.cancel()
 
     async def decode_upload(self, upload: SpooledTemporaryFile[bytes], name: str) -> AudioClip:
-        """The upload as a clip, decoded in a thread. Takes the upload over and closes it.
+        """Decode an upload in a thread, and close it.
 
-        Raises InputError, and Overloaded where others have filled the queue while it came in.
+        Raises InputError, and Overloaded where the queue became too long while the upload arrived.
         """
-        record = current_request.get()
-        if record is not None and record.ticket is not None:
+        context = current_request.get()
+        if context is not None and context.ticket is not None:
             try:
-                self.admission.enqueue(record.ticket, time.monotonic())
+                self.admission.enqueue(context.ticket, time.monotonic())
             except Overloaded:
                 upload.close()
                 raise
-        decoding = self._decoder_threads.submit(self._load_audio, cast("BinaryIO", upload), name)
-        # not before: a decoder that runs while its request is cancelled still reads from it
-        decoding.add_done_callback(lambda _: upload.close())
+        decoded = self._decoder_threads.submit(self._load_audio, cast("BinaryIO", upload), name)
+        # not earlier: the decoder of a cancelled request still reads it
+        decoded.add_done_callback(lambda _: upload.close())
         with measure_stage("decode audio"):
-            clip = await asyncio.wrap_future(decoding)
-        if record is not None:
-            record.audio_s += clip.duration_s
+            clip = await asyncio.wrap_future(decoded)
+        if context is not None:
+            context.audio_s += clip.duration_s
         return clip
 
     def _load_audio(self, upload: BinaryIO, name: str) -> AudioClip:
         return load_audio(upload, name=name, limits=self.settings.audio_limits)
 
     def close(self) -> None:
-        """Start no decoder any more, let the jobs' directory go, tell the last spans. The models are their maker's."""
+        """Stop decoders, release the jobs directory and export the last spans. The models stay open."""
         if self.jobs is not None:
             self.jobs.close()
         self._decoder_threads.shutdown(wait=False, cancel_futures=True)

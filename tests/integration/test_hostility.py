@@ -93,11 +93,11 @@ def test_slow_clients_are_closed_and_half_closed_ones_do_not_stay(server: Runnin
 
 FULL_DISK = """
 import resource, signal, tempfile
-from tests.support.servers import running, error_of
-with running() as server:
+from tests.support.servers import read_error, run_server
+with run_server() as server:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
-    error = error_of(server.post(bytes(4 << 20)), 503)
+    error = read_error(server.post(bytes(4 << 20)), 507)
     print(error["code"])
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     server.wait_for(requests=0)
@@ -109,7 +109,7 @@ def test_an_upload_for_which_the_disk_has_no_room_is_refused_and_the_next_is_ser
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.split() == ["disk_full", "200"]
+    assert done.stdout.split() == ["storage_full", "200"]
 
 
 def test_nothing_that_waits_in_memory_looks_at_a_clock_that_can_be_set() -> None:

@@ -119,7 +119,7 @@ def test_more_requests_than_there_may_be_are_refused_at_once_and_the_others_serv
         server.wait_for(requests=0)
         with server.client() as client:
             told = client.get("/metrics").text
-        assert 'neuron_whisper_rejected_total{reason="overloaded"} 1.0' in told
+        assert 'neuron_whisper_requests_rejected_total{reason="overloaded"} 1.0' in told
 
 
 # --- slow clients ---------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_an_upload_that_stops_is_answered_and_given_up() -> None:
 
 
 def test_an_upload_that_trickles_is_given_up_after_its_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuron_whisper.server.http.upload_limits.GRACE_S", 0.0)
+    monkeypatch.setattr("neuron_whisper.server.http.upload_limits.RATE_GRACE_S", 0.0)
 
     async def trickle() -> ReceiveMessage:
         await asyncio.sleep(0.01)
@@ -180,7 +180,7 @@ def test_an_upload_that_trickles_is_given_up_after_its_grace(monkeypatch: pytest
         while True:
             await receive()
 
-    with pytest.raises(UploadTooSlow, match="less than 10000 bytes a second"):
+    with pytest.raises(UploadTooSlow, match="slower than 10000 bytes/s"):
         asyncio.run(rest())
 
 

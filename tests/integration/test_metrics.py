@@ -37,7 +37,7 @@ def test_a_served_request_is_counted_with_its_audio_and_what_the_engine_did_for_
     assert read_value(found, "requests_total", route=route, status="400", code="audio_unreadable") == 1
     assert read_value(found, "audio_seconds_total") == 2.0
     assert read_value(found, "request_rtf_count") == 1
-    assert read_value(found, "windows_delivered_total", model="turbo") == 1
+    assert read_value(found, "windows_completed_total", model="turbo") == 1
     assert read_value(found, "tokens_total", model="turbo") > 0
     assert read_value(found, "encode_seconds_count", model="turbo") == 1
     assert read_value(found, "step_seconds_count", model="turbo") == read_value(found, "steps_total", model="turbo")

@@ -194,7 +194,7 @@ def test_a_load_that_fails_is_told_to_all_who_wait_and_not_tried_at_once_again()
         for answer in (*(it.result() for it in waiting), transcribe(client, "tiny.en")):
             error = read_error(answer, 503)
             assert error["code"] == "model_unavailable"
-            assert error["message"] == "model 'tiny.en' is not available now: it could not be loaded"
+            assert error["message"] == "model 'tiny.en' is not available now: loading failed"
             assert int(answer.headers["retry-after"]) >= 1
         assert shelf.opened["tiny.en"] == 1
         assert read_states(client) == {"turbo": "loaded", "tiny.en": "failed"}
@@ -314,7 +314,7 @@ def test_nothing_of_an_unloaded_model_stays_in_memory() -> None:
         await models.unload("turbo", timeout_s=TIMEOUT_S)
         gc.collect()
         assert gone() is None
-        with pytest.raises(ModelUnavailable, match="taken out of service"):
+        with pytest.raises(ModelUnavailable, match="unloaded by an operator"):
             async with models.use("turbo"):
                 pass
         models.close()

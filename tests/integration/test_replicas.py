@@ -765,7 +765,7 @@ def _serve_through_deaths(client: httpx.Client, threads: ThreadPoolExecutor, log
         answer = client.get("/health/ready")
         told: dict[str, Any] = answer.json()
         assert answer.status_code == (200 if told["workers_up"] else 503)
-        assert told["degraded"] == (told["workers_up"] < told["workers_wanted"] == 2)
+        assert told["degraded"] == (told["workers_up"] < told["workers_configured"] == 2)
         return told
 
     def text(hertz: float) -> str:

@@ -70,8 +70,8 @@ def test_a_drain_that_takes_too_long_answers_what_is_left_and_ends() -> None:
 
 LOADING = """
 import hashlib
-from neuron_whisper.server.http.signals import ends_at_once
-with ends_at_once():
+from neuron_whisper.server.http.signals import exit_on_sigterm
+with exit_on_sigterm():
     print("loading", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2_000_000_000)  # native code, for minutes
 """

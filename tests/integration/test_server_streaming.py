@@ -131,7 +131,7 @@ def test_eight_streams_at_once_each_tell_their_own_text() -> None:
 
 
 @pytest.fixture(scope="module")
-def make_formatter() -> ResponseFormatter:
+def formatter() -> ResponseFormatter:
     served, _ = make_transcriber()  # its tokens are bytes
     served.close()
     return ResponseFormatter(request=AudioRequest.from_form(Form(), FORM), tokenizer=served.tokenizer)
@@ -139,25 +139,25 @@ def make_formatter() -> ResponseFormatter:
 
 @given(text=st.text(alphabet=" aé語🎤\n", max_size=20), cuts=st.lists(st.integers(0, 60), max_size=6))
 def test_joined_pieces_are_the_whole_text_wherever_its_segments_end(
-    answering: ResponseFormatter, text: str, cuts: list[int]
+    formatter: ResponseFormatter, text: str, cuts: list[int]
 ) -> None:
     spelled = list(text.encode())
     edges = sorted({0, len(spelled), *(cut for cut in cuts if cut < len(spelled))})
-    events = SegmentEventFormatter(answering)
+    events = SegmentEventFormatter(formatter)
     segments = [make_segment(spelled[a:b]) for a, b in pairwise(edges)]
     told = [events.format_delta(it)["delta"] for it in segments]
     rest = events.flush()
     assert "".join([*told, *([rest["delta"]] if rest else [])]) == text.strip()
 
 
-def test_half_a_character_at_the_end_is_told_as_the_whole_text_tells_it(answering: ResponseFormatter) -> None:
-    events = SegmentEventFormatter(answering)
+def test_half_a_character_at_the_end_is_told_as_the_whole_text_tells_it(formatter: ResponseFormatter) -> None:
+    events = SegmentEventFormatter(formatter)
     assert events.format_delta(make_segment(list(b" a \xe8\xaa")))["delta"] == "a"
     assert events.flush() == {"type": "transcript.text.delta", "delta": " \ufffd"}
 
 
-def test_a_text_in_another_script_is_told_as_it_is_written(answering: ResponseFormatter) -> None:
-    events = SegmentEventFormatter(answering)
+def test_a_text_in_another_script_is_told_as_it_is_written(formatter: ResponseFormatter) -> None:
+    events = SegmentEventFormatter(formatter)
     written = (replace(make_segment(list("头".encode())), text=" 頭"), make_segment([33]))
     told = [events.format_delta(it)["delta"] for it in written]
     assert told == ["頭", "!"]

@@ -136,10 +136,10 @@ def serve_in_thread(
     models: Transcriber | ModelRegistry, settings: ServerSettings
 ) -> Iterator[tuple[str, DrainingServer]]:
     """The address of a server in a thread, and the server; what is served stays its caller's to close."""
-    service = ServerState(models, settings)
+    server_state = ServerState(models, settings)
     listener = socket.create_server(("127.0.0.1", 0))
     started = threading.Event()
-    server = DrainingServer(service, started.set)
+    server = DrainingServer(server_state, started.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

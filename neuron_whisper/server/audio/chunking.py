@@ -1,4 +1,4 @@
-"""chunking_strategy: where audio is cut, as OpenAI's clients say it, and the voice detector's options that it means."""
+"""The form field chunking_strategy: OpenAI's server_vad as options of our voice activity detector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_VAD_MS = 10_000
 
 
 class ServerVad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """OpenAI's server_vad; what is not given stays as this server has it."""
+    """OpenAI's server_vad. Omitted values are this server's defaults."""
 
     type: Literal["server_vad"]
     threshold: Annotated[float, msgspec.Meta(ge=0.01, le=1.0)] = DEFAULT_VAD.threshold
@@ -26,7 +26,7 @@ class ServerVad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def vad(self) -> VadOptions:
-        """As our detector's options: it pads speech on both sides, not in front alone."""
+        """These values as detector options. Our detector pads speech on both sides, OpenAI's before it."""
         vad = replace(DEFAULT_VAD, threshold=self.threshold, speech_pad_ms=self.prefix_padding_ms)
         if self.silence_duration_ms is msgspec.UNSET:
             return vad
@@ -50,25 +50,25 @@ def read_chunking(text: str) -> str | ServerVad:
 
 
 def fold_bracket_fields(texts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """`chunking_strategy[threshold]` and its like, as the openai client sends an object, as the JSON text of one field.
+    """Join `chunking_strategy[threshold]` etc., the openai client's form of an object, into one field of JSON text.
 
     {"chunking_strategy[type]": ["server_vad"]} -> {"chunking_strategy": ['{"type":"server_vad"}']}
     """
-    found: dict[str, list[str]] = {}
+    joined: dict[str, list[str]] = {}
     parts: dict[str, Any] = {}
     for name, values in texts.items():
         if is_bracket_field(name):
-            # a part given twice is no value, and is refused as such
+            # a part that is sent twice stays a list, which the validation rejects
             parts[name[len(CHUNKING_FIELD) + 1 : -1]] = _parse_number_or_text(values[0]) if len(values) == 1 else values
         else:
-            found[name] = list(values)
+            joined[name] = list(values)
     if parts:
-        found.setdefault(CHUNKING_FIELD, []).append(msgspec.json.encode(parts).decode())
-    return found
+        joined.setdefault(CHUNKING_FIELD, []).append(msgspec.json.encode(parts).decode())
+    return joined
 
 
 def _parse_number_or_text(text: str) -> float | str:
-    """A part of a form is a text; the JSON that it becomes a part of tells numbers from texts."""
+    """Form values are text, but JSON distinguishes numbers from text: "0.5" -> 0.5."""
     try:
         value: float = msgspec.json.decode(text, type=int | float)
     except msgspec.DecodeError:
@@ -77,5 +77,5 @@ def _parse_number_or_text(text: str) -> float | str:
 
 
 def is_bracket_field(name: str) -> bool:
-    """Whether this is `chunking_strategy[...]`."""
+    """Whether `name` is `chunking_strategy[...]`."""
     return name.startswith(f"{CHUNKING_FIELD}[") and name.endswith("]") and not name.endswith("[]")

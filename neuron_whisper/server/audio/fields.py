@@ -35,7 +35,7 @@ RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 MAX_SILENCE_S = 7 * 86400.0
 
 # Fields that other APIs have and this server refuses. To ignore one would be to answer another question.
-NO_DIARIZATION = "speakers are not told apart"
+NO_DIARIZATION = "speakers are not distinguished"
 UNSUPPORTED_FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "known_speaker_names": NO_DIARIZATION,
@@ -46,7 +46,7 @@ UNSUPPORTED_FIELDS: Mapping[str, str] = MappingProxyType(
         "use_beam_search": "say beam_size",
         "n": "one text is answered; best_of says among how many it is chosen",
         "max_completion_tokens": "say max_new_tokens",
-        "stream_include_usage": "a stream's last event always tells the usage",
+        "stream_include_usage": "a stream's last event always has the usage",
         "top_p": "samples are drawn from all tokens",
         "top_k": "samples are drawn from all tokens",
         "min_p": "samples are drawn from all tokens",
@@ -82,16 +82,14 @@ _CHUNKING_TYPE = FieldType(
     allowed=ALLOWED_CHUNKING,
     parse=read_chunking,
 )
-_TOKENS_TYPE = comma_list(
-    r"(-1|[0-9]{1,6})", "token numbers with commas between them; -1: signs nobody speaks", int, 1000
-)
+_TOKENS_TYPE = comma_list(r"(-1|[0-9]{1,6})", "comma-separated token ids; -1: the non-speech symbols", int, 1000)
 _TIMES_TYPE = comma_list(
     r"[0-9]{1,6}(\.[0-9]{1,6})?", "ascending seconds with commas between them: 0,12.5", float, 1000
 )
 
 FILE_FIELD = FormField(
     name="file",
-    description="The audio: wav, flac, mp3, mp4, m4a, ogg, opus, webm and more. Its content tells its format.",
+    description="The audio: wav, flac, mp3, mp4, m4a, ogg, opus, webm and more, detected by content.",
     field_type=FieldType(schema={"type": "string", "format": "binary"}, allowed="a file", parse=str),
 )
 OPENAI_FIELDS = (

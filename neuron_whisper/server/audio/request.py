@@ -1,4 +1,4 @@
-"""A form -> what it asks for: options of the transcription and of its answer."""
+"""Parses a form into a request: options of the transcription and of the response."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from neuron_whisper.server.audio.chunking import ServerVad, fold_bracket_fields
 from neuron_whisper.server.audio.fields import NO_DIARIZATION, REQUIREMENTS, AudioForm
 from neuron_whisper.server.http.multipart import Form
 
-# options that have another name in the form than the field which sets them
+# options that are set by a form field of another name
 _FIELD_OF_OPTION: Mapping[str, str] = {"word_timestamps": "timestamp_granularities"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioRequest:
-    """What a form asks for. `model` None: the default one. `timestamp_granularities`: what has times in
-    verbose_json."""
+    """A parsed form. `model` None: the default model. `timestamp_granularities`: what verbose_json has times of."""
 
     model: str | None
     response_format: str
@@ -34,7 +33,7 @@ class AudioRequest:
 
     @classmethod
     def from_form(cls, form: Form, endpoint: AudioForm, *, vad_filter: bool = True) -> AudioRequest:
-        """Read a form's texts. Raises InvalidOption with the name that the field has in the form."""
+        """Parse and validate a form. Raises InvalidOption with the field's name in the form."""
         texts = fold_bracket_fields(form.texts)
         if texts.get("response_format") == ["diarized_json"]:
             raise InvalidOption("response_format", "diarized_json", f"not supported here: {NO_DIARIZATION}")
@@ -48,7 +47,7 @@ class AudioRequest:
         options = {
             "task": endpoint.task,
             "vad_filter": vad_filter,
-            # 0 is OpenAI's word for the ladder: the server raises the temperature itself where a gate fails
+            # OpenAI's 0 means temperature fallback: retry at higher temperatures where a threshold rejects a text
             "temperature": given.get("temperature") or TEMPERATURES,
             "word_timestamps": (
                 "word" in granularities or subtitles.needs_words or "hallucination_silence_threshold" in given
@@ -71,7 +70,7 @@ class AudioRequest:
 
 
 def _chunking_to_options(strategy: str | ServerVad | None) -> dict[str, Any]:
-    """auto leaves the plan to the clip's length; an object is about the cuts that the batched plan makes."""
+    """The options that a strategy sets. auto leaves long_form to the clip's length; server_vad needs batched."""
     if strategy is None:
         return {}
     if isinstance(strategy, ServerVad):
@@ -81,11 +80,11 @@ def _chunking_to_options(strategy: str | ServerVad | None) -> dict[str, Any]:
 
 @contextmanager
 def translate_field_names(endpoint: AudioForm) -> Iterator[None]:
-    """An InvalidOption about an option is raised with the name of the field that set it."""
+    """Re-raise an InvalidOption about an option with the name of the form field that set it."""
     try:
         yield
-    except InvalidOption as fault:
+    except InvalidOption as error:
         names = {**{field.option: field.name for field in endpoint.fields if field.option}, **_FIELD_OF_OPTION}
-        if names.get(fault.field, fault.field) == fault.field:
+        if names.get(error.field, error.field) == error.field:
             raise
-        raise fault.with_field(names[fault.field]) from fault
+        raise error.with_field(names[error.field]) from error

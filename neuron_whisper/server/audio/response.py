@@ -1,4 +1,4 @@
-"""A transcript as OpenAI's API answers it: the body of each response format, usage and log-probabilities."""
+"""Formats a transcript as a response of OpenAI's API: each response_format, usage and log probabilities."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from neuron_whisper.text.tokenizer import Tokenizer
 from neuron_whisper.transcript import Segment, Transcript
 
 MEDIA_TYPES: Mapping[str, str] = {"text": "text/plain", "srt": "text/plain", "vtt": "text/vtt"}
-ENCODER_POSITIONS_PER_S = 50  # of the encoder: a stream's usage counts audio in them, as it must count tokens
+ENCODER_POSITIONS_PER_S = 50  # a stream's usage is in tokens: audio is counted in encoder positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseFormatter:
-    """One request's answers. `tokenizer` is that of the model which transcribed."""
+    """Formats the responses to one request. `tokenizer` belongs to the model that transcribed."""
 
     request: AudioRequest
     tokenizer: Tokenizer
 
     def format_response(self, transcript: Transcript) -> Response[bytes]:
-        """The transcript in the form that was asked for. Raises InvalidOption where subtitles lack word times."""
+        """The response in the requested format. Raises InvalidOption where subtitles lack word timestamps."""
         name = self.request.response_format
         if name in MEDIA_TYPES:
             text = (
@@ -39,15 +39,15 @@ class ResponseFormatter:
         return Response(msgspec.json.encode(body), media_type="application/json")
 
     def format_json(self, transcript: Transcript) -> dict[str, Any]:
-        """OpenAI's Transcription without its usage; a damaged file's `warnings` beyond it."""
-        heard = dict.fromkeys(segment.language or transcript.language for segment in transcript.segments)
-        body: dict[str, Any] = {"text": transcript.text.strip(), "languages": [{"code": code} for code in heard]}
+        """OpenAI's Transcription without `usage`; `warnings` of a damaged file are an extension."""
+        languages = dict.fromkeys(segment.language or transcript.language for segment in transcript.segments)
+        body: dict[str, Any] = {"text": transcript.text.strip(), "languages": [{"code": code} for code in languages]}
         if self.request.include_logprobs:
             body["logprobs"] = self.format_logprobs(transcript.segments)
         return body | _format_warnings(transcript)
 
     def format_verbose_json(self, transcript: Transcript) -> dict[str, Any]:
-        """OpenAI's TranscriptionVerbose without its usage. A translation's language is English, as OpenAI says it."""
+        """OpenAI's TranscriptionVerbose without `usage`. As there, the language of a translation is English."""
         body: dict[str, Any] = to_verbose(transcript)
         if transcript.task == "translate":
             body |= {"language": "english", "source_language": body["language"]}
@@ -59,25 +59,25 @@ class ResponseFormatter:
         return body | _format_warnings(transcript)
 
     def format_logprobs(self, segments: Iterable[Segment]) -> list[dict[str, Any]]:
-        """Text tokens and how likely each was; `bytes` tell the tokens that are a part of a character."""
+        """Text tokens with their log probabilities; `bytes`, as a token may be a part of a character."""
         return [
-            {"token": spelled.decode("utf-8", "replace"), "bytes": list(spelled), "logprob": logprob}
+            {"token": token_bytes.decode("utf-8", "replace"), "bytes": list(token_bytes), "logprob": logprob}
             for segment in segments
             for token, logprob in zip(segment.tokens, segment.token_logprobs, strict=True)
             if token < self.tokenizer.special.eot
-            for spelled in (self.tokenizer.decode_single_token_bytes(token),)
+            for token_bytes in (self.tokenizer.decode_single_token_bytes(token),)
         ]
 
     def format_token_usage(self, transcript: Transcript) -> dict[str, Any]:
-        """The usage of a stream, which OpenAI's type wants in tokens: encoder positions, prompt, and what was said."""
+        """The usage of a stream, which OpenAI's type counts in tokens: encoder positions, prompt and text."""
         audio = math.ceil(transcript.duration_s * ENCODER_POSITIONS_PER_S)
         prompt = len(self.tokenizer.encode(self.request.options.initial_prompt or ""))
-        said = sum(len(segment.tokens) for segment in transcript.segments)
+        output = sum(len(segment.tokens) for segment in transcript.segments)
         return {
             "type": "tokens",
             "input_tokens": audio + prompt,
-            "output_tokens": said,
-            "total_tokens": audio + prompt + said,
+            "output_tokens": output,
+            "total_tokens": audio + prompt + output,
             "input_token_details": {"audio_tokens": audio, "text_tokens": prompt},
         }
 

@@ -38,8 +38,8 @@ AnyRequest = Request[Any, Any, Any]
     operation_id="createTranscription",
     summary="Audio to text in the language that is spoken",
 )
-async def create_transcription(service: NamedDependency[ServerState]) -> ASGIApp:
-    return AudioResponse(service, TRANSCRIPTIONS)
+async def create_transcription(server_state: NamedDependency[ServerState]) -> ASGIApp:
+    return AudioResponse(server_state, TRANSCRIPTIONS)
 
 
 @post(
@@ -50,23 +50,23 @@ async def create_transcription(service: NamedDependency[ServerState]) -> ASGIApp
     operation_id="createTranslation",
     summary="Audio to English text",
 )
-async def create_translation(service: NamedDependency[ServerState]) -> ASGIApp:
-    return AudioResponse(service, TRANSLATIONS)
+async def create_translation(server_state: NamedDependency[ServerState]) -> ASGIApp:
+    return AudioResponse(server_state, TRANSLATIONS)
 
 
 class AudioResponse:
-    """The answer to one request. It is made while it is sent, so a stream is held to every limit until its end."""
+    """The response to one request. It is computed while it is sent, so every limit holds until a stream's end."""
 
-    def __init__(self, service: ServerState, endpoint: AudioForm) -> None:
-        self._service, self._endpoint = service, endpoint
+    def __init__(self, server_state: ServerState, endpoint: AudioForm) -> None:
+        self._server_state, self._endpoint = server_state, endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises what happens before the first byte is sent; later, a stream tells it as its last event."""
+        """Raises errors that occur before the first byte is sent; a later one is sent as the stream's last event."""
         request: AnyRequest = Request(scope, receive=receive, send=send)
         events = EventStream(send)
-        timeout_s = self._service.settings.request_timeout_s
+        timeout_s = self._server_state.settings.request_timeout_s
         try:
-            with self._service.track_request():
+            with self._server_state.track_request():
                 try:
                     async with asyncio.timeout(timeout_s) as deadline:
                         await self._respond(request, events, scope, send)
@@ -74,36 +74,42 @@ class AudioResponse:
                     if deadline.expired():
                         raise DeadlineExceeded(timeout_s) from None
                     raise
-        except Exception as fault:
+        except Exception as error:
             if not events.is_started:
                 raise
-            answer = handle_exception(request, fault)
-            RequestContext.from_scope(scope).log_fields["ended"] = answer.content["error"]["code"]
-            if not isinstance(fault, ClientDisconnected):
-                await events.send(answer.content)
+            response = handle_exception(request, error)
+            RequestContext.from_scope(scope).log_fields["ended"] = response.content["error"]["code"]
+            if not isinstance(error, ClientDisconnected):
+                await events.send(response.content)
                 await events.end()
 
     async def _respond(self, request: AnyRequest, events: EventStream, scope: Scope, send: Send) -> None:
-        service, endpoint, facts = self._service, self._endpoint, RequestContext.from_scope(scope).log_fields
+        server_state, endpoint, log_fields = (
+            self._server_state,
+            self._endpoint,
+            RequestContext.from_scope(scope).log_fields,
+        )
         with Form() as form:
             with measure_stage("receive"):
-                await read_form(request, form, endpoint.check_field, service.settings.max_upload_bytes)
-            asked = AudioRequest.from_form(form, endpoint, vad_filter=service.settings.vad_filter)
-            service.models.find(asked.model)  # refused before its audio is looked at
-            facts |= {"upload_bytes": form.upload_bytes, "format": asked.response_format}
+                await read_form(request, form, endpoint.check_field, server_state.settings.max_upload_bytes)
+            audio_request = AudioRequest.from_form(form, endpoint, vad_filter=server_state.settings.vad_filter)
+            server_state.models.find(audio_request.model)  # rejects an unknown model before the audio is decoded
+            log_fields |= {"upload_bytes": form.upload_bytes, "format": audio_request.response_format}
             upload, name = form.take_upload(), form.upload_name
 
         async def work() -> Response[bytes] | None:
-            clip = await service.decode_upload(upload, name)
-            async with service.models.use(asked.model) as transcriber:  # what is no audio loads no model
-                answering = ResponseFormatter(request=asked, tokenizer=transcriber.tokenizer)
+            clip = await server_state.decode_upload(upload, name)
+            async with server_state.models.use(
+                audio_request.model
+            ) as transcriber:  # loaded after decoding: an unreadable file loads no model
+                formatter = ResponseFormatter(request=audio_request, tokenizer=transcriber.tokenizer)
                 with measure_stage("transcribe"):
-                    if asked.stream:
-                        transcript = await _stream_segments(transcriber, clip, answering, events)
+                    if audio_request.stream:
+                        transcript = await _stream_segments(transcriber, clip, formatter, events)
                     else:
-                        transcript = await transcriber.atranscribe(clip, asked.options)
-            facts.update(audio_s=f"{transcript.duration_s:.2f}", language=transcript.language)
-            return None if asked.stream else answering.format_response(transcript)
+                        transcript = await transcriber.atranscribe(clip, audio_request.options)
+            log_fields.update(audio_s=f"{transcript.duration_s:.2f}", language=transcript.language)
+            return None if audio_request.stream else formatter.format_response(transcript)
 
         with translate_field_names(endpoint):
             response = await cancel_on_disconnect(request.receive, work())
@@ -114,22 +120,24 @@ class AudioResponse:
 async def _stream_segments(
     transcriber: Transcriber, clip: AudioClip, formatter: ResponseFormatter, events: EventStream
 ) -> Transcript:
-    """Tell each segment when it is done, then the whole. Raises as Transcriber.arun does."""
+    """Send each segment when it is done, then the whole transcript. Raises as Transcriber.arun does."""
     started = time.perf_counter()
-    texts = SegmentEventFormatter(formatter)
-    told: list[TranscriptEvent] = []
-    running = transcriber.arun(clip, formatter.request.options)
-    async with aclosing(running), aclosing(add_keepalives(running)) as items:
+    event_formatter = SegmentEventFormatter(formatter)
+    transcript_events: list[TranscriptEvent] = []
+    produced = transcriber.arun(clip, formatter.request.options)
+    async with aclosing(produced), aclosing(add_keepalives(produced)) as items:
         async for item in items:
             if item is None:
                 await events.send_keepalive()
                 continue
-            told.append(item)
+            transcript_events.append(item)
             if isinstance(item, Segment):
-                await events.send(texts.format_delta(item))
-    if (rest := texts.flush()) is not None:
-        await events.send(rest)
-    transcript = build_transcript(clip, formatter.request.options, told, took_s=time.perf_counter() - started)
-    await events.send(texts.format_done(transcript))
+                await events.send(event_formatter.format_delta(item))
+    if (last_delta := event_formatter.flush()) is not None:
+        await events.send(last_delta)
+    transcript = build_transcript(
+        clip, formatter.request.options, transcript_events, took_s=time.perf_counter() - started
+    )
+    await events.send(event_formatter.format_done(transcript))
     await events.end()
     return transcript

@@ -1,4 +1,4 @@
-"""JSON schemas and examples of what the audio routes answer: OpenAI's shapes, and what stands there beyond them."""
+"""JSON schemas and examples of the audio routes' responses: OpenAI's fields and our extensions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stream=true: segments as server-sent events of OpenAI's transcription stream, each when it is done."""
+"""stream=true: server-sent events of OpenAI's transcription stream, one for each finished segment."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from neuron_whisper.transcript import Segment, Transcript
 
 T = TypeVar("T")
 
-KEEPALIVE_S = 15.0  # proxies end a connection on which nothing comes for a minute
+KEEPALIVE_S = 15.0  # proxies close a connection that is silent for a minute
 SSE_HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx would hold the events back until there are many
+    (b"x-accel-buffering", b"no"),  # nginx would buffer the events
 )
 
 
 class EventStream:
-    """A response of server-sent events, which begins with the first: until then it may be any other response."""
+    """A response of server-sent events. It starts with the first event; before it, another response can be sent."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.is_started = False
 
     async def send(self, event: Mapping[str, Any]) -> None:
-        """One event. OpenAI's clients know it by the `type` in its data."""
+        """Send one event. OpenAI's clients identify it by the `type` in its data."""
         await self._write(b"data: " + msgspec.json.encode(event) + b"\n\n")
 
     async def send_keepalive(self) -> None:
-        """A comment, which clients skip, so that nobody takes a long wait for a dead connection."""
+        """Send a comment, which clients skip, so that proxies keep a waiting connection open."""
         await self._write(b": working\n\n")
 
     async def end(self) -> None:
@@ -50,79 +50,77 @@ class EventStream:
 
 
 class SegmentEventFormatter:
-    """Segments -> `transcript.text.delta` events, whose deltas joined are the whole text, and the last event.
+    """Formats segments as `transcript.text.delta` events, whose deltas joined are the text, and the last event.
 
-    With response_format=verbose_json a delta has its `segment` (and `words`) too, and the last event the fields of
-    that format.
+    With response_format=verbose_json a delta has its `segment` (and `words`) too, and the last event has the fields
+    of that format.
     """
 
     def __init__(self, formatter: ResponseFormatter) -> None:
         self._formatter = formatter
-        # a character may begin in one segment's tokens and end in the next one's
+        # a character may start in one segment's tokens and end in the next's
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._pending_whitespace = (
-            ""  # between two texts: it is told with the second, as the whole has none at its ends
-        )
+        self._pending_whitespace = ""  # sent with the next text: the whole text has no whitespace at its ends
         self._has_text = False
 
     def format_delta(self, segment: Segment) -> dict[str, Any]:
-        tokenizer, asked = self._formatter.tokenizer, self._formatter.request
-        spelled = b"".join(
+        tokenizer, request = self._formatter.tokenizer, self._formatter.request
+        text_bytes = b"".join(
             tokenizer.decode_single_token_bytes(token) for token in segment.tokens if token < tokenizer.special.eot
         )
-        text = self._decoder.decode(spelled)
-        if segment.text != tokenizer.decode(segment.tokens):  # in another script than the model's
+        text = self._decoder.decode(text_bytes)
+        if segment.text != tokenizer.decode(segment.tokens):  # converted to another Chinese script
             text = segment.text
         event: dict[str, Any] = {"type": "transcript.text.delta", "delta": self._emit(text)}
-        if asked.include_logprobs:
+        if request.include_logprobs:
             event["logprobs"] = self._formatter.format_logprobs([segment])
-        if asked.response_format == "verbose_json":
-            event |= {"segment": to_verbose_segment(segment)} if "segment" in asked.timestamp_granularities else {}
-            event |= {"words": to_verbose_words(segment)} if "word" in asked.timestamp_granularities else {}
+        if request.response_format == "verbose_json":
+            event |= {"segment": to_verbose_segment(segment)} if "segment" in request.timestamp_granularities else {}
+            event |= {"words": to_verbose_words(segment)} if "word" in request.timestamp_granularities else {}
         return event
 
     def _emit(self, text: str) -> str:
         text = self._pending_whitespace + text
         if not self._has_text:
             text = text.lstrip()
-        bare = text.rstrip()
-        self._pending_whitespace = text[len(bare) :]
-        self._has_text = self._has_text or bool(bare)
-        return bare
+        stripped = text.rstrip()
+        self._pending_whitespace = text[len(stripped) :]
+        self._has_text = self._has_text or bool(stripped)
+        return stripped
 
     def flush(self) -> dict[str, Any] | None:
-        """A delta for half a character with which the last segment ended."""
+        """A delta for an incomplete character at the end of the last segment, None without."""
         text = self._emit(self._decoder.decode(b"", final=True))
         return {"type": "transcript.text.delta", "delta": text} if text else None
 
     def format_done(self, transcript: Transcript) -> dict[str, Any]:
-        answering = self._formatter
-        is_verbose = answering.request.response_format == "verbose_json"
-        body = answering.format_verbose_json(transcript) if is_verbose else answering.format_json(transcript)
-        return {"type": "transcript.text.done", **body, "usage": answering.format_token_usage(transcript)}
+        formatter = self._formatter
+        is_verbose = formatter.request.response_format == "verbose_json"
+        body = formatter.format_verbose_json(transcript) if is_verbose else formatter.format_json(transcript)
+        return {"type": "transcript.text.done", **body, "usage": formatter.format_token_usage(transcript)}
 
 
 async def add_keepalives(items: AsyncIterator[T], interval_s: float = KEEPALIVE_S) -> AsyncGenerator[T | None]:
-    """The items, and None each time that none came for `interval_s`."""
-    coming: asyncio.Future[T] | None = None
+    """The items, and None whenever none came for `interval_s`."""
+    next_item: asyncio.Future[T] | None = None
     try:
         while True:
-            coming = coming or asyncio.ensure_future(_next(items))
-            done, _ = await asyncio.wait({coming}, timeout=interval_s)
+            next_item = next_item or asyncio.ensure_future(_next(items))
+            done, _ = await asyncio.wait({next_item}, timeout=interval_s)
             if not done:
                 yield None
                 continue
             try:
-                item = coming.result()
+                item = next_item.result()
             except StopAsyncIteration:
                 return
             finally:
-                coming = None
+                next_item = None
             yield item
     finally:
-        if coming is not None:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+        if next_item is not None:
+            next_item.cancel()
+            await asyncio.gather(next_item, return_exceptions=True)
 
 
 async def _next(items: AsyncIterator[T]) -> T:

@@ -1,4 +1,4 @@
-"""Settings from flags, the environment and a file, in that order; each value remembers where it came from."""
+"""Loads settings from flags, environment variables and a TOML file, in that order, with the source of each value."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSettings(Generic[T]):
-    """The settings, and by name where each came from: "--port", "NEURON_WHISPER_PORT", "serve.toml" or "default"."""
+    """Settings and the source of each: "--port", "NEURON_WHISPER_PORT", "serve.toml" or "default"."""
 
     settings: T
     sources: Mapping[str, str]
 
     def to_toml(self) -> str:
-        """A file that says the same, with the sources as comments; secrets are not in it."""
+        """The settings as a TOML file with the sources as comments, without secrets."""
         return "".join(f"{line}\n" for line in self._lines())
 
     def _lines(self) -> Iterator[str]:
         rows = []
-        for name, knob in list_setting_specs(type(self.settings)).items():
+        for name, spec in list_setting_specs(type(self.settings)).items():
             value = getattr(self.settings, name)
             line = f"{name} = {_format_toml(value)}" if value is not None else f"# {name} is not set"
-            if knob.info.is_secret and value is not None:
+            if spec.info.is_secret and value is not None:
                 line = f'# {name} = "***"'
             rows.append((line, self.sources[name]))
         width = max(len(line) for line, _ in rows)
@@ -49,29 +49,29 @@ def load_settings(
 
     Raises InvalidOption naming field, value, what is allowed and the source; OSError when the file cannot be read.
     """
-    declared = list_setting_specs(settings_class)
-    in_file = _read_toml(file, declared) if file is not None else {}
+    specs = list_setting_specs(settings_class)
+    from_file = _read_toml(file, specs) if file is not None else {}
     values: dict[str, Any] = {}
-    sources = dict.fromkeys(declared, DEFAULT_SOURCE)
-    for name, knob in declared.items():
+    sources = dict.fromkeys(specs, DEFAULT_SOURCE)
+    for name, spec in specs.items():
         variable = ENV_PREFIX + name.upper()
         if name in flags:
-            source, given, text = knob.flag, flags[name], True
+            source, given, text = spec.flag, flags[name], True
         elif variable in environment:
             source, given, text = variable, environment[variable], True
-        elif name in in_file:
-            source, given, text = str(file), in_file[name], False
+        elif name in from_file:
+            source, given, text = str(file), from_file[name], False
         else:
             continue
         sources[name] = source
         try:
-            values[name] = knob.from_text(given) if text else knob.from_toml(given)
-            knob.check(values[name])
+            values[name] = spec.from_text(given) if text else spec.from_toml(given)
+            spec.check(values[name])
         except InvalidOption as error:
             raise _with_source(error, source) from None
     try:
         return LoadedSettings(settings=settings_class(**values), sources=sources)
-    except InvalidOption as error:  # what only the settings together can tell
+    except InvalidOption as error:  # validations across fields
         raise _with_source(error, sources.get(error.field, "")) from None
 
 
@@ -82,18 +82,18 @@ def _with_source(error: InvalidOption, source: str) -> InvalidOption:
 
 def _read_toml(file: Path, specs: Mapping[str, SettingSpec]) -> dict[str, Any]:
     try:
-        found = tomllib.loads(file.read_text())
+        values = tomllib.loads(file.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidOption("config", str(file), f"a TOML file ({error})") from error
-    for name in found:
+    for name in values:
         if name not in specs:
             raise UnknownOption(name, specs, kind="setting").with_note(f" (from {file})")
-    return found
+    return values
 
 
 def _format_toml(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_format_toml, value))}]"
     if isinstance(value, str | Path):
-        return json.dumps(str(value), ensure_ascii=False)  # a basic string of TOML, too
+        return json.dumps(str(value), ensure_ascii=False)  # JSON strings are valid TOML basic strings
     return str(value).lower() if isinstance(value, bool) else repr(value)

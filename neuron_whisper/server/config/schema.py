@@ -1,4 +1,4 @@
-"""A setting as a dataclass field: what it may be, and how it is read from text and from TOML."""
+"""A setting as a dataclass field: its type and range, and how it is parsed from text and from TOML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingInfo:
-    """What a field's declaration says. `flag` is the name without its dashes where it is not the field's own."""
+    """The metadata of a setting. `flag`: the flag's name without dashes where it differs from the field's."""
 
     description: str
     low: float | None = None
@@ -38,7 +38,7 @@ def setting(
     flag: str | None = None,
     is_secret: bool = False,
 ) -> Any:
-    """A dataclass field that flags, environment and file can set, and that is checked where it is made.
+    """A dataclass field that flags, environment and file can set, and that `check_settings` validates.
 
     The annotation is one of str, int, float, bool, Path, tuple[str, ...] and the first four with `| None`. A field
     whose name ends in `_bytes` takes sizes such as 25MB. Numbers need `low` and `high`; both are allowed.
@@ -68,23 +68,23 @@ class SettingSpec:
 
     @property
     def allowed_values(self) -> str:
-        """What it may be, for people."""
+        """The allowed values in words, for error messages."""
         about = self.info
         if about.choices:
-            told = f"one of {', '.join(about.choices)}"
+            description = f"one of {', '.join(about.choices)}"
         elif self.value_type is bool:
-            told = "true or false"
+            description = "true or false"
         elif self.value_type in (int, float):
             whole = "a whole number" if self.value_type is int else "a number"
-            told = f"{whole} from {about.low:g} to {about.high:g}" if about.low is not None else whole
-            told += ", or a size such as 25MB" if self.is_size else ""
+            description = f"{whole} from {about.low:g} to {about.high:g}" if about.low is not None else whole
+            description += ", or a size such as 25MB" if self.is_size else ""
         else:
             shapes: dict[type, str] = {Path: "a path", tuple: "a list of texts, in text with commas between"}
-            told = shapes.get(self.value_type, "text")
-        return told
+            description = shapes.get(self.value_type, "text")
+        return description
 
     def from_text(self, text: str) -> Any:
-        """The value that a flag or the environment gives as text. Raises InvalidOption."""
+        """Parse the text of a flag or an environment variable. Raises InvalidOption."""
         text = text.strip()
         try:
             if self.value_type is bool:
@@ -100,7 +100,7 @@ class SettingSpec:
             raise InvalidOption(self.name, self.redact(text), self.allowed_values) from None
 
     def from_toml(self, value: object) -> Any:
-        """The value that a TOML file gives. Raises InvalidOption when it is of another type."""
+        """Convert a value of a TOML file. Raises InvalidOption where its type is wrong."""
         if isinstance(value, str) and (self.value_type is Path or self.is_size):
             return self.from_text(value)
         if self.value_type is float and type(value) is int:
@@ -127,7 +127,7 @@ class SettingSpec:
             raise InvalidOption(self.name, self.redact(value), self.allowed_values)
 
     def redact(self, value: object) -> object:
-        """`value`, or stars where it is nobody's business."""
+        """`value`, or stars where it is a secret."""
         return "***" if self.info.is_secret else value
 
 
@@ -140,7 +140,7 @@ def parse_size(text: str) -> int:
 
 
 def list_setting_specs(settings_class: type) -> dict[str, SettingSpec]:
-    """The settings of a settings class, by name, in its order."""
+    """The settings of a settings class by name, in order of declaration."""
     hints = get_type_hints(settings_class)
     return {
         each.name: _build_spec(each, hints[each.name])
@@ -150,7 +150,7 @@ def list_setting_specs(settings_class: type) -> dict[str, SettingSpec]:
 
 
 def check_settings(settings: Any) -> None:
-    """Raises InvalidOption for the first setting of a settings object that it may not be."""
+    """Raises InvalidOption for the first invalid setting."""
     for knob in list_setting_specs(type(settings)).values():
         knob.check(getattr(settings, knob.name))
 

@@ -1,4 +1,4 @@
-"""API keys: a file of their hashes, read again when it changes, and who a key belongs to."""
+"""API keys: a file of their hashes, reloaded when it changes, and the client that a key belongs to."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 Role = Literal["user", "admin"]
 KEY_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECRET_BYTES = 32
-CHECK_INTERVAL_S = 1.0  # how late a changed file may be seen
+CHECK_INTERVAL_S = 1.0  # between two looks at the file's modification time
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A key's line in the file. `created` is a date; `max_requests` may be worked on at once, None: as for everybody.
+    """A key as the file holds it. `created` is a date; `max_requests` in flight at once, None: the server's limit.
 
-    One round of sha256 is enough: a key is 256 random bits, which nobody finds by trying.
+    One round of sha256 is enough: a key is 256 random bits, which cannot be found by trying.
     """
 
     id: str
@@ -46,7 +46,7 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """Who asks: a key's id, or without keys the address. Only the former stands in logs."""
+    """The client of a request: a key's id, or without keys its address. Only key ids are logged."""
 
     id: str
     roles: frozenset[str] = frozenset()
@@ -55,7 +55,7 @@ class Client:
 
 
 def create_key(key_id: str, roles: Sequence[Role], *, created: str, max_requests: int | None) -> tuple[str, StoredKey]:
-    """A new key's text, which is told once and kept nowhere, and its line in the file. Raises InvalidOption."""
+    """A new key's text, which is shown once and stored nowhere, and its entry for the file. Raises InvalidOption."""
     if not KEY_ID_PATTERN.fullmatch(key_id):
         raise InvalidOption("id", key_id, "1 to 64 letters, digits, dots, dashes and underscores")
     text = f"nw-{secrets.token_urlsafe(SECRET_BYTES)}"
@@ -66,7 +66,7 @@ def create_key(key_id: str, roles: Sequence[Role], *, created: str, max_requests
 
 
 def read_keys(path: Path) -> tuple[StoredKey, ...]:
-    """Raises InvalidOption for what is no file of keys, or one that others can write: they could let themselves in."""
+    """The keys of a file. Raises InvalidOption where it is not one, or is writable by others: they could add keys."""
     try:
         if path.stat().st_mode & stat.S_IWOTH:
             raise InvalidOption("keys_file", str(path), "a file that others cannot write: chmod o-w")
@@ -84,7 +84,7 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
 
 
 def write_keys(path: Path, keys: Sequence[StoredKey]) -> None:
-    """All at once: a server that reads meanwhile sees the old file or the new one. Raises OSError."""
+    """Replace the file atomically: a server that reads it meanwhile sees the old or the new one. Raises OSError."""
     text = msgspec.json.format(msgspec.json.encode(KeyFile(keys=tuple(keys))), indent=2)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -100,10 +100,10 @@ def write_keys(path: Path, keys: Sequence[StoredKey]) -> None:
 
 
 class ApiKeyStore:
-    """The keys that are good now. Used by one thread; the time comes in for tests."""
+    """The valid keys of a file. Used by one thread. `clock` is an argument for tests."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises InvalidOption: a server does not start with keys that it cannot read."""
+        """Raises InvalidOption where the file cannot be read: a server must not start without its keys."""
         self._path, self._clock = path, clock
         self._loaded_fingerprint = self._take_fingerprint()
         self._keys = read_keys(path)
@@ -111,11 +111,11 @@ class ApiKeyStore:
         log.info("keys loaded n=%d", len(self._keys))
 
     def find_client(self, key_text: str) -> Client | None:
-        """Whose key it is; None: nobody's."""
+        """The client that a key belongs to, None for an unknown key."""
         self._reload_if_changed()
         digest = _hash_key(key_text)
         found: StoredKey | None = None
-        for key in self._keys:  # all of them, each in the same time: how long it takes tells nothing
+        for key in self._keys:  # every key, in constant time: the duration reveals nothing
             if hmac.compare_digest(key.sha256, digest):
                 found = key
         if found is None:
@@ -123,13 +123,13 @@ class ApiKeyStore:
         return Client(id=found.id, roles=frozenset(found.roles), max_requests=found.max_requests, has_key=True)
 
     def reload(self) -> None:
-        """Read the file now. One that cannot be read leaves the keys as they were, and says so."""
+        """Read the file now. Where it cannot be read, the keys stay as they are and the error is logged."""
         self._checked_at = self._clock()
         self._loaded_fingerprint = self._take_fingerprint()
         try:
             self._keys = read_keys(self._path)
         except InvalidOption as error:
-            log.error("keys kept as they were: %s", error)
+            log.error("keys not reloaded: %s", error)
         else:
             log.info("keys loaded n=%d", len(self._keys))
 

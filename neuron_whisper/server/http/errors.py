@@ -1,4 +1,4 @@
-"""The error tree as HTTP, in OpenAI's shape. Nothing else in the package knows a status code of an error."""
+"""Errors as HTTP responses in OpenAI's format. The only place that maps error classes to status codes."""
 
 from __future__ import annotations
 
@@ -37,34 +37,33 @@ from neuron_whisper.server.http.request_context import STATE_KEY, RequestContext
 
 log = logging.getLogger(__name__)
 
-CLIENT_CLOSED_REQUEST = 499  # nginx's; it is logged and reaches nobody
+CLIENT_CLOSED_REQUEST = 499  # nginx's code; it is logged, never sent
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
+DEVICE_RETRY_AFTER_S = 5
 
 
 class ClientDisconnected(Exception):
-    """The client closed its connection before it had its answer."""
+    """The client closed its connection before the response was complete."""
 
 
 class UploadTooSlow(Exception):
-    """The body of a request does not come, or too slowly; `reason` has the numbers."""
+    """The body of a request paused or arrived too slowly."""
 
 
 class AuthenticationFailed(Exception):
-    """The request has no key, or `key_was_sent`: one that is nobody's."""
+    """The request has no API key, or (`key_was_sent`) an unknown one."""
 
     def __init__(self, *, key_was_sent: bool) -> None:
         self.key_was_sent = key_was_sent
         super().__init__(
-            "the API key is not one of this server's"
-            if key_was_sent
-            else "there is no API key: send it as the header Authorization: Bearer KEY"
+            "invalid API key" if key_was_sent else "missing API key; send the header Authorization: Bearer KEY"
         )
 
 
 class PermissionDenied(Exception):
-    """The key is good, and not for this."""
+    """The API key is valid but lacks the permission."""
 
 
 def make_error_response(
@@ -82,15 +81,17 @@ def make_error_response(
 
 
 def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
-    """What a client is told of `error`. Anything that is not its own doing comes without details."""
-    answer = _to_error_response(request, error)
-    record = request.scope.get("state", {}).get(STATE_KEY)
-    if isinstance(record, RequestContext):  # metrics count refusals by their code
-        record.error_code = answer.content["error"]["code"] or str(answer.status_code)
-    return answer
+    """The response for `error`, in OpenAI's format. Internal errors are sent without details."""
+    response = _to_error_response(error, request)
+    context = request.scope.get("state", {}).get(STATE_KEY)
+    if isinstance(context, RequestContext):  # for the log line, and metrics count rejections by code
+        content = response.content["error"]
+        context.error_code = content["code"] or str(response.status_code)
+        context.error_field = content["param"] or ""
+    return response
 
 
-def _to_error_response(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+def _to_error_response(error: Exception, request: Request[Any, Any, Any] | None = None) -> Response[dict[str, Any]]:
     match error:
         case InvalidOption():
             return make_error_response(400, str(error), param=error.field, code="invalid_value")
@@ -110,20 +111,21 @@ def _to_error_response(request: Request[Any, Any, Any], error: Exception) -> Res
             return make_error_response(400, str(error), param="url", code="url_failed")
         case StorageFull():
             return _to_storage_full_response(error)
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case OSError() if error.errno in DISK_FULL_ERRNOS:
+            log.error("disk full: %s", error)
             return _to_storage_full_response(StorageFull())
         case DeadlineExceeded():
             return make_error_response(504, str(error), code="deadline_exceeded")
         case CapacityError():
-            after = {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+            headers = {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
             status = 429 if isinstance(error, ClientBusy) else 503
-            return make_error_response(status, str(error), code=_to_capacity_code(error), headers=after)
+            return make_error_response(status, str(error), code=_to_capacity_code(error), headers=headers)
         case DeviceError():
             return make_error_response(
                 503,
-                "the device failed at this; ask again in a moment",
+                f"the device failed; retry after {DEVICE_RETRY_AFTER_S} s",
                 code="device_fault",
-                headers={"retry-after": "5"},
+                headers={"retry-after": str(DEVICE_RETRY_AFTER_S)},
             )
         case AuthenticationFailed():
             return make_error_response(
@@ -136,29 +138,22 @@ def _to_error_response(request: Request[Any, Any, Any], error: Exception) -> Res
             return make_error_response(403, str(error), code="insufficient_permissions")
         case UploadTooSlow():
             return make_error_response(408, str(error), code="upload_too_slow", headers={"connection": "close"})
-        case OSError() if error.errno in DISK_FULL_ERRNOS:
-            log.error("an upload found no room on the disk: %s", error)
-            return make_error_response(
-                503, "the server has no room for the upload now", code="disk_full", headers={"retry-after": "30"}
-            )
         case ClientDisconnected():
-            return make_error_response(CLIENT_CLOSED_REQUEST, "the client is gone", code="client_gone")
-        case HTTPException():
-            return _to_http_error_response(request, error)
-    log.error("request failed path=%r", request.scope["path"], exc_info=error)
-    return make_error_response(500, "the server failed at this request; its log says more", code="internal_error")
+            return make_error_response(CLIENT_CLOSED_REQUEST, "the client disconnected", code="client_gone")
+        case HTTPException() if request is not None:
+            return _to_http_error_response(error, request)
+    return _to_internal_error_response(error, request)
 
 
 def _to_storage_full_response(error: StorageFull) -> Response[dict[str, Any]]:
-    after = {"retry-after": str(math.ceil(error.retry_after_s))}
-    return make_error_response(507, str(error), code="storage_full", headers=after)
+    headers = {"retry-after": str(math.ceil(error.retry_after_s))}
+    return make_error_response(507, str(error), code="storage_full", headers=headers)
 
 
-def to_error_fields(fault: InputError) -> dict[str, Any]:
-    """The message, param and code that a request would have been answered with."""
-    request: Any = None  # only what Litestar refuses is about the request itself
-    error = _to_error_response(request, fault).content["error"]
-    return {name: error[name] for name in ("message", "param", "code")}
+def to_error_fields(error: InputError) -> dict[str, Any]:
+    """`message`, `param` and `code` of the response that a request with this error would get."""
+    content = _to_error_response(error).content["error"]
+    return {name: content[name] for name in ("message", "param", "code")}
 
 
 def _to_capacity_code(error: CapacityError) -> str:
@@ -178,17 +173,24 @@ def _to_capacity_code(error: CapacityError) -> str:
     return "no_capacity"
 
 
-def _to_http_error_response(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
-    """What Litestar itself refuses: a path, a method, a host, a form."""
-    where = f"{request.method} {request.scope['path']}"
+def _to_http_error_response(error: HTTPException, request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    """The response for an error of Litestar's own: a path, a method, a host, a body."""
+    url = f"{request.method} {request.scope['path']}"
     match error.status_code:
         case 404:
-            return make_error_response(404, f"there is no {where}", code="unknown_url")
+            return make_error_response(404, f"unknown URL: {url}", code="unknown_url")
         case 405:
             allowed = {name.lower(): value for name, value in (error.headers or {}).items()}
-            message = f"there is no {where}; it takes {allowed.get('allow', 'another method')}"
+            message = f"method not allowed: {url}; use {allowed.get('allow', 'another method')}"
             return make_error_response(405, message, code="method_not_allowed", headers=allowed)
         case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return make_error_response(status, error.detail, headers=error.headers)
-    log.error("request failed path=%r", request.scope["path"], exc_info=error)
-    return make_error_response(error.status_code, "the server failed at this request; its log says more")
+    return _to_internal_error_response(error, request)
+
+
+def _to_internal_error_response(error: Exception, request: Request[Any, Any, Any] | None) -> Response[dict[str, Any]]:
+    context = request.scope.get("state", {}).get(STATE_KEY) if request is not None else None
+    request_id = context.id if isinstance(context, RequestContext) else "unknown"
+    log.error("request failed id=%s", request_id, exc_info=error)
+    message = f"internal server error; request id {request_id} is in the server log"
+    return make_error_response(500, message, code="internal_error")

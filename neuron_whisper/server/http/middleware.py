@@ -1,4 +1,4 @@
-"""Who may come in, and one id and one log line of facts for every request."""
+"""API keys checked, and a request id, a log line and metrics for every request."""
 
 from __future__ import annotations
 
@@ -39,23 +39,27 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = b"x-request-id"
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-SUBPROTOCOL_KEY = "openai-insecure-api-key."  # a browser's socket cannot send headers: OpenAI's way round it
+SUBPROTOCOL_KEY = "openai-insecure-api-key."  # OpenAI's way for browsers, whose WebSockets cannot send headers
 GUARDED_PREFIX = "/v1"
+MAX_LOGGED_FIELD_CHARS = 64  # a client may send any name
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
 class RequestGateway:
-    """What stands before the routes: the keys, if there are any, the limits on uploads, the metrics."""
+    """What every request passes before its route: API keys (if configured), metrics, tracing."""
 
     def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
-        """Raises InvalidOption when there is to be a file of keys and it cannot be read, or traces and no SDK."""
+        """Raises InvalidOption where the file of keys cannot be read, or tracing is set without OpenTelemetry."""
         self.settings, self.metrics = settings, metrics
         self.tracing = TraceExporter(settings.otlp_endpoint) if settings.otlp_endpoint is not None else None
         self.api_keys = ApiKeyStore(settings.keys_file) if settings.keys_file is not None else None
 
     def authenticate(self, scope: Scope) -> Client:
-        """Who asks. Raises AuthenticationFailed."""
+        """The client of a request: by its key, or by its address where no keys are configured.
+
+        Raises AuthenticationFailed.
+        """
         if self.api_keys is None:
             host, _ = scope.get("client") or ("unknown", 0)
             return Client(id=host)
@@ -69,9 +73,9 @@ class RequestGateway:
 
 
 class InstrumentedApp(Litestar):
-    """Litestar, with an id on every response and a log line for every request, also where no route is.
+    """Litestar with an id on every response and a log line for every request, also for unknown URLs.
 
-    Every WebSocket needs a key where there are keys: it is refused with 401 before it is one.
+    Where keys are configured every WebSocket needs one: without it the handshake is answered with 401.
     """
 
     gateway: RequestGateway
@@ -87,76 +91,86 @@ class InstrumentedApp(Litestar):
             await super().__call__(scope, receive, send)
 
     async def _handle_http(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        record = _start_request(scope)
+        context = _start_request(scope)
         settings = self.gateway.settings
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                record.status = message["status"]
-                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, record.id.encode())]
+                context.status = message["status"]
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, context.id.encode())]
             await send(message)
 
-        in_time = limit_slow_upload(
+        receive_in_time = limit_slow_upload(
             receive, idle_s=settings.upload_idle_s, min_bytes_per_s=settings.upload_least_bytes_s
         )
         try:
-            await super().__call__(scope, in_time, send_with_id)
+            await super().__call__(scope, receive_in_time, send_with_id)
         finally:
-            self._finish_request(record, scope, scope["method"])
+            self._finish_request(context, scope, scope["method"])
 
     async def _handle_websocket(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
-        record = _start_request(scope)
+        context = _start_request(scope)
 
-        async def watched_send(message: Message) -> None:
+        async def send_and_note_status(message: Message) -> None:
             if message["type"] == "websocket.accept":
-                record.status = 101
+                context.status = 101
             await send(message)
 
         try:
-            record.client = self.gateway.authenticate(scope)
-            await super().__call__(scope, receive, watched_send)
-        except AuthenticationFailed as fault:
-            record.status, record.error_code = 401, "invalid_api_key"
-            await _reject_websocket(scope, send, str(fault), record)
+            context.client = self.gateway.authenticate(scope)
+            await super().__call__(scope, receive, send_and_note_status)
+        except AuthenticationFailed as error:
+            context.status, context.error_code = 401, "invalid_api_key"
+            await _reject_websocket(scope, send, str(error), context)
         finally:
-            self._finish_request(record, scope, "SOCKET")
+            self._finish_request(context, scope, "WEBSOCKET")
 
-    def _finish_request(self, record: RequestContext, scope: Scope, method: str) -> None:
-        took_s = time.perf_counter() - record.started
-        if record.client is not None and record.client.has_key:
-            record.log_fields["key"] = record.client.id
-        if self.gateway.tracing is not None and (trace := self.gateway.tracing.export_request(record, scope, method)):
-            record.log_fields["trace"] = trace
+    def _finish_request(self, context: RequestContext, scope: Scope, method: str) -> None:
+        took_s = time.perf_counter() - context.started
+        if context.client is not None and context.client.has_key:
+            context.log_fields["key"] = context.client.id
+        if self.gateway.tracing is not None and (trace := self.gateway.tracing.export_request(context, scope, method)):
+            context.log_fields["trace"] = trace
+        if context.error_code:
+            context.log_fields["code"] = context.error_code
+        if context.error_field:
+            context.log_fields["field"] = quote(context.error_field[:MAX_LOGGED_FIELD_CHARS])
         path = quote(scope["path"][:200])
-        facts = "".join(f" {name}={value}" for name, value in record.log_fields.items())
+        fields = "".join(f" {name}={value}" for name, value in context.log_fields.items())
         log.info(
             "request id=%s method=%s path=%s status=%d took_ms=%.1f%s",
-            record.id,
+            context.id,
             method,
             path,
-            record.status,
+            context.status,
             1e3 * took_s,
-            facts,
+            fields,
         )
-        self.gateway.metrics.record_request(record, scope, took_s)
+        self.gateway.metrics.record_request(context, scope, took_s)
 
 
 def require_api_key(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """Guard of every route below /v1. Raises AuthenticationFailed. The health, the page and the OpenAPI document are
-    open."""
+    """Guard of every route below /v1. Health, the page and the OpenAPI document need no key.
+
+    Raises AuthenticationFailed.
+    """
     if connection.scope["type"] != ScopeType.HTTP or not any(path.startswith(GUARDED_PREFIX) for path in handler.paths):
         return
     RequestContext.from_scope(connection.scope).client = get_gateway(connection).authenticate(connection.scope)
 
 
 def require_admin(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """Guard of a route for the role admin. Without keys everybody is let in. Raises AuthenticationFailed,
-    PermissionDenied."""
-    record = RequestContext.from_scope(connection.scope)
-    if record.client is None:
-        record.client = get_gateway(connection).authenticate(connection.scope)
-    if record.client.has_key and "admin" not in record.client.roles:
-        raise PermissionDenied(f"this needs a key with the role admin; key {record.client.id} has none")
+    """Guard of a route for the role admin; without keys configured it is open.
+
+    Raises AuthenticationFailed, PermissionDenied.
+    """
+    context = RequestContext.from_scope(connection.scope)
+    if context.client is None:
+        context.client = get_gateway(connection).authenticate(connection.scope)
+    if context.client.has_key and "admin" not in context.client.roles:
+        raise PermissionDenied(
+            f"this URL needs an API key with the role admin; key {context.client.id} does not have it"
+        )
 
 
 def get_gateway(connection: AnyConnection) -> RequestGateway:
@@ -166,14 +180,14 @@ def get_gateway(connection: AnyConnection) -> RequestGateway:
 
 
 def _start_request(scope: HTTPScope | WebSocketScope) -> RequestContext:
-    record = RequestContext(id=_choose_request_id(scope), started=time.perf_counter())
-    scope.setdefault("state", {})[STATE_KEY] = record
-    current_request.set(record)
-    return record
+    context = RequestContext(id=_choose_request_id(scope), started=time.perf_counter())
+    scope.setdefault("state", {})[STATE_KEY] = context
+    current_request.set(context)
+    return context
 
 
 def _read_api_key(headers: Iterable[tuple[bytes, bytes]], *, is_websocket: bool) -> str:
-    """The key that was sent, "" where none was."""
+    """The API key of a request's headers, "" where there is none."""
     sent: dict[bytes, str] = {}
     for name, value in headers:
         sent[name] = f"{sent[name]},{value.decode('latin-1')}" if name in sent else value.decode("latin-1")
@@ -187,16 +201,16 @@ def _read_api_key(headers: Iterable[tuple[bytes, bytes]], *, is_websocket: bool)
     return ""
 
 
-async def _reject_websocket(scope: WebSocketScope, send: Send, message: str, record: RequestContext) -> None:
-    """401 in place of the handshake, where the server can say that; else 403, which closing means."""
+async def _reject_websocket(scope: WebSocketScope, send: Send, message: str, context: RequestContext) -> None:
+    """Answer the handshake with 401 where the ASGI server supports that; else close, which it answers with 403."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 4401, "reason": message})
         return
-    body = msgspec.json.encode(make_error_response(401, message, code=record.error_code).content)
+    body = msgspec.json.encode(make_error_response(401, message, code=context.error_code).content)
     headers = [
         (b"content-type", b"application/json"),
         (b"www-authenticate", b"Bearer"),
-        (REQUEST_ID_HEADER, record.id.encode()),
+        (REQUEST_ID_HEADER, context.id.encode()),
     ]
     start = {"type": "websocket.http.response.start", "status": 401, "headers": headers}
     await send(cast("Message", start))
@@ -204,6 +218,6 @@ async def _reject_websocket(scope: WebSocketScope, send: Send, message: str, rec
 
 
 def _choose_request_id(scope: HTTPScope | WebSocketScope) -> str:
-    """The caller's own x-request-id where it is a sane one, so that it finds its request in two logs."""
-    given = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER), b"")
-    return given.decode() if VALID_REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+    """The client's own x-request-id where it is valid, so that one id finds a request in both logs; else a new one."""
+    sent = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER), b"")
+    return sent.decode() if VALID_REQUEST_ID.fullmatch(sent) else f"req_{secrets.token_hex(12)}"

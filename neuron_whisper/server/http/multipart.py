@@ -1,4 +1,4 @@
-"""A multipart request body -> its text fields and its upload, read as it arrives and never more than allowed."""
+"""Reads a multipart request body as it arrives, within limits: its text fields and its upload."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from multipart import (  # type: ignore[import-untyped]  # it ships no types
 from neuron_whisper.errors import AudioTooLarge, InvalidOption, MissingOption
 from neuron_whisper.server.http.errors import ClientDisconnected
 
-UPLOAD_MEMORY_BYTES = 1 << 20  # of an upload; what is beyond goes to a temporary file
-MAX_TEXT_BYTES = 1 << 16  # of one text field; Whisper's prompt ends long before
+UPLOAD_MEMORY_BYTES = 1 << 20  # of an upload; what exceeds it goes to a temporary file
+MAX_TEXT_BYTES = 1 << 16  # of one text field; more than any prompt that Whisper reads
 MAX_PARTS = 256
-MAX_FORM_OVERHEAD_BYTES = 4 << 20  # what a body may hold beside its upload
+MAX_FORM_OVERHEAD_BYTES = 4 << 20  # of a body, in addition to its upload
 MAX_FILENAME_CHARS = 100
 
 FieldCheck = Callable[[str, str], None]
@@ -32,10 +32,10 @@ FieldCheck = Callable[[str, str], None]
 
 @dataclass(slots=True, kw_only=True)
 class Form:
-    """A form as it was sent. Closes its upload when left; take `upload` out of it to keep it."""
+    """A form as it was sent. Closes its upload on exit, unless it was taken with `take_upload`."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
-    upload_dir: str | None = None  # of the upload; None: the system's for temporary files
+    upload_dir: str | None = None  # for the temporary file; None: the system's directory
     upload: SpooledTemporaryFile[bytes] | None = None
     upload_name: str = "audio"
     upload_bytes: int = 0
@@ -50,7 +50,7 @@ class Form:
             self.upload.close()
 
     def take_upload(self) -> SpooledTemporaryFile[bytes]:
-        """The upload, from its start, which is the caller's to close. Raises InvalidOption: there is none."""
+        """The upload, positioned at its start; the caller closes it. Raises InvalidOption where there is none."""
         if self.upload is None:
             raise MissingOption("file", "send the audio as the form field 'file'")
         upload, self.upload = self.upload, None
@@ -58,7 +58,7 @@ class Form:
         return upload
 
     def add_text(self, name: str, value: bytes) -> None:
-        """Raises InvalidOption when it is not UTF-8."""
+        """Add a text field. Raises InvalidOption where it is not UTF-8."""
         try:
             self.texts.setdefault(name, []).append(value.decode())
         except UnicodeDecodeError:
@@ -81,7 +81,7 @@ async def read_form(request: Request[Any, Any, Any], form: Form, check_field: Fi
         with PushMultipartParser(boundary, max_segment_count=MAX_PARTS) as parser:
             async for chunk in _read_body(request, max_bytes + MAX_FORM_OVERHEAD_BYTES, max_bytes):
                 if parser.closed:
-                    continue  # an epilogue, which says nothing
+                    continue  # an epilogue, which has no meaning
                 for event in parser.parse(chunk):
                     if isinstance(event, MultipartSegment):
                         part, text = event, bytearray()
@@ -102,11 +102,11 @@ async def read_form(request: Request[Any, Any, Any], form: Form, check_field: Fi
 
 def _begin_part(form: Form, part: MultipartSegment, check_field: FieldCheck) -> None:
     if part.name != "file":
-        if part.filename is not None:  # do not take megabytes in to say that nobody wants them
+        if part.filename is not None:  # reject an upload in the wrong field before its megabytes are read
             check_field(part.name or "", "an upload")
         return
     if form.upload is not None:
-        raise InvalidOption("file", "a second file", "one file with each request")
+        raise InvalidOption("file", "a second file", "one file per request")
     form.upload = SpooledTemporaryFile(UPLOAD_MEMORY_BYTES, dir=form.upload_dir)  # noqa: SIM115  # the form closes it
     form.upload_name = _sanitize_filename(part.filename)
 
@@ -118,14 +118,14 @@ def _append_upload(form: Form, piece: bytes | bytearray | None, max_bytes: int) 
     form.upload_bytes += len(piece)
     if form.upload_bytes > max_bytes:
         raise AudioTooLarge(form.upload_name, "the upload", max_bytes)
-    form.upload.write(piece)  # in this thread: a piece is 64 KiB at most and lands in the page cache
+    form.upload.write(piece)  # on the event loop: a chunk is at most 64 KiB and goes to the page cache
 
 
 async def _read_body(request: Request[Any, Any, Any], limit: int, max_upload: int) -> AsyncIterator[bytes]:
-    """The body in pieces, whether or not its length was announced. Raises AudioTooLarge, ClientDisconnected."""
+    """The body in chunks, with or without a content-length. Raises AudioTooLarge, ClientDisconnected."""
     too_large = AudioTooLarge("request", "the upload", max_upload)
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdecimal() and int(content_length) > limit:
         raise too_large
     received, more = 0, True
     while more:
@@ -141,6 +141,6 @@ async def _read_body(request: Request[Any, Any, Any], limit: int, max_upload: in
 
 
 def _sanitize_filename(name: str | None) -> str:
-    """A file's name fit to be shown: no directories, nothing that does not print, not endless."""
+    """A file name safe to log and to return: no directories, printable characters only, limited length."""
     last = PurePosixPath((name or "").replace("\\", "/")).name
     return "".join(c for c in last if c.isprintable())[:MAX_FILENAME_CHARS] or "audio"

@@ -1,4 +1,4 @@
-"""What is known of a request while it is answered, for the log, the metrics and the limits."""
+"""The context of the current request: what the log line, metrics, traces and limits need of it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from litestar.types import Scope
 from neuron_whisper.server.http.admission import AdmissionTicket
 from neuron_whisper.server.http.api_keys import Client
 
-STATE_KEY = "request_record"
+STATE_KEY = "request_context"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTiming:
-    """A part of a request's way, in seconds of time.perf_counter()."""
+    """One stage of a request, in seconds of time.perf_counter()."""
 
     name: str
     started: float
@@ -27,16 +27,17 @@ class StageTiming:
 
 @dataclass(slots=True, kw_only=True)
 class RequestContext:
-    """What the log says of a request. `log_fields` are numbers and names, never audio or text of anybody's.
+    """One request. `log_fields` are numbers and names, never audio or text.
 
-    `error_code` is the error's it was answered with, `client` whoever asks, once that is known, `audio_s` what was
-    decoded, `body_s` when its body was here, `ticket` its place among the requests in flight.
+    `error_code` and `error_field` are those of the error response, `client` is set after authentication, `audio_s` is
+    the length of the decoded audio, `ticket` its admission.
     """
 
     id: str
     started: float
     status: int = 0
     error_code: str = ""
+    error_field: str = ""
     client: Client | None = None
     audio_s: float = 0.0
     ticket: AdmissionTicket | None = None
@@ -45,22 +46,22 @@ class RequestContext:
 
     @staticmethod
     def from_scope(scope: Scope) -> RequestContext:
-        """The record of the request that is being answered."""
-        record = scope["state"][STATE_KEY]
-        assert isinstance(record, RequestContext)
-        return record
+        """The context of the request with this ASGI scope."""
+        context = scope["state"][STATE_KEY]
+        assert isinstance(context, RequestContext)
+        return context
 
 
-current_request: ContextVar[RequestContext | None] = ContextVar("request_record", default=None)
-"""The record of the request or the socket that the current task works for."""
+current_request: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
+"""The context of the request or WebSocket that the current task serves."""
 
 
 @contextmanager
 def measure_stage(name: str) -> Iterator[None]:
-    """What is done here is a stage of the current task's request, also where it fails."""
-    record, started = current_request.get(), time.perf_counter()
+    """Record the block as a stage of the current request, also where it raises."""
+    context, started = current_request.get(), time.perf_counter()
     try:
         yield
     finally:
-        if record is not None:
-            record.stages.append(StageTiming(name=name, started=started, ended=time.perf_counter()))
+        if context is not None:
+            context.stages.append(StageTiming(name=name, started=started, ended=time.perf_counter()))

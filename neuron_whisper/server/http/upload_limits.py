@@ -1,4 +1,4 @@
-"""A request's body as it comes in: one that stops or trickles is given up."""
+"""Stops uploads that pause for too long or are too slow."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from litestar.types.asgi_types import ReceiveMessage
 
 from neuron_whisper.server.http.errors import UploadTooSlow
 
-RATE_GRACE_S = 10.0  # of the whole upload, before its rate is looked at
+RATE_GRACE_S = 10.0  # from the start of the upload, before its rate is checked
 
 
 def limit_slow_upload(receive: Receive, *, idle_s: float, min_bytes_per_s: float) -> Receive:
-    """`receive`, which raises UploadTooSlow while a body is awaited that stops for `idle_s` or is slower than that.
+    """`receive` that raises UploadTooSlow when the body pauses for `idle_s` or is slower than `min_bytes_per_s`.
 
-    After the body it is what it was: a disconnect may take as long as it likes.
+    After the body it has no limit: it then waits for the disconnect.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     received, is_over = 0, False
 
     async def receive_in_time() -> ReceiveMessage:
@@ -29,15 +29,15 @@ def limit_slow_upload(receive: Receive, *, idle_s: float, min_bytes_per_s: float
             async with asyncio.timeout(idle_s):
                 message = await receive()
         except TimeoutError:
-            raise UploadTooSlow(f"nothing of the request came for {idle_s:g} seconds") from None
+            raise UploadTooSlow(f"the upload paused for {idle_s:g} s") from None
         if message["type"] != "http.request":
             is_over = True
             return message
         received += len(message["body"])
         is_over = not message.get("more_body", False)
-        took = time.monotonic() - began
-        if not is_over and took > RATE_GRACE_S and received < min_bytes_per_s * took:
-            raise UploadTooSlow(f"the request comes at less than {min_bytes_per_s:g} bytes a second")
+        took_s = time.monotonic() - started
+        if not is_over and took_s > RATE_GRACE_S and received < min_bytes_per_s * took_s:
+            raise UploadTooSlow(f"upload slower than {min_bytes_per_s:g} bytes/s")
         return message
 
     return receive_in_time

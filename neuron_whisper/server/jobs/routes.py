@@ -59,9 +59,9 @@ class JobDeleted(msgspec.Struct, frozen=True, kw_only=True):
     object: str = "job.deleted"
 
 
-def _get_job_service(service: ServerState) -> JobService:
-    assert service.jobs is not None, "the routes exist only with jobs_dir"
-    return service.jobs
+def _get_job_service(server_state: ServerState) -> JobService:
+    assert server_state.jobs is not None, "the routes exist only with jobs_dir"
+    return server_state.jobs
 
 
 def _get_owner(request: AnyRequest) -> str:
@@ -84,15 +84,19 @@ def _to_response(jobs: JobService, view: JobView) -> JobResponse:
     operation_id="createJob",
     summary="Transcribe a long file in the background",
 )
-async def create_job(request: AnyRequest, service: NamedDependency[ServerState]) -> Response[JobResponse]:
-    jobs, owner = _get_job_service(service), _get_owner(request)
+async def create_job(request: AnyRequest, server_state: NamedDependency[ServerState]) -> Response[JobResponse]:
+    jobs, owner = _get_job_service(server_state), _get_owner(request)
     log_fields = RequestContext.from_scope(request.scope).log_fields
     key = request.headers.get("idempotency-key")
     if key is not None and not IDEMPOTENCY_KEY_PATTERN.fullmatch(key):
         raise InvalidOption("Idempotency-Key", key[:80], "use 1 to 128 printable ASCII characters without spaces")
     header = request.headers.get("content-length", "")
     size_bytes = int(header) if re.fullmatch("[0-9]{1,18}", header) else None
-    with service.track_request(), jobs.reserve_upload(size_bytes), Form(upload_dir=str(jobs.uploads_directory)) as form:
+    with (
+        server_state.track_request(),
+        jobs.reserve_upload(size_bytes),
+        Form(upload_dir=str(jobs.uploads_directory)) as form,
+    ):
         if (existing := await jobs.find_by_idempotency_key(owner, key)) is None:
             await read_form(request, form, check_field, jobs.settings.jobs_max_upload_bytes)
             job_request = parse_job_form(form)
@@ -112,14 +116,14 @@ async def create_job(request: AnyRequest, service: NamedDependency[ServerState])
 )
 async def list_jobs(
     request: AnyRequest,
-    service: NamedDependency[ServerState],
+    server_state: NamedDependency[ServerState],
     limit: Annotated[int, Parameter(ge=1, le=MAX_PAGE_SIZE, description="Maximum number of jobs on the page.")] = 20,
     after: Annotated[str | None, Parameter(description="Last id of the previous page.")] = None,
     status: Annotated[
         str | None, Parameter(description="Only jobs with this status.", schema_extra={"enum": list(STATUSES)})
     ] = None,
 ) -> JobList:
-    jobs = _get_job_service(service)
+    jobs = _get_job_service(server_state)
     checked_status = next((known for known in STATUSES if known == status), None)
     if status is not None and checked_status is None:
         raise InvalidOption("status", status[:80], f"use one of {', '.join(STATUSES)}")
@@ -141,9 +145,9 @@ async def list_jobs(
     summary="Get a job and its progress",
 )
 async def retrieve_job(
-    request: AnyRequest, service: NamedDependency[ServerState], job_id: FromPath[str]
+    request: AnyRequest, server_state: NamedDependency[ServerState], job_id: FromPath[str]
 ) -> JobResponse:
-    jobs = _get_job_service(service)
+    jobs = _get_job_service(server_state)
     return _to_response(jobs, await jobs.get(job_id, _get_owner(request)))
 
 
@@ -156,13 +160,13 @@ async def retrieve_job(
 )
 async def list_segments(
     request: AnyRequest,
-    service: NamedDependency[ServerState],
+    server_state: NamedDependency[ServerState],
     job_id: FromPath[str],
     after: Annotated[
         int, Parameter(ge=0, le=2**31, description="Number of segments to skip, which the client has already.")
     ] = 0,
 ) -> SegmentList:
-    jobs = _get_job_service(service)
+    jobs = _get_job_service(server_state)
     view = await jobs.get(job_id, _get_owner(request))
     segments = [] if view.running is None else view.running.segments
     if view.job.status == "succeeded":
@@ -180,7 +184,7 @@ async def list_segments(
 )
 async def retrieve_result(
     request: AnyRequest,
-    service: NamedDependency[ServerState],
+    server_state: NamedDependency[ServerState],
     job_id: FromPath[str],
     format: Annotated[  # the name in the URL
         str | None,
@@ -191,7 +195,7 @@ async def retrieve_result(
         ),
     ] = None,
 ) -> Response[bytes]:
-    jobs = _get_job_service(service)
+    jobs = _get_job_service(server_state)
     if format is not None and format not in RESULT_FORMATS:
         raise InvalidOption("format", format[:80], f"use one of {', '.join(RESULT_FORMATS)}")
     job, transcript = await jobs.get_transcript(job_id, _get_owner(request))
@@ -206,8 +210,10 @@ async def retrieve_result(
     operation_class=JobResponseOperation,
     summary="Cancel a job",
 )
-async def cancel_job(request: AnyRequest, service: NamedDependency[ServerState], job_id: FromPath[str]) -> JobResponse:
-    jobs = _get_job_service(service)
+async def cancel_job(
+    request: AnyRequest, server_state: NamedDependency[ServerState], job_id: FromPath[str]
+) -> JobResponse:
+    jobs = _get_job_service(server_state)
     return _to_response(jobs, await jobs.cancel(job_id, _get_owner(request)))
 
 
@@ -219,8 +225,10 @@ async def cancel_job(request: AnyRequest, service: NamedDependency[ServerState],
     operation_class=JobOperation,
     summary="Delete a job and its result; a job that has not ended is cancelled first",
 )
-async def delete_job(request: AnyRequest, service: NamedDependency[ServerState], job_id: FromPath[str]) -> JobDeleted:
-    await _get_job_service(service).delete(job_id, _get_owner(request))
+async def delete_job(
+    request: AnyRequest, server_state: NamedDependency[ServerState], job_id: FromPath[str]
+) -> JobDeleted:
+    await _get_job_service(server_state).delete(job_id, _get_owner(request))
     return JobDeleted(id=job_id)
 
 

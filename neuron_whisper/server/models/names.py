@@ -1,4 +1,4 @@
-"""Which names a model answers to, and which of several models a name means."""
+"""The names and aliases of the served models, and which model a name refers to."""
 
 from __future__ import annotations
 
@@ -9,61 +9,65 @@ from types import MappingProxyType
 from neuron_whisper.errors import InvalidOption, UnknownModel
 from neuron_whisper.model.catalogue import CATALOGUE
 
-OPENAI_ALIAS = "whisper-1"  # the name that OpenAI's clients send
+OPENAI_ALIAS = "whisper-1"  # the default name in OpenAI's clients
 
 
 def list_served_names(model: str) -> tuple[str, ...]:
-    """What a model answers to, its own name first.
+    """The names of a model, its primary name first.
 
     "turbo" -> turbo, large-v3-turbo, openai/whisper-large-v3-turbo, whisper-1; "/models/mine.pt" -> mine.pt,
-    whisper-1: where it lies on this machine is nobody's business.
+    whisper-1, as clients must not learn paths of this machine.
     """
     is_hub_id = model.count("/") == 1 and not model.startswith(("/", ".", "~"))
-    own = model if is_hub_id else PurePath(model).name or OPENAI_ALIAS
-    wanted = CATALOGUE[own].hub_id if own in CATALOGUE else own.partition("@")[0]
-    others: list[str] = [short for short, entry in CATALOGUE.items() if entry.hub_id == wanted]
+    primary = model if is_hub_id else PurePath(model).name or OPENAI_ALIAS
+    hub_id = CATALOGUE[primary].hub_id if primary in CATALOGUE else primary.partition("@")[0]
+    others: list[str] = [short for short, entry in CATALOGUE.items() if entry.hub_id == hub_id]
     if others:
-        others.append(wanted)
-    return tuple(dict.fromkeys((own, *others, OPENAI_ALIAS)))
+        others.append(hub_id)
+    return tuple(dict.fromkeys((primary, *others, OPENAI_ALIAS)))
 
 
 class ModelNames:
-    """Every name that is served, and the model's own name that it stands for. Immutable.
+    """Maps every served name to the primary name of its model. Immutable.
 
-    `models` has a sequence of names for each model. Its own name is the first that no model before it has: of two
-    artifacts of one model the second goes by the next of its names. Of two models that bring the same other name, the
-    first has it. `default` (any name; None: the first model) is meant where no model is named, and by `whisper-1`.
-    `aliases` go before all names but a model's own.
+    `models` has a sequence of names for each model. Its primary name is the first that no earlier model has: of two
+    artifacts of one model the second gets the next of its names. A name of two models refers to the first.
+    `default` (any name; None: the first model) is used where a request names no model, and for `whisper-1`.
+    `aliases` override all names except primary names.
 
-    Raises InvalidOption for a model without a name of its own, for an alias or a default that means no model, and for
-    an alias that is a model's own name.
+    Raises InvalidOption for a model without a unique name, for an alias or a default that refers to no model, and
+    for an alias that is a primary name.
     """
 
     def __init__(
         self, models: Sequence[Sequence[str]], *, aliases: Mapping[str, str] | None = None, default: str | None = None
     ) -> None:
-        own: list[str] = []
+        primary_names: list[str] = []
         for names in models:
-            free = [name for name in names if name not in own and (name != OPENAI_ALIAS or len(names) == 1)]
+            free = [name for name in names if name not in primary_names and (name != OPENAI_ALIAS or len(names) == 1)]
             if not free:
-                raise InvalidOption("model", names[0], "it is given twice")
-            own.append(free[0])
-        means = {name: name for name in own}
-        for name, names in zip(own, models, strict=True):
+                raise InvalidOption("model", names[0], "the model is given twice")
+            primary_names.append(free[0])
+        primary_by_name = {name: name for name in primary_names}
+        for name, names in zip(primary_names, models, strict=True):
             for other in names:
                 if other != OPENAI_ALIAS:
-                    means.setdefault(other, name)
-        self.primary_names = tuple(own)
-        self.default = own[0] if default is None else self._resolve_setting(means, "default_model", default)
-        means.setdefault(OPENAI_ALIAS, self.default)
-        meant = {alias: self._resolve_setting(means, "alias", name) for alias, name in (aliases or {}).items()}
-        for alias, name in meant.items():
-            if alias in own:
-                raise InvalidOption("alias", f"{alias}={name}", f"{alias} is a model's own name")
-        self._primary_by_name = MappingProxyType(means | meant)
+                    primary_by_name.setdefault(other, name)
+        self.primary_names = tuple(primary_names)
+        self.default = (
+            primary_names[0] if default is None else self._resolve_setting(primary_by_name, "default_model", default)
+        )
+        primary_by_name.setdefault(OPENAI_ALIAS, self.default)
+        resolved = {
+            alias: self._resolve_setting(primary_by_name, "alias", name) for alias, name in (aliases or {}).items()
+        }
+        for alias, name in resolved.items():
+            if alias in primary_names:
+                raise InvalidOption("alias", f"{alias}={name}", f"{alias} is the name of a served model")
+        self._primary_by_name = MappingProxyType(primary_by_name | resolved)
 
     def resolve(self, name: str | None) -> str:
-        """The own name of the model that `name` stands for; None is the default. Raises UnknownModel."""
+        """The primary name of the model that `name` refers to; None: the default. Raises UnknownModel."""
         if name is None:
             return self.default
         if name not in self._primary_by_name:
@@ -84,4 +88,4 @@ class ModelNames:
 
 
 def _describe_known_names(names: Iterable[str]) -> str:
-    return f"it names none of the served models: {', '.join(names)}"
+    return f"one of the served models: {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""The models that are served: loaded when they are asked for, and let go when nobody used them for a while."""
+"""The served models: loaded at start or on first use, unloaded when idle or on request."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FAILED_LOAD_COOLDOWN_S = 10.0  # so long a failed load answers for itself: every try reads the whole artifact
+FAILED_LOAD_COOLDOWN_S = 10.0  # a failed load is not retried earlier: every try reads the whole artifact
 MIN_IDLE_CHECK_S = 0.01
 
 ModelState = Literal["unloaded", "loading", "loaded", "unloading", "failed"]
-"""unloaded: the next request loads it, unless it was taken out by hand; failed: loading it did."""
+"""unloaded: the next request loads it, unless an operator unloaded it; failed: loading it failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
-    """A model that can be opened: what it answers to, its own name first, and how.
+    """A model that can be opened: its names, the primary one first, and a function that opens it.
 
-    `open` runs in a thread, or before the event loop does; it may raise any error of the tree.
+    `open` runs in a thread, or before the event loop runs; it may raise any NeuronWhisperError.
     """
 
     names: tuple[str, ...]
@@ -44,7 +44,7 @@ class ModelSource:
 
 
 class ServedModel:
-    """What is known of one model. Used by the event loop's thread only, and written by Models alone."""
+    """The state of one model. Used on the event loop only, changed by ModelRegistry alone."""
 
     def __init__(self, name: str, opener: Callable[[], Transcriber] | None) -> None:
         self.id, self.opener = name, opener
@@ -53,7 +53,7 @@ class ServedModel:
         self.load_count = 0
         self.last_used_at = time.monotonic()
         self.failed_at: float | None = None
-        self.is_disabled = False  # until it is loaded by hand
+        self.is_disabled = False  # unloaded by an operator, until loaded by one
         self.load_task: asyncio.Task[None] | None = None
         self.idle = asyncio.Event()
         self.idle.set()
@@ -68,7 +68,7 @@ class ServedModel:
 
     @property
     def can_unload(self) -> bool:
-        """Whether it is loaded, nobody uses it, and it could be loaded again."""
+        """Whether it is loaded, has no request in flight and can be loaded again."""
         return self.state == "loaded" and not self.in_flight and self.opener is not None
 
     def acquire(self) -> None:
@@ -88,10 +88,10 @@ class ServedModel:
 
 
 class ModelRegistry:
-    """Every model of a server. The event loop's thread uses it; threads open and close them, one after another.
+    """All models of a server. Used on the event loop; threads open and close models, one at a time.
 
-    `idle_unload_s`: a model that nobody used for so long is let go, and the next request loads it again; 0: never.
-    Raises InvalidOption as ModelNames does.
+    `idle_unload_s`: a model without requests for this long is unloaded, and the next request loads it again;
+    0: never. Raises InvalidOption as ModelNames does.
     """
 
     def __init__(
@@ -104,25 +104,25 @@ class ModelRegistry:
     ) -> None:
         self.names = ModelNames([source.names for source in sources], aliases=aliases, default=default)
         self._models = {
-            own: ServedModel(own, source.open) for own, source in zip(self.names.primary_names, sources, strict=True)
+            name: ServedModel(name, source.open) for name, source in zip(self.names.primary_names, sources, strict=True)
         }
         self._idle_unload_s = idle_unload_s
-        # what is let go is gone before the next is loaded, and no two loads share the memory
+        # one load or close at a time: memory is freed before the next load, and two loads never add up
         self._load_lock = asyncio.Lock()
         self._unload_tasks: set[asyncio.Task[None]] = set()
-        self._lock = threading.Lock()  # of the next two: a load may end when there is no event loop any more
+        self._lock = threading.Lock()  # guards the next two: a load may end after the event loop
         self._open_transcribers: list[Transcriber] = []
         self._is_closed = False
 
     @classmethod
     def from_settings(cls, sources: Sequence[ModelSource], settings: ServerSettings) -> Self:
-        """With the names that the settings say, and none loaded yet."""
+        """A registry with the names and aliases of the settings, nothing loaded yet."""
         aliases = dict(alias.partition("=")[::2] for alias in settings.aliases)
         return cls(sources, aliases=aliases, default=settings.default_model, idle_unload_s=settings.idle_unload_s)
 
     @classmethod
     def from_transcriber(cls, transcriber: Transcriber, settings: ServerSettings) -> Self:
-        """The one model that is open already, and stays open to the end."""
+        """A registry of one open transcriber, which is never unloaded."""
         source = ModelSource(names=list_served_names(transcriber.name), open=lambda: transcriber)
         models = cls.from_settings([source], settings)
         models.default.opener = None
@@ -130,7 +130,7 @@ class ModelRegistry:
         models._open_transcribers.append(transcriber)
         return models
 
-    # --- what there is ----------------------------------------------------------------------------
+    # --- lookup ------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
@@ -140,7 +140,7 @@ class ModelRegistry:
         return self._models[self.names.default]
 
     def find(self, name: str | None) -> ServedModel:
-        """The model that a name means, loaded or not; None: the default. Raises UnknownModel."""
+        """The model that a name refers to, loaded or not; None: the default. Raises UnknownModel."""
         return self._models[self.names.resolve(name)]
 
     @property
@@ -149,21 +149,20 @@ class ModelRegistry:
 
     @property
     def device_error(self) -> DeviceError | None:
-        """Of the first model whose device cannot be trusted any more: the process should end."""
+        """The error of the first model whose device failed: the process should end. None without."""
         return next((it.fault for it in self.loaded_transcribers if it.fault is not None), None)
 
     # --- use --------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def use(self, name: str | None) -> AsyncIterator[Transcriber]:
-        """The model that `name` means, loaded now if it is not; it stays loaded while the block runs.
+        """The transcriber of model `name`, loaded now if necessary; it stays loaded while the block runs.
 
-        Raises UnknownModel, ModelUnavailable (it was taken out by hand, or loading it failed: everybody who waits
-        for one load is told).
+        Raises UnknownModel, ModelUnavailable (an operator unloaded it, or loading failed: for all that wait for it).
         """
         model = self.find(name)
         if model.is_disabled:
-            raise ModelUnavailable(model.id, "it was taken out of service")
+            raise ModelUnavailable(model.id, "it was unloaded by an operator")
         model.acquire()
         try:
             yield model.transcriber or await self._wait_until_loaded(model)
@@ -171,7 +170,7 @@ class ModelRegistry:
             model.release()
 
     async def load(self, name: str) -> ServedModel:
-        """Load it by hand, also after it was unloaded by hand. Raises UnknownModel, ModelUnavailable."""
+        """Load a model on request of an operator, and enable it again. Raises UnknownModel, ModelUnavailable."""
         model = self.find(name)
         if model.state == "unloading":
             raise ModelUnavailable(model.id, "it is being unloaded")
@@ -181,28 +180,28 @@ class ModelRegistry:
         return model
 
     async def unload(self, name: str, *, timeout_s: float) -> ServedModel:
-        """Take it out of service, and let it go when nobody uses it any more, of which `timeout_s` are waited for.
+        """Reject new requests for a model and unload it after those in flight; wait at most `timeout_s` for that.
 
-        Raises UnknownModel, and InvalidOption for a model that could not be loaded again.
+        Raises UnknownModel, and InvalidOption for a model that cannot be loaded again.
         """
         model = self.find(name)
         if model.opener is None:
-            raise InvalidOption("model", name, "it was given to this server open, which cannot load it again")
+            raise InvalidOption("model", name, "this model was passed in already loaded and cannot be reloaded")
         model.is_disabled = True
-        leaving = asyncio.ensure_future(self._unload_when_idle(model))
-        self._unload_tasks.add(leaving)
-        leaving.add_done_callback(self._unload_tasks.discard)
-        await asyncio.wait({leaving}, timeout=timeout_s)
+        unload_task = asyncio.ensure_future(self._unload_when_idle(model))
+        self._unload_tasks.add(unload_task)
+        unload_task.add_done_callback(self._unload_tasks.discard)
+        await asyncio.wait({unload_task}, timeout=timeout_s)
         return model
 
     def preload(self, which: str) -> None:
-        """Load "all", the "default" or "none", before there is an event loop. Raises any error of the tree."""
+        """Load "all" models, the "default" one or "none" before the event loop runs. Raises any NeuronWhisperError."""
         for model in self:
             if model.transcriber is None and (which == "all" or (which == "default" and model is self.default)):
                 model.set_loaded(self._open_model(model))
 
     async def unload_idle_models(self) -> None:
-        """Unload what nobody uses; runs until it is cancelled."""
+        """Unload idle models; runs until it is cancelled."""
         if not self._idle_unload_s:
             return
         while True:
@@ -218,7 +217,7 @@ class ModelRegistry:
             await asyncio.sleep(min(1.0, max(MIN_IDLE_CHECK_S, due - time.monotonic())))
 
     def close(self) -> None:
-        """Close every transcriber, those included that are still being opened. Any thread; idempotent."""
+        """Close every transcriber, also those still being opened. Any thread; idempotent."""
         with self._lock:
             self._is_closed = True
             opened, self._open_transcribers = self._open_transcribers, []
@@ -228,21 +227,21 @@ class ModelRegistry:
     # --- loading ----------------------------------------------------------------------------------
 
     async def _wait_until_loaded(self, model: ServedModel) -> Transcriber:
-        """Wait for the model's one load. A waiter that is cancelled does not end it for the others."""
+        """Wait for the model's single load. Cancelling one waiter does not cancel the load."""
         if model.load_task is None:
             if model.failed_at is not None and time.monotonic() - model.failed_at < FAILED_LOAD_COOLDOWN_S:
-                raise ModelUnavailable(model.id, "it could not be loaded", FAILED_LOAD_COOLDOWN_S)
+                raise ModelUnavailable(model.id, "loading failed", FAILED_LOAD_COOLDOWN_S)
             model.load_task = asyncio.ensure_future(self._load(model))
         await asyncio.shield(model.load_task)
         if model.transcriber is None:
-            raise ModelUnavailable(model.id, "it could not be loaded", FAILED_LOAD_COOLDOWN_S)
+            raise ModelUnavailable(model.id, "loading failed", FAILED_LOAD_COOLDOWN_S)
         return model.transcriber
 
     async def _load(self, model: ServedModel) -> None:
         started = time.perf_counter()
         try:
             model.set_loaded(await self._run_exclusive(lambda: self._open_model(model)))
-        except Exception:  # whatever it was, this model does not serve and the others do
+        except Exception:  # whatever the error, the other models keep serving
             model.failed_at = time.monotonic()
             log.exception("model not loaded name=%s", model.id)
         else:
@@ -258,7 +257,7 @@ class ModelRegistry:
                 self._open_transcribers.append(transcriber)
                 return transcriber
         transcriber.close()
-        raise ModelUnavailable(model.id, "the server ends")
+        raise ModelUnavailable(model.id, "the server is shutting down")
 
     async def _unload_when_idle(self, model: ServedModel) -> None:
         if model.load_task is not None:
@@ -276,9 +275,9 @@ class ModelRegistry:
         await self._run_exclusive(functools.partial(_close_transcriber, transcriber))
 
     async def _run_exclusive(self, work: Callable[[], T]) -> T:
-        """The result of `work` in a thread, which is a daemon: a device that hangs must not keep the process."""
+        """The result of `work`, run in a daemon thread: a device that hangs must not keep the process alive."""
         done: Future[T] = Future()
-        done.set_running_or_notify_cancel()  # it runs to its end, also when nobody waits any more
+        done.set_running_or_notify_cancel()  # it runs to its end, also without a waiter
 
         def run() -> None:
             try:
@@ -294,9 +293,9 @@ class ModelRegistry:
 def _close_transcriber(transcriber: Transcriber) -> None:
     transcriber.close()
     del transcriber
-    gc.collect()  # an engine and its thread know each other
+    gc.collect()  # an engine and its thread refer to each other
     if sys.platform == "linux":
-        # glibc keeps what is freed in pieces for itself; the operator unloads to have the memory back
+        # glibc keeps freed memory; an operator unloads to get it back
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)

@@ -1,4 +1,4 @@
-"""GET /v1/models and /v1/models/{id}; POST /v1/models/load and /v1/models/unload for whoever runs the server."""
+"""GET /v1/models and /v1/models/{id}; POST /v1/models/load and /v1/models/unload for operators."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from neuron_whisper.server.http.middleware import require_admin
 from neuron_whisper.server.models.registry import ModelState, ServedModel
 from neuron_whisper.server.state import ServerState
 
-UNLOAD_WAIT_S = 10.0  # for the requests that use the model; after it the answer says "unloading"
+UNLOAD_WAIT_S = 10.0  # for the requests that use the model; after it the response says "unloading"
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A model, as OpenAI's API lists it, and what this server adds.
 
     `created` is when this server started, in Unix seconds. `state`: loaded, loading, unloaded (the next request loads
-    it, unless `available` is false: it was unloaded by hand), unloading, failed (loading it did; it is tried again).
-    `default`: meant where no model is named. `aliases`: its other names. `in_flight`: requests that use it now.
+    it, unless `available` is false: an operator unloaded it), unloading, failed (the next request tries again).
+    `default`: used where a request names no model. `aliases`: its other names. `in_flight`: requests that use it now.
     """
 
     id: str
@@ -52,8 +52,8 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     operation_class=GuardedOperation,
     summary="The models, loaded or not",
 )
-async def list_models(service: NamedDependency[ServerState]) -> ModelList:
-    return ModelList(data=[_to_model(service, model) for model in service.models])
+async def list_models(server_state: NamedDependency[ServerState]) -> ModelList:
+    return ModelList(data=[_to_model(server_state, model) for model in server_state.models])
 
 
 @get(
@@ -63,9 +63,9 @@ async def list_models(service: NamedDependency[ServerState]) -> ModelList:
     operation_class=GuardedOperation,
     summary="A model, by any of its names",
 )
-async def retrieve_model(service: NamedDependency[ServerState], model: FromPath[str]) -> Model:
-    # a path, since a Hugging Face id has a slash; Litestar hands it over with one in front
-    return _to_model(service, service.models.find(model.removeprefix("/")))
+async def retrieve_model(server_state: NamedDependency[ServerState], model: FromPath[str]) -> Model:
+    # a path, as a Hugging Face id has a slash; Litestar passes it with a leading slash
+    return _to_model(server_state, server_state.models.find(model.removeprefix("/")))
 
 
 @post(
@@ -75,11 +75,11 @@ async def retrieve_model(service: NamedDependency[ServerState], model: FromPath[
     operation_id="loadModel",
     tags=["models"],
     operation_class=GuardedOperation,
-    summary="Load a model, and serve it again where it was unloaded by hand",
+    summary="Load a model, and serve it again after an operator unloaded it",
 )
-async def load_model(service: NamedDependency[ServerState], data: JSONBody[ModelRequest]) -> Model:
-    # the name is in the body: in a path, its slash would be one of the path's
-    return _to_model(service, await service.models.load(data.model))
+async def load_model(server_state: NamedDependency[ServerState], data: JSONBody[ModelRequest]) -> Model:
+    # the name is in the body: a path would be ambiguous, as names have slashes
+    return _to_model(server_state, await server_state.models.load(data.model))
 
 
 @post(
@@ -89,19 +89,19 @@ async def load_model(service: NamedDependency[ServerState], data: JSONBody[Model
     operation_id="unloadModel",
     tags=["models"],
     operation_class=GuardedOperation,
-    summary="Refuse requests for a model, and free its memory when those in flight are done",
+    summary="Reject requests for a model, and free its memory when those in flight are done",
 )
-async def unload_model(service: NamedDependency[ServerState], data: JSONBody[ModelRequest]) -> Model:
-    return _to_model(service, await service.models.unload(data.model, timeout_s=UNLOAD_WAIT_S))
+async def unload_model(server_state: NamedDependency[ServerState], data: JSONBody[ModelRequest]) -> Model:
+    return _to_model(server_state, await server_state.models.unload(data.model, timeout_s=UNLOAD_WAIT_S))
 
 
-def _to_model(service: ServerState, model: ServedModel) -> Model:
+def _to_model(server_state: ServerState, model: ServedModel) -> Model:
     return Model(
         id=model.id,
-        created=service.started_at,
+        created=server_state.started_at,
         state=model.state,
         available=not model.is_disabled,
-        default=model is service.models.default,
-        aliases=service.models.names.list_aliases(model.id),
+        default=model is server_state.models.default,
+        aliases=server_state.models.names.list_aliases(model.id),
         in_flight=model.in_flight,
     )

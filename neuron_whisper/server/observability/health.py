@@ -1,4 +1,4 @@
-"""GET /health/live and /health/ready, whether to restart this process and to send it requests, and GET /metrics."""
+"""GET /health/live, /health/startup and /health/ready for probes, and GET /metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neuron_whisper.server.state import ServerState
 
 
 class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker process; `state` is starting, ready, restarting or failed, `restarts` how often it was replaced."""
+    """One worker process. `state`: starting, ready, restarting, failed; `restarts`: how often it was replaced."""
 
     index: int
     state: str
@@ -24,18 +24,19 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`status` is ready or alive, or why not: draining, device_fault, device_hung, no_worker. The counts are windows.
+    """`status`: ready or alive, or the reason why not: draining, device_fault, device_hung, no_worker.
 
-    `model` is the default's name, `models` the state of each. A model that is not loaded is no reason not to be ready.
+    `model` is the default model's name, `models` the state of each; a model that is not loaded does not make the
+    server unready. `waiting` and `decoding` count windows.
 
-    The workers are told where there are several: `degraded` when fewer are up than wanted. Requests that come while
-    none is up wait in the queue.
+    Worker fields are present where there are worker processes: `degraded` when fewer are up than configured.
+    Requests that arrive while none is up wait in the queue.
     """
 
     status: str
     degraded: bool | None = None
     workers_up: int | None = None
-    workers_wanted: int | None = None
+    workers_configured: int | None = None
     model: str | None = None
     models: dict[str, str] | None = None
     waiting: int | None = None
@@ -44,7 +45,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workers: tuple[WorkerHealth, ...] | None = None
 
 
-UNAVAILABLE_RESPONSE = {503: ResponseSpec(Health, description="No; `status` says why", generate_examples=False)}
+UNAVAILABLE_RESPONSE = {503: ResponseSpec(Health, description="No; `status` is the reason", generate_examples=False)}
 
 
 @get(
@@ -54,11 +55,11 @@ UNAVAILABLE_RESPONSE = {503: ResponseSpec(Health, description="No; `status` says
     tags=["health"],
     responses=UNAVAILABLE_RESPONSE,
 )
-async def get_liveness(service: NamedDependency[ServerState]) -> Response[Health]:
-    """503 once the device failed, or a call of it does not end: nothing but a restart helps."""
-    if service.models.device_error is not None:
+async def get_liveness(server_state: NamedDependency[ServerState]) -> Response[Health]:
+    """503 after the device failed or while a device call hangs: only a restart helps."""
+    if server_state.models.device_error is not None:
         return Response(Health(status="device_fault"), status_code=503)
-    if is_hung(service):
+    if is_hung(server_state):
         return Response(Health(status="device_hung"), status_code=503)
     return Response(Health(status="alive"))
 
@@ -70,9 +71,11 @@ async def get_liveness(service: NamedDependency[ServerState]) -> Response[Health
     tags=["health"],
     responses=UNAVAILABLE_RESPONSE,
 )
-async def get_startup(service: NamedDependency[ServerState]) -> Response[Health]:
-    """503 while the first model is still loading, which happens behind this port only where none is preloaded."""
-    is_loading = not service.models.loaded_transcribers and any(model.state == "loading" for model in service.models)
+async def get_startup(server_state: NamedDependency[ServerState]) -> Response[Health]:
+    """503 while the first model is loading, which happens while serving only where none is preloaded."""
+    is_loading = not server_state.models.loaded_transcribers and any(
+        model.state == "loading" for model in server_state.models
+    )
     return Response(Health(status="loading" if is_loading else "started"), status_code=503 if is_loading else 200)
 
 
@@ -83,17 +86,17 @@ async def get_startup(service: NamedDependency[ServerState]) -> Response[Health]
     tags=["health"],
     responses=UNAVAILABLE_RESPONSE,
 )
-async def get_readiness(service: NamedDependency[ServerState]) -> Response[Health]:
-    """200 with what the engine does now, or 503 with the reason."""
-    models = service.models
+async def get_readiness(server_state: NamedDependency[ServerState]) -> Response[Health]:
+    """200 with the engine's counts, or 503 with the reason."""
+    models = server_state.models
     engines = [transcriber.status for transcriber in models.loaded_transcribers]
     pools = [engine for engine in engines if isinstance(engine, PoolStatus)]
     reason = "ready"
     if models.device_error is not None:
         reason = "device_fault"
-    elif is_hung(service):
+    elif is_hung(server_state):
         reason = "device_hung"
-    elif service.is_draining:
+    elif server_state.is_draining:
         reason = "draining"
     elif any(not pool.n_ready for pool in pools):
         reason = "no_worker"
@@ -103,7 +106,7 @@ async def get_readiness(service: NamedDependency[ServerState]) -> Response[Healt
         models={model.id: model.state for model in models},
         waiting=sum(engine.waiting for engine in engines),
         decoding=sum(engine.decoding for engine in engines),
-        requests=service.in_flight,
+        requests=server_state.in_flight,
     )
     if pools:
         workers = [worker for pool in pools for worker in pool.workers]
@@ -112,17 +115,17 @@ async def get_readiness(service: NamedDependency[ServerState]) -> Response[Healt
             health,
             degraded=workers_up < len(workers),
             workers_up=workers_up,
-            workers_wanted=len(workers),
+            workers_configured=len(workers),
             workers=tuple(_to_worker_health(worker) for worker in workers),
         )
     return Response(health, status_code=200 if reason == "ready" else 503)
 
 
-def is_hung(service: ServerState) -> bool:
-    """Whether a device call of an engine in this process takes too long. A pool replaces its workers itself."""
-    engines = (transcriber.status for transcriber in service.models.loaded_transcribers)
+def is_hung(server_state: ServerState) -> bool:
+    """Whether a device call of an engine in this process exceeds hang_s. A pool restarts its workers itself."""
+    engines = (transcriber.status for transcriber in server_state.models.loaded_transcribers)
     return any(
-        engine.device_call_s > service.settings.hang_s for engine in engines if not isinstance(engine, PoolStatus)
+        engine.device_call_s > server_state.settings.hang_s for engine in engines if not isinstance(engine, PoolStatus)
     )
 
 
@@ -139,9 +142,9 @@ def _require_metrics_access(connection: AnyConnection, handler: BaseRouteHandler
     guards=[_require_metrics_access],
     media_type="text/plain",
 )
-async def get_metrics(service: NamedDependency[ServerState]) -> Response[bytes]:
+async def get_metrics(server_state: NamedDependency[ServerState]) -> Response[bytes]:
     """Requests, limits, engines, this process."""
-    return Response(service.gateway.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(server_state.gateway.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _to_worker_health(worker: WorkerStatus) -> WorkerHealth:

@@ -1,7 +1,7 @@
-"""OpenTelemetry: a span of every request below /v1, and of its stages, told to a collector over OTLP/HTTP.
+"""OpenTelemetry traces: a span of every request below /v1 and of its stages, exported over OTLP/HTTP.
 
-Spans are made of a request's record when it ends, so nothing on its way waits for them. They hold the record's facts:
-numbers and names, never audio or text.
+Spans are made from a request's context when it ends, so tracing never delays it. Their attributes are its log
+fields: numbers and names, never audio or text.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 TRACED_PREFIX = "/v1"
-SHUTDOWN_TIMEOUT_S = 2.0  # for the last spans; a collector that is away keeps no server from ending
+SHUTDOWN_TIMEOUT_S = 2.0  # for the last spans; an unreachable collector must not delay shutdown
 SERVER_ERROR_STATUS = 500
 
 
 class TraceExporter:
-    """The exporter and its thread. The SDK's own variables (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, ...) count."""
+    """Exports spans in a thread. The SDK's variables (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, ...) apply."""
 
     def __init__(self, endpoint: str) -> None:
-        """`endpoint` is the collector's, such as http://127.0.0.1:4318. Raises InvalidOption where no SDK is."""
+        """`endpoint` is the collector's, e.g. http://127.0.0.1:4318. Raises InvalidOption where the SDK is missing."""
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -39,18 +39,18 @@ class TraceExporter:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
             from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
         except ImportError:
-            install = 'it needs OpenTelemetry: pip install "neuron-whisper[otel]"'
+            install = 'tracing needs OpenTelemetry; pip install "neuron-whisper[otel]"'
             raise InvalidOption("otlp_endpoint", endpoint, install) from None
-        facts = {SERVICE_VERSION: __version__}
+        attributes = {SERVICE_VERSION: __version__}
         if "OTEL_SERVICE_NAME" not in os.environ:
-            facts[SERVICE_NAME] = "neuron-whisper"
-        self._provider = TracerProvider(resource=Resource.create(facts), shutdown_on_exit=False)
+            attributes[SERVICE_NAME] = "neuron-whisper"
+        self._provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
         self._tracer = self._provider.get_tracer("neuron_whisper.server", __version__)
         self._propagator = TraceContextTextMapPropagator()
 
-    def export_request(self, record: RequestContext, scope: Scope, method: str) -> str:
-        """Tell the request's spans, in the trace that its traceparent names. Returns the trace's id, or ""."""
+    def export_request(self, context: RequestContext, scope: Scope, method: str) -> str:
+        """Export the spans of a request, in the trace of its traceparent. Returns the trace id, "" if not traced."""
         from opentelemetry.trace import SpanKind, set_span_in_context
 
         if not scope["path"].startswith(TRACED_PREFIX):
@@ -65,39 +65,39 @@ class TraceExporter:
         span = self._tracer.start_span(
             f"{method} {route}",
             kind=SpanKind.SERVER,
-            start_time=at(record.started),
-            attributes=_to_attributes(record),
+            start_time=at(context.started),
+            attributes=_to_attributes(context),
             context=self._propagator.extract(_read_trace_headers(scope)),
         )
         span.set_attributes({"http.route": route, "http.request.method": method})
-        _set_status(span, record)
+        _set_status(span, context)
         inside = set_span_in_context(span)
-        for stage in record.stages:
+        for stage in context.stages:
             self._tracer.start_span(stage.name, context=inside, start_time=at(stage.started)).end(at(stage.ended))
         span.end(at(ended))
         return f"{span.get_span_context().trace_id:032x}"
 
     def close(self) -> None:
-        """Tell what is left, for two seconds at most."""
+        """Export the remaining spans, for SHUTDOWN_TIMEOUT_S at most."""
         closing = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         closing.start()
         closing.join(SHUTDOWN_TIMEOUT_S)
 
 
-def _to_attributes(record: RequestContext) -> Mapping[str, str | float]:
-    told = {f"neuron_whisper.{name}": str(value) for name, value in record.log_fields.items()}
-    return {**told, "neuron_whisper.request_id": record.id, "neuron_whisper.decoded_s": record.audio_s}
+def _to_attributes(context: RequestContext) -> Mapping[str, str | float]:
+    fields = {f"neuron_whisper.{name}": str(value) for name, value in context.log_fields.items()}
+    return {**fields, "neuron_whisper.request_id": context.id, "neuron_whisper.decoded_s": context.audio_s}
 
 
-def _set_status(span: Span, record: RequestContext) -> None:
+def _set_status(span: Span, context: RequestContext) -> None:
     from opentelemetry.trace import StatusCode
 
-    if record.status:
-        span.set_attribute("http.response.status_code", record.status)
-    if record.error_code:
-        span.set_attribute("error.type", record.error_code)
-    if record.status >= SERVER_ERROR_STATUS:
-        span.set_status(StatusCode.ERROR, record.error_code)
+    if context.status:
+        span.set_attribute("http.response.status_code", context.status)
+    if context.error_code:
+        span.set_attribute("error.type", context.error_code)
+    if context.status >= SERVER_ERROR_STATUS:
+        span.set_status(StatusCode.ERROR, context.error_code)
 
 
 def _read_trace_headers(scope: Scope) -> dict[str, str]:

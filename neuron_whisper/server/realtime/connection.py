@@ -56,8 +56,8 @@ class RealtimeConnection(ABC):
     tokenizer: Tokenizer
     model: str
 
-    def __init__(self, socket: AnySocket, service: ServerState) -> None:
-        self.socket, self.service = socket, service
+    def __init__(self, socket: AnySocket, server_state: ServerState) -> None:
+        self.socket, self.server_state = socket, server_state
         self.id = f"sess_{secrets.token_hex(12)}"
         self.log_fields = RequestContext.from_scope(socket.scope).log_fields
         self.log_fields |= {"utterances": 0, "partials": 0}
@@ -108,8 +108,8 @@ class RealtimeConnection(ABC):
         async with AsyncExitStack() as held:
             try:
                 check_origin(self.socket)
-                held.enter_context(self.service.track_request())
-                held.enter_context(self.service.session_limiter.acquire())
+                held.enter_context(self.server_state.track_request())
+                held.enter_context(self.server_state.session_limiter.acquire())
                 await self.on_handshake()
             except (NeuronWhisperError, HTTPException) as fault:
                 await reject_handshake(self.socket, fault)
@@ -162,7 +162,7 @@ class RealtimeConnection(ABC):
     async def _exchange_messages(self) -> None:
         """Hear and tell, until the client, the writer or the server ends it. Raises Ended and what they raise."""
         reader = asyncio.create_task(self._read_messages())
-        drain = asyncio.create_task(self.service.drain_started.wait())
+        drain = asyncio.create_task(self.server_state.drain_started.wait())
         watched: set[asyncio.Task[Any]] = {reader, drain}
         try:
             while not reader.done() and not drain.done():
@@ -183,7 +183,7 @@ class RealtimeConnection(ABC):
             await asyncio.gather(reader, drain, return_exceptions=True)
 
     async def _read_messages(self) -> None:
-        idle_s = self.service.settings.realtime_idle_s
+        idle_s = self.server_state.settings.realtime_idle_s
         while True:
             try:
                 async with asyncio.timeout(idle_s):
@@ -204,14 +204,14 @@ class RealtimeConnection(ABC):
     async def start_live_session(self, model: str | None, options: LiveOptions) -> None:
         """Begin a live session of a model, in the place of the one before. Raises InputError, CapacityError."""
         async with AsyncExitStack() as held:
-            transcriber = await held.enter_async_context(self.service.models.use(model))
+            transcriber = await held.enter_async_context(self.server_state.models.use(model))
             # in a thread: the first one loads the voice detector
             live = await asyncio.to_thread(
-                transcriber.live, options, max_buffered_s=self.service.settings.realtime_buffer_s
+                transcriber.live, options, max_buffered_s=self.server_state.settings.realtime_buffer_s
             )
             held.push_async_callback(live.aclose)
             before, self._resources = self._resources, held.pop_all()
-        self._live, self.tokenizer, self.model = live, transcriber.tokenizer, self.service.models.find(model).id
+        self._live, self.tokenizer, self.model = live, transcriber.tokenizer, self.server_state.models.find(model).id
         self._writer, writer = asyncio.create_task(self._write_events(live)), self._writer
         await self._release(before, writer)
 

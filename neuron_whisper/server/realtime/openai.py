@@ -53,9 +53,9 @@ CLIENT_EVENTS = (
 
 
 @websocket("/v1/realtime")
-async def serve_realtime(socket: AnySocket, service: NamedDependency[ServerState]) -> None:
+async def serve_realtime(socket: AnySocket, server_state: NamedDependency[ServerState]) -> None:
     """A transcription session; README says which events."""
-    await OpenAIConnection(socket, service).run()
+    await OpenAIConnection(socket, server_state).run()
 
 
 class InvalidEvent(InputError):
@@ -69,8 +69,8 @@ class InvalidEvent(InputError):
 class OpenAIConnection(RealtimeConnection):
     """A client of the realtime API. `is_beta`: it asked for the beta's names by header or by event."""
 
-    def __init__(self, socket: AnySocket, service: ServerState) -> None:
-        super().__init__(socket, service)
+    def __init__(self, socket: AnySocket, server_state: ServerState) -> None:
+        super().__init__(socket, server_state)
         self._config = RealtimeConfig()
         is_header = "realtime=v1" in socket.headers.get("openai-beta", "")
         self._is_beta = is_header or BETA_SUBPROTOCOL in socket.scope.get("subprotocols", ())
@@ -89,7 +89,7 @@ class OpenAIConnection(RealtimeConnection):
             self._config = RealtimeConfig(model=query["model"])
         self._pcm = await create_pcm_stream(self._config.encoding, self._config.rate)
         await self.start_live_session(
-            self._config.model, self._config.live_options(vad_filter=self.service.settings.vad_filter)
+            self._config.model, self._config.live_options(vad_filter=self.server_state.settings.vad_filter)
         )
 
     async def on_open(self) -> None:
@@ -166,7 +166,7 @@ class OpenAIConnection(RealtimeConnection):
         await self.live.commit()
 
     async def _update(self, config: RealtimeConfig) -> None:
-        options = config.live_options(vad_filter=self.service.settings.vad_filter)
+        options = config.live_options(vad_filter=self.server_state.settings.vad_filter)
         if config.model != self._config.model:
             if self.live.fed_s:
                 raise InvalidOption("model", truncate(config.model), f"{self.model}: audio was sent to it already")

@@ -55,9 +55,9 @@ TRUE_VALUES, FALSE_VALUES = ("true", "1"), ("false", "0")
 
 
 @websocket("/v1/audio/stream")
-async def serve_audio_stream(socket: AnySocket, service: NamedDependency[ServerState]) -> None:
+async def serve_audio_stream(socket: AnySocket, server_state: NamedDependency[ServerState]) -> None:
     """A stream of raw audio; README says which messages."""
-    await RawStreamConnection(socket, service).run()
+    await RawStreamConnection(socket, server_state).run()
 
 
 class StreamQuery:
@@ -111,7 +111,7 @@ class RawStreamConnection(RealtimeConnection):
             language=query.read_text("language"),
             initial_prompt=query.read_text("prompt"),
             word_timestamps=query.read_flag("words", False),
-            vad_filter=self.service.settings.vad_filter,
+            vad_filter=self.server_state.settings.vad_filter,
         )
         options = LiveOptions(
             transcribe=transcribe,

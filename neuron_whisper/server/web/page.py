@@ -1,4 +1,4 @@
-"""GET /: one page to try the server with. It loads nothing, from here or from anywhere else."""
+"""GET /: one page to try the server, without any further resources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INLINE_ELEMENT = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
 
 def create_page_route(model: str, languages: Sequence[str]) -> HTTPRouteHandler:
-    """The page of a model that knows `languages` (codes), and the policy that lets its own script run."""
+    """The route of the page, for a model with these language codes, with its Content-Security-Policy."""
     html = PAGE_FILE.read_text(encoding="utf-8")
     html = html.replace("{{model}}", escape(model)).replace("{{languages}}", _render_language_options(languages))
     body, headers = (
@@ -40,7 +40,7 @@ def _render_language_options(languages: Sequence[str]) -> str:
 
 
 def _build_content_security_policy(html: str) -> str:
-    """A Content-Security-Policy under which the page's own style and script run, and nothing else."""
+    """A Content-Security-Policy that allows the page's inline style and script only."""
     allowed = {"style": "", "script": ""}
     for kind, content in INLINE_ELEMENT.findall(html):
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
