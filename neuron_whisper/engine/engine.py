@@ -1,4 +1,4 @@
-"""Engine: one thread that keeps a session's slots full across requests: admit - step - deliver."""
+"""Engine: one thread that keeps a session's slots full across requests: schedule - step - complete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -22,6 +22,7 @@ from neuron_whisper.decode.window import (
     WindowDecoder,
     WindowRequest,
 )
+from neuron_whisper.engine.futures import set_exception, set_result
 from neuron_whisper.engine.slots import SlotTable
 from neuron_whisper.engine.stats import EngineStats, EngineStatsRecorder, Histogram
 from neuron_whisper.engine.step_batch import StepBatch
@@ -37,10 +38,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class _EngineRequest:
-    """A window on its way through the engine."""
+    """A window in the engine's queue or in a slot."""
 
     window: WindowRequest
-    decoding: WindowDecoder
+    decoder: WindowDecoder
     enqueued_at: float  # time.monotonic
     future: Future[DecodingResult] = field(default_factory=Future)
     next_step: StepRequest | None = None
@@ -48,7 +49,7 @@ class _EngineRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
-    """A snapshot: windows that wait, windows in slots, windows delivered and steps run since the start.
+    """A snapshot: windows that wait, windows in slots, windows completed and steps run since the start.
 
     `device_call_s` is how long the device's present call has taken so far, 0 between calls.
     """
@@ -63,10 +64,10 @@ class EngineStatus:
 
 
 class Engine:
-    """Decodes windows on one session, which belongs to the engine's thread from now on.
+    """Decodes windows on one session, which only the engine's thread uses from now on.
 
     A window that joins or leaves changes no other window's tokens: rows do not mix. A cancelled future frees its
-    slot at the next step. After a DeviceError every window fails with it and nothing is taken any more.
+    slot at the next step. After a DeviceError every window fails with it and no window is accepted any more.
     """
 
     def __init__(
@@ -94,17 +95,17 @@ class Engine:
     # --- any thread -------------------------------------------------------------------------------
 
     def submit(self, request: WindowRequest, *, is_first: bool = True, waited_s: float = 0.0) -> Future[DecodingResult]:
-        """Queue a window. A clip's later windows are always taken: what was begun is not refused half-way.
+        """Queue a window. A clip's later windows are always accepted: a clip that was begun is decoded to its end.
 
-        `waited_s` is what it has waited elsewhere, for the counts.
+        `waited_s` is how long it waited in a pool's queue, for the statistics.
 
-        Raises QueueFull, Draining, DeviceError, InvalidOption (a mel of the wrong shape, more beams than there are).
+        Raises QueueFull, EngineDraining, DeviceError, InvalidOption (a mel of the wrong shape, too many beams).
         """
         dims = self._session.spec.dims
         if request.mel.shape != (dims.n_mels, dims.n_frames):
             raise InvalidOption("mel", request.mel.shape, f"shape {(dims.n_mels, dims.n_frames)} with this model")
-        decoding = WindowDecoder(request.options, self._tokenizer, self._session.spec, request.frames)
-        job = _EngineRequest(request, decoding, time.monotonic() - waited_s)
+        decoder = WindowDecoder(request.options, self._tokenizer, self._session.spec, request.frames)
+        entry = _EngineRequest(request, decoder, time.monotonic() - waited_s)
         with self._changed:
             if self._fault is not None:
                 raise DeviceError(str(self._fault))
@@ -112,51 +113,51 @@ class Engine:
                 raise EngineDraining
             if is_first and len(self._waiting) >= self._queue_limit:
                 raise QueueFull(self._queue_limit)
-            self._waiting.append(job)
+            self._waiting.append(entry)
             self._changed.notify_all()
-        job.future.add_done_callback(partial(self._remove_cancelled, job))
-        return job.future
+        entry.future.add_done_callback(partial(self._remove_cancelled, entry))
+        return entry.future
 
-    def _remove_cancelled(self, job: _EngineRequest, future: Future[DecodingResult]) -> None:
-        """A window that nobody wants any more keeps no place in the queue from others."""
+    def _remove_cancelled(self, entry: _EngineRequest, future: Future[DecodingResult]) -> None:
+        """Take a cancelled window out of the queue at once: its place is free for another."""
         if not future.cancelled():
             return
         with self._changed:
             self._stats.cancelled += 1
-            if job in self._waiting:
-                self._waiting.remove(job)
+            if entry in self._waiting:
+                self._waiting.remove(entry)
                 self._changed.notify_all()
 
     @property
     def status(self) -> EngineStatus:
         with self._changed:
-            began = self._device_call_started_at
+            started_at = self._device_call_started_at
             return EngineStatus(
                 waiting=len(self._waiting),
                 decoding=self._slots.n_taken,
                 completed=self._completed,
                 steps=self._steps,
                 slots=self._session.spec.slots,
-                device_call_s=0.0 if began is None else time.monotonic() - began,
+                device_call_s=0.0 if started_at is None else time.monotonic() - started_at,
                 stats=self._stats.snapshot,
             )
 
     @property
     def fault(self) -> DeviceError | None:
-        """Why the engine takes nothing any more, if so."""
+        """Why the engine accepts no window any more; None while it does."""
         return self._fault
 
     def drain(self, timeout_s: float | None = None) -> bool:
-        """Take no new clips and wait until no window is left; False when that took longer than `timeout_s`.
+        """Accept no new clips and wait until no window is left; False when that took longer than `timeout_s`.
 
-        A clip that is between two windows is not seen: whoever drains waits for its callers first.
+        A clip that is between two windows is not seen here: wait for the clips' callers first.
         """
         with self._changed:
             self._is_draining = True
             return self._changed.wait_for(lambda: not self._waiting and not self._slots.n_taken, timeout_s)
 
     def close(self) -> None:
-        """End the thread after its current step; what is not done fails with Draining. Idempotent."""
+        """End the thread after its current step; unfinished windows fail with EngineDraining. Idempotent."""
         with self._changed:
             self._is_draining = self._is_closed = True
             self._changed.notify_all()
@@ -170,7 +171,7 @@ class Engine:
             while self._wait_for_work():
                 self._schedule()
                 self._step()
-        except Exception as error:  # whatever it was, the session's state is unknown now
+        except Exception as error:  # after any error the session's state is unknown
             fault = error if isinstance(error, DeviceError) else DeviceError(f"{type(error).__name__}: {error}")
             log.exception("engine stopped")
             with self._changed:
@@ -183,7 +184,7 @@ class Engine:
             self._session.close()
 
     def _wait_for_work(self) -> bool:
-        """False when the engine is closed."""
+        """Wait for a window in the queue or in a slot; False when the engine is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or self._waiting or self._slots.n_taken)
             return not self._is_closed
@@ -192,111 +193,108 @@ class Engine:
         """Fill free slots from the queue, an encode batch at a time, so that running windows are not held up."""
         batch: list[tuple[int, _EngineRequest]] = []
         with self._changed:
-            room = min(self._slots.n_free, self._session.spec.encode_batch)
-            while self._waiting and len(batch) < room:
-                job = self._waiting.popleft()
-                if not job.future.cancelled():
-                    batch.append((self._slots.take(job), job))
+            max_windows = min(self._slots.n_free, self._session.spec.encode_batch)
+            while self._waiting and len(batch) < max_windows:
+                entry = self._waiting.popleft()
+                if not entry.future.cancelled():
+                    batch.append((self._slots.take(entry), entry))
             self._changed.notify_all()
         if not batch:
             return
         now = time.monotonic()
-        for _, job in batch:
-            self._stats.wait_s.observe(now - job.enqueued_at)
+        for _, entry in batch:
+            self._stats.wait_s.observe(now - entry.enqueued_at)
         by_frames: dict[int, list[tuple[int, _EngineRequest]]] = {}
-        for slot, job in batch:
-            by_frames.setdefault(self._session.spec.frames_to_encode(job.window.frames), []).append((slot, job))
-        for frames, alike in by_frames.items():
-            mel = np.stack([job.window.mel[:, :frames] for _, job in alike])
-            self._time_call(self._stats.encode_s, self._session.encode, [slot for slot, _ in alike], mel)
+        for slot, entry in batch:
+            by_frames.setdefault(self._session.spec.frames_to_encode(entry.window.frames), []).append((slot, entry))
+        for frames, group in by_frames.items():
+            mel = np.stack([entry.window.mel[:, :frames] for _, entry in group])
+            self._time_call(self._stats.encode_s, self._session.encode, [slot for slot, _ in group], mel)
         log.debug("encode windows=%d ms=%.1f", len(batch), 1e3 * (time.monotonic() - now))
-        for slot, job in batch:
-            self._run_until_step(slot, job)
+        for slot, entry in batch:
+            self._run_until_step(slot, entry)
 
-    def _run_until_step(self, slot: int, job: _EngineRequest) -> None:
-        """Answer prompts and alignments until the window wants a step, or is done and delivered."""
+    def _run_until_step(self, slot: int, entry: _EngineRequest) -> None:
+        """Run a window's prefills and alignments until its next call is a step, or it is completed."""
         try:
-            while job.decoding.result is None:
-                match job.decoding.next_request():
-                    case PrefillRequest() as ask:
-                        answer = self._time_call(
+            while entry.decoder.result is None:
+                match entry.decoder.next_request():
+                    case PrefillRequest() as request:
+                        output = self._time_call(
                             self._stats.prefill_s,
                             self._session.prefill,
                             slot,
-                            ask.prompt,
-                            ask.sot_index,
-                            ask.rules,
-                            ask.suppressed,
-                            beams=ask.beams,
+                            request.prompt,
+                            request.sot_index,
+                            request.rules,
+                            request.suppressed,
+                            beams=request.beams,
                         )
-                        job.decoding.receive_prefill(answer)
-                    case AlignRequest() as ask:
-                        attention = self._time_call(self._stats.align_s, self._session.align, slot, ask.tokens)
-                        job.decoding.receive_alignment(attention)
-                    case StepRequest() as ask:
-                        job.next_step = ask
+                        entry.decoder.receive_prefill(output)
+                    case AlignRequest() as request:
+                        attention = self._time_call(self._stats.align_s, self._session.align, slot, request.tokens)
+                        entry.decoder.receive_alignment(attention)
+                    case StepRequest() as request:
+                        entry.next_step = request
                         return
         except InvalidOption as error:  # this window cannot be decoded; the others can
             self._release(slot)
-            _set_exception(job.future, error)
+            set_exception(entry.future, error)
             return
-        self._complete(slot, job)
+        self._complete(slot, entry)
 
     def _step(self) -> None:
-        """One token for every row of every window in a slot."""
-        choosing: list[tuple[int, _EngineRequest, StepRequest]] = []
-        sampling: list[tuple[int, _EngineRequest, StepRequest]] = []
-        for slot, job in self._slots.items():
-            if job.future.cancelled():
+        """Decode one token for every row of every window in a slot."""
+        top_k_rows: list[tuple[int, _EngineRequest, StepRequest]] = []
+        logits_rows: list[tuple[int, _EngineRequest, StepRequest]] = []
+        for slot, entry in self._slots.items():
+            if entry.future.cancelled():
                 self._release(slot)
                 continue
-            ask = job.next_step
-            assert ask is not None
-            (sampling if ask.needs_logits else choosing).append((slot, job, ask))
+            request = entry.next_step
+            assert request is not None
+            (logits_rows if request.needs_logits else top_k_rows).append((slot, entry, request))
         beams = self._session.spec.beams
-        if choosing:
-            choices = self._time_call(
+        if top_k_rows:
+            top_k = self._time_call(
                 self._stats.step_s,
                 self._session.decode,
-                *self._step_batch.fill((slot, ask) for slot, _, ask in choosing),
+                *self._step_batch.fill((slot, request) for slot, _, request in top_k_rows),
             )
-            for slot, job, _ in choosing:
-                job.decoding.receive_step(choices, slot * beams)
-        if sampling:
+            for slot, entry, _ in top_k_rows:
+                entry.decoder.receive_step(top_k, slot * beams)
+        if logits_rows:
             logprobs = self._time_call(
                 self._stats.step_s,
                 self._session.logits,
-                *self._step_batch.fill((slot, ask) for slot, _, ask in sampling),
+                *self._step_batch.fill((slot, request) for slot, _, request in logits_rows),
             )
-            for slot, job, _ in sampling:
-                job.decoding.receive_logits(logprobs, slot * beams)
-        if stepped := sum(len(ask.tokens) for _, _, ask in (*choosing, *sampling)):
+            for slot, entry, _ in logits_rows:
+                entry.decoder.receive_logits(logprobs, slot * beams)
+        if n_rows := sum(len(request.tokens) for _, _, request in (*top_k_rows, *logits_rows)):
             self._steps += 1
-            self._stats.rows.observe(stepped)
-        for slot, job, _ in (*choosing, *sampling):
-            self._run_until_step(slot, job)
+            self._stats.rows.observe(n_rows)
+        for slot, entry, _ in (*top_k_rows, *logits_rows):
+            self._run_until_step(slot, entry)
 
     def _time_call(self, histogram: Histogram, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """A call of the device, whose beginning is published: from outside it shows whether it ever ends."""
-        self._device_call_started_at = began = time.monotonic()
+        """Call the device. The start is published, so that `status` shows a call that does not return."""
+        self._device_call_started_at = started_at = time.monotonic()
         try:
             return call(*args, **kwargs)
         finally:
             self._device_call_started_at = None
-            histogram.observe(time.monotonic() - began)
+            histogram.observe(time.monotonic() - started_at)
 
-    def _complete(self, slot: int, job: _EngineRequest) -> None:
-        """Hand over a window that is done and free its slot."""
-        hypothesis = job.decoding.result
-        assert hypothesis is not None
+    def _complete(self, slot: int, entry: _EngineRequest) -> None:
+        """Free the slot of a window that is done and deliver its result."""
+        result = entry.decoder.result
+        assert result is not None
         self._release(slot)
         self._completed += 1
-        self._stats.tokens += len(hypothesis.tokens)
-        self._stats.fallbacks.update(it.rejection_reason for it in hypothesis.attempts if it.rejection_reason)
-        try:
-            job.future.set_result(hypothesis)
-        except InvalidStateError:
-            log.debug("a window was cancelled while its last step ran")
+        self._stats.tokens += len(result.tokens)
+        self._stats.fallbacks.update(it.rejection_reason for it in result.attempts if it.rejection_reason)
+        set_result(entry.future, result)
 
     def _release(self, slot: int) -> None:
         with self._changed:
@@ -305,18 +303,11 @@ class Engine:
 
     def _fail_all(self, error: Exception) -> None:
         with self._changed:
-            jobs = [*self._waiting, *(job for _, job in self._slots.items())]
+            entries = [*self._waiting, *(entry for _, entry in self._slots.items())]
             self._waiting.clear()
             for slot, _ in self._slots.items():
                 self._slots.release(slot)
             self._is_draining = True
             self._changed.notify_all()
-        for job in jobs:
-            _set_exception(job.future, error)
-
-
-def _set_exception(future: Future[DecodingResult], error: Exception) -> None:
-    try:
-        future.set_exception(error)
-    except InvalidStateError:
-        log.debug("a window was cancelled before it failed")
+        for entry in entries:
+            set_exception(entry.future, error)

@@ -1,4 +1,4 @@
-"""What a transcriber needs of an engine, in this process or in several, and what engines tell of themselves."""
+"""WindowEngine, the interface that a transcriber needs of an engine, and the status of pools and their workers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from neuron_whisper.engine.engine import EngineStatus
 from neuron_whisper.errors import DeviceError
 
 WorkerState = Literal["starting", "ready", "restarting", "failed"]
-"""failed: it could not be started several times in a row; it is tried again all the same, ever more rarely."""
+"""failed: it could not be started several times in a row; it is still retried, after longer and longer delays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """A snapshot of one worker: windows that wait there, and at most as many as it has slots that are decoded.
+    """A snapshot of one worker: windows that wait in its queue, and windows in its slots.
 
-    `restarts` counts how often it was started again; `pid` is None while there is no process.
+    `restarts` counts its restarts; `pid` is None while there is no process.
     """
 
     index: int
@@ -31,7 +31,7 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus(EngineStatus):
-    """The sums over all workers, and each of them. `steps` is what the workers told last, a second ago or so."""
+    """The sums over all workers, and each worker. `steps` and `stats` are as old as the last heartbeat, about 1 s."""
 
     workers: tuple[WorkerStatus, ...]
 
@@ -41,20 +41,20 @@ class PoolStatus(EngineStatus):
 
 
 class WindowEngine(Protocol):
-    """Engine and EnginePool. Any thread may call any of it."""
+    """Decodes windows: Engine and EnginePool. Any thread may call any method."""
 
     def submit(self, request: WindowRequest, *, is_first: bool = True) -> Future[DecodingResult]:
-        """Queue a window. Raises QueueFull, Draining, DeviceError, InvalidOption."""
+        """Queue a window. Raises QueueFull, EngineDraining, DeviceError, InvalidOption."""
 
     @property
     def status(self) -> EngineStatus: ...
 
     @property
     def fault(self) -> DeviceError | None:
-        """Why nothing is taken any more, if so: the process should end."""
+        """Why no window is accepted any more, and the process should end; None while it works."""
 
     def drain(self, timeout_s: float | None = None) -> bool:
-        """Take no new clips and wait until no window is left; False when that took longer."""
+        """Accept no new clips and wait until no window is left; False when that took longer."""
 
     def close(self) -> None:
-        """End; what is not done fails with Draining. Idempotent."""
+        """End; unfinished windows fail with EngineDraining. Idempotent."""

@@ -1,4 +1,4 @@
-"""What a pool and its workers say to each other, and the socket between them."""
+"""Messages between a pool and its workers, and the channel that carries them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neuron_whisper.errors import NeuronWhisperError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerializedError:
-    """An error of the tree in parts: its own pickle would call a class with the message in place of its fields."""
+    """An error of the tree in parts: its own pickle would call the class with the message in place of its fields."""
 
     error_type: type[NeuronWhisperError]
     args: tuple[Any, ...]
@@ -28,9 +28,9 @@ class SerializedError:
         return cls(error_type=type(error), args=error.args, fields=dict(vars(error)))
 
     def to_error(self) -> NeuronWhisperError:
-        made = self.error_type.__new__(self.error_type, *self.args)
-        vars(made).update(self.fields)
-        return made
+        error = self.error_type.__new__(self.error_type, *self.args)
+        vars(error).update(self.fields)
+        return error
 
 
 # --- to a worker ----------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ class SerializedError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """The first message. `log_level` is the pool's own; a Beat comes every `heartbeat_interval_s`."""
+    """The first message. `log_level` is the pool's own; the worker sends a Heartbeat every `heartbeat_interval_s`."""
 
     session_factory: SessionFactory
     threads: int
@@ -48,7 +48,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeWindow:
-    """`waited_s`: so long it has waited in the pool."""
+    """Decode a window, which has waited in the pool for `waited_s`."""
 
     id: int
     window: WindowRequest
@@ -57,12 +57,14 @@ class DecodeWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelWindow:
+    """Its result is not needed any more."""
+
     id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """End after the current step; the socket's end says the same, and without the step."""
+    """End after the current step. A closed socket ends the worker too, at once."""
 
 
 WorkerCommand = Start | DecodeWindow | CancelWindow | Stop
@@ -72,25 +74,29 @@ WorkerCommand = Start | DecodeWindow | CancelWindow | Stop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """Everything is loaded; this took `load_s`."""
+    """The session is loaded, which took `load_s`."""
 
     load_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartFailed:
+    """The session could not be loaded; the worker ends."""
+
     error: SerializedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowResult:
+    """What a window was decoded to."""
+
     id: int
     result: DecodingResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """This window cannot be decoded; the worker is well."""
+    """This window cannot be decoded; the worker goes on."""
 
     id: int
     error: SerializedError
@@ -98,14 +104,14 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """The worker lives, and this is what its engine does."""
+    """The status of the worker's engine, sent from time to time."""
 
     status: EngineStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFailed:
-    """The device failed. The worker's last message."""
+    """The device failed; the worker ends with this message."""
 
     reason: str
 
@@ -114,11 +120,11 @@ WorkerEvent = Ready | StartFailed | WindowResult | Rejected | Heartbeat | Device
 
 
 class Channel:
-    """One end of the socket. Any thread may send, one receives.
+    """One end of the socket between a pool and a worker. Any thread may send, one receives.
 
     Messages are pickles, which can run code on arrival: both ends are this package, started by this package, on a
-    socket pair that has no name for anybody else to connect to. Arrays travel beside their message: they are not
-    copied to be sent, and land where they stay.
+    socket pair that has no name to which another process could connect. Arrays are sent behind their message, out of
+    band: they are not copied on either side.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -127,11 +133,11 @@ class Channel:
 
     @property
     def connection(self) -> Connection:
-        """To wait for; not to be read."""
+        """For multiprocessing.connection.wait; it must not be read."""
         return self._connection
 
     def send(self, message: WorkerCommand | WorkerEvent) -> None:
-        """Blocks while the other end does not read. Raises OSError when there is none any more."""
+        """Blocks while the other end does not read. Raises OSError when it is closed."""
         arrays: list[pickle.PickleBuffer] = []
         head = pickle.dumps(message, protocol=5, buffer_callback=arrays.append)
         views = [array.raw() for array in arrays]
@@ -141,13 +147,13 @@ class Channel:
                 self._connection.send_bytes(view)
 
     def receive(self) -> Any:
-        """The next message, a WorkerCommand or a WorkerEvent. Raises EOFError when the other end is gone."""
+        """The next message, a WorkerCommand or a WorkerEvent. Raises EOFError when the other end is closed."""
         try:
             head, sizes = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - see the class
             arrays = [bytearray(size) for size in sizes]
             for array in arrays:
                 self._connection.recv_bytes_into(array)
-        except OSError as error:  # a process that was killed resets what it had not read
+        except OSError as error:  # a killed process resets a connection that it had not read to the end
             raise EOFError from error
         return pickle.loads(head, buffers=arrays)  # noqa: S301 - see the class
 

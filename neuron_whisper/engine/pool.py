@@ -1,4 +1,4 @@
-"""EnginePool: an engine in each of several worker processes; a worker that dies takes nothing with it."""
+"""EnginePool: one engine in each of several worker processes; the work of a worker that dies is done by another."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from functools import partial
 
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.engine.dispatcher import Dispatcher, PoolRequest
+from neuron_whisper.engine.futures import set_exception, set_result
 from neuron_whisper.engine.interface import PoolStatus
 from neuron_whisper.engine.messages import (
     CancelWindow,
@@ -36,15 +37,15 @@ from neuron_whisper.target.interfaces import ProgramSpec
 
 log = logging.getLogger(__name__)
 
-POLL_INTERVAL_S = 0.5  # how late a hung worker, or the end of our patience, may be seen
+POLL_INTERVAL_S = 0.5  # at most so much later than its timeout a hung worker is noticed
 
 
 class EnginePool:
-    """WindowEngine on one worker process for each group of cores.
+    """WindowEngine that runs one worker process for each share of the machine.
 
-    Dispatch says which worker gets a window, and how often a window is tried again whose worker died. A dead worker
-    is started again, at once when it had done something, else ever later. When every worker failed MAX_FAILED_RUNS
-    times in a row the pool's fault is set, and nothing is taken any more.
+    Dispatcher assigns windows to workers and decides how often the window of a dead worker is decoded again. A dead
+    worker is restarted: at once when it had made progress, else after a delay that doubles each time. When every
+    worker failed MAX_FAILED_RUNS times in a row, `fault` is set and no window is accepted any more.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class EnginePool:
         on_fault: Callable[[DeviceError], None] = lambda fault: None,
         timeouts: PoolTimeouts | None = None,
     ) -> None:
-        """Returns when one worker is ready. Raises why the first one could not be started, when none could."""
+        """Returns when one worker is ready. When none can be started, raises the error of the first one."""
         self._session_factory, self._spec = session_factory, spec
         self._queue_limit, self._on_fault, self._timeouts = queue_limit, on_fault, timeouts or PoolTimeouts()
         self._changed = threading.Condition()
@@ -67,12 +68,12 @@ class EnginePool:
         self._fault: DeviceError | None = None
         self._completed = 0
         self._pool_stats = EngineStats()
-        self._workers = [PoolWorker(index, group) for index, group in enumerate(resources)]
-        for seat in self._workers:
-            seat.thread = threading.Thread(
-                target=self._supervise, args=(seat,), name=f"worker-{seat.index}", daemon=True
+        self._workers = [PoolWorker(index, share) for index, share in enumerate(resources)]
+        for worker in self._workers:
+            worker.thread = threading.Thread(
+                target=self._supervise, args=(worker,), name=f"worker-{worker.index}", daemon=True
             )
-            seat.thread.start()
+            worker.thread.start()
         try:
             self._wait_for_first_ready()
         except BaseException:
@@ -83,11 +84,11 @@ class EnginePool:
         with self._changed:
             self._changed.wait_for(
                 lambda: (
-                    any(seat.state == "ready" for seat in self._workers)
-                    or all(seat.last_error is not None for seat in self._workers)
+                    any(worker.state == "ready" for worker in self._workers)
+                    or all(worker.last_error is not None for worker in self._workers)
                 )
             )
-            if all(seat.last_error is not None for seat in self._workers):
+            if all(worker.last_error is not None for worker in self._workers):
                 assert self._workers[0].last_error is not None
                 raise self._workers[0].last_error
 
@@ -96,7 +97,7 @@ class EnginePool:
     def submit(self, request: WindowRequest, *, is_first: bool = True) -> Future[DecodingResult]:
         """As Engine.submit; the limit holds for all workers together. Never waits for a worker.
 
-        Raises QueueFull, Draining, DeviceError, InvalidOption (a mel of the wrong shape).
+        Raises QueueFull, EngineDraining, DeviceError, InvalidOption (a mel of the wrong shape).
         """
         dims = self._spec.dims
         if request.mel.shape != (dims.n_mels, dims.n_frames):
@@ -108,34 +109,34 @@ class EnginePool:
                 raise EngineDraining
             if is_first and self._dispatcher.waiting >= self._queue_limit:
                 raise QueueFull(self._queue_limit)
-            job = self._dispatcher.enqueue(request, time.monotonic())
+            pool_request = self._dispatcher.enqueue(request, time.monotonic())
             self._dispatch_ready()
-        job.future.add_done_callback(partial(self._remove_cancelled, job))
-        return job.future
+        pool_request.future.add_done_callback(partial(self._remove_cancelled, pool_request))
+        return pool_request.future
 
-    def _remove_cancelled(self, job: PoolRequest, future: Future[DecodingResult]) -> None:
+    def _remove_cancelled(self, request: PoolRequest, future: Future[DecodingResult]) -> None:
         if not future.cancelled():
             return
         with self._changed:
-            worker = self._dispatcher.cancel(job)
+            worker = self._dispatcher.cancel(request)
             if worker is not None:
-                self._worker_process(worker).send(CancelWindow(id=job.id))
-            else:  # no worker counts it
+                self._worker_process(worker).send(CancelWindow(id=request.id))
+            else:  # it is in no worker's statistics
                 self._pool_stats += EngineStats(cancelled=1)
             self._dispatch_ready()
 
     def _dispatch_ready(self) -> None:
-        """Send what can be sent, tell who waits. The lock is held."""
-        for worker, job in self._dispatcher.assign():
-            waited_s = time.monotonic() - job.enqueued_at
-            self._worker_process(worker).send(DecodeWindow(id=job.id, window=job.window, waited_s=waited_s))
+        """Send the windows that a worker has capacity for, and wake the waiting threads. The lock is held."""
+        for worker, request in self._dispatcher.assign():
+            waited_s = time.monotonic() - request.enqueued_at
+            self._worker_process(worker).send(DecodeWindow(id=request.id, window=request.window, waited_s=waited_s))
         self._changed.notify_all()
 
     def _worker_process(self, worker: int) -> WorkerProcess:
-        """Of a worker that has windows, or is about to: it is up."""
-        life = self._workers[worker].current_run
-        assert life is not None
-        return life.process
+        """The process of an attached worker: Dispatcher assigns windows to no other."""
+        run = self._workers[worker].current_run
+        assert run is not None
+        return run.process
 
     @property
     def status(self) -> PoolStatus:
@@ -144,55 +145,55 @@ class EnginePool:
                 waiting=self._dispatcher.waiting,
                 decoding=self._dispatcher.decoding,
                 completed=self._completed,
-                steps=sum(seat.steps for seat in self._workers),
-                slots=self._spec.slots * sum(seat.state == "ready" for seat in self._workers),
-                device_call_s=max(seat.device_call_s for seat in self._workers),
-                stats=sum((seat.stats for seat in self._workers), self._pool_stats),
+                steps=sum(worker.steps for worker in self._workers),
+                slots=self._spec.slots * sum(worker.state == "ready" for worker in self._workers),
+                device_call_s=max(worker.device_call_s for worker in self._workers),
+                stats=sum((worker.stats for worker in self._workers), self._pool_stats),
                 workers=tuple(
-                    seat.status(waiting=waiting, decoding=decoding)
-                    for seat in self._workers
-                    for waiting, decoding in [self._dispatcher.worker_load(seat.index)]
+                    worker.status(waiting=waiting, decoding=decoding)
+                    for worker in self._workers
+                    for waiting, decoding in [self._dispatcher.worker_load(worker.index)]
                 ),
             )
 
     @property
     def fault(self) -> DeviceError | None:
-        """Set when no worker can be started any more."""
+        """Set when no worker can be started any more, and with it no window decoded."""
         return self._fault
 
     def drain(self, timeout_s: float | None = None) -> bool:
-        """As Engine.drain; workers that die meanwhile are still replaced."""
+        """As Engine.drain; workers that die meanwhile are still restarted."""
         with self._changed:
             self._is_draining = True
             return self._changed.wait_for(lambda: not self._dispatcher.waiting + self._dispatcher.decoding, timeout_s)
 
     def close(self) -> None:
-        """Fail what is not done with Draining and end every worker, by force after `stop_timeout_s`. Idempotent."""
+        """Fail unfinished windows with EngineDraining and end the workers, killed after `stop_timeout_s`."""
         self._shut_down(EngineDraining())
-        for seat in self._workers:
-            if seat.thread is not threading.current_thread():
-                seat.thread.join()
+        for worker in self._workers:
+            if worker.thread is not threading.current_thread():
+                worker.thread.join()
 
     def _shut_down(self, error: NeuronWhisperError) -> None:
-        """Take nothing any more, fail what is there, ask the workers to end."""
+        """Accept no window any more, fail the unfinished ones with `error` and send Stop to the workers."""
         with self._changed:
-            jobs = self._dispatcher.clear()
+            requests = self._dispatcher.clear()
             if not self._is_closed:
                 self._is_draining = self._is_closed = True
                 self._kill_at = time.monotonic() + self._timeouts.stop_timeout_s
-                for life in (seat.current_run for seat in self._workers if seat.current_run is not None):
-                    if life.ready_at is not None:
-                        life.process.send(Stop())
+                for run in (worker.current_run for worker in self._workers if worker.current_run is not None):
+                    if run.ready_at is not None:
+                        run.process.send(Stop())
                     else:
-                        life.process.kill()  # it loads, has nothing to finish, and does not listen
+                        run.process.kill()  # it is loading: it has no window to finish and reads no messages
             self._changed.notify_all()
-        for job in jobs:
-            _set_exception(job.future, error)
+        for request in requests:
+            set_exception(request.future, error)
 
-    # --- a thread for each worker, which starts it and reads from it ----------------------------------
+    # --- one thread for each worker, which starts it and reads its messages ---------------------------
 
     def _supervise(self, worker: PoolWorker) -> None:
-        """One life after another."""
+        """Run the worker again and again, with a delay where it failed."""
         while self._run_worker(worker):
             with self._changed:
                 delay_s = self._timeouts.restart_delay_s(worker.failed_runs)
@@ -201,38 +202,38 @@ class EnginePool:
                 worker.restarts += 1
 
     def _run_worker(self, worker: PoolWorker) -> bool:
-        """Start a worker and stay with it to its end; False when there is to be no other."""
+        """Start a process and handle its messages until it ends. False when the worker is not to be restarted."""
         try:
-            life = self._spawn(worker)
+            run = self._spawn(worker)
         except OSError as error:
             return self._record_failure(
                 worker, DeviceError(f"worker {worker.index}: no process can be started: {error}")
             )
-        if life is None:
+        if run is None:
             return False
-        process = life.process
+        process = run.process
         log.info("worker=%d started pid=%d restarts=%d", worker.index, process.pid, worker.restarts)
         try:
-            while not self._is_overdue(life):
+            while not self._is_overdue(run):
                 if (message := process.receive(POLL_INTERVAL_S)) is not None:
-                    self._handle_message(worker, life, message)
+                    self._handle_message(worker, run, message)
             process.kill()
         except EOFError:
-            log.debug("worker=%d is gone", worker.index)
-        except Exception:  # whatever it sent, it cannot be talked to
-            log.exception("worker=%d sent what nobody understands", worker.index)
+            log.debug("worker=%d closed its connection", worker.index)
+        except Exception:  # after a message that cannot be read, the next one cannot be found either
+            log.exception("worker=%d sent an invalid message", worker.index)
             process.kill()
-        return self._handle_exit(worker, life)
+        return self._handle_exit(worker, run)
 
     def _spawn(self, worker: PoolWorker) -> WorkerRun | None:
-        """A new process, None when the pool is closed. Raises OSError."""
+        """Start a process; None when the pool is closed. Raises OSError."""
         start = Start(
             session_factory=self._session_factory,
             threads=worker.resources.threads,
             log_level=log.getEffectiveLevel(),
             heartbeat_interval_s=self._timeouts.heartbeat_interval_s,
         )
-        with self._changed:  # whoever closes the pool sees the process, or prevents it
+        with self._changed:  # close() either sees this process or keeps it from being started
             if self._is_closed:
                 return None
             process = WorkerProcess(worker.index, worker.resources, start)
@@ -252,14 +253,14 @@ class EnginePool:
         match message:
             case WindowResult() | Rejected():
                 with self._changed:
-                    job = self._dispatcher.finish(worker.index, message.id)
+                    request = self._dispatcher.finish(worker.index, message.id)
                     run.completed += 1
-                    self._completed += job is not None
+                    self._completed += request is not None
                     self._dispatch_ready()
-                if job is not None and isinstance(message, WindowResult):
-                    _set_result(job.future, message.result)
-                elif job is not None and isinstance(message, Rejected):
-                    _set_exception(job.future, message.error.to_error())
+                if request is not None and isinstance(message, WindowResult):
+                    set_result(request.future, message.result)
+                elif request is not None and isinstance(message, Rejected):
+                    set_exception(request.future, message.error.to_error())
             case Heartbeat():
                 run.watchdog.record_heartbeat(message.status, now)
                 run.status = message.status
@@ -275,12 +276,12 @@ class EnginePool:
             case StartFailed():
                 run.start_error = message.error.to_error()
             case DeviceFailed():
-                run.exit_reason = f"device fault: {message.reason}"
+                run.exit_reason = f"device error: {message.reason}"
 
     def _handle_exit(self, worker: PoolWorker, run: WorkerRun) -> bool:
-        """Give its windows to others, then make sure of its end, which may take a while. False: no other is wanted."""
+        """Queue its windows again and reap the process, which may take seconds. False: it is not to be restarted."""
         with self._changed:
-            n_held = sum(self._dispatcher.worker_load(worker.index))
+            n_assigned = sum(self._dispatcher.worker_load(worker.index))
             failed = self._dispatcher.detach_worker(worker.index)
             worker.current_run = None
             if worker.state != "failed":
@@ -290,11 +291,11 @@ class EnginePool:
             if run.made_progress(time.monotonic()):
                 worker.failed_runs = 0
             self._dispatch_ready()
-        ended = run.process.reap()
-        reason = f"{run.exit_reason}; {ended}" if run.exit_reason else ended
-        for job in failed:
-            told = f"{job.crashes} workers died while they had this window, the last of {reason}"
-            _set_exception(job.future, DeviceError(told))
+        exit_status = run.process.reap()
+        reason = f"{run.exit_reason}; {exit_status}" if run.exit_reason else exit_status
+        for request in failed:
+            text = f"{request.crashes} workers died while they decoded this window, the last one by {reason}"
+            set_exception(request.future, DeviceError(text))
         if self._is_closed:
             log.info("worker=%d ended %s", worker.index, reason)
             return False
@@ -303,24 +304,25 @@ class EnginePool:
             worker.index,
             run.process.pid,
             reason,
-            n_held - len(failed),
+            n_assigned - len(failed),
             len(failed),
         )
         if run.made_progress(time.monotonic()):
             return True
         error = run.start_error or DeviceError(
-            f"worker {worker.index} ended before it did anything ({reason}); it said last:\n{run.process.last_output}"
+            f"worker {worker.index} ended before it did any work ({reason}); "
+            f"its last output:\n{run.process.last_output}"
         )
         return self._record_failure(worker, error)
 
     def _record_failure(self, worker: PoolWorker, error: NeuronWhisperError) -> bool:
-        """One more life of no use. False when it was the last hope: the pool has failed."""
+        """Count a run without progress. False when every worker has failed, and with them the pool."""
         with self._changed:
             worker.failed_runs += 1
             worker.last_error = error
             if worker.failed_runs >= MAX_FAILED_RUNS:
                 worker.state = "failed"
-            is_lost = not self._is_closed and all(it.state == "failed" for it in self._workers)
+            is_lost = not self._is_closed and all(other.state == "failed" for other in self._workers)
             if is_lost:
                 self._fault = DeviceError(f"no worker can be started: {error}")
             self._changed.notify_all()
@@ -330,17 +332,3 @@ class EnginePool:
             self._shut_down(self._fault)
             self._on_fault(self._fault)
         return not is_lost
-
-
-def _set_result(future: Future[DecodingResult], hypothesis: DecodingResult) -> None:
-    try:
-        future.set_result(hypothesis)
-    except InvalidStateError:
-        log.debug("a window was cancelled while its answer came")
-
-
-def _set_exception(future: Future[DecodingResult], error: Exception) -> None:
-    try:
-        future.set_exception(error)
-    except InvalidStateError:
-        log.debug("a window was cancelled before it failed")

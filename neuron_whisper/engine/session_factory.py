@@ -1,4 +1,4 @@
-"""How a worker comes by its session: a recipe that crosses to another process."""
+"""SessionFactory: how a worker process loads its session."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from neuron_whisper.text.tokenizer import Tokenizer
 
 
 class SessionFactory(Protocol):
-    """Made in one process, pickled, used in another."""
+    """Loads a session. Constructed in one process, pickled, used in another."""
 
     def open(self, threads: int) -> tuple[Session, Tokenizer]:
-        """Load everything. threads 0: all cores. Raises any error of the tree."""
+        """Load the session and its tokenizer. threads 0: all cores. Raises any NeuronWhisperError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactSessionFactory:
-    """An artifact that the pool's own process has checked, digests included, and holds against pruning.
+    """Opens an artifact that the pool's own process has checked, digests included, and keeps from being pruned.
 
-    `verify`: it must give its golden tokens before it is given any work.
+    `verify`: the session must reproduce the artifact's golden tokens before it decodes any window.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""SlotTable: which window decodes in which slot."""
+"""SlotTable: which window is decoded in which slot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class SlotTable(Generic[T]):
-    """Slots 0 .. n-1 and who sits in them; the lowest free one is given first. Used by one thread."""
+    """Slots 0 .. n-1 and their occupants; the lowest free slot is taken first. Used by one thread."""
 
     def __init__(self, slots: int) -> None:
         self._free = list(range(slots))
@@ -25,7 +25,7 @@ class SlotTable(Generic[T]):
         return len(self._occupants)
 
     def take(self, occupant: T) -> int:
-        """A free slot for the occupant. There must be one."""
+        """Put the occupant into a free slot, of which there must be one -> the slot."""
         slot = heapq.heappop(self._free)
         self._occupants[slot] = occupant
         return slot
@@ -35,5 +35,5 @@ class SlotTable(Generic[T]):
         heapq.heappush(self._free, slot)
 
     def items(self) -> Iterator[tuple[int, T]]:
-        """(slot, occupant) by slot; a snapshot, so that slots may be released on the way."""
+        """(slot, occupant) ordered by slot; a snapshot, so that slots may be released during the iteration."""
         return iter(sorted(self._occupants.items(), key=lambda item: item[0]))

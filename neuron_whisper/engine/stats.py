@@ -1,4 +1,4 @@
-"""What an engine has done since its start, in numbers that add up over workers."""
+"""Counters and histograms of an engine since its start, which can be added over workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
-# Upper bounds of what is counted together, in seconds; above the last one is a count of its own.
+# Upper bounds of the buckets, in seconds; values above the last one are in a bucket of their own.
 CALL_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 WAIT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 ROW_BUCKETS = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
@@ -16,7 +16,7 @@ ROW_BUCKETS = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
 
 @dataclass(frozen=True, slots=True)
 class HistogramSnapshot:
-    """How many values lie up to each bound and above the one before, and their sum."""
+    """How many values lie in each bucket, above one bound and up to the next, and the sum of the values."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
@@ -31,12 +31,12 @@ class HistogramSnapshot:
         return HistogramSnapshot(self.bounds, counts, self.total + other.total)
 
     def cumulative_counts(self) -> Iterator[tuple[float, int]]:
-        """(bound, values up to it), the last bound infinity: Prometheus' buckets."""
+        """(bound, number of values up to it), the last bound infinity: Prometheus' buckets."""
         return zip((*self.bounds, float("inf")), itertools.accumulate(self.counts), strict=True)
 
 
 class Histogram:
-    """A distribution that grows. One thread adds, any may look."""
+    """A histogram that grows. One thread observes values, any thread takes snapshots."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds, self._counts, self._total = bounds, [0] * (len(bounds) + 1), 0.0
@@ -58,8 +58,8 @@ def _empty_call_histogram() -> HistogramSnapshot:
 class EngineStats:
     """Seconds of the device's calls by kind, seconds that windows waited for a slot, rows of each decode step.
 
-    `cancelled` are windows that nobody waited for to the end, `tokens` those of windows delivered, `fallbacks` says how
-    often a temperature's text was not taken, by the reason.
+    `cancelled` counts cancelled windows, `tokens` the tokens of completed ones, `fallbacks` how often a temperature's
+    text was rejected, by the reason.
     """
 
     encode_s: HistogramSnapshot = field(default_factory=_empty_call_histogram)
@@ -73,14 +73,13 @@ class EngineStats:
     fallbacks: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: EngineStats) -> EngineStats:
-        sums = {
-            it.name: getattr(self, it.name) + getattr(other, it.name) for it in fields(self) if it.name != "fallbacks"
-        }
+        names = [it.name for it in fields(self) if it.name != "fallbacks"]
+        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
         return EngineStats(**sums, fallbacks=dict(Counter(self.fallbacks) + Counter(other.fallbacks)))
 
 
 class EngineStatsRecorder:
-    """The counts of an engine, which grow. The engine's thread writes them; `snapshot` is for any thread."""
+    """Collects an engine's statistics. The engine's thread writes them; any thread may take a `snapshot`."""
 
     def __init__(self) -> None:
         self.encode_s, self.prefill_s, self.step_s, self.align_s = (Histogram(CALL_BUCKETS_S) for _ in range(4))

@@ -1,4 +1,4 @@
-"""StepBatch: the arguments of a session's step, filled anew for each and allocated once."""
+"""StepBatch: the arrays of a session's step, allocated once and filled for each step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ StepArrays = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDAr
 
 
 class StepBatch:
-    """Arguments of Session.decode and Session.logits; used by the engine's thread."""
+    """The arguments of Session.decode and Session.logits. Used by the engine's thread."""
 
     def __init__(self, spec: ProgramSpec) -> None:
         self._beams = spec.beams
@@ -27,7 +27,7 @@ class StepBatch:
     def fill(self, requests: Iterable[tuple[int, StepRequest]]) -> StepArrays:
         """tokens, positions, parents, rules, active; the next call overwrites them.
 
-        Rows that nobody asks for are fed zeros, those of a slot that is in use stand at its position.
+        Rows that no window uses are filled with zeros; in an active slot they have the position of the slot.
         """
         tokens, positions, parents, rules, active = (
             self._tokens,
@@ -41,17 +41,17 @@ class StepBatch:
         positions.fill(0)
         active.fill(False)
         parents[:] = self._identity_parents
-        for slot, ask in requests:
-            first, n = slot * beams, len(ask.tokens)
+        for slot, request in requests:
+            first, n = slot * beams, len(request.tokens)
             active[slot] = True
             if beams == 1:
-                positions[slot] = ask.position
+                positions[slot] = request.position
             else:
-                positions[first : first + beams] = ask.position
+                positions[first : first + beams] = request.position
             if n == 1:
-                tokens[first], rules[first] = ask.tokens[0], ask.rules[0]
+                tokens[first], rules[first] = request.tokens[0], request.rules[0]
             else:
-                tokens[first : first + n] = ask.tokens
-                parents[first : first + n] = ask.parents
-                rules[first : first + n] = ask.rules
+                tokens[first : first + n] = request.tokens
+                parents[first : first + n] = request.parents
+                rules[first : first + n] = request.rules
         return tokens, positions, parents, rules, active

@@ -1,4 +1,4 @@
-"""A worker process: one engine, whose windows come from and go back to a pool over an inherited socket.
+"""A worker process: one engine, which gets windows from a pool and returns results over an inherited socket.
 
     python -P -m neuron_whisper.engine.worker SOCKET PARENT CPUS
 
@@ -32,11 +32,11 @@ EXIT_START_FAILED, EXIT_DEVICE_FAILED, EXIT_ORPHANED = (
     1,
     70,
     75,
-)  # exit codes; the latter are sysexits.h's EX_SOFTWARE and EX_TEMPFAIL
+)  # exit codes; 70 and 75 are EX_SOFTWARE and EX_TEMPFAIL of sysexits.h
 
 
 def main() -> int:
-    """Work until the pool says stop, or is gone. Returns the exit code."""
+    """Run until the pool sends Stop, or has ended -> the exit code."""
     descriptor, parent, cpus = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     _bind_lifetime_to_parent(descriptor, parent)
     if cpus != "-" and sys.platform == "linux":
@@ -52,15 +52,15 @@ def main() -> int:
 
 
 def _bind_lifetime_to_parent(descriptor: int, parent: int) -> None:
-    """End with the parent, but not with its terminal."""
-    # A service manager and a terminal signal the whole group: who drains needs the workers until the end.
+    """End when the parent ends, and not by the signals of its terminal."""
+    # A service manager and a terminal signal the whole group, but a parent that drains needs its workers to the end.
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
-    os.set_inheritable(descriptor, False)  # a child of ours would keep the socket open when we are gone
+    os.set_inheritable(descriptor, False)  # a child of ours would keep the socket open after our end
     if sys.platform == "linux":
-        # The socket's end tells as well, but only to a thread that runs: a device call may hold the interpreter.
+        # A closed socket ends us too, but only if a thread runs to see it: a device call may hold the interpreter lock.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != parent:  # it ended before the line above
         os._exit(EXIT_ORPHANED)
 
 
@@ -76,7 +76,7 @@ def _run_worker(channel: Channel) -> int:
     assert isinstance(start, Start)
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("neuron_whisper").setLevel(start.log_level)
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     try:
         session, tokenizer = start.session_factory.open(start.threads)
     except NeuronWhisperError as error:
@@ -84,20 +84,20 @@ def _run_worker(channel: Channel) -> int:
         channel.send(StartFailed(error=SerializedError.from_error(error)))
         return EXIT_START_FAILED
     engine = Engine(session, tokenizer, on_fault=partial(_exit_on_device_error, channel))
-    channel.send(Ready(load_s=time.perf_counter() - began))
+    channel.send(Ready(load_s=time.perf_counter() - started_at))
     threading.Thread(
-        target=_send_heartbeats, args=(channel, engine, start.heartbeat_interval_s), name="beat", daemon=True
+        target=_send_heartbeats, args=(channel, engine, start.heartbeat_interval_s), name="heartbeat", daemon=True
     ).start()
     try:
         _serve(channel, engine)
     except (EOFError, OSError):
-        os._exit(EXIT_ORPHANED)  # nobody is there to answer to, and a step may never end
+        os._exit(EXIT_ORPHANED)  # the pool has ended, and waiting for a step could take for ever
     engine.close()
     return 0
 
 
 def _serve(channel: Channel, engine: Engine) -> None:
-    """Windows in, answers out, until Stop. Raises EOFError when the pool is gone."""
+    """Decode the windows that come in, until Stop. Raises EOFError when the pool has ended."""
     from neuron_whisper.engine.messages import CancelWindow, DecodeWindow, Rejected, SerializedError, Stop
     from neuron_whisper.errors import DeviceError, NeuronWhisperError
 
@@ -106,24 +106,24 @@ def _serve(channel: Channel, engine: Engine) -> None:
         match message:
             case DecodeWindow():
                 try:
-                    # the pool has counted the queue
+                    # the queue limit is the pool's
                     future = engine.submit(message.window, is_first=False, waited_s=message.waited_s)
                 except DeviceError:
-                    log.debug("a window came after the fault")  # it is tried elsewhere
+                    log.debug("a window came after the device error")  # another worker decodes it
                 except NeuronWhisperError as error:
                     channel.send(Rejected(id=message.id, error=SerializedError.from_error(error)))
                 else:
                     futures[message.id] = future
                     future.add_done_callback(partial(_send_result, channel, futures, message.id))
             case CancelWindow():
-                if (held := futures.pop(message.id, None)) is not None:
-                    held.cancel()
+                if (cancelled := futures.pop(message.id, None)) is not None:
+                    cancelled.cancel()
 
 
 def _send_result(
     channel: Channel, futures: dict[int, Future[DecodingResult]], window_id: int, future: Future[DecodingResult]
 ) -> None:
-    """Send what became of a window; called by the engine's thread."""
+    """Send the result or the error of a window. Called by the engine's thread."""
     from neuron_whisper.engine.messages import Rejected, SerializedError, WindowResult
     from neuron_whisper.errors import DeviceError, EngineDraining, NeuronWhisperError
 
@@ -137,7 +137,7 @@ def _send_result(
         elif isinstance(error, NeuronWhisperError) and not isinstance(error, DeviceError | EngineDraining):
             channel.send(Rejected(id=window_id, error=SerializedError.from_error(error)))
     except OSError:
-        log.debug("the pool is gone")
+        log.debug("the pool closed the connection")
 
 
 def _send_heartbeats(channel: Channel, engine: Engine, interval_s: float) -> None:
@@ -148,11 +148,11 @@ def _send_heartbeats(channel: Channel, engine: Engine, interval_s: float) -> Non
             channel.send(Heartbeat(status=engine.status))
             time.sleep(interval_s)
     except OSError:
-        log.debug("the pool is gone")
+        log.debug("the pool closed the connection")
 
 
 def _exit_on_device_error(channel: Channel, fault: DeviceError) -> None:
-    """A session that cannot be trusted is not closed either: that may hang."""
+    """End the process without closing the session: after a device error that may hang."""
     from neuron_whisper.engine.messages import DeviceFailed
 
     try:

@@ -1,4 +1,4 @@
-"""WorkerProcess: one life of a worker, from its start to what it died of."""
+"""WorkerProcess: one worker process, its messages, its output and its exit status."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from neuron_whisper.engine.worker_resources import WorkerResources
 
 log = logging.getLogger(__name__)
 
-MAX_OUTPUT_LINES = 20  # of what a worker wrote, kept for the error that tells of its end
+MAX_OUTPUT_LINES = 20  # of a worker's output, kept for the error that reports its end
 MAX_LINE_BYTES = 1000
-REAP_TIMEOUT_S = 5.0  # between the end of a worker's socket and its own; a killed one may hang in a driver for ever
+REAP_TIMEOUT_S = 5.0  # from the end of a worker's socket to its exit; a killed one may hang in a driver for ever
 LOG_LEVELS = logging.getLevelNamesMapping()
-LEVEL_PREFIX = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) ")  # a worker's own lines begin with it
+LEVEL_PREFIX = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) ")  # log lines of our own code begin with it
 MESSAGE_TIMEOUT_S = 30  # for the rest of a message that has begun to arrive: its sender may have been stopped midway
 
 
 class WorkerProcess:
-    """Started when made, never by fork. `send` and `kill` are any thread's, the rest is one thread's.
+    """A child process, started by the constructor and never by fork. Any thread may `send` and `kill`.
 
-    That thread must outlive the process: Linux sends a parent's death when the thread that started a child ends.
+    One thread constructs it and calls everything else. That thread must outlive the process: Linux sends a child the
+    signal of its parent's death when the thread that started it ends.
     Raises OSError when no process can be started.
     """
 
@@ -82,11 +83,11 @@ class WorkerProcess:
 
     @property
     def last_output(self) -> str:
-        """The end of what it wrote to stdout and stderr."""
+        """The last lines that it wrote to stdout and stderr."""
         return "\n".join(self._output_lines)
 
     def send(self, message: WorkerCommand) -> None:
-        """Send it, in order, without waiting: a worker that does not read holds nobody up."""
+        """Queue a message, in order; returns at once, also when the worker does not read."""
         self._outbox.put(message)
 
     def kill(self) -> None:
@@ -97,13 +98,13 @@ class WorkerProcess:
             while (message := self._outbox.get()) is not None:
                 self._channel.send(message)
         except OSError:
-            log.debug("worker=%d does not listen any more", self._index)  # `receive` tells
+            log.debug("worker=%d closed its connection", self._index)  # `receive` raises EOFError for it
         except Exception:  # a message that cannot be sent must not be waited for
-            log.exception("worker=%d cannot be told", self._index)
+            log.exception("worker=%d message cannot be sent", self._index)
             self.kill()
 
     def receive(self, timeout_s: float) -> WorkerEvent | None:
-        """The next message, None when there is none in time. Passes on what it writes. Raises EOFError at its end."""
+        """The next message, None when none came in time. Logs its output meanwhile. Raises EOFError after its end."""
         sources: list[Connection | int] = [self._channel.connection]
         if not self._is_output_closed:
             sources.append(self._output.fileno())
@@ -114,11 +115,11 @@ class WorkerProcess:
             message: WorkerEvent = self._channel.receive()
             return message
         if not ready and self._process.poll() is not None:
-            raise EOFError  # somebody else has its socket
+            raise EOFError  # a child of its own keeps the socket open
         return None
 
     def _log_output(self) -> None:
-        """Log what it wrote, line by line."""
+        """Log its output line by line."""
         while (data := self._output.read(65536)) is not None:  # None: nothing now
             self._is_output_closed = not data
             *lines, self._partial_line = (self._partial_line + data).split(b"\n")
@@ -133,7 +134,7 @@ class WorkerProcess:
                 return
 
     def reap(self) -> str:
-        """Make sure of its end and free everything: "exit code 3", "signal SIGKILL". Call once."""
+        """Wait for its end, kill it if need be, and free everything -> "exit code 3", "signal SIGKILL". Call once."""
         for _ in range(2):
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(REAP_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Which part of the machine each worker of a pool gets."""
+"""The share of the machine that each worker of a pool gets: processors, threads, NeuronCores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPU_TOPOLOGY_DIRECTORY = Path("/sys/devices/system/cpu")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerResources:
-    """A worker's share: its whole environment, the processors it is bound to (none: any), threads (0: all)."""
+    """A worker's share: its whole environment, the processors it is bound to (empty: any), threads (0: all cores)."""
 
     environment: Mapping[str, str]
     cpus: tuple[int, ...] = ()
@@ -27,10 +27,11 @@ class WorkerResources:
 def partition_resources(
     target: TargetTable, workers: int, *, threads: int, environment: Mapping[str, str], cpus: Sequence[int]
 ) -> list[WorkerResources]:
-    """A share for each worker: NeuronCores of their own, or processors and threads of their own.
+    """Divide the machine into a share for each worker: NeuronCores, or processors and threads, of its own.
 
-    `threads` are those of all workers together, 0: as many as there are processors; `cpus` are the processors
-    this process may use, neighbours next to each other. Raises InvalidOption when the NeuronCores are too few.
+    `threads` is the number for all workers together, 0: as many as there are processors; `cpus` are the processors
+    this process may use, those of one core and socket next to each other.
+    Raises InvalidOption when there are too few NeuronCores.
     """
     if target.name == "neuron":
         return [
@@ -50,7 +51,7 @@ def partition_resources(
 
 
 def list_usable_cpus() -> list[int]:
-    """Processors this process may run on; hardware threads of one core are neighbours, as are cores of a socket."""
+    """The processors this process may run on, ordered by socket and core: hardware threads of a core are adjacent."""
     if sys.platform != "linux":
         return list(range(os.cpu_count() or 1))
     places = {

@@ -213,7 +213,7 @@ def test_a_worker_with_work_and_no_step_hangs_whatever_else_it_is_given() -> Non
     for second in range(51, 61):
         watch.record_heartbeat(engine_status(steps=3, waiting=second), second)
     assert watch.find_timeout(61) == ""
-    assert watch.find_timeout(62) == "hung: work, but no step for 10 s"
+    assert watch.find_timeout(62) == "hung: windows, but no step for 10 s"
     watch.record_heartbeat(engine_status(steps=4), 62)
     assert watch.find_timeout(62) == ""
 
@@ -224,7 +224,7 @@ def test_a_worker_without_work_needs_no_steps_but_has_to_say_so() -> None:
     for second in range(100):
         watch.record_heartbeat(engine_status(steps=3, decoding=0), second)
         assert watch.find_timeout(second) == ""
-    assert watch.find_timeout(110) == "hung: not a word for 10 s"
+    assert watch.find_timeout(110) == "hung: no message for 10 s"
 
 
 def test_a_worker_that_fails_again_and_again_is_started_ever_later() -> None:
@@ -309,7 +309,7 @@ def test_the_processors_are_those_of_this_process() -> None:
 def test_errors_arrive_with_their_fields(error: NeuronWhisperError) -> None:
     ours, theirs = (Channel(end) for end in Pipe())
     ours.send(SerializedError.from_error(error))  # type: ignore[arg-type]  # a part of messages
-    arrived = theirs.receive().error()
+    arrived = theirs.receive().to_error()
     assert type(arrived) is type(error)
     assert (str(arrived), vars(arrived)) == (str(error), vars(error))
     ours.close()
@@ -326,8 +326,8 @@ def test_a_window_arrives_as_it_was() -> None:
         with ThreadPoolExecutor(1) as sender:
             sender.submit(ours.send, DecodeWindow(id=7, window=window))
             arrived = theirs.receive()
-        np.testing.assert_array_equal(arrived.ask.mel, sent)
-        assert (arrived.id, arrived.ask.options) == (7, window.options)
+        np.testing.assert_array_equal(arrived.window.mel, sent)
+        assert (arrived.id, arrived.window.options) == (7, window.options)
     ours.close()
     theirs.close()
 
@@ -443,7 +443,9 @@ def test_a_window_that_kills_workers_fails_and_no_other_does(order: float, reaso
         futures = [made.submit(window_request(seed)) for seed in range(3)]
         deadly = made.submit(window_request(3, command=order))
         futures += [made.submit(window_request(seed)) for seed in range(3, 9)]
-        with pytest.raises(DeviceError, match=rf"[23] workers died while they had this window, the last of .*{reason}"):
+        with pytest.raises(
+            DeviceError, match=rf"[23] workers died while .* window, the last one by .*{reason}"
+        ):
             deadly.result(TIMEOUT_S)
         assert wait_for_results(futures) == decode_in_process(range(9))
         wait_until_ready(made)
@@ -451,7 +453,7 @@ def test_a_window_that_kills_workers_fails_and_no_other_does(order: float, reaso
         assert 2 <= sum(worker.restarts for worker in made.status.workers) <= 3
 
 
-@pytest.mark.parametrize(("signals", "reason"), [([signal.SIGSTOP], "not a word"), ([], "no step")])
+@pytest.mark.parametrize(("signals", "reason"), [([signal.SIGSTOP], "no message"), ([], "no step")])
 def test_a_worker_that_hangs_is_replaced(
     signals: list[signal.Signals], reason: str, gate: ProcessGate, caplog: pytest.LogCaptureFixture
 ) -> None:
