@@ -443,9 +443,7 @@ def test_a_window_that_kills_workers_fails_and_no_other_does(order: float, reaso
         futures = [made.submit(window_request(seed)) for seed in range(3)]
         deadly = made.submit(window_request(3, command=order))
         futures += [made.submit(window_request(seed)) for seed in range(3, 9)]
-        with pytest.raises(
-            DeviceError, match=rf"[23] workers died while .* window, the last one by .*{reason}"
-        ):
+        with pytest.raises(DeviceError, match=rf"[23] workers died while .* window, the last one by .*{reason}"):
             deadly.result(TIMEOUT_S)
         assert wait_for_results(futures) == decode_in_process(range(9))
         wait_until_ready(made)
@@ -459,7 +457,9 @@ def test_a_worker_that_hangs_is_replaced(
 ) -> None:
     gate.shut()
     with running_pool(
-        FakeSessionFactory(gate=gate.path), workers=1, times=PoolTimeouts(hang_timeout_s=2, heartbeat_interval_s=0.05)
+        FakeSessionFactory(gate=gate.path),
+        workers=1,
+        timeouts=PoolTimeouts(hang_timeout_s=2, heartbeat_interval_s=0.05),
     ) as made:
         future = made.submit(window_request(1))
         hung = gate.next_arrival()
@@ -559,10 +559,10 @@ def test_a_worker_that_dies_at_its_start_leaves_its_last_words() -> None:
 
 
 def test_a_worker_that_never_gets_ready_leaves_its_last_words() -> None:
-    times = PoolTimeouts(start_timeout_s=4)
+    timeouts = PoolTimeouts(start_timeout_s=4)
     with (
         pytest.raises(DeviceError, match=r"not ready within 4 s; signal SIGKILL[^$]*core 0 is held by another"),
-        running_pool(FakeSessionFactory(start="hangs"), workers=1, times=times),
+        running_pool(FakeSessionFactory(start="hangs"), workers=1, timeouts=timeouts),
     ):
         pass
 
@@ -636,7 +636,7 @@ def list_open_resources() -> set[str]:
 
 def test_a_worker_that_hangs_does_not_keep_a_pool_from_closing(gate: ProcessGate) -> None:
     gate.shut()
-    with running_pool(FakeSessionFactory(gate=gate.path), workers=1, times=PoolTimeouts(stop_timeout_s=0.2)) as made:
+    with running_pool(FakeSessionFactory(gate=gate.path), workers=1, timeouts=PoolTimeouts(stop_timeout_s=0.2)) as made:
         future = made.submit(window_request(1))
         hung = gate.next_arrival()
         made.close()
