@@ -1,7 +1,7 @@
-"""What error rates do not tell: text where nobody speaks, times on a timeline that is known, times of words.
+"""Checks that error rates do not cover: hallucinated words, times on a known timeline, word times.
 
-`python -m benchmarks.checks {sounds,timeline,words} [SPEECH] --artifact base`: ours by both plans beside the
-peers that are asked for, in one run, as a Markdown table; timeline and words need SPEECH, a manifest.
+`python -m benchmarks.checks {hallucination,timeline,words} [MANIFEST] --artifact base` runs neuron-whisper with both
+long-form plans, and the args peers, and prints a Markdown table; timeline and words need MANIFEST.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ GAP_S = (1.0, 15.0)  # between the timeline's clips
 
 
 class SystemWorkers:
-    """Processes of ours and of peers; `transcribe` asks one. Closed with the stack."""
+    """Worker processes of neuron-whisper and of peers, closed with the stack."""
 
     def __init__(
         self, args: argparse.Namespace, stack: ExitStack, *, decoding: DecodingConfig, plans: Sequence[str]
@@ -51,7 +51,7 @@ class SystemWorkers:
         self.is_multilingual = artifact.spec.dims.is_multilingual
         self._workers: dict[str, WorkerClient] = {}
         for plan in plans:
-            opening = EngineConfig(
+            config = EngineConfig(
                 engine="neuron-whisper",
                 variant=plan,
                 source=str(artifact.path),
@@ -60,10 +60,10 @@ class SystemWorkers:
                 is_multilingual=self.is_multilingual,
                 cache=str(cache),
             )
-            self._open(f"neuron-whisper {artifact.name} {plan}", sys.executable, opening, args.threads, stack)
-        for told in args.peer:
+            self._open(f"neuron-whisper {artifact.name} {plan}", sys.executable, config, args.threads, stack)
+        for peer_spec in args.peer:
             peer = prepare_peer(
-                told,
+                peer_spec,
                 checkpoint,
                 cache=cache,
                 pythons=parse_peer_pythons(tuple(args.peer_python)),
@@ -73,10 +73,10 @@ class SystemWorkers:
             )
             self._open(peer.name, peer.python, peer.config, args.threads, stack)
 
-    def _open(self, name: str, python: str, opening: EngineConfig, threads: int, stack: ExitStack) -> None:
-        child = stack.enter_context(WorkerClient(name, python, threads, self._scratch))
-        child.open(opening)
-        self._workers[name] = child
+    def _open(self, name: str, python: str, config: EngineConfig, threads: int, stack: ExitStack) -> None:
+        worker = stack.enter_context(WorkerClient(name, python, threads, self._scratch))
+        worker.open(config)
+        self._workers[name] = worker
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,29 +85,29 @@ class SystemWorkers:
     def transcribe(self, name: str, samples: Samples, language: str | None) -> TranscriptionResult:
         path = self._scratch / "samples.f32"
         samples.astype(np.float32).tofile(path)
-        heard, took_s = self._workers[name].transcribe(path, language)
+        result, took_s = self._workers[name].transcribe(path, language)
         _log(f"{name}: {len(samples) / SAMPLE_RATE:.0f} s in {took_s:.1f} s")
-        return heard
+        return result
 
 
 # --- the checks -------------------------------------------------------------------------------
 
 
 def check_hallucination(args: argparse.Namespace, stack: ExitStack) -> Iterator[TableRow]:
-    """Words that are heard in `--seconds` of each sound, language detected."""
+    """Number of hallucinated words in `--seconds` of each non-speech sound, language detected."""
     systems = SystemWorkers(args, stack, decoding=_parse_decoding(args), plans=("sequential", "batched"))
     made = {name: make(round(args.seconds * SAMPLE_RATE), np.random.default_rng(0)) for name, make in SOUNDS.items()}
-    yield ("words heard in", *made)
+    yield ("hallucinated words in", *made)
     for name in systems.names:
-        heard = [systems.transcribe(name, samples, None) for samples in made.values()]
-        yield (name, *(str(len(it.text.split())) for it in heard))
+        results = [systems.transcribe(name, samples, None) for samples in made.values()]
+        yield (name, *(str(len(result.text.split())) for result in results))
 
 
 def check_timeline(args: argparse.Namespace, stack: ExitStack) -> Iterator[TableRow]:
-    """Error rates of the manifest's long files, and all of a timeline of its short ones."""
+    """Error rates of the manifest's long files, and error rate and times on a timeline of its short ones."""
     systems = SystemWorkers(args, stack, decoding=_parse_decoding(args), plans=("sequential", "batched"))
-    spoken = _read_utterances(args)
-    clips = [(load_audio(it.path, channel=it.channel).samples, it) for it in spoken]
+    utterances = _read_utterances(args)
+    clips = [(load_audio(it.path, channel=it.channel).samples, it) for it in utterances]
     files = [(samples, it) for samples, it in clips if len(samples) > 2 * SHORT_S * SAMPLE_RATE]
     short = [(samples, it.text) for samples, it in clips if len(samples) <= SHORT_S * SAMPLE_RATE]
     laid = build_timeline(short, seconds=args.seconds, gap_s=GAP_S, seed=args.seed)
@@ -118,35 +118,35 @@ def check_timeline(args: argparse.Namespace, stack: ExitStack) -> Iterator[Table
         "starts and ends within 0.3 s of a clip, %",
         "farthest outside, s",
         "segments across clips",
-        "words where nobody speaks",
+        "words in gaps",
     )
     for name in systems.names:
         rates = [
             _format_wer(it.text, systems.transcribe(name, samples, it.language).text, it.language)
             for samples, it in files
         ]
-        heard = systems.transcribe(name, laid.samples, spoken[0].language)
-        rates.append(_format_wer(laid.reference, heard.text, spoken[0].language))
-        found = measure_timing(laid, heard.segments or ())
-        numbers = summarize(found)
-        for text in found.gap_texts:
-            _log(f"{name}: where nobody speaks: {text!r}")
+        result = systems.transcribe(name, laid.samples, utterances[0].language)
+        rates.append(_format_wer(laid.reference, result.text, utterances[0].language))
+        errors = measure_timing(laid, result.segments or ())
+        numbers = summarize(errors)
+        for text in errors.gap_texts:
+            _log(f"{name}: text in a gap: {text!r}")
         yield (
             name,
             *rates,
             f"{100 * numbers['within_300ms']:.1f}",
-            f"{numbers['most_outside_s']:.2f}",
-            f"{numbers['across']:.0f}",
-            f"{numbers['unspoken_words']:.0f}",
+            f"{numbers['max_outside_s']:.2f}",
+            f"{numbers['across_clips']:.0f}",
+            f"{numbers['gap_words']:.0f}",
         )
 
 
 def check_word_times(args: argparse.Namespace, stack: ExitStack) -> Iterator[TableRow]:
-    """How far times of words lie from those of the first peer, on clips of which both have the same text."""
+    """Distance of word times from those of the first peer, for words that both have at the same place."""
     systems = SystemWorkers(args, stack, decoding=_parse_decoding(args, word_timestamps=True), plans=("sequential",))
     oracle, *others = [name for name in systems.names if not name.startswith("neuron")] or systems.names
     compared = [name for name in systems.names if name.startswith("neuron")] + others
-    found: dict[str, list[float]] = {name: [] for name in compared}
+    differences: dict[str, list[float]] = {name: [] for name in compared}
     backwards = dict.fromkeys(compared, 0)
     for it in _read_utterances(args):
         samples = load_audio(it.path, channel=it.channel).samples
@@ -155,16 +155,16 @@ def check_word_times(args: argparse.Namespace, stack: ExitStack) -> Iterator[Tab
         theirs: Sequence[TimedText] = systems.transcribe(oracle, samples, it.language).words or ()
         for name in compared:
             ours = systems.transcribe(name, samples, it.language).words or ()
-            found[name] += compare_times_s(ours, theirs)
+            differences[name] += compare_times_s(ours, theirs)
             backwards[name] += count_backward_words(ours)
-    yield (f"against {oracle}", "words", "median ms", "95 % within ms", "most ms", "words that go back")
-    for name, values in found.items():
+    yield (f"against {oracle}", "words", "median ms", "95 % within ms", "max ms", "words that go back in time")
+    for name, values in differences.items():
         numbers = [f"{1000 * percentile(values, percent):.0f}" for percent in (50, 95, 100)] if values else ["-"] * 3
         yield (name, str(len(values) // 2), *numbers, str(backwards[name]))
 
 
 CHECKS: dict[str, Callable[[argparse.Namespace, ExitStack], Iterator[TableRow]]] = {
-    "sounds": check_hallucination,
+    "hallucination": check_hallucination,
     "timeline": check_timeline,
     "words": check_word_times,
 }
@@ -176,8 +176,10 @@ def _parse_decoding(args: argparse.Namespace, *, word_timestamps: bool = False) 
 
 def _read_utterances(args: argparse.Namespace) -> list[ReferenceUtterance]:
     where = tuple((column, value) for column, _, value in (pair.partition("=") for pair in args.where))
-    spoken, _ = read_utterances([args.speech], RowFilter(language=args.language, where=where, skip=tuple(args.skip)))
-    return spoken
+    utterances, _ = read_utterances(
+        [args.manifest], RowFilter(language=args.language, where=where, skip=tuple(args.skip))
+    )
+    return utterances
 
 
 def _format_wer(reference: str, hypothesis: str, language: str) -> str:
@@ -192,24 +194,28 @@ def _log(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.checks", description=__doc__)
     parser.add_argument("check", choices=list(CHECKS))
-    parser.add_argument("speech", nargs="?", type=Path)
-    parser.add_argument("--artifact", required=True, metavar="REF")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME[:VARIANT]")
-    parser.add_argument("--peer-python", action="append", default=[], metavar="[NAME=]PYTHON")
-    parser.add_argument("--beam-size", type=int)
-    parser.add_argument("--no-extras", action="store_true", help="ours does nothing that openai-whisper does not")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each sound, or of the timeline")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--language", default=None)
-    parser.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE")
-    parser.add_argument("--skip", action="append", default=[], metavar="PATTERN")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    given = parser.parse_args(arguments)
-    if given.check != "sounds" and given.speech is None:
-        parser.error(f"{given.check} needs SPEECH, a manifest")
+    parser.add_argument("manifest", nargs="?", type=Path, metavar="MANIFEST", help="as of `neuron-whisper bench`")
+    parser.add_argument("--artifact", required=True, metavar="REF", help="a stored artifact")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME[:VARIANT]", help="may be repeated")
+    parser.add_argument(
+        "--peer-python", action="append", default=[], metavar="[NAME=]PYTHON", help="python that has a peer, or all"
+    )
+    parser.add_argument("--beam-size", type=int, help="beams at temperature 0")
+    parser.add_argument("--no-extras", action="store_true", help="neuron-whisper without what openai-whisper lacks")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of each sound, or of the timeline")
+    parser.add_argument("--seed", type=int, default=0, help="of the timeline's order and gaps")
+    parser.add_argument("--language", default=None, help="measure only the clips in this language")
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows with this value"
+    )
+    parser.add_argument("--skip", action="append", default=[], metavar="PATTERN", help="skip files of this name")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads per system")
+    args = parser.parse_args(arguments)
+    if args.check != "hallucination" and args.manifest is None:
+        parser.error(f"{args.check} needs MANIFEST")
     try:
         with ExitStack() as stack:
-            for n, row in enumerate(CHECKS[given.check](given, stack)):
+            for n, row in enumerate(CHECKS[args.check](args, stack)):
                 sys.stdout.write(f"| {' | '.join(row)} |\n" + ("|" + " --- |" * len(row) + "\n" if n == 0 else ""))
     except NeuronWhisperError as error:
         _log(f"error: {error}")

@@ -1,4 +1,4 @@
-"""Recordings laid out on one timeline with what is no speech between them, and what a system's times say of it."""
+"""Builds a timeline of recordings with non-speech between them, and measures a system's times against it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neuron_whisper.audio.clip import SAMPLE_RATE
 Samples = NDArray[np.float32]
 CHORD_HZ = (262.0, 330.0, 392.0, 523.0)
 FADE_S = 0.05
-MIN_INSIDE_SHARE = 0.5  # of a segment: so much of it lies where nobody speaks, so it is text of there
+MIN_INSIDE_SHARE = 0.5  # a segment with less of it inside clips is text of a gap
 
 
 def make_silence(n: int, random: np.random.Generator) -> Samples:
@@ -159,12 +159,12 @@ def _distance_to_clip(timeline: Timeline, second: float) -> float:
     return min(max(clip.start_s - second, second - clip.end_s, 0.0) for clip in near)
 
 
-def summarize(found: TimingErrors) -> Mapping[str, float]:
+def summarize(errors: TimingErrors) -> Mapping[str, float]:
     """Share of starts and ends within 0.3 s of a clip, the largest distance, segments across clips, words unspoken."""
-    outside = np.array(found.outside_s or (0.0,))
+    outside = np.array(errors.outside_s or (0.0,))
     return {
         "within_300ms": float((outside <= 0.3).mean()),
-        "most_outside_s": float(outside.max()),
-        "across": found.n_across_clips,
-        "unspoken_words": sum(len(text.split()) for text in found.gap_texts),
+        "max_outside_s": float(outside.max()),
+        "across_clips": errors.n_across_clips,
+        "gap_words": sum(len(text.split()) for text in errors.gap_texts),
     }

@@ -1,4 +1,4 @@
-"""How far two systems' times of the same words lie apart."""
+"""Compares two systems' times of the same words."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from neuron_whisper.bench.engines.results import TimedText
 def compare_times_s(ours: Sequence[TimedText], theirs: Sequence[TimedText]) -> list[float]:
     """|start - start| and |end - end| of every word that both have at the same place of their texts, in seconds."""
     one, other = ([word.strip().lower() for _, _, word in spans] for spans in (ours, theirs))
-    found: list[float] = []
+    differences: list[float] = []
     for block in SequenceMatcher(a=one, b=other, autojunk=False).get_matching_blocks():
         for n in range(block.size):
             a, b = ours[block.a + n], theirs[block.b + n]
-            found += [abs(a[0] - b[0]), abs(a[1] - b[1])]
-    return found
+            differences += [abs(a[0] - b[0]), abs(a[1] - b[1])]
+    return differences
 
 
 def count_backward_words(spans: Sequence[TimedText]) -> int:

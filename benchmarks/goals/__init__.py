@@ -1,1 +1,1 @@
-"""What this project must reach beside its peers, measured row by row in one run."""
+"""The goals of this project against its peers, measured row by row in one run."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.goals`: the goals beside the peers, in one run; `make bench-peers` calls it."""
+"""`python -m benchmarks.goals`: measures the goals against peers in one run; `make bench-peers` calls it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from typing import Any
 
 from benchmarks.goals.markdown import format_markdown
 from benchmarks.goals.measure import REQUESTS_PER_CLIENT, RowBenchmark
-from benchmarks.goals.picture import draw_svg
 from benchmarks.goals.report import FORMAT, build_row_report, judge_goals, merge_reports
 from benchmarks.goals.rows import ROWS, Row, select_rows
 from benchmarks.goals.speech import Speech, prepare_speech
+from benchmarks.goals.svg_chart import draw_svg
 from benchmarks.goals.systems import Systems
 from neuron_whisper import __version__
 from neuron_whisper.artifact.cache_directory import default_cache_directory
@@ -52,55 +52,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.goals", description=__doc__)
-    parser.add_argument("speech", nargs="?", type=Path, help="a manifest, as of `neuron-whisper bench`")
+    parser.add_argument("manifest", nargs="?", type=Path, metavar="MANIFEST", help="as of `neuron-whisper bench`")
     parser.add_argument(
         "--artifact",
         action="append",
         default=[],
         metavar="[LABEL=]REF",
-        help="ours, the first is judged; a directory of the store or what names one; may be repeated",
+        help="stored artifact of neuron-whisper, by name or path; may be repeated, the first is judged",
     )
-    parser.add_argument("--model", help="whose weights peers run  [default: the first artifact's]")
-    parser.add_argument("--peer-python", action="append", default=[], metavar="[NAME=]PYTHON")
+    parser.add_argument("--model", help="model that peers run  [default: the first artifact's]")
+    parser.add_argument(
+        "--peer-python", action="append", default=[], metavar="[NAME=]PYTHON", help="python that has a peer, or all"
+    )
     parser.add_argument("--rows", default="", metavar="A,B", help=", ".join(row.name for row in ROWS))
     parser.add_argument("--quick", action="store_true", help="fewer clips, one run, five minutes for the hour")
-    parser.add_argument("--runs", type=int, help="medians over so many  [default: 3; 1 for the hour]")
-    parser.add_argument("--clips", type=int, help="short clips  [default: 16; quick: 6]")
-    parser.add_argument("--hour-s", type=float, help="seconds of the hour  [default: 3600; quick: 300]")
-    parser.add_argument("--long-s", type=float, help="the longest file is at most so long  [default: 600; quick: 60]")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="each system has; 0: all cores")
-    parser.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE")
-    parser.add_argument("--skip", action="append", default=[], metavar="PATTERN")
-    parser.add_argument("--language", default="en")
-    parser.add_argument("--merge", nargs="+", type=Path, default=[], metavar="JSON", help="measure nothing, join these")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--runs", type=int, help="number of runs; medians are reported  [default: 3; 1 for the hour]")
+    parser.add_argument("--clips", type=int, help="number of short clips  [default: 16; quick: 6]")
+    parser.add_argument("--hour-s", type=float, help="length of the hour in seconds  [default: 3600; quick: 300]")
+    parser.add_argument("--long-s", type=float, help="longest file in seconds  [default: 600; quick: 60]")
+    parser.add_argument("--seed", type=int, default=0, help="of the hour's order and gaps")
+    parser.add_argument("--threads", type=int, default=0, help="threads per system; 0 = all cores")
+    parser.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these rows")
+    parser.add_argument("--skip", action="append", default=[], metavar="PATTERN", help="skip these files")
+    parser.add_argument("--language", default="en", help="measure only the clips in it")
+    parser.add_argument("--merge", nargs="+", type=Path, default=[], metavar="JSON", help="join these reports instead")
+    parser.add_argument("--json", type=Path, help="write the report here")
+    parser.add_argument("--markdown", type=Path, help="write the tables here")
+    parser.add_argument("--picture", type=Path, help="write the SVG chart here")
     return parser
 
 
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Written after each row, so that an end half-way loses one row alone. Raises NeuronWhisperError."""
-    count_word_errors("a", "b", "en")  # what scoring needs is missing now, not after the measurement
-    if args.speech is None or not args.artifact:
-        raise InvalidOption("arguments", "", "a manifest and --artifact, or --merge")
+    """The measured report; written after each row, so that an interruption loses one row only.
+
+    Raises NeuronWhisperError.
+    """
+    count_word_errors("a", "b", "en")  # a missing package fails here, not after the measurement
+    if args.manifest is None or not args.artifact:
+        raise InvalidOption("MANIFEST", args.manifest, "a manifest and --artifact, or --merge")
     rows = select_rows(name for name in args.rows.split(",") if name)
     short, hour_s, long_s = (
         args.clips or (6 if args.quick else 16),
         args.hour_s or (300 if args.quick else 3600),
         args.long_s or (60 if args.quick else 600),
     )
-    choice = RowFilter(
+    row_filter = RowFilter(
         language=args.language, where=tuple(_parse_pair(text) for text in args.where), skip=tuple(args.skip)
     )
-    spoken, _ = read_utterances([args.speech], choice)
+    utterances, _ = read_utterances([args.manifest], row_filter)
     systems = _open_systems(args)
     document: dict[str, Any] = {"format": FORMAT, **_describe_run(args), "rows": []}
     with tempfile.TemporaryDirectory() as scratch:
         needs_hour = any(row.speech == "hour" for row in rows)
         speech = prepare_speech(
-            spoken, Path(scratch), short=short, long_s=long_s, hour_s=hour_s if needs_hour else 0, seed=args.seed
+            utterances, Path(scratch), short=short, long_s=long_s, hour_s=hour_s if needs_hour else 0, seed=args.seed
         )
         bench = RowBenchmark(systems=systems, speech=speech, scratch=Path(scratch), runs=1, log=_log)
         for row in rows:
@@ -109,7 +114,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _measure_row(args: argparse.Namespace, bench: RowBenchmark, row: Row, document: dict[str, Any]) -> None:
-    """Adds the row to the document, and what it tells of versions."""
+    """Add the row to the document, and the versions that its systems report."""
     bench.runs = args.runs or (1 if args.quick or row.speech == "hour" else 3)
     recordings = bench.speech.select(row.speech)
     load, *_ = os.getloadavg()
@@ -129,7 +134,7 @@ def _measure_row(args: argparse.Namespace, bench: RowBenchmark, row: Row, docume
 
 
 def _total_audio_s(row: Row, speech: Speech) -> float:
-    """How much audio the row's seconds are of."""
+    """Seconds of audio that the row's measured seconds are for."""
     recordings = speech.select(row.speech)
     times = 1 if row.at_once == 1 else -(-REQUESTS_PER_CLIENT * row.at_once // len(recordings))
     return times * sum(it.duration_s for it in recordings)
@@ -139,8 +144,8 @@ def _open_systems(args: argparse.Namespace) -> Systems:
     cache = default_cache_directory()
     store = ArtifactStore(cache)
     artifacts = []
-    for told in args.artifact:
-        label, equals, reference = told.partition("=")
+    for labelled in args.artifact:
+        label, equals, reference = labelled.partition("=")
         artifact = store.resolve(reference if equals else label)
         artifacts.append((label if equals else artifact.name, artifact))
     model = args.model or artifacts[0][1].manifest.model
@@ -173,15 +178,15 @@ def _describe_run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _format_command(args: argparse.Namespace) -> str:
-    """What decides the figures; where files lie on this machine is nobody's business."""
-    told = [f"--rows {args.rows}" if args.rows else "", "--quick" if args.quick else ""]
-    told += [
+    """The make command with the options that decide the figures, without paths of this machine."""
+    options = [f"--rows {args.rows}" if args.rows else "", "--quick" if args.quick else ""]
+    options += [
         f"--{name.replace('_', '-')} {value}"
         for name in ("runs", "clips", "hour_s", "long_s", "seed", "threads")
         if (value := getattr(args, name))
     ]
-    told = [it for it in told if it]
-    return "make bench-peers" + (f" GOALS={shlex.quote(' '.join(told))}" if told else "")
+    options = [it for it in options if it]
+    return "make bench-peers" + (f" GOALS={shlex.quote(' '.join(options))}" if options else "")
 
 
 def _write_reports(args: argparse.Namespace, document: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""faster-whisper behind HTTP as people serve it: a thread for each connection, `--workers` models at work at once.
+"""Serves faster-whisper over HTTP: a thread for each connection, `--workers` models at work at once.
 
 Speaks as much of OpenAI's API as bench clients need: POST /v1/audio/transcriptions with `file` and `language`.
 Only the standard library and the peer are imported, so that the peer's own python can run it.
@@ -80,7 +80,7 @@ def main() -> None:
     )
     Handler.slots = threading.Semaphore(given.workers)
     with Server(("127.0.0.1", 0), Handler) as server:
-        sys.stderr.write(f"http://127.0.0.1:{server.server_address[1]}\n")
+        sys.stderr.write(f"listening on http://127.0.0.1:{server.server_address[1]}\n")
         sys.stderr.flush()
         server.serve_forever()
 

@@ -1,14 +1,13 @@
-"""The goals and the figures behind them as Markdown tables."""
+"""Formats the goals and the figures behind them as Markdown tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.goals.report import Document, GoalVerdict, judge_goals
 from benchmarks.goals.rows import UNITS, WER_TOLERANCE
-
-DASH = "–"
+from neuron_whisper.bench.reporting.markdown import DASH, format_table
 
 
 def format_markdown(document: Document) -> str:
@@ -35,7 +34,7 @@ def _format_goals(verdicts: Sequence[GoalVerdict]) -> str:
     ]
     met, judged = sum(it.is_met is True for it in verdicts), sum(it.is_met is not None for it in verdicts)
     ours = next((it.our_name for it in verdicts if it.our_name), "ours")
-    return _format_table(head, rows) + (
+    return format_table(head, rows, left=2) + (
         f"\n\n{met} of {judged} goals are met by {ours}. Ratio: their figure by ours, within one run; met also wants "
         f"a WER at most {100 * WER_TOLERANCE:g} points above theirs."
     )
@@ -46,7 +45,7 @@ def _format_figures(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for row in rows:
         for system in row["systems"]:
-            if system["fault"]:
+            if system["error"]:
                 continue
             metrics = system["metrics"]
             seconds = metrics.get("seconds", {}).get("median")
@@ -66,7 +65,7 @@ def _format_figures(rows: Sequence[Mapping[str, Any]]) -> str:
                     _format_spread(metrics),
                 ]
             )
-    return _format_table(head, lines)
+    return format_table(head, lines, left=2)
 
 
 def _format_spread(metrics: Mapping[str, Any]) -> str:
@@ -90,8 +89,8 @@ def _format_notes(document: Document) -> Iterator[str]:
             f"{row['load_before']:.1f}."
         )
         for system in row["systems"]:
-            if system["fault"]:
-                lines.append(f"{row['name']}: {system['name']} was not measured: {system['fault']}.")
+            if system["error"]:
+                lines.append(f"{row['name']}: {system['name']} was not measured: {system['error']}.")
             elif system["note"]:
                 lines.append(f"{row['name']}: {system['name']}: {system['note']}.")
     yield "\n".join(f"- {line}" for line in lines)
@@ -105,8 +104,3 @@ def _format_value(value: float | None, metric: str) -> str:
 
 def _format_percent(rate: float | None) -> str:
     return DASH if rate is None else f"{100 * rate:.2f}"
-
-
-def _format_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---", "---", *["---:"] * (len(head) - 2)], *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,30 +1,32 @@
-"""A row's measurement: every system in a process of its own, run after run in turns."""
+"""Measures a row: every system in a process of its own, the systems taking turns in every run."""
 
 from __future__ import annotations
 
 import math
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from benchmarks.goals.clients import run_clients
 from benchmarks.goals.rows import BEST_VARIANT, Row
 from benchmarks.goals.speech import Recording, Speech
 from benchmarks.goals.systems import Candidate, Systems
-from benchmarks.process.server import ServerProcess
+from benchmarks.process.usage import cpu_time_s
 from neuron_whisper.bench.process.client import WorkerClient, build_worker_environment
+from neuron_whisper.bench.process.server import ServerProcess
 from neuron_whisper.errors import TargetUnavailable
 
 CPP_VARIANTS = ("q8_0", "f16")
-REQUESTS_PER_CLIENT = 3  # of a client, and clips of a stream
+REQUESTS_PER_CLIENT = 3  # also clips per stream
 
 
 @dataclass(slots=True)
 class RowResult:
-    """What came of a system in a row; `error` says why it ended early. `texts` are of the first run, by recording."""
+    """Measurements of a system in a row; `error` is why it ended early. `texts` are the first run's, by recording."""
 
     name: str
     peer: str
@@ -41,7 +43,7 @@ class RowResult:
 
 @dataclass(slots=True, kw_only=True)
 class RowBenchmark:
-    """Measures rows. What was found by trying (`_best_settings`) holds for the rows after it; used by one thread."""
+    """Measures rows; used by one thread. `_best_settings`, found by trying, hold for all later rows."""
 
     systems: Systems
     speech: Speech
@@ -51,12 +53,12 @@ class RowBenchmark:
     _best_settings: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def measure(self, row: Row) -> list[RowResult]:
-        """Ours first. A system that fails is in it with its fault."""
+        """The results of all systems, ours first; a system that fails has its `error` set."""
         self.log(f"--- {row.name}: {row.title}")
         measures = {
-            "one by one": self._measure_in_turns,
-            "together": self._measure_in_turns,
-            "fresh": self._measure_fresh,
+            "sequential": self._measure_in_turns,
+            "concurrent": self._measure_in_turns,
+            "cold_start": self._measure_fresh,
             "clients": self._measure_clients,
         }
         candidates, failed = self._prepare_candidates(row)
@@ -66,58 +68,58 @@ class RowBenchmark:
 
     def _prepare_candidates(self, row: Row) -> tuple[list[Candidate], list[RowResult]]:
         candidates, failed = self.systems.own_candidates(row), []
-        for told in row.peers:
+        for peer_spec in row.peers:
             try:
-                candidates.append(self.systems.peer_candidate(self._select_variant(told, row), row))
+                candidates.append(self.systems.peer_candidate(self._select_variant(peer_spec, row), row))
             except TargetUnavailable as error:
-                failed.append(RowResult(told, told.partition(":")[0], error=error.reason))
-                self.log(f"{told}: {error.reason}")
+                failed.append(RowResult(peer_spec, peer_spec.partition(":")[0], error=error.reason))
+                self.log(f"{peer_spec}: {error.reason}")
         return candidates, failed
 
-    # --- processes that are asked -----------------------------------------------------------------
+    # --- worker processes -------------------------------------------------------------------------
 
     def _measure_in_turns(self, row: Row, candidates: Sequence[Candidate], results: Sequence[RowResult]) -> None:
         recordings = self.speech.select(row.speech)
         with ExitStack() as stack:
-            children: list[WorkerClient | None] = []
+            workers: list[WorkerClient | None] = []
             for candidate, result in zip(candidates, results, strict=True):
-                child = None
+                worker = None
                 with _record_errors(result, self.log):
-                    child = self._start_worker(candidate, stack)
-                    if row.work == "together":  # that tells no texts
-                        result.texts = {it.name: _transcribe(child, it)[0] for it in recordings}
-                children.append(child)
+                    worker = self._start_worker(candidate, stack)
+                    if row.work == "concurrent":  # run_concurrently returns no texts
+                        result.texts = {it.name: _transcribe(worker, it)[0] for it in recordings}
+                workers.append(worker)
             for run in range(self.runs):
                 for turn in range(len(results)):
-                    at = (turn + run) % len(results)  # nobody is always the first
-                    child, result = children[at], results[at]
-                    if child is None or result.error:
+                    at = (turn + run) % len(results)  # another system is first in each run
+                    worker, result = workers[at], results[at]
+                    if worker is None or result.error:
                         continue
                     with _record_errors(result, self.log):
-                        before_s = child.cpu_s()
-                        took_s = self._run_once(row, child, result, recordings)
-                        result.add(seconds=took_s, cpu_s=child.cpu_s() - before_s)
+                        before_s = worker.cpu_s()
+                        took_s = self._run_once(row, worker, result, recordings)
+                        result.add(seconds=took_s, cpu_s=worker.cpu_s() - before_s)
                         self.log(f"{result.name}: run {run + 1} of {self.runs}: {took_s:.2f} s")
-            for child, result in zip(children, results, strict=True):
-                if child is not None and not result.error:
-                    result.add(peak_bytes=child.peak_memory_bytes())
+            for worker, result in zip(workers, results, strict=True):
+                if worker is not None and not result.error:
+                    result.add(peak_bytes=worker.peak_memory_bytes())
 
     def _start_worker(self, candidate: Candidate, stack: ExitStack) -> WorkerClient:
-        """Warmed up by a short clip."""
-        child = stack.enter_context(
+        """A worker that has transcribed a short clip to warm up."""
+        worker = stack.enter_context(
             WorkerClient(candidate.name, candidate.python, candidate.config.threads, self.scratch)
         )
-        child.open(candidate.config)
-        _transcribe(child, self.speech.short[0])
-        return child
+        worker.open(candidate.config)
+        _transcribe(worker, self.speech.short[0])
+        return worker
 
     def _run_once(self, row: Row, worker: WorkerClient, result: RowResult, recordings: Sequence[Recording]) -> float:
-        if row.work == "together":
+        if row.work == "concurrent":
             clips = [(it.samples, it.language) for it in _repeat(recordings, REQUESTS_PER_CLIENT * row.at_once)]
             return worker.run_concurrently(clips, row.at_once)
-        heard = {it.name: _transcribe(worker, it) for it in recordings}
-        result.texts = result.texts or {name: text for name, (text, _) in heard.items()}
-        return sum(took_s for _, took_s in heard.values())
+        transcripts = {it.name: _transcribe(worker, it) for it in recordings}
+        result.texts = result.texts or {name: text for name, (text, _) in transcripts.items()}
+        return sum(took_s for _, took_s in transcripts.values())
 
     def _measure_fresh(self, row: Row, candidates: Sequence[Candidate], results: Sequence[RowResult]) -> None:
         for _ in range(self.runs):
@@ -126,18 +128,18 @@ class RowBenchmark:
                     continue
                 with _record_errors(result, self.log), ExitStack() as stack:
                     started = time.perf_counter()
-                    child = self._start_worker(candidate, stack)
+                    worker = self._start_worker(candidate, stack)
                     first_s = time.perf_counter() - started
-                    heard = {it.name: _transcribe(child, it)[0] for it in self.speech.select(row.speech)}
-                    result.texts = result.texts or heard
-                    result.add(first_s=first_s, peak_bytes=child.peak_memory_bytes())
+                    texts = {it.name: _transcribe(worker, it)[0] for it in self.speech.select(row.speech)}
+                    result.texts = result.texts or texts
+                    result.add(first_s=first_s, peak_bytes=worker.peak_memory_bytes())
                     self.log(f"{result.name}: first text after {first_s:.2f} s")
 
     # --- servers ----------------------------------------------------------------------------------
 
     def _measure_clients(self, row: Row, candidates: Sequence[Candidate], results: Sequence[RowResult]) -> None:
         recordings = [it for it in self.speech.short if it.file is not None]
-        asked = _repeat(recordings, REQUESTS_PER_CLIENT * row.at_once)
+        repeated = _repeat(recordings, REQUESTS_PER_CLIENT * row.at_once)
         with ExitStack() as stack:
             servers: list[ServerProcess | None] = []
             for candidate, result in zip(candidates, results, strict=True):
@@ -155,26 +157,26 @@ class RowBenchmark:
                     if server is None or result.error:
                         continue
                     with _record_errors(result, self.log):
-                        before_s = server.cpu_s()
-                        found = run_clients(server.url, _to_uploads(asked), row.at_once)
-                        cpu_s = server.cpu_s() - before_s
-                        result.texts = result.texts or dict(zip((it.name for it in asked), found.texts, strict=True))
+                        before_s = cpu_time_s(server.pid)
+                        load = run_clients(server.url, _to_uploads(repeated), row.at_once)
+                        cpu_s = cpu_time_s(server.pid) - before_s
+                        result.texts = result.texts or dict(zip((it.name for it in repeated), load.texts, strict=True))
                         result.add(
-                            seconds=found.seconds,
-                            p95_s=found.p95_s,
+                            seconds=load.seconds,
+                            p95_s=load.p95_s,
                             cpu_s=cpu_s,
                             peak_bytes=server.peak_memory_bytes(),
                         )
-                        self.log(f"{result.name}: {found.seconds:.2f} s, p95 {found.p95_s:.2f} s")
+                        self.log(f"{result.name}: {load.seconds:.2f} s, p95 {load.p95_s:.2f} s")
             for candidate, server, result in zip(candidates, servers, results, strict=True):
                 if candidate.is_ours and server is not None and not result.error:
-                    with suppress(OSError), urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
-                        result.note = format_engine_note(answer.read().decode())
+                    with suppress(httpx.HTTPError):
+                        result.note = format_engine_note(httpx.get(f"{server.url}/metrics", trust_env=False).text)
 
     def _start_server(self, candidate: Candidate, setting: str | None = None) -> ServerProcess:
-        opening = candidate.config
+        config = candidate.config
         environment = build_worker_environment(
-            self.scratch, 0 if candidate.is_ours else opening.threads, candidate.python
+            self.scratch, 0 if candidate.is_ours else config.threads, candidate.python
         )
         if candidate.is_ours:
             return ServerProcess(
@@ -184,13 +186,13 @@ class RowBenchmark:
                     "neuron_whisper",
                     "serve",
                     "--artifact",
-                    Path(opening.source).name,
+                    Path(config.source).name,
                     "--port",
                     "0",
                     "--max-wait-s",
                     "3600",
                 ],  # a refusal is no measurement
-                {**environment, "NEURON_WHISPER_CACHE": opening.cache},
+                {**environment, "NEURON_WHISPER_CACHE": config.cache},
                 ready_path="/health/ready",
             )
         workers, threads = (setting or self._best_settings["http"][0]).split("x")
@@ -199,12 +201,11 @@ class RowBenchmark:
             [
                 candidate.python,
                 "-P",
-                "-m",
-                "benchmarks.goals.http_peer",
+                str(Path(__file__).with_name("http_peer.py")),  # by its path: the peer's python has no benchmarks
                 "--model",
-                opening.source,
+                config.source,
                 "--compute",
-                opening.variant,
+                config.variant,
                 "--workers",
                 workers,
                 "--threads",
@@ -214,7 +215,7 @@ class RowBenchmark:
             ready_path="/health",
         )
 
-    # --- what is found by trying ------------------------------------------------------------------
+    # --- the fastest settings of peers ------------------------------------------------------------
 
     def _select_variant(self, peer_spec: str, row: Row) -> str:
         peer, _, variant = peer_spec.partition(":")
@@ -229,31 +230,31 @@ class RowBenchmark:
         return f"{peer}:{self._best_settings[peer][0]}"
 
     def _try_variants(self, peer: str, row: Row) -> tuple[str, str]:
-        """(the fastest on two clips, all that were tried)"""
+        """(the fastest on two clips, all that were tried)."""
         took: dict[str, float] = {}
         for variant in CPP_VARIANTS:
             with ExitStack() as stack:
-                child = self._start_worker(self.systems.peer_candidate(f"{peer}:{variant}", row), stack)
-                took[variant] = sum(_transcribe(child, it)[1] for it in self.speech.short[:2])
+                worker = self._start_worker(self.systems.peer_candidate(f"{peer}:{variant}", row), stack)
+                took[variant] = sum(_transcribe(worker, it)[1] for it in self.speech.short[:2])
         self.log(f"{peer}: " + ", ".join(f"{name} {took_s:.2f} s" for name, took_s in took.items()))
         return min(took, key=took.__getitem__), ", ".join(took)
 
     def _try_server_settings(self, row: Row) -> tuple[str, str]:
-        """As _try_variants, of workers x threads under as many clients."""
+        """(the fastest workers x threads under as many clients as the row has, all that were tried)."""
         candidate = self.systems.peer_candidate("faster-whisper:int8", row)
-        asked = _to_uploads(_repeat([it for it in self.speech.short if it.file is not None], 2 * row.at_once))
+        uploads = _to_uploads(_repeat([it for it in self.speech.short if it.file is not None], 2 * row.at_once))
         took: dict[str, float] = {}
         for setting in list_worker_settings(candidate.config.threads):
             with self._start_server(candidate, setting) as server:
-                run_clients(server.url, asked[:2], 2)
-                took[setting] = run_clients(server.url, asked, row.at_once).seconds
+                run_clients(server.url, uploads[:2], 2)
+                took[setting] = run_clients(server.url, uploads, row.at_once).seconds
             self.log(f"faster-whisper over HTTP, workers x threads {setting}: {took[setting]:.2f} s")
         return min(took, key=took.__getitem__), ", ".join(took)
 
 
 @contextmanager
 def _record_errors(result: RowResult, log: Callable[[str], None]) -> Iterator[None]:
-    """What goes wrong within is told and kept in the result's fault."""
+    """Logs a TargetUnavailable raised in the block and keeps it as the result's error."""
     try:
         yield
     except TargetUnavailable as error:
@@ -262,7 +263,7 @@ def _record_errors(result: RowResult, log: Callable[[str], None]) -> Iterator[No
 
 
 def format_engine_note(metrics: str) -> str:
-    """Of our server's /metrics: how full a step was, and where the device's time went.
+    """From our server's /metrics: how full a step was, and where the device's time went.
 
     "6.0 rows in a step on average; of the device's time encode 60 %, prefill 10 %, step 30 %"
     """
@@ -274,8 +275,8 @@ def format_engine_note(metrics: str) -> str:
             totals[name] = totals.get(name, 0.0) + float(value)
     rows = totals.get("step_rows_sum", 0.0) / (totals.get("step_rows_count") or 1.0)
     spent = {kind: totals.get(f"{kind}_seconds_sum", 0.0) for kind in ("encode", "prefill", "step", "align")}
-    whole = sum(spent.values()) or 1.0
-    shares = ", ".join(f"{kind} {100 * seconds / whole:.0f} %" for kind, seconds in spent.items() if seconds)
+    device_s = sum(spent.values()) or 1.0
+    shares = ", ".join(f"{kind} {100 * seconds / device_s:.0f} %" for kind, seconds in spent.items() if seconds)
     return f"{rows:.1f} rows in a step on average" + f"; of the device's time {shares}" * bool(shares)
 
 
@@ -291,7 +292,7 @@ def _transcribe(worker: WorkerClient, recording: Recording) -> tuple[str, float]
 
 
 def _repeat(recordings: Sequence[Recording], min_count: int) -> list[Recording]:
-    """All recordings as often as it takes."""
+    """All recordings, repeated until they are at least `min_count`."""
     return list(recordings) * math.ceil(min_count / len(recordings))
 
 

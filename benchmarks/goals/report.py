@@ -1,4 +1,4 @@
-"""Rows as one plain document: figures of every run, error rates with their counts; documents merged; goals judged."""
+"""Builds the report of measured rows, merges reports, and judges the goals."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from benchmarks.goals.speech import Recording
 from neuron_whisper.bench.accuracy.metrics import count_word_errors, sum_counts
 from neuron_whisper.errors import InvalidOption
 
-FORMAT = 1
+FORMAT = 2
 Document = Mapping[str, Any]
 
 
 def build_row_report(
     row: Row, recordings: Sequence[Recording], results: Iterable[RowResult], run_info: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`run_info` is the load before it and when it was. Raises TargetUnavailable where the normalisers are missing."""
+    """A row as plain data; `run_info` has its date and the load before it.
+
+    Raises TargetUnavailable where the normalisers are missing.
+    """
     return {
         "name": row.name,
         "title": row.title,
@@ -45,7 +48,7 @@ def _describe_system(result: RowResult, recordings: Sequence[Recording]) -> dict
         "peer": result.peer,
         **result.facts,
         "note": result.note,
-        "fault": result.error,
+        "error": result.error,
         "metrics": {
             metric: {"median": round(median(values), 4), "runs": [round(value, 4) for value in values]}
             for metric, values in result.metrics.items()
@@ -108,14 +111,14 @@ def judge_goals(document: Document) -> list[GoalVerdict]:
     """Of every goal whose row was measured; the first system of ours is judged."""
     rows = {row["name"]: row for row in document["rows"]}
     titles = {row.name: row.title for row in ROWS}
-    found = []
+    judged = []
     for goal in GOALS:
         if goal.row not in rows:
             continue
         systems = rows[goal.row]["systems"]
         ours = next((it for it in systems if it["peer"] == OURS), None)
         theirs = next((it for it in systems if it["peer"] == goal.peer), None)
-        found.append(
+        judged.append(
             GoalVerdict(
                 goal=goal,
                 title=titles[goal.row],
@@ -127,14 +130,14 @@ def judge_goals(document: Document) -> list[GoalVerdict]:
                 their_wer=_read_wer(theirs),
             )
         )
-    return found
+    return judged
 
 
 def _read_figure(system: Mapping[str, Any] | None, goal: Goal) -> float | None:
-    if system is None or system["fault"] or goal.metric not in system["metrics"]:
+    if system is None or system["error"] or goal.metric not in system["metrics"]:
         return None
     return float(system["metrics"][goal.metric]["median"])
 
 
 def _read_wer(system: Mapping[str, Any] | None) -> float | None:
-    return None if system is None or system["fault"] else system["wer"]["rate"]
+    return None if system is None or system["error"] else system["wer"]["rate"]

@@ -1,4 +1,4 @@
-"""The rows of work that are measured, and the goals: how many times less than which peer's."""
+"""The rows of work that are measured, and the goals: the least ratio of a peer's figure to ours."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from typing import Literal
 from neuron_whisper.errors import InvalidOption
 
 OURS = "neuron-whisper"
-BEST_VARIANT = "best"  # the variant of a peer that is found by trying
+BEST_VARIANT = "best"  # the variant of a peer that is fastest on two clips
 WER_TOLERANCE = 0.002  # equal error rates: ours is at most so much above theirs
 
-Work = Literal["one by one", "together", "fresh", "clients"]
+Work = Literal["sequential", "concurrent", "cold_start", "clients"]
 Metric = Literal["seconds", "p95_s", "first_s", "peak_bytes"]
 """Each is better when smaller: of all the work; of a request; from a process's start to its first transcript; of it."""
 
-UNITS: dict[str, str] = {"seconds": "s", "p95_s": "p95 s", "first_s": "first text s", "peak_bytes": "peak MB"}
+UNITS: dict[str, str] = {
+    "seconds": "s",
+    "p95_s": "p95 s",
+    "first_s": "cold start s",
+    "peak_bytes": "peak MB",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +39,7 @@ class Row:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        if self.work == "fresh":
+        if self.work == "cold_start":
             return ("first_s", "peak_bytes")
         return ("seconds", "p95_s") if self.work == "clients" else ("seconds",)
 
@@ -56,7 +61,7 @@ ROWS = (
     Row(
         name="short",
         title="short clips one after another, greedy",
-        work="one by one",
+        work="sequential",
         speech="short",
         plan="sequential",
         peers=(INT8, "faster-whisper:float32", GENAI, CPP),
@@ -64,7 +69,7 @@ ROWS = (
     Row(
         name="long-greedy",
         title="a long file, sequential, greedy",
-        work="one by one",
+        work="sequential",
         speech="long",
         plan="sequential",
         peers=(INT8, GENAI, CPP),
@@ -72,7 +77,7 @@ ROWS = (
     Row(
         name="long-beam",
         title="a long file, sequential, beam 5",
-        work="one by one",
+        work="sequential",
         speech="long",
         plan="sequential",
         beam_size=5,
@@ -81,7 +86,7 @@ ROWS = (
     Row(
         name="long-batched",
         title="a long file, batched, greedy",
-        work="one by one",
+        work="sequential",
         speech="long",
         plan="batched",
         peers=(BATCHED,),
@@ -89,7 +94,7 @@ ROWS = (
     Row(
         name="hour",
         title="an hour, batched, greedy",
-        work="one by one",
+        work="sequential",
         speech="hour",
         plan="batched",
         peers=(BATCHED,),
@@ -97,7 +102,7 @@ ROWS = (
     Row(
         name="streams-8",
         title="short clips, 8 threads in one process",
-        work="together",
+        work="concurrent",
         speech="short",
         plan="sequential",
         at_once=8,
@@ -122,7 +127,7 @@ ROWS = (
     Row(
         name="process",
         title="a fresh process: a short clip, then a long file",
-        work="fresh",
+        work="cold_start",
         speech="long",
         plan="sequential",
         peers=(INT8,),
@@ -152,9 +157,9 @@ GOALS = (
 
 def select_rows(names: Iterable[str]) -> tuple[Row, ...]:
     """In the table's order; none named: all. Raises InvalidOption."""
-    wanted = tuple(names)
+    selected = tuple(names)
     known = {row.name for row in ROWS}
-    for name in wanted:
+    for name in selected:
         if name not in known:
             raise InvalidOption("--rows", name, ", ".join(row.name for row in ROWS))
-    return tuple(row for row in ROWS if not wanted or row.name in wanted)
+    return tuple(row for row in ROWS if not selected or row.name in selected)

@@ -1,4 +1,4 @@
-"""What the rows are measured on: short clips, a long file, an hour of clips with what is no speech between."""
+"""Prepares the speech of the rows: short clips, a long file, an hour of clips with non-speech between them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Speech:
     hour: tuple[Recording, ...] = ()
 
     def select(self, kind: str) -> tuple[Recording, ...]:
-        found: tuple[Recording, ...] = getattr(self, kind)
-        return found
+        recordings: tuple[Recording, ...] = getattr(self, kind)
+        return recordings
 
 
 def prepare_speech(

@@ -1,4 +1,4 @@
-"""Openings of ours and of peers for a row's work, with weights in each one's own form."""
+"""Prepares our systems and peers for a row, with weights in the format of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neuron_whisper.model.checkpoint import Checkpoint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """`name` is as reports tell it; `peer_candidate` the goals' name of it, ours: OURS."""
+    """A system to measure: `name` as in reports, `peer` as in the goals (OURS for ours)."""
 
     name: str
     peer: str

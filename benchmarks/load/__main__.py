@@ -1,9 +1,9 @@
-"""Load on any server with OpenAI's audio API: latency, throughput, refusals and memory against the number of clients.
+"""Load test of any server with OpenAI's audio API: latency, throughput, refusals and memory by number of clients.
 
-`python -m benchmarks.load http://127.0.0.1:8000 --clients 1,8,64 --duration 60 --speech ../shared/speech`
+`python -m benchmarks.load http://127.0.0.1:8000 --clients 1,8,64 --duration 60 --speech FOLDER`
 
-Clients ask one request after another, each a random clip; one that is refused with Retry-After comes back then, 5 s
-later at most. Exit code 1 when a request came to anything else than a transcript or such a refusal.
+Each client sends one request after another, each a random clip; one that is refused waits for Retry-After, at most
+5 s. Exit code 1 when a request ends in anything but a transcript or such a refusal.
 """
 
 from __future__ import annotations
@@ -27,38 +27,40 @@ SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".webm")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url")
+    parser.add_argument("url", help="of a running server")
     parser.add_argument("--clients", default="1,4,16,64", help="numbers, one level after another")
     parser.add_argument("--duration", default="60", help="seconds: of each level, or one number for each")
     parser.add_argument("--speech", type=Path, required=True, nargs="+", help="recordings, or folders of them")
     parser.add_argument("--longest", type=float, default=35.0, help="leave out longer recordings, in seconds")
-    parser.add_argument("--field", action="append", default=[], metavar="NAME=VALUE", help="of the form; model=...")
+    parser.add_argument(
+        "--field", action="append", default=[], metavar="NAME=VALUE", help="form field, may be repeated"
+    )
     parser.add_argument("--key", help="sent as Authorization: Bearer")
-    parser.add_argument("--pid", type=int, help="the server's process here: its memory is told, with its children's")
-    parser.add_argument("--timeout", type=float, default=300.0, help="seconds that a client waits for an answer")
-    parser.add_argument("--no-rest", action="store_true", help="refused clients ask again at once")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pid", type=int, help="process id of a local server: its memory is reported")
+    parser.add_argument("--timeout", type=float, default=300.0, help="seconds that a client waits for a response")
+    parser.add_argument("--no-rest", action="store_true", help="refused clients send the next request at once")
+    parser.add_argument("--seed", type=int, default=0, help="of the random choice of clips")
     parser.add_argument("--out", type=Path, help="folder for load.json, load.md and load.svg")
-    given = parser.parse_args(arguments)
-    fields = dict(it.partition("=")[::2] for it in given.field)
+    args = parser.parse_args(arguments)
+    fields = dict(it.partition("=")[::2] for it in args.field)
     fields.setdefault("model", "whisper-1")
-    asked = LoadConfig(
-        url=given.url.rstrip("/"),
+    config = LoadConfig(
+        url=args.url.rstrip("/"),
         fields=fields,
-        key=given.key,
-        timeout_s=given.timeout,
-        respect_retry_after=not given.no_rest,
+        key=args.key,
+        timeout_s=args.timeout,
+        respect_retry_after=not args.no_rest,
     )
     levels = []
-    numbers = [int(part) for part in given.clients.split(",")]
-    durations_s = [float(part) for part in given.duration.split(",")]
+    numbers = [int(part) for part in args.clients.split(",")]
+    durations_s = [float(part) for part in args.duration.split(",")]
     if len(durations_s) not in (1, len(numbers)):
-        parser.error(f"--duration {given.duration}: one number, or {len(numbers)} as --clients has")
-    clips = read_clips(given.speech, longest_s=given.longest)
+        parser.error(f"--duration {args.duration}: one number, or {len(numbers)} as --clients has")
+    clips = read_clips(args.speech, longest_s=args.longest)
     for clients, duration_s in zip(numbers, cycle(durations_s), strict=False):
-        memory = MemoryRecorder(given.pid) if given.pid else None
+        memory = MemoryRecorder(args.pid) if args.pid else None
         answers = asyncio.run(
-            run_level(asked, clips, clients=clients, duration_s=duration_s, seed=given.seed, memory=memory)
+            run_level(config, clips, clients=clients, duration_s=duration_s, seed=args.seed, memory=memory)
         )
         levels.append(summarize_level(answers, clients=clients, duration_s=duration_s, memory=memory))
         sys.stderr.write(f"{json.dumps({**levels[-1], 'resident_mb': None})}\n")
@@ -71,11 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "command": " ".join(["python -m benchmarks.load", *command]),
         "levels": levels,
     }
-    if given.out is not None:
-        given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "load.json").write_text(json.dumps(document, indent=1) + "\n")
-        (given.out / "load.md").write_text(format_markdown(document))
-        (given.out / "load.svg").write_text(draw_svg(document))
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "load.json").write_text(json.dumps(document, indent=1) + "\n")
+        (args.out / "load.md").write_text(format_markdown(document))
+        (args.out / "load.svg").write_text(draw_svg(document))
     sys.stdout.write(format_markdown(document))
     return 1 if any(level["errors"] for level in levels) else 0
 

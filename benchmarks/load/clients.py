@@ -1,4 +1,4 @@
-"""Clients of an OpenAI-compatible server, many at once, and what each of their requests came to. Knows no server."""
+"""Load generator: concurrent clients of any OpenAI-compatible server, and the result of each request."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from neuron_whisper.bench.process.memory import resident_memory_bytes
+from benchmarks.process.requests import TRANSCRIPTIONS
+from benchmarks.process.usage import resident_memory_bytes
 
-TRANSCRIPTIONS = "/v1/audio/transcriptions"
 REFUSAL_STATUSES = (429, 503)
-MAX_RETRY_WAIT_S = 5.0  # of a client that was told to come back later
+MAX_RETRY_WAIT_S = 5.0  # cap on Retry-After
 MIN_RETRY_WAIT_S = 0.05
 
 
@@ -27,8 +27,7 @@ class UploadClip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadConfig:
-    """How requests are made. `fields` are the form's beside the file; `respect_retry_after`: a refused client heeds
-    Retry-After."""
+    """How requests are made: `fields` of the form; `respect_retry_after`: a refused client waits for Retry-After."""
 
     url: str
     fields: Mapping[str, str]

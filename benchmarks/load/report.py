@@ -1,19 +1,19 @@
-"""Figures of a load test as JSON, Markdown and a picture."""
+"""Summarizes a load test as JSON, Markdown and an SVG chart."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from benchmarks.load.clients import MemoryRecorder, RequestResult
 from neuron_whisper.bench.accuracy.metrics import percentile
+from neuron_whisper.bench.reporting.markdown import format_table
+from neuron_whisper.bench.reporting.svg import FAINT, draw_document, draw_line, draw_text
 
 PERCENTS = (50, 95, 99)
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM, GAP = 400, 300, 64, 56, 48, 40  # pixels of a panel and around it
 COLOURS = {"p50": "#1b6ac9", "p95": "#d97706", "p99": "#b91c1c", "rate": "#047857"}
-INK, FAINT = "#1f2933", "#616e7c"
 
 
 def summarize_level(
@@ -40,7 +40,7 @@ def summarize_level(
         document["resident_mb"] = {
             "first": seen[0] >> 20,
             "last": seen[-1] >> 20,
-            "most": max(seen) >> 20,
+            "peak": max(seen) >> 20,
             "samples": [(round(at), used >> 20) for at, used in memory.samples],
         }
     return document
@@ -49,8 +49,8 @@ def summarize_level(
 def _summarize_latency(values: Sequence[float]) -> dict[str, float]:
     if not values:
         return {}
-    told = {f"p{percent}": round(percentile(values, percent), 3) for percent in PERCENTS}
-    return {**told, "max": round(max(values), 3)}
+    quantiles = {f"p{percent}": round(percentile(values, percent), 3) for percent in PERCENTS}
+    return {**quantiles, "max": round(max(values), 3)}
 
 
 def format_markdown(document: Mapping[str, Any]) -> str:
@@ -80,65 +80,49 @@ def format_markdown(document: Mapping[str, Any]) -> str:
             level["refusal_s"].get("max", ""),
             level["requests_per_s"],
             level["audio_s_per_s"],
-            "{first} to {last}, most {most}".format(**level["resident_mb"]) if "resident_mb" in level else "",
+            "{first} to {last}, peak {peak}".format(**level["resident_mb"]) if "resident_mb" in level else "",
         )
         for level in document["levels"]
     ]
-    lines = [
+    header = (
         f"{document['clips']} clips of {document['shortest_s']:.1f} to {document['longest_s']:.1f} s; "
-        f"{document['date']}; `{document['command']}`",
-        "",
-    ]
-    lines += [_format_row(head), _format_row("---" for _ in head), *map(_format_row, rows)]
-    return "\n".join(lines) + "\n"
-
-
-def _format_row(cells: Any) -> str:
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+        f"{document['date']}; `{document['command']}`"
+    )
+    return f"{header}\n\n{format_table(head, rows, left=0)}\n"
 
 
 def draw_svg(document: Mapping[str, Any]) -> str:
-    """An SVG: latency, and throughput, against the number of clients."""
+    """An SVG document: latency, and throughput, against the number of clients."""
     levels = document["levels"]
     clients = [level["clients"] for level in levels]
     latency = {f"p{percent}": [level["latency_s"].get(f"p{percent}") for level in levels] for percent in PERCENTS}
     rate = {"rate": [level["audio_s_per_s"] for level in levels]}
-    width, height = 2 * (LEFT + WIDTH) + GAP, TOP + HEIGHT + BOTTOM
-    return (
-        "\n".join(
-            [
-                f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-                f'viewBox="0 0 {width} {height}" '
-                f'font-family="system-ui, sans-serif" font-size="12">',
-                f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-                *_draw_panel(LEFT, "latency, s, against clients", clients, latency),
-                *_draw_panel(2 * LEFT + WIDTH, "seconds of audio a second, against clients", clients, rate),
-                "</svg>",
-            ]
-        )
-        + "\n"
-    )
+    elements = [
+        *_draw_panel(LEFT, "latency, s, against clients", clients, latency),
+        *_draw_panel(2 * LEFT + WIDTH, "seconds of audio a second, against clients", clients, rate),
+    ]
+    return draw_document(2 * (LEFT + WIDTH) + GAP, TOP + HEIGHT + BOTTOM, elements, font_size=12)
 
 
-def _draw_panel(x: int, title: str, at: Sequence[int], lines: Mapping[str, Sequence[float | None]]) -> Iterator[str]:
-    most = max((value for values in lines.values() for value in values if value), default=1.0)
-    furthest = max(at, default=1)
+def _draw_panel(
+    x: int, title: str, clients: Sequence[int], lines: Mapping[str, Sequence[float | None]]
+) -> Iterator[str]:
+    highest = max((value for values in lines.values() for value in values if value), default=1.0)
+    widest = max(clients, default=1)
 
-    def place(clients: float, value: float) -> tuple[float, float]:
-        return x + WIDTH * clients / furthest, TOP + HEIGHT * (1 - value / most)
+    def place(n_clients: float, value: float) -> tuple[float, float]:
+        return x + WIDTH * n_clients / widest, TOP + HEIGHT * (1 - value / highest)
 
-    yield f'<text x="{x}" y="24" font-size="14" fill="{INK}">{escape(title)}</text>'
-    yield f'<path d="M{x} {TOP}V{TOP + HEIGHT}H{x + WIDTH}" fill="none" stroke="{FAINT}"/>'
+    yield draw_text(x, 24, title, size=14)
+    yield draw_line([(x, TOP), (x, TOP + HEIGHT), (x + WIDTH, TOP + HEIGHT)], stroke=FAINT, width=1)
     for share in (0.0, 0.5, 1.0):
-        _, y = place(0, most * share)
-        yield f'<text x="{x - 6}" y="{y + 4:.1f}" text-anchor="end" fill="{FAINT}">{most * share:.3g}</text>'
-    for clients in at:
-        at_x, _ = place(clients, 0)
-        yield f'<text x="{at_x:.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle" fill="{FAINT}">{clients}</text>'
+        _, y = place(0, highest * share)
+        yield draw_text(x - 6, y + 4, f"{highest * share:.3g}", size=12, anchor="end", fill=FAINT)
+    for n_clients in clients:
+        yield draw_text(place(n_clients, 0)[0], TOP + HEIGHT + 18, str(n_clients), size=12, anchor="middle", fill=FAINT)
     for n, (name, values) in enumerate(lines.items()):
-        places = [place(clients, value) for clients, value in zip(at, values, strict=True) if value is not None]
-        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
-        yield f'<polyline points="{path}" fill="none" stroke="{COLOURS[name]}" stroke-width="2"/>'
-        yield from (f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" fill="{COLOURS[name]}"/>' for px, py in places)
+        points = [place(count, value) for count, value in zip(clients, values, strict=True) if value is not None]
+        yield draw_line(points, stroke=COLOURS[name])
+        yield from (f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" fill="{COLOURS[name]}"/>' for px, py in points)
         if len(lines) > 1:
-            yield f'<text x="{x + 12 + 48 * n}" y="44" fill="{COLOURS[name]}">{name}</text>'
+            yield draw_text(x + 12 + 48 * n, 44, name, size=12, fill=COLOURS[name])

@@ -1,1 +1,1 @@
-"""Servers under test."""
+"""What a running server costs, and requests to it."""

@@ -170,7 +170,7 @@ def measure(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--artifact", required=True)
+    parser.add_argument("--artifact", required=True, help="a stored artifact of the cpu target")
     parser.add_argument("--speech", type=Path, required=True, help="a recording; its windows are decoded")
     parser.add_argument("--language", default="en")
     parser.add_argument("--beam-size", type=int, default=1)
@@ -178,33 +178,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--profile", action="store_true", help="show where the engine's thread spends its time")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     store = ArtifactStore(default_cache_directory())
-    artifact = store.resolve(given.artifact)
+    artifact = store.resolve(args.artifact)
     target = load_target(artifact.profile.target.name)
     check_artifact(artifact, target.toolchain())
     tokenizer = Tokenizer.from_file(artifact.path / "tokenizer.json", artifact.spec.dims.n_vocab)
-    session = target.open(artifact.path, artifact.spec, artifact.profile, threads=given.threads)
+    session = target.open(artifact.path, artifact.spec, artifact.profile, threads=args.threads)
     if not isinstance(session, CpuSession):
         raise SystemExit(f"{artifact.name} is not for the cpu target")
     watched = TimedSession(session)
-    windows = _build_requests(given, artifact.spec, tokenizer)
-    profiler = cProfile.Profile() if given.profile else None
+    windows = _build_requests(args, artifact.spec, tokenizer)
+    profiler = cProfile.Profile() if args.profile else None
     if profiler is not None:
         threading.setprofile(lambda *_: profiler.enable())  # each thread's first event begins its profile
     engine = Engine(watched, tokenizer)
     threading.setprofile(None)  # how it is taken back
     try:
         engine.submit(windows[0]).result()
-        found = [
-            measure(engine, watched, windows[: given.windows // 4], 1),
+        summaries = [
+            measure(engine, watched, windows[: args.windows // 4], 1),
             measure(engine, watched, windows, artifact.spec.slots),
         ]
     finally:
         engine.close()
-    rows = [{"beams": given.beam_size, **row} for row in found if row is not None]
-    if given.json is not None:
-        given.json.write_text(json.dumps({"artifact": artifact.name, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    rows = [{"beams": args.beam_size, **row} for row in summaries if row is not None]
+    if args.json is not None:
+        args.json.write_text(json.dumps({"artifact": artifact.name, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(format_table(rows) + "\n")
     if profiler is not None:
         profiler.create_stats()

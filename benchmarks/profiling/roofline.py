@@ -1,4 +1,4 @@
-"""How close to this machine's limits encode and decode come: its matrix peak and memory bandwidth, measured first.
+"""Roofline: the share of this machine's matrix peak and memory bandwidth, both measured, that encode and decode reach.
 
 `python -m benchmarks.profiling.roofline --artifact base`
 """
@@ -95,11 +95,11 @@ def time_graphs(session: Session, runs: int) -> dict[str, list[float]]:
     """Seconds of each run: "encode 1", "decode 1", and "decode N" with every slot in use."""
     spec = session.spec
     mel = np.random.default_rng(0).standard_normal((1, spec.dims.n_mels, spec.dims.n_frames)).astype(np.float32)
-    found: dict[str, list[float]] = {"encode 1": []}
+    times_of: dict[str, list[float]] = {"encode 1": []}
     for _ in range(max(3, runs // 8)):
         started = time.perf_counter()
         session.encode([0], mel)
-        found["encode 1"].append(time.perf_counter() - started)
+        times_of["encode 1"].append(time.perf_counter() - started)
     banned = np.zeros(spec.dims.n_vocab, np.bool_)
     prompt = np.full(PREFIX, spec.special.sot, np.int32)
     for slot in range(spec.slots):
@@ -109,17 +109,17 @@ def time_graphs(session: Session, runs: int) -> dict[str, list[float]]:
     rules = np.broadcast_to(ALLOW_ALL_RULES, (spec.rows, N_RULES)).copy()
     for slots in dict.fromkeys((1, spec.slots)):
         active = np.arange(spec.slots) < slots
-        times = found.setdefault(f"decode {slots}", [])
+        times = times_of.setdefault(f"decode {slots}", [])
         for step in range(min(runs, spec.text_context - PREFIX)):
             positions = np.full(spec.rows, PREFIX + step, np.int32)
             started = time.perf_counter()
             session.decode(tokens, positions, parents, rules, active)
             times.append(time.perf_counter() - started)
-    return found
+    return times_of
 
 
 def compute_shares(artifact: Artifact, times: dict[str, Sequence[float]], peaks: MachinePeaks) -> list[dict[str, Any]]:
-    """A row for each graph: its least FLOPs and bytes by the profile's widths, and the shares of both limits."""
+    """A row for each graph: its FLOPs and bytes by the profile's data types, and its shares of both peaks."""
     profile = artifact.profile
     # arithmetic is as fast as the machine's fastest precision that the profile allows
     peak = peaks.flops.get("bf16", peaks.flops["f32"]) if profile.target.dtype != "float32" else peaks.flops["f32"]
@@ -178,18 +178,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--runs", type=int, default=64, help="decode steps; encode runs an eighth of it")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args(arguments)
-    threads = given.threads or hardware.count_usable_cores()
-    artifact = ArtifactStore(default_cache_directory()).resolve(given.artifact)
+    args = parser.parse_args(arguments)
+    threads = args.threads or hardware.count_usable_cores()
+    artifact = ArtifactStore(default_cache_directory()).resolve(args.artifact)
     target = load_target(artifact.profile.target.name)
     check_artifact(artifact, target.toolchain())
     limits = measure_peaks(threads)
     session = target.open(artifact.path, artifact.spec, artifact.profile, threads=threads)
     try:
-        rows = compute_shares(artifact, dict(time_graphs(session, given.runs)), limits)
+        rows = compute_shares(artifact, dict(time_graphs(session, args.runs)), limits)
     finally:
         session.close()
-    if given.json is not None:
+    if args.json is not None:
         document = {
             "artifact": artifact.name,
             "processor": hardware.read_processor_name(),
@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "bytes_per_s": limits.bytes_per_s,
             "rows": rows,
         }
-        given.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(format_table(rows, limits) + "\n")
     return 0
 

@@ -1,1 +1,1 @@
-"""Measurements: error rates, parity, speed."""
+"""What the command `bench` needs: systems in processes of their own, error rates, speed and memory."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,10 +21,8 @@ from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_record
 from neuron_whisper.cli.profiles import DEFAULT_PROFILE, resolve_profile
 from neuron_whisper.cli.progress import show_progress
-from neuron_whisper.cli.serve import LISTENING
+from neuron_whisper.errors import TargetUnavailable
 
-START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 30.0
 RESPONSE_TIMEOUT_S = 600.0
 # a recording next to a checkout of this repository, where there is one
 REPOSITORY_RECORDING = Path("shared/speech/en_jfk.flac")
@@ -129,6 +125,8 @@ def find_recording(context: CliContext, speech: Path | None) -> DemoRecording:
 @contextmanager
 def _run_server(context: CliContext, artifact: str) -> Iterator[str]:
     """The URL of a server in a process of its own, ready; stopped by SIGTERM when the block ends."""
+    from neuron_whisper.bench.process.server import ServerProcess
+
     command = [
         sys.executable,
         "-m",
@@ -142,62 +140,15 @@ def _run_server(context: CliContext, artifact: str) -> Iterator[str]:
         str(context.cache),
         *(["--verbose"] if context.verbose else []),
     ]
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    output = _ServerOutput(process)
     try:
-        url = output.wait_for_url(START_TIMEOUT_S)
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=START_TIMEOUT_S):  # noqa: S310 - our server
-            pass
-        yield url
-    finally:
-        process.terminate()
-        try:
-            code = process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-        output.join()
-    if code:
-        raise DemoFailed(f"the server ended with exit code {code}\n{output.text}")
-
-
-class _ServerOutput:
-    """Reads the server's stderr as it comes, so that the server never blocks on a full pipe."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self._lines: list[str] = []
-        self._url = ""
-        self._url_known = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="server-stderr", daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as stream:
-            for line in stream:
-                self._lines.append(line)
-                _, found, url = line.partition(LISTENING)
-                if found:
-                    self._url = url.strip()
-                    self._url_known.set()
-        self._url_known.set()  # it ended
-
-    @property
-    def text(self) -> str:
-        return "".join(self._lines).strip()
-
-    def wait_for_url(self, timeout_s: float) -> str:
-        """Raises DemoFailed, with the server's log, when it ends or does not listen in time."""
-        self._url_known.wait(timeout_s)
-        if not self._url:
-            raise DemoFailed(f"the server did not start within {timeout_s:g} s\n{self.text}")
-        return self._url
-
-    def join(self) -> None:
-        self._thread.join()
+        server = ServerProcess(command, ready_path="/health/ready")
+    except TargetUnavailable as error:
+        raise DemoFailed(f"the server did not start: {error.reason}") from error
+    with server:
+        yield server.url
+        code = server.stop()
+        if code:
+            raise DemoFailed(f"the server ended with exit code {code}\n{server.read_log()}")
 
 
 def _transcribe(url: str, path: Path) -> dict[str, Any]:

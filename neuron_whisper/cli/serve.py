@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LISTENING = "listening on "  # and the URL; `demo` waits for this line
+LISTENING = "listening on "  # then the URL; bench.process.server waits for this line
 
 
 class ServeCommand(click.RichCommand):

@@ -25,11 +25,11 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.process.server import ServerProcess
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.bench.process.memory import walk_process_tree
+from neuron_whisper.bench.process.server import ServerProcess
 from tests.support.job_clients import JOBS
 from tests.support.servers import TRANSCRIPTIONS, wav
 from tests.support.small_disks import small_disk

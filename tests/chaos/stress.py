@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from benchmarks.process.usage import resident_memory_bytes
 from neuron_whisper.bench.accuracy.metrics import percentile
-from neuron_whisper.bench.process.memory import resident_memory_bytes
 from tests.support.hostile_clients import (
     SteadyClient,
     count_open_files,

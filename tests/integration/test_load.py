@@ -50,7 +50,7 @@ def test_a_level_counts_what_came_and_how_long_it_took(tmp_path: Path) -> None:
     for level in document["levels"]:
         assert level["ok"] == level["requests"] > 0
         assert 0 < level["latency_s"]["p50"] <= level["latency_s"]["p99"] <= level["latency_s"]["max"]
-        assert level["resident_mb"]["most"] > 0
+        assert level["resident_mb"]["peak"] > 0
     ElementTree.fromstring((out / "load.svg").read_text())
     assert (out / "load.md").read_text().count("\n| ") == 4
 
@@ -63,8 +63,8 @@ def test_a_duration_for_each_level_or_one_for_all(capsys: pytest.CaptureFixture[
 
 def test_at_four_times_what_it_may_take_a_server_serves_or_refuses_and_nothing_else() -> None:
     with run_server(ServerSettings(max_requests=2, vad_filter=False), slots=2) as server:
-        asked = LoadConfig(url=server.url, fields={"model": "whisper-1"}, respect_retry_after=False)
-        answers = asyncio.run(run_level(asked, CLIPS, clients=8, duration_s=1.0))
+        config = LoadConfig(url=server.url, fields={"model": "whisper-1"}, respect_retry_after=False)
+        answers = asyncio.run(run_level(config, CLIPS, clients=8, duration_s=1.0))
         server.wait_for(requests=0, waiting=0, decoding=0)
     found = summarize_level(answers, clients=8, duration_s=1.0, memory=None)
     assert found["ok"] > 0
@@ -90,7 +90,7 @@ def test_figures_are_of_the_kind_they_are_named() -> None:
     assert level["latency_s"]["p50"] == 2
     assert level["refusal_s"]["max"] == 5
     assert level["audio_s_per_s"] == 3.0  # 30 s of audio in the 10 s until the last answer
-    assert level["resident_mb"]["most"] == 120
+    assert level["resident_mb"]["peak"] == 120
     document = {"levels": [level], "clips": 1, "shortest_s": 1, "longest_s": 2, "date": "now", "command": "load"}
     assert "| 3 | 5 | 3 | 2 | 0 | 2" in format_markdown(document)
     assert draw_svg(document).startswith("<svg")

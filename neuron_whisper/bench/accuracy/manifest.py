@@ -1,4 +1,4 @@
-"""What is transcribed and what is said in it: from a manifest (tsv, csv or jsonl) or a directory."""
+"""Reads reference utterances from manifests (tsv, csv or jsonl) and directories."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.text.languages import to_language_code
 
-# Columns under the names that data sets give them, first choice first.
+# column names of common data sets, in order of preference
 PATH_COLUMNS = ("path", "file", "audio", "audio_filepath", "wav")
 TEXT_COLUMNS = ("text", "transcript", "transcription", "sentence", "reference")
 LANGUAGE_COLUMNS = ("language", "lang", "locale")
@@ -40,7 +40,7 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceUtterance:
-    """A recording, its language and what is said in it; an empty text says that nothing is."""
+    """A recording, its language and its reference text; an empty text means that it has no speech."""
 
     path: Path
     language: str
@@ -54,9 +54,9 @@ class ReferenceUtterance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFilter:
-    """Which rows are taken. `where` are (column, value) that a row must have, `skip` patterns of file names.
+    """Selects rows. `where` are (column, value) pairs that a row must have, `skip` patterns of file names.
 
-    `language` picks the rows in it, and is the language of rows that tell none.
+    `language` selects the rows in it, and is the language of rows without one.
     """
 
     language: str | None = None
@@ -72,31 +72,31 @@ class RowFilter:
 def read_utterances(
     sources: Sequence[Path], row_filter: RowFilter | None = None
 ) -> tuple[list[ReferenceUtterance], int]:
-    """(recordings in order, how many rows were left out because they have no text).
+    """(utterances in order, number of rows skipped because they have no text).
 
     Raises InvalidOption, naming the file and the line, for what cannot be read, a column or a file that is not
     there, a language that Whisper does not know, and when nothing is left.
     """
     row_filter = row_filter or RowFilter()
-    found: list[ReferenceUtterance] = []
+    utterances: list[ReferenceUtterance] = []
     n_without_text = 0
     for source in sources:
         if source.is_dir():
-            found += _read_directory(source, row_filter)
+            utterances += _read_directory(source, row_filter)
             continue
         for place, row in _read_rows(source):
             if not _matches(row, row_filter, place):
                 continue
-            spoken = _parse_row(row, source.parent, place, row_filter)
-            if spoken is None:
+            utterance = _parse_row(row, source.parent, place, row_filter)
+            if utterance is None:
                 n_without_text += 1
             else:
-                found.append(spoken)
-    found = found[: row_filter.limit]
-    if not found:
+                utterances.append(utterance)
+    utterances = utterances[: row_filter.limit]
+    if not utterances:
         names = ", ".join(map(str, sources))
-        raise InvalidOption("SPEECH", names, "none of its recordings is in the choice and has a text")
-    return found, n_without_text
+        raise InvalidOption("SPEECH", names, "sources with at least one selected recording that has a text")
+    return utterances, n_without_text
 
 
 # --- directories ----------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def read_utterances(
 def _read_directory(directory: Path, row_filter: RowFilter) -> Iterator[ReferenceUtterance]:
     """Each audio file with the .txt beside it."""
     if row_filter.language is None:
-        raise InvalidOption("SPEECH", str(directory), "a directory tells no language: give --language")
+        raise InvalidOption("SPEECH", str(directory), "a manifest: a directory has no language column; give --language")
     for path in sorted(directory.iterdir()):
         text = path.with_suffix(".txt")
         if path.suffix.lower() in AUDIO_SUFFIXES and text.is_file() and not _is_skipped(path.name, row_filter):
@@ -134,7 +134,7 @@ def _read_rows(path: Path) -> Iterator[tuple[str, Row]]:
     table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if suffix == ".tsv" else csv.DictReader(lines)
     _check_columns(dict.fromkeys(table.fieldnames or ()), f"{path.name} line 1")
     for cells in table:
-        # an empty cell says nothing about the clip; a text that is known to be empty can be told in jsonl
+        # an empty cell is an unknown value; jsonl can express a text that is known to be empty
         yield f"{path.name} line {table.line_num}", {name: cell for name, cell in cells.items() if cell and name}
 
 
@@ -149,10 +149,10 @@ def _parse_object(line: str, place: str) -> Row:
 
 
 def _check_columns(columns: Row, place: str) -> None:
-    for wanted in (PATH_COLUMNS, TEXT_COLUMNS):
-        if not any(name in columns for name in wanted):
+    for names in (PATH_COLUMNS, TEXT_COLUMNS):
+        if not any(name in columns for name in names):
             there = ", ".join(columns) or "none"
-            raise InvalidOption("SPEECH", place, f"a column {' or '.join(wanted)}; there are: {there}")
+            raise InvalidOption("SPEECH", place, f"a column {' or '.join(names)}; there are: {there}")
 
 
 def _matches(row: Row, row_filter: RowFilter, place: str) -> bool:
@@ -160,8 +160,12 @@ def _matches(row: Row, row_filter: RowFilter, place: str) -> bool:
         raise InvalidOption("--where", unknown[0], f"a column of the manifest; {place} has {', '.join(row)}")
     if any(str(row[name]) != value for name, value in row_filter.where):
         return False
-    told = _find_cell(row, LANGUAGE_COLUMNS)
-    if row_filter.language is not None and told is not None and _language_code_or_none(told) != row_filter.language:
+    language = _find_cell(row, LANGUAGE_COLUMNS)
+    if (
+        row_filter.language is not None
+        and language is not None
+        and _language_code_or_none(language) != row_filter.language
+    ):
         return False
     return not _is_skipped(Path(str(_find_cell(row, PATH_COLUMNS))).name, row_filter)
 
@@ -171,15 +175,15 @@ def _parse_row(row: Row, base: Path, place: str, row_filter: RowFilter) -> Refer
     text = _find_cell(row, TEXT_COLUMNS)
     if text is None:
         return None
-    named = _find_cell(row, PATH_COLUMNS)
-    path = base / str(named)
-    if named is None or not path.is_file():
-        raise InvalidOption("SPEECH", place, f"a file that is there; {path} is not")
-    told = _find_cell(row, LANGUAGE_COLUMNS) or row_filter.language
-    if told is None:
+    file = _find_cell(row, PATH_COLUMNS)
+    path = base / str(file)
+    if file is None or not path.is_file():
+        raise InvalidOption("SPEECH", place, f"an existing file; {path} is none")
+    language_cell = _find_cell(row, LANGUAGE_COLUMNS) or row_filter.language
+    if language_cell is None:
         raise InvalidOption("SPEECH", place, f"a column {' or '.join(LANGUAGE_COLUMNS)}, or give --language")
     try:
-        language = to_language_code(str(told))
+        language = to_language_code(str(language_cell))
     except InvalidOption as error:
         raise InvalidOption("SPEECH", place, f"a known language; {error.value!r} is none ({error.allowed})") from None
     channel = row.get("channel")

@@ -1,12 +1,13 @@
-"""The report as Markdown: what was measured on what, a table of systems, and the clips."""
+"""Formats the report as Markdown: machine and options, a table of systems, and the clips."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from neuron_whisper.bench.reporting.markdown import DASH, escape_cell, format_table
+
 Document = Mapping[str, Any]
-DASH = "–"
 
 
 def format_markdown(document: Document) -> str:
@@ -44,7 +45,7 @@ def _format_header(document: Document) -> Iterator[str]:
         f"Speech: {speech['clips']} clips, {speech['audio_s']:.0f} s, {', '.join(speech['languages'])}. "
         f"Medians of {options['runs']} runs, systems in turns, {options['threads']} threads each, one clip after the "
         "other; decoding of audio files is not counted.",
-        "Asked of all: "
+        "Options: "
         + ", ".join(
             f"{name} {_format_value(value)}" for name, value in options.items() if name not in ("runs", "threads")
         )
@@ -96,14 +97,14 @@ def _format_systems(document: Document) -> str:
         if agrees:
             row.append(_format_agreement(system["as_openai_whisper"], document["speech"]["clips"]))
         rows.append([*row, f"`{system['artifact_key'][:16]}`" if "artifact_key" in system else DASH])
-    told = [f"{system['name']}: {system['note']}." for system in systems if system.get("note")]
-    told += [f"{system['name']}: its text changed between runs." for system in systems if system["texts_vary"]]
+    notes = [f"{system['name']}: {system['note']}." for system in systems if system.get("note")]
+    notes += [f"{system['name']}: its text changed between runs." for system in systems if system["texts_vary"]]
     if streams:
-        told.append(
+        notes.append(
             "N at a time: seconds of audio per second by N threads that share one system; "
             "(1) marks a system that takes one clip at a time."
         )
-    return "\n\n".join([_format_table(head, rows), *(["\n".join(f"- {line}" for line in told)] if told else [])])
+    return "\n\n".join([format_table(head, rows), *(["\n".join(f"- {line}" for line in notes)] if notes else [])])
 
 
 def _format_throughput(system: Mapping[str, Any], streams: str) -> str:
@@ -128,7 +129,7 @@ def _format_languages(document: Document) -> Iterator[str]:
     for system in document["systems"]:
         found = [system["languages"][language] for language in languages]
         rows.append([system["name"], *(f"{_format_percent(it['wer'])} / {_format_percent(it['cer'])}" for it in found)])
-    yield _format_table(head, rows)
+    yield format_table(head, rows)
 
 
 def _format_skipped(document: Document) -> Iterator[str]:
@@ -152,26 +153,26 @@ def _format_clips(document: Document) -> str:
         ]
         for n, clip in enumerate(document["clips"])
     ]
-    return _format_table(head, rows)
+    return format_table(head, rows)
 
 
 def _format_texts(document: Document) -> Iterator[str]:
-    """What was said where a system heard something else by the metric, or ours wrote other than openai-whisper."""
+    """Texts of clips with errors, and of those where neuron-whisper differs from openai-whisper."""
     systems = document["systems"]
-    told = {n for system in systems for n, clip in enumerate(system["clips"]) if _sum_errors(clip)["errors"]}
+    chosen = {n for system in systems for n, clip in enumerate(system["clips"]) if _sum_errors(clip)["errors"]}
     for system in systems:
         if system["engine"] == "neuron-whisper" and system["as_openai_whisper"]:
-            told.update(system["as_openai_whisper"]["differing"])
-    if not told:
+            chosen.update(system["as_openai_whisper"]["differing"])
+    if not chosen:
         return
     yield "## Texts with errors or differences"
-    for n in sorted(told):
+    for n in sorted(chosen):
         clip = document["clips"][n]
-        heard: dict[str, list[str]] = {}
+        names_of_text: dict[str, list[str]] = {}
         for system in systems:
-            heard.setdefault(system["clips"][n]["text"], []).append(system["name"])
-        lines = [f"**{_escape_cell(clip['name'])}**", f"- reference: {_escape_cell(clip['reference'])}"]
-        lines += [f"- {', '.join(names)}: {_escape_cell(text) or '(nothing)'}" for text, names in heard.items()]
+            names_of_text.setdefault(system["clips"][n]["text"], []).append(system["name"])
+        lines = [f"**{escape_cell(clip['name'])}**", f"- reference: {escape_cell(clip['reference'])}"]
+        lines += [f"- {', '.join(names)}: {escape_cell(text) or '(nothing)'}" for text, names in names_of_text.items()]
         yield "\n".join(lines)
 
 
@@ -200,13 +201,3 @@ def _format_counts(rate: Mapping[str, Any]) -> str:
     if not rate["reference"] and not rate["insertions"]:
         return DASH
     return f"{rate['substitutions']}+{rate['deletions']}+{rate['insertions']} / {rate['reference']}"
-
-
-def _format_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(_escape_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _escape_cell(value: object) -> str:
-    """A bar would end the cell, a line break the row."""
-    return " ".join(str(value).split()).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""Error rates with the counts behind them, and percentiles."""
+"""Word and character error rates with the counts behind them, and percentiles."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from functools import lru_cache
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
 from neuron_whisper.text.chinese import CHINESE_LANGUAGES, load_converter
 
-# Scored by characters: where a word begins is not written, or (ko) is a matter of taste.
+# scored by characters: word boundaries are not written, or (ko) are a matter of style
 CHARACTER_LANGUAGES = frozenset({"zh", "yue", "ja", "ko", "th", "lo", "my", "km"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorCounts:
-    """What turns a reference into what was heard; `reference` is how many words or characters it has."""
+    """Edits that turn a reference into a hypothesis; `reference` is the reference's number of words or characters."""
 
     substitutions: int = 0
     deletions: int = 0

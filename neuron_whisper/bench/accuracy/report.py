@@ -1,4 +1,4 @@
-"""What was measured as one plain document: rates with their counts, medians over runs, and all there was to hear."""
+"""Builds the report of a measurement: error rates with their counts, medians over runs, and every text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedSystem:
-    """A system that was asked for and could not be measured."""
+    """A requested system that could not be measured."""
 
     name: str
     reason: str
@@ -36,12 +36,12 @@ def build_report(
     skipped: Sequence[SkippedSystem],
     run_info: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """`run_info` is what the caller knows: date, command, machine, versions, options.
+    """The report as plain data; `run_info` comes from the caller: date, command, machine, versions, options.
 
     Raises TargetUnavailable where the normalisers are missing.
     """
-    whole = [result for result in results if not result.error]
-    broken = [SkippedSystem(name=result.system.name, reason=result.error) for result in results if result.error]
+    complete = [result for result in results if not result.error]
+    failed = [SkippedSystem(name=result.system.name, reason=result.error) for result in results if result.error]
     languages = sorted({clip.utterance.language for clip in clips})
     return {
         "format": FORMAT,
@@ -60,8 +60,8 @@ def build_report(
             }
             for clip in clips
         ],
-        "systems": [_describe_system(result, clips, whole) for result in whole],
-        "skipped": [asdict(it) for it in (*skipped, *broken)],
+        "systems": [_describe_system(result, clips, complete) for result in complete],
+        "skipped": [asdict(it) for it in (*skipped, *failed)],
     }
 
 

@@ -1,4 +1,4 @@
-"""The measurement: systems side by side, in turns, on the same clips."""
+"""Measures systems in turns on the same clips, each in a worker process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from neuron_whisper.errors import TargetUnavailable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """What is measured. `facts` are reported as they are: artifact key, profile, versions."""
+    """A system under test. `facts` are reported as they are: artifact key, profile, versions."""
 
     name: str
     model: str
@@ -35,7 +35,7 @@ class System:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedClip:
-    """A recording decoded once, as raw float32 in `samples`, so that every system hears the same."""
+    """A recording decoded once to raw float32 in the file `samples`, so that every system gets the same input."""
 
     utterance: ReferenceUtterance
     samples: Path
@@ -44,7 +44,7 @@ class DecodedClip:
 
 @dataclass(slots=True)
 class SystemResult:
-    """What came of one system; `error` says why it ended early. Lists run over runs, then over clips."""
+    """The measurements of one system; `error` is why it ended early. Lists run over runs, then over clips."""
 
     system: System
     is_serial: bool = False
@@ -60,7 +60,7 @@ class SystemResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """`streams`: how many clips at once, for each throughput that is wanted. `detect_language`: no language is told."""
+    """A measurement. `streams`: numbers of concurrent clips; `detect_language`: ignore the manifest's languages."""
 
     systems: Sequence[System]
     speech: Sequence[ReferenceUtterance]
@@ -70,43 +70,43 @@ class Measurement:
     log: Callable[[str], None] = lambda line: None
 
     def measure(self) -> tuple[list[DecodedClip], list[SystemResult]]:
-        """Run by run, in each the systems in turn, another one first each time: noise of the machine hits them alike.
+        """Measure run by run, the systems taking turns and another one first each run, so that noise hits all equally.
 
-        A system that fails is left where it is and told in `error`. Raises InputError for a clip.
+        A system that fails is measured no further and has its `error` set. Raises InputError for a clip.
         """
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             clips = self._decode_clips(scratch)
             results = [SystemResult(system) for system in self.systems]
-            children: list[WorkerClient | None] = [
+            workers: list[WorkerClient | None] = [
                 self._start_worker(result, clips, scratch, stack) for result in results
             ]
             for n, run in [(n, run) for n in (0, *self.streams) for run in range(self.runs)]:
                 for turn in range(len(results)):
                     at = (turn + run) % len(results)
-                    result, child = results[at], children[at]
-                    if child is None:
+                    result, worker = results[at], workers[at]
+                    if worker is None:
                         continue
                     try:
                         if n == 0:
-                            self._run_sequentially(result, child, clips, run)
+                            self._run_sequentially(result, worker, clips, run)
                         else:
-                            self._run_concurrently(result, child, clips, n)
+                            self._run_concurrently(result, worker, clips, n)
                     except TargetUnavailable as error:
-                        children[at] = None
+                        workers[at] = None
                         self._record_error(result, error)
-            for result, child in zip(results, children, strict=True):
-                if child is not None:
-                    result.peak_bytes = child.peak_memory_bytes()
+            for result, worker in zip(results, workers, strict=True):
+                if worker is not None:
+                    result.peak_bytes = worker.peak_memory_bytes()
         return clips, results
 
     def _decode_clips(self, scratch: Path) -> list[DecodedClip]:
         clips = []
-        for n, spoken in enumerate(self.speech):
-            clip = load_audio(spoken.path, channel=spoken.channel)
+        for n, utterance in enumerate(self.speech):
+            clip = load_audio(utterance.path, channel=utterance.channel)
             samples = scratch / f"{n}.f32"
             clip.samples.tofile(samples)
-            clips.append(DecodedClip(utterance=spoken, samples=samples, duration_s=clip.duration_s))
+            clips.append(DecodedClip(utterance=utterance, samples=samples, duration_s=clip.duration_s))
         self.log(f"{len(clips)} clips, {sum(clip.duration_s for clip in clips):.0f} s of audio")
         return clips
 
@@ -116,29 +116,29 @@ class Measurement:
     def _start_worker(
         self, result: SystemResult, clips: Sequence[DecodedClip], scratch: Path, stack: ExitStack
     ) -> WorkerClient | None:
-        """One after the other, so that no start slows another's; the first transcript warms the system up, too."""
+        """Workers start one after another, so that no start slows another; the first transcript warms the system up."""
         system = result.system
         threads = system.config.threads
         try:
-            child = stack.enter_context(WorkerClient(system.name, system.python, threads, scratch))
-            result.is_serial = child.open(system.config)
-            child.transcribe_text(clips[0].samples, self._requested_language(clips[0]))
+            worker = stack.enter_context(WorkerClient(system.name, system.python, threads, scratch))
+            result.is_serial = worker.open(system.config)
+            worker.transcribe_text(clips[0].samples, self._requested_language(clips[0]))
         except TargetUnavailable as error:
             self._record_error(result, error)
             return None
-        result.load_s = time.perf_counter() - child.started_at
+        result.load_s = time.perf_counter() - worker.started_at
         self.log(f"{system.name}: ready in {result.load_s:.1f} s")
-        return child
+        return worker
 
     def _run_sequentially(
         self, result: SystemResult, worker: WorkerClient, clips: Sequence[DecodedClip], run: int
     ) -> None:
-        answers = [worker.transcribe_text(clip.samples, self._requested_language(clip)) for clip in clips]
-        texts = [text for text, _, _ in answers]
+        results = [worker.transcribe_text(clip.samples, self._requested_language(clip)) for clip in clips]
+        texts = [text for text, _, _ in results]
         if run == 0:
-            result.texts, result.tokens = texts, [tokens for _, tokens, _ in answers]
+            result.texts, result.tokens = texts, [tokens for _, tokens, _ in results]
         result.texts_vary |= texts != result.texts
-        result.seconds.append([took_s for _, _, took_s in answers])
+        result.seconds.append([took_s for _, _, took_s in results])
         self.log(f"{result.system.name}: run {run + 1} of {self.runs}: {sum(result.seconds[-1]):.1f} s")
 
     def _run_concurrently(

@@ -1,4 +1,4 @@
-"""What is asked of a system, as data that goes to its process."""
+"""Configuration of an engine under test, as data that is sent to its worker process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingConfig:
-    """What is asked of every engine alike; names and defaults are openai/whisper's. `beam_size` None: greedy.
+    """Decoding options, the same for every engine; names and defaults are openai/whisper's. `beam_size` None: greedy.
 
-    `extras`: ours may do what openai/whisper does not, voice activity and the cut of repetitions.
+    `extras`: neuron-whisper may do what openai/whisper does not, voice activity detection and repetition truncation.
     """
 
     task: str = "transcribe"
@@ -25,9 +25,10 @@ class DecodingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """`source` is the weights' path, ours: the artifact's; `cache` serves ours alone.
+    """An engine, its weights and its options.
 
-    `alignment_heads`: (layer, head) pairs that follow the audio, for an engine whose weights do not name them.
+    `source` is the path of the weights, for neuron-whisper of the artifact; `cache` is neuron-whisper's alone.
+    `alignment_heads` are (layer, head) pairs for an engine whose weights do not name them.
     """
 
     engine: str
@@ -41,6 +42,7 @@ class EngineConfig:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> EngineConfig:
+        """The config of `asdict` after a round trip through JSON, which turns tuples into lists."""
         decoding = dict(data["decoding"])
         decoding["temperature"] = tuple(decoding["temperature"])
         heads = tuple((layer, head) for layer, head in data["alignment_heads"])

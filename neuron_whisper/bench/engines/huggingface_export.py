@@ -1,4 +1,4 @@
-"""A checkpoint of any format as a Hugging Face directory, for peers that convert from one."""
+"""Exports a checkpoint of any format as a Hugging Face directory, for peers that convert from one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXPORTED_FILES = (
 def write_huggingface(checkpoint: Checkpoint, directory: Path) -> None:
     """Weights in their own width, configs and tokenizer. Raises CheckpointError."""
     ranks = find_packaged_ranks(checkpoint.dims.is_multilingual)
-    # made anew: those of some checkpoints lack the timestamps, which converters look for
+    # not the checkpoint's own: some lack the timestamps, which converters look for
     tokenizer_file = directory / "tokenizer.json"
     tokenizer_file.write_text(tokenizer_json_from_tiktoken(ranks, checkpoint.dims.n_vocab), encoding="utf-8")
     tokenizer = Tokenizer.from_file(tokenizer_file, checkpoint.dims.n_vocab)
@@ -103,7 +103,7 @@ def _build_config(checkpoint: Checkpoint) -> dict[str, Any]:
 def _build_generation_config(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
     special = tokenizer.special
     heads = checkpoint.alignment_heads or default_alignment_heads(checkpoint.dims)
-    told: dict[str, Any] = {
+    config: dict[str, Any] = {
         "alignment_heads": heads,
         "begin_suppress_tokens": [*tokenizer.blank_tokens, special.eot],
         "suppress_tokens": tokenizer.get_suppress_tokens("-1"),
@@ -120,6 +120,6 @@ def _build_generation_config(checkpoint: Checkpoint, tokenizer: Tokenizer) -> di
     }
     if special.is_multilingual:
         codes = tuple(LANGUAGES)[: special.n_languages]
-        told["lang_to_id"] = {f"<|{code}|>": special.first_language + n for n, code in enumerate(codes)}
-        told["task_to_id"] = {"transcribe": special.transcribe, "translate": special.translate}
-    return told
+        config["lang_to_id"] = {f"<|{code}|>": special.first_language + n for n, code in enumerate(codes)}
+        config["task_to_id"] = {"transcribe": special.transcribe, "translate": special.translate}
+    return config

@@ -1,5 +1,4 @@
-"""Weights in a peer's own form, by the peer's own converter, in the peer's python: run as a module by
-bench/engines/weights.
+"""Converts weights to a peer's format by the peer's own converter, in the peer's python; bench/engines/weights runs it.
 
 `python -m neuron_whisper.bench.engines.peer_converters openai weights.npz model.pt`
 """
@@ -33,7 +32,7 @@ def convert_to_ctranslate2(source: Path, destination: Path) -> None:
 
 def convert_to_genai(source: Path, destination: Path) -> None:
     """A Hugging Face directory -> what openvino_genai reads: float16 weights, the decoder with its state."""
-    # its command, not its function: that alone converts the tokenizer, too
+    # its command, not its function: only the command converts the tokenizer too
     command = [
         sys.executable,
         "-m",
@@ -48,7 +47,7 @@ def convert_to_genai(source: Path, destination: Path) -> None:
         "fp16",
         str(destination),
     ]
-    subprocess.run(command, check=True)  # noqa: S603 - our own words and two paths
+    subprocess.run(command, check=True)  # noqa: S603 - a fixed command and two paths
     if not (destination / "openvino_detokenizer.xml").exists():
         raise SystemExit("optimum-cli made no tokenizer: openvino-tokenizers is not installed, or does not fit")
 

@@ -1,4 +1,4 @@
-"""Which peers there are, what each needs, and whether a python has it."""
+"""The known peers, their packages and variants, and a probe for them in a python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from neuron_whisper.errors import InvalidOption
 
-# Where it is answered which packages a python has, without importing any of them.
+# run in a peer's python: which packages it has, without importing any of them
 _PROBE = """
 import importlib.util, json, sys
 from importlib.metadata import PackageNotFoundError, version
@@ -32,7 +32,7 @@ print(json.dumps([[name for name in modules if not is_there(name)], found]))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """`variants` are widths of its weights or arithmetic, the first the default; `weights_format` is of its weights.
+    """A peer. `variants` are widths of its weights or arithmetic, the first is the default.
 
     `modules` must be importable; the versions of `packages` are reported.
     """
@@ -57,7 +57,7 @@ _FASTER_WHISPER = Peer(
 )
 _PEERS = (
     _FASTER_WHISPER,
-    replace(_FASTER_WHISPER, name="faster-whisper-batched", note="batches of 8 spans of its VAD, no gates"),
+    replace(_FASTER_WHISPER, name="faster-whisper-batched", note="batches of 8 spans of its VAD, no fallback"),
     Peer(
         name="openai-whisper",
         modules=("whisper", "torch"),
@@ -73,7 +73,7 @@ _PEERS = (
         packages=("openvino-genai", "openvino", "optimum-intel"),
         variants=("default", "float32"),
         install="pip install openvino-genai openvino-tokenizers 'optimum-intel[openvino]'",
-        note="float16 weights; no temperature ladder, no gates",
+        note="float16 weights; no temperature fallback",
     ),
     Peer(
         name="whisper.cpp",
@@ -121,10 +121,10 @@ def select_python(peer: Peer, pythons: Mapping[str, str]) -> str:
 
 def probe_packages(peer: Peer, python: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """(modules that the python lacks, versions of the peer's packages). Raises InvalidOption for no python."""
-    asked = json.dumps([peer.modules, peer.packages])
+    request = json.dumps([peer.modules, peer.packages])
     try:
-        done = subprocess.run(  # noqa: S603 - our own lines, in a python that the user named
-            [python, "-c", _PROBE, asked], capture_output=True, text=True, check=True
+        done = subprocess.run(  # noqa: S603 - a fixed script, in a python that the user named
+            [python, "-c", _PROBE, request], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError) as error:
         raise InvalidOption("--peer-python", python, f"a Python 3.11 or later: {error}") from None

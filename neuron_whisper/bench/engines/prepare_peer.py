@@ -1,4 +1,4 @@
-"""A peer made ready to be opened: is it installed, and are there weights in its form?"""
+"""Prepares a peer: checks that it is installed, and converts the weights to its format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neuron_whisper.model.checkpoint import Checkpoint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedPeer:
-    """`python` runs it; `facts` are reported: versions, and what its numbers must be read with."""
+    """A peer that can be opened by `python`; `facts` are reported: versions, and a note on how it differs."""
 
     name: str
     python: str
@@ -35,9 +35,9 @@ def prepare_peer(
     decoding: DecodingConfig,
     log: Callable[[str], None] = lambda line: None,
 ) -> PreparedPeer:
-    """Of "faster-whisper:int8" on the checkpoint's weights, kept below `cache`.
+    """The peer of "faster-whisper:int8" on the checkpoint's weights, which are kept below `cache`.
 
-    Raises InvalidOption, and TargetUnavailable where it is not installed or its weights cannot be made.
+    Raises InvalidOption, and TargetUnavailable where it is not installed or the weights cannot be converted.
     """
     peer, variant = parse_peer(peer_spec)
     name, python = f"{peer.name} {variant}", select_python(peer, pythons)
@@ -45,19 +45,19 @@ def prepare_peer(
     if missing:
         where = "here" if python == sys.executable else f"for {python}"
         raise TargetUnavailable(name, f"{', '.join(missing)} is not installed {where}", peer.install)
-    forms = WeightsConverter(
+    converter = WeightsConverter(
         checkpoint=checkpoint,
         directory=cache / "bench",
         digest_cache=cache / "digests",
         log=lambda line: log(f"{name}: {line}"),
     )
-    opening = EngineConfig(
+    config = EngineConfig(
         engine=peer.name,
         variant=variant,
-        source=str(forms.locate_or_convert(peer.weights_format, variant, python)),
+        source=str(converter.locate_or_convert(peer.weights_format, variant, python)),
         threads=threads,
         decoding=decoding,
         is_multilingual=checkpoint.dims.is_multilingual,
         alignment_heads=checkpoint.alignment_heads or (),
     )
-    return PreparedPeer(name=name, python=python, config=opening, facts={"versions": versions, "note": peer.note})
+    return PreparedPeer(name=name, python=python, config=config, facts={"versions": versions, "note": peer.note})

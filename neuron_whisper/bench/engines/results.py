@@ -1,4 +1,4 @@
-"""What a system heard, as data that comes from its process."""
+"""The result of a transcription, as data that a worker process sends."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ TimedText = tuple[float, float, str]  # start and end in seconds, text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptionResult:
-    """`tokens` are the model's, timestamps included; None where the engine does not tell them. So are `segments`, and
-    `words`, which are there where they were asked for.
+    """Text, tokens and times of one clip.
+
+    `tokens` are the model's, timestamps included. `tokens`, `segments` and `words` are None where the engine does not
+    return them; `words` are requested by DecodingConfig.word_timestamps.
     """
 
     text: str

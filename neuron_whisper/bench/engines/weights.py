@@ -1,4 +1,4 @@
-"""The same weights for every system: a checkpoint in the form that a peer reads, converted once and kept."""
+"""Converts a checkpoint to the format that a peer reads, once, so that every system has the same weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STDERR_TAIL_LINES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsConverter:
-    """A checkpoint's forms under `directory`, one directory each; `digest_cache` is where sha256 are remembered."""
+    """Keeps a checkpoint's converted weights under `directory`; `digest_cache` remembers sha256 digests."""
 
     checkpoint: Checkpoint
     directory: Path
@@ -33,7 +33,7 @@ class WeightsConverter:
     log: Callable[[str], None] = lambda line: None
 
     def locate_or_convert(self, weights_format: str, variant: str, python: str) -> Path:
-        """Where the form lies: the checkpoint itself if it has it, else made now, by the peer's python if need be.
+        """Path of the weights: the checkpoint itself if it has the format, else converted, if need be by `python`.
 
         Forms are ctranslate2, openai, genai, huggingface and ggml (whose variants are files of their own).
         Raises TargetUnavailable, with what the converter said last.
@@ -67,7 +67,7 @@ class WeightsConverter:
         return path
 
     def _convert_into(self, weights_format: str, variant: str, python: str, scratch: Path) -> None:
-        """Into scratch/made."""
+        """Convert into scratch/made."""
         made = scratch / "made"
         made.mkdir()
         match weights_format:

@@ -1,4 +1,4 @@
-"""A worker process, from the side that asks it."""
+"""Client of a worker process: starts it, sends requests, reads responses."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from neuron_whisper.bench.engines.config import EngineConfig
 from neuron_whisper.bench.engines.results import TranscriptionResult
 from neuron_whisper.errors import TargetUnavailable
 
-STDERR_TAIL_LINES = 3  # of stderr, where a process ended without an answer
+STDERR_TAIL_LINES = 3  # shown when a process ends without a response
 STOP_TIMEOUT_S = 10.0
 
 
 class WorkerClient:
-    """A running worker; used by one thread. `started_at` is when its process was, by time.perf_counter."""
+    """A running worker; used by one thread. `started_at` is the start of its process, by time.perf_counter."""
 
     def __init__(self, name: str, python: str, threads: int, scratch: Path) -> None:
         self.name = name
@@ -41,31 +41,31 @@ class WorkerClient:
         )
 
     def open(self, config: EngineConfig) -> bool:
-        """Whether the engine takes one clip at a time. Raises TargetUnavailable, as every other question does."""
-        return bool(self._request({"do": "open", "opening": asdict(config)})["is_serial"])
+        """Open the engine; whether it takes one clip at a time. Raises TargetUnavailable, as every request does."""
+        return bool(self._request({"do": "open", "config": asdict(config)})["is_serial"])
 
     def transcribe_text(self, clip: Path, language: str | None) -> tuple[str, list[int] | None, float]:
         """(text, tokens, seconds) of a file of raw float32 samples."""
-        heard, took_s = self.transcribe(clip, language)
-        return heard.text.strip(), heard.tokens, took_s
+        result, took_s = self.transcribe(clip, language)
+        return result.text.strip(), result.tokens, took_s
 
     def transcribe(self, clip: Path, language: str | None) -> tuple[TranscriptionResult, float]:
-        """As `transcribe_text`, with times."""
-        answer = self._request({"do": "hear", "clip": str(clip), "language": language})
-        took_s = float(answer.pop("took_s"))
-        return TranscriptionResult(**answer), took_s
+        """(result, seconds) of a file of raw float32 samples."""
+        response = self._request({"do": "transcribe", "clip": str(clip), "language": language})
+        took_s = float(response.pop("took_s"))
+        return TranscriptionResult(**response), took_s
 
     def run_concurrently(self, clips: Sequence[tuple[Path, str | None]], streams: int) -> float:
         """Seconds for all clips, `streams` at a time."""
-        told = [(str(clip), language) for clip, language in clips]
-        return float(self._request({"do": "together", "clips": told, "streams": streams})["took_s"])
+        message = {"do": "run_concurrently", "clips": [(str(clip), language) for clip, language in clips]}
+        return float(self._request({**message, "streams": streams})["took_s"])
 
     def peak_memory_bytes(self) -> int:
-        return int(self._request({"do": "cost"})["peak_bytes"])
+        return int(self._request({"do": "usage"})["peak_bytes"])
 
     def cpu_s(self) -> float:
         """Processor time of all its threads so far."""
-        return float(self._request({"do": "cost"})["cpu_s"])
+        return float(self._request({"do": "usage"})["cpu_s"])
 
     def _request(self, message: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -78,16 +78,16 @@ class WorkerClient:
             line = ""
         if not line:
             raise TargetUnavailable(self.name, self._describe_exit())
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise TargetUnavailable(self.name, f"{answer['kind']}: {answer['error']}")
-        return answer
+        response: dict[str, Any] = json.loads(line)
+        if "error" in response:
+            raise TargetUnavailable(self.name, f"{response['kind']}: {response['error']}")
+        return response
 
     def _describe_exit(self) -> str:
         code = self._process.wait()
         self._log.seek(0)
         lines = [line.strip() for line in self._log if line.strip()]
-        return f"its process ended with {code}: {' / '.join(lines[-STDERR_TAIL_LINES:]) or 'it said nothing'}"
+        return f"its process ended with {code}: {' / '.join(lines[-STDERR_TAIL_LINES:]) or 'it printed nothing'}"
 
     def __enter__(self) -> Self:
         return self
@@ -112,16 +112,16 @@ class WorkerClient:
 def build_worker_environment(scratch: Path, threads: int, python: str = sys.executable) -> dict[str, str]:
     """The environment in which `python -m neuron_whisper.bench...` runs this package with the given threads.
 
-    Another python finds this package alone through `scratch`, and none of the packages it is installed among.
+    Another python finds only this package through `scratch`, none of the packages installed next to it.
     """
-    named = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    environment = {**os.environ, **named} if threads else dict(os.environ)
+    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    environment = {**os.environ, **limits} if threads else dict(os.environ)
     if python != sys.executable:
         link = scratch / "package" / "neuron_whisper"
         if not link.is_symlink():
             link.parent.mkdir(exist_ok=True)
             link.symlink_to(Path(neuron_whisper.__file__).parent)
         environment["PYTHONPATH"] = str(link.parent)
-    # nothing is fetched while something is measured
+    # no downloads during a measurement
     environment |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     return environment

@@ -1,8 +1,10 @@
-"""One system in a process of its own, asked over stdin and answering over stdout: a JSON object in a line.
+"""A worker process: one engine, requests on stdin and responses on stdout, a JSON object a line.
 
-{"do": "open", ...Opening} -> {"is_serial"}    {"do": "hear", "clip", "language"} -> {"took_s", ...Heard}
-{"do": "together", "clips", "streams"} -> {"took_s"}    {"do": "cost"} -> {"peak_bytes", "cpu_s"}
-Whatever goes wrong is an answer {"error", "kind"}. It ends with its stdin.
+{"do": "open", "config": EngineConfig} -> {"is_serial"}
+{"do": "transcribe", "clip", "language"} -> {"took_s", ...TranscriptionResult}
+{"do": "run_concurrently", "clips", "streams"} -> {"took_s"}
+{"do": "usage"} -> {"peak_bytes", "cpu_s"}
+Any error is the response {"error", "kind"}. The process ends with its stdin.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from typing import Any, TextIO
 import numpy as np
 
 from neuron_whisper.bench.engines.config import EngineConfig
-from neuron_whisper.bench.engines.engines import Samples, WhisperEngine, open_engine, run_concurrently
+from neuron_whisper.bench.engines.engine import Samples, WhisperEngine, run_concurrently
+from neuron_whisper.bench.engines.registry import open_engine
 from neuron_whisper.bench.process.memory import peak_memory_bytes
 
 
 class Worker:
-    """Answers one message after the other; it is used by one thread."""
+    """Handles one request after another; used by one thread."""
 
     def __init__(self) -> None:
         self._engine: WhisperEngine | None = None
@@ -32,11 +35,11 @@ class Worker:
     def handle(self, message: Mapping[str, Any]) -> dict[str, Any]:
         match message["do"]:
             case "open":
-                self._engine = open_engine(EngineConfig.from_data(message["opening"]))
+                self._engine = open_engine(EngineConfig.from_data(message["config"]))
                 return {"is_serial": self._engine.is_serial}
-            case "hear":
+            case "transcribe":
                 return self._transcribe(_read_samples(message["clip"]), message["language"])
-            case "together":
+            case "run_concurrently":
                 clips = [(_read_samples(clip), language) for clip, language in message["clips"]]
                 assert self._engine is not None
                 started = time.perf_counter()
@@ -48,9 +51,9 @@ class Worker:
     def _transcribe(self, samples: Samples, language: str | None) -> dict[str, Any]:
         assert self._engine is not None
         started = time.perf_counter()
-        heard = self._engine.transcribe(samples, language)
+        result = self._engine.transcribe(samples, language)
         took_s = time.perf_counter() - started
-        return {**asdict(heard), "took_s": took_s}
+        return {**asdict(result), "took_s": took_s}
 
 
 def _read_samples(path: str) -> Samples:
@@ -58,23 +61,23 @@ def _read_samples(path: str) -> Samples:
 
 
 def _reserve_stdout() -> TextIO:
-    """The pipe of answers, for us alone: what libraries print goes to stderr."""
-    kept = os.dup(1)
+    """The pipe of responses; what libraries print to stdout goes to stderr."""
+    pipe = os.dup(1)
     os.dup2(2, 1)
-    return os.fdopen(kept, "w", encoding="utf-8")
+    return os.fdopen(pipe, "w", encoding="utf-8")
 
 
 def main() -> None:
-    answers = _reserve_stdout()
+    responses = _reserve_stdout()
     worker = Worker()
     for line in sys.stdin:
         try:
-            answer = worker.handle(json.loads(line))
+            response = worker.handle(json.loads(line))
         except Exception as error:
             traceback.print_exc()
-            answer = {"error": f"{error}" or repr(error), "kind": type(error).__name__}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+            response = {"error": f"{error}" or repr(error), "kind": type(error).__name__}
+        responses.write(json.dumps(response) + "\n")
+        responses.flush()
     os._exit(0)  # threads of libraries are not waited for
 
 

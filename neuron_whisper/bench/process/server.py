@@ -1,4 +1,4 @@
-"""A server in a process of its own: started, found by the address it tells, ended."""
+"""Starts a server process, waits until it is ready, and stops it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from neuron_whisper.bench.process.memory import cpu_time_s, peak_memory_bytes
+from neuron_whisper.bench.process.memory import peak_memory_bytes
 from neuron_whisper.errors import TargetUnavailable
 
+LISTENING = "listening on "  # then the URL: a line on the server's stderr
 POLL_INTERVAL_S = 0.01
 START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 30.0
-OUTPUT_TAIL_CHARACTERS = 400  # of what it said, where it ended early
+LOG_TAIL_CHARACTERS = 400  # shown when it ends early
 
 
 class ServerProcess:
-    """A command that tells an address on stderr when it listens; `ready_path` answers 200 when it can work."""
+    """A command that prints `listening on URL` to stderr; `ready_path` answers 200 when it can work.
+
+    `started_at` is by time.perf_counter. Raises TargetUnavailable, with the end of its log, when it does not start.
+    """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None, *, ready_path: str):
         self._name = command[command.index("-m") + 1] if "-m" in command else command[0]
-        # to a file: a pipe that nobody reads would stop it
+        # to a file: the server would block on a full pipe
         self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed in close()
         self.started_at = time.perf_counter()
-        self._process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=self._log)
+        self._process = subprocess.Popen(  # noqa: S603 - the caller's own command
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log
+        )
         self.pid = self._process.pid
         try:
             deadline = self.started_at + START_TIMEOUT_S
@@ -37,15 +43,16 @@ class ServerProcess:
             raise
         self.ready_s = time.perf_counter() - self.started_at
 
-    def _read_output(self) -> str:
+    def read_log(self) -> str:
+        """Everything the server has written to stderr so far."""
         self._log.seek(0)
         return self._log.read()
 
     def _wait_for_url(self, deadline: float) -> str:
         while time.perf_counter() < deadline:
-            said = self._read_output()
-            if "http://" in said and said.split("http://", 1)[1].count("\n"):
-                return "http://" + said.split("http://", 1)[1].split()[0].rstrip("/")
+            _, announced, rest = self.read_log().partition(LISTENING)
+            if announced and "\n" in rest:
+                return rest.split()[0].rstrip("/")
             self._check_alive()
             time.sleep(POLL_INTERVAL_S)
         raise TargetUnavailable(self._name, f"it did not listen within {START_TIMEOUT_S:.0f} s")
@@ -53,7 +60,7 @@ class ServerProcess:
     def _wait_until_ready(self, url: str, deadline: float) -> None:
         while True:
             try:
-                with urllib.request.urlopen(url, timeout=5):
+                with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - the server that was just started
                     return
             except OSError as error:
                 self._check_alive()
@@ -63,15 +70,20 @@ class ServerProcess:
 
     def _check_alive(self) -> None:
         if (code := self._process.poll()) is not None:
-            said = " ".join(self._read_output().split())[-OUTPUT_TAIL_CHARACTERS:]
-            raise TargetUnavailable(self._name, f"its process ended with {code}: {said or 'it said nothing'}")
+            tail = " ".join(self.read_log().split())[-LOG_TAIL_CHARACTERS:]
+            raise TargetUnavailable(self._name, f"its process ended with {code}: {tail or 'its log is empty'}")
 
     def peak_memory_bytes(self) -> int:
         return peak_memory_bytes(self.pid)
 
-    def cpu_s(self) -> float:
-        """Processor time so far."""
-        return cpu_time_s(self.pid)
+    def stop(self) -> int:
+        """End the process by SIGTERM, or by SIGKILL when it does not end; its exit code."""
+        self._process.terminate()
+        try:
+            return self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -80,10 +92,5 @@ class ServerProcess:
         self.close()
 
     def close(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self.stop()
         self._log.close()

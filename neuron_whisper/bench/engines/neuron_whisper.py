@@ -1,0 +1,49 @@
+"""This package as an engine under test, on a stored artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from neuron_whisper.bench.engines.config import EngineConfig
+from neuron_whisper.bench.engines.engine import Samples
+from neuron_whisper.bench.engines.results import TranscriptionResult
+
+
+class NeuronWhisper:
+    """neuron-whisper; the variant is its plan for long audio."""
+
+    is_serial = False
+
+    def __init__(self, config: EngineConfig) -> None:
+        from neuron_whisper.artifact.store import ArtifactStore
+        from neuron_whisper.transcriber import Transcriber
+
+        store = ArtifactStore(Path(config.cache))
+        self._transcriber = Transcriber.open(store, store.resolve(config.source), threads=config.threads)
+        self._config = config
+
+    def transcribe(self, samples: Samples, language: str | None) -> TranscriptionResult:
+        from neuron_whisper.audio.clip import AudioClip
+        from neuron_whisper.decode.options import TranscribeOptions
+
+        decoding = self._config.decoding
+        options = TranscribeOptions(
+            language=language,
+            task=decoding.task,
+            beam_size=decoding.beam_size,
+            temperature=decoding.temperature,
+            best_of=decoding.best_of,
+            condition_on_previous_text=decoding.condition_on_previous_text,
+            long_form=self._config.variant,
+            vad_filter=decoding.extras,
+            repetition_cut=decoding.extras,
+            word_timestamps=decoding.word_timestamps,
+        )
+        transcript = self._transcriber.transcribe(AudioClip(samples=samples), options)
+        segments = transcript.segments
+        return TranscriptionResult(
+            text=transcript.text,
+            tokens=[token for segment in segments for token in segment.tokens],
+            segments=[(segment.start_s, segment.end_s, segment.text) for segment in segments],
+            words=[(word.start_s, word.end_s, word.text) for segment in segments for word in segment.words],
+        )

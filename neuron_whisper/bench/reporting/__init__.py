@@ -1,0 +1,1 @@
+"""Tables and charts of reports, for `bench` and the benchmarks."""

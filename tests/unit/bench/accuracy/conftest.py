@@ -1,0 +1,65 @@
+"""A report of two clips and four systems."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance
+from neuron_whisper.bench.accuracy.report import SkippedSystem, build_report
+from neuron_whisper.bench.accuracy.run import DecodedClip, System, SystemResult
+from neuron_whisper.bench.engines.config import DecodingConfig, EngineConfig
+
+
+def _system_result(engine: str, texts: list[str], seconds: list[list[float]], **more: Any) -> SystemResult:
+    config = EngineConfig(engine=engine, variant="auto", source="", threads=2, decoding=DecodingConfig())
+    facts = {"artifact_key": "0123456789abcdef0123"} if engine == "neuron-whisper" else {"note": "as it is"}
+    system = System(name=f"{engine} tiny", model="tiny", config=config, python=sys.executable, facts=facts)
+    tokens: list[list[int] | None] = [[n] for n in range(len(texts))]
+    return SystemResult(system, load_s=1.5, peak_bytes=300_000_000, texts=texts, tokens=tokens, seconds=seconds, **more)
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    """Two clips of 10 and 30 s; neuron-whisper, openai-whisper, a peer that failed and one that is not installed."""
+    utterances = [
+        ReferenceUtterance(path=Path("a|b.wav"), language="en", text="red green blue"),
+        ReferenceUtterance(path=Path("c.wav"), language="ja", text="東京です。"),
+    ]
+    clips = [DecodedClip(utterance=it, samples=Path(), duration_s=10.0 + 20.0 * n) for n, it in enumerate(utterances)]
+    results = [
+        _system_result(
+            "neuron-whisper",
+            ["red grin blue", "東京です"],
+            [[1.0, 3.0], [2.0, 2.0], [1.5, 6.5]],
+            throughput={8: [20.0, 30.0, 25.0]},
+        ),
+        replace(
+            _system_result(
+                "openai-whisper", ["red green blue", "東京です"], [[4.0, 6.0]], is_serial=True, throughput={8: [4.0]}
+            ),
+            tokens=[[0], [9]],
+        ),
+        _system_result("whisper.cpp", [], [], error="RuntimeError: no memory"),
+    ]
+    run_info = {
+        "date": "2026-11-21T10:00:00+00:00",
+        "command": "neuron-whisper bench x",
+        "machine": {
+            "processor": "A <fast> one",
+            "architecture": "x86_64",
+            "cores": 2,
+            "memory_bytes": 8 << 30,
+            "instruction_sets": ["avx512_bf16"],
+            "system": "Linux 6",
+            "load_before": 0.25,
+        },
+        "versions": {"neuron-whisper": "0.1.0"},
+        "options": {"task": "transcribe", "beam_size": None, "temperature": [0.0, 0.2], "runs": 3, "threads": 2},
+    }
+    skipped = [SkippedSystem(name="faster-whisper tiny int8", reason="not installed here", install="pip install it")]
+    return build_report(clips, results, skipped, run_info)

@@ -1,0 +1,32 @@
+"""The report as Markdown tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neuron_whisper.bench.accuracy.markdown import format_markdown, format_summary
+
+
+def test_the_markdown_has_a_row_for_each_system_and_the_texts_with_errors(report: dict[str, Any]) -> None:
+    text = format_markdown(report)
+    assert "| neuron-whisper tiny | 33.33 | 1+0+0 / 3 |" in text
+    assert "| 0.1000 | 10.0 | 2.25 | 2.92 | 2.98 | 25.0 | 1.5 | 300 | 1/2 / 1/2 | `0123456789abcdef` |" in text
+    assert "| openai-whisper tiny | 0.00 | 0+0+0 / 3 | 0.00 | 0.2500 | 4.0 |" in text
+    assert "4.0 (1)" in text
+    assert "Machine: A <fast> one, 2 cores, 8.0 GiB, avx512_bf16; load 0.25 before it began." in text
+    assert "beam_size greedy, temperature 0 0.2." in text
+    assert "- not measured: **faster-whisper tiny int8**: not installed here; `pip install it`" in text
+    assert "| a\\|b.wav | 10.0 | 1 / 3, 1.50 | 0 / 3, 4.00 |" in text
+    assert "- reference: red green blue\n- neuron-whisper tiny: red grin blue\n- openai-whisper tiny: red" in text
+    assert "c.wav**" not in text  # nothing was wrong there
+    assert format_summary(report).startswith("| system | WER % |")
+
+
+def test_every_row_of_a_table_has_as_many_cells(report: dict[str, Any]) -> None:
+    tables: list[set[int]] = [set()]
+    for line in format_markdown(report).splitlines():
+        if line.startswith("|"):
+            tables[-1].add(line.replace("\\|", "").count("|"))
+        elif tables[-1]:
+            tables.append(set())
+    assert [len(counts) for counts in tables if counts] == [1, 1, 1]

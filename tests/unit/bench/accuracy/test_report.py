@@ -1,0 +1,27 @@
+"""Medians, counts and skipped systems of a report."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def test_the_document_has_medians_and_counts(report: dict[str, Any]) -> None:
+    ours, theirs = report["systems"]
+    assert ours["wer"] == {"rate": 0.33333, "substitutions": 1, "deletions": 0, "insertions": 0, "reference": 3}
+    # 14 characters of English, spaces among them, and 4 of Japanese
+    assert ours["cer"] == {"rate": 0.11111, "substitutions": 1, "deletions": 1, "insertions": 0, "reference": 18}
+    assert ours["languages"]["ja"]["wer"]["rate"] is None
+    assert ours["languages"]["ja"]["cer"]["rate"] == 0.0
+    assert ours["runs_s"] == [4.0, 4.0, 8.0]
+    assert (ours["rtf"], ours["speed"]) == (0.1, 10.0)
+    assert [clip["seconds"] for clip in ours["clips"]] == [1.5, 3.0]
+    assert ours["latency_s"] == {"p50": 2.25, "p95": 2.925, "p99": 2.985}
+    assert ours["throughput"] == {"8": 25.0}
+    assert ours["as_openai_whisper"] == {"same_text": 1, "same_tokens": 1, "differing": [0]}
+    assert theirs["as_openai_whisper"] is None
+    assert [(it["name"], it["reason"]) for it in report["skipped"]] == [
+        ("faster-whisper tiny int8", "not installed here"),
+        ("whisper.cpp tiny", "RuntimeError: no memory"),
+    ]
+    json.dumps(report, allow_nan=False)

@@ -1,0 +1,26 @@
+"""Settings to try, and the note on the engine."""
+
+from __future__ import annotations
+
+from benchmarks.goals.measure import format_engine_note, list_worker_settings
+
+
+def test_workers_and_threads_are_tried_from_one_that_has_all_cores_to_two_for_each() -> None:
+    assert list_worker_settings(2) == ("1x2", "2x1", "2x2", "4x1")
+    assert list_worker_settings(1) == ("1x1", "2x1")
+
+
+def test_rows_per_step_and_device_time_are_read_from_the_servers_metrics() -> None:
+    metrics = """# TYPE neuron_whisper_step_rows histogram
+neuron_whisper_step_rows_bucket{le="1.0",model="base"} 1.0
+neuron_whisper_step_rows_count{model="base"} 4.0
+neuron_whisper_step_rows_sum{model="base"} 24.0
+neuron_whisper_step_seconds_sum{model="base"} 3.0
+neuron_whisper_encode_seconds_sum{model="base"} 6.0
+neuron_whisper_prefill_seconds_sum{model="base"} 1.0
+neuron_whisper_align_seconds_sum{model="base"} 0.0
+"""
+    assert format_engine_note(metrics) == (
+        "6.0 rows in a step on average; of the device's time encode 60 %, prefill 10 %, step 30 %"
+    )
+    assert format_engine_note("") == "0.0 rows in a step on average"

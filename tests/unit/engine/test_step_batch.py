@@ -1,0 +1,26 @@
+"""The arrays of a decode step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuron_whisper.decode.window import StepRequest
+from neuron_whisper.engine.step_batch import StepBatch
+from neuron_whisper.target.interfaces import N_RULES
+from tests.support.tiny_program import spec
+
+
+def step_request(tokens: list[int], parents: list[int], position: int, rule: int) -> StepRequest:
+    rules = [np.full(N_RULES, rule + n, np.int32) for n in range(len(tokens))]
+    return StepRequest(tokens=tokens, parents=parents, position=position, rules=rules, needs_logits=False)
+
+
+def test_a_steps_rows_hold_nothing_of_the_step_before() -> None:
+    rows = StepBatch(spec(slots=3, beams=2))
+    rows.fill([(0, step_request([7, 8], [1, 1], 5, 20)), (2, step_request([9], [0], 6, 30))])
+    tokens, positions, parents, rules, active = rows.fill([(1, step_request([3, 4], [1, 0], 2, 40))])
+    assert tokens.tolist() == [0, 0, 3, 4, 0, 0]
+    assert positions.tolist() == [0, 0, 2, 2, 0, 0]
+    assert parents.tolist() == [0, 1, 1, 0, 0, 1]
+    assert (rules[2].tolist(), rules[3].tolist()) == ([40] * N_RULES, [41] * N_RULES)
+    assert active.tolist() == [False, True, False]
