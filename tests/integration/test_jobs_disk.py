@@ -1,4 +1,4 @@
-"""Jobs on a disk without room: told to the client, nothing half-written, and gone on with when there is room."""
+"""Jobs on a full disk: an error for the client, no partial files, and jobs continue when there is space."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_file_that_finds_no_room_is_nowhere(tmp_path: Path) -> None:
     files.close()
 
 
-def test_a_full_disk_is_told_and_the_next_job_is_taken_when_there_is_room(small_disk: Path) -> None:
+def test_a_full_disk_is_507_and_jobs_continue_when_there_is_space(small_disk: Path) -> None:
     settings = ServerSettings(vad_filter=False, jobs_dir=small_disk / "jobs")
     with run_server(settings) as server, server.client() as client:
         first = create_job(client, tone())

@@ -1,4 +1,4 @@
-"""Jobs outlive their server: killed, drained, or with a broken device, the next process goes on and says so."""
+"""Jobs outlive their server: after a kill, a drain or a device failure the next process continues them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_server_process(directory: Path, fault_at: str = "0") -> Iterator[tuple[S
 
 
 def check_consistent(directory: Path) -> None:
-    """The store is sound, and every file belongs to a job."""
+    """The database is intact, and every file belongs to a job."""
     with closing(sqlite3.connect(directory / "jobs" / "jobs.sqlite3")) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         jobs: dict[str, str] = dict(db.execute("SELECT id, status FROM jobs"))
@@ -52,16 +52,16 @@ def run_next_server(directory: Path, **program: Any) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """What a job says that nothing happened to."""
-    with run_next_server(tmp_path_factory.mktemp("undisturbed")) as client:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The result of a job that was not interrupted."""
+    with run_next_server(tmp_path_factory.mktemp("uninterrupted")) as client:
         job = create_job(client, LONG, **NO_FALLBACK)
         wait_for_job(client, job["id"], "succeeded")
         return get_result(client, job["id"], "verbose_json").content
 
 
-def test_a_server_killed_amid_jobs_and_an_upload_loses_nothing_and_leaves_nothing_half(
-    tmp_path: Path, undisturbed: bytes
+def test_a_server_killed_during_jobs_and_an_upload_loses_no_job_and_leaves_no_partial_file(
+    tmp_path: Path, uninterrupted: bytes
 ) -> None:
     with run_server_process(tmp_path) as (process, client):
         held, waiting = create_job(client, LONG, **NO_FALLBACK), create_job(client, tone(), **NO_FALLBACK)
@@ -82,19 +82,19 @@ def test_a_server_killed_amid_jobs_and_an_upload_loses_nothing_and_leaves_nothin
     with run_next_server(tmp_path) as client:
         done = wait_for_job(client, held["id"], "succeeded")
         assert (done["attempts"], done["restart_reason"]) == (2, SERVER_CRASHED)
-        assert get_result(client, held["id"], "verbose_json").content == undisturbed
+        assert get_result(client, held["id"], "verbose_json").content == uninterrupted
         other = wait_for_job(client, waiting["id"], "succeeded")
         assert (other["attempts"], other["restart_reason"]) == (1, None)
         assert len(client.get(JOBS).json()["data"]) == 2
     check_consistent(tmp_path)
 
-    with run_next_server(tmp_path) as client:  # what ended is not done again
+    with run_next_server(tmp_path) as client:  # an ended job is not run again
         again = client.get(f"{JOBS}/{held['id']}").json()
         assert (again["status"], again["attempts"]) == ("succeeded", 2)
-        assert get_result(client, held["id"], "verbose_json").content == undisturbed
+        assert get_result(client, held["id"], "verbose_json").content == uninterrupted
 
 
-def test_a_terminated_server_leaves_its_jobs_to_the_next(tmp_path: Path, undisturbed: bytes) -> None:
+def test_a_terminated_server_leaves_its_jobs_to_the_next(tmp_path: Path, uninterrupted: bytes) -> None:
     with run_server_process(tmp_path) as (process, client):
         job = create_job(client, LONG, **NO_FALLBACK)
         wait_for(process.url, decoding=1)
@@ -104,10 +104,10 @@ def test_a_terminated_server_leaves_its_jobs_to_the_next(tmp_path: Path, undistu
     with run_next_server(tmp_path) as client:
         done = wait_for_job(client, job["id"], "succeeded")
         assert (done["attempts"], done["restart_reason"]) == (2, SERVER_STOPPED)
-        assert get_result(client, job["id"], "verbose_json").content == undisturbed
+        assert get_result(client, job["id"], "verbose_json").content == uninterrupted
 
 
-def test_a_job_that_breaks_the_device_again_and_again_fails(tmp_path: Path) -> None:
+def test_a_job_during_which_the_device_fails_each_time_fails(tmp_path: Path) -> None:
     with run_server_process(tmp_path, "1") as (process, client):
         job = create_job(client, tone(), **NO_FALLBACK)
         process.open_gate()

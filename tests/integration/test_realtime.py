@@ -1,4 +1,4 @@
-"""Realtime sockets over the wire, on the real server with a small program: OpenAI's events and plain audio."""
+"""Realtime sockets over the wire, on the real server with a small program: OpenAI's events and raw audio."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def append_event(data: bytes, **more: str) -> str:
 
 
 def strip_replacement_characters(text: str) -> str:
-    """Without the bytes that are no characters: the program's tokens are bytes, and it babbles."""
+    """Without bytes that are no characters: the test program's tokens are random bytes."""
     return text.replace("\ufffd", "")
 
 
@@ -73,14 +73,14 @@ class RealtimeClient:
         return event
 
     async def receive_until(self, kind: str) -> list[dict[str, Any]]:
-        """Everything to the first event of this type."""
+        """All events up to the first of this type."""
         events = [await self.receive()]
         while events[-1]["type"] != kind:
             events.append(await self.receive())
         return events
 
     async def wait_closed(self) -> int:
-        """The code of the server's close, after whatever it still says."""
+        """The server's close code, after the events it still sends."""
         async with asyncio.timeout(3 * TIMEOUT_S):
             with suppress(ConnectionClosed):
                 while True:
@@ -97,10 +97,10 @@ async def open_client(server: RunningServer, path: str = REALTIME, **more: Any) 
 
 
 async def open_refused(server: RunningServer, path: str, **more: Any) -> tuple[int, dict[str, Any]]:
-    """The status and the error of a handshake that is refused."""
+    """Status and error of a handshake that is rejected."""
     with pytest.raises(InvalidStatus) as caught:
         async with open_client(server, path, **more):
-            raise AssertionError("it was let in")
+            raise AssertionError("the handshake was accepted")
     response = caught.value.response
     error = json.loads(response.body)["error"]
     assert error.keys() == {"message", "type", "param", "code"}
@@ -117,7 +117,7 @@ async def commit_a_second(client: RealtimeClient) -> list[dict[str, Any]]:
     return await client.receive_until("conversation.item.input_audio_transcription.completed")
 
 
-def test_a_commit_is_answered_by_its_item_and_then_its_text(server: RunningServer) -> None:
+def test_a_commit_yields_its_item_and_then_its_text(server: RunningServer) -> None:
     async def talk() -> list[dict[str, Any]]:
         async with open_client(server) as client:
             created = await client.receive()
@@ -178,7 +178,7 @@ def test_deltas_are_the_beginning_of_the_text_or_all_of_it(server: RunningServer
         )
 
 
-def test_the_betas_names_are_spoken_to_who_asks_for_them(server: RunningServer) -> None:
+def test_a_client_that_asks_for_the_beta_gets_its_event_names(server: RunningServer) -> None:
     async def talk() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         async with open_client(server, additional_headers={"OpenAI-Beta": "realtime=v1"}) as client:
             created = await client.receive()
@@ -224,13 +224,11 @@ def test_the_betas_names_are_spoken_to_who_asks_for_them(server: RunningServer) 
         ({"audio": {"input": {"transcription": {"model": "gpt-9"}}}}, "model"),
         ({"audio": {"input": {"transcription": {"language": "tlh"}}}}, "language"),
         ({"audio": {"input": {"transcription": None}}}, "session.audio.input.transcription"),
-        ({"include": ["everything"]}, "session.include"),
+        ({"include": ["everything"]}, "session.include[0]"),
         ({"instructions": "be brief"}, "session.instructions"),
     ],
 )
-def test_what_is_not_supported_is_refused_by_its_name(
-    server: RunningServer, update: dict[str, Any], param: str
-) -> None:
+def test_an_unsupported_setting_is_refused_by_name(server: RunningServer, update: dict[str, Any], param: str) -> None:
     async def talk() -> dict[str, Any]:
         async with open_client(server) as client:
             await client.receive_until("session.created")
@@ -258,7 +256,7 @@ def test_what_is_not_supported_is_refused_by_its_name(
         ('{"type": "session.update"}', "invalid_value"),
     ],
 )
-def test_a_message_that_cannot_be_taken_is_answered_and_the_session_goes_on(
+def test_an_invalid_message_is_an_error_event_and_the_session_continues(
     server: RunningServer, message: str | bytes, code: str
 ) -> None:
     async def talk() -> dict[str, Any]:
@@ -273,7 +271,7 @@ def test_a_message_that_cannot_be_taken_is_answered_and_the_session_goes_on(
     assert (event["type"], event["error"]["code"]) == ("error", code)
 
 
-def test_a_session_that_is_closed_gets_its_last_words_first(server: RunningServer) -> None:
+def test_session_close_sends_the_pending_text_first(server: RunningServer) -> None:
     async def talk() -> tuple[list[dict[str, Any]], int]:
         async with open_client(server) as client:
             await client.send(NO_TURN_DETECTION, append_event(SECOND), {"type": "session.close"})
@@ -295,7 +293,7 @@ def test_a_buffer_that_is_cleared_has_nothing_to_commit(server: RunningServer) -
     assert asyncio.run(talk())[-1]["error"]["code"] == "input_audio_buffer_commit_empty"
 
 
-# --- who is let in --------------------------------------------------------------------------------
+# --- the handshake --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -306,19 +304,19 @@ def test_a_buffer_that_is_cleared_has_nothing_to_commit(server: RunningServer) -
         ("?call_id=1", 400, "call_id"),
     ],
 )
-def test_a_handshake_that_asks_for_something_else_is_refused(
+def test_a_handshake_with_invalid_parameters_is_rejected(
     server: RunningServer, query: str, status: int, param: str
 ) -> None:
     found, error = asyncio.run(open_refused(server, f"/v1/realtime{query}"))
     assert (found, error["param"]) == (status, param)
 
 
-def test_a_page_from_elsewhere_may_not_open_a_socket(server: RunningServer) -> None:
+def test_a_page_of_another_origin_is_rejected(server: RunningServer) -> None:
     status, _ = asyncio.run(open_refused(server, "/v1/realtime", origin="https://elsewhere.example"))
     assert status == 403
 
 
-def test_a_socket_needs_a_key_where_there_are_keys_and_browsers_may_offer_theirs(tmp_path: Path) -> None:
+def test_a_socket_needs_an_api_key_and_browsers_may_send_theirs_as_subprotocol(tmp_path: Path) -> None:
     text, stored = create_key("one", ("user",), created="2026-01-01", max_requests=None)
     write_keys(tmp_path / "keys.json", [stored])
     offered: Any = ["realtime", f"openai-insecure-api-key.{text}", "openai-beta.realtime-v1"]
@@ -335,7 +333,7 @@ def test_a_socket_needs_a_key_where_there_are_keys_and_browsers_may_offer_theirs
     assert found == (401, "session.created", "transcription_session.created", "realtime")
 
 
-def test_one_session_too_many_is_told_to_come_again_and_is_let_in_when_another_leaves(server: RunningServer) -> None:
+def test_a_session_over_the_limit_is_503_until_another_ends(server: RunningServer) -> None:
     async def talk() -> tuple[int, dict[str, Any]]:
         async with open_client(server), open_client(server):
             async with open_client(server) as third:
@@ -352,8 +350,8 @@ def test_one_session_too_many_is_told_to_come_again_and_is_let_in_when_another_l
     assert "3 realtime sessions" in error["message"]
 
 
-def test_a_client_that_says_nothing_is_closed_with_its_last_words() -> None:
-    # a socket has no headers to come, and is not closed for want of them
+def test_an_idle_client_gets_its_pending_text_and_is_closed() -> None:
+    # the header timeout does not apply to an open socket
     settings = ServerSettings(vad_filter=False, realtime_idle_s=1.0, header_timeout_s=0.5)
     with run_server(settings) as impatient:
 
@@ -379,7 +377,7 @@ def test_a_message_that_is_too_large_closes_the_socket() -> None:
         assert asyncio.run(talk()) == 1009
 
 
-def test_a_client_that_goes_frees_its_slot_and_harms_nobody(server: RunningServer) -> None:
+def test_a_client_that_disconnects_frees_its_slot(server: RunningServer) -> None:
     async def talk() -> None:
         async with open_client(server) as client:
             server.session.gate.clear()
@@ -397,7 +395,7 @@ def test_a_client_that_goes_frees_its_slot_and_harms_nobody(server: RunningServe
     assert server.post().status_code == 200
 
 
-def test_a_drained_server_says_the_last_words_and_goes_away() -> None:
+def test_a_draining_server_sends_the_pending_text_and_closes() -> None:
     with run_server(SETTINGS) as ending:
 
         async def talk() -> tuple[list[dict[str, Any]], int]:
@@ -413,10 +411,10 @@ def test_a_drained_server_says_the_last_words_and_goes_away() -> None:
     assert code == 1001
 
 
-# --- plain audio ----------------------------------------------------------------------------------
+# --- raw audio ------------------------------------------------------------------------------------
 
 
-def test_plain_audio_is_answered_with_text_and_a_close_waits_for_it(server: RunningServer) -> None:
+def test_raw_audio_yields_text_and_close_waits_for_it(server: RunningServer) -> None:
     async def talk() -> tuple[list[dict[str, Any]], int]:
         async with open_client(server, "/v1/audio/stream?sample_rate=16000&language=en&vad=false") as client:
             await client.send(SECOND, {"type": "flush"}, SECOND[:16_000], {"type": "close"})
@@ -441,9 +439,7 @@ def test_plain_audio_is_answered_with_text_and_a_close_waits_for_it(server: Runn
         ("language=tlh", "language"),
     ],
 )
-def test_a_parameter_that_is_wrong_is_refused_before_the_socket_opens(
-    server: RunningServer, query: str, param: str
-) -> None:
+def test_an_invalid_parameter_is_rejected_in_the_handshake(server: RunningServer, query: str, param: str) -> None:
     status, error = asyncio.run(open_refused(server, f"/v1/audio/stream?{query}"))
     assert (status, error["param"]) == (400, param)
 
@@ -463,7 +459,7 @@ def test_audio_may_be_cut_anywhere(server: RunningServer) -> None:
     assert asyncio.run(talk([1, 1, 3001, 7, 12_345])) == whole
 
 
-def test_more_than_may_wait_slows_the_sender_and_loses_nothing(server: RunningServer) -> None:
+def test_a_full_buffer_slows_the_sender_and_loses_nothing(server: RunningServer) -> None:
     async def talk() -> list[dict[str, Any]]:
         async with open_client(server, "/v1/audio/stream?vad=false&partials=false") as client:
             sender = asyncio.create_task(client.send(*[pcm16(rising_tone(5.0))] * 25, {"type": "close"}))
@@ -500,17 +496,17 @@ def test_the_official_client_transcribes_in_realtime(server: RunningServer) -> N
             )
             await connection.input_audio_buffer.append(audio=base64.b64encode(SECOND).decode())
             await connection.input_audio_buffer.commit()
-            told = ""
+            deltas = ""
             async for event in connection:
                 if event.type == "conversation.item.input_audio_transcription.delta":
-                    told += event.delta or ""
+                    deltas += event.delta or ""
                 if event.type == "conversation.item.input_audio_transcription.completed":
-                    return told, event.transcript
+                    return deltas, event.transcript
         raise AssertionError("the connection ended")
 
-    told, text = asyncio.run(talk())
+    deltas, text = asyncio.run(talk())
     assert text
-    assert strip_replacement_characters(told) == strip_replacement_characters(text)
+    assert strip_replacement_characters(deltas) == strip_replacement_characters(text)
 
 
 def test_the_health_counts_no_socket_after_its_end(server: RunningServer) -> None:

@@ -1,1 +1,1 @@
-"""WebSockets: OpenAI's transcription sessions, and plain audio."""
+"""WebSockets: OpenAI's realtime transcription sessions, and streams of raw audio."""

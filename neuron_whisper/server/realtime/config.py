@@ -1,46 +1,37 @@
-"""A realtime transcription session's configuration, in the shape of OpenAI's API and in that of its beta."""
+"""The configuration of a realtime transcription session, in the format of OpenAI's API and in that of its beta."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
+
+from msgspec import UNSET, UnsetType
 
 from neuron_whisper.audio.pcm import G711_RATE, PCM_RATES
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.live.options import LiveOptions, TurnDetection
-from neuron_whisper.server.realtime.json_fields import JsonFields, truncate
+from neuron_whisper.server.realtime.events import (
+    BetaSessionUpdate,
+    FormatUpdate,
+    Logprobs,
+    SessionUpdate,
+    TranscriptionUpdate,
+    TurnDetectionUpdate,
+)
 
 PCM_RATE = 24_000  # OpenAI's only one, and the default
-LOGPROBS = "item.input_audio_transcription.logprobs"
+(LOGPROBS,) = get_args(Logprobs)
 GA_ENCODINGS: Mapping[str, str] = MappingProxyType(
     {"audio/pcm": "pcm16", "audio/pcmu": "g711_ulaw", "audio/pcma": "g711_alaw"}
-)
-READ_ONLY_FIELDS = ("id", "object", "expires_at")  # of a session that was told; clients send it back, changed
-NO_RESPONSES = "this server transcribes, and answers nothing"
-UNSUPPORTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "transcription": {"delay": "partial text comes when two hypotheses agree"},
-        "turn_detection": {
-            "create_response": NO_RESPONSES,
-            "interrupt_response": NO_RESPONSES,
-            "idle_timeout_ms": NO_RESPONSES,
-            "eagerness": "it belongs to semantic_vad",
-        },
-        "input": {"noise_reduction": "audio is heard as it comes"},
-        "beta": {
-            "input_audio_noise_reduction": "audio is heard as it comes",
-            "client_secret": "sessions are opened by API keys",
-        },
-    }
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeConfig:
-    """`model` None: the server's own. `turn_detection` None: the client commits."""
+    """Settings of a session. `model` None: the server's default. `turn_detection` None: the client commits."""
 
     model: str | None = None
     language: str | None = None
@@ -67,112 +58,68 @@ class RealtimeConfig:
 
     # --- updates ----------------------------------------------------------------------------------
 
-    def with_update(self, session: object) -> RealtimeConfig:
-        """With what the `session` of a session.update changes. Raises InvalidOption."""
-        fields = JsonFields(session, "session")
-        kind = fields.read_text("type")
-        if kind not in (None, "transcription"):
-            raise InvalidOption("session.type", truncate(kind), f"transcription: {NO_RESPONSES}")
-        fields.ignore(READ_ONLY_FIELDS)
-        made = self._with_include(fields)
-        if fields.has("audio"):
-            audio = JsonFields(fields.pop("audio"), "session.audio")
-            if audio.has("input"):
-                heard = JsonFields(audio.pop("input"), "session.audio.input")
-                if heard.has("format"):
-                    made = made._with_format(JsonFields(heard.pop("format"), heard.field_path("format")))
-                made = made._with_transcription(heard, "transcription")._with_turn_detection(heard)
-                heard.reject_unsupported(UNSUPPORTED["input"])
-                heard.reject_unknown()
-            audio.reject_unknown()
-        fields.reject_unknown()
-        return made
+    def with_update(self, session: SessionUpdate) -> RealtimeConfig:
+        """The configuration with the changes of a session.update. Raises InvalidOption."""
+        config = self._with_include(session.include)
+        if session.audio is UNSET or session.audio.input is UNSET:
+            return config
+        path, audio = "session.audio.input", session.audio.input
+        if audio.format is not UNSET:
+            config = config._with_format(audio.format, f"{path}.format")
+        config = config._with_transcription(audio.transcription)
+        return config._with_turn_detection(audio.turn_detection, f"{path}.turn_detection")
 
-    def with_beta_update(self, event: Mapping[str, Any]) -> RealtimeConfig:
-        """The same for a transcription_session.update, whose fields some clients do not put into a `session`."""
-        if "session" in event:
-            fields = JsonFields(event["session"], "session")
-        else:
-            fields = JsonFields({name: it for name, it in event.items() if name not in ("type", "event_id")}, "")
-        fields.ignore(READ_ONLY_FIELDS)
-        made = self._with_include(fields)
-        if (name := fields.read_text("input_audio_format")) is not None:
-            if name not in GA_ENCODINGS.values():
-                allowed = f"one of {', '.join(GA_ENCODINGS.values())}"
-                raise InvalidOption(fields.field_path("input_audio_format"), truncate(name), allowed)
-            made = replace(made, encoding=name, rate=PCM_RATE if name == "pcm16" else G711_RATE)
-        made = made._with_transcription(fields, "input_audio_transcription")._with_turn_detection(fields)
-        if (modalities := fields.read_texts("modalities")) and modalities != ("text",):
-            raise InvalidOption(fields.field_path("modalities"), truncate(list(modalities)), '["text"]')
-        fields.reject_unsupported(UNSUPPORTED["beta"])
-        fields.reject_unknown()
-        return made
+    def with_beta_update(self, session: BetaSessionUpdate) -> RealtimeConfig:
+        """The configuration with the changes of a transcription_session.update. Raises InvalidOption."""
+        config = self._with_include(session.include)
+        if (encoding := session.input_audio_format) is not None:
+            config = replace(config, encoding=encoding, rate=PCM_RATE if encoding == "pcm16" else G711_RATE)
+        config = config._with_transcription(session.input_audio_transcription)
+        return config._with_turn_detection(session.turn_detection, "session.turn_detection")
 
-    def _with_include(self, fields: JsonFields) -> RealtimeConfig:
-        if not fields.has("include"):
-            return self
-        included = fields.read_texts("include")
-        for name in included:
-            if name != LOGPROBS:
-                raise InvalidOption(fields.field_path("include"), truncate(name), LOGPROBS)
-        return replace(self, wants_logprobs=bool(included))
+    def _with_include(self, include: list[Logprobs] | UnsetType | None) -> RealtimeConfig:
+        return self if include is UNSET else replace(self, wants_logprobs=bool(include))
 
-    def _with_format(self, fields: JsonFields) -> RealtimeConfig:
-        name = fields.read_choice("type", tuple(GA_ENCODINGS), "audio/pcm")
+    def _with_format(self, update: FormatUpdate, path: str) -> RealtimeConfig:
+        name = update.type or "audio/pcm"
         encoding = GA_ENCODINGS[name]
-        own = PCM_RATE if encoding == "pcm16" else G711_RATE
-        rate = fields.read_integer("rate", own)
-        allowed = PCM_RATES if encoding == "pcm16" else (G711_RATE,)
-        if rate not in allowed:
-            raise InvalidOption(fields.field_path("rate"), rate, f"with {name}: {', '.join(map(str, allowed))}")
-        fields.reject_unknown()
+        rates, default = (PCM_RATES, PCM_RATE) if encoding == "pcm16" else ((G711_RATE,), G711_RATE)
+        rate = default if update.rate is None else update.rate
+        if rate not in rates:
+            raise InvalidOption(f"{path}.rate", rate, f"with {name}: {', '.join(map(str, rates))}")
         return replace(self, encoding=encoding, rate=rate)
 
-    def _with_transcription(self, parent: JsonFields, name: str) -> RealtimeConfig:
-        if not parent.has(name):
+    def _with_transcription(self, update: TranscriptionUpdate | UnsetType) -> RealtimeConfig:
+        if update is UNSET:
             return self
-        value = parent.pop(name)
-        if value is None:
-            raise InvalidOption(parent.field_path(name), None, "an object: a transcription session transcribes")
-        fields = JsonFields(value, parent.field_path(name))
-        changes: dict[str, Any] = {
-            key: fields.read_text(key) or None for key in ("model", "language", "prompt") if fields.has(key)
-        }
-        changes |= {key: fields.read_texts(key) for key in ("languages", "keywords") if fields.has(key)}
-        fields.reject_unsupported(UNSUPPORTED["transcription"])
-        fields.reject_unknown()
+        changes: dict[str, Any] = {}
+        for name in ("model", "language", "prompt"):
+            if (text := getattr(update, name)) is not UNSET:
+                changes[name] = text or None
+        for name in ("languages", "keywords"):
+            if (texts := getattr(update, name)) is not UNSET:
+                changes[name] = tuple(texts or ())
         return replace(self, **changes)
 
-    def _with_turn_detection(self, parent: JsonFields) -> RealtimeConfig:
-        name = "turn_detection"
-        if not parent.has(name):
+    def _with_turn_detection(self, update: TurnDetectionUpdate | UnsetType | None, path: str) -> RealtimeConfig:
+        if update is UNSET:
             return self
-        value = parent.pop(name)
-        if value is None:
+        if update is None:
             return replace(self, turn_detection=None)
-        fields = JsonFields(value, parent.field_path(name))
-        fields.read_choice("type", ("server_vad",), "server_vad")
-        default = TurnDetection()
-        numbers = {
-            "threshold": fields.read_number("threshold", default.threshold),
-            "prefix_padding_ms": fields.read_integer("prefix_padding_ms", default.prefix_padding_ms),
-            "silence_duration_ms": fields.read_integer("silence_duration_ms", default.silence_duration_ms),
-        }
-        fields.reject_unsupported(UNSUPPORTED["turn_detection"])
-        fields.reject_unknown()
+        values = {name: getattr(update, name) for name in ("threshold", "prefix_padding_ms", "silence_duration_ms")}
         try:
-            return replace(self, turn_detection=TurnDetection(**numbers))  # type: ignore[arg-type]  # whole ones are whole
-        except InvalidOption as fault:
-            raise fault.with_field(fields.field_path(fault.field)) from None
+            turn_detection = TurnDetection(**{name: value for name, value in values.items() if value is not None})
+        except InvalidOption as error:
+            raise error.with_field(f"{path}.{error.field}") from None
+        return replace(self, turn_detection=turn_detection)
 
-    # --- as it is told ----------------------------------------------------------------------------
+    # --- session objects --------------------------------------------------------------------------
 
     def to_session(self, session_id: str, model: str) -> dict[str, Any]:
         """The session of session.created and session.updated."""
-        name = next(ga for ga, ours in GA_ENCODINGS.items() if ours == self.encoding)
-        form = {"type": name, "rate": self.rate} if self.encoding == "pcm16" else {"type": name}
-        heard = {
-            "format": form,
+        name = next(ga for ga, encoding in GA_ENCODINGS.items() if encoding == self.encoding)
+        audio_input = {
+            "format": {"type": name, "rate": self.rate} if self.encoding == "pcm16" else {"type": name},
             "noise_reduction": None,
             "transcription": self._to_transcription(model),
             "turn_detection": self._to_turn_detection(),
@@ -181,7 +128,7 @@ class RealtimeConfig:
             "type": "transcription",
             "object": "realtime.transcription_session",
             "id": session_id,
-            "audio": {"input": heard},
+            "audio": {"input": audio_input},
             "include": [LOGPROBS] if self.wants_logprobs else None,
         }
 
@@ -199,9 +146,9 @@ class RealtimeConfig:
         }
 
     def _to_transcription(self, model: str) -> dict[str, Any]:
-        told = {"model": self.model or model, "language": self.language, "prompt": self.prompt or ""}
+        fields = {"model": self.model or model, "language": self.language, "prompt": self.prompt or ""}
         lists = {"languages": list(self.languages), "keywords": list(self.keywords)}
-        return told | {name: values for name, values in lists.items() if values}
+        return fields | {name: values for name, values in lists.items() if values}
 
     def _to_turn_detection(self) -> dict[str, Any] | None:
         if self.turn_detection is None:

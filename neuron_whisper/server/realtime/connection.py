@@ -1,4 +1,4 @@
-"""A socket's life, whatever it speaks: let in or refused, heard while it says something, drained, closed."""
+"""One WebSocket connection, whatever its protocol: handshake, messages, drain, close."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from neuron_whisper.errors import (
     DeviceError,
     EngineDraining,
     InputError,
-    InvalidOption,
+    MissingOption,
     NeuronWhisperError,
 )
 from neuron_whisper.live import FinalText, LiveEvent, LiveOptions, LiveSession, PartialText
@@ -35,15 +35,15 @@ from neuron_whisper.text.tokenizer import Tokenizer
 log = logging.getLogger(__name__)
 
 AnySocket = WebSocket[Any, Any, Any]
-SEND_TIMEOUT_S = 30.0  # a client that takes nothing for so long is gone
-DRAIN_READ_S = 0.3  # for what was sent before the drain began
-THREAD_FROM_BYTES = 64 * 1024  # of audio, which the event loop does not convert itself
+SEND_TIMEOUT_S = 30.0  # a client that reads nothing for this long is gone
+DRAIN_READ_S = 0.3  # time to read what was sent before the drain began
+THREAD_FROM_BYTES = 64 * 1024  # messages of this size are converted in a thread, not in the event loop
 
 NORMAL_CLOSURE, GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1000, 1001, 1008, 1011, 1013
 
 
 class SessionClosed(Exception):
-    """The session ends with this close code, after its last words where `finishes`."""
+    """Ends the session with this close code; with `finishes`, the pending text is sent first."""
 
     def __init__(self, code: int, reason: str, *, finishes: bool = False, error: NeuronWhisperError | None = None):
         self.code, self.reason, self.finishes, self.error = code, reason, finishes, error
@@ -51,7 +51,7 @@ class SessionClosed(Exception):
 
 
 class RealtimeConnection(ABC):
-    """One client on one socket. What it speaks is its subclass's; `run` is the whole of its life."""
+    """One client on one socket. Subclasses implement the protocol; `run` handles the connection to its end."""
 
     tokenizer: Tokenizer
     model: str
@@ -71,58 +71,58 @@ class RealtimeConnection(ABC):
         assert self._live is not None
         return self._live
 
-    # --- what a subclass says ---------------------------------------------------------------------
+    # --- the protocol, by subclasses ---------------------------------------------------------------
 
     @abstractmethod
     async def on_handshake(self) -> None:
-        """Choose the model and `start_live_session`. Raises InputError and CapacityError: the client is not let in."""
+        """Choose the model and `start_live_session`. Raises InputError and CapacityError: the handshake is rejected."""
 
     @abstractmethod
     async def on_open(self) -> None:
-        """The first words, when the socket is open."""
+        """Send the first message, when the socket is open."""
 
     @abstractmethod
     async def on_message(self, message: str | bytes) -> None:
-        """A message. Raises InputError, which the client is told, and Ended."""
+        """Handle a message. Raises InputError, which is sent to the client, and SessionClosed."""
 
     @abstractmethod
     async def send_event(self, event: LiveEvent) -> None:
-        """An event of the live session."""
+        """Send an event of the live session."""
 
     @abstractmethod
-    async def send_error(self, fault: Exception) -> None:
-        """Something was wrong."""
+    async def send_error(self, error: Exception) -> None:
+        """Send an error message."""
 
-    async def on_close(self) -> None:  # noqa: B027 - most say nothing
-        """The last words, after the last text, where the client asked for the end."""
+    async def on_close(self) -> None:  # noqa: B027 - optional
+        """Send the last message, after the last text, where the client asked to close."""
 
-    # --- its life ---------------------------------------------------------------------------------
+    # --- life cycle -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """From the handshake to the end. Raises nothing but cancellation."""
-        with suppress(EngineDraining):  # what a cancellation becomes when the drain's patience is at its end
+        """Handle the connection from the handshake to the end. Raises nothing but cancellation."""
+        with suppress(EngineDraining):  # a cancellation is converted to it when the drain reaches its deadline
             await self._run()
 
     async def _run(self) -> None:
         code = NORMAL_CLOSURE
-        async with AsyncExitStack() as held:
+        async with AsyncExitStack() as resources:
             try:
                 check_origin(self.socket)
-                held.enter_context(self.server_state.track_request())
-                held.enter_context(self.server_state.session_limiter.acquire())
+                resources.enter_context(self.server_state.track_request())
+                resources.enter_context(self.server_state.session_limiter.acquire())
                 await self.on_handshake()
-            except (NeuronWhisperError, HTTPException) as fault:
-                await reject_handshake(self.socket, fault)
+            except (NeuronWhisperError, HTTPException) as error:
+                await reject_handshake(self.socket, error)
                 return
             try:
                 await self.socket.accept(subprotocols=_select_subprotocol(self.socket))
                 code = await self._run_open()
             except (WebSocketDisconnect, TimeoutError, OSError):
-                code = 0  # the client is gone, or takes nothing
+                code = 0  # the client is gone, or reads nothing
             except asyncio.CancelledError:
                 code = GOING_AWAY
                 with suppress(Exception):
-                    await self.socket.close(code, "the server ends")
+                    await self.socket.close(code, "the server is shutting down")
                 raise
             finally:
                 if self._live is not None:
@@ -144,31 +144,31 @@ class RealtimeConnection(ABC):
                 await self._writer
                 if code == NORMAL_CLOSURE:
                     await self.on_close()
-        except CapacityError as fault:
-            await self.send_error(fault)
-            code, reason = TRY_AGAIN_LATER, "no room"
-        except DeviceError as fault:
-            await self.send_error(fault)
+        except CapacityError as error:
+            await self.send_error(error)
+            code, reason = TRY_AGAIN_LATER, "no capacity"
+        except DeviceError as error:
+            await self.send_error(error)
             code, reason = TRY_AGAIN_LATER, "the device failed"
         except (WebSocketDisconnect, TimeoutError, OSError):
             raise
-        except Exception as fault:
+        except Exception as error:
             log.exception("realtime session failed id=%s", self.id)
-            await self.send_error(fault)
-            code, reason = INTERNAL_ERROR, "the server failed at this session"
+            await self.send_error(error)
+            code, reason = INTERNAL_ERROR, "internal server error"
         await self.socket.close(code, reason)
         return code
 
     async def _exchange_messages(self) -> None:
-        """Hear and tell, until the client, the writer or the server ends it. Raises Ended and what they raise."""
+        """Read and write until the client, the writer or the server ends it. Raises SessionClosed and their errors."""
         reader = asyncio.create_task(self._read_messages())
         drain = asyncio.create_task(self.server_state.drain_started.wait())
-        watched: set[asyncio.Task[Any]] = {reader, drain}
+        ends: set[asyncio.Task[Any]] = {reader, drain}
         try:
             while not reader.done() and not drain.done():
                 writer = self._writer
                 assert writer is not None
-                await asyncio.wait({*watched, writer}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({*ends, writer}, return_when=asyncio.FIRST_COMPLETED)
                 if writer.done() and writer is self._writer:
                     writer.result()
                     return
@@ -176,7 +176,7 @@ class RealtimeConnection(ABC):
                 await asyncio.wait({reader}, timeout=DRAIN_READ_S)
             if reader.done():
                 reader.result()
-            raise SessionClosed(GOING_AWAY, "the server is ending", finishes=True)
+            raise SessionClosed(GOING_AWAY, "the server is shutting down", finishes=True)
         finally:
             for task in (reader, drain):
                 task.cancel()
@@ -189,31 +189,29 @@ class RealtimeConnection(ABC):
                 async with asyncio.timeout(idle_s):
                     message = await self.socket.receive()
             except TimeoutError:
-                error = InvalidOption("message", "none", f"at least one in {idle_s:g} seconds")
-                raise SessionClosed(
-                    POLICY_VIOLATION, "nothing was sent for too long", finishes=True, error=error
-                ) from None
+                error = MissingOption("message", f"send one at least every {idle_s:g} seconds")
+                raise SessionClosed(POLICY_VIOLATION, "no message for too long", finishes=True, error=error) from None
             if message["type"] != "websocket.receive":
                 raise WebSocketDisconnect(detail="the client is gone", code=1005)
             text, data = message.get("text"), message.get("bytes")
             try:
                 await self.on_message(text if text is not None else data or b"")
-            except InputError as fault:
-                await self.send_error(fault)
+            except InputError as input_error:
+                await self.send_error(input_error)
 
     async def start_live_session(self, model: str | None, options: LiveOptions) -> None:
-        """Begin a live session of a model, in the place of the one before. Raises InputError, CapacityError."""
-        async with AsyncExitStack() as held:
-            transcriber = await held.enter_async_context(self.server_state.models.use(model))
-            # in a thread: the first one loads the voice detector
+        """Start a live session with a model, in place of the previous one. Raises InputError, CapacityError."""
+        async with AsyncExitStack() as resources:
+            transcriber = await resources.enter_async_context(self.server_state.models.use(model))
+            # in a thread: the first session loads the voice detector
             live = await asyncio.to_thread(
                 transcriber.live, options, max_buffered_s=self.server_state.settings.realtime_buffer_s
             )
-            held.push_async_callback(live.aclose)
-            before, self._resources = self._resources, held.pop_all()
+            resources.push_async_callback(live.aclose)
+            previous, self._resources = self._resources, resources.pop_all()
         self._live, self.tokenizer, self.model = live, transcriber.tokenizer, self.server_state.models.find(model).id
         self._writer, writer = asyncio.create_task(self._write_events(live)), self._writer
-        await self._release(before, writer)
+        await self._release(previous, writer)
 
     async def _write_events(self, live: LiveSession) -> None:
         async for event in live:
@@ -223,67 +221,67 @@ class RealtimeConnection(ABC):
             await self.send_event(event)
 
     async def _release(self, resources: AsyncExitStack, writer: asyncio.Task[None] | None) -> None:
-        """Free what a live session decodes in, and its model."""
+        """Free the slot and the model of a live session, and stop its writer."""
         await resources.aclose()
         if writer is not None:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 
     async def send(self, message: dict[str, Any]) -> None:
-        """One JSON message. Raises TimeoutError when the client does not take it."""
+        """Send one JSON message. Raises TimeoutError when the client does not read it."""
         async with self._send_lock, asyncio.timeout(SEND_TIMEOUT_S):
             await self.socket.send_text(msgspec.json.encode(message).decode())
 
 
 def warm_up() -> None:
-    """What the first speaker would wait for: the voice detector, and the filter of the usual rate. Takes seconds."""
-    with suppress(CheckpointError):  # without its weights there is none
+    """Load what the first session would wait seconds for: the voice detector and the filter of the usual rate."""
+    with suppress(CheckpointError):  # without its weights there is no voice activity detection
         load_silero_model()
     PcmStream("pcm16", PCM_RATE).push(bytes(4096))
 
 
 async def create_pcm_stream(encoding: str, rate: int) -> PcmStream:
-    """A stream whose filter is designed, and its library loaded, outside the event loop. Raises InvalidOption."""
+    """Create a stream in a thread: its filter is designed and its library loaded there. Raises InvalidOption."""
 
-    def made() -> PcmStream:
+    def create() -> PcmStream:
         PcmStream(encoding, rate).push(bytes(4096))
         return PcmStream(encoding, rate)
 
-    return await asyncio.to_thread(made)
+    return await asyncio.to_thread(create)
 
 
 def check_origin(socket: AnySocket) -> None:
-    """Raises HTTPException for a browser's page from elsewhere: no browser asks first before it opens a socket."""
+    """Raises HTTPException for a page of another origin: browsers send no preflight request for WebSockets."""
     origin = socket.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != socket.headers.get("host"):
-        raise HTTPException(detail=f"pages of {origin[:80]} may not open sockets here", status_code=403)
+        raise HTTPException(detail=f"origin {origin[:80]} is not allowed", status_code=403)
 
 
 def _select_subprotocol(socket: AnySocket) -> str | None:
-    """Browsers offer "realtime" beside their key, and want it taken."""
+    """Accept "realtime", which browsers offer together with their key and expect to be accepted."""
     return "realtime" if "realtime" in socket.scope.get("subprotocols", ()) else None
 
 
-def build_error_object(socket: AnySocket, fault: Exception) -> dict[str, Any]:
+def build_error_object(socket: AnySocket, error: Exception) -> dict[str, Any]:
     """OpenAI's error object: message, type, param, code."""
-    error = build_error_response(socket, fault).content["error"]
-    assert isinstance(error, dict)
-    return error
+    error_object = build_error_response(socket, error).content["error"]
+    assert isinstance(error_object, dict)
+    return error_object
 
 
-def build_error_response(socket: AnySocket, fault: Exception) -> Response[dict[str, Any]]:
-    """What an HTTP request would be answered."""
-    if isinstance(fault, HTTPException):  # ours: Litestar refuses a path before it comes here
-        return make_error_response(fault.status_code, fault.detail, code="origin_not_allowed")
-    return handle_exception(cast("Request[Any, Any, Any]", socket), fault)
+def build_error_response(socket: AnySocket, error: Exception) -> Response[dict[str, Any]]:
+    """The response that an HTTP request would get."""
+    if isinstance(error, HTTPException):  # of check_origin: Litestar rejects unknown paths before they get here
+        return make_error_response(error.status_code, error.detail, code="origin_not_allowed")
+    return handle_exception(cast("Request[Any, Any, Any]", socket), error)
 
 
-async def reject_handshake(socket: AnySocket, fault: Exception) -> None:
-    """Answer the handshake as a request would be: with a status, an error object, and Retry-After."""
-    response = build_error_response(socket, fault)
+async def reject_handshake(socket: AnySocket, error: Exception) -> None:
+    """Respond to the handshake as to a request: with a status, an error object, and Retry-After."""
+    response = build_error_response(socket, error)
     body, status = msgspec.json.encode(response.content), response.status_code or 500
-    record = RequestContext.from_scope(socket.scope)
-    record.status, record.error_code = status, response.content["error"]["code"] or ""
+    context = RequestContext.from_scope(socket.scope)
+    context.status, context.error_code = status, response.content["error"]["code"] or ""
     if "websocket.http.response" not in (socket.scope.get("extensions") or {}):
         await socket.close(POLICY_VIOLATION if status < 500 else TRY_AGAIN_LATER, "refused")
         return

@@ -1,4 +1,4 @@
-"""How many sockets may be open at once."""
+"""Limits how many realtime sessions are open at the same time."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from neuron_whisper.errors import CapacityError
 
 
 class TooManySessions(CapacityError):
-    """As many sockets are open as may be."""
+    """The limit of open sessions is reached."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} realtime sessions are open, and no more are allowed at once", retry_after_s=5.0)
+        super().__init__(f"{limit} realtime sessions are open, which is the limit", retry_after_s=5.0)
 
 
 class SessionLimiter:
-    """How many sockets are open. For one event loop."""
+    """Counts open sessions. Used by one event loop."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.n_open = limit, 0
 
     def acquire(self) -> SessionLimiter:
-        """A context in which one more is. Raises TooManySessions."""
+        """A context that holds one session open. Raises TooManySessions."""
         if self.n_open >= self.limit:
             raise TooManySessions(self.limit)
         return self

@@ -1,19 +1,17 @@
-"""/v1/realtime?intent=transcription: OpenAI's realtime transcription events, of today's API and of its beta."""
+"""/v1/realtime?intent=transcription: OpenAI's realtime transcription protocol, in its current and its beta version."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import secrets
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from litestar import websocket
 from litestar.di import NamedDependency
 
-from neuron_whisper.errors import InputError, InvalidOption, UnknownOption
+from neuron_whisper.errors import InputError, InvalidOption
 from neuron_whisper.live import (
     FinalText,
     LiveEvent,
@@ -35,31 +33,40 @@ from neuron_whisper.server.realtime.connection import (
     build_error_object,
     create_pcm_stream,
 )
-from neuron_whisper.server.realtime.json_fields import truncate
+from neuron_whisper.server.realtime.conversion import JsonObject, convert, truncate_value
+from neuron_whisper.server.realtime.events import (
+    CLIENT_EVENTS,
+    AnyClientEvent,
+    AppendAudio,
+    ClearAudio,
+    CloseSession,
+    CommitAudio,
+    UpdateBetaSession,
+    UpdateSession,
+    nest_beta_session,
+)
 from neuron_whisper.server.state import ServerState
 
-QUERY_PARAMETERS = ("intent", "model")
-BETA_SUBPROTOCOL = "openai-beta.realtime-v1"  # of browsers, whose sockets send no headers
-MIN_COMMIT_S = 0.1  # OpenAI's: less is no utterance
+BETA_SUBPROTOCOL = "openai-beta.realtime-v1"  # sent by browsers, whose sockets send no headers
+MIN_COMMIT_S = 0.1  # OpenAI's minimum
 TRANSCRIPTION_EVENT = "conversation.item.input_audio_transcription"
-CLIENT_EVENTS = (
-    "session.update",
-    "transcription_session.update",
-    "input_audio_buffer.append",
-    "input_audio_buffer.commit",
-    "input_audio_buffer.clear",
-    "session.close",
-)
 
 
 @websocket("/v1/realtime")
 async def serve_realtime(socket: AnySocket, server_state: NamedDependency[ServerState]) -> None:
-    """A transcription session; README says which events."""
+    """A transcription session; docs/server/realtime.md lists the events."""
     await OpenAIConnection(socket, server_state).run()
 
 
+class RealtimeQuery(JsonObject, frozen=True, kw_only=True):
+    """The query parameters of the URL."""
+
+    intent: Literal["transcription"] = "transcription"
+    model: str | None = None
+
+
 class InvalidEvent(InputError):
-    """A client's event that cannot be taken, with OpenAI's code for it."""
+    """A client event that is not valid, with OpenAI's error code."""
 
     def __init__(self, message: str, *, param: str | None, code: str) -> None:
         self.param, self.code = param, code
@@ -67,26 +74,22 @@ class InvalidEvent(InputError):
 
 
 class OpenAIConnection(RealtimeConnection):
-    """A client of the realtime API. `is_beta`: it asked for the beta's names by header or by event."""
+    """A client of the realtime API. It may ask for the event names of the beta by header, subprotocol or event."""
 
     def __init__(self, socket: AnySocket, server_state: ServerState) -> None:
         super().__init__(socket, server_state)
         self._config = RealtimeConfig()
         is_header = "realtime=v1" in socket.headers.get("openai-beta", "")
         self._is_beta = is_header or BETA_SUBPROTOCOL in socket.scope.get("subprotocols", ())
-        self._item_ids: dict[int, str] = {}  # by utterance, until its end
-        self._n_sent_pieces: dict[int, int] = {}  # words of it that were sent
+        self._item_ids: dict[int, str] = {}  # of unfinished utterances
+        self._n_sent_pieces: dict[int, int] = {}  # by utterance
         self._last_item_id: str | None = None
-        self._client_event_id: str | None = None  # the id of the event that is being answered
+        self._client_event_id: str | None = None  # of the event that is being handled
 
     async def on_handshake(self) -> None:
-        query = {name: str(value) for name, value in self.socket.query_params.items()}
-        for name in query.keys() - set(QUERY_PARAMETERS):
-            raise UnknownOption(str(truncate(name)), QUERY_PARAMETERS, kind="query parameter")
-        if query.get("intent", "transcription") != "transcription":
-            raise InvalidOption("intent", truncate(query["intent"]), "transcription: this server answers nothing")
-        if "model" in query:
-            self._config = RealtimeConfig(model=query["model"])
+        given = {name: str(value) for name, value in self.socket.query_params.items()}
+        query = convert(given, RealtimeQuery, kind="query parameter")
+        self._config = RealtimeConfig(model=query.model)
         self._pcm = await create_pcm_stream(self._config.encoding, self._config.rate)
         await self.start_live_session(
             self._config.model, self._config.live_options(vad_filter=self.server_state.settings.vad_filter)
@@ -95,22 +98,24 @@ class OpenAIConnection(RealtimeConnection):
     async def on_open(self) -> None:
         await self._send_session("created")
 
-    async def _send_session(self, what: str) -> None:
+    async def _send_session(self, change: str) -> None:
         if self._is_beta:
-            await self._emit(f"transcription_session.{what}", session=self._config.to_beta_session(self.id, self.model))
+            await self._emit(
+                f"transcription_session.{change}", session=self._config.to_beta_session(self.id, self.model)
+            )
         else:
-            await self._emit(f"session.{what}", session=self._config.to_session(self.id, self.model))
+            await self._emit(f"session.{change}", session=self._config.to_session(self.id, self.model))
 
-    async def _emit(self, kind: str, **fields: object) -> None:
-        await self.send({"type": kind, "event_id": f"event_{secrets.token_hex(10)}", **fields})
+    async def _emit(self, event_type: str, **fields: object) -> None:
+        await self.send({"type": event_type, "event_id": f"event_{secrets.token_hex(10)}", **fields})
 
-    # --- what the client says ---------------------------------------------------------------------
+    # --- client events ----------------------------------------------------------------------------
 
     async def on_message(self, message: str | bytes) -> None:
         self._client_event_id = None
         if isinstance(message, bytes):
             raise InvalidEvent(
-                "binary messages are not taken here: audio comes in input_audio_buffer.append",
+                "binary messages are not supported; send audio in input_audio_buffer.append",
                 param=None,
                 code="invalid_event",
             )
@@ -119,36 +124,35 @@ class OpenAIConnection(RealtimeConnection):
         except (msgspec.DecodeError, RecursionError):
             raise InvalidEvent("the message is not JSON", param=None, code="invalid_json") from None
         if not isinstance(event, dict):
-            raise InvalidEvent("an event is a JSON object", param=None, code="invalid_event")
-        given = event.get("event_id")
-        self._client_event_id = str(truncate(given)) if isinstance(given, str) else None
-        match event.get("type"):
-            case "input_audio_buffer.append":
-                await self._append(event)
-            case "input_audio_buffer.commit":
+            raise InvalidEvent("an event must be a JSON object", param=None, code="invalid_event")
+        if isinstance(event_id := event.get("event_id"), str):
+            self._client_event_id = str(truncate_value(event_id))
+        if (event_type := event.get("type")) not in CLIENT_EVENTS:
+            allowed = f"not supported here; events are {', '.join(CLIENT_EVENTS)}"
+            raise InvalidEvent(
+                f"type: {truncate_value(event_type)!r} is {allowed}", param="type", code="invalid_event_type"
+            )
+        # a union is no type to mypy where a class is expected
+        await self._handle(convert(nest_beta_session(event), AnyClientEvent))  # type: ignore[arg-type]
+
+    async def _handle(self, event: AnyClientEvent) -> None:
+        match event:
+            case AppendAudio():
+                await self._append(event.audio)
+            case CommitAudio():
                 await self._commit()
-            case "input_audio_buffer.clear":
+            case ClearAudio():
                 await self.live.clear()
                 await self._emit("input_audio_buffer.cleared")
-            case "session.update":
-                await self._update(self._config.with_update(event.get("session")))
-            case "transcription_session.update":
+            case UpdateSession():
+                await self._update(self._config.with_update(event.session))
+            case UpdateBetaSession():
                 self._is_beta = True
-                await self._update(self._config.with_beta_update(event))
-            case "session.close":
+                await self._update(self._config.with_beta_update(event.session))
+            case CloseSession():
                 raise SessionClosed(NORMAL_CLOSURE, "", finishes=True)
-            case kind:
-                allowed = f"not supported here; events are {', '.join(CLIENT_EVENTS)}"
-                raise InvalidEvent(f"type: {truncate(kind)!r} is {allowed}", param="type", code="invalid_event_type")
 
-    async def _append(self, event: dict[str, Any]) -> None:
-        audio = event.get("audio")
-        if not isinstance(audio, str):
-            raise InvalidOption("audio", truncate(audio), "base64 of the session's input audio format")
-        try:
-            data = base64.b64decode(audio, validate=True)
-        except (binascii.Error, ValueError):
-            raise InvalidOption("audio", truncate(audio), "base64 of the session's input audio format") from None
+    async def _append(self, data: bytes) -> None:
         if len(data) > THREAD_FROM_BYTES:
             samples = await asyncio.to_thread(self._pcm.push, data)
         else:
@@ -156,9 +160,9 @@ class OpenAIConnection(RealtimeConnection):
         await self.live.feed(samples)
 
     async def _commit(self) -> None:
-        if (there_s := self.live.uncommitted_s) < MIN_COMMIT_S:
+        if (buffered_s := self.live.uncommitted_s) < MIN_COMMIT_S:
             raise InvalidEvent(
-                f"the input audio buffer holds {1000 * there_s:.0f} ms of audio; a commit needs "
+                f"the input audio buffer holds {1000 * buffered_s:.0f} ms of audio; a commit needs "
                 f"{1000 * MIN_COMMIT_S:.0f} ms",
                 param=None,
                 code="input_audio_buffer_commit_empty",
@@ -169,7 +173,7 @@ class OpenAIConnection(RealtimeConnection):
         options = config.live_options(vad_filter=self.server_state.settings.vad_filter)
         if config.model != self._config.model:
             if self.live.fed_s:
-                raise InvalidOption("model", truncate(config.model), f"{self.model}: audio was sent to it already")
+                raise InvalidOption("model", truncate_value(config.model), f"{self.model}: audio was sent already")
             await self.start_live_session(config.model, options)
         else:
             await self.live.update(options)
@@ -179,7 +183,7 @@ class OpenAIConnection(RealtimeConnection):
         self._config = config
         await self._send_session("updated")
 
-    # --- what it is told --------------------------------------------------------------------------
+    # --- server events ----------------------------------------------------------------------------
 
     async def send_event(self, event: LiveEvent) -> None:
         item = self._item_ids.setdefault(event.utterance, f"item_{secrets.token_hex(10)}")
@@ -208,8 +212,8 @@ class OpenAIConnection(RealtimeConnection):
         self._n_sent_pieces.pop(utterance, None)
 
     async def _send_item(self, item: str) -> None:
-        before, self._last_item_id = self._last_item_id, item
-        await self._emit("input_audio_buffer.committed", previous_item_id=before, item_id=item)
+        previous, self._last_item_id = self._last_item_id, item
+        await self._emit("input_audio_buffer.committed", previous_item_id=previous, item_id=item)
         message = {
             "id": item,
             "object": "realtime.item",
@@ -218,33 +222,33 @@ class OpenAIConnection(RealtimeConnection):
             "role": "user",
             "content": [{"type": "input_audio", "transcript": None}],
         }
-        for what in ("created",) if self._is_beta else ("added", "done"):
-            await self._emit(f"conversation.item.{what}", previous_item_id=before, item=message)
+        for name in ("created",) if self._is_beta else ("added", "done"):
+            await self._emit(f"conversation.item.{name}", previous_item_id=previous, item=message)
 
     async def _send_delta(self, utterance: int, item: str, pieces: tuple[TextPiece, ...]) -> None:
-        """What follows the words that were sent already."""
-        sent = self._n_sent_pieces.get(utterance, 0)
-        before, now = join_pieces(pieces[:sent]), join_pieces(pieces)
-        if len(now) > len(before):
+        """Send the text after the pieces that were sent before."""
+        n_sent = self._n_sent_pieces.get(utterance, 0)
+        sent, text = join_pieces(pieces[:n_sent]), join_pieces(pieces)
+        if len(text) > len(sent):
             self._n_sent_pieces[utterance] = len(pieces)
             await self._emit(
                 f"{TRANSCRIPTION_EVENT}.delta",
                 item_id=item,
                 content_index=0,
-                delta=now[len(before) :],
-                **self._format_logprobs(pieces[sent:]),
+                delta=text[len(sent) :],
+                **self._format_logprobs(pieces[n_sent:]),
             )
 
     async def _send_completed(self, item: str, final: FinalText) -> None:
-        is_told = self.tokenizer.special.is_multilingual and final.text
-        found = {"languages": [{"code": final.language}]} if is_told else {}
+        has_language = self.tokenizer.special.is_multilingual and final.text
+        languages = {"languages": [{"code": final.language}]} if has_language else {}
         await self._emit(
             f"{TRANSCRIPTION_EVENT}.completed",
             item_id=item,
             content_index=0,
             transcript=final.text,
             usage={"type": "duration", "seconds": round(final.end_s - final.start_s, 3)},
-            **found,
+            **languages,
             **self._format_logprobs(final.pieces),
         )
 
@@ -264,12 +268,12 @@ class OpenAIConnection(RealtimeConnection):
             ]
         }
 
-    async def send_error(self, fault: Exception) -> None:
-        if isinstance(fault, InvalidEvent):
-            error = {"type": "invalid_request_error", "code": fault.code, "message": str(fault), "param": fault.param}
+    async def send_error(self, error: Exception) -> None:
+        if isinstance(error, InvalidEvent):
+            fields = {"type": "invalid_request_error", "code": error.code, "message": str(error), "param": error.param}
         else:
-            error = build_error_object(self.socket, fault)
-        await self._emit("error", error={**error, "event_id": self._client_event_id})
+            fields = build_error_object(self.socket, error)
+        await self._emit("error", error={**fields, "event_id": self._client_event_id})
 
     async def on_close(self) -> None:
         await self._emit("session.closed")

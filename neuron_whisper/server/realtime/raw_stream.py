@@ -1,18 +1,18 @@
-"""/v1/audio/stream: raw audio in binary messages, JSON out; for those who want no protocol around it."""
+"""/v1/audio/stream: raw audio in binary messages, JSON out; a simpler protocol than OpenAI's."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from litestar import websocket
 from litestar.di import NamedDependency
 
+from neuron_whisper.audio.pcm import G711_RATE
 from neuron_whisper.decode.options import TranscribeOptions
-from neuron_whisper.errors import InvalidOption, UnknownOption
+from neuron_whisper.errors import InvalidOption
 from neuron_whisper.live import (
     FinalText,
     LiveEvent,
@@ -34,92 +34,65 @@ from neuron_whisper.server.realtime.connection import (
     build_error_object,
     create_pcm_stream,
 )
-from neuron_whisper.server.realtime.json_fields import truncate
+from neuron_whisper.server.realtime.conversion import JsonObject, convert, truncate_value
 from neuron_whisper.server.state import ServerState
 from neuron_whisper.transcript import Segment
-
-QUERY_PARAMETERS = (
-    "sample_rate",
-    "encoding",
-    "model",
-    "language",
-    "prompt",
-    "words",
-    "partials",
-    "vad",
-    "threshold",
-    "prefix_padding_ms",
-    "silence_duration_ms",
-)
-TRUE_VALUES, FALSE_VALUES = ("true", "1"), ("false", "0")
 
 
 @websocket("/v1/audio/stream")
 async def serve_audio_stream(socket: AnySocket, server_state: NamedDependency[ServerState]) -> None:
-    """A stream of raw audio; README says which messages."""
+    """A stream of raw audio; docs/server/realtime.md lists the messages."""
     await RawStreamConnection(socket, server_state).run()
 
 
-class StreamQuery:
-    """The parameters of the address, read one by one. Raises InvalidOption."""
+class StreamQuery(JsonObject, frozen=True, kw_only=True):
+    """The query parameters of the URL."""
 
-    def __init__(self, values: dict[str, str]) -> None:
-        for name in values.keys() - set(QUERY_PARAMETERS):
-            raise UnknownOption(str(truncate(name)), QUERY_PARAMETERS, kind="query parameter")
-        self._values = {name: value for name, value in values.items() if value}
+    sample_rate: int | None = None  # default: 16,000 of pcm16, 8,000 of G.711
+    encoding: str = "pcm16"
+    model: str | None = None
+    language: str | None = None
+    prompt: str | None = None
+    words: bool = False
+    partials: bool = True
+    vad: bool = True
+    threshold: float = TurnDetection().threshold
+    prefix_padding_ms: int = TurnDetection().prefix_padding_ms
+    silence_duration_ms: int = TurnDetection().silence_duration_ms
 
-    def read_text(self, name: str) -> str | None:
-        return self._values.get(name)
+    def live_options(self, *, vad_filter: bool) -> LiveOptions:
+        """Raises InvalidOption."""
+        turn_detection = TurnDetection(
+            threshold=self.threshold,
+            prefix_padding_ms=self.prefix_padding_ms,
+            silence_duration_ms=self.silence_duration_ms,
+        )
+        transcribe = TranscribeOptions(
+            language=self.language, initial_prompt=self.prompt, word_timestamps=self.words, vad_filter=vad_filter
+        )
+        return LiveOptions(
+            transcribe=transcribe,
+            turn_detection=turn_detection if self.vad else None,
+            partial_results=self.partials,
+        )
 
-    def read_number(self, name: str, default: float) -> float:
-        text = self._values.get(name)
-        try:
-            value = default if text is None else float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise InvalidOption(name, truncate(text), "a number")
-        return value
 
-    def read_integer(self, name: str, default: int) -> int:
-        value = self.read_number(name, default)
-        if value != int(value):
-            raise InvalidOption(name, value, "a whole number")
-        return int(value)
+class StreamMessage(msgspec.Struct):
+    """A text message of the client."""
 
-    def read_flag(self, name: str, default: bool) -> bool:
-        text = self._values.get(name, TRUE_VALUES[0] if default else FALSE_VALUES[0]).lower()
-        if text not in TRUE_VALUES + FALSE_VALUES:
-            raise InvalidOption(name, truncate(text), "true or false")
-        return text in TRUE_VALUES
+    type: Literal["flush", "close"]
 
 
 class RawStreamConnection(RealtimeConnection):
-    """A client that sends raw audio, and {"type": "flush"} or {"type": "close"} as text."""
+    """A client that sends raw audio in binary messages, and StreamMessages as text."""
 
     async def on_handshake(self) -> None:
-        query = StreamQuery({name: str(value) for name, value in self.socket.query_params.items()})
-        encoding = query.read_text("encoding") or "pcm16"
-        default = 16_000 if encoding == "pcm16" else 8_000
-        self._pcm = await create_pcm_stream(encoding, query.read_integer("sample_rate", default))
-        turns = TurnDetection(
-            threshold=query.read_number("threshold", 0.5),
-            prefix_padding_ms=query.read_integer("prefix_padding_ms", 300),
-            silence_duration_ms=query.read_integer("silence_duration_ms", 500),
-        )
-        transcribe = TranscribeOptions(
-            language=query.read_text("language"),
-            initial_prompt=query.read_text("prompt"),
-            word_timestamps=query.read_flag("words", False),
-            vad_filter=self.server_state.settings.vad_filter,
-        )
-        options = LiveOptions(
-            transcribe=transcribe,
-            turn_detection=turns if query.read_flag("vad", True) else None,
-            partial_results=query.read_flag("partials", True),
-        )
-        self._wants_words = transcribe.word_timestamps
-        await self.start_live_session(query.read_text("model"), options)
+        given = {name: str(value) for name, value in self.socket.query_params.items() if value}
+        query = convert(given, StreamQuery, strict=False, kind="query parameter")
+        default_rate = 16_000 if query.encoding == "pcm16" else G711_RATE
+        self._pcm = await create_pcm_stream(query.encoding, query.sample_rate or default_rate)
+        self._wants_words = query.words
+        await self.start_live_session(query.model, query.live_options(vad_filter=self.server_state.settings.vad_filter))
 
     async def on_open(self) -> None:
         await self.send(
@@ -140,15 +113,17 @@ class RawStreamConnection(RealtimeConnection):
                 samples = self._pcm.push(message)
             await self.live.feed(samples)
             return
-        match _parse_message_type(message):
-            case "flush":
-                if self.live.uncommitted_s > 0:
-                    await self.live.commit()
-            case "close":
-                await self.live.feed(self._pcm.finish())
-                raise SessionClosed(NORMAL_CLOSURE, "", finishes=True)
-            case kind:
-                raise InvalidOption("type", truncate(kind), "flush or close; audio comes in binary messages")
+        try:
+            message_type = msgspec.json.decode(message, type=StreamMessage).type
+        except (msgspec.DecodeError, RecursionError):
+            allowed = 'send {"type": "flush"} or {"type": "close"}; audio is sent in binary messages'
+            raise InvalidOption("message", truncate_value(message), allowed) from None
+        if message_type == "flush":
+            if self.live.uncommitted_s > 0:
+                await self.live.commit()
+        else:
+            await self.live.feed(self._pcm.finish())
+            raise SessionClosed(NORMAL_CLOSURE, "", finishes=True)
 
     async def send_event(self, event: LiveEvent) -> None:
         number = event.utterance
@@ -158,7 +133,7 @@ class RawStreamConnection(RealtimeConnection):
             case SpeechStopped():
                 await self.send({"type": "speech_stopped", "utterance": number, "end": _round_seconds(event.end_s)})
             case UtteranceCommitted():
-                pass  # its final text comes in any case
+                pass  # its final text follows in any case
             case PartialText():
                 stable = join_pieces(event.stable)
                 text = join_pieces((*event.stable, *event.unstable))
@@ -189,25 +164,17 @@ class RawStreamConnection(RealtimeConnection):
                     {"type": "failed", "utterance": number, "error": build_error_object(self.socket, event.error)}
                 )
 
-    async def send_error(self, fault: Exception) -> None:
-        await self.send({"type": "error", "error": build_error_object(self.socket, fault)})
+    async def send_error(self, error: Exception) -> None:
+        await self.send({"type": "error", "error": build_error_object(self.socket, error)})
 
     async def on_close(self) -> None:
         await self.send({"type": "closed"})
 
 
-def _parse_message_type(message: str) -> object:
-    try:
-        event = msgspec.json.decode(message)
-    except (msgspec.DecodeError, RecursionError):
-        return message
-    return event.get("type") if isinstance(event, dict) else message
-
-
 def _format_segments(segments: Sequence[Segment], wants_words: bool) -> list[dict[str, Any]]:
-    told = []
+    formatted = []
     for segment in segments:
-        one: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "start": _round_seconds(segment.start_s),
             "end": _round_seconds(segment.end_s),
             "text": segment.text.strip(),
@@ -215,12 +182,12 @@ def _format_segments(segments: Sequence[Segment], wants_words: bool) -> list[dic
             "no_speech_prob": segment.no_speech_prob,
         }
         if wants_words:
-            one["words"] = [
+            fields["words"] = [
                 {"word": word.text.strip(), "start": _round_seconds(word.start_s), "end": _round_seconds(word.end_s)}
                 for word in segment.words
             ]
-        told.append(one)
-    return told
+        formatted.append(fields)
+    return formatted
 
 
 def _round_seconds(seconds: float) -> float:

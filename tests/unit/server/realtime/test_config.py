@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.live import TurnDetection
 from neuron_whisper.server.realtime.config import LOGPROBS, RealtimeConfig
+from neuron_whisper.server.realtime.conversion import convert
+from neuron_whisper.server.realtime.events import BetaSessionUpdate, SessionUpdate
 
 NAMES = (
     "type",
@@ -56,7 +58,8 @@ configs = st.builds(
     keywords=st.sampled_from([(), ("Nakamura",)]),
     encoding=st.just("pcm16"),
     rate=st.sampled_from([16_000, 24_000]),
-    turns=st.none() | st.builds(TurnDetection, threshold=st.floats(0, 1), prefix_padding_ms=st.integers(0, 5000)),
+    turn_detection=st.none()
+    | st.builds(TurnDetection, threshold=st.floats(0, 1), prefix_padding_ms=st.integers(0, 5000)),
     wants_logprobs=st.booleans(),
 )
 
@@ -64,42 +67,55 @@ configs = st.builds(
 @given(values)
 @settings(max_examples=60, deadline=None)
 def test_any_object_is_a_configuration_or_refused_with_a_name(value: Any) -> None:
-    for update in (RealtimeConfig().with_update, lambda it: RealtimeConfig().with_beta_update({"session": it})):
-        fault = find_error(update, value)
-        assert fault is None or (fault.field and len(str(fault)) < 1000)
+    for update in (update_session, update_beta_session):
+        error = find_error(update, value)
+        assert error is None or (error.field and len(str(error)) < 1000)
 
 
-def find_error(update: Callable[[Any], RealtimeConfig], value: Any) -> InvalidOption | None:
+def find_error(update: Callable[[RealtimeConfig, Any], RealtimeConfig], value: Any) -> InvalidOption | None:
     try:
-        update(value).live_options(vad_filter=True)
-    except InvalidOption as fault:
-        return fault
+        update(RealtimeConfig(), value).live_options(vad_filter=True)
+    except InvalidOption as error:
+        return error
     return None
+
+
+def update_session(config: RealtimeConfig, session: Any) -> RealtimeConfig:
+    return config.with_update(convert(session, SessionUpdate, "session"))
+
+
+def update_beta_session(config: RealtimeConfig, session: Any) -> RealtimeConfig:
+    return config.with_beta_update(convert(session, BetaSessionUpdate, "session"))
 
 
 @given(configs)
 @settings(max_examples=25, deadline=None)
-def test_a_session_that_is_sent_back_as_it_was_told_changes_nothing(config: RealtimeConfig) -> None:
-    named = RealtimeConfig().with_update(config.to_session("sess_1", "base"))
+def test_a_session_object_that_the_client_sends_back_changes_nothing(config: RealtimeConfig) -> None:
+    named = update_session(RealtimeConfig(), config.to_session("sess_1", "base"))
     assert named.model == "base"
     assert named.to_session("sess_1", "base") == config.to_session("sess_1", "base")
 
 
 @given(configs)
 @settings(max_examples=25, deadline=None)
-def test_the_betas_shape_says_the_same(config: RealtimeConfig) -> None:
-    told = config.to_beta_session("sess_1", "base")
-    again = RealtimeConfig().with_beta_update({"type": "transcription_session.update", "session": told})
-    assert again.to_beta_session("sess_1", "base") == told
+def test_a_beta_session_object_that_the_client_sends_back_changes_nothing(config: RealtimeConfig) -> None:
+    sent = config.to_beta_session("sess_1", "base")
+    assert update_beta_session(RealtimeConfig(), sent).to_beta_session("sess_1", "base") == sent
 
 
-def test_only_what_is_there_changes() -> None:
+def test_an_update_changes_only_the_fields_it_has() -> None:
     before = RealtimeConfig(language="de", prompt="Names.", turn_detection=None, wants_logprobs=True)
-    after = before.with_update({"audio": {"input": {"transcription": {"prompt": ""}}}})
+    after = update_session(before, {"audio": {"input": {"transcription": {"prompt": ""}}}})
     assert (after.language, after.prompt, after.turn_detection, after.wants_logprobs) == ("de", None, None, True)
 
 
 @pytest.mark.parametrize(("name", "encoding", "rate"), [("pcm16", "pcm16", 24_000), ("g711_ulaw", "g711_ulaw", 8000)])
-def test_the_betas_formats_have_their_own_rates(name: str, encoding: str, rate: int) -> None:
-    made = RealtimeConfig().with_beta_update({"type": "transcription_session.update", "input_audio_format": name})
-    assert (made.encoding, made.rate) == (encoding, rate)
+def test_each_format_of_the_beta_has_its_rate(name: str, encoding: str, rate: int) -> None:
+    config = update_beta_session(RealtimeConfig(), {"input_audio_format": name})
+    assert (config.encoding, config.rate) == (encoding, rate)
+
+
+def test_the_range_of_turn_detection_is_checked_with_the_path_of_the_field() -> None:
+    with pytest.raises(InvalidOption) as error:
+        update_session(RealtimeConfig(), {"audio": {"input": {"turn_detection": {"threshold": 2}}}})
+    assert error.value.field == "session.audio.input.turn_detection.threshold"
