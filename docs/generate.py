@@ -203,7 +203,7 @@ def _settings_page() -> str:
 
 def _setting_row(spec: SettingSpec) -> tuple[str, ...]:
     flag = f"`{spec.flag}`, `--no-{spec.flag[2:]}`" if spec.value_type is bool else f"`{spec.flag}`"
-    return f"`{spec.name}`", flag, _default_text(spec), spec.allowed_values, spec.info.description
+    return f"`{spec.name}`", flag, _default_text(spec), spec.allowed_values, spec.description
 
 
 def _default_text(spec: SettingSpec) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from neuron_whisper.cli.json_formatter import JsonFormatter
+from neuron_whisper.cli.json_formatter import JsonFormatter, JsonStderr
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.store import ArtifactStore
@@ -68,15 +68,27 @@ class _StderrHandler(logging.Handler):
 
 
 def set_up_logging(level: int, *, with_times: bool, as_json: bool = False) -> None:
-    """Send this package's log to stderr, from `level` up; `with_times` is for logs that are kept."""
-    logger = logging.getLogger(LOGGER)
-    for handler in [handler for handler in logger.handlers if isinstance(handler, _StderrHandler)]:
-        logger.removeHandler(handler)
-    added = _StderrHandler()
+    """Send this package's log to stderr, from `level` up; `with_times` is for logs that are kept.
+
+    With `as_json` every line of stderr is a JSON object from then on: the warnings of other packages, uvicorn's
+    among them, go through the same formatter, and so does what no logger writes.
+    """
+    for name in (LOGGER, None):
+        logger = logging.getLogger(name)
+        for handler in [handler for handler in logger.handlers if isinstance(handler, _StderrHandler)]:
+            logger.removeHandler(handler)
+    handler = _StderrHandler()
     lines = logging.Formatter(f"{'%(asctime)s ' * with_times}%(levelname)s %(name)s: %(message)s")
-    added.setFormatter(JsonFormatter() if as_json else lines)
-    logger.addHandler(added)
-    logger.setLevel(level)
+    handler.setFormatter(JsonFormatter() if as_json else lines)
+    package_logger = logging.getLogger(LOGGER)
+    package_logger.addHandler(handler)
+    package_logger.setLevel(level)
+    package_logger.propagate = not as_json
+    if as_json:
+        logging.getLogger().addHandler(handler)
+        logging.captureWarnings(capture=True)
+        if not isinstance(sys.stderr, JsonStderr):
+            sys.stderr = JsonStderr(sys.stderr)
 
 
 def with_context(command: Callable[..., T]) -> Callable[..., T]:

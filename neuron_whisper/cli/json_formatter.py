@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
 from datetime import UTC, datetime
+from typing import TextIO
 
 FIELD = re.compile(r"(\w+)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\S*)")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -39,3 +41,31 @@ def _parse_value(text: str) -> object:
     if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]:
         return text[1:-1]
     return text
+
+
+class JsonStderr(io.TextIOBase):
+    """A stderr on which every line is a JSON object, also those that no logger writes: progress, warnings, errors."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._stream.write(f"{line if line.startswith('{') else _to_json(line)}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
+def _to_json(line: str) -> str:
+    is_error = line.startswith("error: ")
+    level = logging.ERROR if is_error else logging.INFO
+    record = logging.LogRecord("stderr", level, "", 0, line.removeprefix("error: ").strip(), None, None)
+    return JsonFormatter().format(record)

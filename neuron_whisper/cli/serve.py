@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+from click.core import ParameterSource
 
 from neuron_whisper.cli.context import CliContext, set_up_logging, with_context, write_stderr
 from neuron_whisper.cli.loading import ModelSelection, model_options, resolve_model_sources
 
 if TYPE_CHECKING:
     from neuron_whisper.server.config.schema import SettingSpec
+    from neuron_whisper.server.config.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +32,9 @@ class ServeCommand(click.RichCommand):
         from neuron_whisper.server.config.settings import ServerSettings
 
         own = super().get_params(ctx)
-        return [
-            *own[:-1],
-            *(_create_option(spec) for spec in list_setting_specs(ServerSettings).values()),
-            own[-1],
-        ]  # --help is last
+        own_flags = {flag for param in own for flag in param.opts}
+        specs = [spec for spec in list_setting_specs(ServerSettings).values() if spec.flag not in own_flags]
+        return [*own[:-1], *map(_create_option, specs), own[-1]]  # --help is last
 
 
 def _create_option(spec: SettingSpec) -> click.Parameter:
@@ -41,12 +42,12 @@ def _create_option(spec: SettingSpec) -> click.Parameter:
     default = spec.default if spec.default not in (None, ()) else "none"
     if spec.is_size and isinstance(default, int):
         default = f"{default / 1024**2:g}MB"
-    about = f"{spec.info.description}  [default: {str(default).lower() if isinstance(default, bool) else default}]"
+    about = f"{spec.description}  [default: {str(default).lower() if isinstance(default, bool) else default}]"
     if spec.value_type is bool:
         return click.Option([f"{spec.flag}/--no-{spec.flag[2:]}", spec.name], default=None, help=about)
     metavars = {int: "SIZE" if spec.is_size else "N", float: "SECONDS" if spec.name.endswith("_s") else "NUMBER"}
     metavars |= {Path: "PATH", tuple: "TEXT,..."}
-    metavar = "|".join(spec.info.choices) or metavars.get(spec.value_type, "TEXT")
+    metavar = "|".join(spec.choices) or metavars.get(spec.value_type, "TEXT")
     return click.Option([spec.flag, spec.name], default=None, metavar=metavar, help=about)
 
 
@@ -65,7 +66,7 @@ def _create_option(spec: SettingSpec) -> click.Parameter:
 )
 @click.option(
     "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
     envvar="NEURON_WHISPER_CONFIG",
     show_envvar=True,
     metavar="FILE",
@@ -75,12 +76,6 @@ def _create_option(spec: SettingSpec) -> click.Parameter:
 @with_context
 def serve(
     context: CliContext,
-    models: tuple[str, ...],
-    artifacts: tuple[str, ...],
-    profile: str | None,
-    threads: int,
-    replicas: int | None,
-    verify: bool | None,
     config: Path | None,
     print_config: bool,
     **flags: Any,
@@ -94,25 +89,13 @@ def serve(
     from neuron_whisper.server.config.loader import load_settings
     from neuron_whisper.server.config.settings import ServerSettings
 
-    flag_values = {name: str(value) for name, value in flags.items() if value is not None}
     try:
-        resolved = load_settings(ServerSettings, flags=flag_values, environment=os.environ, file=config)
+        resolved = load_settings(ServerSettings, flags=_given_flags(flags), environment=os.environ, file=config)
     except InvalidOption as error:
         raise click.UsageError(str(error)) from error
     if print_config:
         click.echo(resolved.to_toml(), nl=False)
         return
-    selections = [
-        ModelSelection(
-            model=model,
-            artifact=artifact,
-            threads=threads,
-            replicas=replicas,
-            verify=verify,
-            profile=None if artifact and models else profile,
-        )
-        for model, artifact in _list_selections(models, artifacts)
-    ]
 
     from neuron_whisper.host.malloc import configure_malloc
 
@@ -131,7 +114,8 @@ def serve(
         else:
             write_stderr(f"{LISTENING}{url}")
 
-    registry = ModelRegistry.from_settings(resolve_model_sources(context, selections), resolved.settings)
+    sources = resolve_model_sources(context, _list_selections(resolved.settings))
+    registry = ModelRegistry.from_settings(sources, resolved.settings)
     try:
         with exit_on_sigterm():
             registry.preload(resolved.settings.preload)
@@ -140,7 +124,34 @@ def serve(
         registry.close()
 
 
-def _list_selections(models: tuple[str, ...], artifacts: tuple[str, ...]) -> list[tuple[str | None, str | None]]:
-    """(model, artifact) of each selection, artifacts first; (None, None), the default model, without any."""
-    selected: list[tuple[str | None, str | None]] = [(None, artifact) for artifact in artifacts]
-    return [*selected, *((model, None) for model in models)] or [(None, None)]
+def _given_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags of the command line by setting. --model or --artifact replaces the configured ones of both."""
+    context = click.get_current_context()
+    assert context is not None
+    given = {
+        name: value
+        for name, value in flags.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    models, artifacts = given.pop("models", ()), given.pop("artifacts", ())
+    if models or artifacts:
+        given |= {"model": models, "artifact": artifacts}
+    return given
+
+
+def _list_selections(settings: ServerSettings) -> list[ModelSelection]:
+    """What to serve, artifacts first; the default model where the settings name neither."""
+    models, artifacts = settings.model, settings.artifact
+    chosen: list[tuple[str | None, str | None]] = [(None, artifact) for artifact in artifacts]
+    chosen += [(model, None) for model in models]
+    return [
+        ModelSelection(
+            model=model,
+            artifact=artifact,
+            threads=settings.threads,
+            replicas=settings.replicas,
+            verify=settings.verify,
+            profile=None if artifact and models else settings.profile,
+        )
+        for model, artifact in chosen or [(None, None)]
+    ]

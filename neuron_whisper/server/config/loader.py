@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from neuron_whisper.errors import InvalidOption, UnknownOption
 from neuron_whisper.server.config.schema import SettingSpec, list_setting_specs
 
 ENV_PREFIX = "NEURON_WHISPER_"
 DEFAULT_SOURCE = "default"
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class LoadedSettings(Generic[T]):
         for name, spec in list_setting_specs(type(self.settings)).items():
             value = getattr(self.settings, name)
             line = f"{name} = {_format_toml(value)}" if value is not None else f"# {name} is not set"
-            if spec.info.is_secret and value is not None:
+            if spec.is_secret and value is not None:
                 line = f'# {name} = "***"'
             rows.append((line, self.sources[name]))
         width = max(len(line) for line, _ in rows)
@@ -42,12 +44,15 @@ class LoadedSettings(Generic[T]):
 
 
 def load_settings(
-    settings_class: type[T], *, flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None = None
+    settings_class: type[T],
+    *,
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    file: Path | None = None,
 ) -> LoadedSettings[T]:
-    """Settings of the class `settings_class`: `flags` by field's name, NEURON_WHISPER_<NAME> of `environment`, the
-    TOML file.
+    """Settings from `flags` (by field name), NEURON_WHISPER_<NAME> of `environment`, and the TOML file.
 
-    Raises InvalidOption naming field, value, what is allowed and the source; OSError when the file cannot be read.
+    Raises InvalidOption with field, value, what is allowed and the source, also where the file cannot be read.
     """
     specs = list_setting_specs(settings_class)
     from_file = _read_toml(file, specs) if file is not None else {}
@@ -56,17 +61,16 @@ def load_settings(
     for name, spec in specs.items():
         variable = ENV_PREFIX + name.upper()
         if name in flags:
-            source, given, text = spec.flag, flags[name], True
+            source, value, is_text = spec.flag, flags[name], True
         elif variable in environment:
-            source, given, text = variable, environment[variable], True
+            source, value, is_text = variable, environment[variable], True
         elif name in from_file:
-            source, given, text = str(file), from_file[name], False
+            source, value, is_text = str(file), from_file[name], False
         else:
             continue
         sources[name] = source
         try:
-            values[name] = spec.from_text(given) if text else spec.from_toml(given)
-            spec.check(values[name])
+            values[name] = spec.convert(value, is_text=is_text)
         except InvalidOption as error:
             raise _with_source(error, source) from None
     try:
@@ -76,13 +80,14 @@ def load_settings(
 
 
 def _with_source(error: InvalidOption, source: str) -> InvalidOption:
-    where = f" (from {source})" if source not in ("", DEFAULT_SOURCE) else ""
-    return error.with_note(where)
+    return error.with_note(f" (from {source})") if source not in ("", DEFAULT_SOURCE) else error
 
 
 def _read_toml(file: Path, specs: Mapping[str, SettingSpec]) -> dict[str, Any]:
     try:
         values = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise InvalidOption("config", str(file), f"a file that can be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidOption("config", str(file), f"a TOML file ({error})") from error
     for name in values:

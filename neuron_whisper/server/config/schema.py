@@ -1,66 +1,82 @@
-"""A setting as a dataclass field: its type and range, and how it is parsed from text and from TOML."""
+"""The settings of a settings class: type, range, help text, and conversion of values from text and TOML by msgspec."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
 
 from neuron_whisper.errors import InvalidOption
 
-METADATA_KEY = "setting"
 SIZE_UNITS = {"": 1, "B": 1, "KB": 1024, "KIB": 1024, "MB": 1024**2, "MIB": 1024**2, "GB": 1024**3, "GIB": 1024**3}
-TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingInfo:
-    """The metadata of a setting. `flag`: the flag's name without dashes where it differs from the field's."""
-
-    description: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    flag: str | None = None
-    is_secret: bool = False
-
-
-def setting(
-    default: Any,
-    description: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    flag: str | None = None,
-    is_secret: bool = False,
-) -> Any:
-    """A dataclass field that flags, environment and file can set, and that `check_settings` validates.
-
-    The annotation is one of str, int, float, bool, Path, tuple[str, ...] and the first four with `| None`. A field
-    whose name ends in `_bytes` takes sizes such as 25MB. Numbers need `low` and `high`; both are allowed.
-    """
-    about = SettingInfo(description=description, low=low, high=high, choices=choices, flag=flag, is_secret=is_secret)
-    return field(default=default, metadata={METADATA_KEY: about})
+BOOLEAN_WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # in addition to JSON's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingSpec:
-    """A setting of a settings class."""
+    """One field of a settings class, which is a msgspec.Struct.
+
+    Its annotation is Annotated[TYPE, Meta(description=...)]. TYPE is str, int, float, bool, Path, tuple[str, ...] or a
+    Literal of strings, each also with `| None`. A number has `ge` and `le`, in an Annotated of its own where it may be
+    None; an int whose name ends in `_bytes` takes sizes such as 25MB. `Meta.extra`: `flag` is the flag's name where it
+    is not the field's, `is_secret` hides the value.
+    """
 
     name: str
-    value_type: type  # str, int, float, bool, Path or tuple
-    is_optional: bool
+    annotation: Any
     default: Any
-    info: SettingInfo
+
+    @property
+    def _meta(self) -> msgspec.Meta:
+        (meta,) = self.annotation.__metadata__
+        assert isinstance(meta, msgspec.Meta)
+        return meta
+
+    @property
+    def description(self) -> str:
+        return self._meta.description or ""
 
     @property
     def flag(self) -> str:
-        """max_upload_bytes -> --max-upload-bytes, or as its declaration says."""
-        return f"--{self.info.flag or self.name.replace('_', '-')}"
+        """max_upload_bytes -> --max-upload-bytes, unless its declaration has another."""
+        return f"--{(self._meta.extra or {}).get('flag') or self.name.replace('_', '-')}"
+
+    @property
+    def is_secret(self) -> bool:
+        return bool((self._meta.extra or {}).get("is_secret"))
+
+    @property
+    def value_type(self) -> type:
+        """str, int, float, bool, Path or tuple."""
+        base = self._base
+        origin = get_origin(base)
+        value_type: type = base.__origin__ if origin is Annotated else str if origin is Literal else origin or base
+        return value_type
+
+    @property
+    def _base(self) -> Any:
+        """The annotation without its Meta and without None."""
+        base = self.annotation.__origin__
+        if get_origin(base) not in (Union, UnionType):  # a Union where a member is Annotated
+            return base
+        (member,) = (it for it in get_args(base) if it is not NoneType)
+        return member
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The allowed words of a Literal, empty for other types."""
+        return get_args(self._base) if get_origin(self._base) is Literal else ()
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Least and greatest value of a number, both allowed."""
+        meta = self._base.__metadata__[0] if get_origin(self._base) is Annotated else self._meta
+        low, high = meta.ge, meta.le
+        return (low, high) if low is not None and high is not None else None
 
     @property
     def is_size(self) -> bool:
@@ -68,67 +84,42 @@ class SettingSpec:
 
     @property
     def allowed_values(self) -> str:
-        """The allowed values in words, for error messages."""
-        about = self.info
-        if about.choices:
-            description = f"one of {', '.join(about.choices)}"
-        elif self.value_type is bool:
-            description = "true or false"
-        elif self.value_type in (int, float):
-            whole = "a whole number" if self.value_type is int else "a number"
-            description = f"{whole} from {about.low:g} to {about.high:g}" if about.low is not None else whole
-            description += ", or a size such as 25MB" if self.is_size else ""
-        else:
-            shapes: dict[type, str] = {Path: "a path", tuple: "a list of texts, in text with commas between"}
-            description = shapes.get(self.value_type, "text")
-        return description
+        """The allowed values in words, for error messages and documentation."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        words: dict[type, str] = {
+            bool: "true or false",
+            int: "a whole number",
+            float: "a number",
+            Path: "a path",
+            tuple: "a list of texts, in text with commas between",
+        }
+        description = words.get(self.value_type, "text")
+        if self.range is not None:
+            description += f" from {self.range[0]:g} to {self.range[1]:g}"
+        return description + (", or a size such as 25MB" if self.is_size else "")
 
-    def from_text(self, text: str) -> Any:
-        """Parse the text of a flag or an environment variable. Raises InvalidOption."""
-        text = text.strip()
+    def convert(self, value: object, *, is_text: bool = False) -> Any:
+        """The validated value. `is_text`: of a flag or a variable, so that "80" is a number. Raises InvalidOption."""
         try:
-            if self.value_type is bool:
-                if text.lower() not in TRUE + FALSE:
-                    raise ValueError
-                return text.lower() in TRUE
-            if self.value_type is tuple:
-                return tuple(part.strip() for part in text.split(",") if part.strip())
-            if self.is_size:
-                return parse_size(text)
-            return self.value_type(text)
-        except ValueError:
-            raise InvalidOption(self.name, self.redact(text), self.allowed_values) from None
+            prepared = self._split_or_scale(value, is_text) if isinstance(value, str) else value
+            return msgspec.convert(prepared, self.annotation, strict=not is_text, dec_hook=_to_path)
+        except (msgspec.ValidationError, ValueError):
+            raise InvalidOption(self.name, self.redact(value), self.allowed_values) from None
 
-    def from_toml(self, value: object) -> Any:
-        """Convert a value of a TOML file. Raises InvalidOption where its type is wrong."""
-        if isinstance(value, str) and (self.value_type is Path or self.is_size):
-            return self.from_text(value)
-        if self.value_type is float and type(value) is int:
-            return float(value)
-        if self.value_type is tuple and isinstance(value, list) and all(isinstance(part, str) for part in value):
-            return tuple(value)
-        if type(value) is not self.value_type or self.value_type is Path:
-            raise InvalidOption(self.name, self.redact(value), self.allowed_values)
-        return value
-
-    def check(self, value: Any) -> None:
-        """Raises InvalidOption for a value of the wrong type or out of its range."""
-        about = self.info
-        if value is None and self.is_optional:
-            return
-        is_number = self.value_type is float and type(value) is int
-        if not is_number and not (
-            isinstance(value, self.value_type) and isinstance(value, bool) == (self.value_type is bool)
-        ):
-            raise InvalidOption(self.name, self.redact(value), self.allowed_values)
-        if about.low is not None and about.high is not None and not about.low <= value <= about.high:
-            raise InvalidOption(self.name, self.redact(value), self.allowed_values)
-        if about.choices and value not in about.choices:
-            raise InvalidOption(self.name, self.redact(value), self.allowed_values)
+    def _split_or_scale(self, text: str, is_text: bool) -> object:
+        if self.value_type is tuple:
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        if self.is_size:
+            return parse_size(text.strip())
+        if not is_text or self.value_type in (str, Path):
+            return text
+        word = text.strip().lower()
+        return BOOLEAN_WORDS.get(word, word) if self.value_type is bool else word
 
     def redact(self, value: object) -> object:
         """`value`, or stars where it is a secret."""
-        return "***" if self.info.is_secret else value
+        return "***" if self.is_secret else value
 
 
 def parse_size(text: str) -> int:
@@ -139,38 +130,23 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * SIZE_UNITS[match[2].upper()])
 
 
-def list_setting_specs(settings_class: type) -> dict[str, SettingSpec]:
-    """The settings of a settings class by name, in order of declaration."""
-    hints = get_type_hints(settings_class)
+def list_setting_specs(settings_class: type[msgspec.Struct]) -> dict[str, SettingSpec]:
+    """The settings of a class by name, in order of declaration."""
     return {
-        each.name: _build_spec(each, hints[each.name])
-        for each in fields(settings_class)
-        if METADATA_KEY in each.metadata
+        field.name: SettingSpec(name=field.name, annotation=field.type, default=field.default)
+        for field in msgspec.structs.fields(settings_class)
     }
 
 
-def check_settings(settings: Any) -> None:
-    """Raises InvalidOption for the first invalid setting."""
-    for knob in list_setting_specs(type(settings)).values():
-        knob.check(getattr(settings, knob.name))
+def check_settings(settings: msgspec.Struct) -> None:
+    """Validate every field, as msgspec does not on construction. Raises InvalidOption for the first invalid one."""
+    for name, spec in list_setting_specs(type(settings)).items():
+        value = getattr(settings, name)
+        if value != spec.default:
+            spec.convert(value)
 
 
-def _build_spec(each: Field[Any], hint: Any) -> SettingSpec:
-    kinds = list(_flatten_union(hint))
-    (kind,) = (it for it in kinds if it is not NoneType)
-    assert each.default is not MISSING
-    return SettingSpec(
-        name=each.name,
-        value_type=kind,
-        is_optional=NoneType in kinds,
-        default=each.default,
-        info=each.metadata[METADATA_KEY],
-    )
-
-
-def _flatten_union(hint: Any) -> Iterator[type]:
-    if get_origin(hint) is UnionType:
-        for part in get_args(hint):
-            yield from _flatten_union(part)
-    else:
-        yield get_origin(hint) or hint
+def _to_path(value_type: type, value: object) -> object:
+    if value_type is Path and isinstance(value, str | Path):
+        return Path(value)
+    raise ValueError(value)

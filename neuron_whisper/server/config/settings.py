@@ -3,144 +3,230 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
 
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.server.config.schema import check_settings, setting
+from neuron_whisper.server.config.schema import check_settings
 
 MIB = 1024**2
 DAY_S = 86400
-PRELOAD_CHOICES = ("all", "default", "none")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings, validated on construction: raises InvalidOption with field, value and what is allowed.
 
-    Every field declared with `setting` is a flag of `serve`, a NEURON_WHISPER_* variable and a key of the TOML file.
+    Every field is a flag of `serve`, a NEURON_WHISPER_* variable and a key of the TOML file.
     """
 
-    host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0: all IPv4 addresses.")
-    port: int = setting(8000, "Port to listen on; 0: any free port.", low=0, high=65535)
-    max_upload_bytes: int = setting(
-        25 * MIB,
-        "Largest upload of a request, such as 25MB (the default is OpenAI's limit).",
-        low=1,
-        high=1024**4,
-        flag="max-upload",
+    model: Annotated[
+        tuple[str, ...],
+        Meta(description="Models to serve: short names, Hugging Face ids or paths; compiled on first use."),
+    ] = ()
+    artifact: Annotated[
+        tuple[str, ...],
+        Meta(description="Compiled artifacts to serve: by name, model label, key or path; never compiled."),
+    ] = ()
+    profile: Annotated[str | None, Meta(description="Compile profile of the models, by name or file.")] = None
+    threads: Annotated[int, Meta(ge=0, le=4096, description="CPU threads; 0 = all cores.")] = 0
+    replicas: Annotated[
+        Annotated[int, Meta(ge=1, le=1024)] | None,
+        Meta(
+            description="Worker processes of a model, each with a share of the cores and all slots; by default as the "
+            "profile says."
+        ),
+    ] = None
+    verify: Annotated[
+        bool | None,
+        Meta(description="Check an artifact's golden tokens before serving; by default on a Neuron device."),
+    ] = None
+    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0: all IPv4 addresses.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0: any free port.")] = 8000
+    max_upload_bytes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1024**4,
+            description="Largest upload of a request, such as 25MB (the default is OpenAI's limit).",
+            extra={"flag": "max-upload"},
+        ),
+    ] = 25 * MIB
+    max_audio_s: Annotated[float, Meta(ge=0.1, le=7 * DAY_S, description="Longest audio of a request, in seconds.")] = (
+        2 * 3600.0
     )
-    max_audio_s: float = setting(2 * 3600.0, "Longest audio of a request, in seconds.", low=0.1, high=7 * DAY_S)
-    max_decoded_bytes: int = setting(
-        4096 * MIB, "Most bytes that an upload may decode to, such as 4096MB.", low=1, high=1024**4, flag="max-decoded"
-    )
-    request_timeout_s: float = setting(
-        3600.0, "Seconds from a request's headers to the end of its response.", low=0.1, high=7 * DAY_S
-    )
-    drain_s: float = setting(
-        30.0, "Seconds that requests in flight may take after the first SIGTERM or SIGINT.", low=0, high=DAY_S
-    )
-    realtime_sessions: int = setting(
-        32, "Realtime sessions (WebSockets) at once; 0 disables them.", low=0, high=100_000
-    )
-    realtime_buffer_s: float = setting(
-        60.0,
-        "Seconds of speech that may wait for transcription before a realtime session is slowed down.",
-        low=32,
-        high=3600,
-    )
-    realtime_idle_s: float = setting(
-        300.0, "Close a realtime session that sends nothing for this many seconds.", low=0.1, high=7 * DAY_S
-    )
-    realtime_message_bytes: int = setting(16 * MIB, "Largest message of a realtime session.", low=1024, high=1024**3)
-    vad_filter: bool = setting(True, "Transcribe only where voice activity detection finds speech.", flag="vad")
-    aliases: tuple[str, ...] = setting(
-        (), "Further names of models as ALIAS=MODEL, such as whisper-1=turbo,gpt-4o-transcribe=turbo."
-    )
-    default_model: str | None = setting(None, "Model used when a request names none; by default the first.")
-    preload: str = setting(
-        "all",
-        "Models to load before the server listens; others are loaded by their first request.",
-        choices=PRELOAD_CHOICES,
-    )
-    idle_unload_s: float = setting(
-        0.0,
-        "Unload a model after this many idle seconds; the next request reloads it. 0 = never.",
-        low=0,
-        high=30 * DAY_S,
-    )
-    model_admin: bool = setting(
-        False, "Add the routes that load and unload models; with API keys they need the role admin."
-    )
-    log_format: str = setting("text", "Format of the log on stderr.", choices=("text", "json"))
-    keys_file: Path | None = setting(
-        None, "File of API keys (see `neuron-whisper keys`). Without it the server requires no authentication."
-    )
-    cors_origins: tuple[str, ...] = setting(
-        (), "Origins whose pages may use the API from a browser, such as https://app.example.com."
-    )
-    metrics_need_key: bool = setting(False, "Require an admin key for GET /metrics.")
-    otlp_endpoint: str | None = setting(
-        None, "OpenTelemetry collector that traces are exported to over OTLP/HTTP, such as http://127.0.0.1:4318."
-    )
-    max_requests: int = setting(512, "Requests in flight; further ones are rejected with 503.", low=1, high=100_000)
-    max_requests_per_client: int = setting(
-        0,
-        "Requests in flight of one API key, or of one address without keys; further ones get 429. 0 = no limit.",
-        low=0,
-        high=100_000,
-    )
-    max_wait_s: float = setting(
-        30.0,
-        "Reject a request with 503 if its expected wait for a slot exceeds this many seconds.",
-        low=0.1,
-        high=DAY_S,
-    )
-    max_connections: int = setting(
-        4096, "Open connections; further ones get 503 and are closed.", low=1, high=1_000_000
-    )
-    header_timeout_s: float = setting(
-        20.0, "Seconds from the start of a connection to the end of a request's headers.", low=0.1, high=DAY_S
-    )
-    upload_idle_s: float = setting(30.0, "Abort an upload that pauses for this many seconds.", low=0.1, high=DAY_S)
-    upload_least_bytes_s: float = setting(
-        1024.0,
-        "Abort an upload that is slower than this many bytes per second after 10 s; 0 = no limit.",
-        low=0,
-        high=1e9,
-    )
-    hang_s: float = setting(
-        120.0, "Seconds after which a device call counts as hung and /health/live turns 503.", low=0.1, high=DAY_S
-    )
-    jobs_dir: Path | None = setting(
-        None, "Directory of the job queue, readable by this user alone; without it /v1/jobs does not exist."
-    )
-    jobs_max: int = setting(1000, "Stored jobs at most, finished ones included.", low=1, high=1_000_000)
-    jobs_max_bytes: int = setting(20_480 * MIB, "Bytes of stored uploads and results at most.", low=1, high=1024**5)
-    jobs_max_upload_bytes: int = setting(1024 * MIB, "Largest file of a job.", low=1, high=1024**4)
-    jobs_max_audio_s: float = setting(12 * 3600.0, "Longest audio of a job, in seconds.", low=0.1, high=7 * DAY_S)
-    jobs_at_once: int = setting(1, "Jobs that run at once, each on at most half of the slots.", low=1, high=64)
-    jobs_max_attempts: int = setting(
-        3, "Attempts before a job interrupted by server restarts is marked failed.", low=1, high=100
-    )
-    jobs_retention_s: float = setting(DAY_S, "Seconds for which a finished job is kept.", low=1, high=365 * DAY_S)
-    jobs_url_origins: tuple[str, ...] = setting(
-        (), "Origins that audio may be fetched from: files.example.org,*.example.org,http://10.0.0.5:9000."
-    )
-    jobs_url_timeout_s: float = setting(3600.0, "Seconds that fetching the audio of a job may take.", low=1, high=DAY_S)
-    webhook_origins: tuple[str, ...] = setting(
-        (), "Origins that webhooks may be sent to (same syntax as jobs_url_origins)."
-    )
-    webhook_secret: str | None = setting(
-        None, "Secret that signs webhooks: whsec_ and base64 of 24 to 64 bytes.", is_secret=True
-    )
-    webhook_retry_s: float = setting(
-        5.0, "Seconds before a webhook's second attempt; each further wait is 4 times longer.", low=0.01, high=DAY_S
-    )
-    private_networks: tuple[str, ...] = setting(
-        (), "Private networks (CIDR) that job URLs and webhooks may resolve to, such as 10.1.0.0/16."
-    )
+    max_decoded_bytes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1024**4,
+            description="Most bytes that an upload may decode to, such as 4096MB.",
+            extra={"flag": "max-decoded"},
+        ),
+    ] = 4096 * MIB
+    request_timeout_s: Annotated[
+        float, Meta(ge=0.1, le=7 * DAY_S, description="Seconds from a request's headers to the end of its response.")
+    ] = 3600.0
+    drain_s: Annotated[
+        float,
+        Meta(ge=0, le=DAY_S, description="Seconds that requests in flight may take after the first SIGTERM or SIGINT."),
+    ] = 30.0
+    realtime_sessions: Annotated[
+        int, Meta(ge=0, le=100000, description="Realtime sessions (WebSockets) at once; 0 disables them.")
+    ] = 32
+    realtime_buffer_s: Annotated[
+        float,
+        Meta(
+            ge=32,
+            le=3600,
+            description="Seconds of speech that may wait for transcription before a realtime session is slowed down.",
+        ),
+    ] = 60.0
+    realtime_idle_s: Annotated[
+        float,
+        Meta(ge=0.1, le=7 * DAY_S, description="Close a realtime session that sends nothing for this many seconds."),
+    ] = 300.0
+    realtime_message_bytes: Annotated[
+        int, Meta(ge=1024, le=1024**3, description="Largest message of a realtime session.")
+    ] = 16 * MIB
+    vad_filter: Annotated[
+        bool, Meta(description="Transcribe only where voice activity detection finds speech.", extra={"flag": "vad"})
+    ] = True
+    aliases: Annotated[
+        tuple[str, ...],
+        Meta(description="Further names of models as ALIAS=MODEL, such as whisper-1=turbo,gpt-4o-transcribe=turbo."),
+    ] = ()
+    default_model: Annotated[
+        str | None, Meta(description="Model used when a request names none; by default the first.")
+    ] = None
+    preload: Annotated[
+        Literal["all", "default", "none"],
+        Meta(description="Models to load before the server listens; others are loaded by their first request."),
+    ] = "all"
+    idle_unload_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=30 * DAY_S,
+            description="Unload a model after this many idle seconds; the next request reloads it. 0 = never.",
+        ),
+    ] = 0.0
+    model_admin: Annotated[
+        bool, Meta(description="Add the routes that load and unload models; with API keys they need the role admin.")
+    ] = False
+    log_format: Annotated[Literal["text", "json"], Meta(description="Format of the log on stderr.")] = "text"
+    keys_file: Annotated[
+        Path | None,
+        Meta(description="File of API keys (see `neuron-whisper keys`); without it no authentication is required."),
+    ] = None
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Origins whose pages may use the API from a browser, such as https://app.example.com."),
+    ] = ()
+    metrics_need_key: Annotated[bool, Meta(description="Require an admin key for GET /metrics.")] = False
+    otlp_endpoint: Annotated[
+        str | None,
+        Meta(
+            description="OpenTelemetry collector that traces are exported to over OTLP/HTTP, such as http://127.0.0.1:4318."
+        ),
+    ] = None
+    max_requests: Annotated[
+        int, Meta(ge=1, le=100000, description="Requests in flight; further ones are rejected with 503.")
+    ] = 512
+    max_requests_per_client: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100000,
+            description="Requests in flight of one API key (without keys: address); further ones get 429. 0 = none.",
+        ),
+    ] = 0
+    max_wait_s: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=DAY_S,
+            description="Reject a request with 503 if its expected wait for a slot exceeds this many seconds.",
+        ),
+    ] = 30.0
+    max_connections: Annotated[
+        int, Meta(ge=1, le=1000000, description="Open connections; further ones get 503 and are closed.")
+    ] = 4096
+    header_timeout_s: Annotated[
+        float,
+        Meta(ge=0.1, le=DAY_S, description="Seconds from the start of a connection to the end of a request's headers."),
+    ] = 20.0
+    upload_idle_s: Annotated[
+        float, Meta(ge=0.1, le=DAY_S, description="Abort an upload that pauses for this many seconds.")
+    ] = 30.0
+    upload_least_bytes_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1000000000.0,
+            description="Abort an upload that is slower than this many bytes per second after 10 s; 0 = no limit.",
+        ),
+    ] = 1024.0
+    hang_s: Annotated[
+        float,
+        Meta(
+            ge=0.1, le=DAY_S, description="Seconds after which a device call counts as hung and /health/live turns 503."
+        ),
+    ] = 120.0
+    jobs_dir: Annotated[
+        Path | None,
+        Meta(
+            description="Directory of the job queue, readable by this user alone; without it /v1/jobs does not exist."
+        ),
+    ] = None
+    jobs_max: Annotated[int, Meta(ge=1, le=1000000, description="Stored jobs at most, finished ones included.")] = 1000
+    jobs_max_bytes: Annotated[
+        int, Meta(ge=1, le=1024**5, description="Bytes of stored uploads and results at most.")
+    ] = 20480 * MIB
+    jobs_max_upload_bytes: Annotated[int, Meta(ge=1, le=1024**4, description="Largest file of a job.")] = 1024 * MIB
+    jobs_max_audio_s: Annotated[
+        float, Meta(ge=0.1, le=7 * DAY_S, description="Longest audio of a job, in seconds.")
+    ] = 12 * 3600.0
+    jobs_at_once: Annotated[
+        int, Meta(ge=1, le=64, description="Jobs that run at once, each on at most half of the slots.")
+    ] = 1
+    jobs_max_attempts: Annotated[
+        int, Meta(ge=1, le=100, description="Attempts before a job interrupted by server restarts is marked failed.")
+    ] = 3
+    jobs_retention_s: Annotated[
+        float, Meta(ge=1, le=365 * DAY_S, description="Seconds for which a finished job is kept.")
+    ] = DAY_S
+    jobs_url_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Origins that audio may be fetched from: files.example.org,*.example.org,http://10.0.0.5:9000."
+        ),
+    ] = ()
+    jobs_url_timeout_s: Annotated[
+        float, Meta(ge=1, le=DAY_S, description="Seconds that fetching the audio of a job may take.")
+    ] = 3600.0
+    webhook_origins: Annotated[
+        tuple[str, ...], Meta(description="Origins that webhooks may be sent to (same syntax as jobs_url_origins).")
+    ] = ()
+    webhook_secret: Annotated[
+        str | None,
+        Meta(description="Secret that signs webhooks: whsec_ and base64 of 24 to 64 bytes.", extra={"is_secret": True}),
+    ] = None
+    webhook_retry_s: Annotated[
+        float,
+        Meta(
+            ge=0.01,
+            le=DAY_S,
+            description="Seconds before a webhook's second attempt; each further wait is 4 times longer.",
+        ),
+    ] = 5.0
+    private_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Private networks (CIDR) that job URLs and webhooks may resolve to, such as 10.1.0.0/16."),
+    ] = ()
 
     def __post_init__(self) -> None:
         check_settings(self)
