@@ -24,7 +24,8 @@ import numpy as np
 from benchmarks.process.requests import transcribe_file
 from neuron_whisper.audio.clip import SAMPLE_RATE, AudioClip
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.audio.speech import VadOptions, detect_speech_spans
+from neuron_whisper.audio.speech import detect_speech_spans
+from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.bench.accuracy.metrics import count_word_errors, percentile, sum_counts
 
 CHUNK_S = 0.1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import SAMPLE_RATE, WINDOW_S, AudioClip
 from neuron_whisper.audio.silero import CHUNK_SAMPLES, speech_probabilities
+from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.errors import InvalidOption
 
 __all__ = [
@@ -19,17 +19,12 @@ __all__ = [
     "SILERO_VAD",
     "SpeechSpan",
     "SpeechWindow",
-    "VadOptions",
     "detect_speech_spans",
     "merge_into_windows",
     "spans_from_probabilities",
     "speech_probabilities",
 ]
 
-CHUNK_MS = 1000 * CHUNK_SAMPLES // SAMPLE_RATE  # 32
-HYSTERESIS = 0.15  # silero-vad get_speech_timestamps: how far below the threshold silence begins
-MIN_THRESHOLD = 0.01  # the same
-MAX_PAD_MS = 10_000
 MAX_GAP_S = 3.0  # a longer silence inside a window costs more than it saves: text is made up for it
 
 
@@ -51,54 +46,6 @@ class SpeechSpan:
     @property
     def duration_s(self) -> float:
         return (self.end_sample - self.start_sample) / SAMPLE_RATE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VadOptions:
-    """Names as in silero-vad, defaults as in faster-whisper. Raises InvalidOption.
-
-    Speech begins where the probability reaches `threshold` and ends where it stays below `neg_threshold` (None: 0.15
-    below the other, at least 0.01) for `min_silence_duration_ms`. What is not longer than `min_speech_duration_ms`
-    is dropped. Each span is widened by `speech_pad_ms` on both sides, or by half the gap to its neighbour. No span,
-    so widened, is longer than `max_speech_duration_s`: it is cut in the longest of its pauses that are longer than
-    `min_silence_at_max_speech` (ms), or else in the middle of speech.
-    """
-
-    threshold: float = 0.5
-    neg_threshold: float | None = None
-    min_speech_duration_ms: int = 0
-    max_speech_duration_s: float = math.inf
-    min_silence_duration_ms: int = 2000
-    speech_pad_ms: int = 400
-    min_silence_at_max_speech: int = 98
-
-    def __post_init__(self) -> None:
-        if not MIN_THRESHOLD <= self.threshold <= 1.0:
-            raise InvalidOption("threshold", self.threshold, f"it may be {MIN_THRESHOLD:g} to 1")
-        if self.neg_threshold is not None and not 0.0 <= self.neg_threshold <= self.threshold:
-            allowed = f"it may be 0 to the threshold, {self.threshold:g}, or None"
-            raise InvalidOption("neg_threshold", self.neg_threshold, allowed)
-        for name in ("min_speech_duration_ms", "min_silence_duration_ms", "min_silence_at_max_speech"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InvalidOption(name, getattr(self, name), "it may be 0 or more milliseconds")
-        if not 0 <= self.speech_pad_ms <= MAX_PAD_MS:
-            allowed = f"it may be 0 to {MAX_PAD_MS:,} milliseconds"
-            raise InvalidOption("speech_pad_ms", self.speech_pad_ms, allowed)
-        shortest_s = (2 * self.speech_pad_ms + 2 * CHUNK_MS) / 1000
-        if not self.max_speech_duration_s >= shortest_s:
-            allowed = f"it may be {shortest_s:g} s, twice speech_pad_ms and {2 * CHUNK_MS} ms, or more"
-            raise InvalidOption("max_speech_duration_s", self.max_speech_duration_s, allowed)
-
-    @property
-    def silence_threshold(self) -> float:
-        """`neg_threshold`, or what stands for None."""
-        if self.neg_threshold is not None:
-            return self.neg_threshold
-        return max(self.threshold - HYSTERESIS, MIN_THRESHOLD)
-
-    def with_max_duration(self, max_speech_duration_s: float) -> VadOptions:
-        """The same, with spans of at most so many seconds. Raises InvalidOption when that is too few."""
-        return replace(self, max_speech_duration_s=min(self.max_speech_duration_s, max_speech_duration_s))
 
 
 SILERO_VAD = VadOptions(min_speech_duration_ms=250, min_silence_duration_ms=100, speech_pad_ms=30)

@@ -1,22 +1,81 @@
-"""How to decode, as flags: their names are openai/whisper's and faster-whisper's with dashes."""
+"""The flags of decoding options, generated from their declarations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import rich_click as click
 
-if TYPE_CHECKING:
-    from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.audio.vad_options import VadOptions
+from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
+from neuron_whisper.option_spec import OptionSpec, list_option_specs
 
 F = TypeVar("F", bound=Callable[..., Any])
-NONE = "none"  # spelled out, it switches a threshold off
+NONE = "none"  # switches a threshold off
+VAD_PREFIX = "vad_"
 
 
-def _parse_threshold(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
-    """ "2.4" -> 2.4, "none" -> "none"; None where the flag was not given."""
+def decoding_options(command: F) -> F:
+    """Adds the flags of `parse_transcribe_options` to a command."""
+    specs = list_option_specs(TranscribeOptions).values()
+    vad_specs = list_option_specs(VadOptions).values()
+    flags = [_create_flag(spec, spec.name, spec.default) for spec in specs if spec.flags]
+    flags += [
+        _create_flag(spec, VAD_PREFIX + spec.name, getattr(DEFAULT_VAD, spec.name)) for spec in vad_specs if spec.flags
+    ]
+    for add_flag in reversed(flags):
+        command = add_flag(command)
+    return command
+
+
+def parse_transcribe_options(flags: Mapping[str, Any]) -> TranscribeOptions:
+    """Builds the options from flags; a flag that was not given keeps its default. Raises InvalidOption."""
+    given = _select_given(flags, list_option_specs(TranscribeOptions), "")
+    vad = _select_given(flags, list_option_specs(VadOptions), VAD_PREFIX)
+    return TranscribeOptions(vad=replace(DEFAULT_VAD, **vad), **given)
+
+
+def _select_given(flags: Mapping[str, Any], specs: Mapping[str, OptionSpec], prefix: str) -> dict[str, Any]:
+    values = {name: flags.get(prefix + name) for name, spec in specs.items() if spec.flags}
+    return {name: None if value == NONE else value for name, value in values.items() if value is not None}
+
+
+def _create_flag(spec: OptionSpec, parameter: str, default: object) -> Callable[[F], F]:
+    settings: dict[str, Any] = {"default": None, "metavar": spec.metavar}
+    match spec.kind:
+        case "boolean":
+            # a flag that is not given leaves the default of the options
+            flag_value = None if "/" in spec.flags[-1] else not spec.flags[-1].startswith("--no-")
+            settings = {"default": None, "is_flag": True} | ({} if flag_value is None else {"flag_value": flag_value})
+        case "integer":
+            settings["type"] = int
+        case "number" if spec.is_switched_off_by_none:
+            settings["callback"] = _parse_number_or_none
+        case "number":
+            settings["type"] = int if isinstance(default, int) else float
+        case "choice":
+            settings["type"] = click.Choice(spec.choices)
+        case "languages":
+            settings["callback"] = _parse_codes
+        case "temperatures" | "times":
+            settings["callback"] = _parse_numbers
+    text = replace(spec, default=default).default_text
+    is_switch = spec.kind == "boolean" and "/" not in spec.flags[-1]
+    note = f"  [default: {text}]" if text and not is_switch else ""
+    return click.option(*spec.flags, parameter, help=_describe(spec) + note, panel=spec.group, **settings)
+
+
+def _describe(spec: OptionSpec) -> str:
+    """The help text of a flag; one that begins with --no- switches off what the option's help says."""
+    if spec.kind == "boolean" and spec.flags[-1].startswith("--no-"):
+        return f"Do not {spec.help[0].lower()}{spec.help[1:]}"
+    return spec.help
+
+
+def _parse_number_or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
+    """ "2.4" -> 2.4, "none" -> "none"; None if the flag was not given."""
     if value is None or value.lower() == NONE:
         return value and NONE
     try:
@@ -32,151 +91,9 @@ def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None
     try:
         return tuple(float(part) for part in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not numbers with commas between them, such as 0,0.2,0.4") from None
+        raise click.BadParameter(f"{value!r} is not a comma-separated list of numbers, such as 0,0.2,0.4") from None
 
 
-def _threshold_option(flag: str, help_text: str, default: float | None) -> Callable[[F], F]:
-    shown = NONE if default is None else f"{default:g}"
-    return click.option(flag, callback=_parse_threshold, metavar="N|none", help=f"{help_text}  [default: {shown}]")
-
-
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("-l", "--language", metavar="CODE", help="What is spoken, code or English name.  [default: detected]"),
-    click.option("--languages", metavar="CODES", help="Detect among these alone: en,de,ja."),
-    click.option("--multilingual", is_flag=True, help="Detect the language of every window anew."),
-    click.option(
-        "--task",
-        type=click.Choice(["transcribe", "translate"]),
-        default="transcribe",
-        show_default=True,
-        help="translate: into English.",
-    ),
-    click.option(
-        "--prompt", "initial_prompt", metavar="TEXT", help="Text said before the audio: names, spelling, style."
-    ),
-    click.option("--carry-initial-prompt", is_flag=True, help="Give the prompt to every window, not the first alone."),
-    click.option("--prefix", metavar="TEXT", help="How the first window's text begins."),
-    click.option("--hotwords", metavar="TEXT", help="Names and words that every window is reminded of."),
-    click.option(
-        "--temperature",
-        callback=_parse_numbers,
-        metavar="T[,T...]",
-        help="One, or the ladder that a window climbs while a gate fails.  [default: 0,0.2,0.4,0.6,0.8,1]",
-    ),
-    click.option("--beam-size", type=int, metavar="N", help="Beams at temperature 0.  [default: none, greedy]"),
-    click.option("--best-of", type=int, metavar="N", help="Samples at temperatures above 0.  [default: 1]"),
-    click.option("--patience", type=float, metavar="X", help="End a beam search at N * X sequences.  [default: 1]"),
-    click.option(
-        "--length-penalty",
-        type=float,
-        metavar="X",
-        help="0 to 1: exponent of the length that scores are divided by.  [default: the length itself]",
-    ),
-    click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of the samples."),
-    _threshold_option("--compression-ratio-threshold", "Gate: a text that packs better repeats itself.", 2.4),
-    _threshold_option("--logprob-threshold", "Gate: least average log-probability.", -1.0),
-    _threshold_option("--no-speech-threshold", "With an unlikely text, a window above it is silence.", 0.6),
-    click.option("--no-repetition-cut", is_flag=True, help="Keep a loop which every temperature ends in."),
-    click.option(
-        "--no-condition-on-previous-text",
-        "no_condition",
-        is_flag=True,
-        help="Do not prompt a window with the text before it.",
-    ),
-    click.option(
-        "--suppress-tokens",
-        default="-1",
-        show_default=True,
-        metavar="IDS",
-        help="Never choose these; -1: signs nobody speaks.",
-    ),
-    click.option("--without-timestamps", is_flag=True, help="Decode text without times: one segment per window."),
-    click.option("--max-new-tokens", type=int, metavar="N", help="Tokens of a window at most.  [default: 224]"),
-    click.option("--word-timestamps", is_flag=True, help="Times of words, from the attention to the audio."),
-    click.option(
-        "--hallucination-silence-threshold",
-        "hallucination_silence_threshold_s",
-        type=float,
-        metavar="S",
-        help="With word times: skip longer silences around what looks made up.",
-    ),
-    click.option(
-        "--clip-timestamps", callback=_parse_numbers, metavar="S,S...", help="Only from start to end, and so on."
-    ),
-    click.option(
-        "--long-form",
-        type=click.Choice(["auto", "sequential", "batched"]),
-        default="auto",
-        show_default=True,
-        help="Windows one after another, or stretches of speech side by side; auto: by length.",
-    ),
-    click.option(
-        "--chinese-script",
-        type=click.Choice(["simplified", "traditional"]),
-        help="Characters of Chinese and Cantonese text.  [default: as the model writes them]",
-    ),
-    click.option(
-        "--vad/--no-vad",
-        "vad_filter",
-        default=True,
-        show_default=True,
-        help="Text only where the voice detector hears speech.",
-    ),
-    click.option("--vad-threshold", type=float, metavar="P", help="Probability that makes it speech.  [default: 0.5]"),
-    click.option("--vad-min-speech", "vad_min_speech", type=int, metavar="MS", help="Shortest speech."),
-    click.option("--vad-min-silence", "vad_min_silence", type=int, metavar="MS", help="Silence that ends a span."),
-    click.option("--vad-speech-pad", "vad_speech_pad", type=int, metavar="MS", help="Silence kept around a span."),
-)
-
-
-def decoding_options(command: F) -> F:
-    """Every flag of `parse_transcribe_options`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-def parse_transcribe_options(flags: Mapping[str, Any]) -> TranscribeOptions:
-    """What the flags say. Raises InvalidOption."""
-    from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
-
-    same = (
-        "language",
-        "multilingual",
-        "task",
-        "initial_prompt",
-        "carry_initial_prompt",
-        "prefix",
-        "hotwords",
-        "temperature",
-        "beam_size",
-        "best_of",
-        "patience",
-        "length_penalty",
-        "seed",
-        "suppress_tokens",
-        "without_timestamps",
-        "max_new_tokens",
-        "word_timestamps",
-        "hallucination_silence_threshold_s",
-        "clip_timestamps",
-        "long_form",
-        "chinese_script",
-        "vad_filter",
-    )
-    given: dict[str, Any] = {name: flags[name] for name in same if flags[name] is not None}
-    for name in ("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"):
-        if flags[name] is not None:
-            given[name] = None if flags[name] == NONE else flags[name]
-    if flags["languages"]:
-        given["languages"] = tuple(code.strip() for code in flags["languages"].split(","))
-    given["condition_on_previous_text"] = not flags["no_condition"]
-    given["repetition_cut"] = not flags["no_repetition_cut"]
-    heard = {
-        "threshold": flags["vad_threshold"],
-        "min_speech_duration_ms": flags["vad_min_speech"],
-        "min_silence_duration_ms": flags["vad_min_silence"],
-        "speech_pad_ms": flags["vad_speech_pad"],
-    }
-    vad = replace(DEFAULT_VAD, **{name: value for name, value in heard.items() if value is not None})
-    return TranscribeOptions(vad=vad, **given)
+def _parse_codes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """ "en, de" -> ("en", "de")"""
+    return None if value is None else tuple(code.strip() for code in value.split(",") if code.strip())

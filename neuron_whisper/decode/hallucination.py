@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from neuron_whisper.audio.clip import FRAMES_PER_SECOND, WINDOW_S
-from neuron_whisper.decode.words import (
-    APPEND_PUNCTUATIONS,
-    PREPEND_PUNCTUATIONS,
-    SegmentWithWords,
-)
+from neuron_whisper.decode.options import APPEND_PUNCTUATIONS, PREPEND_PUNCTUATIONS
+from neuron_whisper.decode.words import SegmentWithWords
 from neuron_whisper.transcript import Word
 
 UNLIKELY_PROBABILITY = 0.15  # a word below this is taken for a hallucination

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from neuron_whisper.audio.speech import VadOptions
-from neuron_whisper.decode.words import APPEND_PUNCTUATIONS, PREPEND_PUNCTUATIONS
+from neuron_whisper.audio.clip import WINDOW_S
+from neuron_whisper.audio.vad_options import GROUP as VAD_GROUP
+from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.text.chinese import check_script
+from neuron_whisper.option_spec import FINITE, SAME, check_options, option
+from neuron_whisper.text.chinese import SCRIPTS
 from neuron_whisper.text.languages import to_language_code
 
 TASKS = ("transcribe", "translate")
 LONG_FORMS = ("auto", "sequential", "batched")
-WINDOW_LIMIT_S = 30.0
 # faster-whisper's defaults, but with a minimum of speech: an organ's chord passes for 40 ms of it
 DEFAULT_VAD = VadOptions(min_speech_duration_ms=250)
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MAX_BEAMS = 16  # the maximum of a program
 MAX_CANDIDATES = 32
+MAX_NEW_TOKENS = 448  # the text context of every Whisper model
+# openai/whisper transcribe.py: marks that belong to the next word, and to the previous one
+PREPEND_PUNCTUATIONS = "\"'“¿([{-"
+APPEND_PUNCTUATIONS = "\"'.。,，!！?？:：”)]}、"
+
+LANGUAGE, PROMPTS, SEARCH = "Language and task", "Prompts", "Search and sampling"
+FALLBACK, TEXT, REGIONS = "Temperature fallback", "Tokens and timestamps", "Regions and long form"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,67 +49,399 @@ class TranscribeOptions:
     `chinese_script`: Chinese and Cantonese in "simplified" or "traditional" characters; None: as the model writes them.
     """
 
-    task: str = "transcribe"
-    language: str | None = None
-    languages: tuple[str, ...] = ()
-    multilingual: bool = False
-    temperature: float | Sequence[float] = TEMPERATURES
-    beam_size: int | None = None
-    best_of: int | None = None
-    patience: float | None = None
-    length_penalty: float | None = None
-    seed: int = 0
-    initial_prompt: str | None = None
-    carry_initial_prompt: bool = False
-    prefix: str | None = None
-    hotwords: str | None = None
-    condition_on_previous_text: bool = True
-    prompt_reset_on_temperature: float = 0.5
-    suppress_tokens: str | tuple[int, ...] | None = "-1"
-    suppress_blank: bool = True
-    without_timestamps: bool = False
-    max_initial_timestamp_s: float | None = 1.0
-    max_new_tokens: int | None = None
-    compression_ratio_threshold: float | None = 2.4
-    logprob_threshold: float | None = -1.0
-    no_speech_threshold: float | None = 0.6
-    repetition_cut: bool = True
-    word_timestamps: bool = False
-    prepend_punctuations: str = PREPEND_PUNCTUATIONS
-    append_punctuations: str = APPEND_PUNCTUATIONS
-    hallucination_silence_threshold_s: float | None = None
-    clip_timestamps: tuple[float, ...] = ()
-    long_form: str = "auto"
-    chinese_script: str | None = None
-    vad_filter: bool = True
+    task: str = option(
+        "transcribe",
+        "choice",
+        "Transcribe, or translate into English.",
+        group=LANGUAGE,
+        choices=TASKS,
+        flags=(SAME,),
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    language: str | None = option(
+        None,
+        "language",
+        "Language spoken, as a code or English name.",
+        group=LANGUAGE,
+        default_note="detected",
+        metavar="CODE",
+        flags=("-l", SAME),
+        form_field=SAME,
+        realtime_field=SAME,
+        examples=("en",),
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    languages: tuple[str, ...] = option(
+        (),
+        "languages",
+        "Languages that detection may choose from, such as en,de,ja.",
+        group=LANGUAGE,
+        default_note="all",
+        metavar="CODES",
+        flags=(SAME,),
+        form_field=SAME,
+        realtime_field=SAME,
+        examples=(["en", "de"],),
+    )
+    multilingual: bool = option(
+        False,
+        "boolean",
+        "Detect the language of every window, not only of the first.",
+        group=LANGUAGE,
+        flags=(SAME,),
+        form_field=SAME,
+        faster_whisper=SAME,
+    )
+    chinese_script: str | None = option(
+        None,
+        "choice",
+        "Convert Chinese and Cantonese text to these characters.",
+        group=LANGUAGE,
+        choices=SCRIPTS,
+        default_note="as the model writes them",
+        flags=(SAME,),
+        form_field=SAME,
+    )
+    initial_prompt: str | None = option(
+        None,
+        "text",
+        "Text as if spoken before the audio: names, spelling, style.",
+        group=PROMPTS,
+        metavar="TEXT",
+        flags=("--prompt",),
+        form_field="prompt",
+        realtime_field="prompt",
+        examples=("Names: Nakamura, O'Brien.",),
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    carry_initial_prompt: bool = option(
+        False,
+        "boolean",
+        "Prompt every window with the initial prompt, not only the first.",
+        group=PROMPTS,
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+    )
+    prefix: str | None = option(
+        None,
+        "text",
+        "Text that the first window begins with.",
+        group=PROMPTS,
+        metavar="TEXT",
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    hotwords: str | None = option(
+        None,
+        "text",
+        "Names and words to expect, added to the prompt of every window.",
+        group=PROMPTS,
+        metavar="TEXT",
+        flags=(SAME,),
+        form_field=SAME,
+        realtime_field="keywords",
+        faster_whisper=SAME,
+    )
+    condition_on_previous_text: bool = option(
+        True,
+        "boolean",
+        "Prompt each window with the text before it.",
+        group=PROMPTS,
+        flags=("--no-condition-on-previous-text",),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    prompt_reset_on_temperature: float = option(
+        0.5,
+        "number",
+        "Drop the previous text from the prompt after a window decoded above this temperature.",
+        group=PROMPTS,
+        minimum=0,
+        maximum=1,
+        faster_whisper=SAME,
+    )
+    temperature: float | Sequence[float] = option(
+        TEMPERATURES,
+        "temperatures",
+        "Sampling temperature, or a comma-separated fallback sequence.",
+        group=FALLBACK,
+        minimum=0,
+        maximum=1,
+        metavar="T[,T...]",
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    compression_ratio_threshold: float | None = option(
+        2.4,
+        "number",
+        "Retry at the next temperature if the text's gzip compression ratio is above this (repetitive text).",
+        group=FALLBACK,
+        minimum=0,
+        is_optional=True,
+        metavar="N|none",
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    logprob_threshold: float | None = option(
+        -1.0,
+        "number",
+        "Retry at the next temperature if the average log probability is below this.",
+        group=FALLBACK,
+        maximum=0,
+        is_optional=True,
+        metavar="N|none",
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper="log_prob_threshold",
+    )
+    no_speech_threshold: float | None = option(
+        0.6,
+        "number",
+        "Treat a window as silence if its no-speech probability is above this and the log-probability check fails.",
+        group=FALLBACK,
+        minimum=0,
+        maximum=1,
+        is_optional=True,
+        metavar="N|none",
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    repetition_cut: bool = option(
+        True,
+        "boolean",
+        "Truncate a repetition loop that remains at every temperature.",
+        group=FALLBACK,
+        flags=("--no-repetition-cut",),
+        form_field=SAME,
+    )
+    beam_size: int | None = option(
+        None,
+        "integer",
+        "Beams of the search at temperature 0.",
+        group=SEARCH,
+        minimum=1,
+        maximum=MAX_BEAMS,
+        default_note="none, greedy",
+        metavar="N",
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    best_of: int | None = option(
+        None,
+        "integer",
+        "Samples to choose from at temperatures above 0.",
+        group=SEARCH,
+        minimum=1,
+        maximum=MAX_CANDIDATES,
+        default_note="1",
+        metavar="N",
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    patience: float | None = option(
+        None,
+        "number",
+        "Beam search patience factor: the search ends at beam_size times this many sequences.",
+        group=SEARCH,
+        minimum=0,
+        maximum=MAX_CANDIDATES,
+        default_note="1",
+        metavar="X",
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    length_penalty: float | None = option(
+        None,
+        "number",
+        "Length penalty exponent, 0 to 1.",
+        group=SEARCH,
+        minimum=0,
+        maximum=1,
+        default_note="the length itself",
+        metavar="X",
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    seed: int = option(
+        0,
+        "integer",
+        "Random seed for sampling.",
+        group=SEARCH,
+        minimum=0,
+        maximum=2**63 - 1,
+        default_note="0",
+        metavar="N",
+        flags=(SAME,),
+        form_field=SAME,
+    )
+    suppress_tokens: str | tuple[int, ...] | None = option(
+        "-1",
+        "token_ids",
+        "Comma-separated token ids to suppress; -1 = default non-speech symbols.",
+        group=TEXT,
+        is_optional=True,
+        metavar="IDS",
+        flags=(SAME,),
+        form_field=SAME,
+        examples=("-1",),
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    suppress_blank: bool = option(
+        True,
+        "boolean",
+        "Suppress a blank at the beginning of the text.",
+        group=TEXT,
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    without_timestamps: bool = option(
+        False,
+        "boolean",
+        "Decode text without timestamps: one segment per window.",
+        group=TEXT,
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    max_initial_timestamp_s: float | None = option(
+        1.0,
+        "number",
+        "Latest second of a window at which its text may begin.",
+        group=TEXT,
+        minimum=0,
+        maximum=WINDOW_S,
+        is_optional=True,
+        form_field="max_initial_timestamp",
+        openai_whisper="max_initial_timestamp",
+        faster_whisper="max_initial_timestamp",
+    )
+    max_new_tokens: int | None = option(
+        None,
+        "integer",
+        "Maximum number of tokens of a window.",
+        group=TEXT,
+        minimum=1,
+        maximum=MAX_NEW_TOKENS,
+        default_note="224",
+        metavar="N",
+        flags=(SAME,),
+        form_field=SAME,
+        openai_whisper="sample_len",
+        faster_whisper=SAME,
+    )
+    word_timestamps: bool = option(
+        False,
+        "boolean",
+        "Add word-level timestamps.",
+        group=TEXT,
+        flags=(SAME,),
+        realtime_field="words",
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    prepend_punctuations: str = option(
+        PREPEND_PUNCTUATIONS,
+        "text",
+        "Punctuation joined to the next word.",
+        group=TEXT,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    append_punctuations: str = option(
+        APPEND_PUNCTUATIONS,
+        "text",
+        "Punctuation joined to the previous word.",
+        group=TEXT,
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    hallucination_silence_threshold_s: float | None = option(
+        None,
+        "number",
+        "With word timestamps: skip silence longer than this, in seconds, around a probable hallucination.",
+        group=TEXT,
+        minimum=0,
+        metavar="S",
+        flags=("--hallucination-silence-threshold",),
+        form_field="hallucination_silence_threshold",
+        openai_whisper="hallucination_silence_threshold",
+        faster_whisper="hallucination_silence_threshold",
+    )
+    clip_timestamps: tuple[float, ...] = option(
+        (),
+        "times",
+        "Comma-separated start,end,start,end... in seconds; transcribe only these ranges.",
+        group=REGIONS,
+        minimum=0,
+        maximum=FINITE,
+        metavar="S,S...",
+        flags=(SAME,),
+        form_field=SAME,
+        examples=("0,12.5",),
+        openai_whisper=SAME,
+        faster_whisper=SAME,
+    )
+    long_form: str = option(
+        "auto",
+        "choice",
+        "Decode windows in order (sequential) or regions of speech in parallel (batched); auto: by length.",
+        group=REGIONS,
+        choices=LONG_FORMS,
+        flags=(SAME,),
+        form_field=SAME,
+    )
+    vad_filter: bool = option(
+        True,
+        "boolean",
+        "Transcribe only where voice activity detection finds speech.",
+        group=VAD_GROUP,
+        flags=("--vad/--no-vad",),
+        form_field=SAME,
+        faster_whisper=SAME,
+    )
     vad: VadOptions = DEFAULT_VAD
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise InvalidOption("task", self.task, f"one of {', '.join(TASKS)}")
-        if self.long_form not in LONG_FORMS:
-            raise InvalidOption("long_form", self.long_form, f"one of {', '.join(LONG_FORMS)}")
-        check_script(self.chinese_script)
+        check_options(self)
         if self.language is not None:
             object.__setattr__(self, "language", to_language_code(self.language))
         object.__setattr__(self, "languages", tuple(to_language_code(name) for name in self.languages))
+        object.__setattr__(self, "temperature", self.temperatures)
         if self.language and self.languages and self.language not in self.languages:
             raise InvalidOption("language", self.language, f"one of languages: {', '.join(self.languages)}")
-        self._check_temperatures()
-        self._check_search()
-        self._check_range("max_initial_timestamp_s", self.max_initial_timestamp_s, 0.0, WINDOW_LIMIT_S)
-        self._check_range("no_speech_threshold", self.no_speech_threshold, 0.0, 1.0)
-        self._check_range("logprob_threshold", self.logprob_threshold, -math.inf, 0.0)
-        self._check_range("compression_ratio_threshold", self.compression_ratio_threshold, 0.0, math.inf)
-        self._check_range("hallucination_silence_threshold_s", self.hallucination_silence_threshold_s, 0.0, math.inf)
-        self._check_count("max_new_tokens", self.max_new_tokens, 1, 448)
+        if not self.temperatures:
+            raise InvalidOption("temperature", [], "at least one number")
+        if self.patience is not None:
+            self._check_patience(self.patience)
         if self.hallucination_silence_threshold_s is not None and not self.word_timestamps:
             raise InvalidOption(
                 "hallucination_silence_threshold_s", self.hallucination_silence_threshold_s, "it needs word_timestamps"
             )
-        times = self.clip_timestamps
-        if any(not 0 <= time < math.inf for time in times) or any(b <= a for a, b in pairwise(times)):
-            raise InvalidOption("clip_timestamps", list(times), "ascending seconds: start, end, start, end ...")
 
     @property
     def temperatures(self) -> tuple[float, ...]:
@@ -111,43 +449,11 @@ class TranscribeOptions:
         given = self.temperature
         return (float(given),) if isinstance(given, (int, float)) else tuple(float(value) for value in given)
 
-    def _check_temperatures(self) -> None:
-        try:
-            temperatures = self.temperatures
-        except (TypeError, ValueError):
-            temperatures = ()
-        if (
-            not temperatures
-            or any(not 0 <= value <= 1 for value in temperatures)
-            or list(temperatures) != sorted(set(temperatures))
-        ):
-            raise InvalidOption("temperature", self.temperature, "a number from 0 to 1, or several that rise")
-        object.__setattr__(self, "temperature", temperatures)
-
-    def _check_search(self) -> None:
-        self._check_count("beam_size", self.beam_size, 1, MAX_BEAMS)
-        self._check_count("best_of", self.best_of, 1, MAX_CANDIDATES)
-        self._check_count("seed", self.seed, 0, 2**63 - 1)
-        self._check_range("length_penalty", self.length_penalty, 0.0, 1.0)
-        if self.patience is None:
-            return
+    def _check_patience(self, patience: float) -> None:
         if not self.beam_size:
-            raise InvalidOption("patience", self.patience, "it needs beam_size")
-        if not 0 < self.patience <= MAX_CANDIDATES or round(self.beam_size * self.patience) < 1:
-            allowed = f"above 0 to {MAX_CANDIDATES}, and beam_size times it at least 1"
-            raise InvalidOption("patience", self.patience, allowed)
-
-    @staticmethod
-    def _check_range(name: str, value: float | None, low: float, high: float) -> None:
-        if value is not None and not low <= value <= high:
-            raise InvalidOption(name, value, f"a number from {low:g} to {high:g}, or none")
-
-    @staticmethod
-    def _check_count(name: str, value: int | None, low: int, high: int) -> None:
-        if value is None:
-            return
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise InvalidOption(name, value, f"a whole number from {low} to {high}")
+            raise InvalidOption("patience", patience, "it needs beam_size")
+        if round(self.beam_size * patience) < 1:
+            raise InvalidOption("patience", patience, "beam_size times it must be at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

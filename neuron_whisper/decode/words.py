@@ -13,12 +13,10 @@ import numpy as np
 
 from neuron_whisper.audio.clip import FRAMES_PER_SECOND
 from neuron_whisper.decode.alignment import WordTiming
+from neuron_whisper.decode.options import APPEND_PUNCTUATIONS, PREPEND_PUNCTUATIONS
 from neuron_whisper.decode.segments import SegmentTokens
 from neuron_whisper.transcript import Word
 
-# openai/whisper transcribe.py: marks that belong to the next word, and to the previous one
-PREPEND_PUNCTUATIONS = "\"'“¿([{-"
-APPEND_PUNCTUATIONS = "\"'.。,，!！?？:：”)]}、"
 SENTENCE_END_MARKS = ".。!！?？"
 
 MAX_MEDIAN_S = 0.7  # upper limit of a window's median word length, so that music does not inflate it

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from neuron_whisper.errors import InvalidOption
+from neuron_whisper.option_spec import SAME, check_options, option
 from neuron_whisper.transcript import Segment, Transcript, Word
 
 LONG_PAUSE_S = 3.0  # openai/whisper utils.py: words this far apart never share a cue that runs over segments
 NO_LIMIT = 1000  # openai/whisper utils.py: characters in a line, words in a cue
+GROUP = "Subtitles"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,16 +23,50 @@ class SubtitleOptions:
     `highlight_words`: a cue per word, with that word underlined.
     """
 
-    max_line_width: int | None = None
-    max_line_count: int | None = None
-    max_words_per_line: int | None = None
-    highlight_words: bool = False
+    max_line_width: int | None = option(
+        None,
+        "integer",
+        "Maximum number of characters in a line of subtitles.",
+        group=GROUP,
+        minimum=1,
+        maximum=NO_LIMIT,
+        metavar="N",
+        flags=(SAME,),
+        form_field=SAME,
+    )
+    max_line_count: int | None = option(
+        None,
+        "integer",
+        "Maximum number of lines in a subtitle; needs max_line_width.",
+        group=GROUP,
+        minimum=1,
+        maximum=NO_LIMIT,
+        metavar="N",
+        flags=(SAME,),
+        form_field=SAME,
+    )
+    max_words_per_line: int | None = option(
+        None,
+        "integer",
+        "Maximum number of words in a subtitle; not with max_line_width.",
+        group=GROUP,
+        minimum=1,
+        maximum=NO_LIMIT,
+        metavar="N",
+        flags=(SAME,),
+        form_field=SAME,
+    )
+    highlight_words: bool = option(
+        False,
+        "boolean",
+        "Underline each word in subtitles while it is spoken.",
+        group=GROUP,
+        flags=(SAME,),
+        form_field=SAME,
+    )
 
     def __post_init__(self) -> None:
-        for field in ("max_line_width", "max_line_count", "max_words_per_line"):
-            value = getattr(self, field)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InvalidOption(field, value, "a whole number from 1")
+        check_options(self)
         if self.max_line_count is not None and self.max_line_width is None:
             raise InvalidOption("max_line_count", self.max_line_count, "it needs max_line_width, which fills the lines")
         if self.max_words_per_line is not None and self.max_line_width is not None:

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from neuron_whisper.audio.clip import WINDOW_S
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import InvalidOption
+from neuron_whisper.option_spec import SAME, check_options, option
 
 MAX_PADDING_MS = 5_000
 MAX_SILENCE_MS = 20_000
+
+GROUP = "Turn detection"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,19 +23,36 @@ class TurnDetection:
     included; it ends when the probability stays 0.15 below for `silence_duration_ms`.
     """
 
-    threshold: float = 0.5
-    prefix_padding_ms: int = 300
-    silence_duration_ms: int = 500
+    threshold: float = option(
+        0.5,
+        "number",
+        "Speech probability threshold.",
+        group=GROUP,
+        minimum=0,
+        maximum=1,
+        realtime_field=SAME,
+    )
+    prefix_padding_ms: int = option(
+        300,
+        "integer",
+        "Audio before the detected speech that belongs to the utterance, in milliseconds.",
+        group=GROUP,
+        minimum=0,
+        maximum=MAX_PADDING_MS,
+        realtime_field=SAME,
+    )
+    silence_duration_ms: int = option(
+        500,
+        "integer",
+        "Silence that ends an utterance, in milliseconds.",
+        group=GROUP,
+        minimum=0,
+        maximum=MAX_SILENCE_MS,
+        realtime_field=SAME,
+    )
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("threshold", 0.0, 1.0),
-            ("prefix_padding_ms", 0, MAX_PADDING_MS),
-            ("silence_duration_ms", 0, MAX_SILENCE_MS),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InvalidOption(name, value, f"a number from {low:g} to {high:g}")
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +64,22 @@ class LiveOptions:
 
     transcribe: TranscribeOptions = field(default_factory=TranscribeOptions)
     turn_detection: TurnDetection | None = field(default_factory=TurnDetection)
-    partial_results: bool = True
-    first_partial_s: float = 0.35
-    partial_interval_s: float = 0.5
+    partial_results: bool = option(
+        True, "boolean", "Emit text before an utterance ends.", group=GROUP, realtime_field="partials"
+    )
+    first_partial_s: float = option(
+        0.35,
+        "number",
+        "Speech before the first partial result, in seconds.",
+        group=GROUP,
+        minimum=0.1,
+        maximum=WINDOW_S,
+    )
+    partial_interval_s: float = option(
+        0.5, "number", "Time between partial results, in seconds.", group=GROUP, minimum=0.1, maximum=WINDOW_S
+    )
 
     def __post_init__(self) -> None:
-        for name in ("first_partial_s", "partial_interval_s"):
-            if not 0.1 <= getattr(self, name) <= WINDOW_S:
-                raise InvalidOption(name, getattr(self, name), f"seconds from 0.1 to {WINDOW_S:g}")
+        check_options(self)
         if self.transcribe.clip_timestamps:
             raise InvalidOption("clip_timestamps", self.transcribe.clip_timestamps, "none: a live session has no clips")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
 from neuron_whisper.audio.silero import CHUNK_SAMPLES
-from neuron_whisper.audio.speech import MIN_THRESHOLD
+from neuron_whisper.audio.vad_options import MIN_THRESHOLD
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.live.audio_buffer import AudioBuffer

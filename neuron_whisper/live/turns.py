@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.silero import CHUNK_SAMPLES
-from neuron_whisper.audio.speech import HYSTERESIS, MIN_THRESHOLD
+from neuron_whisper.audio.vad_options import HYSTERESIS, MIN_THRESHOLD
 from neuron_whisper.live.options import TurnDetection
 
 

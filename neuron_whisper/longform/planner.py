@@ -9,11 +9,11 @@ from neuron_whisper.audio.clip import FRAMES_PER_SECOND, WINDOW_S, AudioClip
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.speech import (
     BATCHED_VAD,
-    VadOptions,
     merge_into_windows,
     spans_from_probabilities,
     speech_probabilities,
 )
+from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.longform.batched import decode_batched

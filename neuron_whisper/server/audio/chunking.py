@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from neuron_whisper.audio.speech import VadOptions
+from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.decode.options import DEFAULT_VAD
 
 CHUNKING_FIELD = "chunking_strategy"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from neuron_whisper.decode.options import LONG_FORMS, MAX_BEAMS, MAX_CANDIDATES, WINDOW_LIMIT_S
+from neuron_whisper.audio.clip import WINDOW_S
+from neuron_whisper.decode.options import LONG_FORMS, MAX_BEAMS, MAX_CANDIDATES
 from neuron_whisper.errors import InvalidOption, UnknownOption
 from neuron_whisper.server.audio.chunking import (
     ALLOWED_CHUNKING,
@@ -255,7 +256,7 @@ _EXTENSION_FIELDS = (
     ),
     FormField(
         name="max_initial_timestamp",
-        field_type=number(0, WINDOW_LIMIT_S),
+        field_type=number(0, WINDOW_S),
         option="max_initial_timestamp_s",
         description="The latest second at which the text of a window may begin; 1 by default.",
     ),

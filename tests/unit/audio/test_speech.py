@@ -28,12 +28,12 @@ from neuron_whisper.audio.speech import (
     BATCHED_VAD,
     SILERO_VAD,
     SpeechSpan,
-    VadOptions,
     detect_speech_spans,
     merge_into_windows,
     spans_from_probabilities,
     speech_probabilities,
 )
+from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.errors import CheckpointError, InvalidOption
 from tests.support.paths import SPEECH
 
@@ -505,54 +505,6 @@ def test_padding_widens_spans_and_makes_none(pieces: list[tuple[float, int]], op
     for a, b in zip(inner, outer, strict=True):
         assert 0 <= a.start_sample - b.start_sample <= 16 * options.speech_pad_ms
         assert 0 <= b.end_sample - a.end_sample <= 16 * options.speech_pad_ms
-
-
-# --- options --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "allowed"),
-    [
-        ("threshold", 0.0, "0.01 to 1"),
-        ("threshold", 1.5, "0.01 to 1"),
-        ("threshold", float("nan"), "0.01 to 1"),
-        ("neg_threshold", 0.6, "0 to the threshold, 0.5, or None"),
-        ("neg_threshold", -0.1, "0 to the threshold, 0.5, or None"),
-        ("min_speech_duration_ms", -1, "0 or more milliseconds"),
-        ("min_silence_duration_ms", float("inf"), "0 or more milliseconds"),
-        ("min_silence_at_max_speech", -98, "0 or more milliseconds"),
-        ("speech_pad_ms", -1, "0 to 10,000 milliseconds"),
-        ("speech_pad_ms", 10_001, "0 to 10,000 milliseconds"),
-        ("max_speech_duration_s", 0.86, "0.864 s, twice speech_pad_ms and 64 ms, or more"),
-        ("max_speech_duration_s", float("nan"), "0.864 s, twice speech_pad_ms and 64 ms, or more"),
-    ],
-)
-def test_an_option_that_makes_no_sense_is_refused_by_name(name: str, value: float, allowed: str) -> None:
-    with pytest.raises(InvalidOption) as refused:
-        VadOptions(**{name: value})  # type: ignore[arg-type]  # wrong on purpose
-    assert (refused.value.field, refused.value.allowed) == (name, f"it may be {allowed}")
-    assert str(refused.value.value) == str(value)
-
-
-def test_the_defaults_are_faster_whispers() -> None:
-    options = VadOptions()
-    assert (options.threshold, options.neg_threshold, options.silence_threshold) == (0.5, None, 0.35)
-    assert (options.min_speech_duration_ms, options.max_speech_duration_s) == (0, float("inf"))
-    assert (options.min_silence_duration_ms, options.speech_pad_ms) == (2000, 400)
-
-
-@pytest.mark.parametrize(
-    ("options", "below"),
-    [(VadOptions(threshold=0.1), 0.01), (VadOptions(threshold=0.9), 0.75), (VadOptions(neg_threshold=0.2), 0.2)],
-)
-def test_silence_begins_below_the_threshold(options: VadOptions, below: float) -> None:
-    assert options.silence_threshold == pytest.approx(below)
-
-
-def test_a_limit_shortens_spans_and_never_lengthens_them() -> None:
-    assert VadOptions().with_max_duration(29.0).max_speech_duration_s == 29.0
-    assert VadOptions(max_speech_duration_s=10.0).with_max_duration(29.0).max_speech_duration_s == 10.0
-    assert VadOptions(speech_pad_ms=10_000).with_max_duration(29.0).speech_pad_ms == 10_000
 
 
 # --- windows --------------------------------------------------------------------------------------

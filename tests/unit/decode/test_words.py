@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from neuron_whisper.decode.alignment import WordTiming
 from neuron_whisper.decode.hallucination import is_segment_anomaly, remove_hallucinations, word_anomaly_score
+from neuron_whisper.decode.options import APPEND_PUNCTUATIONS, PREPEND_PUNCTUATIONS
 from neuron_whisper.decode.segments import SegmentTokens
 from neuron_whisper.decode.words import (
-    APPEND_PUNCTUATIONS,
-    PREPEND_PUNCTUATIONS,
     SegmentWithWords,
     assign_words,
     find_last_word_end,
