@@ -2,14 +2,14 @@
 
 - NeuronWhisperError
   - InputError: the caller changes the request
-    - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption, UnknownModel, UnknownJob, InvalidJobState,
-    UrlFetchFailed
+    - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption (MissingOption, UnknownOption), UnknownModel,
+      UnknownJob, InvalidJobState, UrlFetchFailed
   - CapacityError: the caller waits or the operator adds capacity
     - QueueFull, Overloaded, ClientBusy, Draining, DeadlineExceeded, ModelUnavailable, JobsFull,
       StorageFull
-  - BuildError: whoever compiles changes the profile, the checkpoint or the machine
+  - BuildError: the profile, the checkpoint or the machine must be changed to compile
     - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
-  - ArtifactError: whoever deploys compiles again or repairs the cache
+  - ArtifactError: the artifact must be compiled again, or the cache repaired
     - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactUnsafe, GoldenTokenMismatch
   - TargetUnavailable: the operator installs what the message names
   - DeviceError: the process ends and its supervisor starts it again
@@ -38,7 +38,7 @@ class InputError(NeuronWhisperError):
 
 
 class AudioUnreadable(InputError):
-    """`source` holds no audio that can be decoded; `reason` says what was found instead."""
+    """`source` holds no audio that can be decoded; `reason` says why."""
 
     def __init__(self, source: str, reason: str) -> None:
         self.source, self.reason = source, reason
@@ -54,7 +54,7 @@ class AudioTooLong(InputError):
 
 
 class AudioTooLarge(InputError):
-    """`what` (the file, or the decoded samples) is larger than `limit_bytes`."""
+    """`what`, the file or the decoded audio, is larger than `limit_bytes`."""
 
     def __init__(self, source: str, what: str, limit_bytes: int) -> None:
         self.source, self.what, self.limit_bytes = source, what, limit_bytes
@@ -124,7 +124,7 @@ class UnknownOption(InvalidOption):
 
 
 class UnknownModel(InputError):
-    """No model goes by `name`; `known` are names that work."""
+    """There is no model `name`; `known` are the names that exist."""
 
     def __init__(self, name: str, known: Iterable[str] = (), hint: str = "") -> None:
         self.name, self.known, self.hint = name, tuple(known), hint
@@ -133,7 +133,7 @@ class UnknownModel(InputError):
 
 
 class UnknownJob(InputError):
-    """There is no job `job_id`, or it is somebody else's."""
+    """There is no job `job_id`, or it belongs to another API key."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
@@ -141,7 +141,7 @@ class UnknownJob(InputError):
 
 
 class InvalidJobState(InputError):
-    """What is asked of job `job_id` cannot be had while it is `status`."""
+    """Job `job_id` does not allow the operation while it is `status`."""
 
     def __init__(self, job_id: str, status: str, reason: str) -> None:
         self.job_id, self.status = job_id, status
@@ -149,7 +149,7 @@ class InvalidJobState(InputError):
 
 
 class UrlFetchFailed(InputError):
-    """What the caller said is at a URL could not be had from `host`."""
+    """The URL in a request could not be fetched from `host`."""
 
     def __init__(self, host: str, reason: str) -> None:
         self.host, self.reason = host, reason
@@ -160,7 +160,7 @@ class UrlFetchFailed(InputError):
 
 
 class CapacityError(NeuronWhisperError):
-    """The request is fine; there is no room for it now. `retry_after_s` is a guess when there will be."""
+    """The request is valid; there is no capacity for it now. `retry_after_s` estimates when there will be."""
 
     def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
         self.retry_after_s = retry_after_s
@@ -168,7 +168,7 @@ class CapacityError(NeuronWhisperError):
 
 
 class QueueFull(CapacityError):
-    """As many windows wait as the queue may hold."""
+    """The queue holds its maximum of windows."""
 
     def __init__(self, limit: int, retry_after_s: float = 1.0) -> None:
         self.limit = limit
@@ -176,14 +176,14 @@ class QueueFull(CapacityError):
 
 
 class EngineDraining(CapacityError):
-    """The engine finishes what it has and takes nothing new."""
+    """The engine finishes its windows and accepts no new ones."""
 
     def __init__(self, retry_after_s: float = 5.0) -> None:
         super().__init__("the engine is draining and takes no new work", retry_after_s)
 
 
 class Overloaded(CapacityError):
-    """So many requests are here that this one would wait too long; `reason` says how it is known."""
+    """This request would wait too long behind the others; `reason` gives the numbers."""
 
     def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
         self.reason = reason
@@ -191,7 +191,7 @@ class Overloaded(CapacityError):
 
 
 class ClientBusy(CapacityError):
-    """This client has as many requests in flight as one client may."""
+    """This client has its maximum of requests in flight."""
 
     def __init__(self, limit: int, retry_after_s: float = 1.0) -> None:
         self.limit = limit
@@ -207,7 +207,7 @@ class DeadlineExceeded(CapacityError):
 
 
 class ModelUnavailable(CapacityError):
-    """Model `name` is served here, and not now; `reason` is fit for its callers."""
+    """Model `name` is served here but not available now; `reason` may be shown to clients."""
 
     def __init__(self, name: str, reason: str, retry_after_s: float = 30.0) -> None:
         self.name, self.reason = name, reason
@@ -215,7 +215,7 @@ class ModelUnavailable(CapacityError):
 
 
 class JobsFull(CapacityError):
-    """As many jobs, or as many bytes of them, are stored as may be; `limit` tells which."""
+    """The maximum of stored jobs, or of their bytes, is reached; `limit` says which."""
 
     def __init__(self, limit: str, retry_after_s: float = 60.0) -> None:
         self.limit = limit
@@ -223,17 +223,17 @@ class JobsFull(CapacityError):
 
 
 class StorageFull(CapacityError):
-    """The disk has no room for what must be kept; nothing of it was kept."""
+    """The disk is full; nothing of the request was stored."""
 
     def __init__(self, retry_after_s: float = 60.0) -> None:
-        super().__init__("the server's disk is full; nothing of this was stored", retry_after_s)
+        super().__init__("the server's disk is full; nothing of this request was stored", retry_after_s)
 
 
 # --- BuildError -------------------------------------------------------------------------------
 
 
 class BuildError(NeuronWhisperError):
-    """The compile stage cannot go on with what it was given."""
+    """Compiling cannot go on."""
 
 
 class ProfileError(BuildError):
@@ -254,7 +254,7 @@ class CheckpointError(BuildError):
 
 
 class FetchFailed(BuildError):
-    """A model could not be downloaded; nothing half-written is left behind."""
+    """A model could not be downloaded; no incomplete file is left."""
 
     def __init__(self, name: str, reason: str) -> None:
         self.name, self.reason = name, reason
@@ -270,13 +270,13 @@ class LoweringFailed(BuildError):
 
 
 class CompilerKilled(LoweringFailed):
-    """The compiler was killed on `graph`, as the system does when memory runs out; `available_bytes` was there."""
+    """The compiler was killed during `graph`, probably for lack of memory; `available_bytes` was free at its start."""
 
     def __init__(self, graph: str, available_bytes: int | None, last_output: str = "") -> None:
         self.available_bytes = available_bytes
-        had = f" ({available_bytes / 1e9:.1f} GB was available when it began)" if available_bytes is not None else ""
+        memory = f" ({available_bytes / 1e9:.1f} GB was available when it began)" if available_bytes is not None else ""
         reason = (
-            f"the compiler was killed, as the system does when memory runs out{had}. Compile fewer graphs at once "
+            f"the compiler was killed, as the system does when memory runs out{memory}. Compile fewer graphs at once "
             f"(--jobs 1), or on a host with more memory: compiling needs no Neuron device (--instance inf2), and "
             f"`artifacts export` and `artifacts import` bring the result here"
         )
@@ -284,7 +284,7 @@ class CompilerKilled(LoweringFailed):
 
 
 class HostMemoryTooSmall(BuildError):
-    """By the estimate, compiling takes `needed_bytes` of host memory and `available_bytes` are there."""
+    """Compiling is estimated to need `needed_bytes` of host memory, and `available_bytes` are free."""
 
     def __init__(self, needed_bytes: int, available_bytes: int, *, jobs: int, largest: tuple[str, int]) -> None:
         self.needed_bytes, self.available_bytes, self.jobs, self.largest = needed_bytes, available_bytes, jobs, largest
@@ -306,7 +306,7 @@ class ArtifactError(NeuronWhisperError):
 
 
 class ArtifactNotFound(ArtifactError):
-    """Nothing in the cache answers to `reference`."""
+    """No artifact in the cache matches `reference`."""
 
     def __init__(self, reference: str, known: Iterable[str] = ()) -> None:
         self.reference, self.known = reference, tuple(known)
@@ -315,7 +315,7 @@ class ArtifactNotFound(ArtifactError):
 
 
 class ArtifactCorrupt(ArtifactError):
-    """`path` is not what the manifest says."""
+    """The file at `path` differs from the manifest."""
 
     def __init__(self, path: Path | str, *, expected: object, found: object) -> None:
         self.path, self.expected, self.found = Path(path), expected, found
@@ -332,7 +332,7 @@ class ArtifactIncompatible(ArtifactError):
 
 
 class ArtifactUnsafe(ArtifactError):
-    """Others can write `path`. Artifacts are code, so it is not used."""
+    """Other users can write `path`. Artifacts are code, so it is not used."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path, self.reason = Path(path), reason
@@ -340,13 +340,14 @@ class ArtifactUnsafe(ArtifactError):
 
 
 class GoldenTokenMismatch(ArtifactError):
-    """The loaded program does not say what the reference said of the golden window; `mismatches` tell each step."""
+    """The loaded program decodes the golden window to other tokens than the reference; `mismatches` lists the steps."""
 
     def __init__(self, mismatches: Iterable[str]) -> None:
         self.mismatches = tuple(mismatches)
         super().__init__(
-            f"the loaded program does not say what the reference says, and is not used: {'; '.join(self.mismatches)}; "
-            f"compile it again, and if that changes nothing, with other compiler arguments or on another device"
+            f"golden-token check failed: the loaded program differs from the reference, and is not used: "
+            f"{'; '.join(self.mismatches)}; compile it again, and if that changes nothing, with other compiler "
+            f"arguments or on another device"
         )
 
 
@@ -354,7 +355,7 @@ class GoldenTokenMismatch(ArtifactError):
 
 
 class TargetUnavailable(NeuronWhisperError):
-    """Target `target` cannot run here; `install` is the line that would change it."""
+    """Target `target` cannot run here; `install` is the command that would change it."""
 
     def __init__(self, target: str, reason: str, install: str = "", available: Iterable[str] = ()) -> None:
         self.target, self.reason, self.install = target, reason, install
@@ -368,4 +369,4 @@ class TargetUnavailable(NeuronWhisperError):
 
 
 class DeviceError(NeuronWhisperError):
-    """The session can no longer be trusted; nothing of it is used again."""
+    """The device failed. The session's state is unknown, and it is not used again."""

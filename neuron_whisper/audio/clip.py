@@ -20,7 +20,7 @@ WINDOW_FRAMES = 3000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioClip:
-    """Mono float32 samples at 16 kHz, about [-1, 1], and what was odd about where they came from."""
+    """Mono float32 samples at 16 kHz, about [-1, 1], with the warnings of decoding them."""
 
     samples: NDArray[np.float32]
     source: str = "audio"

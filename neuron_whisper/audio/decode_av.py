@@ -1,4 +1,4 @@
-"""Encoded audio -> float32 blocks at their own rate and channels, within limits."""
+"""AudioDecoder: encoded audio -> float32 blocks with the file's own rate and channels, by FFmpeg, within limits."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.errors import AudioTooLarge, AudioTooLong, AudioUnreadable
 
 MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
-MAX_CHANNELS = 512  # what FFmpeg takes
+MAX_CHANNELS = 512  # FFmpeg's limit
 MAX_RATE_CHANGES = 64  # each may cost a new resampling filter, up to half a second of work
 FRAME_PLANE_POINTERS = 8  # AV_NUM_DATA_POINTERS
 HEAD_BYTES = 65_536
 
-# Only containers that hold their own samples: a playlist would make the demuxer open other files.
+# Only containers that hold their own samples: a playlist makes its demuxer open other files.
 DEMUXERS = "wav,w64,aiff,caf,au,flac,ogg,matroska,webm,mov,mp4,mp3,aac"
 COMPRESSED_CODECS = {
     *("aac", "aac_latm", "ac3", "alac", "amrnb", "amrwb", "eac3", "flac", "gsm", "gsm_ms"),
     *("mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "opus", "vorbis"),
 }
-UNSUPPORTED_CODECS = {"pcm_s64be", "pcm_s64le"}  # PyAV gives no array of 64-bit whole numbers
+UNSUPPORTED_CODECS = {"pcm_s64be", "pcm_s64le"}  # PyAV gives no array of 64-bit integers
 SUPPORTED_CODECS = (
     frozenset(name for name in av.codecs_available if name in COMPRESSED_CODECS or name.startswith(("pcm_", "adpcm_")))
     - UNSUPPORTED_CODECS
 )
 
-# How far the decoded length may fall short of the stated one before something is called missing: lossy
-# codecs state padding that their decoders trim.
+# How far the decoded duration may fall short of the stated one before a warning says so: lossy codecs state padding
+# that their decoders trim.
 EXACT_CONTAINERS = frozenset({"w64", "aiff", "caf", "au", "flac"})
 EXACT_TOLERANCE_S, LOSSY_TOLERANCE_S = 0.002, 0.25
-ROUNDING_TOLERANCE_S = 1e-6  # of the sum of all frames
+ROUNDING_TOLERANCE_S = 1e-6  # of the sum of all frames' durations
 CONTAINERS_WITH_TIMESTAMPS = frozenset({"ogg", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
-CONTAINERS_WITHOUT_DURATION = frozenset({"wav", "aac", "ogg"})  # from the size of the file, not from a header
+CONTAINERS_WITHOUT_DURATION = frozenset({"wav", "aac", "ogg"})  # FFmpeg estimates it from the size of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,17 @@ class AudioDecoder:
     _interleaver: tuple[tuple[int, str, str], av.AudioResampler] | None = None
 
     def decode_blocks(self) -> Iterator[AudioBlock]:
-        """Raises AudioUnreadable, AudioTooLong and AudioTooLarge; damage that can be skipped is recorded."""
+        """Decode block by block; damage that can be skipped becomes a warning.
+
+        Raises AudioUnreadable, AudioTooLong, AudioTooLarge.
+        """
         head = self.file.read(HEAD_BYTES)
         if not head:
             raise AudioUnreadable(self.name, "the file is empty")
         self.file.seek(0)
-        claimed = sniff.parse_wav_format(head) if self.demuxer is None else None
-        if claimed is not None:  # the demuxer would refuse without saying why
-            self._check_format(rate=claimed.sample_rate, channels=claimed.channels)
+        header = sniff.parse_wav_format(head) if self.demuxer is None else None
+        if header is not None:  # the demuxer refuses such a file without a reason
+            self._check_format(rate=header.sample_rate, channels=header.channels)
         with self._open(head) as container:
             stream = self._select_audio_stream(container)
             self._read_expected_duration(container, stream, head)
@@ -91,7 +94,7 @@ class AudioDecoder:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One sentence for each thing that was wrong with the file."""
+        """One sentence for each kind of damage, and one for a sample rate that changes."""
         if len(self._rates) < 2:
             return self._diagnostics.messages()
         rates = ", ".join(map(str, self._rates))
@@ -108,19 +111,19 @@ class AudioDecoder:
             **self.demuxer_options,
         }
         try:
-            # tags are not used, so an encoding they break must not matter
+            # tags are not used, so their encoding must not matter
             return av.open(self.file, "r", format=self.demuxer, options=options, metadata_errors="ignore")
         except (av.FFmpegError, OSError, ValueError):
             raise AudioUnreadable(self.name, sniff.explain_not_audio(head)) from None
 
     def _select_audio_stream(self, container: InputContainer) -> AudioStream:
         stream = container.streams.best("audio")
-        if stream is None and container.streams.audio:  # none whose parameters could be told
+        if stream is None and container.streams.audio:  # there are some, whose parameters FFmpeg could not determine
             stream = container.streams.audio[0]
         if not isinstance(stream, AudioStream):
             kinds = sorted({other.type for other in container.streams})
-            held = f"; it holds only {', '.join(kinds)}" if kinds else ""
-            raise AudioUnreadable(self.name, f"there is no audio stream in the file{held}")
+            content = f"; it holds only {', '.join(kinds)}" if kinds else ""
+            raise AudioUnreadable(self.name, f"there is no audio stream in the file{content}")
         context = stream.codec_context
         codec = getattr(context, "name", "an unknown one")  # there is no context without a decoder
         if codec not in SUPPORTED_CODECS:
@@ -128,7 +131,7 @@ class AudioDecoder:
         if context.sample_rate:
             self._check_format(rate=context.sample_rate, channels=1)
         if codec == "flac":
-            # unless checksums are looked at, a flipped bit is decoded to a burst of noise
+            # without a check of the checksums a flipped bit is decoded to a burst of noise
             context.options = {"err_detect": "crccheck+explode"}
         return stream
 
@@ -141,23 +144,24 @@ class AudioDecoder:
             raise AudioUnreadable(self.name, f"the file claims {channels:,} channels; {allowed}")
 
     def _read_expected_duration(self, container: InputContainer, stream: AudioStream, head: bytes) -> None:
-        """Take from the headers what the decoded audio is held against."""
-        kind, damage, position = container.format.name, self._diagnostics, self.file.tell()
-        damage.tolerance_s = EXACT_TOLERANCE_S if kind in EXACT_CONTAINERS else LOSSY_TOLERANCE_S
-        damage.has_reliable_timestamps = kind in CONTAINERS_WITH_TIMESTAMPS
+        """Read from the headers what the decoded audio is compared with at the end."""
+        kind, diagnostics, position = container.format.name, self._diagnostics, self.file.tell()
+        diagnostics.tolerance_s = EXACT_TOLERANCE_S if kind in EXACT_CONTAINERS else LOSSY_TOLERANCE_S
+        diagnostics.has_reliable_timestamps = kind in CONTAINERS_WITH_TIMESTAMPS
         if kind == "wav":
             missing = sniff.count_wav_missing_bytes(head, self.file.seek(0, 2))
             if missing:
-                damage.notes.append(f"the file is truncated: {missing:,} bytes of samples are missing")
+                diagnostics.notes.append(f"the file is truncated: {missing:,} bytes of samples are missing")
         elif kind == "ogg":
             self.file.seek(max(0, self.file.seek(0, 2) - sniff.OGG_LAST_PAGE_BYTES))
             if sniff.is_ogg_truncated(self.file.read(sniff.OGG_LAST_PAGE_BYTES)):
-                damage.notes.append("the end mark is missing: the file is truncated or cut from a stream")
-        elif kind == "mp3":
+                diagnostics.notes.append("the end mark is missing: the file is truncated or cut from a stream")
+        states_duration = kind not in CONTAINERS_WITHOUT_DURATION
+        if kind == "mp3":
             self.file.seek(0)
-        stated = kind not in CONTAINERS_WITHOUT_DURATION and (kind != "mp3" or sniff.has_mp3_length_header(self.file))
-        if stated and self.demuxer is None:
-            damage.expected_s = _stated_duration_s(container, stream)
+            states_duration = sniff.has_mp3_length_header(self.file)
+        if states_duration and self.demuxer is None:
+            diagnostics.expected_s = _stated_duration_s(container, stream)
         self.file.seek(position)
 
     # --- decoding -----------------------------------------------------------------------------
@@ -168,8 +172,8 @@ class AudioDecoder:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError, IndexError) as error:
-                # The demuxer lost its way for good; what came before stays. PyAV raises IndexError for a
-                # packet of a stream that was not there when the file was opened.
+                # The demuxer cannot go on; the audio decoded so far stays. PyAV raises IndexError for a packet of
+                # a stream that did not exist when the file was opened.
                 self._diagnostics.record_bad_packet(error)
                 return
             if packet is None:
@@ -188,21 +192,21 @@ class AudioDecoder:
             self._rates.append(rate)
             if len(self._rates) > MAX_RATE_CHANGES:
                 raise AudioUnreadable(self.name, f"the sample rate changes over {MAX_RATE_CHANGES} times")
-        length_s = frame.samples / rate
-        self._decoded_s += length_s
+        duration_s = frame.samples / rate
+        self._decoded_s += duration_s
         self._decoded_bytes += frame.samples * channels * frame.format.bytes
         if self._decoded_s > self.limits.max_seconds + ROUNDING_TOLERANCE_S:
             raise AudioTooLong(self.name, self.limits.max_seconds)
         if self._decoded_bytes > self.limits.max_decoded_bytes:
             raise AudioTooLarge(self.name, "the decoded audio", self.limits.max_decoded_bytes)
-        self._diagnostics.record_frame(frame.time, length_s)
+        self._diagnostics.record_frame(frame.time, duration_s)
         return AudioBlock(rate, _to_float32(self._make_readable(frame, channels), channels))
 
     def _make_readable(self, frame: AudioFrame, channels: int) -> AudioFrame:
-        """A frame whose planes Python may look at.
+        """The frame, in a form whose planes PyAV can read.
 
-        PyAV counts planes up to a null pointer, and from 8 planes on there is none: it would read foreign
-        memory. Those frames are interleaved into one plane, by FFmpeg.
+        PyAV counts planes up to a null pointer, and from 8 planes on there is none: it would read beyond them.
+        FFmpeg interleaves those frames into one plane.
         """
         if not frame.format.is_planar or channels < FRAME_PLANE_POINTERS:
             return frame
@@ -217,7 +221,7 @@ class AudioDecoder:
 
 
 def _to_float32(frame: AudioFrame, channels: int) -> NDArray[np.float32]:
-    """(channels, n) in rows, which are what is averaged; whole numbers scaled to [-1, 1)."""
+    """(channels, n), a row for each channel; integers are scaled to [-1, 1)."""
     values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, channels).T
@@ -225,7 +229,7 @@ def _to_float32(frame: AudioFrame, channels: int) -> NDArray[np.float32]:
         return (values.astype(np.float32, order="C") - 128.0) / 128.0
     if values.dtype.kind == "i":
         return values.astype(np.float32, order="C") / np.float32(2.0 ** (8 * values.itemsize - 1))
-    with np.errstate(over="ignore"):  # a double beyond float32 becomes inf, which the loader silences
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes inf, which the loader replaces by 0
         return values.astype(np.float32, order="C")
 
 

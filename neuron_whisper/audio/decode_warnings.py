@@ -1,19 +1,20 @@
-"""What went missing while a file was decoded, and the sentences that tell it."""
+"""DecodeDiagnostics: what was missing or damaged in a decoded file, as warnings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-MIN_GAP_S = 0.1  # between timestamps; below it they are rounding, or a recorder's clock
-MIN_REPORTED_LOSS_S = 0.5
+MIN_GAP_S = 0.1  # between timestamps; a smaller one is rounding, or the drift of a recorder's clock
+MIN_REPORTED_LOSS_S = 0.5  # beyond the damaged packets, which have a warning of their own
 
 
 @dataclass(slots=True)
 class DecodeDiagnostics:
-    """Filled by one decoding, packet by packet and frame by frame.
+    """Records the packets and frames of one decoder run.
 
-    `expected_s` is the length that the headers promise, 0 when they promise none; `tolerance_s` how far the
-    decoded length may fall short of it. `has_reliable_timestamps` says whether they jump when data is missing.
+    `expected_s` is the duration that the headers state, 0 when they state none; the decoded duration may fall short
+    of it by `tolerance_s`. `has_reliable_timestamps`: they jump when data is missing. `notes` are warnings that are
+    known before the first packet.
     """
 
     expected_s: float = 0.0
@@ -34,7 +35,7 @@ class DecodeDiagnostics:
         self.last_error = getattr(error, "strerror", None) or str(error)
 
     def record_frame(self, timestamp_s: float | None, duration_s: float) -> None:
-        """A frame of `duration_s` seconds; `timestamp_s` is its timestamp, where it has one."""
+        """Record a decoded frame of `duration_s` seconds; `timestamp_s` is None where it has none."""
         self._trailing_bad_packets = 0
         self._decoded_s += duration_s
         if not self.has_reliable_timestamps:
@@ -48,23 +49,25 @@ class DecodeDiagnostics:
         self._expected_next_s = start + duration_s
 
     def messages(self) -> tuple[str, ...]:
-        """One for each kind of damage; empty for a sound file."""
-        found = list(self.notes)
+        """One sentence for each kind of damage; empty for an undamaged file."""
+        warnings = list(self.notes)
         in_the_middle = self._bad_packets - self._trailing_bad_packets
         if in_the_middle:
-            found.append(f"{_pluralize(in_the_middle, 'damaged packet')} in the middle could not be decoded")
+            warnings.append(f"{_pluralize(in_the_middle, 'damaged packet')} in the middle could not be decoded")
         if self._n_gaps:
-            found.append(f"{self._gap_s:.2f} s are missing in the middle, in {_pluralize(self._n_gaps, 'gap')}")
+            warnings.append(f"{self._gap_s:.2f} s are missing in the middle, in {_pluralize(self._n_gaps, 'gap')}")
         if self._trailing_bad_packets:
-            found.append(f"the end is damaged: {_pluralize(self._trailing_bad_packets, 'packet')} could not be decoded")
-        # packets that are already told of need no second sentence, unless far more is missing
+            warnings.append(
+                f"the end is damaged: {_pluralize(self._trailing_bad_packets, 'packet')} could not be decoded"
+            )
+        # the warning about damaged packets covers the missing time, unless far more is missing
         tolerance_s = max(self.tolerance_s, MIN_REPORTED_LOSS_S) if self._bad_packets else self.tolerance_s
         if self.expected_s - self._decoded_s - self._gap_s > tolerance_s:
-            found.append(
+            warnings.append(
                 f"the file promises {self.expected_s:.2f} s but {self._decoded_s:.2f} s could be decoded; "
                 "it is truncated or damaged"
             )
-        return tuple(found)
+        return tuple(warnings)
 
 
 def _pluralize(number: int, thing: str) -> str:

@@ -1,4 +1,4 @@
-"""How much audio one request may bring."""
+"""AudioLimits: how much audio one request may contain."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from neuron_whisper.errors import InvalidOption
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioLimits:
-    """Enforced while reading and decoding, so a small file that unpacks to days of audio stops early.
+    """Checked while reading and decoding, so that a small file that decodes to days of audio is stopped early.
 
-    `max_decoded_bytes` counts samples as the decoder gives them: at the source's rate, channels and width.
+    `max_decoded_bytes` counts the samples as they are decoded, with the source's rate, channels and sample width.
     """
 
     max_bytes: int = 2 * 1024**3

@@ -1,4 +1,4 @@
-"""Bytes, a path, a stream or stdin -> AudioClip, within limits."""
+"""load_audio: bytes, a path, a stream or stdin -> AudioClip, within limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ READ_CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawFormat:
-    """How to read samples that come without a header. Raises InvalidOption."""
+    """The format of samples without a header. Raises InvalidOption."""
 
     sample_rate: int = 16_000
     channels: int = 1
@@ -54,9 +54,9 @@ def load_audio(
 ) -> AudioClip:
     """Decode `source` to mono float32 at 16 kHz; the string "-" is stdin.
 
-    The format is told by the content, never by the name. Channels are averaged, or `channel` (from 0) is
-    taken alone. What could not be decoded is left out and told in `AudioClip.warnings`. The samples of more than
-    ten minutes are in a temporary file, mapped.
+    The content decides the format, never the name. Channels are averaged, or `channel` (from 0) is taken alone.
+    Damaged parts are left out, and `AudioClip.warnings` says so. The samples of more than ten minutes are in a
+    temporary file that is mapped into memory.
 
     Raises AudioUnreadable, AudioTooLong, AudioTooLarge, and InvalidOption for a channel that is not there.
     """
@@ -87,12 +87,12 @@ def _default_name(source: str | Path | bytes | BinaryIO) -> str:
         return "stdin" if source == "-" else str(source)
     if isinstance(source, bytes):
         return "audio"
-    given = getattr(source, "name", None)  # of an open file; a number for a bare descriptor
-    return given if isinstance(given, str) else "audio"
+    name = getattr(source, "name", None)  # of an open file; a number for a bare descriptor
+    return name if isinstance(name, str) else "audio"
 
 
 def _open(source: str | Path | bytes | BinaryIO, name: str, max_bytes: int, stack: ExitStack) -> BinaryIO:
-    """A seekable file at its start, with at most max_bytes in it; `stack` closes what this opens."""
+    """A seekable file at its start, of at most max_bytes; `stack` closes what is opened here."""
     if isinstance(source, bytes):
         file: BinaryIO = BytesIO(source)
     elif isinstance(source, (str, Path)):
@@ -105,7 +105,7 @@ def _open(source: str | Path | bytes | BinaryIO, name: str, max_bytes: int, stac
     file.seek(0)
     if size > max_bytes:
         raise AudioTooLarge(name, "the file", max_bytes)
-    # a device says it has no bytes and then gives some
+    # a device reports size 0 and then returns bytes
     return file if size else _read_all(file, name, max_bytes)
 
 
@@ -122,23 +122,23 @@ def _open_path(path: Path, name: str) -> BinaryIO:
 
 
 def _read_all(file: BinaryIO, name: str, max_bytes: int) -> BinaryIO:
-    held = BytesIO()
-    while piece := file.read(min(READ_CHUNK_BYTES, max_bytes + 1 - held.tell())):
-        held.write(piece)
-        if held.tell() > max_bytes:
+    content = BytesIO()
+    while piece := file.read(min(READ_CHUNK_BYTES, max_bytes + 1 - content.tell())):
+        content.write(piece)
+        if content.tell() > max_bytes:
             raise AudioTooLarge(name, "the file", max_bytes)
-    held.seek(0)
-    return held
+    content.seek(0)
+    return content
 
 
-# --- what becomes of the samples --------------------------------------------------------------
+# --- samples -----------------------------------------------------------------------------------
 
 
 def _to_mono_16k(
     blocks: Iterable[AudioBlock], channel: int | None, stack: ExitStack
 ) -> tuple[NDArray[np.float32], list[str]]:
-    """All blocks as one signal at 16 kHz, and what is to be told of it."""
-    signal = stack.enter_context(closing(SpillableBuffer()))
+    """All blocks as one mono signal at 16 kHz, and warnings about it."""
+    buffer = stack.enter_context(closing(SpillableBuffer()))
     resampler: Resampler | None = None
     silenced, replaced = 0, False
     for block in blocks:
@@ -153,17 +153,17 @@ def _to_mono_16k(
             replaced |= channel is not None
         if resampler is None or resampler.rate != block.rate:
             if resampler is not None:
-                signal.append(resampler.finish())
+                buffer.append(resampler.finish())
             resampler = Resampler(block.rate)
-        signal.append(resampler.push(mono))
+        buffer.append(resampler.push(mono))
     if resampler is not None:
-        signal.append(resampler.finish())
+        buffer.append(resampler.finish())
     notes = []
     if silenced:
         notes.append(f"{silenced:,} samples were not numbers, or absurdly large, and became silence")
     if replaced:
         notes.append(f"channel {channel} ends before the audio does; the mean of the others stands in for it")
-    return signal.finish(), notes
+    return buffer.finish(), notes
 
 
 def _check_channel(channel: int | None, channels: int) -> None:
@@ -173,7 +173,7 @@ def _check_channel(channel: int | None, channels: int) -> None:
 
 
 def _silence_invalid_samples(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """NaN, infinities and numbers that would overflow later become 0; beyond [-1, 1] is fine."""
-    sound = np.abs(values) <= MAX_SAMPLE_VALUE  # False for NaN
-    bad = values.size - int(np.count_nonzero(sound))
-    return (np.where(sound, values, np.float32(0)), bad) if bad else (values, 0)
+    """Replace NaN, infinities and values that would overflow later by 0 -> the samples, and how many were replaced."""
+    valid = np.abs(values) <= MAX_SAMPLE_VALUE  # False for NaN
+    bad = values.size - int(np.count_nonzero(valid))
+    return (np.where(valid, values, np.float32(0)), bad) if bad else (values, 0)

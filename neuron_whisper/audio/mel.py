@@ -16,9 +16,9 @@ from neuron_whisper.audio.sample_buffer import release_pages
 from neuron_whisper.errors import InvalidOption
 
 SUPPORTED_N_MELS = (80, 128)  # large-v3, turbo and Kotoba have 128
-BLOCK_FRAMES = 1000  # per FFT call; their spectrum stays in the cache
+BLOCK_FRAMES = 1000  # per FFT call; their spectrum fits into the processor's cache
 POWER_FLOOR = 1e-10  # openai/whisper audio.py: of the power, before the logarithm
-TRAILING_FRAMES = 2  # behind the content, which the last of its samples still reach
+TRAILING_FRAMES = 2  # behind the content, which its last samples still reach
 DYNAMIC_RANGE = 8.0  # openai/whisper audio.py: decades below the loudest bin
 
 # The Slaney mel scale: linear to 1 kHz, then logarithmic.
@@ -60,8 +60,9 @@ def mel_filters(n_mels: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=2)
 def _sparse_mel_filters(n_mels: int) -> csr_array:
-    """As mel_filters. A bin is in two of them at most; and a dense product would wake all cores for every block,
-    and fight for them with what decodes meanwhile.
+    """As mel_filters, as a sparse matrix: a bin is in at most two filters.
+
+    A dense product would use all cores for every block, and compete for them with running decodes.
     """
     return csr_array(mel_filters(n_mels))
 
@@ -77,8 +78,8 @@ def log_mel(samples: NDArray[np.float32], n_mels: int, *, padding: int = 0) -> N
     """Log-mel spectrogram of the whole signal, (n_mels, (len(samples) + padding) // 160), about [-1, 1].
 
     Follows openai/whisper audio.py log_mel_spectrogram: `padding` zeros are appended, the ends are reflected,
-    the last STFT frame is dropped, and what is 8 decades below the loudest bin *of the whole signal* is
-    raised to there. Works in blocks: memory is the answer, a copy of the samples and a few MB.
+    the last STFT frame is dropped, and values more than 8 decades below the loudest bin *of the whole signal* are
+    raised to there. Works in blocks: memory is the result, a copy of the samples and a few MB.
     Raises InvalidOption when n_mels is neither 80 nor 128.
     """
     frames = (len(samples) + padding) // HOP_SAMPLES
@@ -87,7 +88,7 @@ def log_mel(samples: NDArray[np.float32], n_mels: int, *, padding: int = 0) -> N
 
 
 def _log10_mel(padded: NDArray[np.float32], n_mels: int, frames: int) -> NDArray[np.float32]:
-    """log10 of the mel bins of `frames` frames, the first of which is at the first sample: (n_mels, frames)."""
+    """log10 of the mel bins of `frames` frames, the first of them at the first sample: (n_mels, frames)."""
     filters = _sparse_mel_filters(n_mels)
     mel = np.empty((n_mels, frames), np.float32)
     if not frames:
@@ -104,7 +105,7 @@ def _log10_mel(padded: NDArray[np.float32], n_mels: int, frames: int) -> NDArray
 
 
 def _normalize(log10: NDArray[np.float32], max_log10: float) -> NDArray[np.float32]:
-    """What is far below the loudest bin is raised to there, then scaled to about [-1, 1]."""
+    """Raise values far below the loudest bin to DYNAMIC_RANGE below it, then scale to about [-1, 1]."""
     raised: NDArray[np.float32] = np.maximum(log10, np.float32(max_log10 - DYNAMIC_RANGE))
     raised += 4.0
     raised /= 4.0
@@ -114,8 +115,7 @@ def _normalize(log10: NDArray[np.float32], max_log10: float) -> NDArray[np.float
 def _pad_reflect(samples: NDArray[np.float32], zeros: int) -> NDArray[np.float32]:
     """The samples and the zeros, with 200 samples mirrored at both ends, in one copy.
 
-    A signal too short to be mirrored, which torch's STFT refuses, gets silence behind it; it has at most one
-    frame.
+    A signal too short to be mirrored, which torch's STFT refuses, gets silence behind it; it has at most one frame.
     """
     edge = FFT_SAMPLES // 2
     padded = np.zeros(max(len(samples) + zeros, edge + 1) + 2 * edge, np.float32)
@@ -127,17 +127,17 @@ def _pad_reflect(samples: NDArray[np.float32], zeros: int) -> NDArray[np.float32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogMel:
-    """The spectrogram of a clip, computed where a window is cut from it: hours cost no more memory than a minute.
+    """The spectrogram of a clip, computed window by window: hours need no more memory than a minute.
 
-    `content_frames` hold the clip. `max_log10` is the largest log10 of any bin of the whole clip, which decides what
-    counts as silence in every window; finding it takes a pass of about a ten-thousandth of the clip's length.
+    The clip has `content_frames`. `max_log10` is the largest log10 of any bin of the whole clip, from which the
+    floor of every window follows; a pass to find it takes about a ten-thousandth of the clip's duration.
     """
 
     samples: NDArray[np.float32]
     n_mels: int
     max_log10: float
     content_frames: int
-    cached_log10: NDArray[np.float32] | None = None  # the log10 of a short clip: its only window is not computed twice
+    cached_log10: NDArray[np.float32] | None = None  # of a short clip, whose only window is then not computed twice
 
     @classmethod
     def from_samples(cls, samples: NDArray[np.float32], n_mels: int) -> LogMel:
@@ -146,19 +146,19 @@ class LogMel:
         Raises InvalidOption when n_mels is neither 80 nor 128.
         """
         content_frames = len(samples) // HOP_SAMPLES
-        loudest = float(np.log10(POWER_FLOOR))  # of the silence behind the clip
-        held = None
+        max_log10 = float(np.log10(POWER_FLOOR))  # of the silence behind the clip
+        log10 = None
         for start in range(0, content_frames + TRAILING_FRAMES, WINDOW_FRAMES):
             end = min(start + WINDOW_FRAMES, content_frames + TRAILING_FRAMES)
-            held = _log10_frames(samples, n_mels, start, end)
-            loudest = max(loudest, float(held.max()))
+            log10 = _log10_frames(samples, n_mels, start, end)
+            max_log10 = max(max_log10, float(log10.max()))
             release_pages(samples, end * HOP_SAMPLES)
         return cls(
             samples=samples,
             n_mels=n_mels,
-            max_log10=loudest,
+            max_log10=max_log10,
             content_frames=content_frames,
-            cached_log10=held if content_frames + TRAILING_FRAMES <= WINDOW_FRAMES else None,
+            cached_log10=log10 if content_frames + TRAILING_FRAMES <= WINDOW_FRAMES else None,
         )
 
     def cut_window(self, start: int, end: int | None = None) -> NDArray[np.float32]:
@@ -181,12 +181,12 @@ def _log10_frames(samples: NDArray[np.float32], n_mels: int, start: int, end: in
     """Frames `start` to `end` of log_mel before its normalisation, with silence behind the samples: (n_mels, n)."""
     edge = FFT_SAMPLES // 2
     first, last = start * HOP_SAMPLES - edge, (end - 1) * HOP_SAMPLES + edge
-    held = np.zeros(max(last - first, 0), np.float32)
+    padded = np.zeros(max(last - first, 0), np.float32)
     piece = samples[max(first, 0) : max(last, 0)]
-    held[max(-first, 0) :][: len(piece)] = piece
-    if first < 0 and len(held) > 2 * edge:  # the clip begins with its own mirror image
-        held[:-first] = held[-2 * first : -first : -1]
-    return _log10_mel(held, n_mels, max(end - start, 0))
+    padded[max(-first, 0) :][: len(piece)] = piece
+    if first < 0 and len(padded) > 2 * edge:  # the clip begins with its own mirror image
+        padded[:-first] = padded[-2 * first : -first : -1]
+    return _log10_mel(padded, n_mels, max(end - start, 0))
 
 
 def pad_or_trim(mel: NDArray[np.float32], frames: int = WINDOW_FRAMES) -> NDArray[np.float32]:

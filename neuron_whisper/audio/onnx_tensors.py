@@ -1,4 +1,4 @@
-"""The float32 constants of an ONNX file, graph by graph, read without an ONNX runtime.
+"""Reads the float32 constants of an ONNX file, graph by graph, without an ONNX runtime.
 
 ONNX is protobuf: a message is (field << 3 | kind, value) pairs. Field numbers are those of onnx.proto.
 """
@@ -28,7 +28,7 @@ Tensors = dict[str, NDArray[np.float32]]
 def read_onnx_tensors(path: Path) -> list[Tensors]:
     """The named float32 tensors of each graph that has any; the branches of an If are graphs of their own.
 
-    Initialisers and the values of Constant nodes; read-only. Raises CheckpointError for what is no such file.
+    Initialisers and the values of Constant nodes; read-only. Raises CheckpointError for anything else.
     """
     try:
         content = memoryview(path.read_bytes())
@@ -54,12 +54,12 @@ def _iter_graph_tensors(graph: memoryview) -> Iterator[Tensors]:
                     inner.append(_as_message(x))
     if tensors:
         yield tensors
-    for each in inner:
-        yield from _iter_graph_tensors(each)
+    for subgraph in inner:
+        yield from _iter_graph_tensors(subgraph)
 
 
 def _parse_tensor(message: memoryview) -> Tensors:
-    """{name: array}; nothing for one that has no name, other values than float32, or no raw bytes."""
+    """{name: array}; empty for a tensor without a name or raw bytes, or of another type than float32."""
     name, kind, raw = "", 0, None
     shape: list[int] = []
     for field, value in _iter_fields(message):
@@ -99,7 +99,7 @@ def _iter_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number that starts at `at`, seven bits a byte, lowest first; and where it ends."""
+    """(number that starts at `at`, offset of its end); seven bits a byte, lowest first."""
     value = 0
     for shift in range(0, VARINT_BITS, 7):
         if at >= len(message):

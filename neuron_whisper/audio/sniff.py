@@ -1,4 +1,4 @@
-"""What the first and last bytes of a file tell: why it is not audio, and what its headers promise."""
+"""What the first and last bytes of a file show: why it is not audio, and which sizes its headers state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-# magic bytes -> what people call it; only asked once no demuxer wanted the file
+# magic bytes -> a name for the file, for one that no demuxer recognises
 KNOWN_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -36,7 +36,7 @@ UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # in a WAV that was written to a pi
 
 
 def explain_not_audio(head: bytes) -> str:
-    """The reason for a file which no demuxer recognises; `head` is its first kilobytes."""
+    """Why no demuxer recognises the file, whose first kilobytes are `head`."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "this is a WebP image"
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
@@ -57,7 +57,7 @@ def _is_text(head: bytes) -> bool:
     try:
         head.decode()
     except UnicodeDecodeError as error:
-        return error.start > len(head) - 4  # the cut may split the last character
+        return error.start > len(head) - 4  # the end of `head` may split the last character
     return True
 
 
@@ -67,7 +67,7 @@ class WavFormat(NamedTuple):
 
 
 def parse_wav_format(head: bytes) -> WavFormat | None:
-    """As a WAV header claims it; None when this is not a WAV with a format."""
+    """The format in a WAV header; None when there is none."""
     for name, start, _ in _iter_riff_chunks(head):
         if name == b"fmt " and start + 8 <= len(head):
             return WavFormat(*struct.unpack_from("<HI", head, start + 2))
@@ -75,7 +75,7 @@ def parse_wav_format(head: bytes) -> WavFormat | None:
 
 
 def count_wav_missing_bytes(head: bytes, file_bytes: int) -> int:
-    """How many sample bytes a WAV header promises beyond the end of the file."""
+    """How many bytes of samples a WAV header states beyond the end of the file."""
     for name, start, size in _iter_riff_chunks(head):
         if name == b"data":
             return 0 if size in UNKNOWN_SIZES else max(0, start + size - file_bytes)
@@ -94,20 +94,20 @@ def _iter_riff_chunks(head: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def is_ogg_truncated(tail: bytes) -> bool:
-    """Whether the last page in `tail` is cut off or is not marked as the last of its stream."""
+    """Whether the last page in `tail` is incomplete, or not marked as the last of its stream."""
     at = tail.rfind(b"OggS")
     if at < 0 or at + 27 > len(tail):
         return True
     segments = tail[at + 26]
     table = tail[at + 27 : at + 27 + segments]
-    whole = len(table) == segments and at + 27 + segments + sum(table) <= len(tail)
-    return not (whole and tail[at + 5] & 4)
+    is_complete = len(table) == segments and at + 27 + segments + sum(table) <= len(tail)
+    return not (is_complete and tail[at + 5] & 4)
 
 
 def has_mp3_length_header(file: BinaryIO) -> bool:
     """Whether the first MP3 frame is a Xing, Info or VBRI header, which counts the frames.
 
-    Without one a demuxer guesses the length from the bit rate, and the guess is no promise.
+    Without one a demuxer estimates the duration from the bit rate, which is not to be relied on.
     """
     head = file.read(10)
     audio_at = 0

@@ -1,4 +1,4 @@
-"""Voice activity: which spans of a clip hold speech, and windows of at most 30 s that hold whole spans."""
+"""Voice activity detection: the spans of a clip with speech, and windows of at most 30 s that contain whole spans."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "speech_probabilities",
 ]
 
-MAX_GAP_S = 3.0  # a longer silence inside a window costs more than it saves: text is made up for it
+MAX_GAP_S = 3.0  # in a longer silence inside a window Whisper hallucinates text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +56,9 @@ BATCHED_VAD = VadOptions(max_speech_duration_s=WINDOW_S, min_silence_duration_ms
 
 
 def detect_speech_spans(audio: AudioClip | NDArray[np.float32], options: VadOptions | None = None) -> list[SpeechSpan]:
-    """Where a clip, or mono samples at 16 kHz, hold speech: in order, disjoint, inside the clip.
+    """The spans of a clip, or of mono samples at 16 kHz, with speech: in order, disjoint, inside the clip.
 
-    Raises CheckpointError when Silero's weights are not there.
+    Raises CheckpointError when Silero's weights are not installed.
     """
     samples = audio.samples if isinstance(audio, AudioClip) else audio
     return spans_from_probabilities(speech_probabilities(samples), len(samples), options)
@@ -67,15 +67,15 @@ def detect_speech_spans(audio: AudioClip | NDArray[np.float32], options: VadOpti
 def spans_from_probabilities(
     probabilities: NDArray[np.float32], n_samples: int, options: VadOptions | None = None
 ) -> list[SpeechSpan]:
-    """The spans of a clip of so many samples, from the probability of each 512 of them."""
+    """The spans of a clip of `n_samples`, from the probability of each 512 of them."""
     options = options or VadOptions()
     pad = _ms_to_samples(options.speech_pad_ms)
-    bare = _detect_spans(probabilities.tolist(), n_samples, options)
-    starts, ends = [start for start, _ in bare], [end for _, end in bare]
+    unpadded = _detect_spans(probabilities.tolist(), n_samples, options)
+    starts, ends = [start for start, _ in unpadded], [end for _, end in unpadded]
     # neighbours share the gap between them where it is shorter than both paddings
-    widened = [min(pad, (start - end) // 2) for (_, end), (start, _) in pairwise(bare)]
-    if bare:
-        before, after = [min(pad, starts[0]), *widened], [*widened, min(pad, n_samples - ends[-1])]
+    padding = [min(pad, (start - end) // 2) for (_, end), (start, _) in pairwise(unpadded)]
+    if unpadded:
+        before, after = [min(pad, starts[0]), *padding], [*padding, min(pad, n_samples - ends[-1])]
         starts = [start - by for start, by in zip(starts, before, strict=True)]
         ends = [end + by for end, by in zip(ends, after, strict=True)]
     return [SpeechSpan(start_sample=start, end_sample=end) for start, end in zip(starts, ends, strict=True)]
@@ -84,9 +84,8 @@ def spans_from_probabilities(
 def _detect_spans(probabilities: list[float], n_samples: int, options: VadOptions) -> list[tuple[int, int]]:
     """(start, end) of speech in samples, before padding.
 
-    Follows silero-vad get_speech_timestamps, but for what it loses when a span grows too long: here the pauses
-    behind the cut can still be cut in, a silence that is going on is not forgotten, and the chunk at which speech
-    itself is cut stays.
+    Follows silero-vad get_speech_timestamps, except where a span grows too long: here the pauses after the split can
+    still be split in, an ongoing silence is kept, and so is the chunk at which speech itself is split.
     """
     speech_from, silence_below = options.threshold, options.silence_threshold
     min_speech, min_silence = (
@@ -94,12 +93,12 @@ def _detect_spans(probabilities: list[float], n_samples: int, options: VadOption
         _ms_to_samples(options.min_silence_duration_ms),
     )
     min_pause = _ms_to_samples(options.min_silence_at_max_speech)
-    # so much, and the chunk in which it is noticed, and the padding, are the longest span that is allowed
+    # longer by one chunk, in which that is noticed, and by the padding, it would exceed max_speech_duration_s
     longest = options.max_speech_duration_s * SAMPLE_RATE - CHUNK_SAMPLES - 2 * _ms_to_samples(options.speech_pad_ms)
     spans: list[tuple[int, int]] = []
     pauses: list[tuple[int, int]] = []  # inside the present span, each with speech behind it
     start: int | None = None  # of the present span
-    silent_from: int | None = None  # of the silence that goes on inside it
+    silent_from: int | None = None  # of the ongoing silence inside it
     for at, probability in zip(range(0, n_samples, CHUNK_SAMPLES), probabilities, strict=True):
         if probability >= speech_from:
             if start is None:
@@ -140,7 +139,7 @@ def _ms_to_samples(milliseconds: float) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechWindow:
-    """One stretch of a clip, from its first span's start to its last one's end, with the silences between."""
+    """A region of a clip, from the start of its first span to the end of its last one, with the silences between."""
 
     spans: tuple[SpeechSpan, ...]
 
@@ -168,9 +167,10 @@ class SpeechWindow:
 def merge_into_windows(
     spans: Iterable[SpeechSpan], window_s: float = WINDOW_S, *, max_gap_s: float = MAX_GAP_S
 ) -> list[SpeechWindow]:
-    """As few windows of at most `window_s` as hold the spans, which are in order and disjoint, whole and once each.
+    """Merge spans, which are in order and disjoint, into as few windows of at most `window_s` as possible.
 
-    A gap longer than `max_gap_s` lies in no window: 0-9 s, 10-19 s, 26-29 s -> 0-19 s, 26-29 s.
+    Each span is whole in one window, and a gap longer than `max_gap_s` in none: 0-9 s, 10-19 s, 26-29 s ->
+    0-19 s, 26-29 s.
     Raises InvalidOption when a span is longer than a window.
     """
     longest, widest_gap = window_s * SAMPLE_RATE, max_gap_s * SAMPLE_RATE

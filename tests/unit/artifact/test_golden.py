@@ -185,7 +185,7 @@ def test_an_artifact_that_says_something_else_ends_with_3_and_tells_where(
     other = copy_with_golden(cache, tmp_path, msgspec.json.encode(changed))
     code, out = run_verify(other, capsys)
     assert code == 3
-    assert "the loaded program does not say what the reference says" in out
+    assert "the loaded program differs from the reference" in out
     assert f"slot 0, step 11: token {golden.tokens[11]} (" in out
     assert "step 10" not in out
     assert run(["artifacts", "verify", "--cache", str(other)]) == 0, "its files are what was published"
@@ -202,7 +202,7 @@ def test_a_server_that_is_to_verify_does_not_serve_what_says_something_else(
     command = ["serve", "--artifact", artifact.name, "--cache", str(other), "--port", "0", "--replicas", replicas]
     assert run([*command, "--verify"]) == 3
     said = capfd.readouterr().err
-    assert "does not say what the reference says" in said
+    assert "differs from the reference" in said
     assert "listening on" not in said
 
 

@@ -171,12 +171,12 @@ class Refuse:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Refuse())
 import numpy as np
-from neuron_whisper.audio.silero import silero_model
+from neuron_whisper.audio.silero import load_silero_model
 from neuron_whisper.audio.speech import speech_probabilities
 start = Barrier(8)
 def ask(_):
     start.wait()
-    return silero_model()
+    return load_silero_model()
 with ThreadPoolExecutor(8) as pool:
     models = list(pool.map(ask, range(8)))
     samples = np.frombuffer(sys.stdin.buffer.read(), np.float32)
