@@ -1,9 +1,9 @@
-"""`make faults`: what a client sees, and what is left, when a server is killed, a worker dies, or something is broken.
+"""`make faults`: what clients see, and what is left, after a killed server, a dead worker, a full disk, a bad artifact.
 
     python -m tests.chaos.faults --artifact tiny.en --speech a.flac
 
-Every server is a process of its own with a real model. Prints a table; ends with 1 when something is lost, wrong, left
-over or told badly.
+Every server is a process of its own with a real model. Prints a table; exits with 1 when something is lost, wrong or
+left over, or an error is not reported properly.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Row = tuple[str, str, str]
 
 
 class CheckFailed(AssertionError):
-    """A fault came to something else than it must."""
+    """A fault had another effect than it must have."""
 
 
 def check(holds: bool, what: str) -> None:
@@ -49,12 +49,12 @@ def check(holds: bool, what: str) -> None:
 
 
 def repeat_ten_times(clip: bytes) -> bytes:
-    """A wav of the recording ten times over: a stream of it is still open when something happens to its server."""
+    """A wav of the recording ten times: long enough that its stream is still open when the server is killed."""
     return wav(np.clip(np.tile(load_audio(clip).samples, 10), -1, 1))
 
 
 class FaultScenarios:
-    """Each method is one fault: returns what the client saw and what was left. Raises Wrong."""
+    """Each public method is one fault: returns what the client saw and what was left. Raises CheckFailed."""
 
     def __init__(self, artifact: str, clip: bytes, scratch: Path) -> None:
         self._artifact, self._clip, self._scratch = artifact, clip, scratch
@@ -80,15 +80,15 @@ class FaultScenarios:
             yield server
 
     def _transcribe(self, url: str) -> str:
-        answer = httpx.post(url + TRANSCRIPTIONS, files={"file": self._clip}, timeout=TIMEOUT_S)
-        check(answer.status_code == 200, f"a sound request got {answer.status_code}: {answer.text[:200]}")
-        return str(answer.json()["text"])
+        response = httpx.post(url + TRANSCRIPTIONS, files={"file": self._clip}, timeout=TIMEOUT_S)
+        check(response.status_code == 200, f"a valid request got {response.status_code}: {response.text[:200]}")
+        return str(response.json()["text"])
 
     def _check_serving(self, url: str) -> None:
-        check(self._transcribe(url) == self._text, "the text is another one afterwards")
+        check(self._transcribe(url) == self._text, "the text differs afterwards")
 
-    def server_killed_amid_a_stream(self) -> tuple[str, str]:
-        seen: list[str] = []
+    def server_killed_during_a_stream(self) -> tuple[str, str]:
+        lines: list[str] = []
         with self.run_server() as server:
             with (
                 suppress(httpx.TransportError),
@@ -98,24 +98,26 @@ class FaultScenarios:
                     files={"file": self._long},
                     data={"stream": "true"},
                     timeout=TIMEOUT_S,
-                ) as answer,
+                ) as response,
             ):
                 os.kill(server.pid, signal.SIGKILL)
-                seen += answer.iter_lines()
-            check(not any("transcript.text.done" in line for line in seen), "a killed server told the end of a stream")
+                lines += response.iter_lines()
+            check(
+                not any("transcript.text.done" in line for line in lines), "a killed server ended the stream properly"
+            )
         with self.run_server() as server:
             self._check_serving(server.url)
         left = [path.name for path in self._scratch.iterdir()]
-        return "the connection breaks, without transcript.text.done", f"{len(left)} files; the next server serves"
+        return "the connection breaks, without transcript.text.done", f"{len(left)} files; the next server works"
 
-    def server_killed_amid_jobs(self) -> tuple[str, str]:
+    def server_killed_during_jobs(self) -> tuple[str, str]:
         directory = self._scratch / "jobs"
         ids = []
         with self.run_server("--jobs-dir", str(directory), "--jobs-max-attempts", "5") as server:
             for _ in range(4):
-                answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=TIMEOUT_S)
-                check(answer.status_code in (200, 201, 202), f"a job got {answer.status_code}")
-                ids.append(answer.json()["id"])
+                response = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=TIMEOUT_S)
+                check(response.status_code == 201, f"a job got {response.status_code}")
+                ids.append(response.json()["id"])
             os.kill(server.pid, signal.SIGKILL)
         with self.run_server("--jobs-dir", str(directory), "--jobs-max-attempts", "5") as server:
             jobs = [self._wait_until_ended(server.url, job) for job in ids]
@@ -124,62 +126,62 @@ class FaultScenarios:
                 for job in ids
             }
         check(all(job["status"] == "succeeded" for job in jobs), f"jobs ended as {[job['status'] for job in jobs]}")
-        check(texts == {self._text.strip()}, "a job's text is another one")
-        again = sum(job["attempts"] > 1 for job in jobs)
+        check(texts == {self._text.strip()}, "the text of a job differs")
+        restarted = sum(job["attempts"] > 1 for job in jobs)
         shutil.rmtree(directory)
-        return "nothing: each job has its id before the end", f"{len(ids)} jobs done, {again} begun again and said so"
+        return "nothing: each client has the id of its job", f"{len(ids)} jobs succeeded, {restarted} of them restarted"
 
     def _wait_until_ended(self, url: str, job: str) -> dict[str, Any]:
-        ends = time.monotonic() + TIMEOUT_S
-        while (told := httpx.get(f"{url}{JOBS}/{job}", timeout=60).json())["status"] in ("queued", "running"):
-            check(time.monotonic() < ends, f"job {job} does not end")
+        deadline = time.monotonic() + TIMEOUT_S
+        while (response := httpx.get(f"{url}{JOBS}/{job}", timeout=60).json())["status"] in ("queued", "running"):
+            check(time.monotonic() < deadline, f"job {job} does not end")
             time.sleep(0.1)
-        return dict(told)
+        return dict(response)
 
-    def worker_killed_amid_requests(self) -> tuple[str, str]:
+    def worker_killed_during_requests(self) -> tuple[str, str]:
         texts: list[str] = []
         with self.run_server("--replicas", "2") as server:
             _, *workers = walk_process_tree(server.pid)
-            asking = [threading.Thread(target=lambda: texts.append(self._transcribe(server.url))) for _ in range(4)]
-            for thread in asking:
+            clients = [threading.Thread(target=lambda: texts.append(self._transcribe(server.url))) for _ in range(4)]
+            for thread in clients:
                 thread.start()
             time.sleep(0.3)
             os.kill(workers[-1], signal.SIGKILL)
-            for thread in asking:
+            for thread in clients:
                 thread.join()
             check(texts == [self._text] * 4, f"4 requests got {len(texts)} texts, {len(set(texts))} different")
-            ends = time.monotonic() + TIMEOUT_S
+            deadline = time.monotonic() + TIMEOUT_S
             while (
                 len([*walk_process_tree(server.pid)]) <= len(workers)
                 or httpx.get(server.url + "/health/ready").is_error
             ):
-                check(time.monotonic() < ends, "the worker is not replaced")
+                check(time.monotonic() < deadline, "the worker is not replaced")
                 time.sleep(0.2)
             self._check_serving(server.url)
-        return "its text: windows are decoded again by another worker", "the worker is replaced"
+        return "its text: another worker decodes the windows again", "the worker is replaced"
 
     def disk_full(self) -> tuple[str, str]:
         disk = self._scratch / "disk"
         disk.mkdir()
         with small_disk(disk, DISK_BYTES) as is_mounted:
             if not is_mounted:
-                return "not shown: no file system can be mounted here", ""
+                return "not tested: no file system can be mounted here", ""
             with self.run_server("--jobs-dir", str(disk / "jobs")) as server:
                 (disk / "filler").write_bytes(bytes(DISK_BYTES - 300_000))
-                answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=60)
-                check(answer.status_code == 507, f"a job on a full disk got {answer.status_code}: {answer.text[:200]}")
-                check(answer.json()["error"]["code"] == "storage_full", "the error does not say storage_full")
-                check("retry-after" in answer.headers, "there is no Retry-After")
+                response = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=60)
+                check(response.status_code == 507, f"a job got {response.status_code}: {response.text[:200]}")
+                check(response.json()["error"]["code"] == "storage_full", "the error code is not storage_full")
+                check("retry-after" in response.headers, "there is no Retry-After")
                 check(not [*(disk / "jobs" / "uploads").iterdir()], "a part of the upload is left")
                 self._check_serving(server.url)
                 (disk / "filler").unlink()
-                answer = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=60)
-                check(answer.is_success, f"with room again a job got {answer.status_code}: {answer.text[:200]}")
+                response = httpx.post(server.url + JOBS, files={"file": self._clip}, timeout=60)
+                check(response.is_success, f"with space again a job got {response.status_code}: {response.text[:200]}")
                 check(
-                    self._wait_until_ended(server.url, answer.json()["id"])["status"] == "succeeded",
+                    self._wait_until_ended(server.url, response.json()["id"])["status"] == "succeeded",
                     "the next job fails",
                 )
-        return "507 storage_full with Retry-After; requests are served", "no part of the upload; jobs go on with room"
+        return "507 storage_full with Retry-After; requests succeed", "no part of the upload; jobs continue with space"
 
     def artifact_broken(self) -> tuple[str, str]:
         source = ArtifactStore(default_cache_directory()).resolve(self._artifact)
@@ -193,7 +195,7 @@ class FaultScenarios:
         file.chmod(0o600)
         with file.open("r+b") as weights:
             weights.truncate(file.stat().st_size - 1000)
-        ended = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", copied.name, "--port", "0"],
             env={**os.environ, "NEURON_WHISPER_CACHE": str(cache)},
             capture_output=True,
@@ -201,12 +203,12 @@ class FaultScenarios:
             timeout=TIMEOUT_S,
             check=False,
         )
-        check(ended.returncode not in (0, -signal.SIGSEGV), f"it ended with {ended.returncode}")
-        check("Traceback" not in ended.stderr, "it ended with a traceback")
-        check(file.name in ended.stderr, f"the broken file is not named: {ended.stderr[-300:]}")
+        check(result.returncode not in (0, -signal.SIGSEGV), f"it exited with {result.returncode}")
+        check("Traceback" not in result.stderr, "it exited with a traceback")
+        check(file.name in result.stderr, f"the broken file is not named: {result.stderr[-300:]}")
         check(copied.exists(), "the artifact is gone")
         shutil.rmtree(cache)
-        return f"no port is opened: exit {ended.returncode}, the file named", "the artifact, as it was found"
+        return f"no port is opened: exit code {result.returncode}, the file named", "the artifact, as it was found"
 
 
 def main() -> int:
@@ -217,13 +219,13 @@ def main() -> int:
     rows: list[Row] = []
     failures = 0
     with tempfile.TemporaryDirectory() as scratch:
-        made = FaultScenarios(given.artifact, given.speech.read_bytes(), Path(scratch))
+        scenarios = FaultScenarios(given.artifact, given.speech.read_bytes(), Path(scratch))
         faults: tuple[Callable[[], tuple[str, str]], ...] = (
-            made.server_killed_amid_a_stream,
-            made.server_killed_amid_jobs,
-            made.worker_killed_amid_requests,
-            made.disk_full,
-            made.artifact_broken,
+            scenarios.server_killed_during_a_stream,
+            scenarios.server_killed_during_jobs,
+            scenarios.worker_killed_during_requests,
+            scenarios.disk_full,
+            scenarios.artifact_broken,
         )
         for fault in faults:
             name = fault.__name__.replace("_", " ")

@@ -1,8 +1,8 @@
-"""Kills a server with SIGKILL again and again while jobs are made and run, and checks that none is lost or wrong.
+"""Kills a server with SIGKILL repeatedly while jobs are created and run, and checks that none is lost or wrong.
 
     python -m tests.chaos.jobs_chaos --kills 20 --jobs 12 [--artifact tiny.en --speech a.flac --speech b.flac]
 
-Without an artifact the server runs a made-up program, which is fast. Prints one line of JSON.
+Without an artifact the server runs a synthetic program, which is fast. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def server_command(directory: Path, artifact: str | None) -> list[str]:
         str(directory / "jobs"),
         "--jobs-max-attempts",
         "100",
-        "--quiet",  # nobody reads its log
+        "--quiet",  # its log is not read
     ]
 
 
@@ -62,7 +62,7 @@ def run_server(directory: Path, artifact: str | None) -> Iterator[tuple[subproce
     try:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write("\n")  # opens the made-up program's gate
+        process.stdin.write("\n")  # opens the gate of the synthetic program
         process.stdin.flush()
         for line in process.stdout:
             if "http://" in line:
@@ -75,7 +75,7 @@ def run_server(directory: Path, artifact: str | None) -> Iterator[tuple[subproce
 
 
 def post_job(client: httpx.Client, clip: bytes, key: str) -> str | None:
-    """The job's id; None where the server was killed before it answered."""
+    """The job's id; None where the server was killed before it responded."""
     try:
         answer = client.post(JOBS, files={"file": clip}, data=NO_FALLBACK, headers={"idempotency-key": key})
     except httpx.TransportError:
@@ -85,20 +85,20 @@ def post_job(client: httpx.Client, clip: bytes, key: str) -> str | None:
 
 
 def run_chaos(directory: Path, clips: list[bytes], *, kills: int, jobs: int, artifact: str | None) -> dict[str, Any]:
-    """Make `jobs` jobs, a few in each life of a server, and wait for all in the last."""
-    rng, made = random.Random(0), dict[str, str | None]()
-    wanted = [f"job-{number}" for number in range(jobs)]
+    """Create `jobs` jobs, a few with each server process, and wait for all of them with the last."""
+    rng, created = random.Random(0), dict[str, str | None]()
+    keys = [f"job-{number}" for number in range(jobs)]
     for _ in range(kills):
         with run_server(directory, artifact) as (process, client):
-            for key in [key for key in wanted if made.get(key) is None][: -(-jobs // kills) + 1]:
-                made[key] = post_job(client, clips[wanted.index(key) % len(clips)], key)
+            for key in [key for key in keys if created.get(key) is None][: -(-jobs // kills) + 1]:
+                created[key] = post_job(client, clips[keys.index(key) % len(clips)], key)
             time.sleep(rng.uniform(0.0, 4.0))
             process.kill()
             process.wait()
         check_consistent(directory)
     with run_server(directory, artifact) as (_, client):
-        ids = {key: made.get(key) or post_job(client, clips[wanted.index(key) % len(clips)], key) for key in wanted}
-        texts, told = {}, []
+        ids = {key: created.get(key) or post_job(client, clips[keys.index(key) % len(clips)], key) for key in keys}
+        texts, attempts = {}, []
         for key, job_id in ids.items():
             deadline = time.monotonic() + TIMEOUT_S
             while (job := client.get(f"{JOBS}/{job_id}").json())["status"] in ("queued", "running"):
@@ -106,22 +106,22 @@ def run_chaos(directory: Path, clips: list[bytes], *, kills: int, jobs: int, art
                 time.sleep(0.1)
             assert job["status"] == "succeeded", job
             assert (job["attempts"] > 1) == (job["restart_reason"] is not None), job
-            told.append(job["attempts"])
+            attempts.append(job["attempts"])
             texts[key] = client.get(f"{JOBS}/{job_id}/result", params={"format": "verbose_json"}).json()
-        listed = client.get(JOBS, params={"limit": 100}).json()["data"]
+        stored = client.get(JOBS, params={"limit": 100}).json()["data"]
         form = {**NO_FALLBACK, "response_format": "verbose_json"}
         direct = [client.post(TRANSCRIPTIONS, files={"file": clip}, data=form).json() for clip in clips]
     check_consistent(directory)
-    wrong = sum(text != direct[wanted.index(key) % len(clips)] for key, text in texts.items())
+    wrong = sum(text != direct[keys.index(key) % len(clips)] for key, text in texts.items())
     return {
-        "artifact": artifact or "made up",
+        "artifact": artifact or "synthetic",
         "kills": kills,
         "jobs": jobs,
-        "jobs_stored": len(listed),
+        "jobs_stored": len(stored),
         "lost": 0,
         "wrong": wrong,
-        "attempts": told,
-        "begun_again": sum(n > 1 for n in told),
+        "attempts": attempts,
+        "restarted": sum(n > 1 for n in attempts),
     }
 
 
@@ -131,12 +131,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=12)
     parser.add_argument("--artifact")
     parser.add_argument("--speech", action="append", type=Path, default=[])
-    asked = parser.parse_args()
-    clips = [path.read_bytes() for path in asked.speech] or [tone(200.0 + 90 * n, 35.0, rate=8000) for n in range(3)]
+    given = parser.parse_args()
+    clips = [path.read_bytes() for path in given.speech] or [tone(200.0 + 90 * n, 35.0, rate=8000) for n in range(3)]
     with tempfile.TemporaryDirectory() as directory:
-        told = run_chaos(Path(directory), clips, kills=asked.kills, jobs=asked.jobs, artifact=asked.artifact)
-    print(json.dumps(told))  # noqa: T201
-    if told["wrong"] or told["jobs_stored"] != told["jobs"]:
+        figures = run_chaos(Path(directory), clips, kills=given.kills, jobs=given.jobs, artifact=given.artifact)
+    print(json.dumps(figures))  # noqa: T201
+    if figures["wrong"] or figures["jobs_stored"] != figures["jobs"]:
         sys.exit(1)
 
 

@@ -1,11 +1,11 @@
-"""Four times the clients that a server can serve: who is served, how fast, and how fast the others are refused.
+"""`make overload`: up to eight times the clients that a server has slots for: latencies, and the time to refusals.
 
     python -m tests.chaos.overload [--step-ms 40] [--max-wait-s 0.3]
 
-The server is a process of its own, and its device a clock: a step takes its time and hardly any processor, so that
-what is measured is the server and not the machine. Refused clients come back as they are told; at 1 x there is one
-for each slot. Ends with 1 when a request is neither served nor refused, a refusal takes longer than a second, or those
-that are served take longer than at 1 x by more than `max_wait_s` and a window's own time, for which a slot was awaited.
+The server is a process of its own whose device only sleeps: a step takes its time and hardly any processor, so that
+the server is measured and not the machine. Refused clients obey Retry-After; at 1x there is one client per slot. Exits
+with 1 when a request is neither served nor refused, a refusal takes longer than a second, or the p95 latency exceeds
+that at 1x by more than `max_wait_s` and the time of a window, which a request may wait for a slot.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ REJECTED_WITHIN_S = 1.0
 
 
 def slow_down_steps(session: FakeSession, step_s: float) -> None:
-    """Make each step of the session take so long."""
+    """Make each decode step of the session take `step_s`."""
     decode = session.decode
 
     def slow(*given: NDArray[Any]) -> TopTokens:
         time.sleep(step_s)
         return decode(*given)
 
-    session.decode = slow  # type: ignore[method-assign, assignment]  # a known time
+    session.decode = slow  # type: ignore[method-assign, assignment]  # to give steps a known time
 
 
 def _serve(given: argparse.Namespace) -> None:
     served, session = make_transcriber(slots=given.slots)
     slow_down_steps(session, given.step_ms / 1e3)
     settings = ServerSettings(port=0, vad_filter=False, max_wait_s=given.max_wait_s, drain_s=1)
-    serve(served, settings, on_listening=lambda url: print(url, flush=True))  # noqa: T201  # our parent reads it
+    serve(served, settings, on_listening=lambda url: print(url, flush=True))  # noqa: T201  # the parent process reads it
 
 
 def find_failures(levels: Sequence[Mapping[str, Any]], max_wait_s: float) -> list[str]:
-    """What is not as it must be, in words; the first level is the one without overload."""
-    alone = levels[0]["latency_s"]
-    said = []
+    """Descriptions of what is wrong. The first level is the one without overload."""
+    baseline = levels[0]["latency_s"]
+    failures = []
     for level in levels:
         name = f"{level['clients']} clients"
         if level["errors"]:
-            said.append(f"{name}: {level['errors']}")
+            failures.append(f"{name}: {level['errors']}")
         if level["refusal_s"].get("max", 0.0) > REJECTED_WITHIN_S:
-            said.append(f"{name}: refused after {level['refusal_s']['max']} s")
-        allowed_s = alone["p95"] + max_wait_s + alone["p50"]
+            failures.append(f"{name}: refused after {level['refusal_s']['max']} s")
+        allowed_s = baseline["p95"] + max_wait_s + baseline["p50"]
         if level["latency_s"]["p95"] > allowed_s:
-            said.append(f"{name}: p95 {level['latency_s']['p95']} s, allowed are {allowed_s:.2f} s")
-    return said
+            failures.append(f"{name}: p95 {level['latency_s']['p95']} s, allowed are {allowed_s:.2f} s")
+    return failures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--max-wait-s", type=float, default=0.3)
     parser.add_argument("--duration", type=float, default=30.0)
-    parser.add_argument("--serve", action="store_true", help="be the server")
+    parser.add_argument("--serve", action="store_true", help="run the server (internal)")
     given = parser.parse_args(arguments)
     if given.serve:
         _serve(given)
@@ -85,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
         for times in (1, 2, 4, 8):
-            asked = LoadConfig(url=url, fields={"model": "whisper-1"})
-            answers = asyncio.run(run_level(asked, clips, clients=times * given.slots, duration_s=given.duration))
-            levels.append(summarize_level(answers, clients=times * given.slots, duration_s=given.duration, memory=None))
+            config = LoadConfig(url=url, fields={"model": "whisper-1"})
+            results = asyncio.run(run_level(config, clips, clients=times * given.slots, duration_s=given.duration))
+            levels.append(summarize_level(results, clients=times * given.slots, duration_s=given.duration, memory=None))
             wait_for(url, requests=0, waiting=0, decoding=0)
     finally:
         server.terminate()
@@ -102,9 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "command": command,
     }
     sys.stdout.write(format_markdown(document))
-    for line in (found := find_failures(levels, given.max_wait_s)):
-        sys.stderr.write(f"wrong: {line}\n")
-    return 1 if found else 0
+    failures = find_failures(levels, given.max_wait_s)
+    for line in failures:
+        sys.stderr.write(f"failed: {line}\n")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

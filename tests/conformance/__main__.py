@@ -21,14 +21,14 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 MODEL = "tiny.en"
 ALIAS = "gpt-transcribe"  # Pipecat's default
-MAX_RESPONSE_S = "120"  # of a machine that does other things, too
+MAX_RESPONSE_S = "120"  # generous: the machine may be busy
 EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "40")
 
 
 @contextmanager
-def run_server(command: str, directory: Path, *more: str) -> Iterator[str]:
-    """The address of a server."""
-    arguments = ["--model", MODEL, "--port", "0", "--aliases", f"{ALIAS}={MODEL}", *more]
+def run_server(command: str, directory: Path, *flags: str) -> Iterator[str]:
+    """Run a server and yield its URL."""
+    arguments = ["--model", MODEL, "--port", "0", "--aliases", f"{ALIAS}={MODEL}", *flags]
     with (directory / "log").open("w") as log, subprocess.Popen([command, "serve", *arguments], stderr=log) as server:
         try:
             yield wait_for_address(directory / "log", server)
@@ -39,22 +39,22 @@ def run_server(command: str, directory: Path, *more: str) -> Iterator[str]:
 
 def wait_for_address(log: Path, server: subprocess.Popen[bytes]) -> str:
     while server.poll() is None:
-        if found := re.search(r"listening on (\S+)", log.read_text()):
-            return found[1]
+        if match := re.search(r"listening on (\S+)", log.read_text()):
+            return match[1]
         try:
             server.wait(0.5)
         except subprocess.TimeoutExpired:
             continue
-    raise SystemExit(f"the server ended:\n{log.read_text()}")
+    raise SystemExit(f"the server exited:\n{log.read_text()}")
 
 
 def create_admin_key(command: str, directory: Path) -> tuple[Path, str]:
-    """A file of keys, and the admin's in it."""
+    """Create a file of API keys with an admin key; returns both."""
     file = directory / "keys.json"
-    made = subprocess.run(
+    result = subprocess.run(
         [command, "keys", "create", "admin", "--admin", "--file", file], check=True, stdout=subprocess.PIPE, text=True
     )
-    return file, made.stdout.split()[-1]
+    return file, result.stdout.split()[-1]
 
 
 def schemathesis_command(url: str, *more: str) -> list[str]:
@@ -78,14 +78,14 @@ def schemathesis_command(url: str, *more: str) -> list[str]:
 
 def main(command: str, clip: str) -> int:
     python = sys.executable
-    here = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SCHEMATHESIS_HOOKS": "tests.conformance.hooks"}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SCHEMATHESIS_HOOKS": "tests.conformance.hooks"}
     failed, speech = [], Path(clip).absolute()
     logs = []
 
     def run(directory: str, programs: dict[str, list[str]]) -> None:
         for name, arguments in programs.items():
             print(f"--- {name}", flush=True)
-            if subprocess.run(arguments, env=here, cwd=directory, check=False).returncode:
+            if subprocess.run(arguments, env=environment, cwd=directory, check=False).returncode:
                 failed.append(name)
         logs.append((Path(directory) / "log").read_text())
 
@@ -102,11 +102,11 @@ def main(command: str, clip: str) -> int:
             )
         keys, key = create_admin_key(command, Path(directory))
         with run_server(command, Path(directory), "--keys-file", str(keys), "--model-admin") as url:
-            more = ["--header", f"Authorization: Bearer {key}", "--include-path-regex", "^/v1/models"]
-            run(directory, {"schemathesis, with a key, on the models": schemathesis_command(url, *more)})
+            flags = ["--header", f"Authorization: Bearer {key}", "--include-path-regex", "^/v1/models"]
+            run(directory, {"schemathesis, with an admin key, on /v1/models": schemathesis_command(url, *flags)})
     if errors := re.findall(r"^.*(?:status=5\d\d|ERROR|Traceback).*$", "".join(logs), re.MULTILINE):
         failed.append(f"the server's log: {errors[0]}")
-    print(f"failed: {'; '.join(failed)}" if failed else "every client is content", flush=True)
+    print(f"failed: {'; '.join(failed)}" if failed else "all clients passed", flush=True)
     return bool(failed)
 
 

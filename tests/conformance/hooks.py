@@ -1,4 +1,4 @@
-"""schemathesis hooks: real audio in valid requests, and no value that is valid but not with the model served here."""
+"""schemathesis hooks: valid requests get real audio, and no values that only this model or these settings refuse."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from schemathesis.generation import GenerationMode
 
 from tests.conformance.__main__ import MODEL
 
-# a schema cannot know the loaded model, nor an order between numbers
+# a schema knows neither the loaded model nor relations between values
 MODEL_DEPENDENT = ("model", "language", "languages[]", "beam_size", "patience", "suppress_tokens", "chinese_script")
 MUTUALLY_DEPENDENT = ("clip_timestamps", "max_line_width", "max_line_count", "max_words_per_line")
-SETTINGS_DEPENDENT = ("url", "webhook_url")  # a job's, which need origins that the server allows
-# schemathesis does not heed the document's if and then where it makes examples
+SETTINGS_DEPENDENT = ("url", "webhook_url")  # of jobs; they need allowed origins
+# schemathesis ignores the if and then of the document when it generates examples
 EXCLUDED_WITH_CHUNKING = ("vad_filter", "long_form")
 
 
 def make_tone() -> str:
-    """0.2 s of one, as a wav without a byte above 127: the tool takes bytes for what the document does not allow."""
+    """A wav of a 0.2 s tone without a byte above 127: the tool allows text only for the file field."""
     rate, n = 8000, 1600
     samples = bytes(round(64 + 60 * math.sin(0.3 * at)) for at in range(n))
     form = struct.pack("<HHIIHH", 1, 1, rate, rate, 1, 8)
@@ -33,26 +33,26 @@ TONE = make_tone()
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """A request that is valid by the document is made one that this server must take; in others the file is good."""
+    """Make a request that is valid by the document valid for this server, too; give invalid ones a valid file."""
     mode = case.meta.generation.mode if case.meta else GenerationMode.POSITIVE
     if not isinstance(case.body, dict):
         return
     if case.operation.path.startswith("/v1/models/"):
         if mode == GenerationMode.POSITIVE:
-            case.body = {"model": MODEL}  # a document cannot know what may be loaded
+            case.body = {"model": MODEL}  # the document does not know which models may be loaded
         return
     if mode != GenerationMode.POSITIVE:
-        if isinstance(case.body.get("file"), str):  # so that what is wrong is what was made wrong
+        if isinstance(case.body.get("file"), str):  # so that only the generated defect is wrong
             case.body = {**case.body, "file": TONE}
         return
-    left_out = {*MODEL_DEPENDENT, *MUTUALLY_DEPENDENT, *SETTINGS_DEPENDENT}
+    excluded = {*MODEL_DEPENDENT, *MUTUALLY_DEPENDENT, *SETTINGS_DEPENDENT}
     if "chunking_strategy" in case.body:
-        left_out.update(EXCLUDED_WITH_CHUNKING)
-    # a new one: cases share parts of what they were made of
-    case.body = {**{name: value for name, value in case.body.items() if name not in left_out}, "file": TONE}
+        excluded.update(EXCLUDED_WITH_CHUNKING)
+    # a new dict: cases share their parts
+    case.body = {**{name: value for name, value in case.body.items() if name not in excluded}, "file": TONE}
 
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    """A list of texts that is no list is one by the time it is a form: a field given once."""
+    """Skip a keywords[] that is no list: in a form it would be a valid field given once."""
     return not isinstance(case.body, dict) or isinstance(case.body.get("keywords[]", []), list)

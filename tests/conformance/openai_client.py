@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 
 def check_types(answer: Transcription | TranscriptionVerbose) -> None:
-    """The client builds its types from whatever comes; this holds what came to them."""
+    """Validate a response: the client itself builds its types without validation."""
     type(answer).model_validate(answer.to_dict())
 
 
@@ -52,12 +52,12 @@ def transcribe(url: str, clip: Path) -> str:
         for response_format in ("text", "srt", "vtt"):
             text = client.audio.transcriptions.create(file=clip, model="whisper-1", response_format=response_format)
             assert plain.text.split()[-1] in str(text)
-        refused = None
+        refused_param = None
         try:
             client.audio.transcriptions.create(file=clip, model="whisper-1", known_speaker_names=["agent"])
         except openai.BadRequestError as error:
-            refused = error.param
-        assert refused == "known_speaker_names", "a field that is not supported was taken"
+            refused_param = error.param
+        assert refused_param == "known_speaker_names", "an unsupported field was accepted"
         return plain.text
 
 
@@ -68,9 +68,9 @@ async def atranscribe(url: str, clip: Path) -> str:
 
 
 def main(url: str, clip: str) -> None:
-    said = transcribe(url, Path(clip))
-    assert asyncio.run(atranscribe(url, Path(clip))) == said
-    print(f"openai {openai.__version__}: {said}")
+    text = transcribe(url, Path(clip))
+    assert asyncio.run(atranscribe(url, Path(clip))) == text
+    print(f"openai {openai.__version__}: {text}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pipecat's OpenAIRealtimeSTTService in a pipeline of Pipecat's, its base_url ours: both ways to end an utterance."""
+"""Pipecat's OpenAIRealtimeSTTService in a Pipecat pipeline against this server, with both ways to end an utterance."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from pipecat.services.openai.stt import OpenAIRealtimeSTTService
 from pipecat.tests.utils import SleepFrame, run_test
 
 CHUNK_S = 0.1
-MIN_SIMILARITY = 0.9  # what a pause cuts in two may get another comma
-MAX_RESPONSE_S = 20.0  # of a machine that does other things, too
+MIN_SIMILARITY = 0.9  # an utterance split at a pause may be punctuated differently
+MAX_RESPONSE_S = 20.0  # generous: the machine may be busy
 
 
 def split_words(text: str) -> list[str]:
@@ -35,7 +35,7 @@ def split_words(text: str) -> list[str]:
 
 
 async def transcribe(url: str, clip: str, turn_detection: Any) -> tuple[str, int]:
-    """The text that came, and how many interim ones before it."""
+    """Returns the final text and the number of interim texts."""
     with wave.open(clip) as file:
         rate, audio = file.getframerate(), file.readframes(file.getnframes())
     step = 2 * round(rate * CHUNK_S)
@@ -60,20 +60,24 @@ async def transcribe(url: str, clip: str, turn_detection: Any) -> tuple[str, int
     )
     errors = [frame.error for frame in (*down, *up) if isinstance(frame, ErrorFrame)]
     assert not errors, errors
-    told = [frame.text for frame in down if isinstance(frame, TranscriptionFrame)]
-    assert told, "no TranscriptionFrame came"
-    return " ".join(told), sum(isinstance(frame, InterimTranscriptionFrame) for frame in down)
+    texts = [frame.text for frame in down if isinstance(frame, TranscriptionFrame)]
+    assert texts, "no TranscriptionFrame received"
+    return " ".join(texts), sum(isinstance(frame, InterimTranscriptionFrame) for frame in down)
 
 
 def main(url: str, clip: str) -> None:
     with openai.OpenAI(base_url=f"{url}/v1") as client, open(clip, "rb") as file:  # noqa: PTH123  # a file, as users have it
         expected = client.audio.transcriptions.create(file=file, model="whisper-1").text
-    asked = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 700}
-    for name, turn_detection in {"its own detector": False, "ours": None, "ours, as asked": asked}.items():
-        said, interim = asyncio.run(transcribe(url, clip, turn_detection))
-        alike = SequenceMatcher(a=split_words(said), b=split_words(expected)).ratio()
-        print(f"Pipecat in realtime, {name}: {said} ({interim} interim)")
-        assert alike >= MIN_SIMILARITY, f"{alike:.2f} of it is as expected: {expected}"
+    server_vad = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 700}
+    for name, turn_detection in {
+        "Pipecat's detector": False,
+        "the server's": None,
+        "the server's, configured": server_vad,
+    }.items():
+        text, n_interim = asyncio.run(transcribe(url, clip, turn_detection))
+        similarity = SequenceMatcher(a=split_words(text), b=split_words(expected)).ratio()
+        print(f"Pipecat in realtime, {name}: {text} ({n_interim} interim)")
+        assert similarity >= MIN_SIMILARITY, f"similarity {similarity:.2f} to: {expected}"
 
 
 if __name__ == "__main__":

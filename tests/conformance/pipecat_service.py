@@ -1,4 +1,4 @@
-"""Pipecat's OpenAISTTService in a pipeline of Pipecat's, its base_url ours."""
+"""Pipecat's OpenAISTTService in a Pipecat pipeline against this server."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from pipecat.services.openai.stt import OpenAISTTService
 from pipecat.tests.utils import run_test
 
 PROMPT = "A novel."
-CHUNK_S = 0.02  # of audio, as transports hand it on
-MIN_SIMILARITY = 0.8  # the service adds silence, and a clip of a few words may get another word
+CHUNK_S = 0.02  # of audio, as transports deliver it
+MIN_SIMILARITY = 0.8  # the service adds silence, and one word of a short clip may differ
 
 
 def split_words(text: str) -> list[str]:
@@ -55,10 +55,10 @@ async def transcribe(url: str, clip: str, model: str, *, with_probabilities: boo
     )
     errors = [frame.error for frame in (*down, *up) if isinstance(frame, ErrorFrame)]
     assert not errors, errors
-    told = [frame for frame in down if isinstance(frame, TranscriptionFrame)]
-    assert len(told) == 1, told
-    assert told[0].finalized
-    return str(told[0].text)
+    final = [frame for frame in down if isinstance(frame, TranscriptionFrame)]
+    assert len(final) == 1, final
+    assert final[0].finalized
+    return str(final[0].text)
 
 
 def main(url: str, clip: str) -> None:
@@ -67,10 +67,10 @@ def main(url: str, clip: str) -> None:
             file=file, model="whisper-1", prompt=PROMPT, language="en", temperature=0.0
         ).text
     for model, with_probabilities in (("gpt-transcribe", False), ("gpt-transcribe", True), ("whisper-1", True)):
-        said = asyncio.run(transcribe(url, clip, model, with_probabilities=with_probabilities))
-        alike = SequenceMatcher(a=split_words(said), b=split_words(expected)).ratio()
-        print(f"Pipecat, {model}{', probabilities' if with_probabilities else ''}: {said}")
-        assert alike >= MIN_SIMILARITY, f"{alike:.2f} of it is as expected: {expected}"
+        text = asyncio.run(transcribe(url, clip, model, with_probabilities=with_probabilities))
+        similarity = SequenceMatcher(a=split_words(text), b=split_words(expected)).ratio()
+        print(f"Pipecat, {model}{', probabilities' if with_probabilities else ''}: {text}")
+        assert similarity >= MIN_SIMILARITY, f"similarity {similarity:.2f} to: {expected}"
 
 
 if __name__ == "__main__":

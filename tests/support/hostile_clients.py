@@ -1,4 +1,4 @@
-"""Clients that do harm to a server, a client that wants to be served meanwhile, and what a process holds."""
+"""Clients that attack a server, a well-behaved client beside them, and the resources of a process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.support.hostile_files import Upload
 from tests.support.servers import TRANSCRIPTIONS, tone
 
 TIMEOUT_S = 600.0
-EXPECTED_STATUSES = (200, 400, 404, 408, 413, 429, 503)  # whatever is sent; 500 is ours
+EXPECTED_STATUSES = (200, 400, 404, 408, 413, 429, 503)  # for any request; 500 would be a defect
 
 
 @dataclass(slots=True)
 class SteadyClient:
-    """A client that asks for the same clip again and again, and must get the same text each time."""
+    """A well-behaved client that transcribes the same clip over and over and must get the same text each time."""
 
     url: str
     clip: bytes
@@ -35,44 +35,45 @@ class SteadyClient:
     async def run(self, pause_s: float = 0.05) -> None:
         async with httpx.AsyncClient(base_url=self.url, timeout=TIMEOUT_S, verify=False, trust_env=False) as http:
             while True:
-                began = time.monotonic()
+                started = time.monotonic()
                 try:
-                    answer = await http.post(TRANSCRIPTIONS, files={"file": ("clip", self.clip)})
+                    response = await http.post(TRANSCRIPTIONS, files={"file": ("clip", self.clip)})
                 except httpx.HTTPError as error:
                     self.failures[type(error).__name__] += 1
                 else:
-                    self.latencies_s.append(time.monotonic() - began)
-                    if answer.status_code == 200:
-                        self.texts[answer.json()["text"]] += 1
+                    self.latencies_s.append(time.monotonic() - started)
+                    if response.status_code == 200:
+                        self.texts[response.json()["text"]] += 1
                     else:
-                        self.failures[str(answer.status_code)] += 1
+                        self.failures[str(response.status_code)] += 1
                 await asyncio.sleep(pause_s)
 
 
 async def send_uploads(url: str, uploads: Iterable[Upload], *, at_once: int = 4) -> tuple[Counter[str], list[str]]:
-    """How often each kind was answered with which status, and what should not have happened."""
+    """Returns the count of each kind and status, and the responses that are wrong."""
     statuses: Counter[str] = Counter()
-    wrong: list[str] = []
-    waiting = iter(uploads)
+    problems: list[str] = []
+    remaining = iter(uploads)
 
     async def client(http: httpx.AsyncClient) -> None:
-        for upload in waiting:
+        for upload in remaining:
             try:
-                answer = await http.post(
+                response = await http.post(
                     TRANSCRIPTIONS, files={"file": (upload.name, upload.content)}, data=upload.fields
                 )
             except httpx.HTTPError as error:
-                wrong.append(f"{upload.kind}: {error!r}")
+                problems.append(f"{upload.kind}: {error!r}")
                 continue
-            statuses[f"{upload.kind}: {answer.status_code}"] += 1
-            if answer.status_code not in EXPECTED_STATUSES:
-                wrong.append(f"{upload.kind}: {answer.status_code} {answer.text[:200]}")
-            elif answer.status_code != 200 and answer.json()["error"].keys() != {"message", "type", "param", "code"}:
-                wrong.append(f"{upload.kind}: {answer.text[:200]}")
+            status = response.status_code
+            statuses[f"{upload.kind}: {status}"] += 1
+            if status not in EXPECTED_STATUSES:
+                problems.append(f"{upload.kind}: {status} {response.text[:200]}")
+            elif status != 200 and response.json()["error"].keys() != {"message", "type", "param", "code"}:
+                problems.append(f"{upload.kind}: {response.text[:200]}")
 
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, verify=False, trust_env=False) as http:
         await asyncio.gather(*(client(http) for _ in range(at_once)))
-    return statuses, wrong
+    return statuses, problems
 
 
 def build_request(content: bytes) -> bytes:
@@ -86,21 +87,20 @@ def build_request(content: bytes) -> bytes:
 
 
 async def disconnect(url: str, n: int, seed: int = 0, *, at_once: int = 16) -> None:
-    """So many clients that go away: in the headers, in the upload, while they wait; with a FIN or a reset."""
-    chance = random.Random(seed)
-    whole = build_request(tone(seconds=1.0))
+    """`n` clients that disconnect in the headers, in the upload or while they wait, with a FIN or a reset."""
+    rng = random.Random(seed)
+    request = build_request(tone(seconds=1.0))
     numbers = iter(range(n))
 
     async def client() -> None:
         for _ in numbers:
             _, writer = await asyncio.open_connection(*_host_and_port(url))
-            cut = chance.choice((chance.randrange(200), chance.randrange(len(whole)), len(whole)))
-            writer.write(whole[:cut])
+            cut = rng.choice((rng.randrange(200), rng.randrange(len(request)), len(request)))
+            writer.write(request[:cut])
             await writer.drain()
-            await asyncio.sleep(chance.choice((0.0, 0.01, 0.2)))
-            held = writer.get_extra_info("socket")
-            if chance.random() < 0.5:
-                held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await asyncio.sleep(rng.choice((0.0, 0.01, 0.2)))
+            if rng.random() < 0.5:
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
             writer.close()
 
@@ -108,23 +108,23 @@ async def disconnect(url: str, n: int, seed: int = 0, *, at_once: int = 16) -> N
 
 
 async def half_close(url: str, n: int) -> int:
-    """So many clients that say they have sent everything and wait; how many were answered."""
-    whole = build_request(tone(seconds=0.2))
+    """`n` clients that close their sending side and wait; returns how many got a response."""
+    request = build_request(tone(seconds=0.2))
 
     async def client() -> bool:
         reader, writer = await asyncio.open_connection(*_host_and_port(url))
-        writer.write(whole)
+        writer.write(request)
         writer.write_eof()
-        found = await asyncio.wait_for(reader.read(), TIMEOUT_S)
+        response = await asyncio.wait_for(reader.read(), TIMEOUT_S)
         writer.close()
-        return found.startswith(b"HTTP/1.1 ")
+        return response.startswith(b"HTTP/1.1 ")
 
     return sum(await asyncio.gather(*(client() for _ in range(n))))
 
 
 async def slow_loris(url: str, n: int, *, for_s: float) -> int:
-    """So many connections that send a byte of headers or of a body now and then; how many the server closed."""
-    began = time.monotonic()
+    """`n` connections that send a byte of headers or of a body twice a second; returns how many the server closed."""
+    started = time.monotonic()
 
     async def client(number: int) -> bool:
         reader, writer = await asyncio.open_connection(*_host_and_port(url))
@@ -132,7 +132,7 @@ async def slow_loris(url: str, n: int, *, for_s: float) -> int:
             writer.write(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: here\r\n")
             if number % 2:
                 writer.write(b"Content-Type: multipart/form-data; boundary=edge\r\nContent-Length: 999999\r\n\r\n--e")
-            while time.monotonic() - began < for_s:
+            while time.monotonic() - started < for_s:
                 writer.write(b"x")
                 await writer.drain()
                 try:

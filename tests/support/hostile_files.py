@@ -1,4 +1,4 @@
-"""Uploads made to do harm: mutated recordings, forged headers, bombs, wrong types, odd forms. Seeded."""
+"""Hostile uploads: mutated recordings, forged headers, decompression bombs, wrong types, odd forms. Seeded."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def encode_tone(container: str, codec: str, seconds: float = 2.0) -> bytes:
     """A tone in this format."""
     rate = 48_000
     samples = (0.3 * np.sin(np.arange(int(rate * seconds)) * 0.05)).astype(np.float32)
-    held = io.BytesIO()
-    with av.open(held, "w", format=container) as out:
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate, layout="mono")
         assert isinstance(stream, av.AudioStream)
         frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
@@ -63,7 +63,7 @@ def encode_tone(container: str, codec: str, seconds: float = 2.0) -> bytes:
         for piece in (*resampler.resample(frame), *resampler.resample(None)):
             out.mux(stream.encode(piece))
         out.mux(stream.encode(None))
-    return held.getvalue()
+    return file.getvalue()
 
 
 @lru_cache
@@ -72,13 +72,13 @@ def encode_recordings() -> tuple[bytes, ...]:
 
 
 def generate_uploads(n: int, seed: int = 0, extra_recordings: Sequence[bytes] = ()) -> Iterator[Upload]:
-    """So many of all kinds; `extra_recordings` are recordings to be mutated as well."""
-    chance = random.Random(seed)
+    """`n` uploads of all kinds; `extra_recordings` are mutated as well."""
+    rng = random.Random(seed)
     originals = (*encode_recordings(), *extra_recordings)
-    made = (_mutate, _mutate, _mutate, _forge_wav, _make_wrong_type, _make_odd_form)
+    generators = (_mutate, _mutate, _mutate, _forge_wav, _make_wrong_type, _make_odd_form)
     for _ in range(n):
-        upload = chance.choice(made)(chance, originals)
-        yield Upload(kind=upload.kind, name=chance.choice(NAMES), content=upload.content, fields=upload.fields)
+        upload = rng.choice(generators)(rng, originals)
+        yield Upload(kind=upload.kind, name=rng.choice(NAMES), content=upload.content, fields=upload.fields)
 
 
 def generate_bombs(*, hours: float = 4.0, flac_s: float = 20.0) -> Iterator[Upload]:
@@ -91,19 +91,19 @@ def generate_bombs(*, hours: float = 4.0, flac_s: float = 20.0) -> Iterator[Uplo
     yield Upload(kind="bomb: rate", name="rate.wav", content=build_wav_header(size=1 << 20, rate=1) + bytes(1 << 20))
 
 
-def _mutate(chance: random.Random, originals: Sequence[bytes]) -> Upload:
-    content = bytearray(chance.choice(originals))
-    for _ in range(chance.choice((1, 1, 3, 10, 100))):
-        at = chance.randrange(len(content)) if chance.random() < 0.5 else chance.randrange(min(256, len(content)))
-        what = chance.randrange(5)
-        if what == 0:
-            content[at] ^= 1 << chance.randrange(8)
-        elif what == 1:
-            content[at : at + 4] = struct.pack(chance.choice("<>") + "I", chance.choice(BAD_NUMBERS))
-        elif what == 2:
-            del content[at : at + chance.randrange(1, 2000)]
-        elif what == 3:
-            content[at:at] = chance.randbytes(chance.randrange(1, 500))
+def _mutate(rng: random.Random, originals: Sequence[bytes]) -> Upload:
+    content = bytearray(rng.choice(originals))
+    for _ in range(rng.choice((1, 1, 3, 10, 100))):
+        at = rng.randrange(len(content)) if rng.random() < 0.5 else rng.randrange(min(256, len(content)))
+        kind = rng.randrange(5)
+        if kind == 0:
+            content[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            content[at : at + 4] = struct.pack(rng.choice("<>") + "I", rng.choice(BAD_NUMBERS))
+        elif kind == 2:
+            del content[at : at + rng.randrange(1, 2000)]
+        elif kind == 3:
+            content[at:at] = rng.randbytes(rng.randrange(1, 500))
         else:
             content[at:at] = content[max(0, at - 700) : at]
         if not content:
@@ -131,18 +131,18 @@ def build_wav_header(*, size: int, channels: int = 1, rate: int = 16_000, bits: 
     )
 
 
-def _forge_wav(chance: random.Random, originals: Sequence[bytes]) -> Upload:
+def _forge_wav(rng: random.Random, originals: Sequence[bytes]) -> Upload:
     header = build_wav_header(
-        size=chance.choice(BAD_NUMBERS),
-        channels=chance.choice((0, 1, 2, 255, 65535)),
-        rate=chance.choice((0, 1, 8000, 16000, 0x7FFFFFFF, 0xFFFFFFFF)),
-        bits=chance.choice((0, 1, 8, 16, 24, 32, 65535)),
-        code=chance.choice((0, 1, 3, 6, 7, 85, 0xFFFE)),
+        size=rng.choice(BAD_NUMBERS),
+        channels=rng.choice((0, 1, 2, 255, 65535)),
+        rate=rng.choice((0, 1, 8000, 16000, 0x7FFFFFFF, 0xFFFFFFFF)),
+        bits=rng.choice((0, 1, 8, 16, 24, 32, 65535)),
+        code=rng.choice((0, 1, 3, 6, 7, 85, 0xFFFE)),
     )
-    return Upload(kind="forged header", name="", content=header + chance.randbytes(chance.randrange(0, 4000)))
+    return Upload(kind="forged header", name="", content=header + rng.randbytes(rng.randrange(0, 4000)))
 
 
-def _make_wrong_type(chance: random.Random, originals: Sequence[bytes]) -> Upload:
+def _make_wrong_type(rng: random.Random, originals: Sequence[bytes]) -> Upload:
     heads = (
         b"",
         b"\x89PNG\r\n\x1a\n",
@@ -162,12 +162,12 @@ def _make_wrong_type(chance: random.Random, originals: Sequence[bytes]) -> Uploa
         b"ffconcat version 1.0\nfile /etc/passwd\n",
         b"v=0\no=- 0 0 IN IP4 127.0.0.1\n",
     )
-    rest = chance.randbytes(chance.choice((0, 1, 3000)))
-    return Upload(kind="wrong type", name="", content=chance.choice(heads) + rest)
+    rest = rng.randbytes(rng.choice((0, 1, 3000)))
+    return Upload(kind="wrong type", name="", content=rng.choice(heads) + rest)
 
 
-def _make_odd_form(chance: random.Random, originals: Sequence[bytes]) -> Upload:
-    value = chance.choice(
+def _make_odd_form(rng: random.Random, originals: Sequence[bytes]) -> Upload:
+    value = rng.choice(
         (
             "",
             "x" * 70_000,
@@ -181,7 +181,7 @@ def _make_odd_form(chance: random.Random, originals: Sequence[bytes]) -> Upload:
             "\U0001f3a4" * 2000,
         )
     )
-    name = chance.choice(
+    name = rng.choice(
         (
             "model",
             "language",
@@ -192,33 +192,33 @@ def _make_odd_form(chance: random.Random, originals: Sequence[bytes]) -> Upload:
             "stream",
             "include[]",
             "chunking_strategy",
-            "nobody_knows",
+            "unknown_field",
             "x" * 3000,
             "",
         )
     )
-    return Upload(kind="odd form", name="", content=chance.choice(originals), fields={name: value})
+    return Upload(kind="odd form", name="", content=rng.choice(originals), fields={name: value})
 
 
 def encode_flac_silence(*, seconds: float, rate: int = 192_000, channels: str = "7.1") -> bytes:
-    """Silence that FLAC keeps in about a thousandth of its size."""
-    held = io.BytesIO()
+    """Silence, which FLAC compresses to about a thousandth of its size."""
+    file = io.BytesIO()
     silence = np.zeros((1, 8 * 65_536), np.int16)
-    with av.open(held, "w", format="flac") as out:
+    with av.open(file, "w", format="flac") as out:
         stream = out.add_stream("flac", rate=rate, layout=channels)
         for _ in range(int(seconds * rate) // 65_536):
             frame = av.AudioFrame.from_ndarray(silence, format="s16", layout=channels)
             frame.sample_rate = rate
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    return held.getvalue()
+    return file.getvalue()
 
 
-# --- Ogg Opus by hand: a packet of one byte is 60 ms ------------------------------------------------
+# --- Ogg Opus, written directly: a packet of one byte is 60 ms ------------------------------------------------
 
 
 def encode_opus_silence(*, hours: float) -> bytes:
-    """Four bytes for each quarter of a second or so: hours in a megabyte."""
+    """Silence of about four bytes per quarter of a second: hours in a megabyte."""
     head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 0, 48_000, 0, 0)
     tags = b"OpusTags" + struct.pack("<I", 0) + struct.pack("<I", 0)
     pages = [_build_ogg_page([head], 0, 0, 2), _build_ogg_page([tags], 0, 1, 0)]

@@ -1,4 +1,4 @@
-"""Sound, a detector that takes it for speech, and answers for what a live plan asks."""
+"""Synthetic speech, a voice detector for it, and decoding results for the windows of a live session."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, Tokenizer
 RATE = 16_000
 SPECIAL = SpecialTokens.from_layout(eot=256, n_languages=5, blank=ord(" "), is_multilingual=True)
 TOKENIZER = Tokenizer({BYTE_TO_UNICODE[byte]: byte for byte in range(256)}, [], SPECIAL)
-"""Whose text tokens are bytes."""
+"""Its text tokens are bytes."""
 
 
 class LoudnessVad:
-    """A voice detector for which whatever is loud speaks."""
+    """A voice detector that takes every loud chunk for speech."""
 
     def __init__(self) -> None:
         self._unread = np.empty(0, np.float32)
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        held = np.concatenate([self._unread, samples])
-        whole = len(held) // 512 * 512
-        self._unread = held[whole:]
-        loud: NDArray[np.float32] = np.abs(held[:whole]).reshape(-1, 512).max(axis=1)
-        return (loud > 0.05).astype(np.float32)
+        samples = np.concatenate([self._unread, samples])
+        end = len(samples) // 512 * 512
+        self._unread = samples[end:]
+        peaks: NDArray[np.float32] = np.abs(samples[:end]).reshape(-1, 512).max(axis=1)
+        return (peaks > 0.05).astype(np.float32)
 
 
 def rising_tone(seconds: float) -> NDArray[np.float32]:
-    """A tone that rises: every stretch of it is another window."""
+    """A tone of rising pitch, so that no two windows of it are equal."""
     t = np.arange(int(seconds * RATE)) / RATE
     return np.asarray(0.2 * np.sin(2 * np.pi * (200 + 20 * t) * t), np.float32)
 
@@ -44,7 +44,7 @@ def silence(seconds: float) -> NDArray[np.float32]:
 
 
 def speech_and_silence(*seconds: float) -> NDArray[np.float32]:
-    """Speech and silence in turn: sound(1, 2, 1) is speech of a second, silence of two, speech of one."""
+    """Speech and silence in turn: (1, 2, 1) is a second of speech, two of silence, one of speech."""
     return np.concatenate([(silence if n % 2 else rising_tone)(length) for n, length in enumerate(seconds)])
 
 
@@ -57,13 +57,13 @@ def make_state_machine(options: LiveOptions | None = None) -> LiveStateMachine:
 
 
 def derive_text(request: WindowRequest) -> str:
-    """A text that is the window's own: five words from its spectrogram."""
+    """Five words derived from the spectrogram of the window, so that equal windows have equal texts."""
     digest = zlib.crc32(request.mel.tobytes())
     return "".join(f" {chr(97 + digest % 13)}{chr(97 + digest // 13**n % 26)}" for n in range(5))
 
 
 def make_decoding_result(text: str, *, until_s: float | None = None, language: str | None = "en") -> DecodingResult:
-    """A window decoded to `text`, between timestamps where `until_s` says when it ends."""
+    """The result of a window with this text; with `until_s`, between timestamps that end there."""
     tokens: Sequence[int] = TOKENIZER.encode(text)
     if until_s is not None:
         assert 0 < until_s <= (N_TIMESTAMPS - 1) * 0.02
