@@ -18,7 +18,7 @@ NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\n\Z")
 FILE_NAME = re.compile(r"# (\w+\.py)\n")
 SERVE = re.compile(r"(?:\w+=\S+ )*neuron-whisper serve\b(?!.*--print-config)")
 PORTS = (8000, 9000)  # in examples; each page gets free ones
-TIMEOUT_S = 300.0  # of a block, on a machine that does other things too
+TIMEOUT_S = 60.0  # of a block, on a machine that does other things too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
