@@ -188,6 +188,26 @@ def test_the_table_of_error_codes_is_what_the_server_answers() -> None:
     assert [code for code in documented if f'"{code}"' not in others] == []
 
 
+def expand_braces(name: str) -> list[str]:
+    """audio/{clip,load} -> [audio/clip, audio/load]"""
+    before, found, rest = name.partition("{")
+    return [f"{before}{member}" for member in rest.rstrip("}").split(",")] if found else [name]
+
+
+def test_the_table_of_layers_has_every_module_and_no_other() -> None:
+    rows = read_table(ROOT / "docs" / "architecture.md", "checked: layers")
+    named = [name for row in rows for cell in re.findall(r"`([^`]+)`", row[1]) for name in expand_braces(cell)]
+    package = ROOT / "neuron_whisper"
+    modules = {
+        path.relative_to(package).with_suffix("").as_posix()
+        for path in package.rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py")
+    }
+
+    assert [name for name in named if not (package / name).is_dir() and name not in modules] == []
+    assert sorted(it for it in modules if not any(it == name or it.startswith(f"{name}/") for name in named)) == []
+
+
 # --- examples -------------------------------------------------------------------------------------
 
 
