@@ -12,10 +12,13 @@ from typing import Any
 
 import rich_click as click
 
+from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.cli.main import cli
+from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry
 from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
+from neuron_whisper.option_spec import OptionSpec, list_option_specs
 from neuron_whisper.server.config.schema import SettingSpec, list_setting_specs
 from neuron_whisper.server.config.settings import ServerSettings
 
@@ -57,14 +60,17 @@ NEURON_WHISPER_MAX_WAIT_S=20 neuron-whisper serve --config serve.toml --log-form
 ```
 
 `--print-config` shows each setting and where it comes from, as a file that `--config` reads; secrets are left out.
-Sizes are numbers of bytes or texts such as `25MB`. A list is comma-separated in a flag or a variable.
+A size is a number of bytes or a text such as `25MB`. A list is comma-separated in a flag or a variable.
 """
 
 
 def generate() -> Mapping[Path, str]:
     """The generated pages, and the pages with generated tables, as they have to be."""
     pages = {DOCS / "cli.md": _cli_page(), DOCS / "server" / "configuration.md": _settings_page()}
-    for path, name, table in ((DOCS / "models-and-profiles.md", "models", _model_table()),):
+    for path, name, table in (
+        (DOCS / "models-and-profiles.md", "models", _model_table()),
+        (DOCS / "decoding.md", "options", _option_tables()),
+    ):
         pages[path] = _with_table(pages.get(path) or path.read_text(encoding="utf-8"), name, table)
     return pages
 
@@ -203,7 +209,17 @@ def _settings_page() -> str:
 
 def _setting_row(spec: SettingSpec) -> tuple[str, ...]:
     flag = f"`{spec.flag}`, `--no-{spec.flag[2:]}`" if spec.value_type is bool else f"`{spec.flag}`"
-    return f"`{spec.name}`", flag, _default_text(spec), spec.allowed_values, spec.description
+    return f"`{spec.name}`", flag, _default_text(spec), _allowed_text(spec), spec.description
+
+
+def _allowed_text(spec: SettingSpec) -> str:
+    if spec.choices:
+        return ", ".join(f"`{choice}`" for choice in spec.choices)
+    if spec.is_size:
+        return "size"
+    if spec.range is not None:
+        return " to ".join(f"{limit:,.10g}" for limit in spec.range)
+    return {bool: "`true`, `false`", Path: "path", tuple: "list"}.get(spec.value_type, "text")
 
 
 def _default_text(spec: SettingSpec) -> str:
@@ -214,6 +230,29 @@ def _default_text(spec: SettingSpec) -> str:
     if spec.is_size and spec.default % 1024**2 == 0:
         return f"{spec.default // 1024**2}MB"
     return f"{spec.default:g}" if spec.value_type is float else str(spec.default)
+
+
+# --- options of a transcription -------------------------------------------------------------------
+
+
+def _option_tables() -> str:
+    """A table for each group of options, those of voice activity detection with `vad.` before their names."""
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for prefix, options_class in (("", TranscribeOptions), ("vad.", VadOptions)):
+        for spec in list_option_specs(options_class).values():
+            groups.setdefault(spec.group, []).append(_option_names(prefix, spec))
+    head = ("Python", "flag", "form field", "openai-whisper", "faster-whisper", "default", "meaning")
+    return "\n".join(f"### {group}\n\n{format_table(head, rows)}" for group, rows in groups.items())
+
+
+def _option_names(prefix: str, spec: OptionSpec) -> tuple[str, ...]:
+    others = (spec.form_field, spec.openai_whisper, spec.faster_whisper)
+    names = ("" if it is None else "same" if it == spec.name else f"`{it}`" for it in others)
+    flags = ", ".join(f"`{flag}`" for flag in spec.flags)
+    default = spec.default_text
+    if prefix and spec.name == "min_speech_duration_ms":
+        default = f"{DEFAULT_VAD.min_speech_duration_ms}"
+    return f"`{prefix}{spec.name}`", flags, *names, default, spec.help
 
 
 # --- models ---------------------------------------------------------------------------------------

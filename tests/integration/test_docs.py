@@ -131,7 +131,14 @@ def test_commands_of_a_page_are_those_of_the_program(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("speech.mp3", "interview.wav", "MANIFEST", "manifest.tsv", "base.tar"):  # arguments that must exist
+    for name in (
+        "speech.mp3",
+        "interview.wav",
+        "MANIFEST",
+        "manifest.tsv",
+        "base.tar",
+        "serve.toml",
+    ):  # arguments that must exist
         Path(name).touch()
     quoted = re.findall(r"`neuron-whisper ([^`]+)`", read_prose(page))
     calls = [args for block in SHELL if block.page == page for args in find_calls(block.text)]
