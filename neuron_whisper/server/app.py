@@ -2,8 +2,8 @@
 
 Routes: /v1/audio/transcriptions, /v1/audio/translations, the sockets /v1/realtime and /v1/audio/stream, /v1/models,
 with settings.model_admin /v1/models/load and /unload, with settings.jobs_dir /v1/jobs, /health/startup, /health/live,
-/health/ready, /metrics, a page to try it at /, and the OpenAPI document at /schema/openapi.json. The page at /schema
-that draws the document loads its script from a public network; the document itself and everything else need none.
+/health/ready, /metrics, a page to try it at /, the OpenAPI document at /schema/openapi.json and as a page at /schema.
+Nothing of it needs a network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from neuron_whisper import __version__
@@ -33,6 +33,7 @@ from neuron_whisper.server.realtime.connection import warm_up
 from neuron_whisper.server.realtime.openai import serve_realtime
 from neuron_whisper.server.realtime.raw_stream import serve_audio_stream
 from neuron_whisper.server.state import ServerState
+from neuron_whisper.server.web.api_docs import SwaggerUi, create_assets_router
 from neuron_whisper.server.web.page import create_page_route
 from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcriber import Transcriber
@@ -99,6 +100,7 @@ def build_app(server_state: ServerState) -> Litestar:
             get_readiness,
             get_startup,
             get_metrics,
+            create_assets_router(),
             create_page_route(server_state.models.default.id, _list_languages(server_state.models)),
         ],
         dependencies={"server_state": Provide(provide_server_state, sync_to_thread=False)},
@@ -115,7 +117,7 @@ def build_app(server_state: ServerState) -> Litestar:
             description="Speech to text with OpenAI's audio API. Unsupported fields are rejected by name.",
             path="/schema",
             components=Components(security_schemes={SECURITY_SCHEME_NAME: SECURITY_SCHEME} if has_keys else None),
-            render_plugins=[ScalarRenderPlugin(path="/"), JsonRenderPlugin()],
+            render_plugins=[SwaggerUi(), JsonRenderPlugin()],
         ),
     )
     app.gateway = server_state.gateway

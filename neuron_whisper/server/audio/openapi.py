@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the audio routes: their forms, drawn from the fields, and their answers."""
+"""OpenAPI operations of the audio routes: their forms, from the form fields, and their responses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Any, ClassVar, cast
 
 from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody, Schema
 
-from neuron_whisper.server.audio import schemas as shapes
+from neuron_whisper.server.audio.examples import (
+    ERROR_EXAMPLE,
+    EVENT_EXAMPLES,
+    JSON_EXAMPLES,
+    REQUEST_EXAMPLES,
+    TEXT_EXAMPLES,
+    VTT_EXAMPLES,
+    Examples,
+)
 from neuron_whisper.server.audio.fields import (
     OPENAI_FIELDS,
     REQUIREMENTS,
@@ -17,81 +25,59 @@ from neuron_whisper.server.audio.fields import (
     AudioForm,
     Requirement,
 )
+from neuron_whisper.server.audio.schemas import (
+    SERVER_SENT_EVENT_SCHEMA,
+    TEXT_SCHEMA,
+    ErrorResponse,
+    TranscriptionResponse,
+    VerboseTranscriptionResponse,
+    get_schema,
+)
 from neuron_whisper.server.http.field_types import MAX_LIST_VALUES, FormField
 
-Examples = Mapping[str, tuple[str, Any]]
-
 ERROR_DESCRIPTIONS = {
-    "400": "The request is wrong: a field, its value, or audio that cannot be read",
-    "401": "No API key, or one that is not known, where the server wants one",
-    "403": "The API key is not for this",
-    "404": "No such model here",
-    "408": "The upload stopped, or comes too slowly",
-    "413": "The upload or its audio is over a limit",
-    "429": "This client has as much in work as it may; Retry-After says when to ask again",
-    "500": "The server failed at this request",
-    "503": "No room now, or the server is ending; Retry-After says when to ask again",
-    "504": "Not done within the server's time limit",
+    "400": "Invalid request: a field, its value, or audio that cannot be decoded",
+    "401": "Missing or invalid API key",
+    "403": "The API key lacks the permission",
+    "404": "Unknown model",
+    "408": "The upload paused or is too slow",
+    "413": "The upload or its audio exceeds a limit",
+    "429": "Too many requests of this client in flight; see Retry-After",
+    "500": "Internal server error",
+    "503": "No capacity now, or the server is shutting down; see Retry-After",
+    "504": "Not finished within the server's time limit",
     "507": "The server's disk is full",
-}
-UPLOAD_EXAMPLE = "(the bytes of the file)"
-REQUEST_EXAMPLES: Examples = {
-    "transcript": ("The text alone", {"file": UPLOAD_EXAMPLE, "model": "whisper-1"}),
-    "words": (
-        "Times of words and segments",
-        {
-            "file": UPLOAD_EXAMPLE,
-            "model": "whisper-1",
-            "language": "en",
-            "response_format": "verbose_json",
-            "timestamp_granularities[]": ["word", "segment"],
-        },
-    ),
-    "stream": ("Segments as they are done", {"file": UPLOAD_EXAMPLE, "model": "whisper-1", "stream": True}),
-    "subtitles": (
-        "Subtitles of two lines",
-        {"file": UPLOAD_EXAMPLE, "response_format": "srt", "max_line_width": 42, "max_line_count": 2},
-    ),
-    "careful": (
-        "Names, and pauses to cut at",
-        {
-            "file": UPLOAD_EXAMPLE,
-            "keywords[]": ["Nakamura"],
-            "chunking_strategy": {"type": "server_vad", "silence_duration_ms": 700},
-            "compression_ratio_threshold": 2.2,
-        },
-    ),
 }
 
 
 def to_schema(data: Mapping[str, Any]) -> Schema:
-    """A JSON schema as a mapping, where Litestar's types want its object and its document takes either."""
+    """A JSON schema as Litestar's type: its document takes mappings as well, its annotations do not."""
     return cast("Schema", data)
 
 
 def describe_error(description: str) -> OpenAPIResponse:
-    """An error of any route, in OpenAI's shape."""
+    """The response of an error, in OpenAI's format."""
     return OpenAPIResponse(
         description=description,
-        content={"application/json": describe_body(shapes.ERROR, {"error": ("An error", shapes.ERROR_EXAMPLE)})},
+        content={"application/json": describe_body(get_schema(ErrorResponse), {"error": ("An error", ERROR_EXAMPLE)})},
     )
 
 
 def describe_errors(*statuses: str) -> dict[str, OpenAPIResponse]:
-    """Responses of these statuses, which ERRORS describes."""
+    """The responses of these statuses, which ERROR_DESCRIPTIONS has."""
     return {status: describe_error(ERROR_DESCRIPTIONS[status]) for status in statuses}
 
 
 def describe_body(schema: Mapping[str, Any], examples: Examples) -> OpenAPIMediaType:
-    """A body of this schema, with examples by name."""
+    """A body with this schema and these examples."""
     return OpenAPIMediaType(
         schema=to_schema(schema),
-        examples={name: Example(summary=about, value=value) for name, (about, value) in examples.items()},
+        examples={name: Example(summary=summary, value=value) for name, (summary, value) in examples.items()},
     )
 
 
 def describe_form(form: AudioForm, required: Mapping[str, Any], examples: Examples) -> RequestBody:
-    """A form by its fields and their requirements; `required` is the schema of what must be given."""
+    """A form with its fields and their requirements; `required` is the schema of what must be given."""
     names = [field.name for field in form.fields]
     schema = {
         "type": "object",
@@ -104,15 +90,15 @@ def describe_form(form: AudioForm, required: Mapping[str, Any], examples: Exampl
 
 
 def _describe_field(field: FormField) -> Mapping[str, Any]:
-    about = field.description if field in OPENAI_FIELDS else f"{field.description} Beyond OpenAI's API."
+    description = field.description if field in OPENAI_FIELDS else f"{field.description} Not in OpenAI's API."
     schema: dict[str, Any] = dict(field.field_type.schema)
     if field.is_list:
         schema = {"type": "array", "items": schema, "maxItems": MAX_LIST_VALUES}
-    return {**schema, "description": about, **({"examples": list(field.examples)} if field.examples else {})}
+    return {**schema, "description": description, **({"examples": list(field.examples)} if field.examples else {})}
 
 
 def _describe_requirement(requirement: Requirement) -> Mapping[str, Any]:
-    """if this field (with that value), then that one."""
+    """A requirement as if/then of JSON schema."""
     name, needs = (
         next(field.form_name for field in TRANSCRIPTIONS.fields if field.name == plain)
         for plain in (requirement.name, requirement.requires)
@@ -130,14 +116,14 @@ def _describe_requirement(requirement: Requirement) -> Mapping[str, Any]:
 
 def _describe_responses() -> dict[str, OpenAPIResponse]:
     done = OpenAPIResponse(
-        description="The transcript, in the form that was asked for",
+        description="The transcript in the requested format",
         content={
             "application/json": describe_body(
-                {"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE_TRANSCRIPTION]}, shapes.JSON_EXAMPLES
+                get_schema(TranscriptionResponse, VerboseTranscriptionResponse), JSON_EXAMPLES
             ),
-            "text/plain": describe_body(shapes.TEXT, shapes.TEXT_EXAMPLES),
-            "text/vtt": describe_body(shapes.TEXT, shapes.VTT_EXAMPLES),
-            "text/event-stream": describe_body(shapes.SERVER_SENT_EVENT, shapes.EVENT_EXAMPLES),
+            "text/plain": describe_body(TEXT_SCHEMA, TEXT_EXAMPLES),
+            "text/vtt": describe_body(TEXT_SCHEMA, VTT_EXAMPLES),
+            "text/event-stream": describe_body(SERVER_SENT_EVENT_SCHEMA, EVENT_EXAMPLES),
         },
     )
     return {"200": done, **describe_errors(*ERROR_DESCRIPTIONS)}
@@ -145,7 +131,7 @@ def _describe_responses() -> dict[str, OpenAPIResponse]:
 
 @dataclass
 class GuardedOperation(Operation):
-    """A route below /v1 that its signature describes, with the errors that it may have beside its own."""
+    """An operation below /v1 that Litestar derives from the signature, with the common error responses added."""
 
     def __post_init__(self) -> None:
         self.responses = {**(self.responses or {}), **describe_errors("400", "401", "403", "404", "500", "503")}
@@ -153,7 +139,7 @@ class GuardedOperation(Operation):
 
 @dataclass
 class _AudioOperation(Operation):
-    """The routes read their forms themselves, so Litestar cannot draw these from a signature."""
+    """An operation whose handler parses its form itself, so Litestar cannot derive the form from the signature."""
 
     form: ClassVar[AudioForm]
 

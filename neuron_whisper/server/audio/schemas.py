@@ -1,187 +1,191 @@
-"""JSON schemas and examples of the audio routes' responses: OpenAI's fields and our extensions."""
+"""The JSON of the audio routes' responses as msgspec Structs: OpenAI's fields and our extensions.
+
+The OpenAPI document is generated from them; UNSET fields are left out of a response.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from neuron_whisper.server.http.errors import INVALID_REQUEST, SERVER_ERROR
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-Schema = Mapping[str, Any]
-
-
-def _object_schema(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
-    return {
-        "type": "object",
-        "required": list(required),
-        "properties": {**required, **(optional or {})},
-        "additionalProperties": False,
-    }
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
+Byte = Annotated[int, Meta(ge=0, le=255)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
-def _array_schema(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
+class _Json(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
 
 
-TEXT: Schema = {"type": "string"}
-NUMBER: Schema = {"type": "number"}
-SECONDS: Schema = {"type": "number", "minimum": 0}
-COUNT: Schema = {"type": "integer", "minimum": 0}
-BYTE: Schema = {"type": "integer", "minimum": 0, "maximum": 255}
-TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
-
-ERROR = _object_schema(
-    {
-        "error": _object_schema(
-            {
-                "message": TEXT,
-                "type": {"type": "string", "enum": [INVALID_REQUEST, SERVER_ERROR]},
-                "param": TEXT_OR_NULL,
-                "code": TEXT_OR_NULL,
-            }
-        )
-    }
-)
-LANGUAGES = _array_schema(_object_schema({"code": TEXT}))
-LOGPROBS = _array_schema(_object_schema({"token": TEXT, "bytes": _array_schema(BYTE), "logprob": NUMBER}))
-WARNINGS = _array_schema(TEXT)
-DURATION_USAGE = _object_schema({"type": {"type": "string", "enum": ["duration"]}, "seconds": COUNT})
-TOKENS_USAGE = _object_schema(
-    {
-        "type": {"type": "string", "enum": ["tokens"]},
-        "input_tokens": COUNT,
-        "output_tokens": COUNT,
-        "total_tokens": COUNT,
-        "input_token_details": _object_schema({"audio_tokens": COUNT, "text_tokens": COUNT}),
-    }
-)
-WORD = _object_schema({"word": TEXT, "start": SECONDS, "end": SECONDS})
-SEGMENT = _object_schema(
-    {
-        "id": COUNT,
-        "seek": COUNT,
-        "start": SECONDS,
-        "end": SECONDS,
-        "text": TEXT,
-        "tokens": _array_schema(COUNT),
-        "temperature": {"type": "number", "minimum": 0, "maximum": 1},
-        "avg_logprob": NUMBER,
-        "compression_ratio": NUMBER,
-        "no_speech_prob": {"type": "number", "minimum": 0, "maximum": 1},
-    },
-    {
-        "retries": _array_schema(_object_schema({"temperature": NUMBER, "reason": TEXT})),
-        "is_truncated": {"type": "boolean"},
-    },
-)
-SKIPPED = _object_schema({"start": SECONDS, "end": SECONDS, "reason": TEXT, "text": TEXT})
-
-_JSON_REQUIRED = {"text": TEXT, "languages": LANGUAGES}
-_JSON_OPTIONAL = {"logprobs": LOGPROBS, "warnings": WARNINGS}
-_VERBOSE_REQUIRED = {
-    "task": {"type": "string", "enum": ["transcribe", "translate"]},
-    "language": TEXT,
-    "duration": SECONDS,
-    "text": TEXT,
-}
-_VERBOSE_OPTIONAL = {
-    "segments": _array_schema(SEGMENT),
-    "words": _array_schema(WORD),
-    "source_language": TEXT,
-    "skipped": _array_schema(SKIPPED),
-    "warnings": WARNINGS,
-}
-TRANSCRIPTION = _object_schema({**_JSON_REQUIRED, "usage": DURATION_USAGE}, _JSON_OPTIONAL)
-VERBOSE_TRANSCRIPTION = _object_schema({**_VERBOSE_REQUIRED, "usage": DURATION_USAGE}, _VERBOSE_OPTIONAL)
+class ErrorDetail(_Json, frozen=True, kw_only=True):
+    message: str
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None
+    code: str | None
 
 
-def _event_schema(name: str, required: Mapping[str, Schema], optional: Mapping[str, Schema]) -> Schema:
-    return _object_schema({"type": {"type": "string", "enum": [name]}, **required}, optional)
+class ErrorResponse(_Json, frozen=True, kw_only=True):
+    """An error of any route."""
+
+    error: ErrorDetail
 
 
-EVENT = {
-    "anyOf": [
-        _event_schema(
-            "transcript.text.delta",
-            {"delta": TEXT},
-            {"logprobs": LOGPROBS, "segment": SEGMENT, "words": _array_schema(WORD)},
-        ),
-        _event_schema("transcript.text.done", {**_JSON_REQUIRED, "usage": TOKENS_USAGE}, _JSON_OPTIONAL),
-        _event_schema("transcript.text.done", {**_VERBOSE_REQUIRED, "usage": TOKENS_USAGE}, _VERBOSE_OPTIONAL),
-        ERROR,
-    ]
-}
+class DurationUsage(_Json, frozen=True, kw_only=True):
+    type: Literal["duration"]
+    seconds: Count
 
+
+class InputTokenDetails(_Json, frozen=True, kw_only=True):
+    audio_tokens: Count
+    text_tokens: Count
+
+
+class TokenUsage(_Json, frozen=True, kw_only=True):
+    type: Literal["tokens"]
+    input_tokens: Count
+    output_tokens: Count
+    total_tokens: Count
+    input_token_details: InputTokenDetails
+
+
+class DetectedLanguage(_Json, frozen=True, kw_only=True):
+    code: str
+
+
+class TokenLogprob(_Json, frozen=True, kw_only=True):
+    """`bytes`: a token may be a part of a character."""
+
+    token: str
+    bytes: list[Byte]
+    logprob: float
+
+
+class TimedWord(_Json, frozen=True, kw_only=True):
+    word: str
+    start: Seconds
+    end: Seconds
+
+
+class Retry(_Json, frozen=True, kw_only=True):
+    """A temperature whose text was rejected, and the threshold that rejected it."""
+
+    temperature: float
+    reason: str
+
+
+class VerboseSegment(_Json, frozen=True, kw_only=True):
+    """`is_truncated`: a repetition loop at its end was removed."""
+
+    id: Count
+    seek: Count
+    start: Seconds
+    end: Seconds
+    text: str
+    tokens: list[Count]
+    temperature: Probability
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: Probability
+    retries: list[Retry] | UnsetType = UNSET
+    is_truncated: bool | UnsetType = UNSET
+
+
+class Skipped(_Json, frozen=True, kw_only=True):
+    """A region of the audio without text, with the reason and the text that was discarded."""
+
+    start: Seconds
+    end: Seconds
+    reason: str
+    text: str
+
+
+class _Text(_Json, frozen=True, kw_only=True):
+    text: str
+    languages: list[DetectedLanguage]
+    logprobs: list[TokenLogprob] | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET
+
+
+class _Verbose(_Json, frozen=True, kw_only=True):
+    task: Literal["transcribe", "translate"]
+    language: str
+    duration: Seconds
+    text: str
+    segments: list[VerboseSegment] | UnsetType = UNSET
+    words: list[TimedWord] | UnsetType = UNSET
+    source_language: str | UnsetType = UNSET
+    skipped: list[Skipped] | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET
+
+
+class TranscriptionResponse(_Text, frozen=True, kw_only=True):
+    """response_format=json."""
+
+    usage: DurationUsage
+
+
+class VerboseTranscriptionResponse(_Verbose, frozen=True, kw_only=True):
+    """response_format=verbose_json."""
+
+    usage: DurationUsage
+
+
+class TextDeltaEvent(_Json, frozen=True, kw_only=True):
+    """A finished segment of a stream; `segment` and `words` with response_format=verbose_json."""
+
+    type: Literal["transcript.text.delta"]
+    delta: str
+    logprobs: list[TokenLogprob] | UnsetType = UNSET
+    segment: VerboseSegment | UnsetType = UNSET
+    words: list[TimedWord] | UnsetType = UNSET
+
+
+class TextDoneEvent(_Text, frozen=True, kw_only=True):
+    """The last event of a stream with response_format=json."""
+
+    type: Literal["transcript.text.done"]
+    usage: TokenUsage
+
+
+class VerboseDoneEvent(_Verbose, frozen=True, kw_only=True):
+    """The last event of a stream with response_format=verbose_json."""
+
+    type: Literal["transcript.text.done"]
+    usage: TokenUsage
+
+
+def get_schema(*types: type[msgspec.Struct]) -> Mapping[str, Any]:
+    """The JSON schema of a type, or of any of several, without references: Litestar replaces other components."""
+    schemas, components = msgspec.json.schema_components(types, ref_template="{name}")
+    inlined = [_inline(schema, components) for schema in schemas]
+    schema: Mapping[str, Any] = inlined[0] if len(inlined) == 1 else {"anyOf": inlined}
+    return schema
+
+
+def _inline(schema: Any, components: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inline(item, components) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inline(components[schema["$ref"]], components)
+    return {name: _inline(value, components) for name, value in schema.items()}
+
+
+TEXT_SCHEMA: Mapping[str, Any] = {"type": "string"}
 # a stream is a sequence of these, as OpenAPI describes server-sent events
-SERVER_SENT_EVENT: Schema = {
+SERVER_SENT_EVENT_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "required": ["data"],
-    "properties": {"data": {"type": "string", "contentMediaType": "application/json", "contentSchema": EVENT}},
-}
-
-# --- examples -------------------------------------------------------------------------------------
-
-EXAMPLE_TEXT = "And so, my fellow Americans, ask not what your country can do for you."
-SEGMENT_EXAMPLE = {
-    "id": 0,
-    "seek": 0,
-    "start": 0.0,
-    "end": 10.4,
-    "text": f" {EXAMPLE_TEXT}",
-    "tokens": [50363, 843, 523, 11, 50883],
-    "temperature": 0.0,
-    "avg_logprob": -0.24,
-    "compression_ratio": 1.28,
-    "no_speech_prob": 0.01,
-}
-VERBOSE_EXAMPLE = {"task": "transcribe", "language": "english", "duration": 11.0, "text": EXAMPLE_TEXT}
-USAGE_EXAMPLE = {"type": "duration", "seconds": 11}
-WORDS_EXAMPLE = [{"word": "And", "start": 0.32, "end": 0.6}, {"word": "so,", "start": 0.6, "end": 0.92}]
-JSON_EXAMPLES: Mapping[str, tuple[str, Any]] = {
-    "json": ("response_format=json", {"text": EXAMPLE_TEXT, "languages": [{"code": "en"}], "usage": USAGE_EXAMPLE}),
-    "logprobs": (
-        "response_format=json, include[]=logprobs",
-        {
-            "text": "And so",
-            "languages": [{"code": "en"}],
-            "usage": USAGE_EXAMPLE,
-            "logprobs": [
-                {"token": " And", "bytes": [32, 65, 110, 100], "logprob": -0.31},
-                {"token": " so", "bytes": [32, 115, 111], "logprob": -0.02},
-            ],
-        },
-    ),
-    "verbose_json": (
-        "response_format=verbose_json",
-        {**VERBOSE_EXAMPLE, "segments": [SEGMENT_EXAMPLE], "usage": USAGE_EXAMPLE},
-    ),
-    "words": (
-        "response_format=verbose_json, timestamp_granularities[]=word",
-        {**VERBOSE_EXAMPLE, "words": WORDS_EXAMPLE, "usage": USAGE_EXAMPLE},
-    ),
-}
-TEXT_EXAMPLES: Mapping[str, tuple[str, Any]] = {
-    "text": ("response_format=text", f"{EXAMPLE_TEXT}\n"),
-    "srt": ("response_format=srt", f"1\n00:00:00,000 --> 00:00:10,400\n{EXAMPLE_TEXT}\n\n"),
-}
-VTT_EXAMPLES: Mapping[str, tuple[str, Any]] = {
-    "vtt": ("response_format=vtt", f"WEBVTT\n\n00:00.000 --> 00:10.400\n{EXAMPLE_TEXT}\n\n"),
-}
-EVENT_EXAMPLES: Mapping[str, tuple[str, Any]] = {
-    "stream": (
-        "stream=true: an event for each segment, then one for the whole; a failure on the way is the last event",
-        'data: {"type":"transcript.text.delta","delta":"And so, my fellow Americans,"}\n\n'
-        'data: {"type":"transcript.text.delta","delta":" ask not what your country can do for you."}\n\n'
-        f'data: {{"type":"transcript.text.done","text":"{EXAMPLE_TEXT}","languages":[{{"code":"en"}}],'
-        '"usage":{"type":"tokens","input_tokens":550,"output_tokens":26,"total_tokens":576,'
-        '"input_token_details":{"audio_tokens":550,"text_tokens":0}}}\n\n',
-    ),
-}
-ERROR_EXAMPLE = {
-    "error": {
-        "message": "temperature: '1.5' is not allowed; a number from 0 to 1",
-        "type": INVALID_REQUEST,
-        "param": "temperature",
-        "code": "invalid_value",
-    }
+    "properties": {
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": get_schema(TextDeltaEvent, TextDoneEvent, VerboseDoneEvent, ErrorResponse),
+        }
+    },
 }

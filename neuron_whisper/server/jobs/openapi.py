@@ -8,8 +8,14 @@ from typing import Any
 
 from litestar.openapi.spec import Example, OpenAPIResponse, Operation
 
-from neuron_whisper.server.audio import schemas as shapes
-from neuron_whisper.server.audio.openapi import UPLOAD_EXAMPLE, describe_body, describe_error, describe_form
+from neuron_whisper.server.audio.examples import JSON_EXAMPLES, TEXT_EXAMPLES, UPLOAD_EXAMPLE, VTT_EXAMPLES, Examples
+from neuron_whisper.server.audio.openapi import describe_body, describe_error, describe_form
+from neuron_whisper.server.audio.schemas import (
+    TEXT_SCHEMA,
+    TranscriptionResponse,
+    VerboseTranscriptionResponse,
+    get_schema,
+)
 from neuron_whisper.server.jobs.request import JOB_FORM
 from neuron_whisper.server.jobs.response import TSV_MEDIA_TYPE
 
@@ -22,7 +28,7 @@ ERROR_DESCRIPTIONS = {
     "503": "No capacity for another job, or the server is shutting down; see Retry-After",
     "507": "The server's disk is full; nothing was stored",
 }
-REQUEST_EXAMPLES: Mapping[str, tuple[str, Any]] = {
+REQUEST_EXAMPLES: Examples = {
     "upload": ("An uploaded file", {"file": UPLOAD_EXAMPLE, "response_format": "srt"}),
     "url": (
         "A file at a URL, and a webhook",
@@ -100,11 +106,11 @@ class JobResultOperation(JobOperation):
         super().__post_init__()
         content = {
             "application/json": describe_body(
-                {"anyOf": [shapes.TRANSCRIPTION, shapes.VERBOSE_TRANSCRIPTION]}, shapes.JSON_EXAMPLES
+                get_schema(TranscriptionResponse, VerboseTranscriptionResponse), JSON_EXAMPLES
             ),
-            "text/plain": describe_body(shapes.TEXT, shapes.TEXT_EXAMPLES),
-            "text/vtt": describe_body(shapes.TEXT, shapes.VTT_EXAMPLES),
-            TSV_MEDIA_TYPE: describe_body(shapes.TEXT, TSV_EXAMPLES),
+            "text/plain": describe_body(TEXT_SCHEMA, TEXT_EXAMPLES),
+            "text/vtt": describe_body(TEXT_SCHEMA, VTT_EXAMPLES),
+            TSV_MEDIA_TYPE: describe_body(TEXT_SCHEMA, TSV_EXAMPLES),
         }
         response = OpenAPIResponse(description="The transcript in the requested format", content=content)
         self.responses = {**(self.responses or {}), "200": response}

@@ -1,8 +1,7 @@
-"""The audio API's forms: what each field sets, what each refuses, and that the document says the same."""
+"""The fields of the audio API's forms: what each sets and what it rejects."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -14,13 +13,7 @@ from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS, UNS
 from neuron_whisper.server.audio.request import AudioRequest
 from neuron_whisper.server.http.multipart import Form
 from tests.support.servers import TRANSCRIPTIONS as PATH
-from tests.support.servers import RunningServer, read_error, run_server, tone
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with run_server() as made:
-        yield made
+from tests.support.servers import RunningServer, read_error, tone
 
 
 def parse_request(**texts: str | list[str]) -> AudioRequest:
@@ -248,38 +241,3 @@ def test_an_upload_of_the_wrong_name_is_refused_before_it_is_read(server: Runnin
     with server.client() as client:
         error = read_error(client.post(PATH, files={"audio": tone()}), 400)
     assert error["param"] == "audio"
-
-
-# --- the document -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", [PATH, "/v1/audio/translations"])
-def test_the_document_describes_every_field_form_and_error(server: RunningServer, path: str) -> None:
-    with server.client() as client:
-        operation = client.get("/schema/openapi.json").json()["paths"][path]["post"]
-    body = operation["requestBody"]["content"]["multipart/form-data"]
-    schema = body["schema"]
-    assert set(schema["properties"]) == {field.form_name for field in TRANSCRIPTIONS.fields}
-    assert all(field["description"] for field in schema["properties"].values())
-    assert (schema["required"], schema["additionalProperties"]) == (["file"], False)
-    assert {
-        "if": {"required": ["include[]"]},
-        "then": {"properties": {"response_format": {"enum": ["json"]}}},
-    } in schema["allOf"]
-    done = operation["responses"]["200"]["content"]
-    assert done.keys() == {"application/json", "text/plain", "text/vtt", "text/event-stream"}
-    assert all(form["examples"] for form in (body, *done.values()))
-    for status in ("400", "404", "413", "500", "503", "504"):
-        assert operation["responses"][status]["content"]["application/json"]["schema"]["required"] == ["error"]
-
-
-def test_the_examples_of_the_document_are_taken(server: RunningServer) -> None:
-    with server.client() as client:
-        operation = client.get("/schema/openapi.json").json()["paths"][PATH]["post"]
-        examples = operation["requestBody"]["content"]["multipart/form-data"]["examples"]
-        for name, example in examples.items():
-            form = {field: value for field, value in example["value"].items() if field != "file"}
-            if "chunking_strategy" in form:
-                form["chunking_strategy"] = '{"type": "server_vad", "silence_duration_ms": 700}'
-            answer = client.post(PATH, files={"file": tone(seconds=0.2)}, data=form)
-            assert answer.status_code == 200, (name, answer.text)

@@ -1,0 +1,93 @@
+"""Responses match the schemas of the OpenAPI document."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import pytest
+
+from neuron_whisper.server.audio.fields import TRANSCRIPTIONS
+from neuron_whisper.server.audio.request import AudioRequest
+from neuron_whisper.server.audio.response import ResponseFormatter
+from neuron_whisper.server.audio.schemas import TranscriptionResponse, VerboseTranscriptionResponse
+from neuron_whisper.server.http.multipart import Form
+from neuron_whisper.transcriber import Transcriber
+from neuron_whisper.transcript import Segment, SkippedRegion, Transcript, Word
+
+TOKENS = tuple(b" ha\xe8\xaa\x9e")
+SEGMENT = Segment(
+    id=0,
+    seek_s=0.0,
+    start_s=0.0,
+    end_s=1.5,
+    text=" ha語",
+    tokens=TOKENS,
+    token_logprobs=(-0.5,) * len(TOKENS),
+    temperature=0.0,
+    avg_logprob=-0.5,
+    compression_ratio=1.0,
+    no_speech_prob=0.1,
+    words=(Word(text=" ha語", start_s=0.25, end_s=1.25, probability=0.5),),
+)
+TRANSCRIPT = Transcript(
+    text=" ha語",
+    segments=(SEGMENT,),
+    language="en",
+    duration_s=2.25,
+    task="transcribe",
+    skipped=(SkippedRegion(start_s=1.5, end_s=2.25, reason="vad", text=""),),
+    warnings=("the file is truncated",),
+)
+
+
+def make_formatter(transcriber: Transcriber, **texts: str) -> ResponseFormatter:
+    form = Form(texts={name.replace("__", "[]"): [text] for name, text in texts.items()})
+    return ResponseFormatter(request=AudioRequest.from_form(form, TRANSCRIPTIONS), tokenizer=transcriber.tokenizer)
+
+
+def test_json_matches_its_schema(transcriber: Transcriber) -> None:
+    response = make_formatter(transcriber, include__="logprobs").format_response(TRANSCRIPT)
+    body = msgspec.json.decode(response.content, type=TranscriptionResponse)
+    assert (body.text, [it.code for it in body.languages], body.usage.seconds) == ("ha語", ["en"], 3)
+    assert (body.warnings, response.media_type) == (["the file is truncated"], "application/json")
+
+
+def test_log_probabilities_join_to_the_bytes_of_the_text(transcriber: Transcriber) -> None:
+    logprobs = make_formatter(transcriber, include__="logprobs").format_logprobs([SEGMENT])
+    assert bytes(byte for it in logprobs for byte in it["bytes"]).decode() == SEGMENT.text
+    assert {it["logprob"] for it in logprobs} == {-0.5}
+
+
+@pytest.mark.parametrize(
+    ("granularity", "has_segments", "has_words"), [("segment", True, False), ("word", False, True)]
+)
+def test_verbose_json_has_what_was_requested(
+    transcriber: Transcriber, granularity: str, has_segments: bool, has_words: bool
+) -> None:
+    formatter = make_formatter(transcriber, response_format="verbose_json", timestamp_granularities__=granularity)
+    body = msgspec.json.decode(formatter.format_response(TRANSCRIPT).content, type=VerboseTranscriptionResponse)
+    assert (body.segments is not msgspec.UNSET, body.words is not msgspec.UNSET) == (has_segments, has_words)
+    assert [it.reason for it in body.skipped or ()] == ["vad"]
+
+
+def test_the_language_of_a_translation_is_english(transcriber: Transcriber) -> None:
+    translation = dataclasses.replace(TRANSCRIPT, task="translate", language="de")
+    body = make_formatter(transcriber, response_format="verbose_json").format_verbose_json(translation)
+    assert (body["language"], body["source_language"]) == ("english", "german")
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "start"),
+    [("text", "text/plain", "ha語\n"), ("srt", "text/plain", "1\n00:00:00,000 -->"), ("vtt", "text/vtt", "WEBVTT\n")],
+)
+def test_text_formats_have_their_media_type(transcriber: Transcriber, name: str, media_type: str, start: str) -> None:
+    response = make_formatter(transcriber, response_format=name).format_response(TRANSCRIPT)
+    assert response.media_type == media_type
+    assert response.content.decode().startswith(start)
+
+
+def test_a_streams_usage_counts_encoder_positions_prompt_and_text(transcriber: Transcriber) -> None:
+    usage = make_formatter(transcriber, prompt="abc").format_token_usage(TRANSCRIPT)
+    assert usage["input_token_details"] == {"audio_tokens": 113, "text_tokens": 3}
+    assert (usage["output_tokens"], usage["total_tokens"]) == (len(TOKENS), 116 + len(TOKENS))

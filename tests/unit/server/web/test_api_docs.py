@@ -1,0 +1,38 @@
+"""The page at /schema."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.support.servers import RunningServer
+
+LINK = re.compile(r"(?:src|href)=[\"']([^\"']+)[\"']")
+
+
+def test_the_page_loads_nothing_from_another_host(server: RunningServer) -> None:
+    with server.client() as client:
+        page = client.get("/schema").text
+        links = LINK.findall(page)
+        assert len(links) == 4
+        for link in links:
+            assert link.startswith("/schema/assets/")
+            asset = client.get(link)
+            assert asset.status_code == 200
+            if link.endswith(".css"):
+                assert not re.search(r"url\(\s*[\"']?(https?:)?//", asset.text)
+                assert "@import" not in asset.text
+
+
+def test_the_page_states_the_version_that_swagger_ui_reads(server: RunningServer) -> None:
+    with server.client() as client:
+        page, document = client.get("/schema").text, client.get("/schema/openapi.json").json()
+    assert '"openapi":"3.0.3"' in page
+    assert document["openapi"] == "3.1.0"
+
+
+@pytest.mark.parametrize("path", ["../page.html", "%2e%2e/page.html", "nothing.js"])
+def test_no_other_file_is_served(server: RunningServer, path: str) -> None:
+    with server.client() as client:
+        assert client.get(f"/schema/assets/{path}").status_code == 404

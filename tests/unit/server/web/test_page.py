@@ -1,0 +1,29 @@
+"""The page at /."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+from tests.support.servers import RunningServer
+
+
+def test_the_policy_allows_the_pages_own_script_and_no_other_host(server: RunningServer) -> None:
+    with server.client() as client:
+        response = client.get("/")
+    policy = response.headers["content-security-policy"]
+    (script,) = re.findall(r"<script>(.*?)</script>", response.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+
+
+def test_the_page_offers_the_models_languages(server: RunningServer) -> None:
+    with server.client() as client:
+        html = client.get("/").text
+    _, _, select = html.partition('<select id="language">')
+    codes = re.findall(r'<option value="([a-z]{2,3})">', select.partition("</select>")[0])
+    assert sorted(codes) == sorted(server.transcriber.languages)
+    assert "{{" not in html
