@@ -48,7 +48,7 @@ class BuildSpec:
 
     @property
     def weights_bytes(self) -> int:
-        """What an open session holds of the parameters, in the profile's weight type; an estimate."""
+        """Memory of the parameters in an open session, in the profile's weight type; an estimate."""
         encoder = decoder = 0
         for name, shape in expected_shapes(self.checkpoint.dims).items():
             if name.startswith("encoder."):
@@ -56,12 +56,12 @@ class BuildSpec:
             else:
                 decoder += math.prod(shape)
         copies = load_target(self.profile.target.name).decoder_copies(self.spec)
-        encoders = 1 + len(self.spec.audio_contexts)  # a graph each
+        encoders = 1 + len(self.spec.audio_contexts)  # a graph for each length
         return (encoders * encoder + copies * decoder) * WEIGHT_DTYPE_BYTES[self.profile.weights.dtype]
 
     @property
     def cache_bytes(self) -> int:
-        """Self- and cross-K/V of all slots, in the profile's activation type, before a rare ask has grown them."""
+        """Self- and cross-K/V of all slots, in the profile's activation type, before a rare request has grown them."""
         width = WEIGHT_DTYPE_BYTES[self.profile.target.dtype] / 2
         rows = load_target(self.profile.target.name).self_kv_rows(self.spec)
         dims, contexts = self.spec.dims, self.spec.audio_contexts  # a cache for each length of window
@@ -75,7 +75,7 @@ def resolve_build_spec(
 ) -> BuildSpec:
     """Resolve spec, facts and key. Imports no torch.
 
-    Raises InvalidOption (a size that cannot be), TargetUnavailable with its install line.
+    Raises InvalidOption (an impossible size), TargetUnavailable with its install line.
     """
     target = load_target(profile.target.name)
     check_tp(checkpoint.dims, profile.target.tp)
@@ -113,10 +113,10 @@ def build(
     on_wait: Callable[[], None] | None = None,
     jobs: int = 0,
 ) -> Artifact:
-    """The plan's artifact: the stored one, or compiled now. `on_wait` is told when another process compiles it.
+    """The spec's artifact: the stored one, or compiled now. `on_wait` is called when another process compiles it.
 
-    `jobs` graphs are compiled at once, 0: as many as the target likes; whether the host's memory holds that is for
-    compile_jobs to say. Raises BuildError, ArtifactUnsafe, TargetUnavailable. Nothing half-written stays in the store.
+    `jobs` graphs are compiled at once, 0: as many as the target likes; planning/compile_memory.choose_jobs limits them
+    by the host's memory. Raises BuildError, ArtifactUnsafe, TargetUnavailable. Nothing half-written stays in the store.
     """
     if (stored := store.find(build_spec.key)) is not None:
         return stored

@@ -18,7 +18,7 @@ WeightDType = Literal["float32", "bfloat16", "float16", "int8"]
 
 
 class _StrictStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """kw_only is not inherited: each table says it again."""
+    """A table that refuses unknown keys. kw_only is not inherited, so each table repeats it."""
 
 
 class TargetTable(_StrictStruct, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ class CompilerTable(_StrictStruct, frozen=True, kw_only=True):
 
 
 class CompileProfile(_StrictStruct, frozen=True, kw_only=True):
-    """One `compile_profiles/*.toml`, `format = 1`. What a model's config.json says is never repeated here."""
+    """One `compile_profiles/*.toml`, `format = 1`. A model's sizes are not repeated here: config.json has them."""
 
     format: Literal[1] = 1
     target: TargetTable
@@ -69,7 +69,7 @@ class CompileProfile(_StrictStruct, frozen=True, kw_only=True):
     def to_canonical(self) -> dict[str, Any]:
         """Plain, fully resolved data: equal profiles give equal canonical forms."""
         tables: dict[str, Any] = msgspec.to_builtins(self)
-        if self.target.replicas == 1:  # left out, so that what was compiled before there were replicas keeps its key
+        if self.target.replicas == 1:  # left out, so that artifacts from before there were replicas keep their key
             del tables["target"]["replicas"]
         if not self.shapes.audio_contexts:  # the same
             del tables["shapes"]["audio_contexts"]
@@ -137,7 +137,7 @@ def _describe_value_at(data: Mapping[str, Any], message: str) -> str:
 
 
 def find_profiles_directory() -> Path:
-    """Where the profiles that come with the package lie: inside the wheel, or beside a checkout's package."""
+    """The directory of the profiles that come with the package: inside the wheel, or next to a checkout's package."""
     package = Path(__file__).parent
     installed = package / "compile_profiles"
     return installed if installed.is_dir() else package.parent / "compile_profiles"

@@ -50,7 +50,7 @@ def check_safe(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """What lies below a directory: posix paths relative to it; `unsafe` says why others can change one."""
+    """The files and directories below a directory, as relative posix paths; `unsafe`: why others can change one."""
 
     files: Mapping[str, os.stat_result]
     directories: tuple[str, ...]
@@ -80,7 +80,7 @@ def scan(directory: Path) -> Scan:
 
 @dataclass(frozen=True, slots=True)
 class CacheDirectory:
-    """artifacts/, staging/ and locks/ below `root`, which nobody but its owner and root may write."""
+    """artifacts/, staging/ and locks/ below `root`, which only its owner and root may write."""
 
     root: Path
 
@@ -99,8 +99,8 @@ class CacheDirectory:
     def check(self) -> bool:
         """False when there is no cache yet. Raises ArtifactUnsafe when others can change what it holds.
 
-        A link to the cache is followed when it is ours or root's. The parents are not judged: who can
-        write them can put only directories of their own in our place, and those are refused.
+        A link to the cache is followed when it is ours or root's. The parents are not checked: another user who
+        can write them can only put a directory of their own in its place, and those are refused.
         Raises InvalidOption when it is no directory, or closed to us.
         """
         try:
@@ -118,7 +118,7 @@ class CacheDirectory:
             raise self._make_error(error) from None
 
     def create(self) -> None:
-        """Make what is missing, closed to others whatever the umask. Raises ArtifactUnsafe, InvalidOption."""
+        """Make the missing directories, closed to others whatever the umask. Raises ArtifactUnsafe, InvalidOption."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.check()
@@ -163,7 +163,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def discard(path: Path) -> None:
-    """Delete a file or a tree; what another process deletes as well, or nobody can, is passed over."""
+    """Delete a file or a tree, as far as that is possible: another process may be deleting it as well."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

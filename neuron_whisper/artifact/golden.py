@@ -1,6 +1,6 @@
-"""Golden tokens: what the reference says of a made-up window, kept in an artifact, and held against a session of it.
+"""Golden tokens: the reference's output for a synthetic window, stored in the artifact to check its sessions with.
 
-Every step is judged by itself: the session is fed the reference's tokens, so one near tie does not change the rest.
+Every step is compared on its own: the session is fed the reference's tokens, so one near tie does not change the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 GOLDEN_FILE = "golden.json"
 GOLDEN_STEPS = 12
-SUPPRESSED_EVERY = 3  # of the vocabulary: the mask is a part of the graphs, and of what a device can get wrong
+SUPPRESSED_EVERY = 3  # every third token: the suppression mask is part of the graphs, and a device can get it wrong
 SPEECH_S, PITCH_HZ, SYLLABLES_HZ = 6.0, 120.0, 3.0
 # How far a log-probability may lie from float32's, by the coarser of activations and weights: about five times the
 # largest found on this window, of 48 each with tiny.en and base. OpenVINO: bfloat16 0.072, int8 weights 0.072, float32
@@ -100,21 +100,21 @@ def read_golden(artifact: Artifact) -> GoldenTokens | None:
 
 
 def check_golden_tokens(session: Session, golden: GoldenTokens, *, slots: tuple[int, ...] = (0,)) -> None:
-    """Return when the session says the golden tokens in each of `slots`, at the same time. Leaves nothing behind.
+    """Check that the session outputs the golden tokens in each of `slots` at the same time.
 
-    Raises GoldenTokenMismatch with every step that differs: a token of which the reference was sure, or a
+    Raises GoldenTokenMismatch with every step that differs: another token than one the reference was sure of, or a
     log-probability beyond the tolerance. DeviceError when the session fails.
     """
     mismatches = []
     answers = _iter_step_outputs(session, list(golden.prompt), list(slots), list(golden.tokens))
     for step, (best, likely) in zip(range(len(golden.tokens)), answers, strict=False):
-        wanted, expected = golden.tokens[step], golden.logprobs[step]
+        golden_token, logprob = golden.tokens[step], golden.logprobs[step]
         for slot, token, found in zip(slots, best[:, 0], likely[:, 0], strict=True):
-            is_other = token != wanted and golden.margins[step] > 2 * golden.tolerance
+            is_other = token != golden_token and golden.margins[step] > 2 * golden.tolerance
             # not `>`: a NaN is no agreement
-            if is_other or not abs(found - expected) <= golden.tolerance:
-                says = f"token {token} ({found:.3f}), expected {wanted} ({expected:.3f} +- {golden.tolerance:g})"
-                mismatches.append(f"slot {slot}, step {step}: {says}")
+            if is_other or not abs(found - logprob) <= golden.tolerance:
+                expected = f"{golden_token} ({logprob:.3f} +- {golden.tolerance:g})"
+                mismatches.append(f"slot {slot}, step {step}: token {token} ({found:.3f}), expected {expected}")
     if mismatches:
         raise GoldenTokenMismatch(mismatches)
 
@@ -155,8 +155,8 @@ def verify_on_device(store: ArtifactStore, artifact: Artifact) -> bool:
 def make_golden_window(n_mels: int, frames: int) -> NDArray[np.float32]:
     """(n_mels, frames): six seconds of a voice that sings no words, and silence. The same everywhere, to rounding.
 
-    Harmonics of a gliding pitch under two gliding formants, in syllables: noise would say less of a model that was
-    trained on voices.
+    Harmonics of a gliding pitch under two gliding formants, in syllables: a model trained on voices is exercised
+    less by noise.
     """
     t = np.arange(int(SPEECH_S * SAMPLE_RATE)) / SAMPLE_RATE
     pitch = PITCH_HZ * (1 + 0.2 * np.sin(2 * np.pi * 0.4 * t))
@@ -184,28 +184,28 @@ def _iter_step_outputs(
     for slot in slots:
         session.encode([slot], window[None])
     rules = np.zeros(N_RULES, np.int32)
-    rules[RULE_TEXT], rules[RULE_TIMESTAMP_MIN] = 1, np.iinfo(np.int32).max  # text alone: no end, no times
-    banned = np.arange(dims.n_vocab) % SUPPRESSED_EVERY == 0
-    asked = np.array(prompt, np.int32)
-    first = [session.prefill(slot, asked, 0, rules, banned).top_tokens for slot in slots]
+    rules[RULE_TEXT], rules[RULE_TIMESTAMP_MIN] = 1, np.iinfo(np.int32).max  # text alone: no end, no timestamps
+    suppressed = np.arange(dims.n_vocab) % SUPPRESSED_EVERY == 0
+    prompt_ids = np.array(prompt, np.int32)
+    first = [session.prefill(slot, prompt_ids, 0, rules, suppressed).top_tokens for slot in slots]
     yield np.concatenate([it.tokens for it in first]), np.concatenate([it.logprobs for it in first])
     active = np.isin(np.arange(spec.slots), slots)
-    live, own = np.repeat(active, spec.beams), np.array(slots) * spec.beams
+    active_rows, first_beams = np.repeat(active, spec.beams), np.array(slots) * spec.beams
     parents = np.tile(np.arange(spec.beams, dtype=np.int32), spec.slots)
     step = 0
     while step < len(tokens):
-        fed = np.where(live, tokens[step], 0).astype(np.int32)
-        at = np.where(live, len(prompt) + step, 0).astype(np.int32)
-        choices = session.decode(fed, at, parents, np.tile(rules, (rows, 1)), active)
-        yield choices.tokens[own], choices.logprobs[own]
+        inputs = np.where(active_rows, tokens[step], 0).astype(np.int32)
+        positions = np.where(active_rows, len(prompt) + step, 0).astype(np.int32)
+        top = session.decode(inputs, positions, parents, np.tile(rules, (rows, 1)), active)
+        yield top.tokens[first_beams], top.logprobs[first_beams]
         step += 1
 
 
 def _make_prompt(spec: ProgramSpec) -> list[int]:
-    """<|startoftranscript|>, a language and the task where the model knows any, <|notimestamps|>."""
+    """<|startoftranscript|>, a language and the task in a multilingual model, <|notimestamps|>."""
     special = spec.special
-    knows = [special.first_language, special.transcribe] if special.is_multilingual else []
-    return [special.sot, *knows, special.no_timestamps]
+    language_and_task = [special.first_language, special.transcribe] if special.is_multilingual else []
+    return [special.sot, *language_and_task, special.no_timestamps]
 
 
 def _choose_tolerance(profile: CompileProfile) -> float:

@@ -1,4 +1,4 @@
-"""What decides an artifact: canonical facts, the key they hash to, and how two sets of facts differ."""
+"""Artifact keys: canonical facts, the key they hash to, and how two sets of facts differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from neuron_whisper.errors import InvalidOption
 
 ABSENT = "(absent)"  # stands in a difference for a fact that one side does not have
-KEY_DIGITS_IN_NAME = 16  # 64 bits tell a cache's artifacts apart; the manifest holds the whole key
+KEY_DIGITS_IN_NAME = 16  # 64 bits are enough to distinguish a cache's artifacts; the manifest holds the whole key
 
 _FactPath = tuple[str, ...]
 _NAME_PATTERN = re.compile(r"(?P<label>.+)-[a-z0-9]+-tp[0-9]+-[0-9a-f]{16}")
@@ -34,7 +34,7 @@ def compute_artifact_key(facts: Mapping[str, Any]) -> str:
 def explain_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """The facts in which a and b differ, sorted: (dotted name, in a, in b).
 
-    {"target": {"tp": 1}}, {"target": {"tp": 2}} -> [("target.tp", 1, 2)]; what a side lacks is ABSENT there.
+    {"target": {"tp": 1}}, {"target": {"tp": 2}} -> [("target.tp", 1, 2)]; a fact that a side lacks is ABSENT there.
     Empty exactly when the keys are equal: values compare as the key sees them, so 1, 1.0 and True differ.
     """
     in_a, in_b = dict(_iter_leaves(a)), dict(_iter_leaves(b))

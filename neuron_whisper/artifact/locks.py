@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def acquire_exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> int:
-    """Wait for the lock and return its descriptor; `on_wait` is called once when somebody else has it."""
+    """Wait for the lock and return its descriptor; `on_wait` is called once when another process holds it."""
     descriptor = _acquire(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if descriptor is None:
         if on_wait is not None:
@@ -20,12 +20,12 @@ def acquire_exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> 
 
 
 def try_acquire_exclusive(path: Path) -> int | None:
-    """The lock's descriptor, or None when somebody else holds it, shared or not."""
+    """The lock's descriptor, or None when another process holds it, shared or exclusively."""
     return _acquire(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def acquire_shared(path: Path) -> int:
-    """Wait until nobody holds the lock exclusively and return its descriptor."""
+    """Wait until no process holds the lock exclusively and return its descriptor."""
     descriptor = _acquire(path, fcntl.LOCK_SH)
     assert descriptor is not None  # without LOCK_NB flock waits
     return descriptor
@@ -38,7 +38,7 @@ def release(descriptor: int) -> None:
 
 
 def release_and_delete(descriptor: int, path: Path) -> None:
-    """For an exclusive lock: nobody else can hold the file, and who waits for it looks again."""
+    """Delete the file of an exclusive lock: no other process can hold it, and one that waits opens it anew."""
     path.unlink(missing_ok=True)
     release(descriptor)
 
@@ -65,7 +65,7 @@ def _acquire(path: Path, operation: int) -> int | None:
         except BaseException:
             os.close(descriptor)
             raise
-        # a holder may have deleted the file while we waited: then we locked what nobody else will look at
+        # a holder may have deleted the file while we waited: then our lock is on a file no other process will open
         try:
             if os.path.samestat(os.fstat(descriptor), path.lstat()):
                 return descriptor

@@ -1,4 +1,4 @@
-"""manifest.json: what an artifact says about itself, sealed, and read back strictly."""
+"""manifest.json: an artifact's description of itself, sealed with a digest and read back strictly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neuron_whisper.target.interfaces import ProgramSpec
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
-MANIFEST_LIMIT_BYTES = 16 << 20  # read whole into memory, also from archives that nobody has checked yet
+MANIFEST_LIMIT_BYTES = 16 << 20  # it is read whole into memory, also from archives that are not checked yet
 PATH_LIMIT_BYTES = 100  # a tar header's name field; longer names would need extension headers in an export
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -31,7 +31,7 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is stored, and the facts it was made from.
+    """The files of an artifact, and the facts it was made from.
 
     `name` is the artifact's directory name (key.make_artifact_name), `created` ISO 8601 with its zone (UTC),
     `neuron_whisper` the version that compiled it, `spec` and `profile` plain data (spec_to_data,
@@ -71,7 +71,7 @@ def spec_from_data(data: dict[str, Any], path: Path | str = MANIFEST_NAME) -> Pr
         spec = msgspec.convert(data, ProgramSpec)
     except (msgspec.ValidationError, InvalidOption) as error:
         raise ArtifactCorrupt(path, expected="the spec of a program", found=error) from None
-    # convert ignores unknown fields of a dataclass, so compare what was understood with what was given
+    # convert ignores unknown fields of a dataclass, so compare the result with the input
     if msgspec.json.encode(spec, order="sorted") != msgspec.json.encode(data, order="sorted"):
         raise ArtifactCorrupt(path, expected="the spec of a program and no more", found=sorted(data))
     return spec

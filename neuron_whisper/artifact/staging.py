@@ -1,4 +1,4 @@
-"""Staging directories: private, locked while their process lives, and settled before they are published."""
+"""Staging directories: private, locked while their process lives, and finalized before they are published."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def staging_directory(directory: CacheDirectory, name: str) -> Iterator[StagingD
     """An empty staging directory, removed again unless it was renamed away."""
     path = make_staging_path(directory, name)
     lock_path = _lock_path(directory, path.name)
-    # locked before the directory is there: whoever sees the directory can tell that its maker lives,
+    # locked before the directory is there: a process that sees the directory knows that its owner is alive,
     # also from another container, where this process id means nothing
     descriptor = locks.acquire_exclusive(lock_path)
     try:
@@ -49,7 +49,7 @@ def staging_directory(directory: CacheDirectory, name: str) -> Iterator[StagingD
 
 
 def make_staging_path(directory: CacheDirectory, name: str) -> Path:
-    """A new name in staging/ that tells its process and its purpose to whoever looks."""
+    """A new path in staging/ whose name holds the process id and the purpose, for people who look there."""
     return directory.staging / f"{os.getpid()}-{secrets.token_hex(4)}-{name}"
 
 

@@ -36,15 +36,15 @@ from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactNotFou
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 86_400
-# what rename answers when something other than an empty directory is in the way
+# errors of rename when something other than an empty directory is in the way
 _DESTINATION_EXISTS = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
-# what taking a lock answers in a cache that this user may only read, and outside of a store
+# errors of taking a lock in a cache that this user may only read, and outside of a store
 _LOCK_UNAVAILABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.ENOTDIR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrunedPath:
-    """Something prune removed (or would remove), why, and how many bytes it had."""
+    """A file or directory that prune removed (or would remove), why, and its size."""
 
     path: Path
     reason: str
@@ -79,7 +79,7 @@ class ArtifactStore:
         return None
 
     def list_artifacts(self) -> tuple[list[Artifact], list[tuple[Path, ArtifactError]]]:
-        """Every artifact by name, and what else lies there with what is wrong. Digests are not checked."""
+        """Every artifact by name, and every broken entry with its error. Digests are not checked."""
         artifacts: list[Artifact] = []
         broken: list[tuple[Path, ArtifactError]] = []
         for path in self._list_paths():
@@ -103,7 +103,7 @@ class ArtifactStore:
             raise InvalidOption("artifact", reference, f"it could be any of: {', '.join(candidates)}")
         if candidates:
             artifact = self._read(known[candidates[0]])
-            # a reference longer than the digits in the name says more about the key than matching could see
+            # a reference longer than the digits in a name has to match the whole key too
             if artifact.name.startswith(reference) or artifact.key.startswith(reference):
                 return artifact
         path = Path(reference)
@@ -125,10 +125,10 @@ class ArtifactStore:
 
     @contextmanager
     def lock_shared(self, artifact: Artifact) -> Iterator[None]:
-        """While a session uses it, nobody prunes it. The last hold is also what prune counts an age from.
+        """Keep an artifact from being pruned while a session uses it; prune counts its age from the last such lock.
 
         An artifact outside a store, or in one that this user may only read, has no lock to take.
-        Raises ArtifactNotFound when it was removed before it could be held.
+        Raises ArtifactNotFound when it was removed before it could be locked.
         """
         descriptor = None
         try:
@@ -181,7 +181,7 @@ class ArtifactStore:
         return read_artifact(destination)
 
     def remove(self, artifact: Artifact) -> None:
-        """Delete an artifact of this store. Raises InvalidOption when it is held, or lies elsewhere."""
+        """Delete an artifact of this store. Raises InvalidOption when a session uses it, or it lies elsewhere."""
         path = self.directory.artifacts / artifact.path.name
         if artifact.path.resolve() != path.resolve():
             raise InvalidOption("artifact", str(artifact.path), f"one in {self.directory.artifacts}")
@@ -200,15 +200,15 @@ class ArtifactStore:
         dry_run: bool = False,
         now: datetime | None = None,
     ) -> list[PrunedPath]:
-        """Remove what dead processes left, broken artifacts (digests are checked), and what is asked for.
+        """Remove leftovers of dead processes, broken artifacts (digests are checked), and those that are too old.
 
-        Ages count from the last use, or from the making where none is known. What a session holds, and what
-        is named in `keep`, stays.
+        An age counts from the last use, or from the compilation where none is known. Artifacts that a session
+        uses, and those named in `keep`, stay. `everything` removes all others.
         """
         if not self.directory.check():
             return []
         self.directory.create()
-        today = (now or datetime.now(UTC)).timestamp()
+        now_s = (now or datetime.now(UTC)).timestamp()
         removed = [
             PrunedPath(path=path, reason="left by a process that ended", size_bytes=size)
             for path, size in find_stale_paths(self.directory)
@@ -219,7 +219,7 @@ class ArtifactStore:
             if path.name in keep:
                 continue
             with self._write_lock():
-                reason = "asked for" if everything else self._explain_prune(path, today, older_than_days)
+                reason = "asked for" if everything else self._explain_prune(path, now_s, older_than_days)
                 if not reason or locks.is_held(_shared_lock_path(path)):
                     continue
                 pruned = PrunedPath(path=path, reason=reason, size_bytes=count_bytes(path))
@@ -249,7 +249,7 @@ class ArtifactStore:
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
-        """One process at a time renames in artifacts/: what was found broken is what is taken away."""
+        """Let one process at a time rename in artifacts/, so that a broken artifact is not replaced before it goes."""
         descriptor = locks.acquire_exclusive(self.directory.locks / "changing.lock")
         try:
             yield
@@ -260,7 +260,7 @@ class ArtifactStore:
         path.rename(make_staging_path(self.directory, path.name))
 
     def _try_remove(self, path: Path) -> bool:
-        """Rename it out of artifacts/, so that a crash leaves no half; False when a session holds it."""
+        """Rename it out of artifacts/, so that a crash leaves no half of it; False when a session uses it."""
         lock_path = _shared_lock_path(path)
         descriptor = locks.try_acquire_exclusive(lock_path)
         if descriptor is None:
@@ -274,7 +274,7 @@ class ArtifactStore:
         return True
 
     def _explain_prune(self, path: Path, now_s: float, older_than_days: float | None) -> str:
-        """Empty for what is unsafe or of another version as well: it may be of use to somebody yet."""
+        """Why the artifact is removed, or "". Unsafe ones and those of another version stay: they may still be used."""
         try:
             artifact = self._read(path)
             check_files(artifact, verify_digests=True)

@@ -53,7 +53,7 @@ def export_artifact(artifact: Artifact, destination: Path | BinaryIO) -> None:
 def import_artifact(store: ArtifactStore, source: Path | BinaryIO) -> Artifact:
     """Check a tar that export_artifact wrote, member by member, and publish it.
 
-    The checksums find damage, not malice: import only what comes from somebody you trust.
+    The checksums find damage, not malice: import only artifacts from a source you trust.
     Raises ArtifactCorrupt naming the member that is damaged, missing, surplus or no plain file,
     ArtifactIncompatible for another format, InvalidOption when there is no such file.
     """

@@ -1,6 +1,6 @@
-"""What the machine under this process has: processors, memory, instructions, Neuron devices. Linux's files.
+"""Hardware of this machine: processors, memory, instruction sets, Neuron devices; read from Linux's files.
 
-`root` is where the file system begins, "/" but in tests. What cannot be found out is None or empty.
+`root` is the root of the file system, "/" except in tests. Values that cannot be found are None or empty.
 """
 
 from __future__ import annotations

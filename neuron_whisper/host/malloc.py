@@ -1,4 +1,4 @@
-"""What glibc's malloc is told by processes that run for weeks."""
+"""Settings of glibc's malloc for processes that run for weeks."""
 
 from __future__ import annotations
 

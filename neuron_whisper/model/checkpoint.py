@@ -31,10 +31,10 @@ CONFIG_FILES = ("tokenizer.json", "config.json", "generation_config.json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """Weights on disk, checked by name, shape and size; nothing of them is read until asked for.
+    """Weights on disk, checked by name, shape and size; a tensor's values are read when it is requested.
 
     `alignment_heads` are (layer, head) pairs, None when the checkpoint names none for this decoder.
-    `files` are the weight files; `tokenizer_file` is the tokenizer.json beside them.
+    `files` are the weight files; `tokenizer_file` is the tokenizer.json in their directory.
     """
 
     path: Path
@@ -66,13 +66,13 @@ class Checkpoint:
         return self.tensors[name].read()
 
     def compute_digests(self, cache_dir: Path | None = None) -> dict[str, str]:
-        """File name -> sha256, of the weight files and of the configs and tokenizer beside them.
+        """File name -> sha256, of the weight files and of the configs and tokenizer in their directory.
 
         With `cache_dir`, files that did not change are not read again.
         """
         folder = self.files[0].parent
-        beside = [folder / name for name in CONFIG_FILES if (folder / name).is_file()]
-        return {path.name: hash_file(path, cache_dir=cache_dir) for path in (*self.files, *beside)}
+        configs = [folder / name for name in CONFIG_FILES if (folder / name).is_file()]
+        return {path.name: hash_file(path, cache_dir=cache_dir) for path in (*self.files, *configs)}
 
 
 def detect_format(path: Path) -> str | None:

@@ -32,7 +32,7 @@ VERSIONS = (5, 6)  # of the binary layout; 6 moved the vocabulary's settings to 
 DTYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")  # by type id
 GELU = 3  # ctranslate2 ActivationType
 
-# Settings that change what the weights mean, with the value that Whisper has.
+# Settings that change the meaning of the weights, with Whisper's value.
 EXPECTED_SETTINGS = {"decoder/pre_norm": 1, "decoder/activation": GELU, "decoder/scale_embeddings": 0}
 PROJECTION = "decoder/projection/weight"
 
@@ -81,9 +81,9 @@ def read_ctranslate2(directory: Path) -> CheckpointContents:
     file = WeightFile(*find_weight_parts(directory))
     variables, aliases = _read_variables(file)
     settings = {name: _read_scalar(tensor) for name, tensor in variables.items() if not tensor.shape}
-    for name, wanted in EXPECTED_SETTINGS.items():
-        if settings.get(name, wanted) != wanted:
-            raise CheckpointError(file.path, name, expected=wanted, found=settings[name])
+    for name, expected in EXPECTED_SETTINGS.items():
+        if settings.get(name, expected) != expected:
+            raise CheckpointError(file.path, name, expected=expected, found=settings[name])
     stored = {name: _attach_scale(name, variables) for name in variables if _is_weight(name, variables)}
     for alias, target in aliases.items():
         if target not in variables:
@@ -111,7 +111,7 @@ def _read_variables(file: WeightFile) -> tuple[dict[str, StoredTensor], dict[str
     spec = cursor.read_text()
     if spec != "WhisperSpec":
         raise CheckpointError(file.path, "", expected="a WhisperSpec model", found=spec)
-    cursor.read_number("I")  # the revision of the spec: names and settings tell more
+    cursor.read_number("I")  # the revision of the spec; names and settings are checked below instead
     variables: dict[str, StoredTensor] = {}
     for _ in range(cursor.read_number("I")):
         name = cursor.read_text()
@@ -119,9 +119,9 @@ def _read_variables(file: WeightFile) -> tuple[dict[str, StoredTensor], dict[str
         type_id, size = cursor.read_number("B"), cursor.read_number("I")
         if type_id >= len(DTYPES):
             raise CheckpointError(file.path, name, expected=f"a type id below {len(DTYPES)}", found=type_id)
-        wanted = math.prod(shape) * STORED_DTYPES[DTYPES[type_id]].itemsize
-        if size != wanted:
-            raise CheckpointError(file.path, name, expected=f"{wanted} bytes for {shape}", found=f"{size} bytes")
+        expected = math.prod(shape) * STORED_DTYPES[DTYPES[type_id]].itemsize
+        if size != expected:
+            raise CheckpointError(file.path, name, expected=f"{expected} bytes for {shape}", found=f"{size} bytes")
         variables[name] = StoredTensor(
             file=file, name=name, dtype=DTYPES[type_id], shape=shape, offset=cursor.skip(size, name)
         )

@@ -1,4 +1,4 @@
-"""sha256 of files, remembered as long as they do not change."""
+"""sha256 of files, cached as long as they do not change."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from neuron_whisper.model.private_directory import make_private_directory
 def hash_file(path: Path, *, cache_dir: Path | None = None) -> str:
     """The file's sha256, 64 hex digits. With `cache_dir` it is computed once per state of the file.
 
-    The state is real path, size, time of change of the contents and of the inode: a write that puts the old
-    modification time back is seen too. A cache that cannot be written is done without.
+    The state is real path, size, modification time and inode change time: a write that restores the old
+    modification time is noticed too. A cache that cannot be written is not used.
     """
     state = path.stat()
     facts = (os.path.realpath(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns)

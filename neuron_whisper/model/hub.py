@@ -33,8 +33,8 @@ SHARD_SUFFIX = re.compile(r"-\d{5}-of-\d{5}$")  # of a file's name, without its 
 def select_files(names: Collection[str]) -> list[str]:
     """Of a repository's files, the configs and one form of the weights.
 
-    Repositories often hold the weights several times: float32 beside float16, other frameworks, safetensors
-    beside .bin. The names are those that transformers would load without a variant.
+    Repositories often hold the weights several times: float32 and float16, other frameworks, safetensors
+    and .bin. The names are those that transformers would load without a variant.
     """
     weights: list[str] = []
     for whole in WEIGHT_FILES:
@@ -72,7 +72,7 @@ def find_cached_snapshot(repo: str, revision: str | None) -> Path | None:
 
 
 def fetch_snapshot(repo: str, revision: str | None, *, timeout_s: float, progress: DownloadProgress | None) -> Path:
-    """Downloads what is needed of the repository into huggingface_hub's cache; the snapshot's directory.
+    """Downloads the needed files of the repository into huggingface_hub's cache; the snapshot's directory.
 
     Files that an interrupted download finished are kept. Raises UnknownModel when the hub knows no such
     repository or revision, FetchFailed when it cannot be reached within `timeout_s`, or has no weights.
@@ -83,7 +83,7 @@ def fetch_snapshot(repo: str, revision: str | None, *, timeout_s: float, progres
     from huggingface_hub.utils.tqdm import tqdm
 
     class SilentBar(tqdm):
-        """Progress is told by `watching`; a library does not draw."""
+        """Draws nothing: track_download reports the progress, and a library does not print."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]  # theirs

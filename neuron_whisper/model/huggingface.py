@@ -30,7 +30,7 @@ DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 PROJECTION = "proj_out.weight"
 
-# Settings that change what the weights mean, with the value that Whisper has.
+# Settings that change the meaning of the weights, with Whisper's value.
 EXPECTED_SETTINGS = {"model_type": "whisper", "activation_function": "gelu", "scale_embedding": False}
 
 _RENAMES = (
@@ -60,7 +60,7 @@ def find_weight_index(directory: Path) -> Path | None:
 
 
 def list_shard_files(index: Path) -> tuple[Path, ...]:
-    """The weight files behind `find_weight_index`: itself, or the shards it lists, each beside it.
+    """The weight files behind `find_weight_index`: itself, or the shards it lists, in the same directory.
 
     Raises CheckpointError for an index that lists no files, or files elsewhere.
     """
@@ -69,7 +69,7 @@ def list_shard_files(index: Path) -> tuple[Path, ...]:
     weight_map = _read_json(index).get("weight_map")
     names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
     if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise CheckpointError(index, "", expected="a weight_map to files beside it", found=names)
+        raise CheckpointError(index, "", expected="a weight_map to files in its directory", found=names)
     return tuple(index.parent / name for name in names)
 
 
@@ -108,9 +108,9 @@ def to_huggingface_name(name: str) -> str:
 
 def _read_dims(path: Path) -> WhisperDims:
     config = _read_json(path)
-    for name, wanted in EXPECTED_SETTINGS.items():
-        if config.get(name, wanted) != wanted:
-            raise CheckpointError(path, "", expected=f"{name} {wanted!r}", found=repr(config[name]))
+    for name, expected in EXPECTED_SETTINGS.items():
+        if config.get(name, expected) != expected:
+            raise CheckpointError(path, "", expected=f"{name} {expected!r}", found=repr(config[name]))
     try:
         return check_dims(WhisperDims.from_hf_config(config), path)
     except KeyError as error:
@@ -167,10 +167,10 @@ def _parse_entry(file: WeightFile, name: str, entry: object, start: int) -> Stor
         raise CheckpointError(file.path, name, expected=f"one of {', '.join(DTYPES)}", found=code)
     if not all(type(size) is int and size >= 0 for size in shape):
         raise CheckpointError(file.path, name, expected="a shape", found=shape)
-    wanted = math.prod(shape) * STORED_DTYPES[DTYPES[code]].itemsize
-    if first < 0 or last - first != wanted:
+    expected = math.prod(shape) * STORED_DTYPES[DTYPES[code]].itemsize
+    if first < 0 or last - first != expected:
         raise CheckpointError(
-            file.path, name, expected=f"{wanted} bytes for {tuple(shape)}", found=f"bytes {first} to {last}"
+            file.path, name, expected=f"{expected} bytes for {tuple(shape)}", found=f"bytes {first} to {last}"
         )
     if start + last > file.size_bytes:
         raise CheckpointError(

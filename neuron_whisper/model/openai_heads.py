@@ -1,4 +1,4 @@
-"""Which attention heads of OpenAI's models follow the audio: their .pt files do not say."""
+"""Alignment heads of OpenAI's models, which their .pt files do not list."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _ALIGNMENT_HEADS: Mapping[str, str] = {
 def find_alignment_heads(dims: WhisperDims, name: str) -> list[list[int]] | None:
     """(layer, head) pairs of the model of these dimensions, or None where OpenAI has none.
 
-    Of a model that was trained further they are those of what it came from. large-v1 and large-v2 are of one size:
-    the file's `name` tells them apart, and None is the answer where it does not.
+    A fine-tuned model has those of the model it was trained from. large-v1 and large-v2 have the same dimensions:
+    the file's `name` distinguishes them, and the result is None where it does not.
     """
     fitting = [model for model in _ALIGNMENT_HEADS if PUBLISHED_DIMS[model] == dims]
     if len(fitting) > 1:

@@ -1,4 +1,4 @@
-"""Directories that only this user can read: made with their missing parents, whatever the umask says."""
+"""Directories that only this user can read: made with their missing parents, whatever the umask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a long fetch tells how far it is."""
+"""Progress of downloads, reported to a callback."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class DownloadProgress(Protocol):
 
 @contextmanager
 def track_download(progress: DownloadProgress | None, what: str, folder: Path, total: int | None) -> Iterator[None]:
-    """Reports the growth of `folder` while the block runs: whoever downloads into it need not tell.
+    """Reports the growth of `folder` while the block runs, for downloaders that report nothing themselves.
 
-    When the block ends without an error the last call says that all is done.
+    When the block ends without an error the last call reports that all is done.
     """
     if progress is None:
         yield

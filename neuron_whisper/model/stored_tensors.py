@@ -1,4 +1,4 @@
-"""A tensor as it lies in a weight file: mapped bytes, stored type, shape and scale."""
+"""Tensors in weight files: mapped bytes, stored type, shape and scale."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class WeightFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTensor:
-    """Where a tensor lies, and how it is turned into floats when it is asked for.
+    """The place of a tensor in its file, and how its bytes become floats when it is read.
 
     `strides` count elements; None is row-major. `scale` divides integers: one per row, or a single one
     (CTranslate2). The reader that makes one has checked that its bytes are inside the file.
@@ -146,7 +146,7 @@ class TensorSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointContents:
-    """What a reader found: tensors by canonical name, dims, alignment heads as the config has them."""
+    """The result of a reader: tensors by canonical name, dims, alignment heads as the config has them."""
 
     dims: WhisperDims
     tensors: Mapping[str, StoredTensor]

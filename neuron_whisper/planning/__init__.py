@@ -1,1 +1,1 @@
-"""What a program costs on an instance, and how to place it there; computed, not measured."""
+"""Capacity planning: computed (never measured) costs of a program on an instance, and its placements there."""

@@ -1,4 +1,4 @@
-"""How many graphs a Neuron compile may work on at once, by the host's memory; or that it had better not begin."""
+"""Number of graphs that a Neuron compile may work on at once, limited by the host's memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuron_whisper.target.interfaces import ProgramSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileJobs:
-    """`jobs` graphs at once of `graphs`; `needed_bytes` of host memory, an estimate, and what there is."""
+    """`jobs` of `graphs` graphs compiled at once: the estimated host memory, and the available memory if known."""
 
     jobs: int
     graphs: int
@@ -29,7 +29,7 @@ class CompileJobs:
 
 
 def estimate_compile_memory(spec: ProgramSpec, profile: CompileProfile) -> CompileMemory:
-    """Raises InvalidOption for types that no NeuronCore is lowered for."""
+    """Host memory to compile the program. Raises InvalidOption for types that NeuronCores are not lowered for."""
     target = profile.target
     return RankCostModel(
         spec, tp=target.tp, dtype=target.dtype, weights_dtype=profile.weights.dtype
@@ -45,20 +45,19 @@ def choose_jobs(
     Raises HostMemoryTooSmall.
     """
     graphs = len(memory.graph_bytes)
-    most = min(jobs or graphs, graphs)
-    least = most if jobs else 1
+    max_jobs = min(jobs or graphs, graphs)
+    min_jobs = max_jobs if jobs else 1
 
-    def chosen(count: int) -> CompileJobs:
+    def with_jobs(count: int) -> CompileJobs:
         return CompileJobs(
             jobs=count, graphs=graphs, needed_bytes=memory.peak_bytes(count), available_bytes=available_bytes
         )
 
-    for count in range(most, least - 1, -1):
-        if chosen(count).fits:
-            return chosen(count)
+    for count in range(max_jobs, min_jobs - 1, -1):
+        if with_jobs(count).fits:
+            return with_jobs(count)
     if ignore_memory:
-        return chosen(least)
+        return with_jobs(min_jobs)
     assert available_bytes is not None  # else anything fits
-    raise HostMemoryTooSmall(
-        memory.peak_bytes(least), available_bytes, jobs=least, largest=max(memory.graph_bytes, key=lambda it: it[1])
-    )
+    largest = max(memory.graph_bytes, key=lambda it: it[1])
+    raise HostMemoryTooSmall(memory.peak_bytes(min_jobs), available_bytes, jobs=min_jobs, largest=largest)

@@ -1,8 +1,8 @@
-"""What a program costs on a NeuronCore: bytes, FLOPs, the least time they take, and how many slots fit.
+"""Roofline cost model of a program on a NeuronCore: bytes, FLOPs, minimum times, and how many slots fit.
 
-Everything here is computed from the program as `graph/whisper` states it and target/neuron commits it, and nothing is
-measured; tests/test_neuron_plan holds it to the lowered graphs. FLOPs are those of matrix products and convolutions
-(twice the multiply-adds). Bytes are what must cross the device memory at the very least: every weight once, every
+Everything here is computed from the program in graph/whisper.py and target/neuron/lowering, and nothing is
+measured; tests/neuron_sim/test_neuron_plan compares it with the lowered graphs. FLOPs count matrix products and
+convolutions (twice the multiply-adds). Bytes are the minimum that crosses the device memory: every weight once, every
 cache row once, with activations staying on the chip. All figures are of one rank.
 
 Axes: N windows, A audio positions, T prompt tokens, S slots, R = S * beams rows, C past positions.
@@ -23,22 +23,19 @@ from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import N_RULES, ProgramSpec
 from neuron_whisper.text.special_tokens import SpecialTokens
 
-DTYPE_BYTES = {
-    "float32": 4,
-    "bfloat16": 2,
-    "float16": 2,
-}  # what NeuronCores-v2 are lowered for; int8 is the CPU's alone
+# The types that NeuronCores-v2 are lowered for; int8 is for CPUs only.
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 INT_BYTES = FLOAT_BYTES = 4  # of ids, rules and log-probabilities, which cross to the host and back
-# target/neuron/lowering/graphs's, which needs torch: tokens in an int32 of the banned-token mask, and what a prompt
-# and a step's row hold beside rules, mask and tokens
+# As in target/neuron/lowering/graphs, which needs torch: tokens in an int32 of the suppression mask, and the numbers of
+# a prompt and of a step's row besides rules, mask and tokens.
 SUPPRESSION_WORD_TOKENS, PROMPT_COLUMNS, STEP_COLUMNS = 16, 3, 4
 DECODER_POSITIONS = "decoder.positional_embedding"
-ALIGN_BUCKETS = (64, 256)  # a short answer, and the longest: 224 tokens and what stands before them
+ALIGN_BUCKETS = (64, 256)  # a short output, and the longest: 224 tokens and the prompt before them
 
-# The two numbers of the estimate of the compiler's memory are guesses: no figure of neuronx-cc's peak is published, but
-# where it was killed. They put a graph of 0.8 TFLOP, such as the U-Net of Stable Diffusion 2.1, at 15 GB: that was
+# The two numbers of the compiler's memory estimate are guesses: no peak of neuronx-cc is published, only reports of
+# where it was killed. They estimate a graph of 0.8 TFLOP, such as the U-Net of Stable Diffusion 2.1, at 15 GB: that was
 # killed on 16 GiB (aws-neuron-samples issue 10). Not explained by them: a prompt of 32 tokens of Llama 3.1 8B, 1 TFLOP
-# at tp 1, on 32 GiB (nki-samples issue 87), which ended while it was traced, before any compiler began.
+# at tp 1, on 32 GiB (nki-samples issue 87), which ended while it was traced, before the compiler began.
 COMPILER_BYTES = 2_000_000_000
 COMPILER_BYTES_PER_TFLOP = 16_000_000_000
 
@@ -47,7 +44,7 @@ COMPILER_BYTES_PER_TFLOP = 16_000_000_000
 class GraphCost:
     """One run of one graph on one rank. `collectives` are all-reduces and gathers, of `collective_bytes` in all.
 
-    Caches are K/V and the masks of banned tokens. What comes from the host or goes there passes through memory too.
+    Caches are K/V and suppression masks. Inputs from the host and outputs to it pass through device memory too.
     """
 
     graph: str
@@ -62,7 +59,7 @@ class GraphCost:
 
     @property
     def bytes(self) -> int:
-        """That cross the device memory at the least."""
+        """The minimum that crosses the device memory."""
         caches = self.cache_read_bytes + self.cache_write_bytes
         return self.weight_bytes + caches + self.from_host_bytes + self.to_host_bytes
 
@@ -86,7 +83,7 @@ class CompileMemory:
     graph_bytes: tuple[tuple[str, int], ...]
 
     def peak_bytes(self, jobs: int) -> int:
-        """With up to `jobs` graphs in the compiler, the largest ones meeting there. Holds `weight_bytes`."""
+        """With up to `jobs` graphs in the compiler at once, in the worst case the largest. Includes `weight_bytes`."""
         largest = sorted((size for _, size in self.graph_bytes), reverse=True)
         return self.weight_bytes + sum(largest[:jobs])
 
@@ -100,7 +97,7 @@ class CompileMemory:
 
 
 def spec_from_profile(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
-    """The sizes that `profile` means for a model of which only the dimensions are known. Raises InvalidOption."""
+    """The program of `profile` for a model of which only the dimensions are known. Raises InvalidOption."""
     shapes = profile.shapes
     if shapes.audio_contexts and profile.target.name == "neuron":
         raise InvalidOption("audio_contexts", list(shapes.audio_contexts), "none with the Neuron target")
@@ -124,9 +121,9 @@ def spec_from_profile(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec
 
 
 def count_shard_values(name: str, shape: tuple[int, ...], dims: WhisperDims, tp: int) -> int:
-    """Values in one rank's part of a parameter, padding included: what model/sharding.shard makes, without the data."""
+    """Values in one rank's part of a parameter, padding included: the size of model/sharding.shard's result."""
     split = get_split(name)
-    if split is Split.WHOLE:
+    if split is Split.REPLICATED:
         return math.prod(shape)
     axis = 1 if split is Split.ROW else 0
     length = shape[axis]
@@ -186,18 +183,18 @@ class RankCostModel:
 
     @property
     def suppression_bytes_per_slot(self) -> int:
-        """The banned-token mask; every rank has the whole."""
+        """The suppression mask; every rank has the whole."""
         return -(-self.spec.dims.n_vocab // SUPPRESSION_WORD_TOKENS) * INT_BYTES
 
     @property
     def slot_bytes(self) -> int:
-        """What one more slot takes: its K/V and its banned-token mask."""
+        """Memory of one slot: its K/V and its suppression mask."""
         return self.cross_bytes_per_slot + self.self_bytes_per_slot + self.suppression_bytes_per_slot
 
     def max_slots(self, core: NeuronCoreSpec, reserve_bytes: int) -> int:
-        """Slots in the core's memory beside the weights and what is held back; 0 when the weights alone are too much.
+        """Slots that fit the core's memory after the weights and the reserve; 0 when the weights alone do not fit.
 
-        Above what a program may have (1,024) it is arithmetic only.
+        A program has at most 1,024 slots, whatever fits.
         """
         return max(0, core.memory_bytes - reserve_bytes - self.weight_bytes) // self.slot_bytes
 
@@ -247,31 +244,30 @@ class RankCostModel:
         )
 
     def estimate_prefill(self, length: int) -> GraphCost:
-        """A prompt of one slot, padded to `length`; two positions meet the vocabulary.
+        """A prompt of one slot, padded to `length`; logits are computed at two positions.
 
-        The slot's past is written whole: fresh rows, and those behind them as they were.
+        The slot's self-K/V is written whole: new rows, and those after them unchanged.
         """
-        spec, bans, answers = self.spec, self.suppression_bytes_per_slot, 2
+        spec, mask_bytes, logit_rows = self.spec, self.suppression_bytes_per_slot, 2
         return GraphCost(
             graph=f"prefill {length}",
-            flops=self._prompt_flops(length) + self._logits_flops(answers),
+            flops=self._prompt_flops(length) + self._logits_flops(logit_rows),
             weight_bytes=self._decoder_weight_bytes(length, reads_vocab=True),
             cache_read_bytes=self.cross_bytes_per_slot + self.self_bytes_per_slot,
-            cache_write_bytes=self.self_bytes_per_slot + bans,
-            from_host_bytes=(PROMPT_COLUMNS + N_RULES + length) * INT_BYTES + bans,
+            cache_write_bytes=self.self_bytes_per_slot + mask_bytes,
+            from_host_bytes=(PROMPT_COLUMNS + N_RULES + length) * INT_BYTES + mask_bytes,
             to_host_bytes=spec.choices * INT_BYTES + (spec.special.n_languages + 1 + spec.choices) * FLOAT_BYTES,
-            **self._decoder_collectives(length, answers),
+            **self._decoder_collectives(length, logit_rows),
         )
 
     def estimate_align(self, length: int) -> GraphCost:
-        """A prompt without the vocabulary. A compiler may drop what follows the last alignment head.
+        """A prompt without logits. A compiler may drop the layers after the last alignment head.
 
-        What is gathered and answered is counted when `spec` names the heads, which are a checkpoint's.
+        The gathered and returned attention weights are counted when `spec` names the heads, which are a checkpoint's.
         """
         heads, weights = self.spec.alignment_heads, length * self.spec.dims.n_audio_ctx * FLOAT_BYTES
-        embedded = (
-            length * self.spec.dims.n_text_state * self._weight_dtype_bytes
-        )  # nothing else reads that matrix here
+        # nothing else reads the token embedding here
+        embedded = length * self.spec.dims.n_text_state * self._weight_dtype_bytes
         shared = self._decoder_collectives(length, 0)
         if heads and self.tp > 1:  # every head of the layers used
             shared["collectives"] += 1
@@ -292,11 +288,11 @@ class RankCostModel:
         return self._estimate_step("decode", STEP_COLUMNS, self.spec.choices * (INT_BYTES + FLOAT_BYTES))
 
     def estimate_logits(self) -> GraphCost:
-        """A decode step whose rows answer every token's log-probability: only sampling runs it."""
+        """A decode step that outputs every token's log-probability: only sampling runs it."""
         return self._estimate_step("logits", STEP_COLUMNS + 1, INT_BYTES + self.spec.dims.n_vocab * FLOAT_BYTES)
 
     def _estimate_step(self, name: str, columns: int, output_bytes: int) -> GraphCost:
-        """`columns` numbers beside the rules come in for each row, `output_bytes` go out."""
+        """Each row reads `columns` numbers besides the rules, and writes `output_bytes`."""
         spec, dims = self.spec, self.spec.dims
         rows = spec.rows
         past = 2 * rows * self._text_heads * _matmul_flops(1, dims.head_dim, spec.text_context)

@@ -36,7 +36,8 @@ class InstanceType:
     core: NeuronCoreSpec
 
 
-# Inferentia2 and Trainium alike: two cores share 32 GiB, 820 GiB/s, 190 TFLOPS in 16 bit and 47.5 in float32.
+# Inferentia2 and Trainium are the same here: two cores share 32 GiB, 820 GiB/s, 190 TFLOPS in 16 bit and 47.5 in
+# float32.
 NEURON_CORE_V2 = NeuronCoreSpec(
     memory_bytes=16 * GIB,
     bytes_per_s=410.0 * GIB,

@@ -1,4 +1,4 @@
-"""Where a program can run on an instance: tp x replicas, the least time and cost of each, and which is best.
+"""Placements of a program on an instance: tp x replicas, the minimum time and cost of each, and the best one.
 
 Computed, never measured: every time is a lower bound, so every throughput and cost is a bound as well. Left out, as
 no figure is known: collectives between cores, the start of a graph, the host's work (audio, text), activations that do
@@ -23,13 +23,13 @@ Goal = Literal["latency", "throughput"]
 WINDOW_S = 30.0
 TOKENS_PER_WINDOW = 120  # of dense speech: about 75 words of English, with timestamps and the end
 RESERVE_BYTES = 2 * GIB  # per core, for compiled graphs, scratch and the runtime; an assumption
-# Bounds this close say nothing: then the smaller tp is better, for its collectives, which no bound counts, are fewer.
+# Bounds this close are a tie: then the smaller tp is better, for it has fewer collectives, which no bound counts.
 TIE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumptions:
-    """What a bound takes for granted. `tokens` are those of a window's answer, its end included."""
+    """Inputs of the bounds that are assumed. `tokens` is the length of a window's output, its end token included."""
 
     tokens: int = TOKENS_PER_WINDOW
     reserve_bytes: int = RESERVE_BYTES
@@ -43,7 +43,7 @@ class Assumptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """A program in `replicas` groups of `tp` cores. Bytes are per core; times in seconds, none can be less."""
+    """A program in `replicas` groups of `tp` cores. Bytes are per core; times are lower bounds in seconds."""
 
     instance: InstanceType
     tp: int
@@ -71,7 +71,7 @@ class Placement:
 
     @property
     def used_bytes(self) -> int:
-        """Of a core's memory: weights, slots and what is held back."""
+        """Of a core's memory: weights, slots and the reserve."""
         return self.weight_bytes + self.slots * self.slot_bytes + self.reserve_bytes
 
     @property
@@ -116,8 +116,8 @@ def place(
     """
     assumptions = assumptions or Assumptions()
     if replicas < 1 or tp * replicas > instance.cores:
-        most = instance.cores // tp
-        allowed = f"from 1 to {most}" if most else f"none: tp {tp} is more than its cores"
+        max_replicas = instance.cores // tp
+        allowed = f"from 1 to {max_replicas}" if max_replicas else f"none: tp {tp} is more than its cores"
         raise InvalidOption("replicas", replicas, f"{allowed} ({instance.name} has {instance.cores} NeuronCores)")
     dtype, weights_dtype = dtypes
     costs, core = RankCostModel(spec, tp=tp, dtype=dtype, weights_dtype=weights_dtype), instance.core

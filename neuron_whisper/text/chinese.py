@@ -1,4 +1,4 @@
-"""Chinese in the script that is asked for: Whisper writes simplified or traditional characters as it pleases."""
+"""Conversion of Chinese to one script: Whisper writes simplified or traditional characters unpredictably."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_script(script: str | None) -> None:
 
 @cache
 def load_converter(script: str) -> ScriptConverter:
-    """Text in either script -> the same in `script`, phrase by phrase, by OpenCC; what is not Chinese stays.
+    """Text in either script -> the same in `script`, phrase by phrase, by OpenCC; other text stays as it is.
 
     Raises InvalidOption for another script, and where OpenCC is not installed.
     """

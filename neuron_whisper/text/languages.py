@@ -133,7 +133,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# What the language tag registry calls a language which Whisper has under another code.
+# Codes of the language tag registry for languages that Whisper has under another code.
 LANGUAGE_TAGS: Mapping[str, str] = MappingProxyType(
     {
         "jv": "jw",
@@ -156,20 +156,20 @@ def to_language_code(text: str) -> str:
     "EN" -> "en", "Japanese" -> "ja", "flemish" -> "nl", "pt-BR" -> "pt", "zh_CN" -> "zh", "zh-yue" -> "yue".
     Raises InvalidOption, with the closest names, when it is none of them.
     """
-    wanted = " ".join(text.lower().split())
-    if wanted in LANGUAGES:
-        return wanted
+    name = " ".join(text.lower().split())
+    if name in LANGUAGES:
+        return name
     for table in (_CODE_BY_NAME, ALIASES, LANGUAGE_TAGS):
-        if wanted in table:
-            return table[wanted]
-    primary, *subtags = re.split("[-_]", wanted)
+        if name in table:
+            return table[name]
+    primary, *subtags = re.split("[-_]", name)
     if subtags and all(re.fullmatch("[a-z0-9]{1,8}", subtag) for subtag in subtags):
         if primary == "zh" and "yue" in subtags:
             return "yue"
         code = LANGUAGE_TAGS.get(primary, primary)
         if code in LANGUAGES:
             return code
-    raise InvalidOption("language", text, _describe_allowed(wanted))
+    raise InvalidOption("language", text, _describe_allowed(name))
 
 
 def _describe_allowed(name: str) -> str:

@@ -12,7 +12,7 @@ N_TIMESTAMPS = 1501  # <|0.00|> ... <|30.00|>
 class SpecialTokens:
     """Token ids. The order is openai/whisper tokenizer.py's: end, start, languages, tasks, ..., timestamps.
 
-    `blank` is the token of a single space. An English-only model has the ids but is never shown them.
+    `blank` is the token of a single space. An English-only model has the language and task ids but never gets them.
     """
 
     eot: int

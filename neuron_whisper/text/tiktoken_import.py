@@ -56,7 +56,7 @@ def tokenizer_json_from_tiktoken(ranks_file: Path, n_vocab: int) -> str:
             "lstrip": False,
             "rstrip": False,
             "normalized": False,
-            # timestamps are part of what a transcript says; Hugging Face's files have them so
+            # timestamps are part of a transcript, so they are not special; Hugging Face's files have them so too
             "special": token < special.timestamp_begin,
         }
         for token, name in enumerate(special_token_names(special), start=special.eot)
@@ -103,8 +103,8 @@ def _read_ranks(file: Path) -> dict[bytes, int]:
 def _recover_merges(file: Path, ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
     """The pair each token of two and more bytes was merged from, in the order of the merges.
 
-    A rank file does not hold the pairs, but ranks are given in the order of the merges: a token's pair is
-    what is left of its bytes after every earlier merge.
+    A rank file does not hold the pairs, but ranks are given in the order of the merges: a token's pair is the
+    two parts that remain of its bytes after every earlier merge.
     """
     merges = []
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):

@@ -16,9 +16,9 @@ from neuron_whisper.text.languages import LANGUAGES, NO_SPACE_LANGUAGES
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, TIMESTAMP_STEP_S, SpecialTokens
 
 TASKS = ("transcribe", "translate")
-REPLACEMENT_CHARACTER = "\ufffd"  # what a decoder writes for bytes that are not UTF-8
+REPLACEMENT_CHARACTER = "\ufffd"  # stands for bytes that are not UTF-8
 
-# What is written but not spoken (openai/whisper tokenizer.py non_speech_tokens): speaker tags, stage
+# Symbols that are written but not spoken (openai/whisper tokenizer.py non_speech_tokens): speaker tags, stage
 # directions, music. Suppressed where it is a token of its own, so that commas and full stops stay.
 _NON_SPEECH_SYMBOLS = (
     *'"#()*+/:;<=>@[\\]^_`{|}~「」『』',
@@ -161,7 +161,7 @@ class Tokenizer:
         return ids
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """Text of the text tokens; control tokens and timestamps say nothing. Broken UTF-8 is U+FFFD."""
+        """Text of the text tokens; control tokens and timestamps are left out. Broken UTF-8 is U+FFFD."""
         eot = self.special.eot
         return self._join_tokens(token for token in tokens if token < eot)
 
@@ -198,11 +198,11 @@ class Tokenizer:
         return self.languages[token - first]
 
     def sot_sequence(self, language: str | None, task: str, timestamps: bool) -> tuple[int, ...]:
-        """What a window's tokens begin with, after the prompt: start, language, task, (no timestamps).
+        """The first tokens of a window after the prompt: start, language, task, (no timestamps).
 
-        An English-only model is told neither language nor task, and to it a translation into English is a
-        transcript. Raises InvalidOption for a task that is not one, a language this model does not know, and
-        where a multilingual model is given none: what is spoken has to be given or detected first.
+        An English-only model has neither language nor task token, and a translation into English is a transcript
+        for it. Raises InvalidOption for an unknown task, a language that this model does not know, and where a
+        multilingual model is given none: the language has to be given or detected first.
         """
         special = self.special
         if task not in TASKS:
@@ -214,14 +214,14 @@ class Tokenizer:
             return (special.sot, *ends)
         if language is None:
             raise InvalidOption("language", language, "give one or detect it; this model is multilingual")
-        told = special.transcribe if task == "transcribe" else special.translate
-        return (special.sot, self.to_language_token(language), told, *ends)
+        task_token = special.transcribe if task == "transcribe" else special.translate
+        return (special.sot, self.to_language_token(language), task_token, *ends)
 
     # --- suppression ------------------------------------------------------------------------------
 
     @cached_property
     def non_speech_tokens(self) -> tuple[int, ...]:
-        """Tokens of signs nobody speaks, in order: brackets, quotes of stage directions, music signs."""
+        """Tokens of symbols that are not spoken, in order: brackets, quotes of stage directions, music signs."""
         found = {self.encode(f" {mark}")[0] for mark in _WORD_INNER_MARKS}
         for symbol in _NON_SPEECH_SYMBOLS:
             for tokens in (self.encode(symbol), self.encode(f" {symbol}")):
@@ -232,17 +232,17 @@ class Tokenizer:
         return tuple(sorted(found))
 
     def get_suppress_tokens(self, suppress: str | Sequence[int] | None = "-1") -> tuple[int, ...]:
-        """Tokens that are never chosen, in order: those asked for (-1: non_speech_tokens) and control tokens.
+        """Tokens that are never chosen, in order: the given ones (-1: non_speech_tokens) and control tokens.
 
         `suppress` is a list or its comma-separated spelling, as openai/whisper decoding.py takes it. The end,
-        the languages, <|notimestamps|> and the timestamps are left to the rules. Raises InvalidOption for
-        what is neither -1 nor a token.
+        the languages, <|notimestamps|> and the timestamps are left to the timestamp rules. Raises InvalidOption
+        for a number that is neither -1 nor a token.
         """
-        asked = set(self._parse_suppress_tokens(suppress))
-        if -1 in asked:
-            asked = (asked - {-1}).union(self.non_speech_tokens)
+        tokens = set(self._parse_suppress_tokens(suppress))
+        if -1 in tokens:
+            tokens = (tokens - {-1}).union(self.non_speech_tokens)
         s = self.special
-        return tuple(sorted(asked | {s.transcribe, s.translate, s.sot, s.sot_prev, s.sot_lm, s.no_speech}))
+        return tuple(sorted(tokens | {s.transcribe, s.translate, s.sot, s.sot_prev, s.sot_lm, s.no_speech}))
 
     def _parse_suppress_tokens(self, suppress: str | Sequence[int] | None) -> list[int]:
         if not suppress:
@@ -250,12 +250,12 @@ class Tokenizer:
         allowed = f"it lists tokens from 0 to {self.n_vocab - 1}, or -1 for signs that are not spoken"
         parts: Sequence[str | int] = suppress.split(",") if isinstance(suppress, str) else suppress
         try:
-            asked = [int(part) for part in parts]
+            tokens = [int(part) for part in parts]
         except ValueError as error:
             raise InvalidOption("suppress_tokens", suppress, allowed) from error
-        if not all(-1 <= token < self.n_vocab for token in asked):
+        if not all(-1 <= token < self.n_vocab for token in tokens):
             raise InvalidOption("suppress_tokens", suppress, allowed)
-        return asked
+        return tokens
 
     # --- words ------------------------------------------------------------------------------------
 

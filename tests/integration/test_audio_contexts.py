@@ -53,7 +53,7 @@ def model_of(context: int) -> Session:
     }
 
     class Cut:
-        names = tuple(cut)
+        parameter_names = tuple(cut)
         dtype = "float32"
 
         def tensor(self, name: str) -> NDArray[np.float32]:

@@ -54,7 +54,7 @@ FILES: Mapping[str, bytes] = {
 }
 
 CRASHED = 9
-CHILD_LIMIT_S = 30  # a child whose test failed is not waited for by anybody
+CHILD_LIMIT_S = 30  # a child whose test failed is not waited for
 # everything the store asks of the file system; each is called as a built-in function, which a profiler sees
 FILE_OPERATIONS = frozenset(
     {"open", "write", "flush", "close", "mkdir", "rename", "replace", "unlink", "rmdir", "chmod", "flock"}

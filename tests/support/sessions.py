@@ -29,7 +29,7 @@ class MemoryCheckpoint:
 
     def __init__(self, tensors: dict[str, NDArray[np.float32]]) -> None:
         self._tensors = tensors
-        self.names = tuple(tensors)
+        self.parameter_names = tuple(tensors)
 
     def tensor(self, name: str) -> NDArray[Any]:
         return self._tensors[name]

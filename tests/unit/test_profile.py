@@ -149,7 +149,7 @@ def test_an_override_is_given_as_table_and_key(key: str) -> None:
         parse_profile(MINIMAL, overrides={key: 1})
 
 
-def test_a_profile_is_loaded_by_path_or_by_name_and_else_the_known_names_are_told(tmp_path: Path) -> None:
+def test_a_profile_is_loaded_by_path_or_by_name_and_else_the_known_names_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(MINIMAL)
     assert load_profile(str(path), {"target.tp": 4}).target.tp == 4

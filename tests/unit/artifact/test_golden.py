@@ -71,7 +71,7 @@ def test_other_weights_are_found(golden: GoldenTokens) -> None:
         check_golden_tokens(session(spec(), damage=0.1), golden)
 
 
-def test_numbers_that_are_none_are_found(golden: GoldenTokens) -> None:
+def test_nan_logprobs_are_found(golden: GoldenTokens) -> None:
     with pytest.raises(GoldenTokenMismatch, match="nan"):
         check_golden_tokens(session(spec(), damage=float("nan")), golden)
 
@@ -113,7 +113,7 @@ def test_the_window_is_the_same_everywhere_and_holds_a_voice_and_silence() -> No
     np.testing.assert_allclose(found, [-0.7317, -0.2566, 0.2042], atol=1e-3)
 
 
-def test_a_session_that_says_something_else_is_closed(golden: GoldenTokens, tmp_path: Path) -> None:
+def test_a_session_that_differs_is_closed(golden: GoldenTokens, tmp_path: Path) -> None:
     content = msgspec.json.encode(golden)
     (tmp_path / GOLDEN_FILE).write_bytes(content)
     entry = FileEntry(size=len(content), sha256="0" * 64)
@@ -167,9 +167,7 @@ def run_verify(cache: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, st
     return code, capsys.readouterr().out
 
 
-def test_an_artifact_that_says_what_the_reference_says_is_sound(
-    cache: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_artifact_that_agrees_with_the_reference_is_sound(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = run_verify(cache, capsys)
     assert code == 0
     assert out.endswith(": sound; its golden tokens are the reference's\n")
@@ -177,7 +175,7 @@ def test_an_artifact_that_says_what_the_reference_says_is_sound(
     assert json.loads(capsys.readouterr().out)[0]["run"] == "its golden tokens are the reference's"
 
 
-def test_an_artifact_that_says_something_else_ends_with_3_and_tells_where(
+def test_an_artifact_that_differs_exits_with_3_and_names_the_step(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     golden = read_stored_golden(cache)
@@ -192,7 +190,7 @@ def test_an_artifact_that_says_something_else_ends_with_3_and_tells_where(
 
 
 @pytest.mark.parametrize("replicas", ["1", "2"])
-def test_a_server_that_is_to_verify_does_not_serve_what_says_something_else(
+def test_a_server_with_verification_does_not_serve_an_artifact_that_differs(
     replicas: str, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     golden = read_stored_golden(cache)
@@ -206,7 +204,7 @@ def test_a_server_that_is_to_verify_does_not_serve_what_says_something_else(
     assert "listening on" not in said
 
 
-def test_an_artifact_without_golden_tokens_is_not_run_and_says_so(
+def test_an_artifact_without_golden_tokens_is_not_run_and_reported(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out = run_verify(copy_with_golden(cache, tmp_path, None), capsys)
@@ -215,7 +213,7 @@ def test_an_artifact_without_golden_tokens_is_not_run_and_says_so(
 
 
 @pytest.mark.parametrize("content", [b"{}", b"not JSON"])
-def test_golden_tokens_that_cannot_be_read_are_a_damage(
+def test_golden_tokens_that_cannot_be_read_count_as_damage(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     code, out = run_verify(copy_with_golden(cache, tmp_path, content), capsys)

@@ -111,7 +111,7 @@ def test_a_difference_is_named_by_its_dotted_fact() -> None:
         ({"a": {1: 2}}, "a.1"),
     ],
 )
-def test_what_json_cannot_say_exactly_is_no_fact(value: dict[str, Any], field: str) -> None:
+def test_a_value_json_cannot_hold_exactly_is_no_fact(value: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         compute_artifact_key(value)
     assert caught.value.field == field
@@ -167,14 +167,14 @@ def test_any_changed_byte_of_a_manifest_is_found(data: st.DataObject) -> None:
         decode_manifest(bytes(content), "manifest.json")
 
 
-def test_a_manifest_that_was_edited_is_told_from_one_that_is_broken() -> None:
+def test_a_manifest_that_was_edited_is_distinguished_from_one_that_is_broken() -> None:
     content = encode_manifest(sample_manifest()).replace(b'"slots": 2', b'"slots": 3')
     with pytest.raises(ArtifactCorrupt, match=r"m\.json: expected seal [0-9a-f]{64}, found seal [0-9a-f]{64}"):
         decode_manifest(content, "m.json")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b"\xff", b"[" * 100_000, b'{"format": 1}'])
-def test_what_is_no_manifest_is_corrupt(content: bytes) -> None:
+def test_content_that_is_no_manifest_is_corrupt(content: bytes) -> None:
     with pytest.raises(ArtifactCorrupt, match="expected a manifest"):
         decode_manifest(content, "manifest.json")
 
@@ -399,7 +399,7 @@ def test_damage_that_sizes_show_makes_a_miss_and_is_listed(
     assert [path for path, _ in broken] == [artifact.path]
 
 
-def test_verify_tells_everything_that_is_wrong(store: ArtifactStore) -> None:
+def test_find_problems_lists_every_problem(store: ArtifactStore) -> None:
     artifact = publish_sample(store)
     assert find_problems(artifact) == []
     for damage in (flip_weights_byte, remove_config, add_file):
@@ -597,10 +597,10 @@ def test_the_staging_of_a_living_process_is_left_alone(store: ArtifactStore) -> 
 
 def test_processes_that_publish_the_same_key_at_once_all_get_the_one_artifact(store: ArtifactStore) -> None:
     manifest = sample_manifest()
-    start, go = os.pipe()
+    start, starter = os.pipe()
 
     def compile_and_publish() -> None:
-        os.close(go)
+        os.close(starter)
         with store.stage(manifest.name) as staging:
             (staging.path / "file").write_bytes(os.urandom(1000))  # no two compilers write the same bytes
             os.read(start, 1)
@@ -608,19 +608,19 @@ def test_processes_that_publish_the_same_key_at_once_all_get_the_one_artifact(st
 
     children = [start_child(compile_and_publish) for _ in range(4)]
     os.close(start)
-    os.close(go)
+    os.close(starter)
     assert [exit_code(child) for child in children] == [0, 0, 0, 0]
     assert len(assert_is_healthy(store)) == 1
 
 
-def test_a_second_compiler_is_told_to_wait_and_then_finds_the_first_ones_artifact(store: ArtifactStore) -> None:
+def test_a_second_compiler_waits_and_then_finds_the_first_ones_artifact(store: ArtifactStore) -> None:
     manifest = sample_manifest()
-    (locked, tell_locked), (told, go) = os.pipe(), os.pipe()
+    (locked, signal_locked), (resumed, resume) = os.pipe(), os.pipe()
 
     def first() -> None:
         with store.lock_compile(manifest.key):
-            os.write(tell_locked, b".")
-            os.read(told, 1)
+            os.write(signal_locked, b".")
+            os.read(resumed, 1)
             publish_sample(store, manifest)
 
     child = start_child(first)
@@ -629,41 +629,41 @@ def test_a_second_compiler_is_told_to_wait_and_then_finds_the_first_ones_artifac
 
     def waiting() -> None:
         waits.append(store.find(manifest.key))
-        os.write(go, b".")
+        os.write(resume, b".")
 
     with store.lock_compile(manifest.key, waiting):
         assert store.find(manifest.key) is not None
     assert waits == [None]
     assert exit_code(child) == 0
-    for descriptor in (locked, tell_locked, told, go):
+    for descriptor in (locked, signal_locked, resumed, resume):
         os.close(descriptor)
     with store.lock_compile(manifest.key, waiting):
         assert waits == [None]
 
 
-def test_who_waited_for_a_lock_that_was_deleted_holds_the_lock_that_others_see(tmp_path: Path) -> None:
+def test_a_waiter_for_a_deleted_lock_gets_the_lock_that_others_open(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     ours = locks.acquire_exclusive(path)
     inode = os.fstat(ours).st_ino
-    (held, tell_held), (told, go) = os.pipe(), os.pipe()
+    (held, signal_held), (resumed, resume) = os.pipe(), os.pipe()
 
     def wait_and_hold() -> None:
         os.close(ours)
         locks.acquire_exclusive(path)
-        os.write(tell_held, b".")
-        os.read(told, 1)
+        os.write(signal_held, b".")
+        os.read(resumed, 1)
 
     child = start_child(wait_and_hold)
-    for _ in range(10_000):  # until the child waits for this very file, where the kernel tells
+    for _ in range(10_000):  # until the child waits for this very file, as the kernel reports
         if re.search(rf"-> FLOCK.*:{inode} ", Path("/proc/locks").read_text()):
             break
     locks.release_and_delete(ours, path)
     os.read(held, 1)
     assert locks.try_acquire_exclusive(path) is None
-    os.write(go, b".")
+    os.write(resume, b".")
     assert exit_code(child) == 0
     assert not locks.is_held(path)
-    for descriptor in (held, tell_held, told, go):
+    for descriptor in (held, signal_held, resumed, resume):
         os.close(descriptor)
 
 

@@ -36,8 +36,8 @@ large = libc.malloc(1 << 20)
 file = ctypes.c_void_p(libc.fopen(sys.argv[2].encode(), b"w"))
 libc.malloc_info(0, file)
 libc.fclose(file)
-told = open(sys.argv[2]).read()
-print(told.count("<heap nr="), re.findall(r'<total type="mmap" count="(\\d+)"', told)[-1])
+report = open(sys.argv[2]).read()
+print(report.count("<heap nr="), re.findall(r'<total type="mmap" count="(\\d+)"', report)[-1])
 """
 
 

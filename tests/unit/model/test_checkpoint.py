@@ -254,7 +254,7 @@ def opcodes(value: object) -> bytes:
 def write_torch_zip(path: Path, wrap: Callable[[dict[str, Any]], Any], tensors: Weights) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         for i, value in enumerate(tensors.values()):
-            archive.writestr(f"x/data/{i}", value.tobytes("A"))  # in the order of memory, as strides tell it
+            archive.writestr(f"x/data/{i}", value.tobytes("A"))  # in the order of memory, which strides describe
         state = {name: (str(i), value) for i, (name, value) in enumerate(tensors.items())}
         archive.writestr("x/data.pkl", b"\x80\x02" + opcodes(wrap(state)) + b".")
         archive.writestr("x/byteorder", "little")

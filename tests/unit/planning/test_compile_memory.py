@@ -41,14 +41,14 @@ def test_too_little_for_one_graph_is_refused_with_the_largest_and_what_to_do() -
         assert words in said
 
 
-def test_what_was_asked_for_is_not_made_less() -> None:
+def test_requested_jobs_are_not_reduced() -> None:
     assert choose_jobs(MEMORY, 100 * GB, jobs=2).jobs == 2
     assert choose_jobs(MEMORY, 100 * GB, jobs=99).jobs == 3
     with pytest.raises(HostMemoryTooSmall, match=r"^compiling 3 graphs at once takes about 29\.0 GB"):
         choose_jobs(MEMORY, 23 * GB, jobs=3)
 
 
-def test_who_ignores_memory_gets_what_was_asked_for_or_one_at_a_time() -> None:
+def test_ignore_memory_gives_the_requested_jobs_or_one_at_a_time() -> None:
     for asked, jobs in ((None, 1), (3, 3)):
         chosen = choose_jobs(MEMORY, GB, jobs=asked, ignore_memory=True)
         assert (chosen.jobs, chosen.fits) == (jobs, False)
@@ -88,7 +88,7 @@ def long_windows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "long.en", dims=dims)
 
 
-def test_compile_refuses_before_it_begins_and_goes_on_when_told(
+def test_compile_refuses_before_it_begins_and_goes_on_with_ignore_memory(
     stub: StubNeuron, capsys: pytest.CaptureFixture[str], tmp_path: Path, long_windows: Path
 ) -> None:
     cache = tmp_path / "cache"

@@ -61,7 +61,7 @@ class Parameters(Mapping[str, Tensor]):
 def _shard_shape(name: str, shape: tuple[int, ...], dims: WhisperDims, tp: int) -> tuple[int, ...]:
     """By shard itself, on one column or row: the axis that is not split needs no data."""
     split = get_split(name)
-    if split is Split.WHOLE:
+    if split is Split.REPLICATED:
         return shape
     if split is Split.ROW:
         return shape[0], shard(name, np.zeros((1, shape[1]), np.float16), dims, tp, 0).shape[1]
@@ -530,7 +530,7 @@ def test_plan_takes_sizes_from_flags_and_from_a_profile(capsys: pytest.CaptureFi
     assert (answer["program"]["slots"], answer["program"]["align_buckets"]) == (5, [64, 256])
 
 
-def test_plan_says_in_words_that_nothing_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_states_that_nothing_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", "-m", "large-v3", "--instance", "inf2.xlarge", "--slots", "60"]) == 0
     out = capsys.readouterr().out
     assert "computed, not measured" in out
@@ -552,10 +552,10 @@ def test_plan_says_in_words_that_nothing_was_measured(capsys: pytest.CaptureFixt
         ((), 2, "Missing option"),
     ],
 )
-def test_plan_refuses_what_cannot_be(
+def test_plan_refuses_impossible_sizes(
     capsys: pytest.CaptureFixture[str], args: tuple[str, ...], code: int, message: str
 ) -> None:
     assert run(["plan", *args]) == code
-    told = capsys.readouterr()
-    assert message in told.err
-    assert not told.out
+    output = capsys.readouterr()
+    assert message in output.err
+    assert not output.out

@@ -1,4 +1,4 @@
-"""Chinese in the script that is asked for, by OpenCC; every other language as the model wrote it."""
+"""Chinese converted to one script by OpenCC; every other language as the model wrote it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def segment(text: str, language: str | None, words: tuple[str, ...] = ()) -> Seg
     )
 
 
-def told(script: str, *items: PlanItem) -> list[PlanItem]:
+def convert_items(script: str, *items: PlanItem) -> list[PlanItem]:
     def plan() -> Plan:
         yield from items
 
@@ -54,8 +54,8 @@ def test_words_join_to_the_converted_text(words: list[str]) -> None:
     assert "".join(convert_words(words, convert)) == convert("".join(words))
 
 
-def test_segments_words_what_was_dropped_and_the_whole_text_are_converted_and_tokens_are_not() -> None:
-    found = told(
+def test_segments_words_skipped_regions_and_the_whole_text_are_converted_and_tokens_are_not() -> None:
+    found = convert_items(
         "traditional",
         segment("头发", "zh", ("头", "发")),
         SkippedRegion(start_s=1, end_s=2, reason="vad", text="头发"),
@@ -73,7 +73,7 @@ def test_segments_words_what_was_dropped_and_the_whole_text_are_converted_and_to
 def test_other_languages_stay_as_they_are(language: str | None) -> None:
     said = segment("会議室の後ろ、国", language)
     whole = TranscriptSummary(text="会議室の後ろ、国", language=language or "en", language_probability=None)
-    assert told("traditional", said, whole) == [said, whole]
+    assert convert_items("traditional", said, whole) == [said, whole]
 
 
 def test_answers_reach_the_plan_that_is_wrapped() -> None:

@@ -72,8 +72,8 @@ def test_a_file_that_holds_no_ranks_is_refused(content: str, tmp_path: Path) -> 
 
 def test_the_ranks_are_found_without_importing_openai_whisper(rank_files: dict[int, Path]) -> None:
     script = (
-        "import sys; from neuron_whisper.text.tiktoken_import import packaged_ranks;"
-        "print(packaged_ranks(True).name, packaged_ranks(False).name, {'whisper', 'torch'} & {*sys.modules})"
+        "import sys; from neuron_whisper.text.tiktoken_import import find_packaged_ranks;"
+        "print(find_packaged_ranks(True).name, find_packaged_ranks(False).name, {'whisper', 'torch'} & {*sys.modules})"
     )
     answer = subprocess.run(
         [sys.executable, "-c", script],

@@ -147,7 +147,7 @@ def test_text_that_spells_a_control_token_is_text(text: str, ours: dict[int, Tok
         assert tokenizer.decode(tokens) == text
 
 
-def test_control_tokens_say_nothing_and_timestamps_can_be_shown(base: Tokenizer) -> None:
+def test_control_tokens_are_not_decoded_and_timestamps_can_be(base: Tokenizer) -> None:
     tokens = [50258, 50259, 50359, 50364, *base.encode(" And so"), 50418, 50257]
     assert base.decode(tokens) == " And so"
     assert base.decode_with_timestamps(tokens) == (
@@ -236,7 +236,7 @@ def test_a_window_that_cannot_begin_is_refused(
 
 
 @pytest.mark.parametrize("n_vocab", [ENGLISH, MULTILINGUAL, LARGE_V3])
-def test_signs_nobody_speaks_are_openais(n_vocab: int, ours: dict[int, Tokenizer], theirs: Callable[..., Any]) -> None:
+def test_non_speech_tokens_are_openais(n_vocab: int, ours: dict[int, Tokenizer], theirs: Callable[..., Any]) -> None:
     found = ours[n_vocab].non_speech_tokens
     assert found == theirs(n_vocab).non_speech_tokens
     assert len(found) == {ENGLISH: 84, MULTILINGUAL: 82, LARGE_V3: 82}[n_vocab]
@@ -280,7 +280,7 @@ def test_the_suppressed_tokens_are_openais(
 
 
 @pytest.mark.parametrize("suppress", ["all", "1,,2", [-2], [MULTILINGUAL], "1.5"])
-def test_what_cannot_be_suppressed_is_refused(suppress: str | list[int], base: Tokenizer) -> None:
+def test_a_token_that_cannot_be_suppressed_is_refused(suppress: str | list[int], base: Tokenizer) -> None:
     with pytest.raises(InvalidOption, match="0 to 51864"):
         base.get_suppress_tokens(suppress)
 

@@ -41,8 +41,8 @@ class NeuronLayers(nn.Module):
         for name, shape in shapes.items():
             layer, _, kind = name.rpartition(".")
             split = get_split(name)
-            if split is Split.WHOLE:
-                if f"{layer}.weight" not in shapes or get_split(f"{layer}.weight") is Split.WHOLE:
+            if split is Split.REPLICATED:
+                if f"{layer}.weight" not in shapes or get_split(f"{layer}.weight") is Split.REPLICATED:
                     # The parallel layers have their own whole bias; norms, convolutions, positions come here.
                     holder = self._get_or_add_module(layer)
                     holder.register_parameter(kind, nn.Parameter(torch.zeros(shape, dtype=dtype), requires_grad=False))
