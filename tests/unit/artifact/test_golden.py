@@ -183,7 +183,6 @@ def test_an_artifact_that_differs_exits_with_3_and_names_the_step(
     other = copy_with_golden(cache, tmp_path, msgspec.json.encode(changed))
     code, out = run_verify(other, capsys)
     assert code == 3
-    assert "the loaded program differs from the reference" in out
     assert f"slot 0, step 11: token {golden.tokens[11]} (" in out
     assert "step 10" not in out
     assert run(["artifacts", "verify", "--cache", str(other)]) == 0, "its files are what was published"
@@ -199,9 +198,9 @@ def test_a_server_with_verification_does_not_serve_an_artifact_that_differs(
     (artifact,) = (other / "artifacts").iterdir()
     command = ["serve", "--artifact", artifact.name, "--cache", str(other), "--port", "0", "--replicas", replicas]
     assert run([*command, "--verify"]) == 3
-    said = capfd.readouterr().err
-    assert "differs from the reference" in said
-    assert "listening on" not in said
+    output = capfd.readouterr().err
+    assert "slot 0, step 11: token" in output
+    assert "listening on" not in output
 
 
 def test_an_artifact_without_golden_tokens_is_not_run_and_reported(
