@@ -11,9 +11,9 @@ import pytest
 
 COUNT = """
 import ctypes, re, sys, threading
-from neuron_whisper.host.malloc import limit_heaps
+from neuron_whisper.host.malloc import configure_malloc
 
-print(limit_heaps() if sys.argv[1] == "limited" else None)
+print(configure_malloc() if sys.argv[1] == "limited" else None)
 libc = ctypes.CDLL(None)
 libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
 together = threading.Barrier(8)

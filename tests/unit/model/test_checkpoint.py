@@ -529,7 +529,7 @@ def test_a_config_without_a_field_names_it(tmp_path: Path) -> None:
 def test_a_shard_elsewhere_is_refused(tmp_path: Path) -> None:
     index = write_sharded_hf(tmp_path) / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "../model.safetensors"}}))
-    with pytest.raises(CheckpointError, match="files beside it"):
+    with pytest.raises(CheckpointError, match="files in its directory"):
         open_checkpoint(tmp_path)
 
 

@@ -543,12 +543,12 @@ def test_plan_states_that_nothing_was_measured(capsys: pytest.CaptureFixture[str
     ("args", "code", "message"),
     [
         (("-m", "kotoba-v9"), 1, "no model named 'kotoba-v9'; known here: tiny, "),
-        (("-m", "base", "--instance", "inf3.xlarge"), 1, "instance: 'inf3.xlarge' is not allowed; one of inf2.xlarge"),
-        (("-m", "base", "--instance", "inf2.xlarge", "--tp", "4"), 1, "tp: 4 is not allowed; at most 2"),
-        (("-m", "base", "--tp", "3"), 1, "tp: 3 is not allowed; a divisor of 2048"),
+        (("-m", "base", "--instance", "inf3.xlarge"), 2, "instance: 'inf3.xlarge' is not allowed; one of inf2.xlarge"),
+        (("-m", "base", "--instance", "inf2.xlarge", "--tp", "4"), 2, "tp: 4 is not allowed; at most 2"),
+        (("-m", "base", "--tp", "3"), 2, "tp: 3 is not allowed; a divisor of 2048"),
         (("-m", "base", "--dtype", "int8"), 2, "(found 'int8'; allowed: float32, bfloat16, float16)"),
-        (("-m", "base", "--weights-dtype", "int8"), 1, "weights.dtype: 'int8' is not allowed"),
-        (("-m", "base", "--slots", "2000"), 1, "slots: 2000 is not allowed"),
+        (("-m", "base", "--weights-dtype", "int8"), 2, "weights.dtype: 'int8' is not allowed"),
+        (("-m", "base", "--slots", "2000"), 2, "slots: 2000 is not allowed"),
         ((), 2, "Missing option"),
     ],
 )
