@@ -35,10 +35,10 @@ def test_as_many_graphs_at_once_as_memory_holds(available_gb: float | None, jobs
 def test_too_little_for_one_graph_is_refused_with_the_largest_and_what_to_do() -> None:
     with pytest.raises(HostMemoryTooSmall) as refused:
         choose_jobs(MEMORY, 16 * GB)
-    said = str(refused.value)
-    assert said.startswith("compiling one graph at a time takes about 23.0 GB of host memory, 20.0 GB of it for encode")
+    text = str(refused.value)
+    assert text.startswith("compiling one graph at a time takes about 23.0 GB of host memory, 20.0 GB of it for encode")
     for words in ("(an estimate)", "16.0 GB is available", "--instance inf2", "`artifacts export`", "--ignore-memory"):
-        assert words in stderr
+        assert words in text
 
 
 def test_requested_jobs_are_not_reduced() -> None:
