@@ -222,7 +222,7 @@ def test_a_client_that_asks_for_the_beta_gets_its_event_names(server: RunningSer
         ),
         ({"audio": {"input": {"transcription": {"delay": "low"}}}}, "session.audio.input.transcription.delay"),
         ({"audio": {"input": {"transcription": {"model": "gpt-9"}}}}, "model"),
-        ({"audio": {"input": {"transcription": {"language": "tlh"}}}}, "language"),
+        ({"audio": {"input": {"transcription": {"language": "tlh"}}}}, "session.audio.input.transcription.language"),
         ({"audio": {"input": {"transcription": None}}}, "session.audio.input.transcription"),
         ({"include": ["everything"]}, "session.include[0]"),
         ({"instructions": "be brief"}, "session.instructions"),

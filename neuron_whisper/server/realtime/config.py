@@ -21,6 +21,7 @@ from neuron_whisper.server.realtime.events import (
     TranscriptionUpdate,
     TurnDetectionUpdate,
 )
+from neuron_whisper.server.realtime.options import create_options, list_realtime_specs, read_fields
 
 PCM_RATE = 24_000  # OpenAI's only one, and the default
 (LOGPROBS,) = get_args(Logprobs)
@@ -31,13 +32,13 @@ GA_ENCODINGS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeConfig:
-    """Settings of a session. `model` None: the server's default. `turn_detection` None: the client commits."""
+    """Settings of a session. `model` None: the server's default. `turn_detection` None: the client commits.
+
+    `transcription` are the decoding options that are set, by the names of OpenAI's fields.
+    """
 
     model: str | None = None
-    language: str | None = None
-    languages: tuple[str, ...] = ()
-    prompt: str | None = None
-    keywords: tuple[str, ...] = ()
+    transcription: Mapping[str, Any] = field(default_factory=dict)
     encoding: str = "pcm16"
     rate: int = PCM_RATE
     turn_detection: TurnDetection | None = field(default_factory=TurnDetection)
@@ -46,13 +47,7 @@ class RealtimeConfig:
     def live_options(self, *, vad_filter: bool) -> LiveOptions:
         """Raises InvalidOption."""
         return LiveOptions(
-            transcribe=TranscribeOptions(
-                language=self.language,
-                languages=self.languages,
-                initial_prompt=self.prompt,
-                hotwords=", ".join(self.keywords) or None,
-                vad_filter=vad_filter,
-            ),
+            transcribe=create_options(TranscribeOptions, self.transcription, vad_filter=vad_filter),
             turn_detection=self.turn_detection,
         )
 
@@ -66,7 +61,7 @@ class RealtimeConfig:
         path, audio = "session.audio.input", session.audio.input
         if audio.format is not UNSET:
             config = config._with_format(audio.format, f"{path}.format")
-        config = config._with_transcription(audio.transcription)
+        config = config._with_transcription(audio.transcription, f"{path}.transcription")
         return config._with_turn_detection(audio.turn_detection, f"{path}.turn_detection")
 
     def with_beta_update(self, session: BetaSessionUpdate) -> RealtimeConfig:
@@ -74,7 +69,8 @@ class RealtimeConfig:
         config = self._with_include(session.include)
         if (encoding := session.input_audio_format) is not None:
             config = replace(config, encoding=encoding, rate=PCM_RATE if encoding == "pcm16" else G711_RATE)
-        config = config._with_transcription(session.input_audio_transcription)
+        path = "session.input_audio_transcription"
+        config = config._with_transcription(session.input_audio_transcription, path)
         return config._with_turn_detection(session.turn_detection, "session.turn_detection")
 
     def _with_include(self, include: list[Logprobs] | UnsetType | None) -> RealtimeConfig:
@@ -89,29 +85,20 @@ class RealtimeConfig:
             raise InvalidOption(f"{path}.rate", rate, f"with {name}: {', '.join(map(str, rates))}")
         return replace(self, encoding=encoding, rate=rate)
 
-    def _with_transcription(self, update: TranscriptionUpdate | UnsetType) -> RealtimeConfig:
+    def _with_transcription(self, update: TranscriptionUpdate | UnsetType, path: str) -> RealtimeConfig:
         if update is UNSET:
             return self
-        changes: dict[str, Any] = {}
-        for name in ("model", "language", "prompt"):
-            if (text := getattr(update, name)) is not UNSET:
-                changes[name] = text or None
-        for name in ("languages", "keywords"):
-            if (texts := getattr(update, name)) is not UNSET:
-                changes[name] = tuple(texts or ())
-        return replace(self, **changes)
+        fields = {**self.transcription, **read_fields(update, TranscribeOptions)}
+        create_options(TranscribeOptions, fields, path)  # refuses an invalid value with its path
+        model = self.model if update.model is UNSET else update.model or None
+        return replace(self, model=model, transcription={name: value for name, value in fields.items() if value})
 
     def _with_turn_detection(self, update: TurnDetectionUpdate | UnsetType | None, path: str) -> RealtimeConfig:
         if update is UNSET:
             return self
         if update is None:
             return replace(self, turn_detection=None)
-        values = {name: getattr(update, name) for name in ("threshold", "prefix_padding_ms", "silence_duration_ms")}
-        try:
-            turn_detection = TurnDetection(**{name: value for name, value in values.items() if value is not None})
-        except InvalidOption as error:
-            raise error.with_field(f"{path}.{error.field}") from None
-        return replace(self, turn_detection=turn_detection)
+        return replace(self, turn_detection=create_options(TurnDetection, read_fields(update, TurnDetection), path))
 
     # --- session objects --------------------------------------------------------------------------
 
@@ -146,16 +133,11 @@ class RealtimeConfig:
         }
 
     def _to_transcription(self, model: str) -> dict[str, Any]:
-        fields = {"model": self.model or model, "language": self.language, "prompt": self.prompt or ""}
-        lists = {"languages": list(self.languages), "keywords": list(self.keywords)}
-        return fields | {name: values for name, values in lists.items() if values}
+        return {"model": self.model or model, "language": None, "prompt": "", **self.transcription}
 
     def _to_turn_detection(self) -> dict[str, Any] | None:
         if self.turn_detection is None:
             return None
-        return {
-            "type": "server_vad",
-            "threshold": self.turn_detection.threshold,
-            "prefix_padding_ms": self.turn_detection.prefix_padding_ms,
-            "silence_duration_ms": self.turn_detection.silence_duration_ms,
-        }
+        specs = list_realtime_specs(TurnDetection)
+        values = {name: getattr(self.turn_detection, spec.name) for name, spec in specs.items()}
+        return {"type": "server_vad", **values}

@@ -67,7 +67,7 @@ def _reject_unsupported(converted: object, path: str) -> None:
         return
     reasons = converted.unsupported if isinstance(converted, JsonObject) else {}
     for name in converted.__struct_fields__:
-        value, field = getattr(converted, name), _join(path, name)
+        value, field = getattr(converted, name), join_path(path, name)
         if name in reasons and value is not UNSET and value is not None and value is not False:
             raise InvalidOption(field, truncate_value(value), f"not supported here: {reasons[name]}")
         _reject_unsupported(value, field)
@@ -76,13 +76,13 @@ def _reject_unsupported(converted: object, path: str) -> None:
 def _to_option_error(message: str, value: object, target: Any, path: str, kind: str) -> InvalidOption:
     match = _MESSAGE_AND_PATH.fullmatch(message)
     message, location = match.groups() if match else (message, "")
-    field = _join(path, location.removeprefix("."))
+    field = join_path(path, location.removeprefix("."))
     steps = [name or int(index) for name, index in _PATH_STEP.findall(location)]
     if unknown := _UNKNOWN_FIELD.fullmatch(message):
-        known = [_join(field, name) for name in _field_names(_type_at(target, steps))]
-        return UnknownOption(_join(field, field_types.truncate(unknown[1])), known, kind=kind)
+        known = [join_path(field, name) for name in _field_names(_type_at(target, steps))]
+        return UnknownOption(join_path(field, field_types.truncate(unknown[1])), known, kind=kind)
     if missing := _MISSING_FIELD.fullmatch(message):
-        return MissingOption(_join(field, missing[1]), f"send it as a {kind}")
+        return MissingOption(join_path(field, missing[1]), f"send it as a {kind}")
     for step in steps:
         value = value[step]  # type: ignore[index]  # the path of an error lies in the value
     return InvalidOption(field, truncate_value(value), _describe_expected(message, _type_at(target, steps)))
@@ -124,5 +124,6 @@ def _field_names(found: list[types.Type]) -> list[str]:
     return [field.encode_name for it in found if isinstance(it, types.StructType) for field in it.fields]
 
 
-def _join(path: str, name: str) -> str:
+def join_path(path: str, name: str) -> str:
+    """("session", "audio") -> "session.audio"; either may be empty."""
     return f"{path}.{name}" if path and name else path or name

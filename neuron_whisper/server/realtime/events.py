@@ -8,7 +8,10 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.live.options import TurnDetection
 from neuron_whisper.server.realtime.conversion import JsonObject
+from neuron_whisper.server.realtime.options import with_options
 
 Logprobs = Literal["item.input_audio_transcription.logprobs"]
 Encoding = Literal["pcm16", "g711_ulaw", "g711_alaw"]
@@ -22,25 +25,21 @@ NO_RESPONSES = "this server transcribes and generates no responses"
 # --- session objects: UNSET leaves a setting as it is, null is its default ------------------------
 
 
+# OpenAI's object has a list of keywords, and no field for word times
+@with_options(TranscribeOptions, exclude=("words",), types={"keywords": list[str]})
 class TranscriptionUpdate(JsonObject, frozen=True, kw_only=True):
-    """Model, language and prompt. The same object in both versions of the API."""
+    """Model and decoding options. The same object in both versions of the API."""
 
     model: str | UnsetType | None = UNSET
-    language: str | UnsetType | None = UNSET
-    languages: list[str] | UnsetType | None = UNSET
-    prompt: str | UnsetType | None = UNSET
-    keywords: list[str] | UnsetType | None = UNSET
     delay: Unsupported = UNSET
     unsupported: ClassVar[Mapping[str, str]] = {"delay": "partial text is sent when two hypotheses agree"}
 
 
+@with_options(TurnDetection)
 class TurnDetectionUpdate(JsonObject, frozen=True, kw_only=True):
     """Voice activity detection. The same object in both versions of the API."""
 
     type: Literal["server_vad"] | None = None
-    threshold: float | None = None
-    prefix_padding_ms: int | None = None
-    silence_duration_ms: int | None = None
     create_response: Unsupported = UNSET
     interrupt_response: Unsupported = UNSET
     idle_timeout_ms: Unsupported = UNSET

@@ -35,6 +35,7 @@ from neuron_whisper.server.realtime.connection import (
     create_pcm_stream,
 )
 from neuron_whisper.server.realtime.conversion import JsonObject, convert, truncate_value
+from neuron_whisper.server.realtime.options import create_options, read_fields, with_options
 from neuron_whisper.server.state import ServerState
 from neuron_whisper.transcript import Segment
 
@@ -45,35 +46,23 @@ async def serve_audio_stream(socket: AnySocket, server_state: NamedDependency[Se
     await RawStreamConnection(socket, server_state).run()
 
 
+@with_options(TranscribeOptions, TurnDetection, LiveOptions, types={"languages": str})
 class StreamQuery(JsonObject, frozen=True, kw_only=True):
-    """The query parameters of the URL."""
+    """The query parameters of the URL: options, and the format of the audio."""
 
     sample_rate: int | None = None  # default: 16,000 of pcm16, 8,000 of G.711
     encoding: str = "pcm16"
     model: str | None = None
-    language: str | None = None
-    prompt: str | None = None
-    words: bool = False
-    partials: bool = True
-    vad: bool = True
-    threshold: float = TurnDetection().threshold
-    prefix_padding_ms: int = TurnDetection().prefix_padding_ms
-    silence_duration_ms: int = TurnDetection().silence_duration_ms
+    vad: bool = True  # the voice detector ends utterances
 
     def live_options(self, *, vad_filter: bool) -> LiveOptions:
         """Raises InvalidOption."""
-        turn_detection = TurnDetection(
-            threshold=self.threshold,
-            prefix_padding_ms=self.prefix_padding_ms,
-            silence_duration_ms=self.silence_duration_ms,
-        )
-        transcribe = TranscribeOptions(
-            language=self.language, initial_prompt=self.prompt, word_timestamps=self.words, vad_filter=vad_filter
-        )
-        return LiveOptions(
-            transcribe=transcribe,
+        turn_detection = create_options(TurnDetection, read_fields(self, TurnDetection))
+        return create_options(
+            LiveOptions,
+            read_fields(self, LiveOptions),
+            transcribe=create_options(TranscribeOptions, read_fields(self, TranscribeOptions), vad_filter=vad_filter),
             turn_detection=turn_detection if self.vad else None,
-            partial_results=self.partials,
         )
 
 
@@ -91,8 +80,9 @@ class RawStreamConnection(RealtimeConnection):
         query = convert(given, StreamQuery, strict=False, kind="query parameter")
         default_rate = 16_000 if query.encoding == "pcm16" else G711_RATE
         self._pcm = await create_pcm_stream(query.encoding, query.sample_rate or default_rate)
-        self._wants_words = query.words
-        await self.start_live_session(query.model, query.live_options(vad_filter=self.server_state.settings.vad_filter))
+        options = query.live_options(vad_filter=self.server_state.settings.vad_filter)
+        self._wants_words = options.transcribe.word_timestamps
+        await self.start_live_session(query.model, options)
 
     async def on_open(self) -> None:
         await self.send(

@@ -52,10 +52,15 @@ values: st.SearchStrategy[Any] = st.recursive(
 )
 configs = st.builds(
     RealtimeConfig,
-    language=st.none() | st.just("de"),
-    languages=st.sampled_from([(), ("de", "en")]),
-    prompt=st.none() | st.just("Names."),
-    keywords=st.sampled_from([(), ("Nakamura",)]),
+    transcription=st.fixed_dictionaries(
+        {},
+        optional={
+            "language": st.just("de"),
+            "languages": st.just(["de", "en"]),
+            "prompt": st.just("Names."),
+            "keywords": st.just(["Nakamura", "O'Brien"]),
+        },
+    ),
     encoding=st.just("pcm16"),
     rate=st.sampled_from([16_000, 24_000]),
     turn_detection=st.none()
@@ -104,9 +109,11 @@ def test_a_beta_session_object_that_the_client_sends_back_changes_nothing(config
 
 
 def test_an_update_changes_only_the_fields_it_has() -> None:
-    before = RealtimeConfig(language="de", prompt="Names.", turn_detection=None, wants_logprobs=True)
+    before = RealtimeConfig(
+        transcription={"language": "de", "prompt": "Names."}, turn_detection=None, wants_logprobs=True
+    )
     after = update_session(before, {"audio": {"input": {"transcription": {"prompt": ""}}}})
-    assert (after.language, after.prompt, after.turn_detection, after.wants_logprobs) == ("de", None, None, True)
+    assert (after.transcription, after.turn_detection, after.wants_logprobs) == ({"language": "de"}, None, True)
 
 
 @pytest.mark.parametrize(("name", "encoding", "rate"), [("pcm16", "pcm16", 24_000), ("g711_ulaw", "g711_ulaw", 8000)])
