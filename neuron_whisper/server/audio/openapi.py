@@ -18,7 +18,7 @@ from neuron_whisper.server.audio.examples import (
     Examples,
 )
 from neuron_whisper.server.audio.fields import (
-    OPENAI_FIELDS,
+    OPENAI_NAMES,
     REQUIREMENTS,
     TRANSCRIPTIONS,
     TRANSLATIONS,
@@ -90,7 +90,7 @@ def describe_form(form: AudioForm, required: Mapping[str, Any], examples: Exampl
 
 
 def _describe_field(field: FormField) -> Mapping[str, Any]:
-    description = field.description if field in OPENAI_FIELDS else f"{field.description} Not in OpenAI's API."
+    description = field.description if field.name in OPENAI_NAMES else f"{field.description} Not in OpenAI's API."
     schema: dict[str, Any] = dict(field.field_type.schema)
     if field.is_list:
         schema = {"type": "array", "items": schema, "maxItems": MAX_LIST_VALUES}

@@ -1,4 +1,4 @@
-"""What a field of a form may be: its JSON schema, and what its text becomes."""
+"""Fields of forms: a type by msgspec, which validates the text and gives the JSON schema, and a name."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
 
 from neuron_whisper.errors import InvalidOption
 
-MAX_TEXT_CHARS = 16_384  # characters; Whisper's prompt ends long before
-MAX_ECHO_CHARS = 80
-MAX_LIST_VALUES = 100  # of a list
-NONE = "none"  # spelled out, it switches a threshold off
-MAX_SEED = 2**63 - 1
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+MAX_TEXT_CHARS = 16_384  # more than any prompt that Whisper reads
+MAX_ECHO_CHARS = 80  # of a rejected value, in the error
+MAX_LIST_VALUES = 100
+NONE = "none"  # switches a threshold off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldType:
-    """`parse` gives a text's value and raises ValueError or InvalidOption; `allowed` says what it may be.
+    """`parse` gives the value of a text and raises ValueError or InvalidOption; `allowed` describes the values.
 
-    `blank_is_none`: a text that is empty was not given. Clients send such for what their user left out.
+    `blank_is_none`: an empty text counts as not given, as clients send it for a setting that was left empty.
     """
 
     schema: Mapping[str, Any]
@@ -35,7 +36,7 @@ class FieldType:
 class FormField:
     """A field of a form. A list is sent as `name[]`, once for each of its values.
 
-    `option` is the field of TranscribeOptions that it sets, where it sets just one.
+    `option` is the field of TranscribeOptions that it sets, if it sets exactly one.
     """
 
     name: str
@@ -50,139 +51,94 @@ class FormField:
         return f"{self.name}[]" if self.is_list else self.name
 
     def parse(self, texts: Mapping[str, Sequence[str]]) -> Any:
-        """The value of one that was given (see `is_given`). Raises InvalidOption."""
-        given = self._select_texts(texts)
+        """The value of a field that was sent (see `is_given`). Raises InvalidOption."""
+        sent = self._select_texts(texts)
         if self.is_list:
-            if len(given) > MAX_LIST_VALUES:
-                raise InvalidOption(self.name, f"{len(given)} values", f"at most {MAX_LIST_VALUES}")
-            return tuple(self._parse_value(text) for text in given)
-        if len(given) > 1:
-            raise InvalidOption(self.name, f"{len(given)} values", "it may be given once")
-        return self._parse_value(given[0])
+            if len(sent) > MAX_LIST_VALUES:
+                raise InvalidOption(self.name, f"{len(sent)} values", f"at most {MAX_LIST_VALUES}")
+            return tuple(self._parse_value(text) for text in sent)
+        if len(sent) > 1:
+            raise InvalidOption(self.name, f"{len(sent)} values", "send it once")
+        return self._parse_value(sent[0])
 
     def is_given(self, texts: Mapping[str, Sequence[str]]) -> bool:
         return bool(self._select_texts(texts))
 
     def _select_texts(self, texts: Mapping[str, Sequence[str]]) -> list[str]:
         names = (self.form_name, self.name) if self.is_list else (self.name,)
-        given = [text for name in names for text in texts.get(name, ())]
-        return [text for text in given if text.strip()] if self.field_type.blank_is_none else given
+        sent = [text for name in names for text in texts.get(name, ())]
+        return [text for text in sent if text.strip()] if self.field_type.blank_is_none else sent
 
     def _parse_value(self, text: str) -> object:
         try:
             return self.field_type.parse(text)
-        except ValueError:
+        except (ValueError, msgspec.ValidationError):
             raise InvalidOption(self.name, truncate(text), self.field_type.allowed) from None
-        except InvalidOption as fault:  # of a reader that knows better what is near
-            raise InvalidOption(self.name, truncate(text), fault.allowed) from None
+        except InvalidOption as error:  # of a parser that suggests close matches
+            raise InvalidOption(self.name, truncate(text), error.allowed) from None
 
 
 def truncate(value: str) -> str:
-    """A caller's value as it may stand in an answer to it."""
+    """A client's value, short enough for an error message."""
     return value if len(value) <= MAX_ECHO_CHARS else value[:MAX_ECHO_CHARS] + "…"
 
 
-# --- kinds ----------------------------------------------------------------------------------------
+# --- types ----------------------------------------------------------------------------------------
 
 
-def _parse_text(text: str) -> str:
-    if len(text) > MAX_TEXT_CHARS:
-        raise ValueError(text)
-    return text
-
-
-def _parse_boolean(text: str) -> bool:
-    return {"true": True, "false": False}[text.strip().lower()]
-
-
-def _parse_boolean_or_raise(text: str) -> bool:
-    try:
-        return _parse_boolean(text)
-    except KeyError:
-        raise ValueError(text) from None
-
-
-TEXT = FieldType(
-    schema={"type": "string", "maxLength": MAX_TEXT_CHARS},
-    allowed=f"text of at most {MAX_TEXT_CHARS:,} characters",
-    parse=_parse_text,
-    blank_is_none=True,
-)
-BOOLEAN = FieldType(schema={"type": "boolean"}, allowed="true or false", parse=_parse_boolean_or_raise)
-
-
-def number(low: float = -math.inf, high: float = math.inf, *, or_none: bool = False) -> FieldType:
-    """A number from low to high; with `or_none` the word none, too, which is read as None."""
-
-    def read(text: str) -> float | None:
-        if or_none and text.strip().lower() == NONE:
-            return None
-        value = _parse_finite(text)
-        if not low <= value <= high:
-            raise ValueError(text)
-        return value
-
-    schema: dict[str, Any] = {"type": "number"}
-    schema |= {} if low == -math.inf else {"minimum": low}
-    schema |= {} if high == math.inf else {"maximum": high}
-    if or_none:
-        schema = {"anyOf": [schema, {"type": "string", "enum": [NONE]}]}
+def _convert(annotation: Any, allowed: str, *, blank_is_none: bool = False) -> FieldType:
     return FieldType(
-        schema=schema, allowed=f"a number{_describe_range(low, high)}{', or none' if or_none else ''}", parse=read
+        schema=msgspec.json.schema(annotation),
+        allowed=allowed,
+        parse=lambda text: msgspec.convert(text, annotation),
+        blank_is_none=blank_is_none,
     )
 
 
-def integer(low: int, high: int) -> FieldType:
-    """A whole number from low to high."""
-
-    def read(text: str) -> int:
-        value = int(text) if re.fullmatch(r"[+-]?[0-9]{1,20}", text.strip()) else _parse_finite(text)
-        if not low <= value <= high or value != int(value):
-            raise ValueError(text)
-        return int(value)
-
-    schema = {"type": "integer", "minimum": low, "maximum": high}
-    return FieldType(schema=schema, allowed=f"a whole number{_describe_range(low, high)}", parse=read)
-
-
-def choice(*words: str) -> FieldType:
+def choice(*words: str, allowed: str | None = None) -> FieldType:
     """One of these words."""
+    return _convert(Literal[words], allowed or f"one of {', '.join(words)}")
 
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError(text)
-        return text
 
-    return FieldType(schema={"type": "string", "enum": list(words)}, allowed=f"one of {', '.join(words)}", parse=read)
+def _parse_boolean(text: str) -> bool:
+    if text.strip().lower() not in ("true", "false"):  # msgspec takes 0 and 1 as well
+        raise ValueError(text)
+    return text.strip().lower() == "true"
+
+
+TEXT = _convert(
+    Annotated[str, Meta(max_length=MAX_TEXT_CHARS)],
+    f"text of at most {MAX_TEXT_CHARS:,} characters",
+    blank_is_none=True,
+)
+BOOLEAN = FieldType(schema=msgspec.json.schema(bool), allowed="true or false", parse=_parse_boolean)
+
+
+def number(annotation: Any, allowed: str, *, or_none: bool = False) -> FieldType:
+    """A number of this type, such as Annotated[int, Meta(ge=1)]; with `or_none` the word none, too, for None."""
+
+    def parse(text: str) -> object:
+        return None if or_none and text.strip().lower() == NONE else _parse_number(text, annotation)
+
+    schema = msgspec.json.schema(annotation | Literal["none"] if or_none else annotation)
+    return FieldType(schema=schema, allowed=allowed, parse=parse)
+
+
+def _parse_number(text: str, annotation: Any) -> object:
+    # msgspec itself takes no " 1", "+1" or ".5"
+    value = int(text) if text.strip().lstrip("+-").isdecimal() else float(text)
+    if "_" in text or not math.isfinite(value):
+        raise ValueError(text)
+    return msgspec.convert(value, annotation, strict=False)
 
 
 def comma_list(item_pattern: str, allowed: str, parse_item: Callable[[str], object], max_items: int) -> FieldType:
-    """Values with commas between them, each spelled as the regular expression `item_pattern` says."""
+    """Comma-separated values, each of which matches the regular expression `item_pattern`."""
     pattern = f"^{item_pattern}(,{item_pattern}){{0,{max_items - 1}}}$"
 
-    def read(text: str) -> tuple[object, ...]:
+    def parse(text: str) -> tuple[object, ...]:
         if not re.fullmatch(pattern[1:-1], text):
             raise ValueError(text)
         return tuple(parse_item(part) for part in text.split(","))
 
-    return FieldType(schema={"type": "string", "pattern": pattern}, allowed=allowed, parse=read)
-
-
-def _parse_finite(text: str) -> float:
-    if not _NUMBER.fullmatch(text.strip()):
-        raise ValueError(text)
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
-
-def _describe_range(low: float, high: float) -> str:
-    match low == -math.inf, high == math.inf:
-        case True, True:
-            return ""
-        case True, False:
-            return f" of at most {high:g}"
-        case False, True:
-            return f" from {low:g}"
-    return f" from {low:g} to {high if isinstance(high, int) else format(high, 'g')}"
+    return FieldType(schema={"type": "string", "pattern": pattern}, allowed=allowed, parse=parse)
