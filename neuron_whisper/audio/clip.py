@@ -1,4 +1,4 @@
-"""AudioClip, and the constants of Whisper's audio front end."""
+"""AudioClip, AudioBlock, and the constants of Whisper's audio front end."""
 
 from __future__ import annotations
 
@@ -29,3 +29,11 @@ class AudioClip:
     @property
     def duration_s(self) -> float:
         return len(self.samples) / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class AudioBlock:
+    """A part of a decoded file: samples (channels, n) at `rate` Hz, about [-1, 1]."""
+
+    rate: int
+    samples: NDArray[np.float32]

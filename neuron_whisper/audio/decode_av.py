@@ -14,12 +14,11 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from neuron_whisper.audio import sniff
+from neuron_whisper.audio.clip import AudioBlock
 from neuron_whisper.audio.decode_warnings import DecodeDiagnostics
-from neuron_whisper.audio.limits import AudioLimits
-from neuron_whisper.errors import AudioTooLarge, AudioTooLong, AudioUnreadable
+from neuron_whisper.audio.limits import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioLimits, DecodedAmount
+from neuron_whisper.errors import AudioUnreadable
 
-MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
-MAX_CHANNELS = 512  # FFmpeg's limit
 MAX_RATE_CHANGES = 64  # each may cost a new resampling filter, up to half a second of work
 FRAME_PLANE_POINTERS = 8  # AV_NUM_DATA_POINTERS
 HEAD_BYTES = 65_536
@@ -40,17 +39,8 @@ SUPPORTED_CODECS = (
 # that their decoders trim.
 EXACT_CONTAINERS = frozenset({"w64", "aiff", "caf", "au", "flac"})
 EXACT_TOLERANCE_S, LOSSY_TOLERANCE_S = 0.002, 0.25
-ROUNDING_TOLERANCE_S = 1e-6  # of the sum of all frames' durations
 CONTAINERS_WITH_TIMESTAMPS = frozenset({"ogg", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 CONTAINERS_WITHOUT_DURATION = frozenset({"wav", "aac", "ogg"})  # FFmpeg estimates it from the size of the file
-
-
-@dataclass(frozen=True, slots=True)
-class AudioBlock:
-    """Samples (channels, n) at `rate` Hz, about [-1, 1]."""
-
-    rate: int
-    samples: NDArray[np.float32]
 
 
 @dataclass(slots=True)
@@ -66,10 +56,12 @@ class AudioDecoder:
     demuxer: str | None = None
     demuxer_options: Mapping[str, str] = field(default_factory=dict)
     _diagnostics: DecodeDiagnostics = field(default_factory=DecodeDiagnostics)
-    _decoded_s: float = 0.0
-    _decoded_bytes: int = 0
+    _amount: DecodedAmount = field(init=False)
     _rates: list[int] = field(default_factory=list)
     _interleaver: tuple[tuple[int, str, str], av.AudioResampler] | None = None
+
+    def __post_init__(self) -> None:
+        self._amount = DecodedAmount(self.name, self.limits)
 
     def decode_blocks(self) -> Iterator[AudioBlock]:
         """Decode block by block; damage that can be skipped becomes a warning.
@@ -193,12 +185,7 @@ class AudioDecoder:
             if len(self._rates) > MAX_RATE_CHANGES:
                 raise AudioUnreadable(self.name, f"the sample rate changes over {MAX_RATE_CHANGES} times")
         duration_s = frame.samples / rate
-        self._decoded_s += duration_s
-        self._decoded_bytes += frame.samples * channels * frame.format.bytes
-        if self._decoded_s > self.limits.max_seconds + ROUNDING_TOLERANCE_S:
-            raise AudioTooLong(self.name, self.limits.max_seconds)
-        if self._decoded_bytes > self.limits.max_decoded_bytes:
-            raise AudioTooLarge(self.name, "the decoded audio", self.limits.max_decoded_bytes)
+        self._amount.add(duration_s, frame.samples * channels * frame.format.bytes)
         self._diagnostics.record_frame(frame.time, duration_s)
         return AudioBlock(rate, _to_float32(self._make_readable(frame, channels), channels))
 

@@ -1,10 +1,14 @@
-"""AudioLimits: how much audio one request may contain."""
+"""AudioLimits: how much audio one request may contain, and DecodedAmount, which checks it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import AudioTooLarge, AudioTooLong, InvalidOption
+
+MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
+MAX_CHANNELS = 512  # FFmpeg's limit
+ROUNDING_TOLERANCE_S = 1e-6  # of the sum of all frames' durations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +26,21 @@ class AudioLimits:
         for field in ("max_bytes", "max_seconds", "max_decoded_bytes"):
             if not getattr(self, field) > 0:
                 raise InvalidOption(field, getattr(self, field), "it must be greater than 0")
+
+
+@dataclass(slots=True)
+class DecodedAmount:
+    """How much of the file `name` was decoded. Raises AudioTooLong, AudioTooLarge when it exceeds the limits."""
+
+    name: str
+    limits: AudioLimits
+    seconds: float = 0.0
+    bytes: int = 0
+
+    def add(self, seconds: float, n_bytes: int) -> None:
+        self.seconds += seconds
+        self.bytes += n_bytes
+        if self.seconds > self.limits.max_seconds + ROUNDING_TOLERANCE_S:
+            raise AudioTooLong(self.name, self.limits.max_seconds)
+        if self.bytes > self.limits.max_decoded_bytes:
+            raise AudioTooLarge(self.name, "the decoded audio", self.limits.max_decoded_bytes)

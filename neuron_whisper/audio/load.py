@@ -13,9 +13,10 @@ from typing import BinaryIO, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.audio.clip import AudioClip
-from neuron_whisper.audio.decode_av import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioBlock, AudioDecoder
-from neuron_whisper.audio.limits import AudioLimits
+from neuron_whisper.audio.clip import AudioBlock, AudioClip
+from neuron_whisper.audio.decode_av import AudioDecoder
+from neuron_whisper.audio.decode_soundfile import SoundFileDecoder, open_sound_file
+from neuron_whisper.audio.limits import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioLimits
 from neuron_whisper.audio.resample import Resampler
 from neuron_whisper.audio.sample_buffer import SpillableBuffer
 from neuron_whisper.errors import AudioTooLarge, AudioUnreadable, InvalidOption
@@ -64,19 +65,23 @@ def load_audio(
     if channel is not None and channel < 0:
         raise InvalidOption("channel", channel, "channels are counted from 0")
     name = name or _default_name(source)
-    with ExitStack() as opened:
-        file = _open(source, name, limits.max_bytes, opened)
-        decoding = AudioDecoder(file, name, limits)
-        if raw is not None:
-            decoding.demuxer = raw.encoding
-            decoding.demuxer_options = {
-                "sample_rate": str(raw.sample_rate),
-                "ch_layout": f"{raw.channels} channels",
-            }
-        samples, notes = _to_mono_16k(decoding.decode_blocks(), channel, opened)
+    with ExitStack() as stack:
+        file = _open(source, name, limits.max_bytes, stack)
+        decoder = _create_decoder(file, name, limits, raw)
+        samples, notes = _to_mono_16k(decoder.decode_blocks(), channel, stack)
     if not len(samples):
         raise AudioUnreadable(name, "it holds no samples")
-    return AudioClip(samples=samples, source=name, warnings=(*decoding.warnings, *notes))
+    return AudioClip(samples=samples, source=name, warnings=(*decoder.warnings, *notes))
+
+
+def _create_decoder(
+    file: BinaryIO, name: str, limits: AudioLimits, raw: RawFormat | None
+) -> AudioDecoder | SoundFileDecoder:
+    """libsndfile for undamaged files of uncompressed samples, FFmpeg for all others."""
+    if raw is None:
+        return open_sound_file(file, name, limits) or AudioDecoder(file, name, limits)
+    options = {"sample_rate": str(raw.sample_rate), "ch_layout": f"{raw.channels} channels"}
+    return AudioDecoder(file, name, limits, demuxer=raw.encoding, demuxer_options=options)
 
 
 # --- where the bytes come from ----------------------------------------------------------------
