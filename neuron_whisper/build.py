@@ -21,9 +21,9 @@ from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
 from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.model.sharding import check_tp
-from neuron_whisper.planning.cost_model import DTYPE_BYTES, spec_from_profile
+from neuron_whisper.planning.cost_model import DTYPE_BYTES
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.interfaces import ProgramSpec, Progress
+from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec, Progress, spec_from_profile
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 
@@ -126,7 +126,14 @@ def build(
             return stored
         with store.stage(build_spec.name) as staging:
             target.compile(
-                build_spec.spec, build_spec.profile, build_spec.checkpoint, staging.path, progress, jobs=jobs
+                CompileRequest(
+                    spec=build_spec.spec,
+                    profile=build_spec.profile,
+                    checkpoint=build_spec.checkpoint,
+                    directory=staging.path,
+                    progress=progress,
+                    jobs=jobs,
+                )
             )
             progress("golden tokens", 0, None)
             write_golden(make_golden(build_spec.checkpoint, build_spec.spec, build_spec.profile), staging.path)

@@ -32,7 +32,7 @@ from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.window import WindowRequest
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.target.cpu.runtime.session import CpuSession
-from neuron_whisper.target.interfaces import PrefillOutput, ProgramSpec, TopTokens
+from neuron_whisper.target.interfaces import PrefillInputs, PrefillOutput, ProgramSpec, StepInputs, TopTokens
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tokenizer import Tokenizer
 
@@ -65,52 +65,30 @@ class TimedSession:
         self._last_step_end = 0.0
         self._session.encode(slots, mel)
 
-    def prefill(
-        self,
-        slot: int,
-        prompt: NDArray[np.int32],
-        sot_index: int,
-        rules: NDArray[np.int32],
-        suppressed: NDArray[np.bool_],
-        beams: int = 1,
-    ) -> PrefillOutput:
+    def prefill(self, slot: int, inputs: PrefillInputs) -> PrefillOutput:
         self._last_step_end = 0.0
-        return self._session.prefill(slot, prompt, sot_index, rules, suppressed, beams)
+        return self._session.prefill(slot, inputs)
 
-    def decode(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> TopTokens:
+    def decode(self, inputs: StepInputs) -> TopTokens:
         started, device_s = time.perf_counter(), self._session.device_s
-        answer = self._session.decode(tokens, positions, parents, rules, active)
+        output = self._session.decode(inputs)
         ended = time.perf_counter()
         device_s = self._session.device_s - device_s
         if self._last_step_end:
             self.steps.append(
                 StepTiming(
-                    slots=int(active.sum()),
+                    slots=int(inputs.active.sum()),
                     device_s=device_s,
                     session_s=ended - started - device_s,
                     engine_s=started - self._last_step_end,
                 )
             )
         self._last_step_end = time.perf_counter()
-        return answer
+        return output
 
-    def logits(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
+    def logits(self, inputs: StepInputs) -> NDArray[np.float32]:
         self._last_step_end = 0.0
-        return self._session.logits(tokens, positions, parents, rules, active)
+        return self._session.logits(inputs)
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         self._last_step_end = 0.0

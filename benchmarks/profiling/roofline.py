@@ -26,7 +26,7 @@ from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.decode.rules import ALLOW_ALL_RULES
 from neuron_whisper.host import hardware
 from neuron_whisper.planning.cost_model import RankCostModel
-from neuron_whisper.target.interfaces import N_RULES, Session
+from neuron_whisper.target.interfaces import N_RULES, PrefillInputs, Session, StepInputs
 from neuron_whisper.target.registry import load_target
 
 ENCODE_GOAL, STEP_GOAL = 0.6, 0.6  # of the matrix peak, of the bandwidth
@@ -100,11 +100,15 @@ def time_graphs(session: Session, runs: int) -> dict[str, list[float]]:
         started = time.perf_counter()
         session.encode([0], mel)
         times_of["encode 1"].append(time.perf_counter() - started)
-    banned = np.zeros(spec.dims.n_vocab, np.bool_)
-    prompt = np.full(PREFIX, spec.special.sot, np.int32)
+    prompt = PrefillInputs(
+        prompt=np.full(PREFIX, spec.special.sot, np.int32),
+        sot_index=0,
+        rules=ALLOW_ALL_RULES,
+        suppressed=np.zeros(spec.dims.n_vocab, np.bool_),
+    )
     for slot in range(spec.slots):
         session.encode([slot], mel)
-        session.prefill(slot, prompt, 0, ALLOW_ALL_RULES, banned)
+        session.prefill(slot, prompt)
     tokens, parents = np.full(spec.rows, spec.special.sot, np.int32), np.zeros(spec.rows, np.int32)
     rules = np.broadcast_to(ALLOW_ALL_RULES, (spec.rows, N_RULES)).copy()
     for slots in dict.fromkeys((1, spec.slots)):
@@ -112,8 +116,9 @@ def time_graphs(session: Session, runs: int) -> dict[str, list[float]]:
         times = times_of.setdefault(f"decode {slots}", [])
         for step in range(min(runs, spec.text_context - PREFIX)):
             positions = np.full(spec.rows, PREFIX + step, np.int32)
+            inputs = StepInputs(tokens=tokens, positions=positions, parents=parents, rules=rules, active=active)
             started = time.perf_counter()
-            session.decode(tokens, positions, parents, rules, active)
+            session.decode(inputs)
             times.append(time.perf_counter() - started)
     return times_of
 

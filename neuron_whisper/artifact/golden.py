@@ -20,7 +20,15 @@ from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.mel import pad_or_trim, window_mel
 from neuron_whisper.errors import ArtifactCorrupt, GoldenTokenMismatch
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.interfaces import N_RULES, RULE_TEXT, RULE_TIMESTAMP_MIN, ProgramSpec, Session
+from neuron_whisper.target.interfaces import (
+    N_RULES,
+    RULE_TEXT,
+    RULE_TIMESTAMP_MIN,
+    PrefillInputs,
+    ProgramSpec,
+    Session,
+    StepInputs,
+)
 from neuron_whisper.target.registry import load_target
 
 if TYPE_CHECKING:
@@ -185,19 +193,28 @@ def _iter_step_outputs(
         session.encode([slot], window[None])
     rules = np.zeros(N_RULES, np.int32)
     rules[RULE_TEXT], rules[RULE_TIMESTAMP_MIN] = 1, np.iinfo(np.int32).max  # text alone: no end, no timestamps
-    suppressed = np.arange(dims.n_vocab) % SUPPRESSED_EVERY == 0
-    prompt_ids = np.array(prompt, np.int32)
-    first = [session.prefill(slot, prompt_ids, 0, rules, suppressed).top_tokens for slot in slots]
+    inputs = PrefillInputs(
+        prompt=np.array(prompt, np.int32),
+        sot_index=0,
+        rules=rules,
+        suppressed=np.arange(dims.n_vocab) % SUPPRESSED_EVERY == 0,
+    )
+    first = [session.prefill(slot, inputs).top_tokens for slot in slots]
     yield np.concatenate([it.tokens for it in first]), np.concatenate([it.logprobs for it in first])
     active = np.isin(np.arange(spec.slots), slots)
-    active_rows, first_beams = np.repeat(active, spec.beams), np.array(slots) * spec.beams
-    parents = np.tile(np.arange(spec.beams, dtype=np.int32), spec.slots)
+    in_use, first_rows = np.repeat(active, spec.beams), np.array(slots) * spec.beams
     step = 0
     while step < len(tokens):
-        inputs = np.where(active_rows, tokens[step], 0).astype(np.int32)
-        positions = np.where(active_rows, len(prompt) + step, 0).astype(np.int32)
-        top = session.decode(inputs, positions, parents, np.tile(rules, (rows, 1)), active)
-        yield top.tokens[first_beams], top.logprobs[first_beams]
+        top_tokens = session.decode(
+            StepInputs(
+                tokens=np.where(in_use, tokens[step], 0).astype(np.int32),
+                positions=np.where(in_use, len(prompt) + step, 0).astype(np.int32),
+                parents=np.tile(np.arange(spec.beams, dtype=np.int32), spec.slots),
+                rules=np.tile(rules, (rows, 1)),
+                active=active,
+            )
+        )
+        yield top_tokens.tokens[first_rows], top_tokens.logprobs[first_rows]
         step += 1
 
 

@@ -91,9 +91,9 @@ def plan(
     Nothing is measured and no device is needed: no real run is faster or cheaper than these bounds.
     """
     from neuron_whisper.model.known_dims import find_dims
-    from neuron_whisper.planning.cost_model import spec_from_profile
     from neuron_whisper.planning.instances import INSTANCE_TYPES, get_instance_type
     from neuron_whisper.planning.placement import Assumptions, parallelism_options, place
+    from neuron_whisper.target.interfaces import spec_from_profile
 
     asked = resolve_profile(profile, "neuron", _collect_overrides(assignments, flags, has_profile=profile is not None))
     if profile is not None:

@@ -24,7 +24,7 @@ from neuron_whisper.decode.token_decoders import (
     TokenSequence,
 )
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.target.interfaces import PrefillOutput, ProgramSpec, TopTokens
+from neuron_whisper.target.interfaces import PrefillInputs, PrefillOutput, ProgramSpec, TopTokens
 from neuron_whisper.text.tokenizer import Tokenizer
 
 EARLY_STOP_LOOP_TOKENS = 96  # a loop this long goes on to the window's last token
@@ -76,17 +76,6 @@ class DecodingResult:
     is_truncated: bool = False
     first_aligned_row: int = 0
     attention: NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrefillRequest:
-    """Arguments of Session.prefill, without the slot."""
-
-    prompt: NDArray[np.int32]
-    sot_index: int
-    rules: NDArray[np.int32]
-    suppressed: NDArray[np.bool_]
-    beams: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,12 +138,12 @@ class WindowDecoder:
     def _needs_language(self) -> bool:
         return self._detection.language is None and self._special.is_multilingual
 
-    def next_request(self) -> PrefillRequest | StepRequest | AlignRequest:
+    def next_request(self) -> PrefillInputs | StepRequest | AlignRequest:
         """The next device call."""
         if self._align_request is not None:
             return self._align_request
         if self._needs_language:
-            return PrefillRequest(
+            return PrefillInputs(
                 prompt=np.array([self._special.sot], np.int32),
                 sot_index=0,
                 rules=ALLOW_ALL_RULES,
@@ -163,7 +152,7 @@ class WindowDecoder:
             )
         decoder = self._decoder or self._begin_attempt()
         if not self._is_prompted:
-            return PrefillRequest(
+            return PrefillInputs(
                 prompt=np.array(self._prompt_tokens, np.int32),
                 sot_index=self._sot_index,
                 rules=decoder.next_rules()[0],
@@ -223,7 +212,7 @@ class WindowDecoder:
     # --- outputs ----------------------------------------------------------------------------------
 
     def receive_prefill(self, output: PrefillOutput) -> None:
-        """Takes the output of a PrefillRequest."""
+        """Takes the output of a prefill."""
         if self._needs_language:
             self._set_language(np.exp(output.language_logprobs))
             return

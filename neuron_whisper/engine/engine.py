@@ -17,7 +17,6 @@ import numpy as np
 from neuron_whisper.decode.window import (
     AlignRequest,
     DecodingResult,
-    PrefillRequest,
     StepRequest,
     WindowDecoder,
     WindowRequest,
@@ -27,7 +26,7 @@ from neuron_whisper.engine.slots import SlotTable
 from neuron_whisper.engine.stats import EngineStats, EngineStatsRecorder, Histogram
 from neuron_whisper.engine.step_batch import StepBatch
 from neuron_whisper.errors import DeviceError, EngineDraining, InvalidOption, QueueFull
-from neuron_whisper.target.interfaces import Session
+from neuron_whisper.target.interfaces import PrefillInputs, Session
 from neuron_whisper.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -219,17 +218,8 @@ class Engine:
         try:
             while entry.decoder.result is None:
                 match entry.decoder.next_request():
-                    case PrefillRequest() as request:
-                        output = self._time_call(
-                            self._stats.prefill_s,
-                            self._session.prefill,
-                            slot,
-                            request.prompt,
-                            request.sot_index,
-                            request.rules,
-                            request.suppressed,
-                            beams=request.beams,
-                        )
+                    case PrefillInputs() as inputs:
+                        output = self._time_call(self._stats.prefill_s, self._session.prefill, slot, inputs)
                         entry.decoder.receive_prefill(output)
                     case AlignRequest() as request:
                         attention = self._time_call(self._stats.align_s, self._session.align, slot, request.tokens)
@@ -259,7 +249,7 @@ class Engine:
             top_k = self._time_call(
                 self._stats.step_s,
                 self._session.decode,
-                *self._step_batch.fill((slot, request) for slot, _, request in top_k_rows),
+                self._step_batch.fill((slot, request) for slot, _, request in top_k_rows),
             )
             for slot, entry, _ in top_k_rows:
                 entry.decoder.receive_step(top_k, slot * beams)
@@ -267,7 +257,7 @@ class Engine:
             logprobs = self._time_call(
                 self._stats.step_s,
                 self._session.logits,
-                *self._step_batch.fill((slot, request) for slot, _, request in logits_rows),
+                self._step_batch.fill((slot, request) for slot, _, request in logits_rows),
             )
             for slot, entry, _ in logits_rows:
                 entry.decoder.receive_logits(logprobs, slot * beams)

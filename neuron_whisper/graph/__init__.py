@@ -1,1 +1,1 @@
-"""The program: encode, prefill, decode, logits, align, written once."""
+"""Whisper as graphs, written once for every target: encode, prefill, decode, logits, align."""

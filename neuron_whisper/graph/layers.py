@@ -1,4 +1,4 @@
-"""The Layers seam: how a parameter takes part in the arithmetic, and PlainLayers, which does it with plain tensors."""
+"""LayerBackend: the operations of a program that use parameters, and PlainLayers, which runs them on plain tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neuron_whisper.model.sharding import pad_heads, pad_vocab
 
 
 class LayerBackend(Protocol):
-    """What the program asks of a target's parameters. Names are the checkpoint's, without `.weight`.
+    """A target's layers, by the checkpoint's names without `.weight`.
 
     `audio_heads` and `text_heads` are the attention heads of this rank, `vocab` the padded vocabulary.
     """
@@ -36,7 +36,7 @@ class LayerBackend(Protocol):
         """1-d convolution of width 3, padding 1: (n, in, frames) -> (n, out, frames / stride)."""
 
     def parameter(self, name: str) -> Tensor:
-        """A parameter that every rank holds whole."""
+        """A parameter that is not split over ranks, by its full name."""
 
     def embed(self, tokens: Tensor) -> Tensor:
         """(...) int -> (..., n_text_state) token embeddings."""
@@ -46,7 +46,7 @@ class LayerBackend(Protocol):
 
 
 class PlainLayers:
-    """Layers on plain tensors of one rank.
+    """LayerBackend on plain tensors of one rank.
 
     `parameters` are this rank's shards; `all_reduce` sums a tensor over the ranks (identity for one rank) and
     `all_gather` joins the ranks' tensors on the last axis.

@@ -1,6 +1,6 @@
-"""The device answers a question: Whisper's rules and the choice of the best tokens, on logits.
+"""Whisper's rules and the choice of the most probable tokens, applied to logits on the device.
 
-decode/rules states the same in numpy and is the specification. Axes: R rows, V padded vocabulary, K choices.
+decode/rules does the same in numpy and is the specification. Axes: R rows, V padded vocabulary, K tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from neuron_whisper.target.interfaces import (
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokenIds:
-    """The special tokens that the graph knows."""
+    """The special tokens that a graph has as constants."""
 
     n_vocab: int
     eot: int
@@ -43,9 +43,9 @@ class SpecialTokenIds:
 
 
 def mask_logits(logits: Tensor, rules: Tensor, special_ids: SpecialTokenIds) -> Tensor:
-    """logits (R, V), the slot's bans added; rules (R, N_RULES) int -> what the rules forbid is at OFF.
+    """logits (R, V), rules (R, N_RULES) int -> logits with MASKED_LOGIT for tokens that the rules forbid.
 
-    Ids from n_vocab on are the vocabulary's padding and always forbidden.
+    Ids from n_vocab on are padding of the vocabulary and always masked.
     """
     ids = torch.arange(logits.shape[1], dtype=torch.int32).unsqueeze(0)  # (1, V)
     flag = [rules[:, column : column + 1] for column in range(rules.shape[1])]  # (R, 1) each
@@ -61,44 +61,44 @@ def mask_logits(logits: Tensor, rules: Tensor, special_ids: SpecialTokenIds) -> 
 
 
 def top_k_tokens(logits: Tensor, rules: Tensor, special_ids: SpecialTokenIds, top_k: int) -> tuple[Tensor, Tensor]:
-    """The K best of (R, V) after the timestamp-mass rule: (tokens int32 (R, K), log-probabilities float32 (R, K))."""
-    left, total = _apply_timestamp_rule(logits, rules, special_ids)
-    values, indices = _top_k(left, top_k)
+    """The K best of (R, V) after the timestamp rule: (tokens int32 (R, K), log-probabilities float32 (R, K))."""
+    masked, total = _apply_timestamp_rule(logits, rules, special_ids)
+    values, indices = _top_k(masked, top_k)
     return indices.to(torch.int32), values - total
 
 
 def log_probabilities(logits: Tensor, rules: Tensor, special_ids: SpecialTokenIds) -> Tensor:
-    """Of all of (R, V) after the timestamp-mass rule, float32 (R, n_vocab); what is forbidden is far below."""
-    left, total = _apply_timestamp_rule(logits, rules, special_ids)
-    return left[:, : special_ids.n_vocab] - total
+    """Those of (R, V) after the timestamp rule, float32 (R, n_vocab); below MASKED_LOGPROB for masked tokens."""
+    masked, total = _apply_timestamp_rule(logits, rules, special_ids)
+    return masked[:, : special_ids.n_vocab] - total
 
 
 def _apply_timestamp_rule(logits: Tensor, rules: Tensor, special_ids: SpecialTokenIds) -> tuple[Tensor, Tensor]:
-    """(R, V) -> (what the timestamp-mass rule leaves, the logarithm of its sum of exponentials (R, 1)).
+    """(R, V) -> (logits masked by the timestamp rule, the logarithm of their sum of exponentials (R, 1)).
 
     The rule (openai/whisper decoding.py ApplyTimestampRules): when the timestamps' total probability is above
-    that of any other token, only timestamps stay. The logarithm is 0 where nothing is allowed.
+    that of any other token, only timestamps stay. The logarithm is 0 where no token is allowed.
     """
     begin = special_ids.timestamp_begin
     time = logits[:, begin:]
     rest = logits[:, :begin]
     top_rest, top_time = rest.amax(1, keepdim=True), time.amax(1, keepdim=True)
     time_sum = torch.exp(time - top_time).sum(1, keepdim=True)
-    time_mass = top_time + torch.log(time_sum)
-    only_time = (time_mass > top_rest) & (rules[:, RULE_TIMESTAMP_PROB : RULE_TIMESTAMP_PROB + 1] > 0)
+    time_logprob = top_time + torch.log(time_sum)
+    only_time = (time_logprob > top_rest) & (rules[:, RULE_TIMESTAMP_PROB : RULE_TIMESTAMP_PROB + 1] > 0)
     top = torch.maximum(torch.where(only_time, top_time, top_rest), top_time)
     rest_sum = torch.where(only_time, 0.0, torch.exp(rest - top).sum(1, keepdim=True))
     total = top + torch.log(rest_sum + time_sum * torch.exp(top_time - top))
     ids = torch.arange(logits.shape[1], dtype=torch.int32).unsqueeze(0)
-    left = torch.where(only_time & (ids < begin), MASKED_LOGIT, logits)
-    return left, torch.where(top < MASKED_LOGIT / 2, 0.0, total)
+    masked = torch.where(only_time & (ids < begin), MASKED_LOGIT, logits)
+    return masked, torch.where(top < MASKED_LOGIT / 2, 0.0, total)
 
 
 def _top_k(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of (R, V): by block maxima, then inside the best k blocks.
+    """The k largest of (R, V), found among the k blocks with the largest maxima.
 
     A top-k over the whole vocabulary costs more than the rest of a decode step on a CPU; the k largest lie in
-    the k blocks with the largest maxima.
+    these k blocks.
     """
     rows, vocab = values.shape
     side = math.isqrt(vocab - 1) + 1

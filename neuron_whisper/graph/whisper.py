@@ -1,8 +1,9 @@
-"""The program: encode, prefill, decode, logits, align as pure functions of (layers, past, inputs).
+"""The program: encode, prefill, decode, logits, align as pure functions of (layers, caches, inputs).
 
 Axes: N windows, S slots, B beams, H heads of this rank, D head width, A audio positions (1500), C past
-positions, T prompt tokens, V padded vocabulary, K choices.
-A cache is a list over decoder layers of (keys, values). Functions return *fresh* rows; the target commits them.
+positions, T prompt tokens, V padded vocabulary, K most probable tokens.
+A cache is a list over decoder layers of (keys, values). Functions return *fresh* rows, which the target writes into
+its caches.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ATTENTION_MASK = -1e4
 
 @dataclass(frozen=True, slots=True)
 class GraphConfig:
-    """What the functions need besides parameters: sizes and the special tokens."""
+    """The sizes and special tokens that the functions need besides parameters."""
 
     dims: WhisperDims
     special_ids: SpecialTokenIds
@@ -39,6 +40,35 @@ class GraphConfig:
         in every type.
         """
         return float(self.dims.head_dim**-0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTensors:
+    """A padded prompt of one slot.
+
+    tokens (1, T); sot_and_last (2,) are the positions whose output is returned; rules (1, N_RULES);
+    suppression_bias (1, V) is added to logits.
+    """
+
+    tokens: Tensor
+    sot_and_last: Tensor
+    rules: Tensor
+    suppression_bias: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class StepTensors:
+    """One token for every row.
+
+    tokens, positions (S, B); rules (S*B, N_RULES); suppression_bias (S, V) is added to logits; window_lengths (S,) are
+    the positions of each slot's window, where they are not all A.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    rules: Tensor
+    suppression_bias: Tensor
+    window_lengths: Tensor | None = None
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:
@@ -67,8 +97,8 @@ def _mlp(layers: LayerBackend, block: str, x: Tensor) -> Tensor:
 def encode(config: GraphConfig, layers: LayerBackend, mel: Tensor, *, repeat_to_full: bool = True) -> list[KVPair]:
     """mel (N, n_mels, 2A) -> cross-K/V per decoder layer, (N, H, A, D) each.
 
-    Of a shorter mel, whose positions divide A, they are repeated where `repeat_to_full`, for caches of one length:
-    softmax gives a key that is there r times r times its part, and everything else as much less, so attention is that
+    With `repeat_to_full` those of a shorter mel, whose positions divide A, are repeated to fill caches of one length.
+    Softmax gives a key that occurs r times r times its weight and divides all weights by r, so attention equals that
     over the shorter window.
     """
     dims, heads = config.dims, layers.audio_heads
@@ -108,7 +138,7 @@ def _project_qkv(config: GraphConfig, layers: LayerBackend, block: str, x: Tenso
 def _cross_attention(
     config: GraphConfig, layers: LayerBackend, block: str, x: Tensor, cross: KVPair, cross_mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """x (N, T, state), cross (N, H, A, D), unheard (N, 1, 1, A) additive -> (x after it, weights (N, H, T, A))."""
+    """x (N, T, state), cross (N, H, A, D), cross_mask (N, 1, 1, A) additive -> (x after it, weights (N, H, T, A))."""
     k, v = cross
     y = layers.norm(f"{block}.cross_attn_ln", x)
     q = _split_queries(layers.column(f"{block}.cross_attn.query", y) * config.scale, layers.text_heads)
@@ -141,31 +171,25 @@ def _run_prompt(
 
 
 def prefill(
-    config: GraphConfig,
-    layers: LayerBackend,
-    cross: Sequence[KVPair],
-    tokens: Tensor,
-    sot_and_last: Tensor,
-    rules: Tensor,
-    suppression_bias: Tensor,
+    config: GraphConfig, layers: LayerBackend, cross: Sequence[KVPair], prompt: PromptTensors
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, list[KVPair]]:
-    """A padded prompt of one slot.
+    """Run a prompt over the slot's cross-K/V (1, H, A, D).
 
-    tokens (1, T); sot_and_last (2,) are the positions that answer; rules (1, N_RULES); banned (1, V) additive.
-    Returns (language log-probabilities (n_languages,), no_speech_prob (1,), choice tokens (1, K),
-    choice log-probabilities (1, K), fresh rows per layer (1, H, T, D)). Rows after the prompt's end are padding:
+    Returns (language log-probabilities (n_languages,), no_speech_prob (1,), top tokens (1, K),
+    their log-probabilities (1, K), fresh rows per layer (1, H, T, D)). Rows after the prompt's end are padding:
     a later step attends only to positions before its own.
     """
-    x, fresh, _ = _run_prompt(config, layers, cross, tokens)
+    x, fresh, _ = _run_prompt(config, layers, cross, prompt.tokens)
     # two positions, before the vocabulary: the projection is the largest matrix of the decoder
-    x = layers.norm("decoder.ln", x[0].index_select(0, sot_and_last))
+    x = layers.norm("decoder.ln", x[0].index_select(0, prompt.sot_and_last))
     logits = layers.logits(x)  # (2, V)
     at_sot, last = logits[0], logits[1:]
     special = config.special_ids
     languages = at_sot[special.first_language : special.first_language + special.n_languages]
     no_speech = torch.softmax(at_sot[: config.dims.n_vocab], -1)[special.no_speech].reshape(1)
-    best, logprobs = top_k_tokens(mask_logits(last + suppression_bias, rules, special), rules, special, config.top_k)
-    return torch.log_softmax(languages, -1), no_speech, best, logprobs, fresh
+    masked = mask_logits(last + prompt.suppression_bias, prompt.rules, special)
+    top_tokens, logprobs = top_k_tokens(masked, prompt.rules, special, config.top_k)
+    return torch.log_softmax(languages, -1), no_speech, top_tokens, logprobs, fresh
 
 
 def decode(
@@ -173,21 +197,15 @@ def decode(
     layers: LayerBackend,
     past: Sequence[KVPair],
     cross: Sequence[KVPair],
-    tokens: Tensor,
-    positions: Tensor,
-    rules: Tensor,
-    suppression_bias: Tensor,
-    window_lengths: Tensor | None = None,
+    step: StepTensors,
 ) -> tuple[Tensor, Tensor, list[KVPair]]:
-    """One token for every row.
+    """Run a step over past (S, B, H, C, D), already in the order of the beams' parents, and cross (S, H, A, D).
 
-    past (S, B, H, C, D), already in the order of the beams' parents; cross (S, H, A, D); tokens, positions (S, B);
-    rules (S*B, N_RULES); banned (S, V) additive; windows (S,): positions of each window, where they are not all A.
-    Returns (choice tokens (S*B, K), log-probabilities (S*B, K), fresh rows per layer (S, B, H, D)).
+    Returns (top tokens (S*B, K), their log-probabilities (S*B, K), fresh rows per layer (S, B, H, D)).
     """
-    rows, fresh = _run_step(config, layers, past, cross, tokens, positions, suppression_bias, window_lengths)
-    best, logprobs = top_k_tokens(mask_logits(rows, rules, config.special_ids), rules, config.special_ids, config.top_k)
-    return best, logprobs, fresh
+    masked, fresh = _run_step(config, layers, past, cross, step)
+    top_tokens, logprobs = top_k_tokens(masked, step.rules, config.special_ids, config.top_k)
+    return top_tokens, logprobs, fresh
 
 
 def logits(
@@ -195,15 +213,11 @@ def logits(
     layers: LayerBackend,
     past: Sequence[KVPair],
     cross: Sequence[KVPair],
-    tokens: Tensor,
-    positions: Tensor,
-    rules: Tensor,
-    suppression_bias: Tensor,
-    window_lengths: Tensor | None = None,
+    step: StepTensors,
 ) -> tuple[Tensor, list[KVPair]]:
     """As decode, but (log-probabilities of all tokens (S*B, n_vocab), fresh rows): for sampling."""
-    rows, fresh = _run_step(config, layers, past, cross, tokens, positions, suppression_bias, window_lengths)
-    return log_probabilities(mask_logits(rows, rules, config.special_ids), rules, config.special_ids), fresh
+    masked, fresh = _run_step(config, layers, past, cross, step)
+    return log_probabilities(masked, step.rules, config.special_ids), fresh
 
 
 def _run_step(
@@ -211,43 +225,41 @@ def _run_step(
     layers: LayerBackend,
     past: Sequence[KVPair],
     cross: Sequence[KVPair],
-    tokens: Tensor,
-    positions: Tensor,
-    suppression_bias: Tensor,
-    window_lengths: Tensor | None,
+    step: StepTensors,
 ) -> tuple[Tensor, list[KVPair]]:
-    """(logits with the bans added (S*B, V), fresh rows)"""
+    """(logits masked by suppression and rules (S*B, V), fresh rows)"""
     dims, heads = config.dims, layers.text_heads
-    slots, beams = tokens.shape
+    slots, beams = step.tokens.shape
     context = past[0][0].shape[3]
-    x = layers.embed(tokens) + layers.parameter("decoder.positional_embedding")[positions]  # (S, B, state)
-    seen = torch.arange(context).view(1, 1, 1, 1, context) < positions.view(slots, beams, 1, 1, 1)
-    mask = torch.where(seen, 0.0, ATTENTION_MASK)  # (S, B, 1, 1, C)
-    unheard = None
-    if window_lengths is not None:
-        at = torch.arange(cross[0][0].shape[2]).view(1, 1, 1, -1)
-        unheard = torch.where(at < window_lengths.view(-1, 1, 1, 1), 0.0, ATTENTION_MASK)
+    x = layers.embed(step.tokens) + layers.parameter("decoder.positional_embedding")[step.positions]  # (S, B, state)
+    is_written = torch.arange(context).view(1, 1, 1, 1, context) < step.positions.view(slots, beams, 1, 1, 1)
+    past_mask = torch.where(is_written, 0.0, ATTENTION_MASK)  # (S, B, 1, 1, C)
+    cross_mask = None
+    if step.window_lengths is not None:
+        position = torch.arange(cross[0][0].shape[2]).view(1, 1, 1, -1)
+        cross_mask = torch.where(position < step.window_lengths.view(-1, 1, 1, 1), 0.0, ATTENTION_MASK)
     fresh = []
     for i in range(dims.n_text_layer):
         block = f"decoder.blocks.{i}"
         q, k, v = (t.view(slots, beams, heads, 1, dims.head_dim) for t in _project_qkv(config, layers, block, x))
         past_k, past_v = past[i]
         # past (+) fresh: two score matrices, one softmax, no copy of the past
-        old = (q @ past_k.to(q.dtype).transpose(3, 4)).float() + mask  # (S, B, H, 1, C)
+        old = (q @ past_k.to(q.dtype).transpose(3, 4)).float() + past_mask  # (S, B, H, 1, C)
         new = (q * k).sum(-1, keepdim=True).float()  # (S, B, H, 1, 1)
         weights = torch.softmax(torch.cat((old, new), -1), -1).to(q.dtype)
         attended = weights[..., :context] @ past_v.to(q.dtype) + weights[..., context:] * v
         x = x + layers.row(f"{block}.attn.out", attended.reshape(slots, beams, -1))
-        x, _ = _cross_attention(config, layers, block, x, cross[i], unheard)
+        x, _ = _cross_attention(config, layers, block, x, cross[i], cross_mask)
         x = _mlp(layers, block, x)
         fresh.append((k.squeeze(3), v.squeeze(3)))
     # rows first, then the vocabulary: OpenVINO lays (S, B, V) out anew before it adds a (S, 1, V), and back after it
     logits = layers.logits(layers.norm("decoder.ln", x).reshape(-1, dims.n_text_state))  # (S*B, V)
-    return logits + suppression_bias.unsqueeze(1).expand(-1, beams, -1).flatten(0, 1), fresh
+    logits = logits + step.suppression_bias.unsqueeze(1).expand(-1, beams, -1).flatten(0, 1)
+    return mask_logits(logits, step.rules, config.special_ids), fresh
 
 
 def prompt_logits(config: GraphConfig, layers: LayerBackend, cross: Sequence[KVPair], tokens: Tensor) -> Tensor:
-    """tokens (1, T) -> the logits after every one of them, (T, n_vocab) float32: what parity is judged by."""
+    """tokens (1, T) -> the logits after each of them, (T, n_vocab) float32, for parity tests."""
     x, _, _ = _run_prompt(config, layers, cross, tokens)
     return layers.logits(layers.norm("decoder.ln", x[0]))[:, : config.dims.n_vocab]
 

@@ -11,7 +11,7 @@ Axes: N windows, A audio positions, T prompt tokens, S slots, R = S * beams rows
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from neuron_whisper.errors import InvalidOption
@@ -19,18 +19,13 @@ from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.model.sharding import Split, check_tp, get_split, pad_heads, pad_vocab
 from neuron_whisper.planning.instances import NeuronCoreSpec
-from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import N_RULES, ProgramSpec
-from neuron_whisper.text.special_tokens import SpecialTokens
+from neuron_whisper.target.neuron.lowering.layout import PROMPT_COLUMNS, STEP_COLUMNS, count_suppression_words
 
 # The types that NeuronCores-v2 are lowered for; int8 is for CPUs only.
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 INT_BYTES = FLOAT_BYTES = 4  # of ids, rules and log-probabilities, which cross to the host and back
-# As in target/neuron/lowering/graphs, which needs torch: tokens in an int32 of the suppression mask, and the numbers of
-# a prompt and of a step's row besides rules, mask and tokens.
-SUPPRESSION_WORD_TOKENS, PROMPT_COLUMNS, STEP_COLUMNS = 16, 3, 4
 DECODER_POSITIONS = "decoder.positional_embedding"
-ALIGN_BUCKETS = (64, 256)  # a short output, and the longest: 224 tokens and the prompt before them
 
 # The two numbers of the compiler's memory estimate are guesses: no peak of neuronx-cc is published, only reports of
 # where it was killed. They estimate a graph of 0.8 TFLOP, such as the U-Net of Stable Diffusion 2.1, at 15 GB: that was
@@ -94,30 +89,6 @@ class CompileMemory:
     @property
     def all_at_once_bytes(self) -> int:
         return self.peak_bytes(len(self.graph_bytes))
-
-
-def spec_from_profile(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
-    """The program of `profile` for a model of which only the dimensions are known. Raises InvalidOption."""
-    shapes = profile.shapes
-    if shapes.audio_contexts and profile.target.name == "neuron":
-        raise InvalidOption("audio_contexts", list(shapes.audio_contexts), "none with the Neuron target")
-    context = min(shapes.text_context, dims.n_text_ctx)
-
-    def cut(buckets: Iterable[int]) -> tuple[int, ...]:
-        return tuple(sorted({min(bucket, context) for bucket in buckets}))
-
-    return ProgramSpec(
-        dims=dims,
-        special=SpecialTokens.from_vocab_size(dims.n_vocab),
-        slots=shapes.slots,
-        beams=shapes.beams,
-        encode_batch=min(shapes.encode_batch, shapes.slots),
-        prompt_buckets=cut(shapes.prompt_buckets),
-        text_context=context,
-        choices=1 if shapes.beams == 1 else 2 * shapes.beams + 1,
-        align_buckets=cut(ALIGN_BUCKETS) if shapes.align else (),
-        audio_contexts=shapes.audio_contexts,
-    )
 
 
 def count_shard_values(name: str, shape: tuple[int, ...], dims: WhisperDims, tp: int) -> int:
@@ -184,7 +155,7 @@ class RankCostModel:
     @property
     def suppression_bytes_per_slot(self) -> int:
         """The suppression mask; every rank has the whole."""
-        return -(-self.spec.dims.n_vocab // SUPPRESSION_WORD_TOKENS) * INT_BYTES
+        return count_suppression_words(self.spec.dims.n_vocab) * INT_BYTES
 
     @property
     def slot_bytes(self) -> int:

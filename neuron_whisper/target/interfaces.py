@@ -1,11 +1,12 @@
-"""What a target promises: ProgramSpec, the arrays that cross to the device, Target, Session.
+"""The interfaces of a target: ProgramSpec, the arrays passed to and from the device, Session, Target.
 
-Axes: S slots, B beams, R = S * B rows (row = slot * B + beam), N windows in a batch, V vocabulary, K choices.
+Axes: S slots, B beams, R = S * B rows (row = slot * B + beam), N windows in a batch, T prompt tokens, V vocabulary,
+K the most probable tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,24 +22,25 @@ if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
     from neuron_whisper.profile import CompileProfile
 
-# Columns of a rules row: what Whisper's rules allow the next token to be. decode/rules fills them.
+# Columns of a rules row: which tokens Whisper's rules allow next. decode/rules fills them.
 RULE_TEXT = 0  # ids below eot
 RULE_EOT = 1  # eot itself
 RULE_SPECIAL = 2  # ids between eot and the first timestamp
 RULE_BLANK = 3  # the token of a single space
 RULE_TIMESTAMP_MIN = 4  # first timestamp id allowed ...
-RULE_TIMESTAMP_MAX = 5  # ... up to and with this one; below RULE_TIMESTAMP_MIN: none
-RULE_TIMESTAMP_PROB = 6  # 1: only timestamps, when together they are likelier than any other token
+RULE_TIMESTAMP_MAX = 5  # ... up to and including this one; below RULE_TIMESTAMP_MIN: none
+RULE_TIMESTAMP_PROB = 6  # 1: only timestamps, when their total probability is above that of any other token
 N_RULES = 7
 
-# What a graph puts in place of a forbidden logit. Not -inf: inf - inf is NaN, and 16-bit types must hold it;
+# What a graph puts in place of a masked logit. Not -inf: inf - inf is NaN, and 16-bit types must hold it;
 # Whisper's logits lie within +-100.
 MASKED_LOGIT = -3e4
-MASKED_LOGPROB = -1e4  # log-probabilities below this are of tokens that the rules forbid
+MASKED_LOGPROB = -1e4  # log-probabilities below this belong to masked tokens
 
-MIN_TRAILING_SILENCE_FRAMES = (
-    200  # at least so much silence (2 s) behind the audio in a shorter window, or text is made up at its end
-)
+# A shorter window must end in at least 2 s of silence, or the model makes up text at its end.
+MIN_TRAILING_SILENCE_FRAMES = 200
+
+ALIGN_BUCKETS = (64, 256)  # a short result, and the longest: 224 tokens and the start sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +48,10 @@ class ProgramSpec:
     """Every size that a compiled program fixes.
 
     `prompt_buckets` are ascending lengths a prompt is padded to; `text_context` is the length of a row's
-    self-K/V; `top_tokens` (K) is how many best tokens a step answers per row; `align_buckets` are lengths of the
-    align graph (empty: none was built). `audio_contexts` are ascending lengths of shorter windows that the encoder
-    takes, in positions (20 ms), each a divisor of the model's n_audio_ctx: attention is over the shorter window alone.
-    Caches of one length hold it repeated (equal keys share one's weight).
+    self-K/V; `choices` (K) is the number of most probable tokens that a step returns per row; `align_buckets` are
+    lengths of the align graph (empty: none was built). `audio_contexts` are ascending lengths of shorter windows that
+    the encoder takes, in positions (20 ms), each a divisor of the model's n_audio_ctx: attention is over the shorter
+    window alone. Caches of full length hold it repeated (equal keys share one's weight).
     """
 
     dims: WhisperDims
@@ -78,9 +80,9 @@ class ProgramSpec:
             raise InvalidOption(
                 "prompt_buckets", list(buckets), f"ascending lengths from 4 to text_context ({self.text_context})"
             )
-        contexts, whole = self.audio_contexts, self.dims.n_audio_ctx
-        if list(contexts) != sorted(set(contexts)) or any(not 0 < it < whole or whole % it for it in contexts):
-            raise InvalidOption("audio_contexts", list(contexts), f"ascending divisors of {whole}, less than it")
+        contexts, full = self.audio_contexts, self.dims.n_audio_ctx
+        if list(contexts) != sorted(set(contexts)) or any(not 0 < it < full or full % it for it in contexts):
+            raise InvalidOption("audio_contexts", list(contexts), f"ascending divisors of {full}, less than it")
 
     @property
     def rows(self) -> int:
@@ -92,8 +94,10 @@ class ProgramSpec:
         return (1,) if self.encode_batch == 1 else (1, self.encode_batch)
 
     def frames_to_encode(self, frames: int) -> int:
-        """Mel frames of the shortest window that holds so many of audio and MIN_TRAILING_SILENCE_FRAMES, or of the
-        whole one."""
+        """Mel frames of the shortest window that holds `frames` of audio and MIN_TRAILING_SILENCE_FRAMES.
+
+        The full window's when no shorter one does.
+        """
         return next(
             (2 * context for context in self.audio_contexts if frames + MIN_TRAILING_SILENCE_FRAMES <= 2 * context),
             self.dims.n_frames,
@@ -112,7 +116,7 @@ class ProgramSpec:
         return 2 * d.n_text_layer * self.text_context * d.n_text_state * 2 * self.beams
 
     def check_beams(self, beams: int) -> None:
-        """Raises InvalidOption when a window cannot decode in so many rows of a slot."""
+        """Raises InvalidOption when a slot does not have `beams` rows."""
         if not 1 <= beams <= self.beams:
             allowed = f"a whole number from 1 to {self.beams}" if self.beams > 1 else "1"
             raise InvalidOption("beams", beams, f"{allowed} with this artifact")
@@ -125,33 +129,88 @@ class ProgramSpec:
         raise InvalidOption("prompt", length, f"at most {self.prompt_buckets[-1]} tokens with this artifact")
 
 
+def spec_from_profile(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
+    """The program that `profile` describes for a model of these dimensions. Raises InvalidOption."""
+    shapes = profile.shapes
+    if shapes.audio_contexts and profile.target.name == "neuron":
+        raise InvalidOption("audio_contexts", list(shapes.audio_contexts), "none with the Neuron target")
+    context = min(shapes.text_context, dims.n_text_ctx)
+
+    def cut(buckets: Iterable[int]) -> tuple[int, ...]:
+        return tuple(sorted({min(bucket, context) for bucket in buckets}))
+
+    return ProgramSpec(
+        dims=dims,
+        special=SpecialTokens.from_vocab_size(dims.n_vocab),
+        slots=shapes.slots,
+        beams=shapes.beams,
+        encode_batch=min(shapes.encode_batch, shapes.slots),
+        prompt_buckets=cut(shapes.prompt_buckets),
+        text_context=context,
+        choices=1 if shapes.beams == 1 else 2 * shapes.beams + 1,
+        align_buckets=cut(ALIGN_BUCKETS) if shapes.align else (),
+        audio_contexts=shapes.audio_contexts,
+    )
+
+
 def suppression_bias(suppressed: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """What a graph adds to the logits of banned (V,) tokens: OFF, and 0 for the others."""
+    """What a graph adds to the logits of tokens (V,): MASKED_LOGIT where they are suppressed, else 0."""
     return np.where(suppressed, np.float32(MASKED_LOGIT), np.float32(0))
 
 
 def mask_logprobs(logprobs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From a graph's answers, which its next run may overwrite: copied, what is forbidden made -inf."""
+    """A copy of a graph's output, which its next run may overwrite, with -inf for masked tokens."""
     return np.where(logprobs < MASKED_LOGPROB, np.float32(-np.inf), logprobs)
 
 
 def rows_in_use(active: NDArray[np.bool_], beam_widths: NDArray[np.int32], beams: int) -> NDArray[np.bool_]:
-    """(S, B) rows that a step is about: of active slots (S,) the first `beam_widths` (S,), which prefill was told."""
+    """(S, B) rows of a step: of each active slot (S,) the first `beam_widths` (S,), set by its prefill."""
     return active[:, None] & (np.arange(beams) < beam_widths[:, None])
 
 
 def resolve_beam_parents(parents: NDArray[np.int32], in_use: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """parents (R,) -> (S, B): where a row is not in use, or is its slot's only one, it stays what it is."""
+    """parents (R,) -> (S, B), the row itself where it is not in use or is the only one of its slot."""
     own = np.arange(in_use.shape[1], dtype=np.int32)
     moves = in_use & (in_use.sum(1, keepdims=True) > 1)
     return np.where(moves, parents.reshape(in_use.shape), own)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopTokens:
-    """The K best tokens of each row under its rules, best first.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PrefillInputs:
+    """A prompt to run from position 0 in the first `beams` rows of a slot.
 
-    tokens (R, K) int32; logprobs (R, K) float32, normalised over what the rules left;
+    prompt (T,), of which `sot_index` is the start-of-transcript token; rules (N_RULES,) constrain the next token.
+    suppressed (V,) tokens are not returned for this slot until its next prefill. `beams` holds until then too: with 1
+    a session may run a narrower graph.
+    """
+
+    prompt: NDArray[np.int32]
+    sot_index: int
+    rules: NDArray[np.int32]
+    suppressed: NDArray[np.bool_]
+    beams: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepInputs:
+    """One token for every row: tokens (R,), positions (R,), parents (R,), rules (R, N_RULES), active (S,).
+
+    tokens[r] is written at positions[r]; parents[r] is the beam (0 .. beams-1, same slot) whose past row r continues;
+    with one beam it is not read. Slots that are not active keep their state.
+    """
+
+    tokens: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    parents: NDArray[np.int32]
+    rules: NDArray[np.int32]
+    active: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TopTokens:
+    """The K most probable tokens of each row under its rules, best first.
+
+    tokens (R, K) int32; logprobs (R, K) float32, normalised over the tokens that the rules allow;
     -inf where fewer than K tokens were allowed, and in rows that are not in use.
     """
 
@@ -160,29 +219,29 @@ class TopTokens:
 
     @classmethod
     def from_graph_output(cls, tokens: NDArray[np.int32], logprobs: NDArray[np.float32]) -> TopTokens:
-        """From a graph's answers, which its next run may overwrite: copied, what is forbidden made -inf."""
+        """Copies of a graph's outputs, which its next run may overwrite, with -inf for masked tokens."""
         return cls(tokens=tokens.copy(), logprobs=mask_logprobs(logprobs))
 
     @classmethod
     def empty(cls, rows: int, top_k: int) -> TopTokens:
-        """What rows answer that are not in use."""
+        """The output of rows that are not in use."""
         shape = (rows, top_k)
         return cls(tokens=np.zeros(shape, np.int32), logprobs=np.full(shape, -np.inf, np.float32))
 
     def mask_rows(self, in_use: NDArray[np.bool_]) -> TopTokens:
-        """These, where in_use (S, B) holds."""
+        """The same in the rows in_use (S, B), empty in the others."""
         rows = in_use.reshape(-1, 1)
         return TopTokens(
             tokens=np.where(rows, self.tokens, np.int32(0)), logprobs=np.where(rows, self.logprobs, np.float32(-np.inf))
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PrefillOutput:
-    """What a prompt answers.
+    """The output for a prompt.
 
     At the start-of-transcript position: language_logprobs (n_languages,) normalised over the languages, and
-    no_speech_prob, the probability of <|nospeech|> over the whole vocabulary. After the last: choices, one row.
+    no_speech_prob, the probability of <|nospeech|> over the whole vocabulary. After the last: top_tokens, one row.
     """
 
     language_logprobs: NDArray[np.float32]
@@ -194,62 +253,36 @@ class Session(Protocol):
     """A loaded program on its device. One thread owns it. Every method may raise DeviceError.
 
     A slot holds a window's cross-K/V (after encode) and up to B rows of self-K/V (after prefill). A step's rows are
-    in use where their slot is active and they are among the rows that its prefill was told; the others answer
-    nothing (token 0, log-probability -inf); what they are fed must be valid (0 is), and changes nothing.
+    in use where their slot is active and they are among the `beams` of its prefill; the others return token 0 and
+    log-probability -inf; what they are fed must be valid (0 is), and changes nothing.
     """
 
     @property
     def spec(self) -> ProgramSpec: ...
 
     def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
-        """Fill the slots' cross-K/V from mel (N, n_mels, 3000); N = len(slots), at most encode_batch.
+        """Fill the slots' cross-K/V from mel (N, n_mels, frames); N = len(slots), at most encode_batch.
 
-        Or from as many frames as two times one of the spec's audio_contexts.
+        `frames` are 3000, or twice one of the spec's audio_contexts.
         """
 
-    def prefill(
-        self,
-        slot: int,
-        prompt: NDArray[np.int32],
-        sot_index: int,
-        rules: NDArray[np.int32],
-        suppressed: NDArray[np.bool_],
-        beams: int = 1,
-    ) -> PrefillOutput:
-        """Run a prompt (T,) from position 0 in the slot's first `beams` rows; rules (N_RULES,) hold for the answer.
+    def prefill(self, slot: int, inputs: PrefillInputs) -> PrefillOutput:
+        """Run a prompt in the slot. A retry may prefill again with another width; the cross-K/V stay.
 
-        `suppressed` (V,) stays with the slot: those tokens are never chosen until the next prefill. So does `beams`:
-        with 1 a session may run a narrower graph. A retry may prefill again with another width; cross-K/V stay.
         Raises InvalidOption for a prompt longer than every bucket, and for beams outside 1 .. B.
         """
 
-    def decode(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> TopTokens:
-        """One token for every row: tokens (R,), positions (R,), parents (R,), rules (R, N_RULES), active (S,).
+    def decode(self, inputs: StepInputs) -> TopTokens:
+        """Run a step. A slot of one beam may return fewer than K tokens, but the best one.
 
-        positions[r] is where tokens[r] goes; parents[r] is the beam (0 .. beams-1, same slot) whose past row r
-        continues; with one beam it is not read. Slots that are not active keep their state. A slot of one beam
-        may answer fewer than K tokens, but the best. The caller may overwrite the arrays when this has returned.
+        The caller may overwrite the inputs' arrays once this has returned.
         """
 
-    def logits(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
+    def logits(self, inputs: StepInputs) -> NDArray[np.float32]:
         """As decode, but the log-probability of every token, (R, V): what decode/rules.apply_rules leaves.
 
-        For sampling at a temperature. Fed the prompt's last token at its own position right after prefill, it
-        answers what prefill answered: it writes the same row.
+        For sampling at a temperature. Given the prompt's last token at its own position right after prefill, it
+        returns what prefill returned: it writes the same row.
         """
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -260,37 +293,40 @@ class Session(Protocol):
 
 
 Progress = Callable[[str, int, int | None], None]
-"""progress(what, done, total): called from the thread that works; total None when it is not known."""
+"""progress(what, done, total): called from the thread that works; total None when it is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileRequest:
+    """A program to compile: graphs and weights are written below `directory`, which is empty.
+
+    At most `jobs` graphs are compiled at once; 0: the target decides.
+    """
+
+    spec: ProgramSpec
+    profile: CompileProfile
+    checkpoint: Checkpoint
+    directory: Path
+    progress: Progress
+    jobs: int = 0
 
 
 class Target(Protocol):
-    """Lowers the program for one kind of device, and opens what it lowered."""
+    """Lowers a program for one kind of device, and opens the result."""
 
     name: str
 
     def toolchain(self) -> Mapping[str, str]:
-        """Facts that decide whether a stored program can run here: versions and what the compiler saw."""
+        """Facts that decide whether a stored program can run here: versions and what the compiler found."""
 
     def decoder_copies(self, spec: ProgramSpec) -> int:
-        """How often an open session holds the decoder's weights, before anything rare was asked of it."""
+        """Copies of the decoder's weights in a session that was just opened; beams and sampling may add some."""
 
     def self_kv_rows(self, spec: ProgramSpec) -> int:
-        """Rows of self-K/V that take memory in a slot, before anything rare was asked of the session."""
+        """Rows of self-K/V per slot that take memory in a session that was just opened."""
 
-    def compile(
-        self,
-        spec: ProgramSpec,
-        profile: CompileProfile,
-        checkpoint: Checkpoint,
-        directory: Path,
-        progress: Progress,
-        *,
-        jobs: int = 0,
-    ) -> None:
-        """Write graphs and weights below `directory`, at most `jobs` graphs compiled at once; 0: as many as it likes.
-
-        Raises LoweringFailed, CheckpointError.
-        """
+    def compile(self, request: CompileRequest) -> None:
+        """Raises LoweringFailed, CheckpointError."""
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> Session:
         """A session on what compile wrote. threads 0: all cores."""

@@ -18,12 +18,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from numpy.typing import NDArray
-
 from benchmarks.load.clients import LoadConfig, UploadClip, run_level
 from benchmarks.load.report import format_markdown, summarize_level
 from neuron_whisper.server import ServerSettings, serve
-from neuron_whisper.target.interfaces import TopTokens
+from neuron_whisper.target.interfaces import StepInputs, TopTokens
 from tests.support.fake_session import FakeSession
 from tests.support.servers import make_transcriber, tone, wait_for
 
@@ -34,11 +32,11 @@ def slow_down_steps(session: FakeSession, step_s: float) -> None:
     """Make each decode step of the session take `step_s`."""
     decode = session.decode
 
-    def slow(*given: NDArray[Any]) -> TopTokens:
+    def slow(inputs: StepInputs) -> TopTokens:
         time.sleep(step_s)
-        return decode(*given)
+        return decode(inputs)
 
-    session.decode = slow  # type: ignore[method-assign, assignment]  # to give steps a known time
+    session.decode = slow  # type: ignore[method-assign]  # to give steps a known time
 
 
 def _serve(given: argparse.Namespace) -> None:

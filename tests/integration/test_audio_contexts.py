@@ -17,12 +17,11 @@ from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.window import WindowRequest
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.planning.cost_model import spec_from_profile
 from neuron_whisper.profile import load_profile, parse_profile
-from neuron_whisper.target.interfaces import MIN_TRAILING_SILENCE_FRAMES, Session
+from neuron_whisper.target.interfaces import MIN_TRAILING_SILENCE_FRAMES, Session, spec_from_profile
 from neuron_whisper.target.reference.target import ReferenceTarget
-from tests.integration.test_session_contract import PROMPT, decode_step, prefill_window
 from tests.support.fake_session import FakeSession
+from tests.support.session_steps import PROMPT, decode_step, prefill_window
 from tests.support.sessions import SESSIONS, checkpoint, open_session, tolerance
 from tests.support.tiny_program import DIMS, mel, parameters, spec
 from tests.unit.engine.test_engine import TIMEOUT_S, TOKENIZER

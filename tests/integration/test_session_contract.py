@@ -1,4 +1,4 @@
-"""What every Session promises (target/interfaces.py), over all of them."""
+"""The contract of a Session (target/interfaces.py), run over every implementation."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from neuron_whisper.target.interfaces import (
     RULE_TIMESTAMP_MAX,
     RULE_TIMESTAMP_MIN,
     RULE_TIMESTAMP_PROB,
-    PrefillOutput,
     Session,
     TopTokens,
 )
+from tests.support.session_steps import PROMPT, decode_step, encode_and_prefill, logits_step, prefill_window
 from tests.support.sessions import SESSIONS, open_session, tolerance
-from tests.support.tiny_program import SPECIAL, all_allowed, mel, nothing_suppressed, spec
-
-PROMPT = np.array([SPECIAL.sot, SPECIAL.first_language + 1, SPECIAL.transcribe], np.int32)
+from tests.support.tiny_program import SPECIAL, all_allowed, mel, nothing_suppressed, prefill_inputs, spec
 
 
 @pytest.fixture(scope="module", params=SESSIONS)
@@ -42,65 +40,6 @@ def session(kind: str, program: Path) -> Iterator[Session]:
     session = open_session(kind, spec(), program)
     yield session
     session.close()
-
-
-def encode_and_prefill(
-    session: Session, slot: int, window: int = 0, prompt: NDArray[np.int32] = PROMPT, beams: int = 1
-) -> PrefillOutput:
-    session.encode([slot], mel(1, seed=window))
-    return prefill_window(session, slot, prompt, beams=beams)
-
-
-def prefill_window(session: Session, slot: int, prompt: NDArray[np.int32] = PROMPT, *, beams: int = 1) -> PrefillOutput:
-    """The prompt on a slot that has its window."""
-    return session.prefill(slot, prompt, 0, all_allowed(), nothing_suppressed(), beams)
-
-
-StepInputs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]
-
-
-def step_inputs(
-    session: Session,
-    tokens: dict[int, int | list[int]],
-    position: int,
-    *,
-    parents: dict[int, list[int]] | None = None,
-    rules: NDArray[np.int32] | None = None,
-) -> StepInputs:
-    """One token for the slots named; a list gives each beam its own."""
-    rows, beams = session.spec.rows, session.spec.beams
-    token = np.zeros(rows, np.int32)
-    parent = np.tile(np.arange(beams, dtype=np.int32), session.spec.slots)
-    positions = np.zeros(rows, np.int32)
-    active = np.zeros(session.spec.slots, np.bool_)
-    for slot, value in tokens.items():
-        span = slice(slot * beams, (slot + 1) * beams)
-        token[span], positions[span], active[slot] = value, position, True
-        if parents and slot in parents:
-            parent[span] = parents[slot]
-    return token, positions, parent, all_allowed(rows) if rules is None else rules, active
-
-
-def decode_step(
-    session: Session,
-    tokens: dict[int, int | list[int]],
-    position: int,
-    *,
-    parents: dict[int, list[int]] | None = None,
-    rules: NDArray[np.int32] | None = None,
-) -> TopTokens:
-    return session.decode(*step_inputs(session, tokens, position, parents=parents, rules=rules))
-
-
-def logits_step(
-    session: Session,
-    tokens: dict[int, int | list[int]],
-    position: int,
-    *,
-    parents: dict[int, list[int]] | None = None,
-    rules: NDArray[np.int32] | None = None,
-) -> NDArray[np.float32]:
-    return session.logits(*step_inputs(session, tokens, position, parents=parents, rules=rules))
 
 
 def assert_same(kind: str, a: TopTokens, row_a: int, b: TopTokens, row_b: int) -> None:
@@ -132,14 +71,14 @@ def test_a_step_answers_what_a_longer_prompt_answers(session: Session, kind: str
     encode_and_prefill(session, 0)
     stepped = decode_step(session, {0: 11}, 3)
     stepped = decode_step(session, {0: 12}, 4)
-    again = session.prefill(0, np.array([*PROMPT, 11, 12], np.int32), 0, all_allowed(), nothing_suppressed())
+    again = session.prefill(0, prefill_inputs(np.array([*PROMPT, 11, 12], np.int32)))
     assert_same(kind, stepped, 0, again.top_tokens, 0)
 
 
 def test_a_second_prompt_reuses_the_window(session: Session, kind: str) -> None:
     first = encode_and_prefill(session, 1)
     decode_step(session, {1: 40}, 3)
-    second = session.prefill(1, PROMPT, 0, all_allowed(), nothing_suppressed())
+    second = session.prefill(1, prefill_inputs(PROMPT))
     assert second.top_tokens.tokens.tolist() == first.top_tokens.tokens.tolist()
     assert second.top_tokens.logprobs.tolist() == first.top_tokens.logprobs.tolist()
 
@@ -147,15 +86,15 @@ def test_a_second_prompt_reuses_the_window(session: Session, kind: str) -> None:
 def test_a_padded_prompt_answers_like_one_that_fills_its_bucket(session: Session, kind: str) -> None:
     encode_and_prefill(session, 0)
     tokens = np.array([*PROMPT, 20], np.int32)  # fills the bucket of 4
-    filled = session.prefill(0, tokens, 0, all_allowed(), nothing_suppressed())
-    session.prefill(0, tokens[:3], 0, all_allowed(), nothing_suppressed())
+    filled = session.prefill(0, prefill_inputs(tokens))
+    session.prefill(0, prefill_inputs(tokens[:3]))
     assert_same(kind, decode_step(session, {0: 20}, 3), 0, filled.top_tokens, 0)
 
 
 def test_another_slot_that_joins_changes_no_bit(session: Session) -> None:
     encode_and_prefill(session, 0)
     alone = decode_step(session, {0: 11}, 3)
-    session.prefill(0, PROMPT, 0, all_allowed(), nothing_suppressed())
+    session.prefill(0, prefill_inputs(PROMPT))
     encode_and_prefill(session, 1, window=5)
     encode_and_prefill(session, 2, window=6)
     joined = decode_step(session, {0: 11, 1: 33, 2: 55}, 3)
@@ -173,9 +112,9 @@ def test_a_slot_gives_the_same_answer_as_any_other(session: Session, kind: str) 
 def test_a_batch_of_windows_encodes_like_one_after_another(session: Session, kind: str) -> None:
     both = mel(2, seed=3)
     session.encode([2, 0], both)
-    batched = session.prefill(0, PROMPT, 0, all_allowed(), nothing_suppressed())
+    batched = session.prefill(0, prefill_inputs(PROMPT))
     session.encode([0], both[1:])
-    single = session.prefill(0, PROMPT, 0, all_allowed(), nothing_suppressed())
+    single = session.prefill(0, prefill_inputs(PROMPT))
     assert_same(kind, batched.top_tokens, 0, single.top_tokens, 0)
 
 
@@ -183,8 +122,8 @@ def test_an_idle_slot_keeps_its_state(session: Session, kind: str) -> None:
     encode_and_prefill(session, 0)
     encode_and_prefill(session, 1, window=4)
     expected = decode_step(session, {0: 11, 1: 12}, 3)
-    session.prefill(0, PROMPT, 0, all_allowed(), nothing_suppressed())
-    session.prefill(1, PROMPT, 0, all_allowed(), nothing_suppressed())
+    session.prefill(0, prefill_inputs(PROMPT))
+    session.prefill(1, prefill_inputs(PROMPT))
     for position in (3, 4, 5):
         decode_step(session, {0: 11}, position)
     later, row = decode_step(session, {1: 12}, 3), session.spec.beams
@@ -197,8 +136,8 @@ def test_a_beam_continues_its_parents_past(session: Session, kind: str) -> None:
     encode_and_prefill(session, 0, beams=2)
     decode_step(session, {0: [11, 12]}, 3)
     swapped = decode_step(session, {0: [13, 13]}, 4, parents={0: [1, 0]})
-    second = session.prefill(0, np.array([*PROMPT, 12, 13], np.int32), 0, all_allowed(), nothing_suppressed())
-    first = session.prefill(0, np.array([*PROMPT, 11, 13], np.int32), 0, all_allowed(), nothing_suppressed())
+    second = session.prefill(0, prefill_inputs(np.array([*PROMPT, 12, 13], np.int32)))
+    first = session.prefill(0, prefill_inputs(np.array([*PROMPT, 11, 13], np.int32)))
     assert_same(kind, swapped, 0, second.top_tokens, 0)
     assert_same(kind, swapped, 1, first.top_tokens, 0)
 
@@ -214,10 +153,10 @@ def test_banned_tokens_are_never_chosen_until_the_next_prompt(session: Session) 
     free = encode_and_prefill(session, 0)
     banned = nothing_suppressed()
     banned[free.top_tokens.tokens[0]] = True
-    answer = session.prefill(0, PROMPT, 0, all_allowed(), banned)
+    answer = session.prefill(0, prefill_inputs(PROMPT, suppressed=banned))
     assert not banned[answer.top_tokens.tokens[0]].any()
     assert not banned[decode_step(session, {0: 11}, 3).tokens[0]].any()
-    back = session.prefill(0, PROMPT, 0, all_allowed(), nothing_suppressed())
+    back = session.prefill(0, prefill_inputs(PROMPT))
     assert back.top_tokens.tokens.tolist() == free.top_tokens.tokens.tolist()
 
 
@@ -227,7 +166,7 @@ def test_any_set_of_bans_holds_to_the_token(session: Session) -> None:
         allowed = np.random.default_rng(seed).choice(session.spec.dims.n_vocab, session.spec.choices, replace=False)
         banned = ~nothing_suppressed()
         banned[allowed] = False
-        answer = session.prefill(0, PROMPT, 0, all_allowed(), banned, 2)
+        answer = session.prefill(0, prefill_inputs(PROMPT, suppressed=banned, beams=2))
         assert set(answer.top_tokens.tokens[0].tolist()) == set(allowed.tolist())
         assert set(decode_step(session, {0: 11}, 3).tokens[0].tolist()) == set(allowed.tolist())
 
@@ -264,8 +203,8 @@ def test_languages_are_a_distribution_and_no_speech_a_probability(session: Sessi
 def test_what_follows_the_start_of_transcript_changes_nothing_of_its_answer(session: Session, kind: str) -> None:
     encode_and_prefill(session, 0)
     before = np.array([SPECIAL.sot_prev, 5, 6, SPECIAL.sot], np.int32)
-    short = session.prefill(0, before, 3, all_allowed(), nothing_suppressed())
-    long = session.prefill(0, np.array([*before, *PROMPT[1:]], np.int32), 3, all_allowed(), nothing_suppressed())
+    short = session.prefill(0, prefill_inputs(before, sot_index=3))
+    long = session.prefill(0, prefill_inputs(np.array([*before, *PROMPT[1:]], np.int32), sot_index=3))
     np.testing.assert_allclose(short.language_logprobs, long.language_logprobs, atol=tolerance(kind) or 1e-7)
     assert short.no_speech_prob == pytest.approx(long.no_speech_prob, abs=1e-3)
 
@@ -273,7 +212,7 @@ def test_what_follows_the_start_of_transcript_changes_nothing_of_its_answer(sess
 def test_a_prompt_longer_than_every_bucket_is_refused_by_name(session: Session) -> None:
     session.encode([0], mel(1))
     with pytest.raises(InvalidOption, match="prompt: 17 is not allowed; at most 16 tokens"):
-        session.prefill(0, np.zeros(17, np.int32), 0, all_allowed(), nothing_suppressed())
+        session.prefill(0, prefill_inputs(np.zeros(17, np.int32)))
 
 
 @pytest.mark.parametrize("beams", [0, -1, 3])
@@ -282,7 +221,7 @@ def test_more_or_fewer_beams_than_the_program_has_are_refused_by_name(session: S
     expected = decode_step(session, {0: 11}, 3)
     prefill_window(session, 0)
     with pytest.raises(InvalidOption, match=f"beams: {beams} is not allowed; a whole number from 1 to 2"):
-        session.prefill(0, PROMPT, 0, all_allowed(), ~nothing_suppressed(), beams)
+        session.prefill(0, prefill_inputs(PROMPT, suppressed=~nothing_suppressed(), beams=beams))
     assert decode_step(session, {0: 11}, 3).tokens[0].tolist() == expected.tokens[0].tolist(), "the slot is what it was"
 
 
@@ -361,7 +300,7 @@ def test_logits_are_over_what_rules_and_bans_leave(session: Session) -> None:
     session.encode([0], mel(1))
     banned = nothing_suppressed()
     banned[20:40] = True
-    session.prefill(0, PROMPT, 0, all_allowed(), banned, 2)
+    session.prefill(0, prefill_inputs(PROMPT, suppressed=banned, beams=2))
     rules = all_allowed(session.spec.rows)
     rules[1, RULE_TEXT] = 0
     rules[1, RULE_TIMESTAMP_MIN], rules[1, RULE_TIMESTAMP_MAX] = SPECIAL.timestamp_begin, SPECIAL.timestamp_begin + 9
@@ -390,7 +329,7 @@ def test_only_timestamps_are_left_where_together_they_are_likelier_than_any_othe
 
 def test_logits_of_a_row_where_nothing_is_allowed_are_all_forbidden(session: Session) -> None:
     encode_and_prefill(session, 0)
-    session.prefill(0, PROMPT, 0, all_allowed(), ~nothing_suppressed())
+    session.prefill(0, prefill_inputs(PROMPT, suppressed=~nothing_suppressed()))
     assert (logits_step(session, {0: 11}, 3)[0] == -np.inf).all()
     assert (decode_step(session, {0: 11}, 3).logprobs[0] == -np.inf).all()
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import torch
 
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
-from neuron_whisper.planning.cost_model import spec_from_profile
 from neuron_whisper.profile import parse_profile
+from neuron_whisper.target.interfaces import spec_from_profile
 from tests.neuron_sim.costs import HloBudget
 from tests.neuron_sim.graph_budgets import nxdi_budgets, program_budgets
 

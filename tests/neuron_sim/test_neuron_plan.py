@@ -12,16 +12,11 @@ import torch
 from neuron_whisper.cli.main import run
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.planning.cost_model import (
-    PROMPT_COLUMNS,
-    STEP_COLUMNS,
-    SUPPRESSION_WORD_TOKENS,
     GraphCost,
     RankCostModel,
-    spec_from_profile,
 )
 from neuron_whisper.profile import load_profile, parse_profile
-from neuron_whisper.target.interfaces import ProgramSpec
-from neuron_whisper.target.neuron.lowering import graphs
+from neuron_whisper.target.interfaces import ProgramSpec, spec_from_profile
 from tests import neuron_sim
 
 if TYPE_CHECKING:
@@ -142,11 +137,3 @@ def test_what_plan_prints_for_kotoba_on_an_inf2_is_what_its_graphs_cost(capsys: 
             assert graph["weight_bytes"] == cost.weight_bytes - has_rank * RANK_BYTES
             caches = cost.state_read_bytes + cost.state_write_bytes
             assert graph["bytes"] == graph["weight_bytes"] + caches + cost.from_host_bytes + cost.to_host_bytes
-
-
-def test_plan_knows_the_layout_of_a_prompt_and_of_a_step() -> None:
-    assert (SUPPRESSION_WORD_TOKENS, PROMPT_COLUMNS, STEP_COLUMNS) == (
-        graphs.SUPPRESSION_WORD_BITS,
-        graphs.PROMPT_COLUMNS,
-        graphs.STEP_COLUMNS,
-    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +21,7 @@ from neuron_whisper.errors import ArtifactIncompatible, DeviceError, InvalidOpti
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.profile import CompileProfile, parse_profile
-from neuron_whisper.target.interfaces import ProgramSpec, Session
+from neuron_whisper.target.interfaces import ProgramSpec, Session, StepInputs
 from neuron_whisper.target.neuron.compile_process import compile_in_child
 from neuron_whisper.target.neuron.instance import check_family
 from neuron_whisper.target.neuron.lowering.graphs import DecodeGraph, DeviceState, NeuronGraph, example_inputs
@@ -33,8 +34,18 @@ from neuron_whisper.target.registry import missing_packages
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
 from tests import neuron_sim
 from tests.integration import test_session_contract as contract
-from tests.support.sessions import MemoryCheckpoint, checkpoint
-from tests.support.tiny_program import DIMS, SPECIAL, all_allowed, mel, nothing_suppressed, parameters, spec
+from tests.support.session_steps import PROMPT
+from tests.support.sessions import MemoryCheckpoint, checkpoint, compile_request
+from tests.support.tiny_program import (
+    DIMS,
+    SPECIAL,
+    all_allowed,
+    mel,
+    nothing_suppressed,
+    parameters,
+    prefill_inputs,
+    spec,
+)
 
 if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
@@ -89,7 +100,7 @@ def ignore_progress(what: str, done: int, total: int | None) -> None:
 def open_neuron(spec: ProgramSpec, directory: Path, tp: int, dtype: str = "float32") -> NeuronSession:
     # the runtime takes its cores once a process, and the sessions below want from one to four
     os.environ.setdefault("NEURON_RT_NUM_CORES", "4")
-    TARGET.compile(spec, make_profile(tp, dtype), checkpoint(spec), directory, ignore_progress)
+    TARGET.compile(compile_request(spec, make_profile(tp, dtype), checkpoint(spec), directory))
     return TARGET.open(directory, spec, make_profile(tp, dtype))
 
 
@@ -122,9 +133,16 @@ def test_any_set_of_bans_is_read_to_the_bit(session: Session) -> None:
         banned = np.random.default_rng(seed).random(DIMS.n_vocab) < 0.5
         answers = []
         for one in (session, oracle):
-            first = one.prefill(1, contract.PROMPT, 0, all_allowed(), banned).top_tokens
+            first = one.prefill(1, prefill_inputs(PROMPT, suppressed=banned)).top_tokens
             position = np.full(rows, 3, np.int32)
-            then = one.decode(position, position, np.zeros(rows, np.int32), all_allowed(rows), active)
+            step = StepInputs(
+                tokens=position,
+                positions=position,
+                parents=np.zeros(rows, np.int32),
+                rules=all_allowed(rows),
+                active=active,
+            )
+            then = one.decode(step)
             answers.append((first.tokens[0].tolist(), then.tokens[2].tolist()))
         assert answers[0] == answers[1]
 
@@ -136,8 +154,7 @@ def decode_greedily(session: Session, steps: int) -> tuple[list[int], list[float
     """Tokens and log-probabilities after the prompt in slot 1, beam 0."""
     session.encode([1], mel(1, dims=session.spec.dims, seed=7))
     prompt = np.array([SPECIAL.sot, SPECIAL.first_language + 1, SPECIAL.transcribe], np.int32)
-    banned = nothing_suppressed(session.spec.dims)
-    answer = session.prefill(1, prompt, 0, all_allowed(), banned).top_tokens
+    answer = session.prefill(1, prefill_inputs(prompt, dims=session.spec.dims)).top_tokens
     row, rows = session.spec.beams, session.spec.rows
     tokens, logprobs = [int(answer.tokens[0, 0])], [float(answer.logprobs[0, 0])]
     parents = np.tile(np.arange(session.spec.beams, dtype=np.int32), session.spec.slots)
@@ -145,7 +162,9 @@ def decode_greedily(session: Session, steps: int) -> tuple[list[int], list[float
     for position in range(3, 3 + steps):
         fed, at = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
         fed[row : 2 * row], at[row : 2 * row] = tokens[-1], position
-        answer = session.decode(fed, at, parents, all_allowed(rows), active)
+        answer = session.decode(
+            StepInputs(tokens=fed, positions=at, parents=parents, rules=all_allowed(rows), active=active)
+        )
         tokens.append(int(answer.tokens[row, 0]))
         logprobs.append(float(answer.logprobs[row, 0]))
     return tokens, logprobs
@@ -156,12 +175,20 @@ def logprobs_after_swap(session: Session) -> NDArray[np.float32]:
     spec = session.spec
     banned = nothing_suppressed(spec.dims)
     banned[5:9] = True
-    session.prefill(1, contract.PROMPT, 0, all_allowed(), banned, spec.beams)
+    session.prefill(1, prefill_inputs(PROMPT, suppressed=banned, beams=spec.beams))
     token, parent = np.arange(11, 11 + spec.rows, dtype=np.int32), np.arange(spec.rows, dtype=np.int32) % spec.beams
     active = np.arange(spec.slots) == 1
-    session.decode(token, np.full(spec.rows, 3, np.int32), parent, all_allowed(spec.rows), active)
-    at, swapped = np.full(spec.rows, 4, np.int32), spec.beams - 1 - parent
-    answer = session.logits(token, at, swapped, all_allowed(spec.rows), active)
+    step = StepInputs(
+        tokens=token,
+        positions=np.full(spec.rows, 3, np.int32),
+        parents=parent,
+        rules=all_allowed(spec.rows),
+        active=active,
+    )
+    session.decode(step)
+    answer = session.logits(
+        replace(step, positions=np.full(spec.rows, 4, np.int32), parents=(spec.beams - 1 - parent).astype(np.int32))
+    )
     assert answer.shape == (spec.rows, spec.dims.n_vocab)
     return answer[spec.beams : 2 * spec.beams]
 
@@ -210,7 +237,7 @@ def test_nxd_says_what_the_reference_says(heads: int, text_tokens: int, tp: int,
 
     # the same graphs with gentler weights
     gentle = cast("Checkpoint", MemoryCheckpoint(parameters(program.dims, gain=1.0)))
-    write_weights(program, make_profile(tp), gentle, tmp_path, ignore_progress)
+    write_weights(compile_request(program, make_profile(tp), gentle, tmp_path))
     tokens, logprobs = decode_greedily(TARGET.open(tmp_path, program, make_profile(tp)), 12)
     wanted, wanted_logprobs = decode_greedily(open_reference(program, gain=1.0), 12)
     assert tokens == wanted
@@ -298,7 +325,7 @@ def test_weights_are_those_of_the_table_padding_included(tmp_path: Path) -> None
     from safetensors.torch import load_file
 
     program = make_spec(3, 91)
-    write_weights(program, make_profile(2, "bfloat16"), checkpoint(program), tmp_path, ignore_progress)
+    write_weights(compile_request(program, make_profile(2, "bfloat16"), checkpoint(program), tmp_path))
     last = load_file(tmp_path / "weights" / "tp1.safetensors")
     assert last["layers.decoder.token_embedding.weight"].shape == (803, 96)
     query = last["layers.decoder.blocks.0.attn.query.weight"]

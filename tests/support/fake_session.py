@@ -1,4 +1,4 @@
-"""FakeSession: a Session without a network; a fixed function of the window and the tokens before gives the next."""
+"""FakeSession: a Session without a network, whose logits are a fixed function of the window and the tokens so far."""
 
 from __future__ import annotations
 
@@ -11,14 +11,22 @@ from numpy.typing import NDArray
 
 from neuron_whisper.decode.rules import apply_rules
 from neuron_whisper.errors import DeviceError
-from neuron_whisper.target.interfaces import PrefillOutput, ProgramSpec, TopTokens, resolve_beam_parents, rows_in_use
+from neuron_whisper.target.interfaces import (
+    PrefillInputs,
+    PrefillOutput,
+    ProgramSpec,
+    StepInputs,
+    TopTokens,
+    resolve_beam_parents,
+    rows_in_use,
+)
 
 
 class FakeSession:
-    """Honest about slots, beams, rules and bans, and slow only where a test holds it.
+    """Keeps slots, beams, rules and suppression as a real session does.
 
-    `gate` is waited for before every decode; `fault_at` is the decode call that raises DeviceError;
-    `end_after` makes the end token certain after so many sampled tokens.
+    Every step waits for `gate`, which tests clear; `fault_at` is the step that raises DeviceError; `end_after` is the
+    number of sampled tokens after which the end token is certain.
     """
 
     def __init__(self, spec: ProgramSpec, *, end_after: int = 12, fault_at: int | None = None) -> None:
@@ -45,7 +53,7 @@ class FakeSession:
             raise DeviceError("the session is closed")
 
     def logits_after(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """(V,) after `tokens` of the slot's window."""
+        """The logits (V,) after `tokens` for the slot's window."""
         seed = zlib.crc32(np.array([self._window_checksums[slot], *tokens], np.int64).tobytes())
         logits = np.random.default_rng(seed).standard_normal(self._spec.dims.n_vocab).astype(np.float32) * 3
         if len(tokens) >= self._prompt_length[slot] + self._end_after:
@@ -65,26 +73,19 @@ class FakeSession:
         for slot, window in zip(slots, mel, strict=True):
             self._window_checksums[slot] = zlib.crc32(window.tobytes())
 
-    def prefill(
-        self,
-        slot: int,
-        prompt: NDArray[np.int32],
-        sot_index: int,
-        rules: NDArray[np.int32],
-        suppressed: NDArray[np.bool_],
-        beams: int = 1,
-    ) -> PrefillOutput:
+    def prefill(self, slot: int, inputs: PrefillInputs) -> PrefillOutput:
         self._check_open()
-        self._spec.check_beams(beams)
+        self._spec.check_beams(inputs.beams)
+        prompt = inputs.prompt.tolist()
         self._spec.bucket_for(len(prompt))
-        self._suppressed[slot], self._beam_widths[slot] = suppressed, beams
+        self._suppressed[slot], self._beam_widths[slot] = inputs.suppressed, inputs.beams
         self._prompt_length[slot] = len(prompt)
-        for beam in range(beams):
-            self._row_tokens[slot * self._spec.beams + beam] = prompt.tolist()
+        for beam in range(inputs.beams):
+            self._row_tokens[slot * self._spec.beams + beam] = prompt
         special = self._spec.special
-        at_sot = self.logits_after(slot, prompt[: sot_index + 1].tolist())
+        at_sot = self.logits_after(slot, prompt[: inputs.sot_index + 1])
         languages = at_sot[special.first_language : special.first_language + special.n_languages]
-        logprobs = self._logprobs(slot, prompt.tolist(), rules)
+        logprobs = self._logprobs(slot, prompt, inputs.rules)
         best = self._choose_top(logprobs)
         return PrefillOutput(
             language_logprobs=(languages - np.log(np.exp(languages).sum())).astype(np.float32),
@@ -92,64 +93,43 @@ class FakeSession:
             top_tokens=TopTokens(tokens=best[None], logprobs=logprobs[best][None]),
         )
 
-    def decode(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> TopTokens:
-        answer = TopTokens.empty(self._spec.rows, self._spec.choices)
-        for row, logprobs in self._step(tokens, positions, parents, rules, active):
-            answer.tokens[row] = self._choose_top(logprobs)
-            answer.logprobs[row] = logprobs[answer.tokens[row]]
-        return answer
+    def decode(self, inputs: StepInputs) -> TopTokens:
+        output = TopTokens.empty(self._spec.rows, self._spec.choices)
+        for row, logprobs in self._run_step(inputs):
+            output.tokens[row] = self._choose_top(logprobs)
+            output.logprobs[row] = logprobs[output.tokens[row]]
+        return output
 
-    def logits(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        answer = np.full((self._spec.rows, self._spec.dims.n_vocab), -np.inf, np.float32)
-        for row, logprobs in self._step(tokens, positions, parents, rules, active):
-            answer[row] = logprobs
-        return answer
+    def logits(self, inputs: StepInputs) -> NDArray[np.float32]:
+        output = np.full((self._spec.rows, self._spec.dims.n_vocab), -np.inf, np.float32)
+        for row, logprobs in self._run_step(inputs):
+            output[row] = logprobs
+        return output
 
-    def _step(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """(row, its log-probabilities (V,)) of the rows in use; every call counts as a decode."""
+    def _run_step(self, inputs: StepInputs) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """(row, its log-probabilities (V,)) of the rows in use; every call counts in `decode_calls`."""
         self._check_open()
         self.gate.wait()
         self.decode_calls += 1
-        self.active_per_step.append(int(active.sum()))
+        self.active_per_step.append(int(inputs.active.sum()))
         if self.decode_calls == self._fault_at:
             raise DeviceError("the device does not answer")
         beams = self._spec.beams
-        in_use = rows_in_use(active, self._beam_widths, beams)
-        source = resolve_beam_parents(parents, in_use)
+        in_use = rows_in_use(inputs.active, self._beam_widths, beams)
+        source = resolve_beam_parents(inputs.parents, in_use)
         before = {row: list(history) for row, history in self._row_tokens.items()}
         for slot, beam in np.argwhere(in_use).tolist():
             row = slot * beams + beam
-            history = before[slot * beams + int(source[slot, beam])][: positions[row]]
-            self._row_tokens[row] = [*history, int(tokens[row])]
-            yield row, self._logprobs(slot, self._row_tokens[row], rules[row])
+            history = before[slot * beams + int(source[slot, beam])][: inputs.positions[row]]
+            self._row_tokens[row] = [*history, int(inputs.tokens[row])]
+            yield row, self._logprobs(slot, self._row_tokens[row], inputs.rules[row])
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         self._check_open()
         heads, frames = len(self._spec.alignment_heads), self._spec.dims.n_audio_ctx
         attention = np.full((heads, len(tokens), frames), 0.1 / frames, np.float32)
-        spoken = np.arange(len(tokens))  # a token every 20 ms
-        attention[:, spoken, spoken % frames] += np.float32(0.9)
+        token = np.arange(len(tokens))  # a token every 20 ms
+        attention[:, token, token % frames] += np.float32(0.9)
         return attention
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from neuron_whisper.engine.pool import EnginePool
 from neuron_whisper.engine.watchdog import PoolTimeouts
 from neuron_whisper.engine.worker_resources import WorkerResources
 from neuron_whisper.errors import DeviceError, TargetUnavailable
-from neuron_whisper.target.interfaces import ProgramSpec, Session, TopTokens
+from neuron_whisper.target.interfaces import ProgramSpec, Session, StepInputs, TopTokens
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
 from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, Tokenizer
 from tests.support import tiny_program
@@ -106,13 +106,13 @@ class ScriptedSession(FakeSession):
                 raise DeviceError("the device does not answer")
         super().encode(slots, mel)
 
-    def decode(self, *args: Any, **kwargs: Any) -> TopTokens:
+    def decode(self, inputs: StepInputs) -> TopTokens:
         if self._gate is not None:
             with (self._gate.parent / "arrivals").open("w") as arrivals:
                 arrivals.write(f"{os.getpid()}\n")
             with self._gate.open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH)
-        return super().decode(*args, **kwargs)
+        return super().decode(inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Every Session, made from the same small program: what the contract suite runs over."""
+"""Opens every kind of Session on the same small program, for the contract suite."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neuron_whisper.profile import parse_profile
+from neuron_whisper.profile import CompileProfile, parse_profile
 from neuron_whisper.target.cpu.target import CpuTarget
-from neuron_whisper.target.interfaces import ProgramSpec, Session, Target
+from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec, Session, Target
 from neuron_whisper.target.reference.target import ReferenceTarget
 from tests.support import tiny_program
 from tests.support.fake_session import FakeSession
@@ -23,7 +23,7 @@ SESSIONS = ("fake", "reference tp1", "reference tp2", "cpu float32", "cpu bfloat
 
 
 class MemoryCheckpoint:
-    """As much of a Checkpoint as targets read, from arrays."""
+    """The part of Checkpoint that targets use, on arrays."""
 
     dtype = "float32"
 
@@ -37,6 +37,19 @@ class MemoryCheckpoint:
 
 def checkpoint(spec: ProgramSpec, seed: int = 0) -> Checkpoint:
     return cast("Checkpoint", MemoryCheckpoint(tiny_program.parameters(spec.dims, seed)))
+
+
+def compile_request(
+    spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, directory: Path
+) -> CompileRequest:
+    """A request whose progress is ignored."""
+    return CompileRequest(
+        spec=spec,
+        profile=profile,
+        checkpoint=checkpoint,
+        directory=directory,
+        progress=lambda what, done, total: None,
+    )
 
 
 def open_session(kind: str, spec: ProgramSpec, directory: Path) -> Session:
@@ -54,10 +67,10 @@ def open_session(kind: str, spec: ProgramSpec, directory: Path) -> Session:
         profile = parse_profile(f'format = 1\n[target]\nname = "cpu"\ndtype = "{dtype}"\n[weights]\ndtype = "{detail}"')
         target = CpuTarget()
     if not any(directory.iterdir()):
-        target.compile(spec, profile, checkpoint(spec), directory, lambda what, done, total: None)
+        target.compile(compile_request(spec, profile, checkpoint(spec), directory))
     return target.open(directory, spec, profile)
 
 
 def tolerance(kind: str) -> float:
-    """How far two ways to the same log-probability may differ."""
+    """The largest difference between two computations of the same log-probability."""
     return {"fake": 0.0, "cpu bfloat16": 0.4, "cpu int8": 0.4}.get(kind, 2e-4)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from neuron_whisper.decode.rules import ALLOW_ALL_RULES
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import expected_shapes
-from neuron_whisper.target.interfaces import ProgramSpec
+from neuron_whisper.target.interfaces import PrefillInputs, ProgramSpec
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
 
 TEXT_TOKENS = 90
@@ -72,3 +72,21 @@ def nothing_suppressed(dims: WhisperDims = DIMS) -> NDArray[np.bool_]:
 def all_allowed(rows: int | None = None) -> NDArray[np.int32]:
     """A rules row, or a matrix of them."""
     return ALLOW_ALL_RULES.copy() if rows is None else np.tile(ALLOW_ALL_RULES, (rows, 1))
+
+
+def prefill_inputs(
+    prompt: NDArray[np.int32],
+    *,
+    sot_index: int = 0,
+    suppressed: NDArray[np.bool_] | None = None,
+    beams: int = 1,
+    dims: WhisperDims = DIMS,
+) -> PrefillInputs:
+    """The prompt with every token allowed, but the suppressed ones."""
+    return PrefillInputs(
+        prompt=prompt,
+        sot_index=sot_index,
+        rules=all_allowed(),
+        suppressed=nothing_suppressed(dims) if suppressed is None else suppressed,
+        beams=beams,
+    )

@@ -1,28 +1,23 @@
-"""The CPU target: compile lowers to OpenVINO IR (needs torch), open runs it (does not)."""
+"""CpuTarget: compiles to OpenVINO IR, which needs torch, and opens it, which does not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from neuron_whisper.errors import LoweringFailed, TargetUnavailable
 from neuron_whisper.host.hardware import BFLOAT16_FLAGS, detect_instruction_sets
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.cpu.lowering.graph_signatures import graphs_at_open
 from neuron_whisper.target.cpu.runtime.session import CpuSession
-from neuron_whisper.target.interfaces import ProgramSpec, Progress
+from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec
 
-if TYPE_CHECKING:
-    from neuron_whisper.model.checkpoint import Checkpoint
-
-
-PAGED_ATTENTION_OPENVINO = "2026.4."  # OpenVINO's release that target/cpu/runtime/paged_attention_pass is written for
+PAGED_ATTENTION_OPENVINO = "2026.4."  # the release that paged_attention_pass is written for
 
 
 class CpuTarget:
-    """OpenVINO. An artifact runs on any processor: what it has is looked up when it is opened."""
+    """OpenVINO. An artifact runs on any processor: its instruction sets are looked up when the artifact is opened."""
 
     name = "cpu"
 
@@ -30,30 +25,21 @@ class CpuTarget:
         return {"openvino": version("openvino")}
 
     def decoder_copies(self, spec: ProgramSpec) -> int:
-        return sum(not name.startswith("encode_") for name in graphs_at_open(spec))  # each repacks them
+        return sum(not name.startswith("encode_") for name in graphs_at_open(spec))  # each compiled graph repacks them
 
     def self_kv_rows(self, spec: ProgramSpec) -> int:
-        return 1  # the wide rows are beside it, and take memory when the first window with beams writes them
+        return 1  # caches of all beams are allocated too, and take memory when a window with beams writes to them
 
-    def compile(
-        self,
-        spec: ProgramSpec,
-        profile: CompileProfile,
-        checkpoint: Checkpoint,
-        directory: Path,
-        progress: Progress,
-        *,
-        jobs: int = 0,
-    ) -> None:
-        if profile.target.tp != 1:
-            raise LoweringFailed("program", f"target.tp is {profile.target.tp}; the cpu target takes 1")
+    def compile(self, request: CompileRequest) -> None:
+        if request.profile.target.tp != 1:
+            raise LoweringFailed("program", f"target.tp is {request.profile.target.tp}; the cpu target takes 1")
         try:
             from neuron_whisper.target.cpu.lowering.lowering import Lowering
         except ModuleNotFoundError as error:
             raise TargetUnavailable(
                 "cpu", f"compiling needs {error.name}", 'pip install "neuron-whisper[compile]"'
             ) from None
-        Lowering(spec, profile, checkpoint).write(directory, progress)
+        Lowering(request).write()
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> CpuSession:
         make = CpuSession
@@ -65,8 +51,10 @@ class CpuTarget:
 
 
 def supports_paged_attention() -> bool:
-    """Whether K/V lie in blocks here: with AVX2 and no bfloat16, where that was measured, and an OpenVINO of which the
-    attention over blocks is known. It is an operation whose inputs change from version to version.
+    """Whether sessions keep K/V in blocks for OpenVINO's PagedAttention.
+
+    They do on processors with AVX2 and without bfloat16, where it was measured to be faster, and with the OpenVINO
+    release that the pass is written for: the operation's inputs change from version to version.
     """
     flags = detect_instruction_sets()
     is_known = version("openvino").startswith(PAGED_ATTENTION_OPENVINO)

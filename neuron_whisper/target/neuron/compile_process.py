@@ -1,7 +1,7 @@
-"""The child process that compiles: started, listened to, ended with its parent, and explained when it dies.
+"""Compiles for Neuron in a child process, reports its progress, and explains its failure.
 
-A child, because a trace that failed leaves NxD's mocked parallel state behind, and because neuronx-cc, when it
-takes all memory, may be killed without the server that asked for it.
+A child, because a failed trace leaves NxD's mocked parallel state behind, and because the system may kill neuronx-cc
+for taking all memory without killing the process that compiles. The child and its compilers end with the parent.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from neuron_whisper.target.interfaces import ProgramSpec, Progress
 from neuron_whisper.target.neuron.instance import instance_family
 
 KILLED_EXIT_CODES = (-signal.SIGKILL, 128 + signal.SIGKILL)
-# What neuronx-cc and those who start it say of a kill (aws-neuron-samples issue 10, aws-neuron-sdk issue 431).
+# Messages after a kill, of neuronx-cc and its callers (aws-neuron-samples issue 10, aws-neuron-sdk issue 431).
 KILL_MESSAGES = ("F137", "forcibly killed", "failed with -9", "failed with 137", "returned: -9")
-TAIL_LINES, TAIL_BYTES = 40, 1 << 16  # a traceback, and the compiler's words before it
+TAIL_LINES, TAIL_BYTES = 40, 1 << 16  # a traceback, and the compiler's output before it
 STARTED, DONE, FAILED = "started", "done", "failed"
 
 
 class CompileProcessRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child is asked for: `work_dir` is NxD's, which empties it; `graphs` the file to write.
+    """What the child compiles: `work_dir` is NxD's, which empties it; `graphs_file` the file to write.
 
-    `jobs` graphs are compiled at once, 0: all. `events` is the descriptor on which it tells of each graph.
+    `jobs` graphs are compiled at once, 0: all. `events` is the descriptor to which it writes an event per graph.
     """
 
     spec: ProgramSpec
     profile: CompileProfile
     work_dir: str
-    graphs: str
+    graphs_file: str
     jobs: int
     events: int
 
@@ -65,21 +65,21 @@ def graph_labels(spec: ProgramSpec) -> dict[str, str]:
 
 
 def compile_in_child(
-    spec: ProgramSpec, profile: CompileProfile, graphs: Path, progress: Progress, *, jobs: int = 0
+    spec: ProgramSpec, profile: CompileProfile, graphs_file: Path, progress: Progress, *, jobs: int = 0
 ) -> None:
-    """Write the bundle to `graphs`. Raises CompilerKilled, LoweringFailed with what the child said last."""
+    """Write the bundle to `graphs_file`. Raises CompilerKilled, LoweringFailed with the child's last output."""
     _, available = read_memory_bytes()
-    watch = _CompileMonitor(graph_labels(spec), progress)
+    monitor = _CompileMonitor(graph_labels(spec), progress)
     with tempfile.TemporaryDirectory(prefix="neuron-whisper-") as scratch:
-        said = Path(scratch, "said.txt")
+        log_file = Path(scratch, "log.txt")
         receive, send = os.pipe()
-        with open(receive, encoding="utf-8") as events, said.open("wb") as output:  # noqa: PTH123 - a descriptor
+        with open(receive, encoding="utf-8") as events, log_file.open("wb") as output:  # noqa: PTH123 - a descriptor
             try:
                 request = CompileProcessRequest(
                     spec=spec,
                     profile=profile,
                     work_dir=str(Path(scratch, "work")),
-                    graphs=str(graphs.absolute()),
+                    graphs_file=str(graphs_file.absolute()),
                     jobs=jobs,
                     events=send,
                 )
@@ -96,17 +96,17 @@ def compile_in_child(
                 )
             finally:
                 os.close(send)
-            code = _wait_for_child(process, events, watch)
-        last = _read_tail(said)
+            code = _wait_for_child(process, events, monitor)
+        log_tail = _read_tail(log_file)
     if code:
-        graph = watch.failed_graph
-        if code in KILLED_EXIT_CODES or any(word in last for word in KILL_MESSAGES):
-            raise CompilerKilled(graph, available, _last_lines(last))
-        raise LoweringFailed(graph, f"the compile process ended with {code}\n{_last_lines(last)}")
+        graph = monitor.failed_graph
+        if code in KILLED_EXIT_CODES or any(message in log_tail for message in KILL_MESSAGES):
+            raise CompilerKilled(graph, available, _last_lines(log_tail))
+        raise LoweringFailed(graph, f"the compile process ended with {code}\n{_last_lines(log_tail)}")
 
 
 class _CompileMonitor:
-    """Which graphs are being compiled."""
+    """Tracks which graphs are being compiled, from the child's events."""
 
     def __init__(self, labels: Mapping[str, str], progress: Progress) -> None:
         self._labels, self._progress = labels, progress
@@ -115,7 +115,7 @@ class _CompileMonitor:
         self._done = 0
 
     def on_event(self, line: str) -> None:
-        with suppress(ValueError):  # a last line that its writer's death cut off
+        with suppress(ValueError):  # a last line, incomplete because the child died
             what, folder = json.loads(line)
             name = self._labels.get(folder, folder)
             if what == STARTED:
@@ -128,19 +128,19 @@ class _CompileMonitor:
 
     @property
     def failed_graph(self) -> str:
-        """The first graph that failed, or those that were in work; before any was, all of them."""
+        """The first graph that failed, or those that were being compiled; all of them before any was."""
         return self._failed[0] if self._failed else ", ".join(self._running) or "the Neuron graphs"
 
 
 def _wait_for_child(process: subprocess.Popen[bytes], events: IO[str], monitor: _CompileMonitor) -> int:
-    """Hear what the child tells until it ends; whatever happens, nothing of it is left. Its exit status."""
+    """Follow the child's events until it ends, then kill what is left of its process group. Returns its exit status."""
 
     # neuronx-cc may outlive a child that was killed, with our pipe still open
-    def end_with_child() -> None:
+    def kill_with_child() -> None:
         process.wait()
         _kill_process_group(process)
 
-    waiter = threading.Thread(target=end_with_child, daemon=True)
+    waiter = threading.Thread(target=kill_with_child, daemon=True)
     waiter.start()
     try:
         for line in events:
@@ -165,10 +165,10 @@ def _child_environment(profile: CompileProfile) -> dict[str, str]:
     paths = [package_parent, *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     if profile.target.instance:
-        # what torch-neuronx compiles for where it cannot ask the machine: compiling needs no device
+        # torch-neuronx compiles for this where it cannot detect a device: compiling needs none
         environment["NEURON_PLATFORM_TARGET_OVERRIDE"] = instance_family(profile.target.instance)
     if profile.target.tp == 4:
-        # NxD 0.16 (SDK 2.27) asks for it at tp 4, though nothing has launched us; later ones take this by themselves
+        # NxD 0.16 (SDK 2.27) needs it at tp 4, as if a launcher had started us; later releases set it themselves
         environment.setdefault("LOCAL_WORLD_SIZE", "4")
     return environment
 
@@ -189,15 +189,15 @@ def _last_lines(text: str) -> str:
 def instrument_compile(
     compile_one: Callable[..., Any], send_event: Callable[[str, str], None], jobs: int
 ) -> Callable[..., Any]:
-    """libneuronxla's compile function, at most `jobs` (0: any number) of it at once, each told of."""
-    room = threading.Semaphore(jobs) if jobs else nullcontext()
+    """libneuronxla's compile function with at most `jobs` (0: any number) calls at once and events for each."""
+    slots = threading.Semaphore(jobs) if jobs else nullcontext()
 
     def run(*args: Any, **options: Any) -> Any:
         folder = "/".join(Path(options.get("work_dir", "")).parts[-2:])
         if "retry_failed_compilation" in options:
-            # a graph that lacked memory once is kept as failed in the NEFF cache, and would fail on any host
+            # the NEFF cache keeps a graph that once lacked memory as failed, and it would fail on any host
             options["retry_failed_compilation"] = True
-        with room:
+        with slots:
             send_event(STARTED, folder)
             try:
                 made = compile_one(*args, **options)
@@ -211,23 +211,24 @@ def instrument_compile(
 
 
 def _exit_with_parent() -> None:
-    """Stdin is a pipe on which nothing comes: its end is the parent's."""
-    while os.read(0, 1):  # not sys.stdin: its lock, held here, would be missed when Python ends
+    """Kill this process group when stdin ends: the pipe carries no data and closes with the parent."""
+    while os.read(0, 1):  # not sys.stdin: Python needs its lock, held here, to exit
         pass
     os.killpg(0, signal.SIGKILL)
 
 
 def main(file: Path) -> None:
-    """Compile what the request in `file` says."""
+    """Compile the request in `file`."""
     request = msgspec.json.decode(file.read_bytes(), type=CompileProcessRequest)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
-    def tell(what: str, folder: str) -> None:
-        os.write(request.events, f"{json.dumps([what, folder])}\n".encode())  # short: written whole, from any thread
+    def send_event(what: str, folder: str) -> None:
+        # short enough for the pipe to write it atomically, from any thread
+        os.write(request.events, f"{json.dumps([what, folder])}\n".encode())
 
     # NxD compiles every graph at once, each in a thread, by this name of its module
     builder: Any = import_module("neuronx_distributed.trace.model_builder")
-    builder.neuron_xla_compile = instrument_compile(builder.neuron_xla_compile, tell, request.jobs)
+    builder.neuron_xla_compile = instrument_compile(builder.neuron_xla_compile, send_event, request.jobs)
     from neuron_whisper.target.neuron.lowering.lowering import trace_graphs
 
     try:

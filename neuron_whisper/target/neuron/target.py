@@ -1,4 +1,4 @@
-"""The Neuron target: what the artifact key must know of the SDK, compile, and open."""
+"""NeuronTarget: compiles for AWS Inferentia2 and Trainium with the Neuron SDK, and opens the result on a device."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.interfaces import ProgramSpec, Progress
+from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec
 from neuron_whisper.target.neuron.instance import check_family, check_profile, read_product_name
 from neuron_whisper.target.neuron.sdk import check_sdk, installed_versions
 
 if TYPE_CHECKING:
-    from neuron_whisper.model.checkpoint import Checkpoint
     from neuron_whisper.target.neuron.runtime.session import NeuronSession
 
 log = logging.getLogger(__name__)
@@ -39,27 +38,18 @@ class NeuronTarget:
     def self_kv_rows(self, spec: ProgramSpec) -> int:
         return spec.beams
 
-    def compile(
-        self,
-        spec: ProgramSpec,
-        profile: CompileProfile,
-        checkpoint: Checkpoint,
-        directory: Path,
-        progress: Progress,
-        *,
-        jobs: int = 0,
-    ) -> None:
-        """Raises ProfileError, TargetUnavailable (a wrong SDK), LoweringFailed, CompilerKilled."""
+    def compile(self, request: CompileRequest) -> None:
+        """Raises ProfileError, TargetUnavailable (an unsupported SDK), LoweringFailed, CompilerKilled."""
         from neuron_whisper.target.neuron.lowering.lowering import lower
 
-        check_profile(profile)
+        check_profile(request.profile)
         self._warn_if_mixed_sdks()
-        lower(spec, profile, checkpoint, directory, progress, jobs=jobs)
+        lower(request)
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> NeuronSession:
-        """`threads` says nothing here: the graphs run on the device.
+        """`threads` is ignored: the graphs run on the device.
 
-        Raises ArtifactIncompatible on a machine of another family, TargetUnavailable for a wrong SDK,
+        Raises ArtifactIncompatible on a machine of another family, TargetUnavailable for an unsupported SDK,
         DeviceError when the runtime cannot load.
         """
         from neuron_whisper.target.neuron.runtime.session import NeuronSession
@@ -70,7 +60,7 @@ class NeuronTarget:
 
     def _warn_if_mixed_sdks(self) -> None:
         if mixed := check_sdk(installed_versions()).mixed_versions:
-            log.warning("%s; `neuron-whisper doctor` tells what to install", mixed)
+            log.warning("%s; run `neuron-whisper doctor` for the versions to install", mixed)
 
 
 TARGET = NeuronTarget()

@@ -1,1 +1,1 @@
-"""The reference target: plain PyTorch, the oracle of every other."""
+"""The reference target: plain PyTorch, which every other target is tested against."""

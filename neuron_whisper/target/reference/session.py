@@ -1,4 +1,4 @@
-"""ReferenceSession: the program in plain PyTorch, a thread per rank, collectives through a barrier."""
+"""ReferenceSession: the program in plain PyTorch, with a thread per rank and collectives through a barrier."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
 from neuron_whisper.target.interfaces import (
+    PrefillInputs,
     PrefillOutput,
     ProgramSpec,
+    StepInputs,
     TopTokens,
     mask_logprobs,
     resolve_beam_parents,
@@ -30,7 +32,7 @@ T = TypeVar("T")
 
 
 class Collectives:
-    """All-reduce and all-gather between the threads of one process; every rank gives a tensor, all get the result."""
+    """All-reduce and all-gather between the threads of one process; every rank passes a tensor and gets the result."""
 
     def __init__(self, tp: int) -> None:
         self._parts: list[Tensor] = [torch.empty(0)] * tp
@@ -40,11 +42,11 @@ class Collectives:
         self._parts[rank] = part
         self._barrier.wait()
         parts = list(self._parts)
-        self._barrier.wait()  # nobody overwrites a part before all have read it
+        self._barrier.wait()  # no rank overwrites a part before all have read it
         return parts
 
     def all_reduce(self, rank: int, part: Tensor) -> Tensor:
-        # the same order on every rank: all ranks go on with the same bits
+        # the same order on every rank: all ranks continue with the same bits
         parts = self._exchange(rank, part)
         total = parts[0]
         for other in parts[1:]:
@@ -55,7 +57,7 @@ class Collectives:
         return torch.cat(self._exchange(rank, part), -1)
 
     def abort(self) -> None:
-        """Let ranks that wait for one that failed fail too."""
+        """Make ranks that wait for a failed one fail too."""
         self._barrier.abort()
 
 
@@ -77,7 +79,7 @@ class _Rank:
 
 
 class ReferenceSession:
-    """Session over `ranks`, one mapping of parameter shards each. float32 unless told otherwise."""
+    """Session over `ranks`, one mapping of parameter shards each."""
 
     def __init__(
         self, spec: ProgramSpec, ranks: Sequence[Mapping[str, Tensor]], *, dtype: torch.dtype = torch.float32
@@ -109,7 +111,7 @@ class ReferenceSession:
         return self._spec
 
     def _run_on_ranks(self, work: Callable[[_Rank], T]) -> list[T]:
-        """`work` on every rank at once; the answers by rank."""
+        """Run `work` on every rank at once; the results by rank."""
         if not self._is_open:
             raise DeviceError("the session is closed")
 
@@ -134,101 +136,76 @@ class ReferenceSession:
 
         self._run_on_ranks(run)
 
-    def prefill(
-        self,
-        slot: int,
-        prompt: NDArray[np.int32],
-        sot_index: int,
-        rules: NDArray[np.int32],
-        suppressed: NDArray[np.bool_],
-        beams: int = 1,
-    ) -> PrefillOutput:
-        self._spec.check_beams(beams)
-        length = len(prompt)
+    def prefill(self, slot: int, inputs: PrefillInputs) -> PrefillOutput:
+        self._spec.check_beams(inputs.beams)
+        length = len(inputs.prompt)
         padded = np.zeros((1, self._spec.bucket_for(length)), np.int32)
-        self._beam_widths[slot] = beams
-        padded[0, :length] = prompt
-        self._suppression_bias[slot, : len(suppressed)] = torch.from_numpy(suppression_bias(suppressed))
-        tokens = torch.from_numpy(padded)
-        positions = torch.tensor([sot_index, length - 1])
+        padded[0, :length] = inputs.prompt
+        self._beam_widths[slot] = inputs.beams
+        bias = suppression_bias(inputs.suppressed)
+        self._suppression_bias[slot, : len(bias)] = torch.from_numpy(bias)
+        prompt = whisper.PromptTensors(
+            tokens=torch.from_numpy(padded),
+            sot_and_last=torch.tensor([inputs.sot_index, length - 1]),
+            rules=torch.from_numpy(inputs.rules).unsqueeze(0),
+            suppression_bias=self._suppression_bias[slot : slot + 1],
+        )
 
         def run(rank: _Rank) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            languages, no_speech, best, logprobs, fresh = whisper.prefill(
-                self._config,
-                rank.layers,
-                rank.slot_cross(slot),
-                tokens,
-                positions,
-                torch.from_numpy(rules).unsqueeze(0),
-                self._suppression_bias[slot : slot + 1],
-            )
+            *outputs, fresh = whisper.prefill(self._config, rank.layers, rank.slot_cross(slot), prompt)
             for (past_k, past_v), (k, v) in zip(rank.self_caches, fresh, strict=True):
                 past_k[slot, :, :, :length], past_v[slot, :, :, :length] = k[:, :, :length], v[:, :, :length]
-            return languages, no_speech, best, logprobs
+            languages, no_speech, top_tokens, logprobs = outputs
+            return languages, no_speech, top_tokens, logprobs
 
-        languages, no_speech, best, logprobs = self._run_on_ranks(run)[0]
+        languages, no_speech, top_tokens, logprobs = self._run_on_ranks(run)[0]
         return PrefillOutput(
             language_logprobs=languages.numpy(),
             no_speech_prob=float(no_speech[0]),
-            top_tokens=TopTokens.from_graph_output(best.numpy(), logprobs.numpy()),
+            top_tokens=TopTokens.from_graph_output(top_tokens.numpy(), logprobs.numpy()),
         )
 
-    def decode(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> TopTokens:
-        def graph(rank: _Rank, *inputs: Tensor) -> tuple[tuple[Tensor, Tensor], list[whisper.KVPair]]:
-            best, logprobs, fresh = whisper.decode(
-                self._config, rank.layers, rank.self_caches, rank.cross_caches, *inputs
+    def decode(self, inputs: StepInputs) -> TopTokens:
+        def graph(rank: _Rank, step: whisper.StepTensors) -> tuple[tuple[Tensor, Tensor], list[whisper.KVPair]]:
+            top_tokens, logprobs, fresh = whisper.decode(
+                self._config, rank.layers, rank.self_caches, rank.cross_caches, step
             )
-            return (best, logprobs), fresh
+            return (top_tokens, logprobs), fresh
 
-        in_use, (best, logprobs) = self._run_step(graph, tokens, positions, parents, rules, active)
-        return TopTokens.from_graph_output(best.numpy(), logprobs.numpy()).mask_rows(in_use)
+        in_use, (top_tokens, logprobs) = self._run_step(graph, inputs)
+        return TopTokens.from_graph_output(top_tokens.numpy(), logprobs.numpy()).mask_rows(in_use)
 
-    def logits(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        def graph(rank: _Rank, *inputs: Tensor) -> tuple[Tensor, list[whisper.KVPair]]:
-            return whisper.logits(self._config, rank.layers, rank.self_caches, rank.cross_caches, *inputs)
+    def logits(self, inputs: StepInputs) -> NDArray[np.float32]:
+        def graph(rank: _Rank, step: whisper.StepTensors) -> tuple[Tensor, list[whisper.KVPair]]:
+            return whisper.logits(self._config, rank.layers, rank.self_caches, rank.cross_caches, step)
 
-        in_use, answer = self._run_step(graph, tokens, positions, parents, rules, active)
-        return np.where(in_use.reshape(-1, 1), mask_logprobs(answer.numpy()), np.float32(-np.inf))
+        in_use, logprobs = self._run_step(graph, inputs)
+        return np.where(in_use.reshape(-1, 1), mask_logprobs(logprobs.numpy()), np.float32(-np.inf))
 
     def _run_step(
-        self,
-        graph: Callable[..., tuple[T, list[whisper.KVPair]]],
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
+        self, graph: Callable[[_Rank, whisper.StepTensors], tuple[T, list[whisper.KVPair]]], inputs: StepInputs
     ) -> tuple[NDArray[np.bool_], T]:
-        """Rows in use (S, B), and what `graph` answers to (tokens, positions, rules, bans); fresh rows committed."""
-        in_use = rows_in_use(active, self._beam_widths, self._spec.beams)
-        source = resolve_beam_parents(parents, in_use)
+        """(rows in use (S, B), the graph's output); its fresh rows are written into the self-K/V."""
+        in_use = rows_in_use(inputs.active, self._beam_widths, self._spec.beams)
+        source = resolve_beam_parents(inputs.parents, in_use)
         slots, beams = np.indices(in_use.shape)
-        at = positions.reshape(in_use.shape)
+        positions = inputs.positions.reshape(in_use.shape)
         live = torch.from_numpy(in_use)
-        s, b, p = (torch.from_numpy(x)[live] for x in (slots, beams, at))
-        inputs = tokens.reshape(in_use.shape), at, rules
+        s, b, p = (torch.from_numpy(x)[live] for x in (slots, beams, positions))
+        step = whisper.StepTensors(
+            tokens=torch.from_numpy(inputs.tokens.reshape(in_use.shape)),
+            positions=torch.from_numpy(positions),
+            rules=torch.from_numpy(inputs.rules),
+            suppression_bias=self._suppression_bias,
+        )
 
         def run(rank: _Rank) -> T:
             for keys, values in rank.self_caches:
                 keys[:], values[:] = keys[slots, source], values[slots, source]
-            answer, fresh = graph(rank, *map(torch.from_numpy, inputs), self._suppression_bias)
+            output, fresh = graph(rank, step)
             for (past_k, past_v), (k, v) in zip(rank.self_caches, fresh, strict=True):
                 past_k[s, b, :, p], past_v[s, b, :, p] = k[live], v[live]
-            return answer
+            return output
 
         return in_use, self._run_on_ranks(run)[0]
 
@@ -252,12 +229,12 @@ class ReferenceSession:
         return out
 
     def prompt_logits(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
-        """(T, n_vocab) logits after every token of tokens (T,): the oracle's own view."""
+        """(T, n_vocab) logits after every token of tokens (T,): for parity tests."""
         prompt = torch.from_numpy(tokens).unsqueeze(0)
-        answers = self._run_on_ranks(
+        outputs = self._run_on_ranks(
             lambda rank: whisper.prompt_logits(self._config, rank.layers, rank.slot_cross(slot), prompt)
         )
-        return answers[0].numpy()
+        return outputs[0].numpy()
 
     def close(self) -> None:
         self._is_open = False

@@ -1,4 +1,4 @@
-"""A checkpoint's parameters as float32 tensors, each read when it is asked for and kept by nobody."""
+"""StreamedParameters: a checkpoint's parameters as float32 tensors, each read anew on every access."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StreamedParameters(Mapping[str, Tensor]):
-    """For a few steps of a model of any size: memory is one parameter's, time is a read of each for every use."""
+    """For a few steps of a model of any size: one parameter is in memory at a time, and every use reads the file."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint

@@ -1,4 +1,4 @@
-"""The reference target: sharded weights on disk, plain PyTorch over rank threads."""
+"""ReferenceTarget: sharded weights on disk, run in plain PyTorch by a thread per rank."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
+from neuron_whisper.graph.dtypes import TORCH_DTYPES
 from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.sharding import check_tp, shard
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.interfaces import ProgramSpec, Progress
+from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec
 from neuron_whisper.target.reference.session import ReferenceSession
 from neuron_whisper.target.reference.streamed_parameters import StreamedParameters
 
-TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 class ReferenceTarget:
-    """Nothing is compiled: "compile" shards the weights by the table that Neuron uses, "open" runs the graphs."""
+    """compile() compiles nothing: it shards the weights by the table that Neuron uses. open() runs the graphs."""
 
     name = "reference"
 
@@ -35,28 +33,19 @@ class ReferenceTarget:
     def self_kv_rows(self, spec: ProgramSpec) -> int:
         return spec.beams
 
-    def compile(
-        self,
-        spec: ProgramSpec,
-        profile: CompileProfile,
-        checkpoint: Checkpoint,
-        directory: Path,
-        progress: Progress,
-        *,
-        jobs: int = 0,
-    ) -> None:
-        tp = profile.target.tp
+    def compile(self, request: CompileRequest) -> None:
+        spec, checkpoint, tp = request.spec, request.checkpoint, request.profile.target.tp
         check_tp(spec.dims, tp)
-        folder = directory / "weights"
+        folder = request.directory / "weights"
         folder.mkdir(parents=True)
         for rank in range(tp):
-            progress("sharding weights", rank, tp)
+            request.progress("sharding weights", rank, tp)
             shards = {
                 name: np.ascontiguousarray(shard(name, checkpoint.tensor(name), spec.dims, tp, rank))
                 for name in checkpoint.parameter_names
             }
             save_file(shards, folder / f"tp{rank}.safetensors")
-        progress("sharding weights", tp, tp)
+        request.progress("sharding weights", tp, tp)
 
     def open(
         self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0
@@ -69,7 +58,7 @@ class ReferenceTarget:
         return ReferenceSession(spec, ranks, dtype=dtype)
 
     def open_streamed(self, spec: ProgramSpec, checkpoint: Checkpoint) -> ReferenceSession:
-        """A float32 session on the checkpoint itself: for a few steps of a model that memory may not hold."""
+        """A float32 session that reads the checkpoint itself: for a few steps of a model larger than memory."""
         return ReferenceSession(spec, [StreamedParameters(checkpoint)])
 
 

@@ -18,9 +18,9 @@ def step_request(tokens: list[int], parents: list[int], position: int, rule: int
 def test_a_steps_rows_hold_nothing_of_the_step_before() -> None:
     rows = StepBatch(spec(slots=3, beams=2))
     rows.fill([(0, step_request([7, 8], [1, 1], 5, 20)), (2, step_request([9], [0], 6, 30))])
-    tokens, positions, parents, rules, active = rows.fill([(1, step_request([3, 4], [1, 0], 2, 40))])
-    assert tokens.tolist() == [0, 0, 3, 4, 0, 0]
-    assert positions.tolist() == [0, 0, 2, 2, 0, 0]
-    assert parents.tolist() == [0, 1, 1, 0, 0, 1]
-    assert (rules[2].tolist(), rules[3].tolist()) == ([40] * N_RULES, [41] * N_RULES)
-    assert active.tolist() == [False, True, False]
+    step = rows.fill([(1, step_request([3, 4], [1, 0], 2, 40))])
+    assert step.tokens.tolist() == [0, 0, 3, 4, 0, 0]
+    assert step.positions.tolist() == [0, 0, 2, 2, 0, 0]
+    assert step.parents.tolist() == [0, 1, 1, 0, 0, 1]
+    assert (step.rules[2].tolist(), step.rules[3].tolist()) == ([40] * N_RULES, [41] * N_RULES)
+    assert step.active.tolist() == [False, True, False]

@@ -14,10 +14,10 @@ from neuron_whisper.errors import InvalidOption
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.model.sharding import Split, check_tp, get_split, pad_heads, pad_vocab, shard, unshard
-from neuron_whisper.target.interfaces import ProgramSpec
+from neuron_whisper.target.interfaces import ProgramSpec, StepInputs
 from neuron_whisper.target.reference.session import ReferenceSession
 from neuron_whisper.text.special_tokens import SpecialTokens
-from tests.support.tiny_program import all_allowed, mel, nothing_suppressed, parameters
+from tests.support.tiny_program import all_allowed, mel, parameters, prefill_inputs
 
 # The shapes of the published models, with as few encoder layers as show the arithmetic.
 BASE = WhisperDims(
@@ -138,12 +138,17 @@ def test_every_tp_gives_the_same_tokens_and_logits(dims: WhisperDims) -> None:
         ]
         session = ReferenceSession(spec, ranks)
         session.encode([1], mel(1, dims=dims))
-        best = session.prefill(1, prompt, 0, all_allowed(), nothing_suppressed(dims)).top_tokens
+        best = session.prefill(1, prefill_inputs(prompt, dims=dims)).top_tokens
         tokens = [int(best.tokens[0, 0])]
         for position in range(3, 8):
-            row = np.array([0, tokens[-1]], np.int32)
-            at = np.array([0, position], np.int32)
-            best = session.decode(row, at, np.zeros(2, np.int32), all_allowed(2), np.array([False, True]))
+            step = StepInputs(
+                tokens=np.array([0, tokens[-1]], np.int32),
+                positions=np.array([0, position], np.int32),
+                parents=np.zeros(2, np.int32),
+                rules=all_allowed(2),
+                active=np.array([False, True]),
+            )
+            best = session.decode(step)
             tokens.append(int(best.tokens[1, 0]))
         history = np.array([*prompt, *tokens], np.int32)
         answers[tp] = (tokens, session.prompt_logits(1, history), session.align(1, history))

@@ -27,12 +27,12 @@ from neuron_whisper.model.known_dims import find_dims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.model.sharding import Split, check_tp, get_split, shard
-from neuron_whisper.planning.cost_model import GraphCost, RankCostModel, count_shard_values, spec_from_profile
+from neuron_whisper.planning.cost_model import GraphCost, RankCostModel, count_shard_values
 from neuron_whisper.planning.instances import GIB, INSTANCE_TYPES, NEURON_CORE_V2, get_instance_type
 from neuron_whisper.planning.placement import Assumptions, choose_best, choose_cheapest, parallelism_options, place
 from neuron_whisper.profile import list_profiles, load_profile, parse_profile
-from neuron_whisper.target.interfaces import N_RULES, ProgramSpec
-from neuron_whisper.target.neuron.lowering.graphs import suppression_words
+from neuron_whisper.target.interfaces import N_RULES, ProgramSpec, spec_from_profile
+from neuron_whisper.target.neuron.lowering.layout import count_suppression_words
 from tests.support.tiny_program import spec as tiny_spec
 
 POSITIONS = "decoder.positional_embedding"
@@ -112,7 +112,7 @@ class MeasuredRun:
         return [(self._empty(*shape), self._empty(*shape)) for _ in range(dims.n_text_layer)]
 
     def _bans(self, slots: int) -> Tensor:
-        return self._empty(slots, suppression_words(self.spec.dims.n_vocab), dtype=torch.int32)
+        return self._empty(slots, count_suppression_words(self.spec.dims.n_vocab), dtype=torch.int32)
 
     def _count_flops(self, graph: str, *sizes: int) -> MeasuredRun:
         with torch.device("meta"), FlopCounterMode(display=False) as counter:
@@ -136,10 +136,12 @@ class MeasuredRun:
             self.program,
             self.layers,
             cross,
-            self._empty(1, length, dtype=ints),
-            self._empty(2, dtype=ints),
-            self._empty(1, N_RULES, dtype=ints),
-            self._empty(1, self.layers.vocab, dtype=torch.float32),
+            whisper.PromptTensors(
+                tokens=self._empty(1, length, dtype=ints),
+                sot_and_last=self._empty(2, dtype=ints),
+                rules=self._empty(1, N_RULES, dtype=ints),
+                suppression_bias=self._empty(1, self.layers.vocab, dtype=torch.float32),
+            ),
         )
         past = _nbytes(self._past(1, self.spec.beams))  # of the slot, and written back whole
         self.cache_read, self.cache_written = _nbytes(cross) + past, past + self._bans(1).nbytes
@@ -166,10 +168,12 @@ class MeasuredRun:
         return (
             past,
             cross,
-            self._empty(slots, beams, dtype=ints),
-            self._empty(slots, beams, dtype=ints),
-            self._empty(slots * beams, N_RULES, dtype=ints),
-            self._empty(slots, self.layers.vocab, dtype=torch.float32),
+            whisper.StepTensors(
+                tokens=self._empty(slots, beams, dtype=ints),
+                positions=self._empty(slots, beams, dtype=ints),
+                rules=self._empty(slots * beams, N_RULES, dtype=ints),
+                suppression_bias=self._empty(slots, self.layers.vocab, dtype=torch.float32),
+            ),
         )
 
     def weight_bytes(self, rows: int) -> int:

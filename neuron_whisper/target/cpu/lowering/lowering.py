@@ -1,11 +1,10 @@
-"""Graphs -> OpenVINO IR; what layout calls free stays free. Compile stage: imports torch."""
+"""Lowering: writes every graph as OpenVINO IR, with the free axes of graph_signatures. Compile stage: imports torch."""
 
 from __future__ import annotations
 
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,18 @@ from neuron_whisper.errors import LoweringFailed
 from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
-from neuron_whisper.model.checkpoint import Checkpoint
-from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.cpu.lowering.weights import WeightsFile, compress_int8
-from neuron_whisper.target.interfaces import N_RULES, ProgramSpec, Progress
+from neuron_whisper.target.interfaces import N_RULES, CompileRequest
 
 Tensors = tuple[Tensor, ...]
 GraphFunction = Callable[..., Tensors]
-DynamicAxes = Mapping[int, tuple[int, ...]]  # of ports
-TRACED_SLOTS, TRACED_LENGTH = 3, 7  # of what a free axis is while it is traced: no other axis's length
+DynamicAxes = Mapping[int, tuple[int, ...]]  # port -> axes of any length
+TRACED_SLOTS, TRACED_LENGTH = 3, 7  # lengths of free axes while a graph is traced; no other axis has these
 
 
 class _TracedModule(nn.Module):
-    """A function of flat tensors, in the form that the tracer wants."""
+    """A function of flat tensors, as the module that the tracer takes."""
 
     def __init__(self, function: GraphFunction) -> None:
         super().__init__()
@@ -51,7 +48,9 @@ def _flatten_kv_pairs(kv_pairs: Iterable[whisper.KVPair], dtype: torch.dtype) ->
 class Lowering:
     """All graphs of one program over one set of parameters."""
 
-    def __init__(self, spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint) -> None:
+    def __init__(self, request: CompileRequest) -> None:
+        self._request = request
+        spec, profile, checkpoint = request.spec, request.profile, request.checkpoint
         self._spec, self._profile = spec, profile
         self._config = self._graph_config(spec.choices)
         parameters = {
@@ -62,8 +61,9 @@ class Lowering:
         # 16 bit loses nothing of a checkpoint that is stored in float16
         self._compress_to_fp16 = profile.weights.dtype != "float32" or checkpoint.dtype == "float16"
 
-    def write(self, directory: Path, progress: Progress) -> None:
-        """Every graph below `directory`. Raises LoweringFailed naming the graph."""
+    def write(self) -> None:
+        """Write every graph below the request's directory. Raises LoweringFailed naming the graph."""
+        directory, progress = self._request.directory, self._request.progress
         names = graph_signatures.graph_names(self._spec)
         scratch = directory / "scratch"
         scratch.mkdir(parents=True)
@@ -125,11 +125,10 @@ class Lowering:
         return function, (torch.zeros(batch, dims.n_mels, 2 * context if context else dims.n_frames),), {}
 
     def _prefill(self) -> tuple[GraphFunction, Tensors, DynamicAxes]:
-        def function(tokens: Tensor, sot_and_last: Tensor, rules: Tensor, banned: Tensor, *cross: Tensor) -> Tensors:
-            *answers, fresh = whisper.prefill(
-                self._config, self._layers, _to_kv_pairs(cross), tokens, sot_and_last, rules, banned
-            )
-            return (*answers, *_flatten_kv_pairs(fresh, self._cache_dtype))
+        def function(tokens: Tensor, sot_and_last: Tensor, rules: Tensor, bias: Tensor, *cross: Tensor) -> Tensors:
+            prompt = whisper.PromptTensors(tokens, sot_and_last, rules, bias)
+            *outputs, fresh = whisper.prefill(self._config, self._layers, _to_kv_pairs(cross), prompt)
+            return (*outputs, *_flatten_kv_pairs(fresh, self._cache_dtype))
 
         tokens = torch.zeros(1, TRACED_LENGTH, dtype=torch.int32), torch.zeros(2, dtype=torch.int32)
         inputs = (*tokens, *self._rules_inputs(1, 1), *self._cross_inputs(1))
@@ -146,29 +145,21 @@ class Lowering:
     ) -> tuple[GraphFunction, Tensors, DynamicAxes]:
         dims, slots = self._spec.dims, TRACED_SLOTS
         n_past = 2 * dims.n_text_layer
-        program = self._graph_config(graph_signatures.top_k_of_width(self._spec, width))
+        config = self._graph_config(graph_signatures.top_k_of_width(self._spec, width))
 
         def function(
-            tokens: Tensor, positions: Tensor, rules: Tensor, banned: Tensor, windows: Tensor, *caches: Tensor
+            tokens: Tensor, positions: Tensor, rules: Tensor, bias: Tensor, window_lengths: Tensor, *caches: Tensor
         ) -> Tensors:
-            *answers, fresh = graph(
-                program,
-                self._layers,
-                _to_kv_pairs(caches[:n_past]),
-                _to_kv_pairs(caches[n_past:]),
-                tokens,
-                positions,
-                rules,
-                banned,
-                windows,
-            )
-            return (*answers, *_flatten_kv_pairs(fresh, self._cache_dtype))
+            past, cross = _to_kv_pairs(caches[:n_past]), _to_kv_pairs(caches[n_past:])
+            step = whisper.StepTensors(tokens, positions, rules, bias, window_lengths)
+            *outputs, fresh = graph(config, self._layers, past, cross, step)
+            return (*outputs, *_flatten_kv_pairs(fresh, self._cache_dtype))
 
         row = torch.zeros(slots, width, dtype=torch.int32)
         past = self._cache_inputs(slots, width, dims.n_text_head, self._spec.text_context, dims.head_dim)
-        windows = torch.full((slots,), dims.n_audio_ctx, dtype=torch.int32)
+        window_lengths = torch.full((slots,), dims.n_audio_ctx, dtype=torch.int32)
         rules = self._rules_inputs(slots, slots * width)
-        inputs = (row, row.clone(), *rules, windows, *past, *self._cross_inputs(slots))
+        inputs = (row, row.clone(), *rules, window_lengths, *past, *self._cross_inputs(slots))
         free: dict[int, tuple[int, ...]] = dict.fromkeys(range(graph_signatures.N_STEP_INPUTS), (0,))
         free |= dict.fromkeys(range(graph_signatures.N_STEP_INPUTS, graph_signatures.N_STEP_INPUTS + n_past), (0, 3))
         free |= dict.fromkeys(range(graph_signatures.N_STEP_INPUTS + n_past, len(inputs)), (0, 2))

@@ -116,7 +116,7 @@ class _PagedStepRunner(StepRunner):
             self._self_block_tables[:slots].reshape(-1),
             self._cross_block_tables[:slots].reshape(-1),
             self._cross_past_lengths[:slots],
-            *(rows[span] for rows in session._last),
+            *(rows[span] for rows in session._last_cross_rows),
         )
 
     def _prepare(self, session: PagedSession, slot: NDArray[np.intp], beam: NDArray[np.intp]) -> None:

@@ -19,8 +19,10 @@ from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.cpu.runtime.kv_cache import KVCache
 from neuron_whisper.target.interfaces import (
     N_RULES,
+    PrefillInputs,
     PrefillOutput,
     ProgramSpec,
+    StepInputs,
     TopTokens,
     mask_logprobs,
     resolve_beam_parents,
@@ -174,40 +176,32 @@ class CpuSession:
         for i, window in enumerate(self._cross_views(slot)):
             request.set_input_tensor(first + i, self._cache_tensor(window))
 
-    def prefill(
-        self,
-        slot: int,
-        prompt: NDArray[np.int32],
-        sot_index: int,
-        rules: NDArray[np.int32],
-        suppressed: NDArray[np.bool_],
-        beams: int = 1,
-    ) -> PrefillOutput:
+    def prefill(self, slot: int, inputs: PrefillInputs) -> PrefillOutput:
         self._check_open()
-        self._spec.check_beams(beams)
-        length = len(prompt)
+        self._spec.check_beams(inputs.beams)
+        length = len(inputs.prompt)
         self._spec.bucket_for(length)
         request = self._get_request("prefill")
         tokens = np.zeros((1, graph_signatures.padded_length(self._spec.prompt_buckets, length)), np.int32)
-        tokens[0, :length] = prompt
-        self._suppression_bias[slot] = suppression_bias(suppressed)
-        inputs = (
+        tokens[0, :length] = inputs.prompt
+        self._suppression_bias[slot] = suppression_bias(inputs.suppressed)
+        tensors = (
             tokens,
-            np.array([sot_index, length - 1], np.int32),
-            np.ascontiguousarray(rules, np.int32).reshape(1, N_RULES),
+            np.array([inputs.sot_index, length - 1], np.int32),
+            np.ascontiguousarray(inputs.rules, np.int32).reshape(1, N_RULES),
             self._suppression_bias[slot : slot + 1],
         )
-        for port, value in enumerate(inputs):
+        for port, value in enumerate(tensors):
             request.set_input_tensor(port, ov.Tensor(value, shared_memory=True))
         self._bind_cross(request, graph_signatures.N_PREFILL_INPUTS, slot)
         self._infer(request)
-        self._beam_widths[slot] = beams
-        self._commit_prompt(slot, beams, length, request)
-        languages, no_speech, best, logprobs = (request.get_output_tensor(i).data for i in range(4))
+        self._beam_widths[slot] = inputs.beams
+        self._commit_prompt(slot, inputs.beams, length, request)
+        languages, no_speech, top_tokens, logprobs = (request.get_output_tensor(i).data for i in range(4))
         return PrefillOutput(
             language_logprobs=languages.copy(),
             no_speech_prob=float(no_speech[0]),
-            top_tokens=TopTokens.from_graph_output(best, logprobs),
+            top_tokens=TopTokens.from_graph_output(top_tokens, logprobs),
         )
 
     def _commit_prompt(self, slot: int, beams: int, length: int, request: ov.InferRequest) -> None:
@@ -218,62 +212,40 @@ class CpuSession:
             rows = self._cache_output(request, graph_signatures.N_PREFILL_OUTPUTS + i)
             cache[slot, :beams, :, :length] = rows[:, :, :length]
 
-    def decode(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> TopTokens:
-        answer = TopTokens.empty(self._spec.rows, self._spec.choices)
-        for step, rows, own in self._run_steps("decode", tokens, positions, parents, rules, active):
-            best, logprobs = step.output(0)[own], step.output(1)[own]
-            count = best.shape[1]
-            answer.tokens[rows, :count], answer.logprobs[rows, :count] = best, mask_logprobs(logprobs)
-        return answer
+    def decode(self, inputs: StepInputs) -> TopTokens:
+        output = TopTokens.empty(self._spec.rows, self._spec.choices)
+        for step, rows, local_rows in self._run_steps("decode", inputs):
+            tokens, logprobs = step.output(0)[local_rows], step.output(1)[local_rows]
+            count = tokens.shape[1]
+            output.tokens[rows, :count], output.logprobs[rows, :count] = tokens, mask_logprobs(logprobs)
+        return output
 
-    def logits(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        answer = np.full((self._spec.rows, self._spec.dims.n_vocab), -np.inf, np.float32)
-        for step, rows, own in self._run_steps("logits", tokens, positions, parents, rules, active):
-            answer[rows] = mask_logprobs(step.output(0)[own])
-        return answer
+    def logits(self, inputs: StepInputs) -> NDArray[np.float32]:
+        output = np.full((self._spec.rows, self._spec.dims.n_vocab), -np.inf, np.float32)
+        for step, rows, local_rows in self._run_steps("logits", inputs):
+            output[rows] = mask_logprobs(step.output(0)[local_rows])
+        return output
 
-    def _run_steps(
-        self,
-        kind: str,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> Iterator[tuple[StepRunner, Array, Array]]:
-        """Run a step from the first to the last active slot, narrow and wide ones apart; after each (step, rows, own).
+    def _run_steps(self, kind: str, inputs: StepInputs) -> Iterator[tuple[StepRunner, Array, Array]]:
+        """Run a step from the first to the last active slot, narrow and wide ones apart.
 
-        `rows` are those in use of the call, `own` the same rows of the step.
+        After each run: (step, the rows in use of the call, the same rows of the step).
         """
         self._check_open()
         spec = self._spec
         is_wide = self._beam_widths > 1
-        in_use = rows_in_use(active, self._beam_widths, spec.beams)
-        tokens, positions = tokens.reshape(in_use.shape), positions.reshape(in_use.shape)
-        rules = rules.reshape(*in_use.shape, N_RULES)
+        in_use = rows_in_use(inputs.active, self._beam_widths, spec.beams)
+        tokens, positions = inputs.tokens.reshape(in_use.shape), inputs.positions.reshape(in_use.shape)
+        rules = inputs.rules.reshape(*in_use.shape, N_RULES)
         if is_wide.any():
-            self._rearrange_kv_cache(resolve_beam_parents(parents, in_use), positions, in_use)
+            self._rearrange_kv_cache(resolve_beam_parents(inputs.parents, in_use), positions, in_use)
         for width in graph_signatures.beam_widths(spec):
-            live = active & (is_wide == (width > 1))
-            if not live.any():
+            active = inputs.active & (is_wide == (width > 1))
+            if not active.any():
                 continue
-            slots = np.flatnonzero(live)
+            slots = np.flatnonzero(active)
             span = slice(int(slots[0]), int(slots[-1]) + 1)
-            slot, beam = np.nonzero(in_use[span, :width] & live[span, None])
+            slot, beam = np.nonzero(in_use[span, :width] & active[span, None])
             step = self._get_step(kind, width)
             step.bind(self, span)
             step.run(self, tokens[span, :width], positions[span, :width], rules[span, :width], slot, beam)

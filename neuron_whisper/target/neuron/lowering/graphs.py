@@ -1,14 +1,14 @@
-"""The graphs of the Neuron application: what each takes, answers, and keeps on the device. Plain torch.
+"""The graphs of the Neuron application: the inputs, outputs and device state of each. Plain torch.
 
-Every graph answers (int32, float32, *states): NxD takes the structure of results from one graph for all. A state
+Every graph returns (int32, float32, *states): NxD takes the structure of results from one graph for all. A state
 that a graph reads must be among its results, changed or not, or NxD would look for it among the weights.
-Axes as in graph/whisper; W words of SUPPRESSION_WORD_BITS bans.
+Axes as in graph/whisper; W words of SUPPRESSION_WORD_BITS tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,38 +17,29 @@ from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import LayerBackend
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
 from neuron_whisper.target.interfaces import MASKED_LOGIT, N_RULES, ProgramSpec
-
-TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Columns of a decode row before its rules; and of a prompt before its rules, bans and tokens. One tensor a call:
-# each input is a transfer of its own to every core.
-TOKEN, POSITION, PARENT, ACTIVE, STEP_COLUMNS = range(5)
-SLOT, SOT, LAST, PROMPT_COLUMNS = range(4)
-LOGITS_COLUMNS = STEP_COLUMNS + N_RULES + 1  # one that nobody reads: NxD tells graphs apart by their inputs' shapes
+from neuron_whisper.target.neuron.lowering.layout import (
+    LAST,
+    LOGITS_COLUMNS,
+    PROMPT_COLUMNS,
+    SLOT,
+    SOT,
+    STEP_COLUMNS,
+    SUPPRESSION_WORD_BITS,
+    count_suppression_words,
+)
 
 
 class GatheringLayers(LayerBackend, Protocol):
-    """Layers, and the ranks' parts of a tensor joined."""
+    """A LayerBackend that also joins the ranks' parts of a tensor."""
 
     def gather(self, part: Tensor, axis: int) -> Tensor: ...
 
 
-MakeLayers = Callable[[], GatheringLayers]
-
-
-# Bans of one int32 word: no more than float32 holds exactly, in which a device may divide integers.
-SUPPRESSION_WORD_BITS = 16
-
-
-def suppression_words(vocab: int) -> int:
-    """int32 words that hold a bit for every token."""
-    return -(-vocab // SUPPRESSION_WORD_BITS)
-
-
 class DeviceState(nn.Module):
-    """What stays on the device between calls, zero at first; `heads` are those of a rank.
+    """Tensors that stay on the device between calls, zero at first; `heads` are those of a rank.
 
-    cross_k_i, cross_v_i (S, H, A, D) and self_k_i, self_v_i (S, B, H, C, D) per decoder layer; banned (S, W), a bit
-    per token.
+    cross_k_i, cross_v_i (S, H, A, D) and self_k_i, self_v_i (S, B, H, C, D) per decoder layer; suppressed (S, W), a
+    bit per token.
     """
 
     def __init__(self, spec: ProgramSpec, heads: int, dtype: torch.dtype) -> None:
@@ -62,11 +53,11 @@ class DeviceState(nn.Module):
                 for part in "kv":
                     zeros = torch.zeros(shape, dtype=dtype)
                     self.register_parameter(f"{name}_{part}_{i}", nn.Parameter(zeros, requires_grad=False))
-        words = torch.zeros((spec.slots, suppression_words(dims.n_vocab)), dtype=torch.int32)
-        self.banned = nn.Parameter(words, requires_grad=False)
+        words = torch.zeros((spec.slots, count_suppression_words(dims.n_vocab)), dtype=torch.int32)
+        self.suppressed = nn.Parameter(words, requires_grad=False)
 
     def cross_caches(self) -> list[whisper.KVPair]:
-        # no get_parameter: while a graph is traced, other tensors stand where the parameters are
+        # no get_parameter: while a graph is traced, other tensors replace the parameters
         return [(getattr(self, f"cross_k_{i}"), getattr(self, f"cross_v_{i}")) for i in self._layers]
 
     def self_caches(self) -> list[whisper.KVPair]:
@@ -96,26 +87,24 @@ class NeuronGraph(nn.Module):
                 yield name, state
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        with torch.device(inputs[0].device):  # the program makes its masks where its inputs are
+        with torch.device(inputs[0].device):  # the program creates its masks on the device of its inputs
             ints, floats, changed = self.run(*inputs)
             return ints, floats, *(changed.get(name, state) for name, state in self.aliased_states())
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
-        """(int32 answer, float32 answer, states that changed)."""
+        """(int32 output, float32 output, states that changed)."""
         raise NotImplementedError
 
     def suppression_bias(self, words: Tensor) -> Tensor:
         """(S, W) words -> (S, V) to add to logits."""
-        # No >>: with a tensor of distances torch_xla 2.9 answers 0 for all but the first.
-        bits = torch.stack(
-            [(words // 2**bit) % 2 for bit in range(SUPPRESSION_WORD_BITS)], 2
-        )  # (S, W, SUPPRESSION_WORD_BITS)
+        # No >>: with a tensor of distances torch_xla 2.9 returns 0 for all but the first.
+        bits = torch.stack([(words // 2**bit) % 2 for bit in range(SUPPRESSION_WORD_BITS)], 2)  # (S, W, bits)
         known = bits.flatten(1)[:, : self.spec.dims.n_vocab].float() * MASKED_LOGIT
         return torch.nn.functional.pad(known, (0, self.layers.vocab - self.spec.dims.n_vocab))
 
 
 class EncodeGraph(NeuronGraph):
-    """(mel (N, n_mels, 2A), slots (N,)) -> (1 where all is finite (N,), largest magnitude of the last keys (N,))."""
+    """(mel (N, n_mels, 2A), slots (N,)) -> (last layer's keys: are finite (N,), largest magnitude (N,))."""
 
     aliased_prefixes = ("cross",)
 
@@ -133,66 +122,65 @@ class EncodeGraph(NeuronGraph):
 class PrefillGraph(NeuronGraph):
     """(1, PROMPT_COLUMNS + N_RULES + W + T) int32 -> (tokens (1, K), languages + no-speech + log-probabilities)."""
 
-    aliased_prefixes = ("cross", "self", "banned")
+    aliased_prefixes = ("cross", "self", "suppressed")
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
-        (ask,) = inputs
+        (packed,) = inputs
         rules_end = PROMPT_COLUMNS + N_RULES
-        bans_end = rules_end + suppression_words(self.spec.dims.n_vocab)
-        slot, words = ask[0, SLOT : SLOT + 1].long(), ask[:, rules_end:bans_end]
+        words_end = rules_end + count_suppression_words(self.spec.dims.n_vocab)
+        slot, words = packed[0, SLOT : SLOT + 1].long(), packed[:, rules_end:words_end]
         cross = [(k.index_select(0, slot), v.index_select(0, slot)) for k, v in self.states.cross_caches()]
-        languages, no_speech, best, logprobs, fresh = whisper.prefill(
-            self.config,
-            self.layers,
-            cross,
-            ask[:, bans_end:],
-            ask[0, SOT : LAST + 1],
-            ask[:, PROMPT_COLUMNS:rules_end],
-            self.suppression_bias(words),
+        prompt = whisper.PromptTensors(
+            tokens=packed[:, words_end:],
+            sot_and_last=packed[0, SOT : LAST + 1],
+            rules=packed[:, PROMPT_COLUMNS:rules_end],
+            suppression_bias=self.suppression_bias(words),
         )
-        changed = {"banned": self.states.banned.index_copy(0, slot, words)}
+        languages, no_speech, top_tokens, logprobs, fresh = whisper.prefill(self.config, self.layers, cross, prompt)
+        changed = {"suppressed": self.states.suppressed.index_copy(0, slot, words)}
         for i, (rows, states) in enumerate(zip(fresh, self.states.self_caches(), strict=True)):
             for part, row, state in zip("kv", rows, states, strict=True):
                 beams = row.to(state.dtype).unsqueeze(1).expand(-1, self.spec.beams, -1, -1, -1)  # (1, B, H, T, D)
                 rest = state.index_select(0, slot)[:, :, :, row.shape[2] :]
                 changed[f"self_{part}_{i}"] = state.index_copy(0, slot, torch.cat((beams, rest), 3))
-        return best, torch.cat((languages, no_speech, logprobs[0])), changed
+        return top_tokens, torch.cat((languages, no_speech, logprobs[0])), changed
 
 
 class StepGraph(NeuronGraph):
-    """(R, STEP_COLUMNS + N_RULES or more) int32 -> two answers of R rows; each continues its parent's past."""
+    """(R, STEP_COLUMNS + N_RULES or more) int32 -> two outputs of R rows; each continues its parent's past."""
 
-    aliased_prefixes = ("cross", "self", "banned")
+    aliased_prefixes = ("cross", "self", "suppressed")
 
-    def run_step(self, *inputs: Any) -> tuple[Tensor, Tensor, list[whisper.KVPair]]:
-        """inputs of whisper.decode after the layers -> (int32 answer, float32 answer, fresh rows)."""
+    def run_step(
+        self, past: Sequence[whisper.KVPair], step: whisper.StepTensors
+    ) -> tuple[Tensor, Tensor, list[whisper.KVPair]]:
+        """(int32 output, float32 output, fresh rows)."""
         raise NotImplementedError
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
-        (steps,) = inputs
+        (packed,) = inputs
         shape = (self.spec.slots, self.spec.beams)
-        tokens, positions, parents, active = (steps[:, column].reshape(shape) for column in range(STEP_COLUMNS))
+        tokens, positions, parents, active = (packed[:, column].reshape(shape) for column in range(STEP_COLUMNS))
         past = self.states.self_caches()
         if self.spec.beams > 1:
             own = torch.arange(self.spec.rows, dtype=torch.int32).view(shape)
             first = own - own % self.spec.beams
             source = torch.where(active > 0, first + parents, own).flatten().long()
             past = [(_select_rows(k, source), _select_rows(v, source)) for k, v in past]
-        ints, floats, fresh = self.run_step(
-            past,
-            self.states.cross_caches(),
-            tokens,
-            positions,
-            steps[:, STEP_COLUMNS : STEP_COLUMNS + N_RULES],
-            self.suppression_bias(self.states.banned),
+        step = whisper.StepTensors(
+            tokens=tokens,
+            positions=positions,
+            rules=packed[:, STEP_COLUMNS : STEP_COLUMNS + N_RULES],
+            suppression_bias=self.suppression_bias(self.states.suppressed),
         )
+        ints, floats, fresh = self.run_step(past, step)
         live = (active > 0).view(*shape, 1, 1, 1)
         changed = {}
         for i, (rows, states) in enumerate(zip(fresh, past, strict=True)):
             for part, row, state in zip("kv", rows, states, strict=True):
                 row = row.to(state.dtype).unsqueeze(3)  # (S, B, H, 1, D)
                 at = positions.long().view(*shape, 1, 1, 1).expand(row.shape)
-                # an idle row writes back what it holds
+                # an idle row is written back unchanged
                 changed[f"self_{part}_{i}"] = state.scatter(3, at, torch.where(live, row, state.gather(3, at)))
         return ints, floats, changed
 
@@ -200,17 +188,20 @@ class StepGraph(NeuronGraph):
 class DecodeGraph(StepGraph):
     """(R, STEP_COLUMNS + N_RULES) int32 -> (tokens (R, K), log-probabilities (R, K))."""
 
-    def run_step(self, *inputs: Any) -> tuple[Tensor, Tensor, list[whisper.KVPair]]:
-        return whisper.decode(self.config, self.layers, *inputs)
+    def run_step(
+        self, past: Sequence[whisper.KVPair], step: whisper.StepTensors
+    ) -> tuple[Tensor, Tensor, list[whisper.KVPair]]:
+        return whisper.decode(self.config, self.layers, past, self.states.cross_caches(), step)
 
 
 class LogitsGraph(StepGraph):
-    """(R, LOGITS_COLUMNS) int32 -> (tokens that were fed (S, B), log-probabilities of all (R, n_vocab))."""
+    """(R, LOGITS_COLUMNS) int32 -> (the input tokens (S, B), log-probabilities of all (R, n_vocab))."""
 
-    def run_step(self, *inputs: Any) -> tuple[Tensor, Tensor, list[whisper.KVPair]]:
-        logprobs, fresh = whisper.logits(self.config, self.layers, *inputs)
-        _, _, tokens, *_ = inputs
-        return tokens, logprobs, fresh
+    def run_step(
+        self, past: Sequence[whisper.KVPair], step: whisper.StepTensors
+    ) -> tuple[Tensor, Tensor, list[whisper.KVPair]]:
+        logprobs, fresh = whisper.logits(self.config, self.layers, past, self.states.cross_caches(), step)
+        return step.tokens, logprobs, fresh
 
 
 class AlignGraph(NeuronGraph):
@@ -223,13 +214,13 @@ class AlignGraph(NeuronGraph):
         cross = [
             (k.index_select(0, slot.long()), v.index_select(0, slot.long())) for k, v in self.states.cross_caches()
         ]
-        local, wanted = self.layers.text_heads, self.spec.alignment_heads
-        used = sorted({layer for layer, _ in wanted})
-        # All heads of the layers used: which of them are wanted differs from rank to rank, the graph does not.
-        pairs = [(layer, head) for layer in used for head in range(local)]
+        local_heads, heads = self.layers.text_heads, self.spec.alignment_heads
+        used = sorted({layer for layer, _ in heads})
+        # All heads of these layers: which are alignment heads differs from rank to rank, the graph does not.
+        pairs = [(layer, head) for layer in used for head in range(local_heads)]
         weights = whisper.align(self.config, self.layers, cross, tokens, pairs)
-        weights = self.layers.gather(weights.view(len(used), local, *weights.shape[1:]), 1)
-        return tokens[0, :1], torch.stack([weights[used.index(layer), head] for layer, head in wanted]), {}
+        weights = self.layers.gather(weights.view(len(used), local_heads, *weights.shape[1:]), 1)
+        return tokens[0, :1], torch.stack([weights[used.index(layer), head] for layer, head in heads]), {}
 
 
 def _select_rows(state: Tensor, rows: Tensor) -> Tensor:
@@ -240,16 +231,16 @@ def _select_rows(state: Tensor, rows: Tensor) -> Tensor:
 def example_inputs(
     spec: ProgramSpec, dtype: torch.dtype
 ) -> dict[str, tuple[type[NeuronGraph], list[tuple[Tensor, ...]]]]:
-    """Tag -> (graph, an example of its inputs per bucket), in the order NxD must have them.
+    """Tag -> (graph, an example of its inputs per bucket), in the order that NxD needs.
 
-    decode first: it alone is one bucket and reads every state, and NxD takes states and results from the first.
+    decode first: it alone has one bucket and reads every state, and NxD takes states and results from the first.
     """
     dims = spec.dims
 
     def ints(*shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.int32)
 
-    prompt = PROMPT_COLUMNS + N_RULES + suppression_words(dims.n_vocab)
+    prompt = PROMPT_COLUMNS + N_RULES + count_suppression_words(dims.n_vocab)
     graphs: dict[str, tuple[type[NeuronGraph], list[tuple[Tensor, ...]]]] = {
         "decode": (DecodeGraph, [(ints(spec.rows, STEP_COLUMNS + N_RULES),)]),
         "logits": (LogitsGraph, [(ints(spec.rows, LOGITS_COLUMNS),)]),

@@ -1,6 +1,6 @@
-"""NeuronLayers: the Layers seam on NxD's parallel layers. Imported only where the graphs are traced.
+"""NeuronLayers: a LayerBackend of NxD's parallel layers. Imported only where the graphs are traced.
 
-Parameters have the checkpoint's names. Each holds what model/sharding.shard gives a rank.
+Parameters have the checkpoint's names and hold the part that model/sharding.shard returns for a rank.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from neuron_whisper.model.sharding import Split, get_split, pad_heads, pad_vocab
 
 
 class NeuronLayers(nn.Module):
-    """Layers of one rank of `tp`, while NxD's parallel state is that of a trace.
+    """Layers of one rank of `tp`. To be created while NxD's parallel state is that of a trace.
 
     All parameters and collectives are of `dtype`; layer norms and softmaxes compute in float32.
     """
@@ -43,7 +43,7 @@ class NeuronLayers(nn.Module):
             split = get_split(name)
             if split is Split.REPLICATED:
                 if f"{layer}.weight" not in shapes or get_split(f"{layer}.weight") is Split.REPLICATED:
-                    # The parallel layers have their own whole bias; norms, convolutions, positions come here.
+                    # Norms, convolutions and positions; the parallel layers have their own replicated bias.
                     holder = self._get_or_add_module(layer)
                     holder.register_parameter(kind, nn.Parameter(torch.zeros(shape, dtype=dtype), requires_grad=False))
             elif kind == "weight":
@@ -102,7 +102,7 @@ class NeuronLayers(nn.Module):
         return F.conv1d(x, self.parameter(f"{name}.weight"), self.parameter(f"{name}.bias"), stride=stride, padding=1)
 
     def parameter(self, name: str) -> Tensor:
-        # no get_parameter: while a graph is traced, other tensors stand where the parameters are
+        # no get_parameter: while a graph is traced, other tensors replace the parameters
         layer, _, kind = name.rpartition(".")
         parameter: Tensor = getattr(self.get_submodule(layer), kind)
         return parameter
@@ -130,5 +130,5 @@ class NeuronLayers(nn.Module):
 
 
 def _skip_init(weight: Tensor) -> Tensor:
-    """NxD would fill it with random numbers that nobody reads."""
+    """Leave the weight as it is: NxD would fill it with random numbers, to be replaced."""
     return weight

@@ -1,26 +1,24 @@
-"""Lowering: weights are sharded here; the child of compile_process traces the graphs, and NxD compiles them."""
+"""Lowering for Neuron: shards the weights here, traces and compiles the graphs with NxD in a child process."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from neuron_whisper.errors import LoweringFailed
+from neuron_whisper.graph.dtypes import TORCH_DTYPES
 from neuron_whisper.model.sharding import check_tp, shard
 from neuron_whisper.profile import CompileProfile
-from neuron_whisper.target.interfaces import ProgramSpec, Progress
+from neuron_whisper.target.interfaces import CompileRequest
 from neuron_whisper.target.neuron.compile_process import CompileProcessRequest, compile_in_child
 from neuron_whisper.target.neuron.instance import instance_family
-from neuron_whisper.target.neuron.lowering.graphs import TORCH_DTYPES, GatheringLayers, NeuronGraph, example_inputs
-
-if TYPE_CHECKING:
-    from neuron_whisper.model.checkpoint import Checkpoint
+from neuron_whisper.target.neuron.lowering.graphs import GatheringLayers, NeuronGraph, example_inputs
 
 GRAPHS_FILE = "graphs.pt"
 # Two physical cores are one logical core there, unless NEURON_LOGICAL_NC_CONFIG says otherwise.
@@ -31,48 +29,40 @@ def weights_file(directory: Path, rank: int) -> Path:
     return directory / "weights" / f"tp{rank}.safetensors"
 
 
-def lower(
-    spec: ProgramSpec,
-    profile: CompileProfile,
-    checkpoint: Checkpoint,
-    directory: Path,
-    progress: Progress,
-    *,
-    jobs: int = 0,
-) -> None:
-    """Write `graphs.pt` and a file of weights per rank below `directory`. Raises InvalidOption, LoweringFailed."""
+def lower(request: CompileRequest) -> None:
+    """Write `graphs.pt` and a file of weights per rank. Raises InvalidOption, LoweringFailed."""
+    spec, profile, directory = request.spec, request.profile, request.directory
     check_tp(spec.dims, profile.target.tp)
-    compiler_args(profile)  # a contradiction there is told before minutes are spent
-    progress("tracing graphs", 0, None)
+    compiler_args(profile)  # raises for a contradiction before minutes are spent
+    request.progress("tracing graphs", 0, None)
     directory.mkdir(parents=True, exist_ok=True)
-    compile_in_child(spec, profile, directory / GRAPHS_FILE, progress, jobs=jobs)
-    write_weights(spec, profile, checkpoint, directory, progress)
+    compile_in_child(spec, profile, directory / GRAPHS_FILE, request.progress, jobs=request.jobs)
+    write_weights(request)
 
 
-def write_weights(
-    spec: ProgramSpec, profile: CompileProfile, checkpoint: Checkpoint, directory: Path, progress: Progress
-) -> None:
-    """Each rank's parameters, by the sharding table, in the profile's type, under the names the graphs know."""
-    tp, dtype = profile.target.tp, TORCH_DTYPES[profile.target.dtype]
+def write_weights(request: CompileRequest) -> None:
+    """Write each rank's parameters, by the sharding table, in the profile's type, under the graphs' names."""
+    checkpoint, target = request.checkpoint, request.profile.target
+    tp, dtype = target.tp, TORCH_DTYPES[target.dtype]
     for rank in range(tp):
-        progress("sharding weights", rank, tp)
-        own = {}
+        request.progress("sharding weights", rank, tp)
+        tensors = {}
         for name in checkpoint.parameter_names:
-            part = np.ascontiguousarray(shard(name, checkpoint.tensor(name), spec.dims, tp, rank))
-            own[f"layers.{name}"] = torch.tensor(part).to(dtype)
+            part = np.ascontiguousarray(shard(name, checkpoint.tensor(name), request.spec.dims, tp, rank))
+            tensors[f"layers.{name}"] = torch.tensor(part).to(dtype)
         if tp > 1:
-            own["layers.spmd.rank"] = torch.tensor([rank], dtype=torch.int32)
-        file = weights_file(directory, rank)
+            tensors["layers.spmd.rank"] = torch.tensor([rank], dtype=torch.int32)
+        file = weights_file(request.directory, rank)
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(own, file)
-    progress("sharding weights", tp, tp)
+        save_file(tensors, file)
+    request.progress("sharding weights", tp, tp)
 
 
 def compiler_args(profile: CompileProfile) -> str:
-    """The profile's arguments, and what they leave open.
+    """The profile's arguments, with defaults for those it does not set.
 
     NxD appends -O1 unless it finds -O with a digit, and --auto-cast=none unless it finds that word, so both are
-    always written as it looks for them. Raises LoweringFailed when an option is given twice with two values.
+    always written in the form that NxD searches for. Raises LoweringFailed when an option has two values.
     """
     family = instance_family(profile.target.instance)
     given = _parse_options(profile.compiler.args)
@@ -112,7 +102,7 @@ def _format_option(name: str, value: str | None) -> str:
 
 
 class _ModelInstance:
-    """NxD's BaseModelInstance (trace/model_builder.py): builds a graph when the parallel state is there."""
+    """NxD's BaseModelInstance (trace/model_builder.py): builds a graph once the parallel state is set up."""
 
     def __init__(self, graph: type[NeuronGraph], request: CompileProcessRequest) -> None:
         self._graph, self._request = graph, request
@@ -132,7 +122,7 @@ class _ModelInstance:
 
 
 def trace_graphs(request: CompileProcessRequest) -> None:
-    """Trace and compile every graph into one bundle. Only in the child of compile_process, which ends afterwards."""
+    """Trace and compile every graph into one bundle. Called only in the child of compile_process, which then ends."""
     from neuronx_distributed.trace.model_builder import ModelBuilder  # type: ignore[import-not-found] # no stubs
 
     target = request.profile.target
@@ -147,9 +137,9 @@ def trace_graphs(request: CompileProcessRequest) -> None:
     )
     graphs = example_inputs(request.spec, TORCH_DTYPES[target.dtype])
     routes = [str([list(x.shape) for x in inputs]) for _, buckets in graphs.values() for inputs in buckets]
-    # NxD routes by these: of two alike, the later would silently answer for both
+    # NxD routes by these: of two equal ones, the later graph would silently run for both
     assert len(routes) == len(set(routes)), f"two graphs take the same shapes: {routes}"
     for tag, (graph, buckets) in graphs.items():
         builder.add(tag, _ModelInstance(graph, request), buckets, compiler_args=args)
     bundle = builder.trace(initialize_model_weights=False)
-    torch.jit.save(bundle, request.graphs)
+    torch.jit.save(bundle, request.graphs_file)

@@ -1,4 +1,4 @@
-"""NeuronSession: runs the bundle on slots. What crosses to the host is tokens and log-probabilities."""
+"""NeuronSession: runs the compiled bundle on slots. Only tokens and log-probabilities are copied to the host."""
 
 from __future__ import annotations
 
@@ -15,60 +15,48 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from neuron_whisper.errors import DeviceError, InvalidOption
+from neuron_whisper.graph.dtypes import TORCH_DTYPES
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import (
     N_RULES,
+    PrefillInputs,
     PrefillOutput,
     ProgramSpec,
+    StepInputs,
     TopTokens,
     mask_logprobs,
     resolve_beam_parents,
     rows_in_use,
 )
-from neuron_whisper.target.neuron.lowering.graphs import (
-    ACTIVE,
-    LAST,
-    LOGITS_COLUMNS,
-    PARENT,
-    POSITION,
-    PROMPT_COLUMNS,
-    SLOT,
-    SOT,
-    STEP_COLUMNS,
-    SUPPRESSION_WORD_BITS,
-    TOKEN,
-    TORCH_DTYPES,
-    suppression_words,
-)
+from neuron_whisper.target.neuron.lowering import layout
 from neuron_whisper.target.neuron.lowering.lowering import GRAPHS_FILE, weights_file
 from neuron_whisper.target.neuron.runtime.core_allocation import explain_load_failure, reserve_cores
 
 GraphRunner = Callable[..., tuple[Tensor, Tensor]]
-"""execute(*inputs): the graph that takes inputs of these shapes -> its int32 and its float32 answer."""
+"""runner(*inputs): runs the graph that takes inputs of these shapes -> its int32 and its float32 output."""
 
 
 def load_bundle(directory: Path, tp: int, cores: str) -> GraphRunner:
-    """The bundle with each rank's weights on its core. Raises DeviceError with what the runtime said."""
+    """Load the bundle, each rank's weights on its core. Raises DeviceError with the runtime's message."""
     try:
-        import_module("torch_neuronx")  # registers the classes that the bundle is made of
+        import_module("torch_neuronx")  # registers the classes of the bundle's objects
         bundle = torch.jit.load(directory / GRAPHS_FILE)  # type: ignore[no-untyped-call] # torch leaves it untyped
         weights = [load_file(weights_file(directory, rank)) for rank in range(tp)]
         bundle.nxd_model.initialize(weights, torch.tensor([0], dtype=torch.int32))
     except (RuntimeError, torch.jit.Error) as error:  # of the runtime, and of NxD's TorchScript
         raise explain_load_failure(error, cores) from error
     program: Any = bundle.nxd_model
-    # Not the bundle's own forward: that takes as many inputs as the graph traced last, these graphs differ.
+    # Not the bundle's own forward: it takes as many inputs as the graph traced last; these graphs differ.
     return lambda *inputs: program.forward(list(inputs))
 
 
 class NeuronSession:
-    """Session on the bundle of target/neuron/lowering/lowering; the first calls of every graph are made by
-    `warm_up`."""
+    """Session on the bundle that target/neuron/lowering writes. Each graph's first call is slow: `warm_up` makes it."""
 
     def __init__(self, spec: ProgramSpec, execute: GraphRunner, dtype: torch.dtype) -> None:
         self._spec, self._dtype = spec, dtype
         self._execute: GraphRunner | None = execute
-        self._beam_widths = np.ones(spec.slots, np.int32)  # rows each slot decodes in, as its prefill was told
+        self._beam_widths = np.ones(spec.slots, np.int32)  # rows that each slot decodes in, set by its prefill
 
     @classmethod
     def load(cls, directory: Path, spec: ProgramSpec, profile: CompileProfile) -> NeuronSession:
@@ -86,13 +74,20 @@ class NeuronSession:
         spec, dims = self._spec, self._spec.dims
         for n in spec.encode_batches:
             self.encode(range(n), np.zeros((n, dims.n_mels, dims.n_frames), np.float32))
-        rules, bans = np.zeros(N_RULES, np.int32), np.zeros(dims.n_vocab, np.bool_)
+        rules, suppressed = np.zeros(N_RULES, np.int32), np.zeros(dims.n_vocab, np.bool_)
         for bucket in spec.prompt_buckets:
-            self.prefill(0, np.zeros(bucket, np.int32), 0, rules, bans)
+            prompt = np.zeros(bucket, np.int32)
+            self.prefill(0, PrefillInputs(prompt=prompt, sot_index=0, rules=rules, suppressed=suppressed))
         rows = np.zeros(spec.rows, np.int32)
-        idle = rows, rows, rows, np.zeros((spec.rows, N_RULES), np.int32), np.zeros(spec.slots, np.bool_)
-        self.decode(*idle)
-        self.logits(*idle)
+        idle = StepInputs(
+            tokens=rows,
+            positions=rows,
+            parents=rows,
+            rules=np.zeros((spec.rows, N_RULES), np.int32),
+            active=np.zeros(spec.slots, np.bool_),
+        )
+        self.decode(idle)
+        self.logits(idle)
         for bucket in spec.align_buckets if spec.alignment_heads else ():
             self.align(0, np.zeros(bucket, np.int32))
 
@@ -115,70 +110,44 @@ class NeuronSession:
             windows = torch.tensor(mel[start : start + size]).to(self._dtype)
             self._run(windows, torch.tensor(slots[start : start + size], dtype=torch.int32))
 
-    def prefill(
-        self,
-        slot: int,
-        prompt: NDArray[np.int32],
-        sot_index: int,
-        rules: NDArray[np.int32],
-        suppressed: NDArray[np.bool_],
-        beams: int = 1,
-    ) -> PrefillOutput:
-        self._spec.check_beams(beams)
-        length, words = len(prompt), suppression_words(self._spec.dims.n_vocab)
-        rules_end = PROMPT_COLUMNS + N_RULES
-        ask = np.zeros((1, rules_end + words + self._spec.bucket_for(length)), np.int32)
-        ask[0, SLOT], ask[0, SOT], ask[0, LAST] = slot, sot_index, length - 1
-        ask[0, PROMPT_COLUMNS:rules_end] = rules
-        ask[0, rules_end : rules_end + words] = pack_suppressed(suppressed)
-        ask[0, rules_end + words :][:length] = prompt
-        self._beam_widths[slot] = beams
-        best, floats = self._run(torch.from_numpy(ask))
+    def prefill(self, slot: int, inputs: PrefillInputs) -> PrefillOutput:
+        self._spec.check_beams(inputs.beams)
+        length = len(inputs.prompt)
+        rules_end = layout.PROMPT_COLUMNS + N_RULES
+        words_end = rules_end + layout.count_suppression_words(self._spec.dims.n_vocab)
+        packed = np.zeros((1, words_end + self._spec.bucket_for(length)), np.int32)
+        packed[0, layout.SLOT], packed[0, layout.SOT], packed[0, layout.LAST] = slot, inputs.sot_index, length - 1
+        packed[0, layout.PROMPT_COLUMNS : rules_end] = inputs.rules
+        packed[0, rules_end:words_end] = pack_suppressed(inputs.suppressed)
+        packed[0, words_end:][:length] = inputs.prompt
+        self._beam_widths[slot] = inputs.beams
+        top_tokens, floats = self._run(torch.from_numpy(packed))
         languages = self._spec.special.n_languages
         return PrefillOutput(
             language_logprobs=floats[:languages].copy(),
             no_speech_prob=float(floats[languages]),
-            top_tokens=TopTokens.from_graph_output(best, floats[None, languages + 1 :]),
+            top_tokens=TopTokens.from_graph_output(top_tokens, floats[None, languages + 1 :]),
         )
 
-    def decode(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> TopTokens:
-        in_use, best, logprobs = self._run_step(STEP_COLUMNS + N_RULES, tokens, positions, parents, rules, active)
-        return TopTokens.from_graph_output(best, logprobs).mask_rows(in_use)
+    def decode(self, inputs: StepInputs) -> TopTokens:
+        in_use, top_tokens, logprobs = self._run_step(layout.STEP_COLUMNS + N_RULES, inputs)
+        return TopTokens.from_graph_output(top_tokens, logprobs).mask_rows(in_use)
 
-    def logits(
-        self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        in_use, _, logprobs = self._run_step(LOGITS_COLUMNS, tokens, positions, parents, rules, active)
+    def logits(self, inputs: StepInputs) -> NDArray[np.float32]:
+        in_use, _, logprobs = self._run_step(layout.LOGITS_COLUMNS, inputs)
         return np.where(in_use.reshape(-1, 1), mask_logprobs(logprobs), np.float32(-np.inf))
 
     def _run_step(
-        self,
-        columns: int,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        parents: NDArray[np.int32],
-        rules: NDArray[np.int32],
-        active: NDArray[np.bool_],
+        self, columns: int, inputs: StepInputs
     ) -> tuple[NDArray[np.bool_], NDArray[np.int32], NDArray[np.float32]]:
-        """Rows in use (S, B), and what the graph answers whose input has so many columns."""
-        in_use = rows_in_use(active, self._beam_widths, self._spec.beams)
-        steps = np.zeros((self._spec.rows, columns), np.int32)
-        steps[:, TOKEN], steps[:, POSITION] = tokens, positions
-        steps[:, PARENT], steps[:, ACTIVE] = resolve_beam_parents(parents, in_use).reshape(-1), in_use.reshape(-1)
-        steps[:, STEP_COLUMNS : STEP_COLUMNS + N_RULES] = rules
-        return in_use, *self._run(torch.from_numpy(steps))
+        """(rows in use (S, B), the outputs of the step graph whose input has `columns` columns)."""
+        in_use = rows_in_use(inputs.active, self._beam_widths, self._spec.beams)
+        parents = resolve_beam_parents(inputs.parents, in_use)
+        packed = np.zeros((self._spec.rows, columns), np.int32)
+        packed[:, layout.TOKEN], packed[:, layout.POSITION] = inputs.tokens, inputs.positions
+        packed[:, layout.PARENT], packed[:, layout.ACTIVE] = parents.reshape(-1), in_use.reshape(-1)
+        packed[:, layout.STEP_COLUMNS : layout.STEP_COLUMNS + N_RULES] = inputs.rules
+        return in_use, *self._run(torch.from_numpy(packed))
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         length = len(tokens)
@@ -195,7 +164,7 @@ class NeuronSession:
 
 
 def pack_suppressed(suppressed: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """(V,) -> (W,) words: bit b of word w is token SUPPRESSION_WORD_BITS w + b."""
-    bits = np.zeros(SUPPRESSION_WORD_BITS * suppression_words(len(suppressed)), np.bool_)
+    """(V,) -> (W,) words: bit b of word w is token SUPPRESSION_WORD_BITS * w + b."""
+    bits = np.zeros(layout.SUPPRESSION_WORD_BITS * layout.count_suppression_words(len(suppressed)), np.bool_)
     bits[: len(suppressed)] = suppressed
     return np.packbits(bits, bitorder="little").view("<u2").astype(np.int32)

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.profiling.host_time import StepTiming, TimedSession, summarize
 from benchmarks.profiling.host_time import format_table as host_table
 from neuron_whisper.target.cpu.runtime.session import CpuSession
+from neuron_whisper.target.interfaces import N_RULES, StepInputs
 
 
 def test_host_time_is_what_is_left_of_a_step_by_medians() -> None:
@@ -41,10 +42,11 @@ def test_only_steps_that_follow_each_other_at_once_are_counted() -> None:
             pass
 
     session = TimedSession(cast(CpuSession, Session()))
-    active = np.array([True, False, True])
-    step = (np.zeros(3, np.int32),) * 4
+    rows = np.zeros(3, np.int32)
+    rules, active = np.zeros((3, N_RULES), np.int32), np.array([True, False, True])
+    step = StepInputs(tokens=rows, positions=rows, parents=rows, rules=rules, active=active)
     for _ in range(3):
-        session.decode(*step, active)
+        session.decode(step)
     session.encode([0], np.zeros((1, 1, 1), np.float32))
-    session.decode(*step, active)
+    session.decode(step)
     assert [(it.slots, it.device_s) for it in session.steps] == [(2, 0.25)] * 2

@@ -12,12 +12,11 @@ import pytest
 
 from neuron_whisper.errors import TargetUnavailable
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
-from neuron_whisper.planning.cost_model import spec_from_profile
 from neuron_whisper.profile import list_profiles, load_profile
 from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.cpu.target import TARGET
-from neuron_whisper.target.interfaces import ProgramSpec, Session
-from tests.integration.test_session_contract import decode_step, encode_and_prefill, logits_step, prefill_window
+from neuron_whisper.target.interfaces import ProgramSpec, Session, spec_from_profile
+from tests.support.session_steps import decode_step, encode_and_prefill, logits_step, prefill_window
 from tests.support.sessions import open_session
 from tests.support.tiny_program import spec
 

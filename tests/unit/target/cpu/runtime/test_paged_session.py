@@ -14,7 +14,7 @@ from neuron_whisper.target.cpu.runtime.paged_attention_pass import BLOCK_SIZE, c
 from neuron_whisper.target.cpu.runtime.paged_session import PagedSession
 from neuron_whisper.target.cpu.runtime.session import CpuSession
 from neuron_whisper.target.interfaces import Session
-from tests.integration.test_session_contract import PROMPT, decode_step, encode_and_prefill, logits_step, prefill_window
+from tests.support.session_steps import PROMPT, decode_step, encode_and_prefill, logits_step, prefill_window
 from tests.support.sessions import open_session
 from tests.support.tiny_program import spec
 

@@ -1,0 +1,23 @@
+"""How prompts and steps are packed into one int32 tensor each. Imports no torch: the session and `plan` read it too.
+
+Each input is a transfer of its own to every core, so a call has one:
+a prompt (1, PROMPT_COLUMNS + N_RULES + W + T): slot, positions, rules, suppression words, tokens;
+a step (R, STEP_COLUMNS + N_RULES): token, position, parent, active, rules.
+W words of SUPPRESSION_WORD_BITS tokens each. Axes as in graph/whisper.
+"""
+
+from __future__ import annotations
+
+from neuron_whisper.target.interfaces import N_RULES
+
+TOKEN, POSITION, PARENT, ACTIVE, STEP_COLUMNS = range(5)
+SLOT, SOT, LAST, PROMPT_COLUMNS = range(4)
+LOGITS_COLUMNS = STEP_COLUMNS + N_RULES + 1  # one is unused: NxD distinguishes graphs by their inputs' shapes
+
+# Of an int32 word no more bits are used than float32 holds exactly, in which a device may divide integers.
+SUPPRESSION_WORD_BITS = 16
+
+
+def count_suppression_words(vocab: int) -> int:
+    """int32 words that hold a bit for every token."""
+    return -(-vocab // SUPPRESSION_WORD_BITS)
