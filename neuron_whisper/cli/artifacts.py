@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 from click.exceptions import Exit
 
+from neuron_whisper.cli.completion import complete_artifacts
 from neuron_whisper.cli.context import CliContext, with_context, write_stderr
 from neuron_whisper.cli.output import echo_json, echo_record, echo_table, format_bytes, format_program
 
@@ -79,7 +80,7 @@ def _summarize(artifact: Artifact) -> dict[str, Any]:
 
 
 @artifacts.command()
-@click.argument("ref")
+@click.argument("ref", shell_complete=complete_artifacts)
 @json_option
 @with_context
 def show(context: CliContext, ref: str, as_json: bool) -> None:
@@ -114,7 +115,7 @@ def show(context: CliContext, ref: str, as_json: bool) -> None:
 
 
 @artifacts.command()
-@click.argument("refs", nargs=-1, metavar="[REF]...")
+@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=complete_artifacts)
 @click.option(
     "--run",
     "runs",
@@ -206,7 +207,7 @@ def prune(context: CliContext, older_than: float | None, everything: bool, dry_r
 
 
 @artifacts.command()
-@click.argument("ref")
+@click.argument("ref", shell_complete=complete_artifacts)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE.tar")
 @with_context
 def export(context: CliContext, ref: str, file: Path) -> None:

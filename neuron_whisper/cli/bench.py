@@ -18,6 +18,7 @@ import rich_click as click
 
 from neuron_whisper import __version__
 from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, fetch_model, plan_artifact
+from neuron_whisper.cli.completion import complete_artifacts, complete_models, complete_peers, complete_profiles
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.profiles import DEFAULT_PROFILE, parse_overrides, resolve_profile
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
@@ -39,25 +40,45 @@ REPORTED_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
     "-m",
     "--model",
     "models",
+    panel="Systems",
+    shell_complete=complete_models,
     multiple=True,
     metavar="NAME",
     help="Model that is compiled with each profile and that peers run; may be repeated.  "
     f"[default: {DEFAULT_MODEL}, unless artifacts are given]",
 )
-@click.option("-a", "--artifact", "artifacts", multiple=True, metavar="REF", help="Stored artifact; may be repeated.")
+@click.option(
+    "-a",
+    "--artifact",
+    "artifacts",
+    panel="Systems",
+    shell_complete=complete_artifacts,
+    multiple=True,
+    metavar="REF",
+    help="Stored artifact; may be repeated.",
+)
 @click.option(
     "--profile",
     "profiles",
+    panel="Systems",
+    shell_complete=complete_profiles,
     multiple=True,
     metavar="NAME|FILE",
     help=f"Compile profile for each --model; may be repeated.  [default: {DEFAULT_PROFILE}]",
 )
 @click.option(
-    "--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key of every profile."
+    "--set",
+    "assignments",
+    panel="Systems",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Override one key of every profile.",
 )
 @click.option(
     "--peer",
     "peers",
+    panel="Systems",
+    shell_complete=complete_peers,
     multiple=True,
     metavar="NAME[:VARIANT]",
     help="Peer to measure: faster-whisper, faster-whisper-batched (:int8, :float32, ...), openai-whisper, "
@@ -66,20 +87,36 @@ REPORTED_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
 @click.option(
     "--peer-python",
     "peer_pythons",
+    panel="Systems",
     multiple=True,
     metavar="[NAME=]PYTHON",
     help="Python interpreter that has a peer, or all peers, installed.  [default: this one]",
 )
-@click.option("-l", "--language", metavar="CODE", help="Measure only the clips in this language.")
-@click.option("--detect", is_flag=True, help="Ignore the manifest's language and detect it.")
+@click.option("-l", "--language", panel="Speech", metavar="CODE", help="Measure only the clips in this language.")
+@click.option("--detect", panel="Speech", is_flag=True, help="Ignore the manifest's language and detect it.")
 @click.option(
-    "--where", multiple=True, metavar="COLUMN=VALUE", help="Measure only rows with this value, e.g. kind=real."
+    "--where",
+    panel="Speech",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Measure only rows with this value, e.g. kind=real.",
 )
-@click.option("--skip", multiple=True, metavar="PATTERN", help="Skip files whose name matches, e.g. fmt_*.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Measure only the first N clips.")
-@click.option("--beam-size", type=click.IntRange(min=1), metavar="N", help="Beams at temperature 0.  [default: greedy]")
+@click.option(
+    "--skip", panel="Speech", multiple=True, metavar="PATTERN", help="Skip files whose name matches, e.g. fmt_*."
+)
+@click.option(
+    "--limit", panel="Speech", type=click.IntRange(min=1), metavar="N", help="Measure only the first N clips."
+)
+@click.option(
+    "--beam-size",
+    panel="Decoding",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Beams at temperature 0.  [default: greedy]",
+)
 @click.option(
     "--temperature",
+    panel="Decoding",
     metavar="T,T...",
     default="0,0.2,0.4,0.6,0.8,1",
     show_default=True,
@@ -88,33 +125,65 @@ REPORTED_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
 @click.option(
     "--no-condition-on-previous-text",
     "no_condition",
+    panel="Decoding",
     is_flag=True,
     help="Do not prompt a window with the previous window's text.",
 )
 @click.option(
     "--long-form",
     "long_forms",
+    panel="Systems",
     multiple=True,
     metavar="PLAN",
     help="Long-form plan of neuron-whisper: auto, sequential or batched; may be repeated.  [default: auto]",
 )
 @click.option(
     "--no-extras",
+    panel="Systems",
     is_flag=True,
     help="Run neuron-whisper without what openai-whisper lacks: voice activity detection, repetition truncation.",
 )
-@click.option("--streams", metavar="N,N...", help="Also measure throughput with this many clips at once, e.g. 1,8.")
 @click.option(
-    "--runs", type=click.IntRange(min=1), default=3, show_default=True, help="Number of runs; medians are reported."
+    "--streams",
+    panel="Measurement",
+    metavar="N,N...",
+    help="Also measure throughput with this many clips at once, e.g. 1,8.",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=0), default=0, show_default=True, help="Threads per system; 0 = all cores."
+    "--runs",
+    panel="Measurement",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Number of runs; medians are reported.",
 )
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the full report as JSON to FILE.")
 @click.option(
-    "--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write tables and texts as Markdown to FILE."
+    "--threads",
+    panel="Measurement",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Threads per system; 0 = all cores.",
 )
-@click.option("--picture", "picture_file", type=FILE, metavar="FILE", help="Write an SVG chart of RTF and WER to FILE.")
+@click.option(
+    "--json", "json_file", panel="Reports", type=FILE, metavar="FILE", help="Write the full report as JSON to FILE."
+)
+@click.option(
+    "--markdown",
+    "markdown_file",
+    panel="Reports",
+    type=FILE,
+    metavar="FILE",
+    help="Write tables and texts as Markdown to FILE.",
+)
+@click.option(
+    "--picture",
+    "picture_file",
+    panel="Reports",
+    type=FILE,
+    metavar="FILE",
+    help="Write an SVG chart of RTF and WER to FILE.",
+)
 @with_context
 def bench(
     context: CliContext,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, plan_artifact
+from neuron_whisper.cli.completion import complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_json, echo_record, format_bytes, format_program
 from neuron_whisper.cli.profiles import parse_overrides, resolve_profile
@@ -41,37 +42,93 @@ def _parse_lengths(ctx: click.Context, param: click.Parameter, value: str | None
 @click.option(
     "-m",
     "--model",
+    panel="Model and profile",
+    shell_complete=complete_models,
     default=DEFAULT_MODEL,
     show_default=True,
     metavar="NAME",
     help="Short name, Hugging Face id or path of a checkpoint.",
 )
-@click.option("--profile", metavar="NAME|FILE", help="Compile profile.  [default: cpu]")
 @click.option(
-    "--target", type=click.Choice(["cpu", "reference", "neuron"]), help="Compile target; overrides the profile."
+    "--profile",
+    panel="Model and profile",
+    shell_complete=complete_profiles,
+    metavar="NAME|FILE",
+    help="Compile profile.  [default: cpu]",
 )
-@click.option("--tp", type=click.IntRange(min=1), help="Tensor-parallel ranks; above 1 means the Neuron target.")
-@click.option("--slots", type=click.IntRange(min=1), help="Windows decoded at the same time.")
-@click.option("--beams", type=click.IntRange(min=1), help="Beams per slot.")
-@click.option("--encode-batch", type=click.IntRange(min=1), help="Windows encoded at once.")
-@click.option("--dtype", metavar="TYPE", help="Data type of activations and caches: float32, bfloat16, float16.")
-@click.option("--weights-dtype", metavar="TYPE", help="Data type of weights: float32, bfloat16, float16, int8.")
-@click.option("--prompt-buckets", callback=_parse_lengths, metavar="N,N...", help="Lengths that prompts are padded to.")
+@click.option(
+    "--target",
+    panel="Model and profile",
+    type=click.Choice(["cpu", "reference", "neuron"]),
+    help="Compile target; overrides the profile.",
+)
+@click.option(
+    "--tp",
+    panel="Model and profile",
+    type=click.IntRange(min=1),
+    help="Tensor-parallel ranks; above 1 means the Neuron target.",
+)
+@click.option(
+    "--slots", panel="Model and profile", type=click.IntRange(min=1), help="Windows decoded at the same time."
+)
+@click.option("--beams", panel="Model and profile", type=click.IntRange(min=1), help="Beams per slot.")
+@click.option("--encode-batch", panel="Model and profile", type=click.IntRange(min=1), help="Windows encoded at once.")
+@click.option(
+    "--dtype",
+    panel="Model and profile",
+    metavar="TYPE",
+    help="Data type of activations and caches: float32, bfloat16, float16.",
+)
+@click.option(
+    "--weights-dtype",
+    panel="Model and profile",
+    metavar="TYPE",
+    help="Data type of weights: float32, bfloat16, float16, int8.",
+)
+@click.option(
+    "--prompt-buckets",
+    panel="Model and profile",
+    callback=_parse_lengths,
+    metavar="N,N...",
+    help="Lengths that prompts are padded to.",
+)
 @click.option(
     "--instance",
+    panel="Model and profile",
     metavar="TYPE",
     help="Family (inf2, trn1, trn2) or machine that a Neuron artifact is for.  [default: this one, or inf2]",
 )
-@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key of the profile.")
-@click.option("--explain", is_flag=True, help="Print what differs from the nearest stored artifact; compile nothing.")
-@click.option("--dry-run", is_flag=True, help="Print what would be compiled, its key and its memory; compile nothing.")
+@click.option(
+    "--set",
+    "assignments",
+    panel="Model and profile",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Override one key of the profile.",
+)
+@click.option(
+    "--explain",
+    panel="Compiling",
+    is_flag=True,
+    help="Print what differs from the nearest stored artifact; compile nothing.",
+)
+@click.option(
+    "--dry-run",
+    panel="Compiling",
+    is_flag=True,
+    help="Print what would be compiled, its key and its memory; compile nothing.",
+)
 @click.option(
     "--jobs",
+    panel="Compiling",
     type=click.IntRange(min=1),
     help="Graphs that neuronx-cc compiles at once.  [default: as many as host memory holds]",
 )
 @click.option(
-    "--ignore-memory", is_flag=True, help="Compile even if the estimate says host memory is insufficient (Neuron)."
+    "--ignore-memory",
+    panel="Compiling",
+    is_flag=True,
+    help="Compile even if the estimate says host memory is insufficient (Neuron).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_context

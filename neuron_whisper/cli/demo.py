@@ -17,6 +17,7 @@ from typing import Any
 import rich_click as click
 
 from neuron_whisper.cli.building import build_artifact, fetch_model, plan_artifact
+from neuron_whisper.cli.completion import complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_record
 from neuron_whisper.cli.profiles import DEFAULT_PROFILE, resolve_profile
@@ -43,8 +44,23 @@ class DemoRecording:
 
 
 @click.command()
-@click.option("-m", "--model", default="tiny.en", show_default=True, metavar="NAME", help="Model to show.")
-@click.option("--profile", default=DEFAULT_PROFILE, show_default=True, metavar="NAME|FILE", help="Compile profile.")
+@click.option(
+    "-m",
+    "--model",
+    shell_complete=complete_models,
+    default="tiny.en",
+    show_default=True,
+    metavar="NAME",
+    help="Model to show.",
+)
+@click.option(
+    "--profile",
+    shell_complete=complete_profiles,
+    default=DEFAULT_PROFILE,
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Compile profile.",
+)
 @click.option(
     "--speech",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +17,7 @@ from click.exceptions import Exit
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_json, format_bytes
 from neuron_whisper.host import hardware
+from neuron_whisper.target.registry import INSTALL_COMPILE
 
 Verdict = Literal["ok", "warn", "fail"]
 EXIT_CHECK_FAILED = 1
@@ -50,21 +51,38 @@ class Check:
     advice: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ability:
+    """Something that this machine can do or not; `missing` are the names of the checks that prevent it."""
+
+    name: str
+    is_possible: bool
+    missing: tuple[str, ...] = ()
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_context
 def doctor(context: CliContext, as_json: bool) -> None:
-    """Check this machine: processor, memory, packages, targets, Neuron devices, cache, models.
+    """Check this machine: processor, memory, packages, targets, Neuron devices, cache, models; and what it can do.
 
     Exits with 1 when something fails; a warning does not.
     """
     checks = list(run_checks(context))
+    abilities = judge(checks)
     verdicts = {check.verdict for check in checks}
     worst: Verdict = "fail" if "fail" in verdicts else "warn" if "warn" in verdicts else "ok"
     if as_json:
-        echo_json({"verdict": worst, "checks": [asdict(check) for check in checks]})
+        echo_json(
+            {
+                "verdict": worst,
+                "abilities": [asdict(ability) for ability in abilities],
+                "checks": [asdict(check) for check in checks],
+            }
+        )
     else:
         _echo_checks(checks)
+        _echo_abilities(abilities)
     if worst == "fail":
         raise Exit(EXIT_CHECK_FAILED)
 
@@ -76,6 +94,35 @@ def _echo_checks(checks: list[Check]) -> None:
         click.echo(f"{verdict}  {check.name:<{width}}  {check.found}")
         if check.advice:
             click.echo(f"{'':{width + 8}}-> {check.advice}")
+
+
+def _echo_abilities(abilities: Sequence[Ability]) -> None:
+    """The verdict: "yes  transcribe and serve on the CPU", "no   run on Neuron devices (target neuron)"."""
+    click.echo("\nThis machine can:")
+    for ability in abilities:
+        answer = click.style("yes" if ability.is_possible else "no ", fg="green" if ability.is_possible else "yellow")
+        reason = f" (see {', '.join(ability.missing)})" if ability.missing else ""
+        click.echo(f"  {answer}  {ability.name}{reason}")
+
+
+# ability -> the checks that must not fail, and those that must be ok
+ABILITIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "transcribe and serve on the CPU": (("packages", "cache", "target cpu"), ()),
+    "compile models for the CPU": (("packages", "cache", "target cpu"), ("compile packages",)),
+    "compile models for Neuron": (("packages", "cache"), ("compile packages", "target neuron", "Neuron SDK")),
+    "run on Neuron devices": (("packages", "cache"), ("target neuron", "NeuronCores")),
+}
+
+
+def judge(checks: Iterable[Check]) -> list[Ability]:
+    """What the checks allow, by ABILITIES; a check that was not made counts as missing."""
+    verdicts = {check.name: check.verdict for check in checks}
+    abilities = []
+    for name, (not_failed, ok) in ABILITIES.items():
+        missing = [check for check in not_failed if verdicts.get(check, "fail") == "fail"]
+        missing += [check for check in ok if verdicts.get(check) != "ok"]
+        abilities.append(Ability(name=name, is_possible=not missing, missing=tuple(missing)))
+    return abilities
 
 
 def run_checks(context: CliContext) -> Iterator[Check]:
@@ -130,9 +177,7 @@ def _check_python_packages() -> Iterator[Check]:
     else:
         yield Check(name="python", verdict="warn", found=found, advice="3.11 to 3.13 are tested")
     yield _check_installed("packages", SERVING_PACKAGES, "fail", "pip install neuron-whisper")
-    yield _check_installed(
-        "compile packages", COMPILING_PACKAGES, "warn", 'pip install "neuron-whisper[compile]" to compile'
-    )
+    yield _check_installed("compile packages", COMPILING_PACKAGES, "warn", INSTALL_COMPILE)
 
 
 def _check_installed(name: str, packages: tuple[str, ...], when_missing: Verdict, advice: str) -> Check:

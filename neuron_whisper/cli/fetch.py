@@ -7,12 +7,13 @@ from dataclasses import asdict
 import rich_click as click
 
 from neuron_whisper.cli.building import fetch_model
+from neuron_whisper.cli.completion import complete_models
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_json
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_models)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_context
 def fetch(context: CliContext, name: str, as_json: bool) -> None:

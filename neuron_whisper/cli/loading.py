@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, plan_artifact
+from neuron_whisper.cli.completion import complete_artifacts, complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext
 from neuron_whisper.cli.profiles import DEFAULT_PROFILE, resolve_profile
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from neuron_whisper.transcriber import Transcriber
 
 F = TypeVar("F", bound=Callable[..., Any])
+MODEL_PANEL = "Model"  # of the help
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ def model_options(command: F, *, multiple: bool = False) -> F:
                 *(["models"] if multiple else []),
                 metavar="NAME",
                 multiple=multiple,
+                shell_complete=complete_models,
+                panel=MODEL_PANEL,
                 help=f"Short name, Hugging Face id or path; compiled on first use.{again}  [default: {DEFAULT_MODEL}]",
             ),
             click.option(
@@ -63,11 +67,15 @@ def model_options(command: F, *, multiple: bool = False) -> F:
                 *(["artifacts"] if multiple else []),
                 metavar="REF",
                 multiple=multiple,
+                shell_complete=complete_artifacts,
+                panel=MODEL_PANEL,
                 help=f"Compiled artifact, by name, model label, key or path; never compiles.{again}",
             ),
             click.option(
                 "--profile",
                 metavar="NAME|FILE",
+                shell_complete=complete_profiles,
+                panel=MODEL_PANEL,
                 help=f"Compile profile for --model.  [default: {DEFAULT_PROFILE}]",
             ),
             click.option(
@@ -76,6 +84,7 @@ def model_options(command: F, *, multiple: bool = False) -> F:
                 default=0,
                 show_default=True,
                 help="CPU threads; 0 = all cores.",
+                panel=MODEL_PANEL,
             ),
         )
     ):

@@ -13,6 +13,7 @@ from neuron_whisper import __version__
 from neuron_whisper.cli.artifacts import artifacts
 from neuron_whisper.cli.bench import bench
 from neuron_whisper.cli.compile import compile_command
+from neuron_whisper.cli.completion import PROGRAM, completion
 from neuron_whisper.cli.context import write_stderr
 from neuron_whisper.cli.demo import demo
 from neuron_whisper.cli.doctor import doctor
@@ -49,15 +50,19 @@ EXIT_CODES: tuple[tuple[type[NeuronWhisperError], int], ...] = (
 
 
 @click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done; 1 input (audio, model); 2 usage or build; 3 artifact; 4 target not available; "
     "5 no capacity; 70 device or unexpected; 130 interrupted.",
 )
+@click.command_panel("Transcribe and serve", commands=["transcribe", "serve", "keys", "demo"])
+@click.command_panel("Models and artifacts", commands=["models", "fetch", "compile", "artifacts", "plan"])
+@click.command_panel("This machine", commands=["doctor", "bench", "completion"])
 @click.version_option(__version__, prog_name="neuron-whisper")
 def cli() -> None:
     """Whisper as compiled graphs: compile a model once, then transcribe and serve with it."""
 
 
-for _command in (demo, transcribe, serve, keys, compile_command, plan, fetch, artifacts, doctor, bench):
+for _command in (transcribe, serve, keys, demo, fetch, compile_command, artifacts, plan, doctor, bench, completion):
     cli.add_command(_command)
 
 
@@ -74,7 +79,7 @@ def main() -> None:
 def run(args: Sequence[str]) -> int:
     """Run one command line and return its exit code. An error is one line on stderr, with --verbose a traceback too."""
     try:
-        code = cli.main(args=list(args), prog_name="neuron-whisper", standalone_mode=False)
+        code = cli.main(args=list(args), prog_name=PROGRAM, standalone_mode=False)
     except click.Abort:
         log.debug("interrupted", exc_info=True)
         write_stderr("interrupted")

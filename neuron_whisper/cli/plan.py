@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from neuron_whisper.cli.completion import complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_json, echo_record, echo_table, format_bytes
 from neuron_whisper.cli.profiles import parse_overrides, resolve_profile
@@ -39,6 +40,8 @@ PROFILE_KEYS = {
 @click.option(
     "-m",
     "--model",
+    panel="Model and profile",
+    shell_complete=complete_models,
     required=True,
     metavar="NAME",
     help="Short name, or path of a checkpoint or of its config.json; nothing is downloaded.",
@@ -46,25 +49,63 @@ PROFILE_KEYS = {
 @click.option(
     "--instance",
     "instances",
+    panel="Instances",
     multiple=True,
     metavar="TYPE",
     help="Instance type; may be repeated.  [default: all known]",
 )
-@click.option("--profile", metavar="NAME|FILE", help="Compile profile: its sizes, types, instance, tp and replicas.")
-@click.option("--tp", type=click.IntRange(min=1), help="Only this many cores per replica.  [default: all that fit]")
-@click.option("--replicas", type=click.IntRange(min=1), help="Only this many groups of cores.  [default: all cores]")
-@click.option("--slots", type=click.IntRange(min=1), help="Windows decoded at the same time, in each replica.")
-@click.option("--beams", type=click.IntRange(min=1), help="Beams per slot.")
 @click.option(
-    "--dtype", metavar="TYPE", help="Data type of activations, caches and weights: bfloat16, float16, float32."
+    "--profile",
+    panel="Model and profile",
+    shell_complete=complete_profiles,
+    metavar="NAME|FILE",
+    help="Compile profile: its sizes, types, instance, tp and replicas.",
 )
-@click.option("--weights-dtype", metavar="TYPE", help="Data type of weights, if different.")
-@click.option("--set", "assignments", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key of the profile.")
 @click.option(
-    "--tokens", type=click.IntRange(min=1), default=120, show_default=True, help="Text tokens per 30 s window."
+    "--tp",
+    panel="Instances",
+    type=click.IntRange(min=1),
+    help="Only this many cores per replica.  [default: all that fit]",
+)
+@click.option(
+    "--replicas",
+    panel="Instances",
+    type=click.IntRange(min=1),
+    help="Only this many groups of cores.  [default: all cores]",
+)
+@click.option(
+    "--slots",
+    panel="Model and profile",
+    type=click.IntRange(min=1),
+    help="Windows decoded at the same time, in each replica.",
+)
+@click.option("--beams", panel="Model and profile", type=click.IntRange(min=1), help="Beams per slot.")
+@click.option(
+    "--dtype",
+    panel="Model and profile",
+    metavar="TYPE",
+    help="Data type of activations, caches and weights: bfloat16, float16, float32.",
+)
+@click.option("--weights-dtype", panel="Model and profile", metavar="TYPE", help="Data type of weights, if different.")
+@click.option(
+    "--set",
+    "assignments",
+    panel="Model and profile",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Override one key of the profile.",
+)
+@click.option(
+    "--tokens",
+    panel="Assumptions",
+    type=click.IntRange(min=1),
+    default=120,
+    show_default=True,
+    help="Text tokens per 30 s window.",
 )
 @click.option(
     "--reserve",
+    panel="Assumptions",
     type=click.FloatRange(min=0),
     default=2.0,
     show_default=True,

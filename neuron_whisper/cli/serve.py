@@ -23,6 +23,19 @@ log = logging.getLogger(__name__)
 
 LISTENING = "listening on "  # then the URL; bench.process.server waits for this line
 
+# beginning of a setting's name -> panel of the help; the others stand under Settings
+SETTING_PANELS = {
+    **dict.fromkeys(("max_upload", "max_audio", "max_decoded", "vad_filter"), "Audio"),
+    **dict.fromkeys(("realtime_",), "Realtime"),
+    **dict.fromkeys(("aliases", "default_model", "preload", "idle_unload", "model_"), "Models"),
+    **dict.fromkeys(("jobs_", "webhook_", "private_networks"), "Jobs and webhooks"),
+    **dict.fromkeys(("keys_file", "cors_origins"), "Access"),
+    **dict.fromkeys(("log_format", "metrics_", "otlp_"), "Observability"),
+    **dict.fromkeys(
+        ("max_", "request_timeout", "drain_s", "header_timeout", "upload_", "hang_s"), "Requests and connections"
+    ),
+}
+
 
 class ServeCommand(click.RichCommand):
     """A command that has a flag for each server setting; their module is imported only when the flags are needed."""
@@ -43,36 +56,43 @@ def _create_option(spec: SettingSpec) -> click.Parameter:
     if spec.is_size and isinstance(default, int):
         default = f"{default / 1024**2:g}MB"
     about = f"{spec.description}  [default: {str(default).lower() if isinstance(default, bool) else default}]"
+    panel = next((name for prefix, name in SETTING_PANELS.items() if spec.name.startswith(prefix)), "Settings")
     if spec.value_type is bool:
-        return click.Option([f"{spec.flag}/--no-{spec.flag[2:]}", spec.name], default=None, help=about)
+        names = [f"{spec.flag}/--no-{spec.flag[2:]}", spec.name]
+        return click.RichOption(names, default=None, help=about, panel=panel)
     metavars = {int: "SIZE" if spec.is_size else "N", float: "SECONDS" if spec.name.endswith("_s") else "NUMBER"}
     metavars |= {Path: "PATH", tuple: "TEXT,..."}
     metavar = "|".join(spec.choices) or metavars.get(spec.value_type, "TEXT")
-    return click.Option([spec.flag, spec.name], default=None, metavar=metavar, help=about)
+    return click.RichOption([spec.flag, spec.name], default=None, metavar=metavar, help=about, panel=panel)
 
 
 @click.command(cls=ServeCommand)
 @functools.partial(model_options, multiple=True)
 @click.option(
     "--replicas",
+    panel="Model",
     type=click.IntRange(min=1),
     metavar="N",
     help="Worker processes, each with a share of the cores and all slots.  [default: as the profile says]",
 )
 @click.option(
     "--verify/--no-verify",
+    panel="Model",
     default=None,
     help="Check the artifact's golden tokens before serving.  [default: on a Neuron device]",
 )
 @click.option(
     "--config",
+    panel="Settings",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     envvar="NEURON_WHISPER_CONFIG",
     show_envvar=True,
     metavar="FILE",
     help="TOML settings file; flags and environment variables override it.",
 )
-@click.option("--print-config", is_flag=True, help="Print the settings and where each comes from, and exit.")
+@click.option(
+    "--print-config", panel="Settings", is_flag=True, help="Print the settings and where each comes from, and exit."
+)
 @with_context
 def serve(
     context: CliContext,

@@ -38,11 +38,11 @@ STDIN = "-"
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @model_options
-@decoding_options
 @click.option(
     "-f",
     "--format",
     "formats",
+    panel="Output",
     multiple=True,
     metavar="FORMAT",
     help="Output format: txt, json, verbose_json, srt, vtt or tsv; may be repeated with --output-dir.  [default: txt]",
@@ -50,20 +50,32 @@ STDIN = "-"
 @click.option(
     "-o",
     "--output-dir",
+    panel="Output",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Directory for <stem>.<format> of each file, instead of stdout. json has segments there, as whisper's has.",
 )
 @click.option(
-    "--channel", type=click.IntRange(min=0), metavar="N", help="Transcribe only this channel, counted from 0."
+    "--channel",
+    panel="Audio",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Transcribe only this channel, counted from 0.",
 )
-@click.option("--raw", metavar="ENC:RATE:CHANNELS", help="Raw audio as ENCODING:RATE:CHANNELS, e.g. s16le:16000:1.")
 @click.option(
-    "--max-line-width", type=click.IntRange(min=1), metavar="N", help="Subtitles: longest line in characters."
+    "--raw", panel="Audio", metavar="ENC:RATE:CHANNELS", help="Raw audio as ENCODING:RATE:CHANNELS, e.g. s16le:16000:1."
 )
-@click.option("--max-line-count", type=click.IntRange(min=1), metavar="N", help="Subtitles: most lines in a cue.")
-@click.option("--max-words-per-line", type=click.IntRange(min=1), metavar="N", help="Subtitles: most words in a line.")
-@click.option("--highlight-words", is_flag=True, help="Subtitles: underline each word while it is spoken.")
+@decoding_options
+@click.option(
+    "--max-line-width", panel="Subtitles", type=click.IntRange(min=1), metavar="N", help="Longest line in characters."
+)
+@click.option(
+    "--max-line-count", panel="Subtitles", type=click.IntRange(min=1), metavar="N", help="Most lines in a cue."
+)
+@click.option(
+    "--max-words-per-line", panel="Subtitles", type=click.IntRange(min=1), metavar="N", help="Most words in a line."
+)
+@click.option("--highlight-words", panel="Subtitles", is_flag=True, help="Underline each word while it is spoken.")
 @with_context
 def transcribe(
     context: CliContext,

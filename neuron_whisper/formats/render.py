@@ -26,6 +26,7 @@ __all__ = [
     "to_verbose",
     "to_verbose_segment",
     "to_verbose_words",
+    "to_whisper",
     "write_files",
 ]
 
@@ -97,6 +98,25 @@ def to_verbose_segment(segment: Segment) -> dict[str, object]:
     }
 
 
+def to_whisper(transcript: Transcript) -> dict[str, object]:
+    """The result of openai/whisper's `transcribe`: `text`, `segments`, `language` as a code, and words in segments."""
+    segments = []
+    for segment in transcript.segments:
+        document = to_verbose_segment(segment)
+        if segment.words:
+            document["words"] = [
+                {
+                    "word": word.text,
+                    "start": _round_to_ms(word.start_s),
+                    "end": _round_to_ms(word.end_s),
+                    "probability": round(word.probability, 4),
+                }
+                for word in segment.words
+            ]
+        segments.append(document)
+    return {"text": transcript.text, "segments": segments, "language": transcript.language}
+
+
 def to_verbose_words(segment: Segment) -> list[dict[str, object]]:
     """Returns a segment's words as OpenAI's TranscriptionWord."""
     return [
@@ -114,10 +134,13 @@ def write_files(
 ) -> tuple[Path, ...]:
     """Writes `<directory>/<stem>.<format>` for each format, atomically, and returns the paths.
 
-    "talk.v2", ["srt", "json"] -> talk.v2.srt, talk.v2.json. An existing file is replaced. Raises
-    InvalidOption for a format, a stem with a directory in it, a directory that cannot be made, and as `render` does.
+    "talk.v2", ["srt", "json"] -> talk.v2.srt, talk.v2.json. A file of the format json has segments, as whisper's has;
+    verbose_json is OpenAI's document, in <stem>.json too. An existing file is replaced. Raises InvalidOption for a
+    format, both JSON formats at once, a stem with a directory in it, a directory that cannot be made, and as `render`.
     """
     names = dict.fromkeys(parse_format(fmt) for fmt in formats)
+    if {"json", "verbose_json"} <= names.keys():
+        raise InvalidOption("format", "json, verbose_json", f"both are written to {stem}.json: one of them")
     if stem in ("", ".", "..") or "/" in stem or "\\" in stem or "\0" in stem:
         raise InvalidOption("stem", stem, "it is a file name without a directory")
     try:
@@ -127,9 +150,9 @@ def write_files(
         raise InvalidOption("output_dir", str(directory), f"it cannot be made: {reason}") from error
     paths = []
     for name in names:
-        content = render(transcript, name, subtitles)
+        content = _dump_json(to_whisper(transcript)) if name == "json" else render(transcript, name, subtitles)
         # not with_suffix: "talk.v2" keeps its dot
-        path = directory / f"{stem}.{name}"
+        path = directory / f"{stem}.{'json' if name == 'verbose_json' else name}"
         _write_atomically(path, content if content.endswith("\n") or not content else content + "\n")
         paths.append(path)
     return tuple(paths)

@@ -8,11 +8,15 @@ from importlib.util import find_spec
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
 from neuron_whisper.target.interfaces import Target
 
+# torch of the default index brings 6 GB of CUDA; its CPU build is all that compiling needs
+INSTALL_COMPILE = (
+    'pip install torch --index-url https://download.pytorch.org/whl/cpu && pip install "neuron-whisper[compile]"'
+)
 NEURON_PACKAGES = ("torch_neuronx", "neuronx_distributed", "neuronx_distributed_inference")
 # name -> (module, packages it needs, the line that installs them)
 _TARGETS = {
     "cpu": ("neuron_whisper.target.cpu.target", ("openvino",), "pip install neuron-whisper"),
-    "reference": ("neuron_whisper.target.reference.target", ("torch",), 'pip install "neuron-whisper[compile]"'),
+    "reference": ("neuron_whisper.target.reference.target", ("torch",), INSTALL_COMPILE),
     "neuron": (
         "neuron_whisper.target.neuron.target",
         NEURON_PACKAGES,

@@ -415,7 +415,7 @@ def test_output_dir_gets_one_file_for_each_format_and_stdout_nothing(
     done = cli("transcribe", wav, *args)
     assert (done.code, done.out) == (0, "")
     assert sorted(path.name for path in out.iterdir()) == ["tone.json", "tone.srt", "tone.txt"]
-    assert list(json.loads((out / "tone.json").read_text())) == ["text"]
+    assert list(json.loads((out / "tone.json").read_text())) == ["text", "segments", "language"]
 
 
 def test_stdin_and_samples_without_a_header_are_heard_as_the_file_is(cli: Cli, cache: Path, wav: Path) -> None:

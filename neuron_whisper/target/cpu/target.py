@@ -12,6 +12,7 @@ from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.cpu.lowering.graph_signatures import graphs_at_open
 from neuron_whisper.target.cpu.runtime.session import CpuSession
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec
+from neuron_whisper.target.registry import INSTALL_COMPILE
 
 PAGED_ATTENTION_OPENVINO = "2026.4."  # the release that paged_attention_pass is written for
 
@@ -36,9 +37,7 @@ class CpuTarget:
         try:
             from neuron_whisper.target.cpu.lowering.lowering import Lowering
         except ModuleNotFoundError as error:
-            raise TargetUnavailable(
-                "cpu", f"compiling needs {error.name}", 'pip install "neuron-whisper[compile]"'
-            ) from None
+            raise TargetUnavailable("cpu", f"compiling needs {error.name}", INSTALL_COMPILE) from None
         Lowering(request).write()
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> CpuSession:

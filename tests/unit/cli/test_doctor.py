@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from neuron_whisper.cli.doctor import Check, Verdict, judge
 from neuron_whisper.cli.main import run
 from neuron_whisper.host import hardware
 from neuron_whisper.target.registry import missing_packages
@@ -63,6 +64,17 @@ def test_a_missing_neuron_target_is_a_warning_with_its_install_line(
     assert found["target neuron"]["advice"].startswith('pip install "neuron-whisper[neuron]"')
 
 
+def test_the_verdict_is_what_the_checks_allow() -> None:
+    def check(name: str, verdict: Verdict) -> Check:
+        return Check(name=name, verdict=verdict, found="")
+
+    checks = [check("packages", "ok"), check("cache", "ok"), check("target cpu", "warn"), check("target neuron", "ok")]
+    abilities = {ability.name: ability for ability in judge([*checks, check("compile packages", "warn")])}
+    assert abilities["transcribe and serve on the CPU"].is_possible
+    assert abilities["compile models for the CPU"].missing == ("compile packages",)
+    assert abilities["run on Neuron devices"].missing == ("NeuronCores",)  # not checked: there is no device
+
+
 def test_a_cache_that_others_can_write_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
@@ -75,9 +87,11 @@ def test_a_cache_that_others_can_write_fails(capsys: pytest.CaptureFixture[str],
 
 def test_people_read_one_line_for_each_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(["doctor", "--cache", str(tmp_path)]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if "-> " not in line]
+    checks, _, verdict = capsys.readouterr().out.partition("\n\nThis machine can:\n")
+    lines = [line for line in checks.splitlines() if "-> " not in line]
     assert len(lines) >= 14
     assert all(line.startswith(("ok    ", "warn  ", "fail  ")) for line in lines)
+    assert all(line.startswith(("  yes  ", "  no   ")) for line in verdict.splitlines())
 
 
 # --- the machine ----------------------------------------------------------------------------------

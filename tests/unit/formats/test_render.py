@@ -428,19 +428,36 @@ def test_every_word_is_in_a_cue_and_no_line_is_wider_than_asked(
 
 def test_a_file_is_written_for_each_format_and_nothing_else_is_left(tmp_path: Path) -> None:
     into = tmp_path / "new" / "out"
-    paths = write_files(TWO, into, "talk.v2", FORMATS)
+    formats = [fmt for fmt in FORMATS if fmt != "json"]
+    paths = write_files(TWO, into, "talk.v2", formats)
     assert [path.name for path in paths] == [
         "talk.v2.txt",
         "talk.v2.json",
-        "talk.v2.verbose_json",
         "talk.v2.srt",
         "talk.v2.vtt",
         "talk.v2.tsv",
     ]
     assert sorted(into.iterdir()) == sorted(paths)
-    for path, fmt in zip(paths, FORMATS, strict=True):
+    for path, fmt in zip(paths, formats, strict=True):
         assert path.read_bytes().decode().removesuffix("\n") == render(TWO, fmt).removesuffix("\n")
         assert path.read_bytes().endswith(b"\n")
+
+
+def test_a_json_file_is_whispers_result_with_segments_and_words(tmp_path: Path) -> None:
+    [path] = write_files(ASK, tmp_path, "ask", ["json"])
+    document = json.loads(path.read_text())
+    assert (path.name, list(document)) == ("ask.json", ["text", "segments", "language"])
+    segment = document["segments"][0]
+    assert (segment["text"], segment["start"], segment["end"]) == (" Ask not what your country", 0.0, 2.4)
+    assert segment["words"][0].keys() == {"word", "start", "end", "probability"}
+    assert segment["words"][0]["word"] == " Ask"
+
+
+def test_both_json_formats_at_once_are_refused_before_a_file_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        write_files(TWO, tmp_path / "out", "a", ["json", "verbose_json"])
+    assert refused.value.field == "format"
+    assert not (tmp_path / "out").exists()
 
 
 def test_text_and_txt_are_one_file(tmp_path: Path) -> None:
