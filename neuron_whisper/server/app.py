@@ -120,7 +120,7 @@ def build_app(server_state: ServerState) -> Litestar:
             render_plugins=[SwaggerUi(), JsonRenderPlugin()],
         ),
     )
-    app.gateway = server_state.gateway
+    app.attach(server_state.gateway)
     return app
 
 

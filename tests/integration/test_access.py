@@ -241,8 +241,8 @@ def test_keys_are_made_listed_and_taken_back_by_the_command_line(
     assert run(["keys", "create", "alice", "--file", file, "--max-requests", "2"]) == 0
     text = capsys.readouterr().out.strip()
     assert run(["keys", "create", "ops", "--file", file, "--admin"]) == 0
-    assert run(["keys", "create", "alice", "--file", file]) == 1
-    assert run(["keys", "create", "a b", "--file", file]) == 1
+    assert run(["keys", "create", "alice", "--file", file]) == 2
+    assert run(["keys", "create", "a b", "--file", file]) == 2
     capsys.readouterr()
     assert run(["keys", "list", "--file", file]) == 0
     listed = capsys.readouterr().out.splitlines()
@@ -251,7 +251,7 @@ def test_keys_are_made_listed_and_taken_back_by_the_command_line(
     assert found is not None
     assert found.max_requests == 2
     assert run(["keys", "revoke", "alice", "--file", file]) == 0
-    assert run(["keys", "revoke", "alice", "--file", file]) == 1
+    assert run(["keys", "revoke", "alice", "--file", file]) == 2
     assert ApiKeyStore(Path(file)).find_client(text) is None
 
 

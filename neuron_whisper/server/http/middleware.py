@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
 from litestar.types import (
+    ASGIApp,
     HTTPScope,
     LifeSpanReceive,
     LifeSpanScope,
@@ -79,8 +80,21 @@ class InstrumentedApp(Litestar):
     """
 
     gateway: RequestGateway
+    _traced: ASGIApp | None = None
+
+    def attach(self, gateway: RequestGateway) -> None:
+        """Set the gateway that every request passes. To be called once, before the first request."""
+        self.gateway = gateway
+        if gateway.tracing is not None:
+            self._traced = gateway.tracing.instrument(cast("ASGIApp", self._handle))
 
     async def __call__(
+        self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
+    ) -> None:
+        handle = cast("Callable[..., Awaitable[None]]", self._traced or self._handle)
+        await handle(scope, receive, send)
+
+    async def _handle(
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
     ) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -98,6 +112,8 @@ class InstrumentedApp(Litestar):
             if message["type"] == "http.response.start":
                 context.status = message["status"]
                 message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, context.id.encode())]
+            elif self.gateway.tracing is not None and not message.get("more_body", False):
+                self.gateway.tracing.describe_request(context, scope, scope["method"])
             await send(message)
 
         receive_in_time = limit_slow_upload(
@@ -129,12 +145,14 @@ class InstrumentedApp(Litestar):
         took_s = time.perf_counter() - context.started
         if context.client is not None and context.client.has_key:
             context.log_fields["key"] = context.client.id
-        if self.gateway.tracing is not None and (trace := self.gateway.tracing.export_request(context, scope, method)):
-            context.log_fields["trace"] = trace
         if context.error_code:
             context.log_fields["code"] = context.error_code
         if context.error_field:
             context.log_fields["field"] = quote(context.error_field[:MAX_LOGGED_FIELD_CHARS])
+        if self.gateway.tracing is not None:
+            self.gateway.tracing.describe_request(context, scope, method)
+            if trace_id := self.gateway.tracing.export_stages(context):
+                context.log_fields["trace"] = trace_id
         path = quote(scope["path"][:200])
         fields = "".join(f" {name}={value}" for name, value in context.log_fields.items())
         log.info(

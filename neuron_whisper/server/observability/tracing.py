@@ -1,7 +1,7 @@
 """OpenTelemetry traces: a span of every request below /v1 and of its stages, exported over OTLP/HTTP.
 
-Spans are made from a request's context when it ends, so tracing never delays it. Their attributes are its log
-fields: numbers and names, never audio or text.
+The span of a request is OpenTelemetry's own, with the attributes of its HTTP conventions. Added are the request's log
+fields, which are numbers and names, never audio or text, and a span of each stage.
 """
 
 from __future__ import annotations
@@ -9,97 +9,88 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import cast
 
-from litestar.types import Scope
+from litestar.types import ASGIApp, Scope
 
 from neuron_whisper import __version__
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.http.request_context import RequestContext
 from neuron_whisper.server.observability.metrics import get_route_path
 
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
-
-TRACED_PREFIX = "/v1"
+UNTRACED_URLS = r"^\w+://[^/]*/(?!v1/)"
 SHUTDOWN_TIMEOUT_S = 2.0  # for the last spans; an unreachable collector must not delay shutdown
-SERVER_ERROR_STATUS = 500
 
 
 class TraceExporter:
     """Exports spans in a thread. The SDK's variables (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, ...) apply."""
 
     def __init__(self, endpoint: str) -> None:
-        """`endpoint` is the collector's, e.g. http://127.0.0.1:4318. Raises InvalidOption where the SDK is missing."""
+        """`endpoint` is the collector's, e.g. http://127.0.0.1:4318. Raises InvalidOption without OpenTelemetry."""
+        # read when the instrumentation is imported: the stable attribute names, unless the user chose others
+        os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
         try:
+            from opentelemetry import trace
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+            from opentelemetry.metrics import NoOpMeterProvider
             from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
-            from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
         except ImportError:
-            install = 'tracing needs OpenTelemetry; pip install "neuron-whisper[otel]"'
-            raise InvalidOption("otlp_endpoint", endpoint, install) from None
+            hint = 'tracing needs OpenTelemetry; pip install "neuron-whisper[otel]"'
+            raise InvalidOption("otlp_endpoint", endpoint, hint) from None
         attributes = {SERVICE_VERSION: __version__}
         if "OTEL_SERVICE_NAME" not in os.environ:
             attributes[SERVICE_NAME] = "neuron-whisper"
         self._provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
         self._tracer = self._provider.get_tracer("neuron_whisper.server", __version__)
-        self._propagator = TraceContextTextMapPropagator()
+        self._get_current_span = trace.get_current_span
+        self._middleware, self._meter_provider = OpenTelemetryMiddleware, NoOpMeterProvider()
 
-    def export_request(self, context: RequestContext, scope: Scope, method: str) -> str:
-        """Export the spans of a request, in the trace of its traceparent. Returns the trace id, "" if not traced."""
-        from opentelemetry.trace import SpanKind, set_span_in_context
-
-        if not scope["path"].startswith(TRACED_PREFIX):
-            return ""
-        ended = time.perf_counter()
-        since_epoch = time.time_ns() - int(1e9 * ended)
-
-        def at(moment: float) -> int:
-            return since_epoch + int(1e9 * moment)
-
-        route = get_route_path(scope)
-        span = self._tracer.start_span(
-            f"{method} {route}",
-            kind=SpanKind.SERVER,
-            start_time=at(context.started),
-            attributes=_to_attributes(context),
-            context=self._propagator.extract(_read_trace_headers(scope)),
+    def instrument(self, app: ASGIApp) -> ASGIApp:
+        """`app` with a span of every request below /v1, in the trace of the request's traceparent."""
+        instrumented = self._middleware(
+            app,
+            excluded_urls=UNTRACED_URLS,
+            tracer_provider=self._provider,
+            meter_provider=self._meter_provider,  # Prometheus has the metrics
+            exclude_spans=["receive", "send"],
         )
-        span.set_attributes({"http.route": route, "http.request.method": method})
-        _set_status(span, context)
-        inside = set_span_in_context(span)
+        return cast("ASGIApp", instrumented)
+
+    def describe_request(self, context: RequestContext, scope: Scope, method: str) -> None:
+        """Name the current span by its route and add the log fields, before the last byte, which ends the span."""
+        span = self._get_current_span()
+        if not span.is_recording():
+            return
+        route = get_route_path(scope)
+        span.update_name(f"{method} {route}")
+        span.set_attributes({f"neuron_whisper.{name}": str(value) for name, value in context.log_fields.items()})
+        span.set_attributes(
+            {
+                "http.route": route,
+                "neuron_whisper.request_id": context.id,
+                "neuron_whisper.decoded_s": context.audio_s,
+            }
+        )
+        if context.error_code:
+            span.set_attribute("error.type", context.error_code)
+
+    def export_stages(self, context: RequestContext) -> str:
+        """Export the stages of the current request. Returns its trace id, "" where it is not traced."""
+        parent = self._get_current_span().get_span_context()
+        if not parent.is_valid:
+            return ""
+        since_epoch = time.time_ns() - int(1e9 * time.perf_counter())
         for stage in context.stages:
-            self._tracer.start_span(stage.name, context=inside, start_time=at(stage.started)).end(at(stage.ended))
-        span.end(at(ended))
-        return f"{span.get_span_context().trace_id:032x}"
+            started, ended = (since_epoch + int(1e9 * moment) for moment in (stage.started, stage.ended))
+            self._tracer.start_span(stage.name, start_time=started).end(ended)
+        return f"{parent.trace_id:032x}"
 
     def close(self) -> None:
         """Export the remaining spans, for SHUTDOWN_TIMEOUT_S at most."""
-        closing = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
-        closing.start()
-        closing.join(SHUTDOWN_TIMEOUT_S)
-
-
-def _to_attributes(context: RequestContext) -> Mapping[str, str | float]:
-    fields = {f"neuron_whisper.{name}": str(value) for name, value in context.log_fields.items()}
-    return {**fields, "neuron_whisper.request_id": context.id, "neuron_whisper.decoded_s": context.audio_s}
-
-
-def _set_status(span: Span, context: RequestContext) -> None:
-    from opentelemetry.trace import StatusCode
-
-    if context.status:
-        span.set_attribute("http.response.status_code", context.status)
-    if context.error_code:
-        span.set_attribute("error.type", context.error_code)
-    if context.status >= SERVER_ERROR_STATUS:
-        span.set_status(StatusCode.ERROR, context.error_code)
-
-
-def _read_trace_headers(scope: Scope) -> dict[str, str]:
-    sent = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    return {name.decode(): sent[name] for name in (b"traceparent", b"tracestate") if name in sent}
+        thread = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        thread.start()
+        thread.join(SHUTDOWN_TIMEOUT_S)
