@@ -1,3 +1,112 @@
-"""Whisper speech-to-text as compiled graphs: compile, store, serve."""
+"""Whisper speech-to-text on CPUs and AWS Neuron devices: load_model() is the Python API.
+
+The names below are stable. They are loaded on first use, so that `import neuron_whisper` loads neither numpy nor
+OpenVINO.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neuron_whisper.api import Model, load_model
+    from neuron_whisper.audio.vad_options import VadOptions
+    from neuron_whisper.decode.options import TranscribeOptions
+    from neuron_whisper.errors import (
+        ArtifactError,
+        AudioTooLarge,
+        AudioTooLong,
+        AudioUnreadable,
+        BuildError,
+        CapacityError,
+        DeviceError,
+        InputError,
+        InvalidOption,
+        ModelClosed,
+        ModelForked,
+        NeuronWhisperError,
+        TargetUnavailable,
+        UnknownModel,
+    )
+    from neuron_whisper.live.events import (
+        FinalText,
+        LiveEvent,
+        PartialText,
+        SpeechStarted,
+        SpeechStopped,
+        TextPiece,
+        UtteranceCommitted,
+        UtteranceFailed,
+    )
+    from neuron_whisper.live.options import LiveOptions, TurnDetection
+    from neuron_whisper.live.session import LiveSession
+    from neuron_whisper.transcript import Retry, Segment, SkippedRegion, Transcript, Word
 
 __version__ = "0.2.0"
+
+__all__ = [
+    "ArtifactError",
+    "AudioTooLarge",
+    "AudioTooLong",
+    "AudioUnreadable",
+    "BuildError",
+    "CapacityError",
+    "DeviceError",
+    "FinalText",
+    "InputError",
+    "InvalidOption",
+    "LiveEvent",
+    "LiveOptions",
+    "LiveSession",
+    "Model",
+    "ModelClosed",
+    "ModelForked",
+    "NeuronWhisperError",
+    "PartialText",
+    "Retry",
+    "Segment",
+    "SkippedRegion",
+    "SpeechStarted",
+    "SpeechStopped",
+    "TargetUnavailable",
+    "TextPiece",
+    "TranscribeOptions",
+    "Transcript",
+    "TurnDetection",
+    "UnknownModel",
+    "UtteranceCommitted",
+    "UtteranceFailed",
+    "VadOptions",
+    "Word",
+    "__version__",
+    "load_model",
+]
+
+_MODULES = {
+    "neuron_whisper.api": "Model load_model",
+    "neuron_whisper.audio.vad_options": "VadOptions",
+    "neuron_whisper.decode.options": "TranscribeOptions",
+    "neuron_whisper.errors": "ArtifactError AudioTooLarge AudioTooLong AudioUnreadable BuildError CapacityError"
+    " DeviceError InputError InvalidOption ModelClosed ModelForked NeuronWhisperError TargetUnavailable UnknownModel",
+    "neuron_whisper.live.events": "FinalText LiveEvent PartialText SpeechStarted SpeechStopped TextPiece"
+    " UtteranceCommitted UtteranceFailed",
+    "neuron_whisper.live.options": "LiveOptions TurnDetection",
+    "neuron_whisper.live.session": "LiveSession",
+    "neuron_whisper.transcript": "Retry Segment SkippedRegion Transcript Word",
+}
+_MODULE_OF_NAME = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+
+if not TYPE_CHECKING:  # or every misspelt name would have a type
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF_NAME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(_MODULE_OF_NAME[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF_NAME})

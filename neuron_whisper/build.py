@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from neuron_whisper import __version__
 from neuron_whisper.artifact.golden import make_golden, write_golden
 from neuron_whisper.artifact.key import compute_artifact_key, make_artifact_name
@@ -27,6 +29,7 @@ from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec, Progre
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 
+DEFAULT_FAMILY = "inf2"  # instance family when a Neuron artifact is compiled on another machine without an instance
 WEIGHT_DTYPE_BYTES = {**DTYPE_BYTES, "int8": 1}
 
 
@@ -68,6 +71,20 @@ class BuildSpec:
         cross = self.spec.cross_bytes_per_slot * (dims.n_audio_ctx + sum(contexts)) // dims.n_audio_ctx
         per_slot = cross + self.spec.self_bytes_per_slot * rows // self.spec.beams
         return int(width * per_slot) * self.spec.slots
+
+
+def resolve_profile_instance(profile: CompileProfile) -> CompileProfile:
+    """The profile, checked; a Neuron profile without an instance gets this machine's family, or inf2.
+
+    Raises ProfileError.
+    """
+    if profile.target.name != "neuron":
+        return profile
+    from neuron_whisper.target.neuron.instance import check_profile, detect_instance_family
+
+    check_profile(profile)
+    instance = profile.target.instance or detect_instance_family() or DEFAULT_FAMILY
+    return structs.replace(profile, target=structs.replace(profile.target, instance=instance))
 
 
 def resolve_build_spec(

@@ -156,6 +156,24 @@ class UrlFetchFailed(InputError):
         super().__init__(f"{host}: {reason}")
 
 
+class ModelClosed(InputError):
+    """A model is used after its `close`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"the model {name} is closed; load it again")
+
+
+class ModelForked(InputError):
+    """A model that was opened before os.fork is used in the child, which has none of its threads."""
+
+    def __init__(self, name: str, opened_by: int) -> None:
+        self.name, self.opened_by = name, opened_by
+        super().__init__(
+            f"the model {name} was loaded by process {opened_by} before a fork; load it in this process, after the fork"
+        )
+
+
 # --- CapacityError ----------------------------------------------------------------------------
 
 

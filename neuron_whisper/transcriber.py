@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import ExitStack, aclosing
 from typing import Self
 
@@ -131,7 +131,7 @@ class Transcriber:
 
     # --- threads ----------------------------------------------------------------------------------
 
-    def run(self, clip: AudioClip, options: TranscribeOptions) -> Iterator[TranscriptEvent]:
+    def run(self, clip: AudioClip, options: TranscribeOptions) -> Generator[TranscriptEvent]:
         """Yields segments and skipped regions as they are done, then the summary.
 
         Raises InputError, CapacityError, DeviceError.

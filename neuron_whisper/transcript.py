@@ -7,10 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
+    """A word with its times and its probability. `start` and `end` are openai/whisper's names of the times."""
+
     start_s: float
     end_s: float
     text: str
     probability: float
+
+    @property
+    def start(self) -> float:
+        """Start in seconds."""
+        return self.start_s
+
+    @property
+    def end(self) -> float:
+        """End in seconds."""
+        return self.end_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +58,16 @@ class Segment:
     is_truncated: bool = False
     language: str | None = None
 
+    @property
+    def start(self) -> float:
+        """Start in seconds, by openai/whisper's name."""
+        return self.start_s
+
+    @property
+    def end(self) -> float:
+        """End in seconds, by openai/whisper's name."""
+        return self.end_s
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedRegion:
@@ -60,6 +82,16 @@ class SkippedRegion:
     end_s: float
     reason: str
     text: str = ""
+
+    @property
+    def start(self) -> float:
+        """Start in seconds, by openai/whisper's name."""
+        return self.start_s
+
+    @property
+    def end(self) -> float:
+        """End in seconds, by openai/whisper's name."""
+        return self.end_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,3 +110,8 @@ class Transcript:
     warnings: tuple[str, ...] = ()
     skipped: tuple[SkippedRegion, ...] = ()
     long_form: str = "sequential"
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio, by OpenAI's name."""
+        return self.duration_s

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from neuron_whisper.cli.context import CliContext
 from neuron_whisper.cli.output import format_bytes
-from neuron_whisper.cli.profiles import resolve_profile_instance
 from neuron_whisper.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def plan_artifact(context: CliContext, model: str, profile: CompileProfile) -> B
 
     Raises TargetUnavailable, InputError, BuildError.
     """
-    from neuron_whisper.build import resolve_build_spec
+    from neuron_whisper.build import resolve_build_spec, resolve_profile_instance
     from neuron_whisper.model.checkpoint import open_checkpoint
     from neuron_whisper.target.registry import load_target
 

@@ -18,7 +18,6 @@ align = true
 [compiler]
 args = ["--model-type=transformer", "--auto-cast=none", "-O1"]
 """
-DEFAULT_FAMILY = "inf2"  # instance family when a Neuron artifact is compiled elsewhere without --instance
 
 
 def resolve_profile(
@@ -54,22 +53,6 @@ def resolve_profile(
         reason = f"target.instance is {selected.target.instance!r}; only a neuron artifact is for one"
         raise ProfileError(profile or selected.target.name, reason)
     return selected
-
-
-def resolve_profile_instance(profile: CompileProfile) -> CompileProfile:
-    """The profile, checked; a Neuron profile without an instance gets this machine's family, or inf2.
-
-    Raises ProfileError.
-    """
-    if profile.target.name != "neuron":
-        return profile
-    from msgspec.structs import replace
-
-    from neuron_whisper.target.neuron.instance import check_profile, detect_instance_family
-
-    check_profile(profile)
-    instance = profile.target.instance or detect_instance_family() or DEFAULT_FAMILY
-    return replace(profile, target=replace(profile.target, instance=instance))
 
 
 def _format_default_profile(target: str) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
 from neuron_whisper.audio.silero import CHUNK_SAMPLES
 from neuron_whisper.audio.vad_options import MIN_THRESHOLD
+from neuron_whisper.decode.language import resolve_language
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.live.audio_buffer import AudioBuffer
@@ -88,11 +89,7 @@ class LiveStateMachine:
         self.skips_partials = False
 
     def _validate_options(self, options: LiveOptions) -> LiveOptions:
-        language, special = options.transcribe.language, self._tokenizer.special
-        if not special.is_multilingual:
-            self._tokenizer.sot_sequence(language, options.transcribe.task, timestamps=True)
-        elif language is not None:
-            self._tokenizer.to_language_token(language)
+        resolve_language(options.transcribe, self._tokenizer)
         if options.turn_detection is not None and self._speech is None:
             raise InvalidOption("turn_detection", "server_vad", "null: no voice detector is installed on this server")
         if options.turn_detection is not None:  # speech that began an utterance must not be silence for its final text

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
 from neuron_whisper.audio.mel import LogMel
+from neuron_whisper.decode.language import resolve_language
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.live.events import FinalText, PartialText, TextPiece
 from neuron_whisper.live.local_agreement import LocalAgreement
@@ -54,7 +55,7 @@ class Utterance:
     def __post_init__(self) -> None:
         clip = self._build_clip_context(np.empty(0, np.float32), None)
         initial = clip.encode_initial_prompt()
-        language = self.options.transcribe.language if self.tokenizer.special.is_multilingual else "en"
+        language = resolve_language(self.options.transcribe, self.tokenizer)
         self.prompt_state = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
 
     @property

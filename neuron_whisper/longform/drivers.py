@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Protocol, TypeAlias
 
@@ -21,7 +21,7 @@ class SubmitWindow(Protocol):
     def __call__(self, request: WindowRequest, *, is_first: bool) -> Future[DecodingResult]: ...
 
 
-def run_plan(plan: Plan, submit: SubmitWindow) -> Iterator[TranscriptEvent]:
+def run_plan(plan: Plan, submit: SubmitWindow) -> Generator[TranscriptEvent]:
     """Runs the plan and yields its events as they come. Closing it early cancels the windows being decoded.
 
     Raises the errors of `submit` and of its futures.

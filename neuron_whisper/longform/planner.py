@@ -14,6 +14,7 @@ from neuron_whisper.audio.speech import (
     speech_probabilities,
 )
 from neuron_whisper.audio.vad_options import VadOptions
+from neuron_whisper.decode.language import resolve_language
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.longform.batched import decode_batched
@@ -35,9 +36,8 @@ def plan_transcription(
 ) -> Plan:
     """Plans a clip as `options.long_form` says, or by its length; a batched plan decodes `concurrency` windows at once.
 
-    Raises InvalidOption for a language that the model does not know and for a script that needs OpenCC,
-    CheckpointError if `long_form` is batched and the voice detector's weights are missing; without them any other
-    clip is decoded sequentially.
+    Raises InvalidOption as resolve_language does and for a script that needs OpenCC, and CheckpointError if `long_form`
+    is batched and the voice detector's weights are missing; without them any other clip is decoded sequentially.
     """
     convert = load_converter(options.chinese_script) if options.chinese_script is not None else None
     plan = _choose_plan(clip, options, tokenizer, n_mels=n_mels, concurrency=concurrency)
@@ -47,12 +47,7 @@ def plan_transcription(
 def _choose_plan(
     clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, concurrency: int
 ) -> Plan:
-    language = options.language
-    if not tokenizer.special.is_multilingual:
-        tokenizer.sot_sequence(language, options.task, timestamps=True)  # refuses any language but English
-        language = "en"
-    elif language is not None:
-        tokenizer.to_language_token(language)
+    language = resolve_language(options, tokenizer)
     is_batched = options.long_form == "batched" or (
         options.long_form == "auto" and options.vad_filter and clip.duration_s >= MIN_BATCHED_S
     )

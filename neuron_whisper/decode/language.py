@@ -1,0 +1,23 @@
+"""Checks the task and the language of a transcription against the model."""
+
+from __future__ import annotations
+
+from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.text.tokenizer import Tokenizer
+
+
+def resolve_language(options: TranscribeOptions, tokenizer: Tokenizer) -> str | None:
+    """The language's code, "en" for an English-only model; None: to be detected.
+
+    Raises InvalidOption for a language that the model does not know and for a translation by an English-only model.
+    """
+    if tokenizer.special.is_multilingual:
+        if options.language is not None:
+            tokenizer.to_language_token(options.language)
+        return options.language
+    if options.task == "translate":
+        raise InvalidOption("task", options.task, "transcribe: this model is English-only and cannot translate")
+    if options.language not in (None, "en"):
+        raise InvalidOption("language", options.language, "en: this model is English-only")
+    return "en"
