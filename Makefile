@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test test-fast test-speech lint format parity conformance bench-peers bench-accuracy soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
+.PHONY: install demo test test-fast test-speech lint format parity conformance bench-peers bench-accuracy bench-checks bench-load bench-realtime bench-serving bench-profile soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -65,30 +65,57 @@ parity: install
 PEERS := .venv-peers
 PEER_PYTHON := --peer-python $(abspath $(PEERS))/bin/python
 
-# The goals beside every peer: one run, the same weights, threads and clips. GOALS takes more: --quick, --rows short,hour,
-# --runs N (python -m benchmarks.goals --help). Results lie in build/.
+# `make bench-...` measures; each module has --help, and docs/benchmarks.md says what it prints. Results lie in build/.
+MODEL ?= base
+ARTIFACT = "$$($(BIN)/neuron-whisper compile --model $(MODEL))"
+
+# the goals against every peer in one run. GOALS takes more flags: --quick, --rows short,hour, --runs N
 GOALS ?=
 PROFILES ?= cpu cpu-int8 cpu-short
 bench-peers: install $(PEERS)/.installed
 	@mkdir -p build
 	@for profile in $(PROFILES); do \
-	  artifact=$$($(BIN)/neuron-whisper compile --model base --profile $$profile) || exit 1; \
+	  artifact=$$($(BIN)/neuron-whisper compile --model $(MODEL) --profile $$profile) || exit 1; \
 	  echo "--artifact $$profile=$$artifact"; done > build/goals.artifacts
 	$(BIN)/python -m benchmarks.goals $(SPEECH) $$(cat build/goals.artifacts) $(PEER_PYTHON) \
 	  --json build/goals.json --markdown build/goals.md --picture build/goals.svg $(GOALS)
 
-# error rates, text by text, beside every peer
+# error rates, text by text, next to every peer
 bench-accuracy: install $(PEERS)/.installed
-	$(BIN)/neuron-whisper bench $(SPEECH) --model base --profile cpu --profile cpu-int8 --beam-size 5 --streams 1,8 \
-	  --peer faster-whisper:int8 --peer faster-whisper-batched:int8 --peer openai-whisper --peer openvino-genai \
-	  --peer whisper.cpp:f16 --peer whisper.cpp:q8_0 $(PEER_PYTHON)
+	$(BIN)/neuron-whisper bench $(SPEECH) --model $(MODEL) --profile cpu --profile cpu-int8 --beam-size 5 \
+	  --streams 1,8 --peer faster-whisper:int8 --peer faster-whisper-batched:int8 --peer openai-whisper \
+	  --peer openvino-genai --peer whisper.cpp:f16 --peer whisper.cpp:q8_0 $(PEER_PYTHON)
 
-# 30 minutes of a server under 8 clients: MINUTES=1 make soak
+# hallucinated words, times on a known timeline, word times: make bench-checks CHECK=timeline
+CHECK ?= hallucination
+bench-checks: install
+	$(BIN)/python -m benchmarks.checks $(CHECK) $(SPEECH) --artifact $(ARTIFACT)
+
+# a running server under 1 to 64 clients: make bench-load URL=http://127.0.0.1:8000 CLIPS=folder
+URL ?= http://127.0.0.1:8000
+CLIPS ?= ../shared/speech
+bench-load: install
+	$(BIN)/python -m benchmarks.load $(URL) --speech $(CLIPS) --out build/load
+
+# latency of live transcription on a running server: make bench-realtime URL=... CLIPS="a.wav b.wav"
+bench-realtime: install
+	$(BIN)/python -m benchmarks.load.realtime --url $(URL) $(if $(wildcard $(CLIPS)/.),$(wildcard $(CLIPS)/en_LJ001-*),$(CLIPS))
+
+# seconds to start and to the first text, and resident memory, of a server: make bench-serving CLIP=a.wav
+CLIP ?= ../shared/speech/en_arctic_aew_a0001.wav
+bench-serving: install
+	$(BIN)/python -m benchmarks.load.serving --artifact $(ARTIFACT) --speech $(CLIP)
+
+# shares of the machine's matrix peak and memory bandwidth, and host time of a decode step
+bench-profile: install
+	$(BIN)/python -m benchmarks.profiling.roofline --artifact $(ARTIFACT)
+	$(BIN)/python -m benchmarks.profiling.host_time --artifact $(ARTIFACT) --speech $(CLIP)
+
+# 30 minutes of a server under 8 clients: make soak MINUTES=1
 MINUTES ?= 30
 soak: install
 	@mkdir -p build
-	$(BIN)/python -m benchmarks.load.soak --artifact "$$($(BIN)/neuron-whisper compile --model base)" \
-	  --speech ../shared/speech/manifest.tsv --minutes $(MINUTES) --json build/soak.json
+	$(BIN)/python -m benchmarks.load.soak $(MANIFEST) --artifact $(ARTIFACT) --minutes $(MINUTES) --json build/soak.json
 
 # torchvision comes with optimum-intel, is of no use here, and fails beside another build of torch
 $(PEERS)/.installed:
@@ -102,7 +129,6 @@ $(PEERS)/.installed:
 
 # other people's clients and tools against a running server; they get an environment of their own
 CONFORMANCE := .venv-conformance
-CLIP := ../shared/speech/en_arctic_aew_a0001.wav
 conformance: install $(CONFORMANCE)/.installed
 	$(BIN)/neuron-whisper fetch tiny.en >/dev/null
 	$(CONFORMANCE)/bin/python -m tests.conformance $(abspath $(BIN))/neuron-whisper $(CLIP)
