@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -405,6 +406,19 @@ def test_one_bad_file_does_not_stop_the_others_and_answers_keep_their_order(
     assert f"error: {bad}: " in done.err
     assert done.err.endswith("1 of 3 files failed\n")
     assert "Traceback" not in done.err
+
+
+def test_a_terminal_shows_what_a_pipe_gets(cache: Path, wav: Path) -> None:
+    args = ("transcribe", str(wav), "--artifact", LABEL, "--cache", str(cache), "--no-vad")
+    piped = child(*args)
+    terminal, end = pty.openpty()
+    subprocess.run(
+        [sys.executable, "-m", "neuron_whisper", *args], stdout=end, stderr=subprocess.DEVNULL, check=True, timeout=300
+    )
+    os.close(end)
+    shown = os.read(terminal, 1 << 16).decode().replace("\r\n", "\n")
+    os.close(terminal)
+    assert shown == piped.stdout.decode() != ""
 
 
 def test_output_dir_gets_one_file_for_each_format_and_stdout_nothing(
