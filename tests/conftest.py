@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.cli_runs import Cli
 
 TESTS = Path(__file__).parent
 MARKED_FOLDERS = ("unit", "integration", "parity", "neuron_sim")
@@ -45,3 +50,11 @@ def tiny_profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("profiles") / "tiny.toml"
     path.write_text(TINY_PROFILE)
     return path
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Runs a command line in this process."""
+    from tests.support.cli_runs import run_cli
+
+    return partial(run_cli, capsys)

@@ -6,7 +6,17 @@ import pytest
 import rich_click as click
 from click.testing import CliRunner
 
-from neuron_whisper.cli.main import cli
+from neuron_whisper.cli.main import cli, to_exit_code
+from neuron_whisper.errors import (
+    ArtifactNotFound,
+    DeviceError,
+    EngineDraining,
+    InvalidOption,
+    ProfileError,
+    TargetUnavailable,
+    UnknownModel,
+)
+from tests.support.cli_runs import Cli
 
 GENERAL = {"cache", "quiet", "verbose", "help"}  # in the panel Options of every command
 
@@ -33,3 +43,23 @@ def test_every_option_has_a_help_that_is_a_sentence(name: str) -> None:
         if isinstance(option, click.Option):
             assert option.help, option.name
             assert option.help[0].isupper() or option.help[0] in "<0123456789", option.help
+
+
+def test_every_kind_of_error_has_its_exit_code() -> None:
+    errors = (
+        UnknownModel("bas", ["base"]),
+        InvalidOption("task", "sing", "one of two"),
+        ProfileError("cpu", "no"),
+        ArtifactNotFound("x"),
+        TargetUnavailable("neuron", "no"),
+        EngineDraining(),
+        DeviceError("gone"),
+    )
+    assert [to_exit_code(error) for error in errors] == [1, 2, 2, 3, 4, 5, 70]
+
+
+def test_a_wrong_flag_is_one_line_on_stderr_and_exit_code_2(cli: Cli) -> None:
+    done = cli("transcribe", "--bogus", "a.wav")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: No such option")
+    assert done.err.count("\n") == 1
