@@ -21,6 +21,8 @@ from neuron_whisper.target.interfaces import (
     rows_in_use,
 )
 
+STEP_TIMEOUT_S = 30.0
+
 
 class FakeSession:
     """Keeps slots, beams, rules and suppression as a real session does.
@@ -33,6 +35,7 @@ class FakeSession:
         self._spec = spec
         self.gate = threading.Event()
         self.gate.set()
+        self._step_reached = threading.Event()
         self.decode_calls = 0
         self.encoded_batches: list[int] = []
         self.active_per_step: list[int] = []
@@ -47,6 +50,10 @@ class FakeSession:
     @property
     def spec(self) -> ProgramSpec:
         return self._spec
+
+    def wait_for_step(self) -> None:
+        """Until the first step was begun, at a closed gate or not."""
+        assert self._step_reached.wait(STEP_TIMEOUT_S), "no step"
 
     def _check_open(self) -> None:
         if self.is_closed:
@@ -109,6 +116,7 @@ class FakeSession:
     def _run_step(self, inputs: StepInputs) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """(row, its log-probabilities (V,)) of the rows in use; every call counts in `decode_calls`."""
         self._check_open()
+        self._step_reached.set()
         self.gate.wait()
         self.decode_calls += 1
         self.active_per_step.append(int(inputs.active.sum()))

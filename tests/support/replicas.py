@@ -1,4 +1,4 @@
-"""What worker processes in tests load: a program without a network, held, killed and broken where a test says so."""
+"""Worker processes for tests: they load a program without a network, and can be stopped, killed and broken."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ QUICK_TIMEOUTS = PoolTimeouts(
     heartbeat_interval_s=0.05,
 )
 
-# First values of a window's mel that the session takes for an order.
+# First values of a window's mel that are commands to the session.
 KILL_WORKER, FAIL_DEVICE = 1e6, 2e6
 
 _SPECIAL = SpecialTokens.from_layout(eot=256, n_languages=5, blank=ord(" "), is_multilingual=True)
@@ -64,13 +64,15 @@ def window_request(seed: int, *, command: float | None = None) -> WindowRequest:
 
 
 class ProcessGate:
-    """A lock file: while the test holds it every session of every worker waits before its next step."""
+    """A lock file: while the test has locked it, every session of every worker waits before its next step."""
 
     def __init__(self, directory: Path) -> None:
         self.path, self.arrivals = directory / "gate", directory / "arrivals"
         self.path.touch()
         os.mkfifo(self.arrivals)
-        self._arrivals_fd = os.open(self.arrivals, os.O_RDWR)  # open at both ends, so that nobody waits for the other
+        self._arrivals_fd = os.open(
+            self.arrivals, os.O_RDWR
+        )  # opened at both ends, so that neither waits for the other
         self._lock_fd = os.open(self.path, os.O_RDONLY)
 
     def shut(self) -> None:
@@ -80,7 +82,7 @@ class ProcessGate:
         fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
 
     def next_arrival(self) -> int:
-        """The pid of the next worker that comes to a step; waits for it."""
+        """Wait for the next worker that comes to a step -> its pid."""
         digits = b""
         while not digits.endswith(b"\n"):
             digits += os.read(self._arrivals_fd, 1)
@@ -92,7 +94,7 @@ class ProcessGate:
 
 
 class ScriptedSession(FakeSession):
-    """Does what a window orders when it is encoded; tells when it comes to a step, and passes the gate then."""
+    """Follows the command in a window when it is encoded; reports each step, and waits there at the gate."""
 
     def __init__(self, program: ProgramSpec, gate: Path | None) -> None:
         super().__init__(program)
@@ -150,7 +152,7 @@ def running_pool(
 ) -> Iterator[EnginePool]:
     session_factory = session_factory or FakeSessionFactory()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    made = EnginePool(
+    pool = EnginePool(
         session_factory,
         spec(session_factory.slots),
         [WorkerResources(environment=environment)] * workers,
@@ -158,9 +160,9 @@ def running_pool(
         **options,
     )
     try:
-        yield made
+        yield pool
     finally:
-        made.close()
+        pool.close()
 
 
 def wait_for_results(futures: Sequence[Future[DecodingResult]]) -> list[DecodingResult]:
@@ -169,7 +171,7 @@ def wait_for_results(futures: Sequence[Future[DecodingResult]]) -> list[Decoding
 
 def main() -> None:
     """A process with a pool that prints its workers' pids and waits to be killed."""
-    with running_pool() as made:
-        sys.stdout.write(" ".join(str(worker.pid) for worker in made.status.workers) + "\n")
+    with running_pool() as pool:
+        sys.stdout.write(" ".join(str(worker.pid) for worker in pool.status.workers) + "\n")
         sys.stdout.flush()
         threading.Event().wait()

