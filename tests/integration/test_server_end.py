@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from neuron_whisper.server.http.signals import exit_on_sigterm
 from tests.support.paths import ROOT
 from tests.support.servers import TIMEOUT_S, TRANSCRIPTIONS, read_error, tone, wait_for
 
@@ -66,33 +64,6 @@ def test_a_drain_that_takes_too_long_answers_what_is_left_and_ends() -> None:
         child.process.terminate()
         assert read_error(answer.result(), 503)["code"] == "draining"
         assert child.process.wait(TIMEOUT_S) == 0
-
-
-LOADING = """
-import hashlib
-from neuron_whisper.server.http.signals import exit_on_sigterm
-with exit_on_sigterm():
-    print("loading", flush=True)
-    hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2_000_000_000)  # native code, for minutes
-"""
-
-
-def test_a_server_that_loads_its_models_ends_at_once_even_inside_native_code() -> None:
-    with subprocess.Popen([sys.executable, "-c", LOADING], cwd=ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"loading\n"
-        process.terminate()
-        try:
-            assert process.wait(TIMEOUT_S) == 128 + 15
-        finally:
-            process.kill()
-
-
-def test_signals_are_as_they_were_when_the_models_are_loaded() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with exit_on_sigterm():
-        assert signal.getsignal(signal.SIGTERM) is not before
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:

@@ -7,21 +7,10 @@ from typing import Any
 
 import pytest
 
-from neuron_whisper.decode.options import DEFAULT_VAD, TEMPERATURES, TranscribeOptions
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS, UNSUPPORTED_FIELDS
-from neuron_whisper.server.audio.request import AudioRequest
-from neuron_whisper.server.http.multipart import Form
 from tests.support.servers import TRANSCRIPTIONS as PATH
 from tests.support.servers import RunningServer, read_error, tone
-
-
-def parse_request(**texts: str | list[str]) -> AudioRequest:
-    given = {name.replace("__", "[]"): [text] if isinstance(text, str) else text for name, text in texts.items()}
-    for name, values in given.items():
-        TRANSCRIPTIONS.check_field(name, values[0])
-    return AudioRequest.from_form(Form(texts=given), TRANSCRIPTIONS)
-
 
 # --- what a field sets ------------------------------------------------------------------------------
 
@@ -57,16 +46,6 @@ OPTIONS: dict[str, tuple[str, str, object]] = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_a_field_sets_its_option_and_no_other(name: str) -> None:
-    text, option, value = OPTIONS[name]
-    plain, found = parse_request().options, parse_request(**{name: text}).options
-    assert getattr(found, option) == value != getattr(plain, option)
-    needed = {"word_timestamps"} if name == "hallucination_silence_threshold" else set()
-    changed = {field.name for field in fields(found) if getattr(found, field.name) != getattr(plain, field.name)}
-    assert changed == {option} | needed
-
-
 def test_every_option_of_a_transcription_has_its_field_or_a_reason() -> None:
     set_by_a_field = {option for _, option, _ in OPTIONS.values()} | {"patience", "word_timestamps", "vad"}
     fixed = {
@@ -80,98 +59,7 @@ def test_every_option_of_a_transcription_has_its_field_or_a_reason() -> None:
         assert {field.option for field in form.fields if field.option} <= set_by_a_field
 
 
-def test_a_form_without_fields_asks_for_what_the_facade_does_by_default() -> None:
-    plain = parse_request(prompt="", model=" ", language="", languages__=[""], keywords__=[""])
-    assert plain.options == TranscribeOptions(vad_filter=True)
-    assert (plain.model, plain.response_format, plain.stream, plain.include_logprobs) == (None, "json", False, False)
-    assert AudioRequest.from_form(Form(), TRANSLATIONS, vad_filter=False).options == TranscribeOptions(
-        task="translate", vad_filter=False
-    )
-
-
-def test_temperature_zero_is_the_ladder_as_openai_says() -> None:
-    assert parse_request(temperature="0").options.temperatures == TEMPERATURES
-
-
-def test_keywords_and_hotwords_are_told_together() -> None:
-    both = parse_request(hotwords="ORT", keywords__=["Nakamura", "O'Brien, the younger"])
-    assert both.options.hotwords == "ORT, Nakamura, O'Brien, the younger"
-
-
-def test_patience_is_taken_with_beams() -> None:
-    assert parse_request(beam_size="5", patience="2").options.patience == 2.0
-
-
-@pytest.mark.parametrize(
-    ("texts", "wants_words"),
-    [
-        ({"response_format": "verbose_json"}, False),
-        ({"response_format": "verbose_json", "timestamp_granularities__": ["segment"]}, False),
-        ({"response_format": "verbose_json", "timestamp_granularities__": ["word"]}, True),
-        ({"response_format": "verbose_json", "timestamp_granularities": "word"}, True),
-        ({"response_format": "srt"}, False),
-        ({"response_format": "srt", "max_line_width": "40"}, True),
-        ({"response_format": "vtt", "highlight_words": "true"}, True),
-    ],
-)
-def test_times_of_words_are_made_where_something_needs_them(texts: dict[str, Any], wants_words: bool) -> None:
-    assert parse_request(**texts).options.word_timestamps is wants_words
-
-
 # --- chunking_strategy ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("text", ["auto", '"auto"'])
-def test_chunking_auto_turns_the_voice_detector_on(text: str) -> None:
-    options = AudioRequest.from_form(
-        Form(texts={"chunking_strategy": [text]}), TRANSCRIPTIONS, vad_filter=False
-    ).options
-    assert (options.vad_filter, options.long_form, options.vad) == (True, "auto", DEFAULT_VAD)
-
-
-@pytest.mark.parametrize(
-    "texts",
-    [
-        {"chunking_strategy": ['{"type": "server_vad", "threshold": 0.7, "silence_duration_ms": 300}']},
-        {
-            "chunking_strategy[type]": ["server_vad"],
-            "chunking_strategy[threshold]": ["0.7"],
-            "chunking_strategy[silence_duration_ms]": ["300"],
-        },
-    ],
-)
-def test_a_server_vad_sets_the_voice_detector_as_json_and_as_fields(texts: dict[str, list[str]]) -> None:
-    options = AudioRequest.from_form(Form(texts=texts), TRANSCRIPTIONS, vad_filter=False).options
-    assert (options.vad_filter, options.long_form) == (True, "batched")
-    assert (options.vad.threshold, options.vad.min_silence_duration_ms) == (0.7, 300)
-    assert options.vad.speech_pad_ms == DEFAULT_VAD.speech_pad_ms, "what was not given stays"
-
-
-@pytest.mark.parametrize(
-    "texts",
-    [
-        {"chunking_strategy": ["manual"]},
-        {"chunking_strategy": ['{"type": "semantic_vad"}']},
-        {"chunking_strategy": ['{"type": "server_vad", "threshold": 2}']},
-        {"chunking_strategy": ['{"type": "server_vad", "eagerness": "low"}']},
-        {"chunking_strategy": ['{"type": "server_vad", "silence_duration_ms": null}']},
-        {"chunking_strategy": ['{"type": "server_vad", "silence_duration_ms": "300"}']},
-        {"chunking_strategy": ["[]"]},
-        {"chunking_strategy": [""]},
-        {"chunking_strategy": ["auto", "auto"]},
-        {"chunking_strategy": ["auto"], "chunking_strategy[type]": ["server_vad"]},
-        {"chunking_strategy[prefix_padding_ms]": ["-1"]},
-        {"chunking_strategy[prefix_padding_ms]": ["300", "300"]},
-        {"chunking_strategy[type]": ["server_vad"], "chunking_strategy[colour]": ["red"]},
-        {"chunking_strategy": ['{"threshold": 0.5}']},
-        {"chunking_strategy": ["auto"], "vad_filter": ["false"]},
-        {"chunking_strategy": ["auto"], "long_form": ["sequential"]},
-    ],
-)
-def test_a_chunking_strategy_that_cannot_be_is_refused_by_its_name(texts: dict[str, list[str]]) -> None:
-    with pytest.raises(InvalidOption) as caught:
-        AudioRequest.from_form(Form(texts=texts), TRANSCRIPTIONS)
-    assert caught.value.field == "chunking_strategy"
 
 
 # --- what is refused, over the wire -------------------------------------------------------------------

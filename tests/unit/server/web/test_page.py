@@ -27,3 +27,13 @@ def test_the_page_offers_the_models_languages(server: RunningServer) -> None:
     codes = re.findall(r'<option value="([a-z]{2,3})">', select.partition("</select>")[0])
     assert sorted(codes) == sorted(server.transcriber.languages)
     assert "{{" not in html
+
+
+def test_the_page_has_no_inline_handlers_and_no_placeholders(server: RunningServer) -> None:
+    with server.client() as client:
+        page = client.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert len(re.findall(r"'sha256-[A-Za-z0-9+/=]{44}'", policy)) == 2
+    assert not re.search(r"""(src|href)=["'](https?:)?//|style=|\son\w+=|{{""", page.text)
+    assert '<option value="de">German</option>' in page.text

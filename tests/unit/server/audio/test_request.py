@@ -1,0 +1,100 @@
+"""What a form asks for."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions
+from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS
+from neuron_whisper.server.audio.request import AudioRequest
+from neuron_whisper.server.http.multipart import Form
+
+
+def parse_request(**texts: str | list[str]) -> AudioRequest:
+    given = {name.replace("__", "[]"): [text] if isinstance(text, str) else text for name, text in texts.items()}
+    for name, values in given.items():
+        TRANSCRIPTIONS.check_field(name, values[0])
+    return AudioRequest.from_form(Form(texts=given), TRANSCRIPTIONS)
+
+
+OPTIONS: dict[str, tuple[str, str, object]] = {
+    "language": ("German", "language", "de"),
+    "languages": ("en", "languages", ("en",)),
+    "prompt": ("Names: Nakamura", "initial_prompt", "Names: Nakamura"),
+    "temperature": ("0.4", "temperature", (0.4,)),
+    "beam_size": ("5", "beam_size", 5),
+    "best_of": ("3", "best_of", 3),
+    "length_penalty": ("0.6", "length_penalty", 0.6),
+    "seed": (str(2**63 - 1), "seed", 2**63 - 1),
+    "hotwords": ("ORT, NEFF", "hotwords", "ORT, NEFF"),
+    "keywords": ("Nakamura", "hotwords", "Nakamura"),
+    "prefix": ("And so", "prefix", "And so"),
+    "carry_initial_prompt": ("true", "carry_initial_prompt", True),
+    "condition_on_previous_text": ("false", "condition_on_previous_text", False),
+    "compression_ratio_threshold": ("1.8", "compression_ratio_threshold", 1.8),
+    "logprob_threshold": ("-0.5", "logprob_threshold", -0.5),
+    "no_speech_threshold": ("none", "no_speech_threshold", None),
+    "repetition_cut": ("false", "repetition_cut", False),
+    "hallucination_silence_threshold": ("2", "hallucination_silence_threshold_s", 2.0),
+    "max_new_tokens": ("20", "max_new_tokens", 20),
+    "without_timestamps": ("true", "without_timestamps", True),
+    "max_initial_timestamp": ("3.5", "max_initial_timestamp_s", 3.5),
+    "suppress_tokens": ("-1,50", "suppress_tokens", (-1, 50)),
+    "suppress_blank": ("False", "suppress_blank", False),
+    "clip_timestamps": ("0.5,2,7", "clip_timestamps", (0.5, 2.0, 7.0)),
+    "multilingual": ("true", "multilingual", True),
+    "chinese_script": ("traditional", "chinese_script", "traditional"),
+    "vad_filter": ("false", "vad_filter", False),
+    "long_form": ("batched", "long_form", "batched"),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_field_sets_its_option_and_no_other(name: str) -> None:
+    text, option, value = OPTIONS[name]
+    plain, found = parse_request().options, parse_request(**{name: text}).options
+    assert getattr(found, option) == value != getattr(plain, option)
+    needed = {"word_timestamps"} if name == "hallucination_silence_threshold" else set()
+    changed = {field.name for field in fields(found) if getattr(found, field.name) != getattr(plain, field.name)}
+    assert changed == {option} | needed
+
+
+def test_keywords_are_added_to_hotwords() -> None:
+    both = parse_request(hotwords="ORT", keywords__=["Nakamura", "O'Brien, the younger"])
+    assert both.options.hotwords == "ORT, Nakamura, O'Brien, the younger"
+
+
+def test_patience_is_accepted_with_beams() -> None:
+    assert parse_request(beam_size="5", patience="2").options.patience == 2.0
+
+
+def test_an_empty_form_has_the_default_options() -> None:
+    plain = parse_request(prompt="", model=" ", language="", languages__=[""], keywords__=[""])
+    assert plain.options == TranscribeOptions(vad_filter=True)
+    assert (plain.model, plain.response_format, plain.stream, plain.include_logprobs) == (None, "json", False, False)
+    assert AudioRequest.from_form(Form(), TRANSLATIONS, vad_filter=False).options == TranscribeOptions(
+        task="translate", vad_filter=False
+    )
+
+
+def test_temperature_zero_means_fallback() -> None:
+    assert parse_request(temperature="0").options.temperatures == TEMPERATURES
+
+
+@pytest.mark.parametrize(
+    ("texts", "wants_words"),
+    [
+        ({"response_format": "verbose_json"}, False),
+        ({"response_format": "verbose_json", "timestamp_granularities__": ["segment"]}, False),
+        ({"response_format": "verbose_json", "timestamp_granularities__": ["word"]}, True),
+        ({"response_format": "verbose_json", "timestamp_granularities": "word"}, True),
+        ({"response_format": "srt"}, False),
+        ({"response_format": "srt", "max_line_width": "40"}, True),
+        ({"response_format": "vtt", "highlight_words": "true"}, True),
+    ],
+)
+def test_word_timestamps_are_computed_where_needed(texts: dict[str, Any], wants_words: bool) -> None:
+    assert parse_request(**texts).options.word_timestamps is wants_words

@@ -1,0 +1,43 @@
+"""What the settings add to the application."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.support.servers import TRANSCRIPTIONS, run_server
+from tests.support.servers_with_keys import run_server_with_keys
+
+
+def test_cors_is_for_configured_origins_only(tmp_path: Path) -> None:
+    ours, other = "https://app.example.com", "https://evil.example.com"
+    with run_server_with_keys(tmp_path, cors_origins=(ours,)) as it, it.server.client() as client:
+        asking = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        allowed = client.options(TRANSCRIPTIONS, headers={"origin": ours, **asking})
+        assert allowed.status_code == 204
+        assert allowed.headers["access-control-allow-origin"] == ours
+        denied = client.options(TRANSCRIPTIONS, headers={"origin": other, **asking})
+        assert "access-control-allow-origin" not in denied.headers
+        refused = it.get("/v1/models", origin=ours)
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == ours  # so that the page can read why
+    with run_server() as server, server.client() as client:
+        plain = client.get("/v1/models", headers={"origin": ours})
+        assert not [name for name in plain.headers if "control-allow" in name]
+
+
+def test_the_document_says_which_routes_need_a_key(tmp_path: Path) -> None:
+    def wanting(document: dict[str, Any]) -> set[str]:
+        operations = [(path, it) for path, item in document["paths"].items() for it in item.values()]
+        return {path for path, it in operations if it.get("security")}
+
+    with run_server_with_keys(tmp_path, model_admin=True, jobs_dir=tmp_path / "jobs") as it:
+        document = it.get("/schema/openapi.json", it.user).json()
+    paths = set(document["paths"])
+    assert wanting(document) == {path for path in paths if path.startswith("/v1/")}
+    assert {"/v1/models/load", "/v1/jobs", "/v1/audio/transcriptions"} < wanting(document) < paths
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    with run_server() as open_to_all, open_to_all.client() as client:
+        document = client.get("/schema/openapi.json").json()
+    assert not wanting(document)
+    assert "securitySchemes" not in document["components"]
