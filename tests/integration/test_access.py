@@ -1,4 +1,4 @@
-"""Keys: who comes in, who does not, and that no key is ever said aloud."""
+"""API keys with the official client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.servers import tone
 from tests.support.servers_with_keys import run_server_with_keys
 
 
-def test_the_official_client_sends_its_key_and_is_told_of_a_wrong_one(tmp_path: Path) -> None:
+def test_the_official_client_authenticates(tmp_path: Path) -> None:
     with run_server_with_keys(tmp_path) as it:
         clip = ("tone.wav", tone())
         with openai.OpenAI(base_url=f"{it.server.url}/v1", api_key=it.user) as good:

@@ -21,8 +21,8 @@ def test_more_requests_than_there_may_be_are_refused_at_once_and_the_others_serv
         assert [it.result().status_code for it in held] == [200, 200]
         server.wait_for(requests=0)
         with server.client() as client:
-            told = client.get("/metrics").text
-        assert 'neuron_whisper_requests_rejected_total{reason="overloaded"} 1.0' in told
+            metrics = client.get("/metrics").text
+        assert 'neuron_whisper_requests_rejected_total{reason="overloaded"} 1.0' in metrics
 
 
 # --- slow clients ---------------------------------------------------------------------------------

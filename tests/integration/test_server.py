@@ -48,7 +48,7 @@ def test_an_upload_without_audio_is_unreadable(server: RunningServer, content: b
     assert (error["param"], error["code"]) == ("file", "audio_unreadable"), why
 
 
-def test_a_field_nobody_knows_is_named_with_those_that_it_may_be_meant_for(server: RunningServer) -> None:
+def test_an_unknown_field_is_named_with_close_matches(server: RunningServer) -> None:
     error = read_error(server.post(beamsize="5"), 400)
     assert error["param"] == "beamsize"
     assert error["message"] == "beamsize: unknown field; did you mean beam_size?"
@@ -70,19 +70,19 @@ def test_a_field_nobody_knows_is_named_with_those_that_it_may_be_meant_for(serve
         ("", "nothing"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_refused_with_its_field(server: RunningServer, field: str, value: str) -> None:
+def test_an_invalid_value_is_rejected_with_its_field(server: RunningServer, field: str, value: str) -> None:
     error = read_error(server.post(None, TRANSCRIPTIONS, **{field: value}), 400)
     assert error["param"] == (field.removesuffix("[]") or "(unnamed field)")
     assert len(error["message"]) < 400
 
 
-def test_a_field_given_twice_is_refused(server: RunningServer) -> None:
+def test_a_field_sent_twice_is_rejected(server: RunningServer) -> None:
     with server.client() as client:
         fields = {"language": ["en", "de"]}
         assert read_error(client.post(TRANSCRIPTIONS, files={"file": tone()}, data=fields), 400)["param"] == "language"
 
 
-def test_an_english_model_refuses_another_language(small: RunningServer) -> None:
+def test_an_english_model_rejects_other_languages(small: RunningServer) -> None:
     assert read_error(small.post(tone(seconds=0.2), language="de"), 400)["param"] == "language"
     assert small.post(tone(seconds=0.2), language="en").status_code == 200
 
@@ -90,12 +90,12 @@ def test_an_english_model_refuses_another_language(small: RunningServer) -> None
 # --- limits ---------------------------------------------------------------------------------------
 
 
-def test_audio_over_the_limit_of_seconds_is_refused(small: RunningServer) -> None:
+def test_audio_above_the_limit_is_rejected(small: RunningServer) -> None:
     assert read_error(small.post(tone(seconds=3.5, rate=8000)), 413)["code"] == "audio_too_long"
     assert small.post(tone(seconds=2.5, rate=8000)).status_code == 200
 
 
-def test_more_windows_than_may_wait_are_refused_with_a_time_to_come_back() -> None:
+def test_a_full_queue_rejects_with_a_time_to_retry() -> None:
     with run_server(slots=1, queue_limit=1) as server, ThreadPoolExecutor() as clients:
         server.session.gate.clear()
         first = clients.submit(server.post)
@@ -109,7 +109,7 @@ def test_more_windows_than_may_wait_are_refused_with_a_time_to_come_back() -> No
         assert first.result().status_code == second.result().status_code == 200
 
 
-def test_a_request_that_takes_too_long_is_answered_and_frees_its_slot() -> None:
+def test_a_request_above_the_time_limit_gets_504_and_frees_its_slot() -> None:
     with run_server(ServerSettings(request_timeout_s=0.3, vad_filter=False)) as server:
         server.session.gate.clear()
         assert read_error(server.post(), 504)["message"] == "not done within 0.3 seconds"
@@ -117,7 +117,7 @@ def test_a_request_that_takes_too_long_is_answered_and_frees_its_slot() -> None:
         server.wait_for(decoding=0, waiting=0, requests=0)
 
 
-def test_settings_that_cannot_be_are_refused_where_they_are_made() -> None:
+def test_invalid_settings_are_rejected() -> None:
     for field, value in (("port", 70_000), ("max_upload_bytes", 0), ("drain_s", -1.0), ("host", "")):
         with pytest.raises(InvalidOption, match=f"^{field}: "):
             ServerSettings(**{field: value})  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def test_settings_that_cannot_be_are_refused_where_they_are_made() -> None:
 # --- clients beside each other --------------------------------------------------------------------
 
 
-def test_eight_clients_at_once_each_get_the_text_of_their_own_clip(server: RunningServer) -> None:
+def test_concurrent_clients_get_the_text_of_their_own_clip(server: RunningServer) -> None:
     clips = [tone(200 + 150 * n, 0.4) for n in range(8)]
     alone = [server.post(clip, response_format="verbose_json").json() for clip in clips]
     assert len({str(answer["segments"]) for answer in alone}) == 8
@@ -135,7 +135,7 @@ def test_eight_clients_at_once_each_get_the_text_of_their_own_clip(server: Runni
     assert together == alone
 
 
-def test_a_client_that_goes_away_frees_its_slot_for_the_next() -> None:
+def test_a_disconnect_frees_the_slot() -> None:
     with run_server(slots=1) as server:
         server.session.gate.clear()
         body = raw_part('Content-Disposition: form-data; name="file"; filename="a"', tone()) + b"--edge--\r\n"
@@ -153,7 +153,7 @@ def test_a_client_that_goes_away_frees_its_slot_for_the_next() -> None:
         assert server.post().status_code == 200
 
 
-def test_a_client_that_goes_away_while_it_uploads_harms_nobody(server: RunningServer) -> None:
+def test_a_disconnect_during_the_upload_leaves_the_server_usable(server: RunningServer) -> None:
     with socket.create_connection(server.address) as leaving:
         head = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: here\r\nContent-Type: {FORM['content-type']}\r\n"
         part = raw_part('Content-Disposition: form-data; name="file"; filename="a"', b"RIFF")
@@ -161,6 +161,3 @@ def test_a_client_that_goes_away_while_it_uploads_harms_nobody(server: RunningSe
         server.wait_for(requests=1)
     server.wait_for(requests=0)
     assert server.post().status_code == 200
-
-
-# --- what else it tells ---------------------------------------------------------------------------

@@ -27,14 +27,14 @@ def read_resources(collector: FakeRemoteServer) -> Iterator[ResourceSpans]:
 
 
 def read_spans(collector: FakeRemoteServer) -> Iterator[Span]:
-    """What came of a server that has ended, which tells its last ones."""
+    """The spans that a server exported; it has ended, which exports the last ones."""
     for span in (
         span for resource in read_resources(collector) for scope in resource.scope_spans for span in scope.spans
     ):
-        told: Span = MessageToDict(span)
-        told["facts"] = {it.key: MessageToDict(it.value) for it in span.attributes}
-        told["ids"] = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
-        yield told
+        spans_by_name: Span = MessageToDict(span)
+        spans_by_name["facts"] = {it.key: MessageToDict(it.value) for it in span.attributes}
+        spans_by_name["ids"] = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
+        yield spans_by_name
 
 
 def run_traced_server(url: str) -> AbstractContextManager[RunningServer]:
@@ -51,12 +51,14 @@ def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> 
         )
         client.get("/health/live")
         client.get("/metrics")
-    told = {span["name"]: span for span in read_spans(collector)}
-    assert set(told) == {f"POST {TRANSCRIPTIONS}", "receive", "decode audio", "transcribe"}, "and none of a probe"
+    spans_by_name = {span["name"]: span for span in read_spans(collector)}
+    assert set(spans_by_name) == {f"POST {TRANSCRIPTIONS}", "receive", "decode audio", "transcribe"}, (
+        "and none of a probe"
+    )
     assert set(collector.posted_paths) == {"/v1/traces"}
     facts_of_server = {it.key: it.value.string_value for it in next(read_resources(collector)).resource.attributes}
     assert facts_of_server["service.name"] == "neuron-whisper"
-    request = told[f"POST {TRANSCRIPTIONS}"]
+    request = spans_by_name[f"POST {TRANSCRIPTIONS}"]
     trace, own, parent = request["ids"]
     assert (trace, parent, request["kind"]) == (TRACE, PARENT, "SPAN_KIND_SERVER")
     facts = request["facts"]
@@ -64,8 +66,8 @@ def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> 
     assert facts["http.response.status_code"] == {"intValue": "200"}
     assert facts["neuron_whisper.request_id"] == {"stringValue": answer.headers["x-request-id"]}
     assert facts["neuron_whisper.decoded_s"] == {"doubleValue": 2.0}
-    assert answer.json()["text"] not in str(request), "no text of anybody's"
-    stages = [told[name] for name in ("receive", "decode audio", "transcribe")]
+    assert answer.json()["text"] not in str(request), "no text"
+    stages = [spans_by_name[name] for name in ("receive", "decode audio", "transcribe")]
     assert all(stage["ids"][0] == TRACE and stage["ids"][2] == own for stage in stages)
     times = [request["startTimeUnixNano"]]
     for stage in stages:
@@ -74,7 +76,7 @@ def test_a_request_is_a_span_in_its_callers_trace_with_its_stages_below_it() -> 
     assert times[-1] <= request["endTimeUnixNano"]
 
 
-def test_what_went_wrong_is_told_and_a_caller_without_a_trace_gets_one() -> None:
+def test_an_error_is_an_attribute_and_a_request_without_a_trace_gets_one() -> None:
     with run_remote_server() as collector, run_traced_server(collector.url) as server:
         assert server.post(b"no sound").status_code == 400
     (request,) = [span for span in read_spans(collector) if span["name"].startswith("POST")]
@@ -94,7 +96,7 @@ def test_the_log_names_the_trace(caplog: pytest.LogCaptureFixture) -> None:
     assert [f"trace={TRACE}" in line for line in lines] == [True, False]
 
 
-def test_a_collector_that_is_away_harms_no_request_and_keeps_no_server_from_ending() -> None:
+def test_an_unreachable_collector_delays_neither_requests_nor_shutdown() -> None:
     with run_remote_server() as collector:
         pass
     with run_traced_server(collector.url) as server:

@@ -33,7 +33,7 @@ TIMEOUT_S = 20.0
 
 
 def tone(hertz: float = 440.0, seconds: float = 1.0, rate: int = 16_000) -> bytes:
-    """A wav of one tone; the program says something else to each."""
+    """A wav of one tone; the program transcribes each frequency to another text."""
     t = np.arange(int(seconds * rate)) / rate
     return wav(0.3 * np.sin(2 * np.pi * hertz * t), rate)
 
@@ -66,7 +66,7 @@ def make_transcriber(
 
 
 def read_error(response: httpx.Response, status: int) -> dict[str, Any]:
-    """The error of a response that must have this status and OpenAI's shape, with no inside of ours in it."""
+    """The error of a response, which must have this status and OpenAI's format, without internal details."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     assert response.headers["x-request-id"]
@@ -102,18 +102,18 @@ class RunningServer:
             return client.post(path, files={"file": ("tone.wav", audio or tone())}, data=fields)
 
     def wait_for(self, **counts: int) -> None:
-        """Until /health/ready tells these counts: decoding=1, waiting=0."""
+        """Wait until /health/ready has these counts: decoding=1, waiting=0."""
         wait_for(self.url, **counts)
 
 
-def wait_for(url: str, **told: Any) -> None:
-    """Until /health/ready tells all of this; every look is a request, so nothing has to sleep."""
+def wait_for(url: str, **expected: Any) -> None:
+    """Wait until /health/ready has these values; every look is a request, so there is no sleep."""
     with httpx.Client(base_url=url, timeout=TIMEOUT_S, verify=False) as client:
         for _ in range(2000):
             health = client.get("/health/ready").json()
-            if all(health.get(name) == value for name, value in told.items()):
+            if all(health.get(name) == value for name, value in expected.items()):
                 return
-    raise AssertionError(f"{health} never became {told}")
+    raise AssertionError(f"{health} never became {expected}")
 
 
 @contextmanager
@@ -151,7 +151,7 @@ def serve_in_thread(
 
 
 def main(drain_s: str, fault_at: str = "0", jobs_dir: str = "", jobs_max_attempts: str = "3") -> None:
-    """A server process: tells its address, holds its first step until a line comes in, and serves to its end."""
+    """A server process: prints its URL, blocks its first decode step until it reads a line, and serves until it ends."""
     served, session = make_transcriber(fault_at=int(fault_at) or None)
     session.gate.clear()
 
@@ -167,7 +167,7 @@ def main(drain_s: str, fault_at: str = "0", jobs_dir: str = "", jobs_max_attempt
         jobs_dir=Path(jobs_dir) if jobs_dir else None,
         jobs_max_attempts=int(jobs_max_attempts),
     )
-    serve(served, settings, on_listening=lambda url: print(url, flush=True))  # noqa: T201  # the test reads it
+    serve(served, settings, on_listening=lambda url: print(url, flush=True))  # noqa: T201  # read by the test
 
 
 if __name__ == "__main__":

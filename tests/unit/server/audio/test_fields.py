@@ -46,7 +46,7 @@ OPTIONS: dict[str, tuple[str, str, object]] = {
 }
 
 
-def test_every_option_of_a_transcription_has_its_field_or_a_reason() -> None:
+def test_every_option_has_a_field_or_a_reason() -> None:
     set_by_a_field = {option for _, option, _ in OPTIONS.values()} | {"patience", "word_timestamps", "vad"}
     fixed = {
         "task",  # the route
@@ -109,7 +109,7 @@ VERBOSE = {"response_format": "verbose_json"}
         ("chunking_strategy", {"chunking_strategy": "none"}, "server_vad"),
     ],
 )
-def test_a_field_is_refused_by_its_own_name_with_what_it_may_be(
+def test_an_invalid_value_is_rejected_by_field_with_what_is_allowed(
     server: RunningServer, param: str, form: dict[str, Any], says: str
 ) -> None:
     with server.client() as client:
@@ -119,13 +119,13 @@ def test_a_field_is_refused_by_its_own_name_with_what_it_may_be(
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED_FIELDS)
-def test_a_field_of_another_api_is_refused_with_what_to_say_instead(server: RunningServer, name: str) -> None:
+def test_a_field_of_another_api_is_rejected_with_the_alternative(server: RunningServer, name: str) -> None:
     error = read_error(server.post(None, **{name: "1"}), 400)
     assert error["param"] == name
     assert error["message"].endswith(UNSUPPORTED_FIELDS[name])
 
 
-def test_an_upload_of_the_wrong_name_is_refused_before_it_is_read(server: RunningServer) -> None:
+def test_an_upload_in_the_wrong_field_is_rejected(server: RunningServer) -> None:
     with server.client() as client:
         error = read_error(client.post(PATH, files={"audio": tone()}), 400)
     assert error["param"] == "audio"

@@ -47,8 +47,10 @@ def test_a_stream_is_not_buffered_by_proxies() -> None:
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-cache", "no")
     assert answer.headers["x-request-id"]
-    told = parse_events(answer.text)
-    assert [event["type"] for event in told] == ["transcript.text.delta"] * (len(told) - 1) + ["transcript.text.done"]
+    events = parse_events(answer.text)
+    assert [event["type"] for event in events] == ["transcript.text.delta"] * (len(events) - 1) + [
+        "transcript.text.done"
+    ]
 
 
 def test_a_delta_is_sent_before_the_next_window_and_a_disconnect_frees_the_slot() -> None:
@@ -70,11 +72,11 @@ def test_a_delta_is_sent_before_the_next_window_and_a_disconnect_frees_the_slot(
 
 def test_an_error_during_a_stream_is_its_last_event() -> None:
     with run_server(fault_at=STEPS + 5) as server:
-        told = parse_events(server.post(tone(seconds=95), **STREAM_FIELDS).text)
-    assert told[0]["type"] == "transcript.text.delta"
-    assert told[-1].keys() == {"error"}
-    assert told[-1]["error"]["code"] == "device_fault"
-    assert told[-1]["error"]["type"] == "server_error"
+        events = parse_events(server.post(tone(seconds=95), **STREAM_FIELDS).text)
+    assert events[0]["type"] == "transcript.text.delta"
+    assert events[-1].keys() == {"error"}
+    assert events[-1]["error"]["code"] == "device_fault"
+    assert events[-1]["error"]["type"] == "server_error"
 
 
 def test_an_error_before_the_first_event_has_its_status() -> None:
@@ -87,14 +89,14 @@ def test_an_error_before_the_first_event_has_its_status() -> None:
 
 def test_a_silent_clip_is_a_stream_of_one_event() -> None:
     with run_server() as server:
-        told = parse_events(server.post(tone(seconds=0.4), vad_filter="true", **STREAM_FIELDS).text)
-    assert [(event["type"], event["text"]) for event in told] == [("transcript.text.done", "")]
+        events = parse_events(server.post(tone(seconds=0.4), vad_filter="true", **STREAM_FIELDS).text)
+    assert [(event["type"], event["text"]) for event in events] == [("transcript.text.done", "")]
 
 
 def test_a_translation_streams_too() -> None:
     with run_server() as server:
-        told = parse_events(server.post(tone(seconds=0.4), "/v1/audio/translations", **STREAM_FIELDS).text)
-    assert told[-1]["type"] == "transcript.text.done"
+        events = parse_events(server.post(tone(seconds=0.4), "/v1/audio/translations", **STREAM_FIELDS).text)
+    assert events[-1]["type"] == "transcript.text.done"
 
 
 def test_concurrent_streams_have_their_own_text() -> None:

@@ -51,9 +51,9 @@ def test_joined_deltas_are_the_text_wherever_segments_end(
     edges = sorted({0, len(spelled), *(cut for cut in cuts if cut < len(spelled))})
     events = SegmentEventFormatter(formatter)
     segments = [make_segment(spelled[a:b]) for a, b in pairwise(edges)]
-    told = [events.format_delta(it)["delta"] for it in segments]
+    deltas = [events.format_delta(it)["delta"] for it in segments]
     rest = events.flush()
-    assert "".join([*told, *([rest["delta"]] if rest else [])]) == text.strip()
+    assert "".join([*deltas, *([rest["delta"]] if rest else [])]) == text.strip()
 
 
 def test_an_incomplete_character_at_the_end_is_flushed(formatter: ResponseFormatter) -> None:
@@ -65,8 +65,8 @@ def test_an_incomplete_character_at_the_end_is_flushed(formatter: ResponseFormat
 def test_converted_text_is_sent_as_converted(formatter: ResponseFormatter) -> None:
     events = SegmentEventFormatter(formatter)
     written = (replace(make_segment(list("头".encode())), text=" 頭"), make_segment([33]))
-    told = [events.format_delta(it)["delta"] for it in written]
-    assert told == ["頭", "!"]
+    deltas = [events.format_delta(it)["delta"] for it in written]
+    assert deltas == ["頭", "!"]
 
 
 def test_keepalives_fill_a_long_wait_and_lose_no_item() -> None:
@@ -78,13 +78,13 @@ def test_keepalives_fill_a_long_wait_and_lose_no_item() -> None:
             await may_go_on.wait()
             yield "b"
 
-        told: list[str | None] = []
+        deltas: list[str | None] = []
         async for item in add_keepalives(items(), interval_s=0.001):
-            told.append(item)
+            deltas.append(item)
             if item is None:
                 may_go_on.set()
-        return told
+        return deltas
 
-    told = asyncio.run(run())
-    assert [item for item in told if item is not None] == ["a", "b"]
-    assert None in told
+    deltas = asyncio.run(run())
+    assert [item for item in deltas if item is not None] == ["a", "b"]
+    assert None in deltas

@@ -49,14 +49,14 @@ def test_every_model_is_listed_and_found_by_any_name() -> None:
 
 def test_an_unloaded_model_serves_again_after_load() -> None:
     with serve_models(ModelShelf("turbo", "tiny.en")) as client:
-        told = client.post("/v1/models/unload", json={"model": "tiny.en"}).json()
-        assert (told["state"], told["available"]) == ("unloaded", False)
+        answer = client.post("/v1/models/unload", json={"model": "tiny.en"}).json()
+        assert (answer["state"], answer["available"]) == ("unloaded", False)
         assert read_error(transcribe(client, "tiny.en"), 503)["code"] == "model_unavailable"
         assert transcribe(client).status_code == 200
-        told = client.post("/v1/models/load", json={"model": "tiny.en"}).json()
-        assert (told["state"], told["available"]) == ("loaded", True)
+        answer = client.post("/v1/models/load", json={"model": "tiny.en"}).json()
+        assert (answer["state"], answer["available"]) == ("loaded", True)
         assert transcribe(client, "tiny.en").status_code == 200
-        read_error(client.post("/v1/models/load", json={"model": "nobody"}), 404)
+        read_error(client.post("/v1/models/load", json={"model": "unknown"}), 404)
         read_error(client.post("/v1/models/load", json={"modle": "turbo"}), 400)
 
 
@@ -83,7 +83,7 @@ def test_admin_routes_exist_with_model_admin_only() -> None:
         serve_in_thread(made, ServerSettings(vad_filter=False, model_admin=True)) as (url, _),
         httpx.Client(base_url=url, verify=False) as client,
     ):
-        # there is nobody who could open it again
+        # it cannot be opened again
         assert read_error(client.post("/v1/models/unload", json={"model": "turbo"}), 400)["param"] == "model"
     made.close()
 
