@@ -31,10 +31,10 @@ def read_spans(collector: FakeRemoteServer) -> Iterator[Span]:
     for span in (
         span for resource in read_resources(collector) for scope in resource.scope_spans for span in scope.spans
     ):
-        spans_by_name: Span = MessageToDict(span)
-        spans_by_name["facts"] = {it.key: MessageToDict(it.value) for it in span.attributes}
-        spans_by_name["ids"] = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
-        yield spans_by_name
+        fields: Span = MessageToDict(span)
+        fields["facts"] = {it.key: MessageToDict(it.value) for it in span.attributes}
+        fields["ids"] = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
+        yield fields
 
 
 def run_traced_server(url: str) -> AbstractContextManager[RunningServer]:

@@ -151,7 +151,7 @@ def serve_in_thread(
 
 
 def main(drain_s: str, fault_at: str = "0", jobs_dir: str = "", jobs_max_attempts: str = "3") -> None:
-    """A server process: prints its URL, blocks its first decode step until it reads a line, and serves until it ends."""
+    """A server process that prints its URL, blocks its first decode step until it reads a line, then serves."""
     served, session = make_transcriber(fault_at=int(fault_at) or None)
     session.gate.clear()
 
