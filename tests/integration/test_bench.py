@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from neuron_whisper.bench.engines.peers import PEERS
-from neuron_whisper.cli.bench import bench
 from neuron_whisper.cli.main import run
 from neuron_whisper.model.checkpoint import open_checkpoint
 from tests.support.manifests import write_speech
@@ -92,36 +90,3 @@ def test_a_whole_run_measures_ours_and_openai_whisper_and_names_what_is_missing(
     checkpoint, theirs = open_checkpoint(tiny_checkpoint), open_checkpoint(converted)
     assert theirs.dims == checkpoint.dims
     assert all(np.array_equal(theirs.tensor(name), checkpoint.tensor(name)) for name in checkpoint.parameter_names)
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--peer", "unknown"], "--peer: 'unknown' is not allowed"),
-        (["--temperature", "warm"], "--temperature: 'warm' is not allowed"),
-        (["--temperature", "0.4,0.2"], "temperature"),
-        (["--streams", "0"], "--streams: '0' is not allowed"),
-        (["--where", "kind"], "--where: 'kind' is not allowed"),
-        (["--long-form", "zigzag"], "long_form: 'zigzag' is not allowed"),
-        (["--language", "klingon"], "language: 'klingon' is not allowed"),
-    ],
-)
-def test_flags_are_refused_before_anything_is_measured(
-    speech: Path, tmp_path: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["bench", str(speech / "speech.tsv"), "--cache", str(tmp_path / "none"), *flags]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "none").exists()
-
-
-def test_a_profile_for_an_artifact_is_a_contradiction(
-    speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flags = ["--cache", str(tmp_path / "none"), "--artifact", "base", "--profile", "cpu"]
-    assert run(["bench", str(speech / "speech.tsv"), *flags]) == 2
-    assert "an --artifact has its own profile" in capsys.readouterr().err
-
-
-def test_help_names_every_peer() -> None:
-    text = " ".join(CliRunner().invoke(bench, ["--help"]).output.replace("│", " ").split())
-    assert all(name in text for name in PEERS)

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuron_whisper.cli.context import CliContext
+from neuron_whisper.cli.demo import DemoFailed, _run_server
 from tests.support.cli_runs import Cli, run_child, run_in_child
 
 LABEL = "tiny-random.en"
@@ -328,3 +330,8 @@ def test_the_demo_serves_a_given_recording_and_prints_its_figures(
     assert lines["artifact"].startswith(LABEL)
     assert float(lines["RTF"]) > 0
     assert "server: stopped" in done.err
+
+
+def test_a_server_of_the_demo_that_does_not_start_is_reported_with_its_error(tmp_path: Path) -> None:
+    with pytest.raises(DemoFailed, match="no artifact 'nothing'"), _run_server(CliContext(cache=tmp_path), "nothing"):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,14 @@ def test_a_wrong_compile_flag_is_named_before_any_work(
     done = cli("compile", *flags, "--cache", tmp_path / "cache")
     assert (done.code, done.out) == (code, "")
     assert message in done.err
+
+
+def test_dry_run_of_a_new_profile_prints_a_miss_and_compiles_nothing(
+    cli: Cli, tmp_path: Path, tiny_checkpoint: Path, tiny_profile: Path
+) -> None:
+    cache = tmp_path / "cache"
+    args = ("--model", tiny_checkpoint, "--profile", tiny_profile, "--cache", cache, "--dry-run", "--explain", "--json")
+    plan = json.loads(cli("compile", *args).out)
+    assert (plan["status"], plan["path"], plan["explain"]) == ("miss", None, {"nearest": None, "differences": []})
+    assert plan["spec"]["slots"] == 2
+    assert not list((cache / "artifacts").glob("*")) if (cache / "artifacts").exists() else True

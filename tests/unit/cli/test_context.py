@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from neuron_whisper.cli.context import CliContext
 from tests.support.cli_runs import Cli
 
 
@@ -13,3 +16,24 @@ def test_a_traceback_is_shown_with_verbose_only(cli: Cli, tmp_path: Path) -> Non
     assert done.code == 3
     assert "Traceback" in done.err
     assert done.err.endswith("error: no artifact 'nothing'; none is stored\n")
+
+
+def test_quiet_prints_nothing_but_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    CliContext(cache=tmp_path, quiet=True).info("compiling")
+    assert capsys.readouterr().err == ""
+    CliContext(cache=tmp_path).info("compiling")
+    assert capsys.readouterr().err == "compiling\n"
+
+
+def test_the_cache_is_the_flags_then_the_environments(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEURON_WHISPER_CACHE", str(tmp_path / "variable"))
+    assert str(tmp_path / "variable") in cli("artifacts", "list").err
+    assert str(tmp_path / "flag") in cli("artifacts", "list", "--cache", tmp_path / "flag").err
+
+
+def test_a_store_is_created_closed_to_others(tmp_path: Path) -> None:
+    store = CliContext(cache=tmp_path / "cache").create_store()
+    assert store.list_artifacts() == ([], [])
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
+import rich_click as click
+from click.testing import CliRunner
 
+from neuron_whisper.cli.context import CliContext
+from neuron_whisper.cli.loading import ModelSelection, model_options, resolve_artifact
+from tests.support.artifact_samples import publish_sample
 from tests.support.cli_runs import Cli
 
 
@@ -33,3 +39,28 @@ def test_what_cannot_be_transcribed_is_refused_before_anything_is_opened(
     assert (done.code, done.out) == (code, "")
     assert message in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_selection_of_an_artifact_takes_no_profile() -> None:
+    with pytest.raises(click.UsageError, match="--profile cannot be combined with --artifact"):
+        ModelSelection(model=None, artifact="base", profile="cpu", threads=0)
+
+
+def test_a_repeated_model_option_collects_models_and_artifacts() -> None:
+    collected: list[dict[str, object]] = []
+
+    @click.command()
+    @functools.partial(model_options, multiple=True)
+    def command(**flags: object) -> None:
+        collected.append(flags)
+
+    args = ["-m", "tiny", "-m", "base", "-a", "x", "--threads", "2"]
+    assert CliRunner().invoke(command, args).exit_code == 0
+    assert collected == [{"models": ("tiny", "base"), "artifacts": ("x",), "profile": None, "threads": 2}]
+
+
+def test_a_stored_artifact_is_resolved_by_label(tmp_path: Path) -> None:
+    context = CliContext(cache=tmp_path / "cache")
+    artifact = publish_sample(context.create_store())
+    selection = ModelSelection(model=None, artifact="base", profile=None, threads=0)
+    assert resolve_artifact(context, selection).key == artifact.key
