@@ -54,6 +54,7 @@ class RunningJob:
     total_s: float | None = None
     segments: list[Segment] = field(default_factory=list)
     task: asyncio.Task[None] = field(init=False)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     is_cancelled: bool = False  # by its owner
 
     def on_event(self, event: TranscriptEvent) -> None:
@@ -132,6 +133,7 @@ class JobRunner:
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def _interrupt(self, running: RunningJob) -> None:
+        await running.started.wait()  # a task that is cancelled before its first step stores no outcome
         if running.stage != "storing":  # a result that is being stored is not interrupted
             running.task.cancel()
         await asyncio.wait({running.task}, timeout=FINAL_WRITE_TIMEOUT_S)
@@ -145,7 +147,7 @@ class JobRunner:
         while True:
             self._wake_event.clear()
             try:
-                job = await asyncio.to_thread(self._store.claim, time.time())
+                job = await self._claim()
             except Exception:  # a full or broken disk; requests go on without it
                 log.exception("job store unavailable retry_s=%g", STORE_RETRY_S)
                 await asyncio.sleep(STORE_RETRY_S)
@@ -161,6 +163,16 @@ class JobRunner:
             if self._is_stopping or self._models.device_error is not None:
                 return  # the process ends; the next one continues
 
+    async def _claim(self) -> Job | None:
+        claim = asyncio.ensure_future(asyncio.to_thread(self._store.claim, time.time()))
+        try:
+            return await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            # the thread goes on: what it claims would be running without a task until the next start
+            if (job := await claim) is not None:
+                await asyncio.to_thread(self._store.requeue, job.id, SERVER_STOPPED)
+            raise
+
     async def _wait_for_job(self) -> None:
         next_at = await asyncio.to_thread(self._store.get_next_claim_time)
         wait_s = MAX_POLL_INTERVAL_S if next_at is None else min(MAX_POLL_INTERVAL_S, max(0.0, next_at - time.time()))
@@ -170,13 +182,14 @@ class JobRunner:
 
     async def _run_job(self, running: RunningJob) -> None:
         """Run one attempt and store its outcome."""
-        job, started = running.job, time.perf_counter()
+        job, started_at = running.job, time.perf_counter()
+        running.started.set()
         log.info("job started id=%s attempt=%d restart_reason=%r", job.id, job.attempts, job.restart_reason)
         result = await self._attempt(running)
         running.stage = "storing"  # from here on the task is not cancelled
         while not await self._try_persist(job, result):
             await asyncio.sleep(STORE_RETRY_S)
-        log.info("job ended id=%s %s took_s=%.1f", job.id, result.log_fields, time.perf_counter() - started)
+        log.info("job ended id=%s %s took_s=%.1f", job.id, result.log_fields, time.perf_counter() - started_at)
 
     async def _attempt(self, running: RunningJob) -> AttemptResult:
         job = running.job
