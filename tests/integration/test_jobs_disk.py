@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from neuron_whisper.errors import StorageFull
 from neuron_whisper.server import ServerSettings
-from neuron_whisper.server.jobs.files import JobFiles
 from tests.support.job_clients import JOBS, create_job, wait_for_job
 from tests.support.servers import read_error, run_server, tone
 from tests.support.small_disks import small_disk as mounted
@@ -29,17 +26,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield path
 
 
-def test_a_file_that_finds_no_room_is_nowhere(tmp_path: Path) -> None:
-    files = JobFiles(tmp_path / "jobs")
-    with pytest.raises(StorageFull):
-        _write_until_disk_full(files)
-    assert list(files.uploads_directory.iterdir()) == []
-    with files.write_atomically(files.upload_path("job_1")) as file:
-        file.write(b"all of it")
-    assert files.upload_path("job_1").read_bytes() == b"all of it"
-    files.close()
-
-
 def test_a_full_disk_is_507_and_jobs_continue_when_there_is_space(small_disk: Path) -> None:
     settings = ServerSettings(vad_filter=False, jobs_dir=small_disk / "jobs")
     with run_server(settings) as server, server.client() as client:
@@ -55,9 +41,3 @@ def test_a_full_disk_is_507_and_jobs_continue_when_there_is_space(small_disk: Pa
         assert server.post().status_code == 200  # requests need no disk
         filler.unlink()
         wait_for_job(client, create_job(client, tone())["id"], "succeeded")
-
-
-def _write_until_disk_full(files: JobFiles) -> None:
-    with files.write_atomically(files.upload_path("job_1")) as file:
-        file.write(b"a part of it")
-        raise OSError(errno.ENOSPC, "No space left on device")
