@@ -1,4 +1,4 @@
-"""The cache directory: its layout, whether it can be trusted, and durable file operations in it."""
+"""The cache directory: its layout, and whether others can change what it holds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuron_whisper.errors import ArtifactUnsafe, InvalidOption
+from neuron_whisper.host.atomic_files import sync_directory
 
 CACHE_VARIABLE = "NEURON_WHISPER_CACHE"
 OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -134,32 +135,6 @@ class CacheDirectory:
     def _make_error(self, error: OSError) -> InvalidOption:
         allowed = f"a directory this user can read and write ({error.strerror})"
         return InvalidOption("cache directory", str(self.root), f"{allowed}; {CACHE_VARIABLE} names another")
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """A new file that survives a power cut and that no umask lets others write. Raises FileExistsError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def discard(path: Path) -> None:

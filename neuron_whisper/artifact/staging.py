@@ -17,10 +17,10 @@ from neuron_whisper.artifact.cache_directory import (
     count_bytes,
     discard,
     scan,
-    sync_file,
 )
 from neuron_whisper.artifact.loader import digest_files
 from neuron_whisper.artifact.manifest import FileEntry
+from neuron_whisper.host.atomic_files import sync_file
 
 _LOCK_PREFIX = "staging-"
 

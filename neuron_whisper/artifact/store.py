@@ -18,8 +18,6 @@ from neuron_whisper.artifact.cache_directory import (
     CacheDirectory,
     count_bytes,
     scan,
-    sync_directory,
-    write_durably,
 )
 from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME, match_reference
 from neuron_whisper.artifact.loader import Artifact, check_files, read_artifact
@@ -33,6 +31,7 @@ from neuron_whisper.artifact.staging import (
     staging_directory,
 )
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactNotFound, InvalidOption
+from neuron_whisper.host.atomic_files import sync_directory, write_durably
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 86_400
@@ -161,7 +160,7 @@ class ArtifactStore:
         """
         content = encode_manifest(msgspec.structs.replace(manifest, files=finalize(staging.path)))
         # last: a directory with a manifest is complete
-        write_durably(staging.path / MANIFEST_NAME, content)
+        write_durably(staging.path / MANIFEST_NAME, content, mode=0o644)  # whatever the umask, others cannot write it
         for relative in scan(staging.path).directories:
             sync_directory(staging.path / relative)
         sync_directory(staging.path)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from neuron_whisper.artifact.cache_directory import sync_directory
 from neuron_whisper.artifact.loader import Artifact, check_files
 from neuron_whisper.artifact.manifest import (
     MANIFEST_LIMIT_BYTES,
@@ -21,6 +18,7 @@ from neuron_whisper.artifact.manifest import (
 )
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.errors import ArtifactCorrupt, InvalidOption
+from neuron_whisper.host.atomic_files import open_atomically
 
 CHECKSUMS_NAME = "SHA256SUMS"
 CHECKSUMS_LIMIT_BYTES = MANIFEST_LIMIT_BYTES  # a line is shorter than the manifest's entry of the same file
@@ -44,7 +42,8 @@ def export_artifact(artifact: Artifact, destination: Path | BinaryIO) -> None:
             with destination.open("wb") as stream:  # a device or a pipe: renaming would replace it
                 _write_archive(artifact, stream)
         else:
-            _write_atomically(artifact, destination)
+            with open_atomically(destination) as stream:
+                _write_archive(artifact, stream)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         reason = f"a file in an existing directory that this user can write ({error.strerror})"
         raise InvalidOption("destination", str(destination), reason) from None
@@ -65,20 +64,6 @@ def import_artifact(store: ArtifactStore, source: Path | BinaryIO) -> Artifact:
         raise InvalidOption("archive", str(source), f"a file that can be read ({error.strerror})") from None
     with stream:
         return _ArchiveReader(stream, str(source)).publish_into(store)
-
-
-def _write_atomically(artifact: Artifact, destination: Path) -> None:
-    part = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.part")
-    with part.open("xb") as stream:
-        try:
-            _write_archive(artifact, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-            part.replace(destination)
-        except BaseException:
-            part.unlink()
-            raise
-    sync_directory(destination.parent)
 
 
 def _write_archive(artifact: Artifact, stream: BinaryIO) -> None:

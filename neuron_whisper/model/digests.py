@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
+from neuron_whisper.host.atomic_files import write_atomically
 from neuron_whisper.model.private_directory import make_private_directory
 
 
@@ -30,14 +30,6 @@ def hash_file(path: Path, *, cache_dir: Path | None = None) -> str:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if entry is not None:
         with contextlib.suppress(OSError):
-            _write_atomically(entry, digest)
+            make_private_directory(entry.parent)
+            write_atomically(entry, digest.encode(), mode=0o600)
     return digest
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    """A reader finds all of it or nothing."""
-    make_private_directory(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    Path(name).replace(path)

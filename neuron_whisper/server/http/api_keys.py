@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
 import re
 import secrets
 import stat
@@ -18,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from neuron_whisper.errors import InvalidOption
+from neuron_whisper.host.atomic_files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -86,17 +86,7 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
 def write_keys(path: Path, keys: Sequence[StoredKey]) -> None:
     """Replace the file atomically: a server that reads it meanwhile sees the old or the new one. Raises OSError."""
     text = msgspec.json.format(msgspec.json.encode(KeyFile(keys=tuple(keys))), indent=2)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
+    write_atomically(path, text + b"\n", mode=0o600)
 
 
 class ApiKeyStore:

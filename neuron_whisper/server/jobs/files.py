@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Collection, Iterator
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from neuron_whisper.errors import InvalidOption, StorageFull
+from neuron_whisper.host.atomic_files import open_atomically
 from neuron_whisper.model.private_directory import make_private_directory
 
 COPY_CHUNK_BYTES = 1 << 20
-PARTIAL_SUFFIX = ".partial"
 
 
 class JobFiles:
@@ -79,20 +78,13 @@ class JobFiles:
 
         Raises StorageFull.
         """
-        partial = path.with_name(f"{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
         try:
-            with partial.open("xb") as file:
+            with open_atomically(path) as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-            _sync_directory(path.parent)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFull from error
             raise
-        finally:
-            partial.unlink(missing_ok=True)
 
     def delete_upload(self, job_id: str) -> None:
         self.upload_path(job_id).unlink(missing_ok=True)
@@ -121,11 +113,3 @@ class JobFiles:
     def close(self) -> None:
         with suppress(OSError):
             self._lock.close()
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
