@@ -29,9 +29,14 @@ def test_open_atomically_replaces_the_file_when_the_block_ends(tmp_path: Path) -
 def test_open_atomically_leaves_the_old_file_when_the_block_raises(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError), open_atomically(path) as file:
-        file.write(b"new")
-        _ = 1 / 0
+
+    def fail() -> None:
+        with open_atomically(path) as file:
+            file.write(b"new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert path.read_bytes() == b"old"
     assert names_in(tmp_path) == ["file"]
 
