@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -12,15 +11,16 @@ from typing import Any
 
 import rich_click as click
 
+from neuron_whisper.artifact.known_models import count_parameters, list_languages
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.cli.main import cli
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry
-from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.option_spec import OptionSpec, list_option_specs
 from neuron_whisper.server.config.schema import SettingSpec, list_setting_specs
 from neuron_whisper.server.config.settings import ServerSettings
+from neuron_whisper.text.languages import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -266,26 +266,17 @@ def _model_table() -> str:
 
 def _model_row(entry: CatalogueEntry) -> tuple[str, ...]:
     dims = PUBLISHED_DIMS[entry.name]
-    parameters = sum(math.prod(shape) for shape in expected_shapes(dims).values())
+    parameters = count_parameters(dims)
     kv_values = 2 * dims.n_text_layer * (dims.n_audio_ctx + dims.n_text_ctx) * dims.n_text_state
     return (
         f"`{entry.name}`", f"{parameters / 1e6:.0f} M", f"{2 * parameters / 1e6:,.0f} MB",
-        f"{2 * (parameters + kv_values) / 1e6:,.0f} MB", _languages(entry), _licence(entry), f"`{entry.hub_id}`",
+        f"{2 * (parameters + kv_values) / 1e6:,.0f} MB", _languages(entry), entry.licence, f"`{entry.hub_id}`",
     )  # fmt: skip
 
 
 def _languages(entry: CatalogueEntry) -> str:
-    if entry.name.startswith("kotoba"):
-        return "Japanese"
-    if not PUBLISHED_DIMS[entry.name].is_multilingual or entry.name.startswith("distil"):
-        return "English"
-    return f"{PUBLISHED_DIMS[entry.name].n_vocab - 51_766}"
-
-
-def _licence(entry: CatalogueEntry) -> str:
-    if entry.name == "kotoba-v2.2":
-        return "see its page"
-    return "MIT" if entry.name.startswith(("distil", "large-v3-turbo")) else "Apache-2.0"
+    codes = list_languages(entry)
+    return LANGUAGES[codes[0]].title() if len(codes) == 1 else str(len(codes))
 
 
 def main() -> int:

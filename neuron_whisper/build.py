@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from neuron_whisper import __version__
@@ -19,14 +20,15 @@ from neuron_whisper.artifact.loader import Artifact
 from neuron_whisper.artifact.manifest import FORMAT, Manifest, spec_to_data
 from neuron_whisper.artifact.source_hash import graph_source_files, hash_sources
 from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.errors import TargetUnavailable
 from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
 from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.model.sharding import check_tp
 from neuron_whisper.planning.cost_model import DTYPE_BYTES
-from neuron_whisper.profile import CompileProfile
+from neuron_whisper.profile import CompileProfile, find_profile_name
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec, Progress, spec_from_profile
-from neuron_whisper.target.registry import load_target
+from neuron_whisper.target.registry import install_command, load_target, missing_packages
 from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 
 DEFAULT_FAMILY = "inf2"  # instance family when a Neuron artifact is compiled on another machine without an instance
@@ -40,6 +42,7 @@ class BuildSpec:
     model: str
     checkpoint: Checkpoint
     profile: CompileProfile
+    profile_name: str | None = None
     spec: ProgramSpec
     facts: Mapping[str, Any]
     key: str
@@ -87,10 +90,24 @@ def resolve_profile_instance(profile: CompileProfile) -> CompileProfile:
     return structs.replace(profile, target=structs.replace(profile.target, instance=instance))
 
 
+def check_compile_packages(target: str) -> None:
+    """Raise TargetUnavailable, with the install line, when a package that compiling needs is not installed.
+
+    Every target needs those of the reference, which makes the golden tokens. Imports nothing.
+    """
+    if missing := missing_packages("reference"):
+        raise TargetUnavailable(target, f"compiling needs {', '.join(missing)}", install_command("reference"))
+
+
 def resolve_build_spec(
-    model: str, checkpoint: Checkpoint, profile: CompileProfile, *, digest_cache: Path | None = None
+    model: str,
+    checkpoint: Checkpoint,
+    profile: CompileProfile,
+    *,
+    profile_name: str | None = None,
+    digest_cache: Path | None = None,
 ) -> BuildSpec:
-    """Resolve spec, facts and key. Imports no torch.
+    """Resolve spec, facts and key. Imports no torch. `profile_name` None: that of the packaged profile, if it is one.
 
     Raises InvalidOption (an impossible size), TargetUnavailable with its install line.
     """
@@ -105,7 +122,13 @@ def resolve_build_spec(
         "toolchain": dict(target.toolchain()),
     }
     return BuildSpec(
-        model=model, checkpoint=checkpoint, profile=profile, spec=spec, facts=facts, key=compute_artifact_key(facts)
+        model=model,
+        checkpoint=checkpoint,
+        profile=profile,
+        profile_name=profile_name or find_profile_name(profile),
+        spec=spec,
+        facts=facts,
+        key=compute_artifact_key(facts),
     )
 
 
@@ -169,6 +192,7 @@ def build(
                     facts=dict(build_spec.facts),
                     spec=spec_to_data(build_spec.spec),
                     profile=build_spec.profile.to_canonical(),
+                    profile_name=build_spec.profile_name or msgspec.UNSET,
                 ),
             )
 

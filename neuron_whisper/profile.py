@@ -12,6 +12,8 @@ import msgspec
 
 from neuron_whisper.errors import ProfileError
 
+DEFAULT_PROFILE = "cpu"
+
 PositiveInt = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]  # far above any size that makes sense
 DType = Literal["float32", "bfloat16", "float16"]
 WeightDType = Literal["float32", "bfloat16", "float16", "int8"]
@@ -146,6 +148,11 @@ def find_profiles_directory() -> Path:
 def list_profiles() -> dict[str, Path]:
     """name -> file of the profiles that come with the package."""
     return {path.stem: path for path in sorted(find_profiles_directory().glob("*.toml"))}
+
+
+def find_profile_name(profile: CompileProfile) -> str | None:
+    """The packaged profile with exactly these settings, "cpu-int8"; None for any other, such as one with overrides."""
+    return next((name for name in list_profiles() if load_profile(name) == profile), None)
 
 
 def load_profile(name_or_path: str, overrides: Mapping[str, object] | None = None) -> CompileProfile:

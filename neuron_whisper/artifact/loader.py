@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
 from neuron_whisper.artifact.cache_directory import check_safe, scan
 from neuron_whisper.artifact.key import explain_difference
 from neuron_whisper.artifact.manifest import (
@@ -19,7 +21,7 @@ from neuron_whisper.artifact.manifest import (
     spec_from_data,
 )
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactIncompatible, ArtifactUnsafe
-from neuron_whisper.profile import CompileProfile
+from neuron_whisper.profile import CompileProfile, find_profile_name
 from neuron_whisper.target.interfaces import ProgramSpec
 
 HASH_THREADS = 2  # hashlib lets go of the interpreter lock; more threads wait for the disk
@@ -39,6 +41,15 @@ class Artifact:
     @property
     def key(self) -> str:
         return self.manifest.key
+
+    @property
+    def profile_name(self) -> str | None:
+        """The profile's name; of an artifact without one, that of the packaged profile with the same settings.
+
+        Raises ArtifactCorrupt.
+        """
+        name = self.manifest.profile_name
+        return find_profile_name(self.profile) if isinstance(name, msgspec.UnsetType) else name
 
     @property
     def size_bytes(self) -> int:

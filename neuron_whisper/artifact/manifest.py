@@ -35,7 +35,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `name` is the artifact's directory name (key.make_artifact_name), `created` ISO 8601 with its zone (UTC),
     `neuron_whisper` the version that compiled it, `spec` and `profile` plain data (spec_to_data,
-    CompileProfile.canonical()). `files` maps posix paths below the artifact, without manifest.json; the store
+    CompileProfile.to_canonical()). `profile_name` is unset for a profile with overrides, and in manifests that were
+    written before there were names. `files` maps posix paths below the artifact, without manifest.json; the store
     fills it and `seal` (the digest of everything else in the manifest) on publishing.
     """
 
@@ -50,6 +51,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     facts: dict[str, Any]
     spec: dict[str, Any]
     profile: dict[str, Any]
+    profile_name: str | msgspec.UnsetType = msgspec.UNSET
     files: dict[str, FileEntry] = {}
     seal: str = ""
 

@@ -19,7 +19,7 @@ from neuron_whisper.artifact.cache_directory import (
     count_bytes,
     scan,
 )
-from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME, match_reference
+from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME, match_reference, parse_label
 from neuron_whisper.artifact.loader import Artifact, check_files, read_artifact
 from neuron_whisper.artifact.manifest import MANIFEST_NAME, Manifest, encode_manifest
 from neuron_whisper.artifact.staging import (
@@ -32,6 +32,7 @@ from neuron_whisper.artifact.staging import (
 )
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactNotFound, InvalidOption
 from neuron_whisper.host.atomic_files import sync_directory, write_durably
+from neuron_whisper.profile import DEFAULT_PROFILE
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 86_400
@@ -90,16 +91,17 @@ class ArtifactStore:
                 broken.append((path, error))
         return artifacts, broken
 
-    def resolve(self, reference: str) -> Artifact:
+    def resolve(self, reference: str, *, profile: str | None = None) -> Artifact:
         """The artifact by name, model's label, beginning of its name or key (key.match_reference), or path.
 
-        Raises ArtifactNotFound, InvalidOption listing the candidates when there are several, and what is
-        wrong with the artifact when it is broken.
+        Of several artifacts with the label, the newest with the default profile is meant, or the newest when all have
+        one profile; with `profile`, the newest with that one. Raises ArtifactNotFound, InvalidOption listing the
+        candidates and their profiles when that does not decide, and the artifact's own error when it is broken.
         """
         known = {path.name: path for path in self._list_paths()}
         candidates = match_reference(reference, known)
-        if len(candidates) > 1:
-            raise InvalidOption("artifact", reference, f"it could be any of: {', '.join(candidates)}")
+        if len(candidates) > 1 or (candidates and profile is not None):
+            return self._choose(reference, [known[name] for name in candidates], profile)
         if candidates:
             artifact = self._read(known[candidates[0]])
             # a reference longer than the digits in a name has to match the whole key too
@@ -110,6 +112,24 @@ class ArtifactStore:
             if (path / MANIFEST_NAME).is_file():
                 return read_artifact(path.resolve())
         raise ArtifactNotFound(reference, known)
+
+    def _choose(self, reference: str, paths: list[Path], profile: str | None) -> Artifact:
+        profiles: dict[str, str | None] = {}
+        artifacts: list[Artifact] = []
+        for path in paths:
+            with suppress(ArtifactError):  # `artifacts list` names the broken ones
+                artifact = self._read(path)
+                profiles[artifact.name] = artifact.profile_name
+                artifacts.append(artifact)
+        names = set(profiles.values())
+        if profile is None and all(parse_label(path.name) == reference for path in paths):
+            profile = DEFAULT_PROFILE if DEFAULT_PROFILE in names else names.pop() if len(names) == 1 else None
+        if chosen := [it for it in artifacts if profile is not None and profiles[it.name] == profile]:
+            return max(chosen, key=lambda it: datetime.fromisoformat(it.manifest.created))
+        listed = ", ".join(f"{path.name} (profile {profiles.get(path.name) or '-'})" for path in paths)
+        if profile is not None:
+            raise InvalidOption("profile", profile, f"the profile of one of these artifacts: {listed}")
+        raise InvalidOption("artifact", reference, f"several artifacts match; give a profile, or one name: {listed}")
 
     @contextmanager
     def lock_compile(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:

@@ -26,8 +26,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def artifacts() -> None:
     """List, verify, remove and move compiled artifacts.
 
-    REF is an artifact's name or the beginning of it, its model's label when only one artifact has it, 4 or more
-    digits of its key, or a path.
+    REF is an artifact's name or the beginning of it, its model's label, 4 or more digits of its key, or a path. Of
+    several artifacts with one label, the newest with the profile cpu is meant, or the newest when all have one profile.
     """
 
 
@@ -47,12 +47,11 @@ def list_command(context: CliContext, as_json: bool) -> None:
         return
     if found:
         echo_table(
-            ("NAME", "SLOTS", "WEIGHTS", "SIZE", "CREATED"),  # 80 columns; `show` and --json have the rest
+            ("NAME", "PROFILE", "SIZE", "CREATED"),  # 80 columns; `show` and --json have the rest
             [
                 (
                     artifact.name,
-                    artifact.spec.slots,
-                    artifact.profile.weights.dtype,
+                    artifact.profile_name or "-",
                     format_bytes(artifact.size_bytes),
                     artifact.manifest.created[:10],
                 )
@@ -72,6 +71,7 @@ def _summarize(artifact: Artifact) -> dict[str, Any]:
         "key": artifact.key,
         "path": str(artifact.path),
         "model": manifest.model,
+        "profile": artifact.profile_name,
         "target": manifest.target,
         "tp": manifest.tp,
         "created": manifest.created,
@@ -98,6 +98,7 @@ def show(context: CliContext, ref: str, as_json: bool) -> None:
             ("path", artifact.path),
             ("key", artifact.key),
             ("model", manifest.model),
+            ("profile", artifact.profile_name or "-"),
             ("target", f"{manifest.target}, tp {manifest.tp}"),
             ("created", manifest.created),
             ("made by", f"neuron-whisper {manifest.neuron_whisper}"),

@@ -28,19 +28,27 @@ def fetch_model(context: CliContext, model: str) -> Path:
         return resolve_model(model, cache=context.cache, progress=report)
 
 
-def plan_artifact(context: CliContext, model: str, profile: CompileProfile) -> BuildSpec:
-    """The build specification, which decides the artifact's key. The target is checked before anything is downloaded.
+def plan_artifact(
+    context: CliContext, model: str, profile: CompileProfile, *, profile_name: str | None = None
+) -> BuildSpec:
+    """The build specification, which decides the artifact's key.
 
-    Raises TargetUnavailable, InputError, BuildError.
+    The target, and the packages that compiling needs, are checked before anything is downloaded. Raises
+    TargetUnavailable, InputError, BuildError.
     """
-    from neuron_whisper.build import resolve_build_spec, resolve_profile_instance
+    from neuron_whisper.build import check_compile_packages, resolve_build_spec, resolve_profile_instance
     from neuron_whisper.model.checkpoint import open_checkpoint
+    from neuron_whisper.model.sources import find_local_model
     from neuron_whisper.target.registry import load_target
 
     checked = resolve_profile_instance(profile)
     load_target(checked.target.name).toolchain()
+    if find_local_model(model, cache=context.cache) is None:
+        check_compile_packages(checked.target.name)  # the artifact of a model that is here may be stored already
     checkpoint = open_checkpoint(fetch_model(context, model))
-    return resolve_build_spec(model, checkpoint, checked, digest_cache=context.digests_directory)
+    return resolve_build_spec(
+        model, checkpoint, checked, profile_name=profile_name, digest_cache=context.digests_directory
+    )
 
 
 def build_artifact(

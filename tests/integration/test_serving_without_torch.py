@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -108,3 +109,19 @@ def test_compiling_without_torch_says_what_to_install(
     )
     assert refused.returncode == 4
     assert 'pip install "neuron-whisper[compile]"' in refused.stderr
+
+
+def test_a_missing_torch_is_named_before_a_model_is_fetched(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, "transcribe", "--model", "base", "--cache", str(tmp_path / "cache")]
+    (tmp_path / "tone.wav").write_bytes(tone())
+    refused = subprocess.run(
+        [*command, str(tmp_path / "tone.wav")],
+        env={**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_ENDPOINT": "http://127.0.0.1:1", "PIP_NO_INDEX": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 4
+    assert "compiling needs torch" in refused.stderr
+    assert 'pip install "neuron-whisper[compile]"' in refused.stderr
+    assert not (tmp_path / "cache" / "models").exists()

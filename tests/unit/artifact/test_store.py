@@ -35,6 +35,7 @@ from neuron_whisper.errors import (
     ArtifactUnsafe,
     InvalidOption,
 )
+from neuron_whisper.profile import load_profile
 from tests.support.artifact_samples import (
     FILES,
     PROFILE,
@@ -159,6 +160,23 @@ def test_a_manifest_gives_back_spec_and_profile(store: ArtifactStore) -> None:
     assert artifact.size_bytes == 3 + 6 + 1280
 
 
+def test_a_manifest_without_a_profile_name_has_that_of_the_packaged_profile_with_its_settings() -> None:
+    packaged = load_profile("cpu-int8")
+    manifest = msgspec.structs.replace(sample_manifest(), profile=packaged.to_canonical())
+    assert Artifact(path=Path(), manifest=manifest).profile_name == "cpu-int8"
+    changed = load_profile("cpu-int8", {"shapes.slots": 3})
+    manifest = msgspec.structs.replace(manifest, profile=changed.to_canonical())
+    assert Artifact(path=Path(), manifest=manifest).profile_name is None
+
+
+def test_a_manifest_without_a_profile_name_is_written_as_it_was_before_there_were_names() -> None:
+    content = encode_manifest(sample_manifest())
+    assert b"profile_name" not in content
+    assert decode_manifest(content, "manifest.json").profile_name is msgspec.UNSET
+    named = encode_manifest(msgspec.structs.replace(sample_manifest(), profile_name="mine"))
+    assert decode_manifest(named, "manifest.json").profile_name == "mine"
+
+
 @given(data=st.data())
 def test_any_changed_byte_of_a_manifest_is_found(data: st.DataObject) -> None:
     content = bytearray(encode_manifest(sample_manifest()))
@@ -274,6 +292,69 @@ def test_what_was_published_is_found_by_key_name_label_and_path(store: ArtifactS
     for unknown in ("large", third.key[:20] + "0" * 44, str(tmp_path), "x" * 5000, ""):
         with pytest.raises(ArtifactNotFound):
             store.resolve(unknown)
+
+
+def publish_with_profile(store: ArtifactStore, name: str | None, created: str, model: str = "base") -> Artifact:
+    manifest = msgspec.structs.replace(
+        sample_manifest(model, profile=name, made=created),
+        profile_name=msgspec.UNSET if name is None else name,
+        created=created,
+    )
+    return publish_sample(store, manifest)
+
+
+JANUARY, FEBRUARY = "2026-01-01T00:00:00+00:00", "2026-01-31T23:00:00-05:00"
+
+
+def test_of_several_artifacts_with_a_label_the_newest_of_the_default_profile_is_meant(store: ArtifactStore) -> None:
+    publish_with_profile(store, "cpu", JANUARY)
+    newest = publish_with_profile(store, "cpu", FEBRUARY)
+    publish_with_profile(store, "cpu-int8", FEBRUARY)
+    assert store.resolve("base") == newest
+
+
+def test_of_several_artifacts_of_one_profile_the_newest_is_meant(store: ArtifactStore) -> None:
+    newest = publish_with_profile(store, "cpu-int8", FEBRUARY)
+    publish_with_profile(store, "cpu-int8", JANUARY)
+    assert store.resolve("base") == newest
+
+
+def test_several_artifacts_without_the_default_profile_are_listed_with_their_profiles(store: ArtifactStore) -> None:
+    short = publish_with_profile(store, "cpu-short", JANUARY)
+    other = publish_with_profile(store, None, JANUARY)
+    with pytest.raises(InvalidOption) as refused:
+        store.resolve("base")
+    assert f"{short.name} (profile cpu-short)" in str(refused.value)
+    assert f"{other.name} (profile -)" in str(refused.value)
+
+
+def test_a_profile_chooses_among_the_artifacts_that_match(store: ArtifactStore) -> None:
+    default = publish_with_profile(store, "cpu", FEBRUARY)
+    publish_with_profile(store, "cpu-int8", JANUARY)
+    int8 = publish_with_profile(store, "cpu-int8", FEBRUARY)
+    assert store.resolve("base", profile="cpu-int8") == int8
+    assert store.resolve("bas", profile="cpu") == default
+    assert store.resolve(default.name, profile="cpu") == default
+
+
+def test_a_profile_that_no_matching_artifact_has_is_refused_with_those_they_have(store: ArtifactStore) -> None:
+    publish_with_profile(store, "cpu", JANUARY)
+    with pytest.raises(InvalidOption, match=r"profile cpu\)") as refused:
+        store.resolve("base", profile="cpu-int8")
+    assert refused.value.field == "profile"
+
+
+def test_the_beginning_of_several_names_is_ambiguous_whatever_their_profiles(store: ArtifactStore) -> None:
+    publish_with_profile(store, "cpu", JANUARY, "base")
+    publish_with_profile(store, "cpu", JANUARY, "base.en")
+    with pytest.raises(InvalidOption):
+        store.resolve("bas")
+
+
+def test_a_broken_artifact_is_no_candidate(store: ArtifactStore) -> None:
+    whole = publish_with_profile(store, "cpu", JANUARY)
+    empty_files(publish_with_profile(store, "cpu", FEBRUARY).path)
+    assert store.resolve("base") == whole
 
 
 def test_a_published_artifact_is_closed_to_others_whatever_the_compiler_left(store: ArtifactStore) -> None:

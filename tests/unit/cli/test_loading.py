@@ -19,7 +19,6 @@ from tests.support.cli_runs import Cli
     ("args", "code", "message"),
     [
         (("a.wav", "--artifact", "x", "--model", "base"), 2, "--model cannot be combined with --artifact"),
-        (("a.wav", "--artifact", "x", "--profile", "cpu"), 2, "--profile cannot be combined with --artifact"),
         (("a.wav", "-f", "srt,vtt"), 2, "Several formats need --output-dir"),
         (("a.wav", "-f", "json,verbose_json", "-o", "out"), 2, "both written to <stem>.json"),
         (("a.wav", "-f", "docx"), 2, "format: 'docx' is not allowed"),

@@ -1,0 +1,78 @@
+"""The compile stage: what decides an artifact's key, and what is said before anything is fetched or compiled."""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+
+from neuron_whisper.build import check_compile_packages, resolve_build_spec
+from neuron_whisper.errors import TargetUnavailable
+from neuron_whisper.model.checkpoint import Checkpoint, open_checkpoint
+from neuron_whisper.profile import load_profile, parse_profile
+from tests.support.tiny_models import write_tiny_checkpoint
+
+
+class NoTorch:
+    """An importer to which torch is not installed."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name == "torch":
+            raise ModuleNotFoundError(name=name)
+        return None
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return open_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny"))
+
+
+def test_compiling_without_torch_names_it_and_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", [NoTorch(), *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with pytest.raises(TargetUnavailable) as refused:
+        check_compile_packages("cpu")
+    assert refused.value.target == "cpu"
+    assert "torch" in refused.value.reason
+    assert "neuron-whisper[compile]" in refused.value.install
+
+
+def test_compiling_with_torch_is_possible() -> None:
+    check_compile_packages("cpu")
+
+
+def test_a_build_spec_has_the_name_of_a_packaged_profile_or_the_given_one(checkpoint: Checkpoint) -> None:
+    assert resolve_build_spec("tiny", checkpoint, load_profile("cpu")).profile_name == "cpu"
+    changed = load_profile("cpu", {"shapes.slots": 3})
+    assert resolve_build_spec("tiny", checkpoint, changed).profile_name is None
+    assert resolve_build_spec("tiny", checkpoint, changed, profile_name="mine").profile_name == "mine"
+
+
+def test_the_key_depends_on_checkpoint_and_profile_and_not_on_names(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    other = open_checkpoint(write_tiny_checkpoint(tmp_path / "other", seed=1))
+    profile = load_profile("cpu")
+    key = resolve_build_spec("tiny", checkpoint, profile).key
+    assert resolve_build_spec("another name", checkpoint, profile, profile_name="mine").key == key
+    assert resolve_build_spec("tiny", other, profile).key != key
+    assert resolve_build_spec("tiny", checkpoint, load_profile("cpu-int8")).key != key
+
+
+def test_sizes_of_a_program_are_cut_to_the_model(checkpoint: Checkpoint) -> None:
+    profile = parse_profile('[target]\nname = "cpu"\n[shapes]\ntext_context = 100000\nprompt_buckets = [4, 100000]\n')
+    build_spec = resolve_build_spec("tiny", checkpoint, profile)
+    context = checkpoint.dims.n_text_ctx
+    assert build_spec.spec.text_context == context
+    assert build_spec.spec.prompt_buckets == (4, context)
+    assert build_spec.spec.alignment_heads
+    assert build_spec.name.startswith("tiny-cpu-tp1-")
+
+
+def test_memory_of_weights_and_caches_follows_the_types(checkpoint: Checkpoint) -> None:
+    wide = resolve_build_spec("tiny", checkpoint, load_profile("cpu-float32"))
+    half = resolve_build_spec(
+        "tiny", checkpoint, load_profile("cpu-float32", {"target.dtype": "bfloat16", "weights.dtype": "int8"})
+    )
+    assert wide.weights_bytes == 4 * half.weights_bytes
+    assert wide.cache_bytes == 2 * half.cache_bytes
