@@ -150,6 +150,11 @@ def list_profiles() -> dict[str, Path]:
     return {path.stem: path for path in sorted(find_profiles_directory().glob("*.toml"))}
 
 
+def to_profile_name(name_or_path: str) -> str:
+    """The name that an artifact's manifest has: "cpu-int8" -> "cpu-int8", "profiles/mine.toml" -> "mine"."""
+    return Path(name_or_path).stem if name_or_path.endswith(".toml") else name_or_path
+
+
 def find_profile_name(profile: CompileProfile) -> str | None:
     """The packaged profile with exactly these settings, "cpu-int8"; None for any other, such as one with overrides."""
     return next((name for name in list_profiles() if load_profile(name) == profile), None)

@@ -11,7 +11,7 @@ from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, plan_arti
 from neuron_whisper.cli.completion import complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_json, echo_record, format_bytes, format_program
-from neuron_whisper.cli.profiles import name_profile_argument, parse_overrides, resolve_profile
+from neuron_whisper.cli.profiles import parse_overrides, resolve_profile
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
@@ -152,8 +152,10 @@ def compile_command(
     overrides = parse_overrides(assignments)
     overrides |= {PROFILE_KEYS[flag]: value for flag, value in flags.items() if value is not None}
     started = time.perf_counter()
+    from neuron_whisper.profile import to_profile_name
+
     is_changed = target is not None or bool(overrides)  # then it is not the profile of that name any more
-    profile_name = None if is_changed or profile is None else name_profile_argument(profile)
+    profile_name = None if is_changed or profile is None else to_profile_name(profile)
     plan = plan_artifact(context, model, resolve_profile(profile, target, overrides), profile_name=profile_name)
     stored = context.store().find(plan.key)
     if dry_run or explain:

@@ -13,7 +13,7 @@ import rich_click as click
 from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, plan_artifact
 from neuron_whisper.cli.completion import complete_artifacts, complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext
-from neuron_whisper.cli.profiles import DEFAULT_PROFILE, name_profile_argument, resolve_profile
+from neuron_whisper.cli.profiles import DEFAULT_PROFILE, resolve_profile
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
@@ -93,12 +93,13 @@ def model_options(command: F, *, multiple: bool = False) -> F:
 
 def resolve_artifact(context: CliContext, selection: ModelSelection) -> Artifact:
     """The stored artifact; a model is compiled when it has none. Raises any error of building or storing."""
+    from neuron_whisper.profile import to_profile_name
+
+    profile_name = to_profile_name(selection.profile) if selection.profile else None
     if selection.artifact is not None:
-        profile = name_profile_argument(selection.profile) if selection.profile else None
-        return context.store().resolve(selection.artifact, profile=profile)
+        return context.store().resolve(selection.artifact, profile=profile_name)
     profile = resolve_profile(selection.profile)
-    name = name_profile_argument(selection.profile) if selection.profile else None
-    plan = plan_artifact(context, selection.model or DEFAULT_MODEL, profile, profile_name=name)
+    plan = plan_artifact(context, selection.model or DEFAULT_MODEL, profile, profile_name=profile_name)
     return build_artifact(context, plan)
 
 

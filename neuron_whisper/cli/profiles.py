@@ -55,13 +55,6 @@ def resolve_profile(
     return selected
 
 
-def name_profile_argument(argument: str) -> str:
-    """ "cpu-int8" -> "cpu-int8", "profiles/mine.toml" -> "mine": the name that an artifact's manifest has."""
-    from pathlib import Path
-
-    return Path(argument).stem if argument.endswith(".toml") else argument
-
-
 def _format_default_profile(target: str) -> str:
     dtype = DEFAULT_DTYPES[target]
     text = f'format = 1\n[target]\nname = "{target}"\ndtype = "{dtype}"\n[weights]\ndtype = "{dtype}"\n'
