@@ -40,9 +40,10 @@ def test_what_cannot_be_transcribed_is_refused_before_anything_is_opened(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_selection_of_an_artifact_takes_no_profile() -> None:
-    with pytest.raises(click.UsageError, match="--profile cannot be combined with --artifact"):
-        ModelSelection(model=None, artifact="base", profile="cpu", threads=0)
+def test_a_selection_of_an_artifact_takes_a_profile_and_no_model() -> None:
+    assert ModelSelection(model=None, artifact="base", profile="cpu-int8", threads=0).profile == "cpu-int8"
+    with pytest.raises(click.UsageError, match="--model"):
+        ModelSelection(model="base", artifact="base", profile=None, threads=0)
 
 
 def test_a_repeated_model_option_collects_models_and_artifacts() -> None:
