@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from neuron_whisper.server.http.errors import INVALID_REQUEST
-
-Examples = Mapping[str, tuple[str, Any]]
+from neuron_whisper.server.http.openapi import Examples
 
 # --- requests -------------------------------------------------------------------------------------
 
@@ -97,12 +92,4 @@ EVENT_EXAMPLES: Examples = {
         '"usage":{"type":"tokens","input_tokens":550,"output_tokens":26,"total_tokens":576,'
         '"input_token_details":{"audio_tokens":550,"text_tokens":0}}}\n\n',
     ),
-}
-ERROR_EXAMPLE = {
-    "error": {
-        "message": "temperature: '1.5' is not allowed; a number from 0 to 1",
-        "type": INVALID_REQUEST,
-        "param": "temperature",
-        "code": "invalid_value",
-    }
 }

@@ -15,7 +15,6 @@ from neuron_whisper.errors import InvalidOption, UnknownOption
 from neuron_whisper.formats.subtitles import SubtitleOptions
 from neuron_whisper.option_spec import FINITE, OptionSpec, list_option_specs
 from neuron_whisper.server.audio.chunking import ALLOWED_CHUNKING, ServerVad, is_bracket_field, read_chunking
-from neuron_whisper.server.audio.schemas import get_schema
 from neuron_whisper.server.http.field_types import (
     BOOLEAN,
     TEXT,
@@ -26,6 +25,7 @@ from neuron_whisper.server.http.field_types import (
     number,
     truncate,
 )
+from neuron_whisper.server.http.openapi import get_schema
 from neuron_whisper.text.languages import LANGUAGES, to_language_code
 
 RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIResponse, Operation, RequestBody
 
 from neuron_whisper.server.audio.examples import (
-    ERROR_EXAMPLE,
     EVENT_EXAMPLES,
     JSON_EXAMPLES,
     REQUEST_EXAMPLES,
     TEXT_EXAMPLES,
     VTT_EXAMPLES,
-    Examples,
 )
 from neuron_whisper.server.audio.fields import (
     OPENAI_NAMES,
@@ -28,52 +26,17 @@ from neuron_whisper.server.audio.fields import (
 from neuron_whisper.server.audio.schemas import (
     SERVER_SENT_EVENT_SCHEMA,
     TEXT_SCHEMA,
-    ErrorResponse,
     TranscriptionResponse,
     VerboseTranscriptionResponse,
-    get_schema,
 )
 from neuron_whisper.server.http.field_types import MAX_LIST_VALUES, FormField
-
-ERROR_DESCRIPTIONS = {
-    "400": "Invalid request: a field, its value, or audio that cannot be decoded",
-    "401": "Missing or invalid API key",
-    "403": "The API key lacks the permission",
-    "404": "Unknown model",
-    "408": "The upload paused or is too slow",
-    "413": "The upload or its audio exceeds a limit",
-    "429": "Too many requests of this client in flight; see Retry-After",
-    "500": "Internal server error",
-    "503": "No capacity now, or the server is shutting down; see Retry-After",
-    "504": "Not finished within the server's time limit",
-    "507": "The server's disk is full",
-}
-
-
-def to_schema(data: Mapping[str, Any]) -> Schema:
-    """A JSON schema as Litestar's type: its document takes mappings as well, its annotations do not."""
-    return cast("Schema", data)
-
-
-def describe_error(description: str) -> OpenAPIResponse:
-    """The response of an error, in OpenAI's format."""
-    return OpenAPIResponse(
-        description=description,
-        content={"application/json": describe_body(get_schema(ErrorResponse), {"error": ("An error", ERROR_EXAMPLE)})},
-    )
-
-
-def describe_errors(*statuses: str) -> dict[str, OpenAPIResponse]:
-    """The responses of these statuses, which ERROR_DESCRIPTIONS has."""
-    return {status: describe_error(ERROR_DESCRIPTIONS[status]) for status in statuses}
-
-
-def describe_body(schema: Mapping[str, Any], examples: Examples) -> OpenAPIMediaType:
-    """A body with this schema and these examples."""
-    return OpenAPIMediaType(
-        schema=to_schema(schema),
-        examples={name: Example(summary=summary, value=value) for name, (summary, value) in examples.items()},
-    )
+from neuron_whisper.server.http.openapi import (
+    ERROR_DESCRIPTIONS,
+    Examples,
+    describe_body,
+    describe_errors,
+    get_schema,
+)
 
 
 def describe_form(form: AudioForm, required: Mapping[str, Any], examples: Examples) -> RequestBody:
@@ -127,14 +90,6 @@ def _describe_responses() -> dict[str, OpenAPIResponse]:
         },
     )
     return {"200": done, **describe_errors(*ERROR_DESCRIPTIONS)}
-
-
-@dataclass
-class GuardedOperation(Operation):
-    """An operation below /v1 that Litestar derives from the signature, with the common error responses added."""
-
-    def __post_init__(self) -> None:
-        self.responses = {**(self.responses or {}), **describe_errors("400", "401", "403", "404", "500", "503")}
 
 
 @dataclass

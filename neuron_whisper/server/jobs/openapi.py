@@ -8,14 +8,10 @@ from typing import Any
 
 from litestar.openapi.spec import Example, OpenAPIResponse, Operation
 
-from neuron_whisper.server.audio.examples import JSON_EXAMPLES, TEXT_EXAMPLES, UPLOAD_EXAMPLE, VTT_EXAMPLES, Examples
-from neuron_whisper.server.audio.openapi import describe_body, describe_error, describe_form
-from neuron_whisper.server.audio.schemas import (
-    TEXT_SCHEMA,
-    TranscriptionResponse,
-    VerboseTranscriptionResponse,
-    get_schema,
-)
+from neuron_whisper.server.audio.examples import JSON_EXAMPLES, TEXT_EXAMPLES, UPLOAD_EXAMPLE, VTT_EXAMPLES
+from neuron_whisper.server.audio.openapi import describe_form
+from neuron_whisper.server.audio.schemas import TEXT_SCHEMA, TranscriptionResponse, VerboseTranscriptionResponse
+from neuron_whisper.server.http.openapi import Examples, describe_body, describe_error, get_schema
 from neuron_whisper.server.jobs.request import JOB_FORM
 from neuron_whisper.server.jobs.response import TSV_MEDIA_TYPE
 

@@ -7,8 +7,8 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from neuron_whisper.server.audio.openapi import GuardedOperation
 from neuron_whisper.server.http.middleware import require_admin
+from neuron_whisper.server.http.openapi import GuardedOperation
 from neuron_whisper.server.models.registry import ModelState, ServedModel
 from neuron_whisper.server.state import ServerState
 

@@ -9,13 +9,11 @@ import msgspec
 import pytest
 
 from neuron_whisper.server.audio.examples import (
-    ERROR_EXAMPLE,
     EVENT_EXAMPLES,
     JSON_EXAMPLES,
     REQUEST_EXAMPLES,
 )
 from neuron_whisper.server.audio.schemas import (
-    ErrorResponse,
     TextDeltaEvent,
     TextDoneEvent,
     TranscriptionResponse,
@@ -37,10 +35,6 @@ def test_an_example_of_a_request_is_accepted(server: RunningServer, summary: str
 def test_an_example_of_a_response_matches_its_schema(summary: str, body: dict[str, Any]) -> None:
     kind = VerboseTranscriptionResponse if "verbose_json" in summary else TranscriptionResponse
     assert msgspec.convert(body, kind)
-
-
-def test_the_example_of_an_error_matches_its_schema() -> None:
-    assert msgspec.convert(ERROR_EXAMPLE, ErrorResponse)
 
 
 def test_the_events_of_the_example_stream_match_their_schemas() -> None:

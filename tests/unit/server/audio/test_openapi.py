@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from neuron_whisper.server.audio.fields import TRANSCRIPTIONS
-from neuron_whisper.server.audio.openapi import ERROR_DESCRIPTIONS
+from neuron_whisper.server.http.openapi import ERROR_DESCRIPTIONS
 
 
 @pytest.fixture(params=["/v1/audio/transcriptions", "/v1/audio/translations"])
