@@ -10,7 +10,7 @@ from neuron_whisper.audio.load import load_audio
 from tests.support.paths import SPEECH
 
 
-def test_every_recording_has_the_length_its_manifest_says() -> None:
+def test_every_recording_has_the_duration_in_its_manifest() -> None:
     if not SPEECH.is_dir():
         pytest.skip("no speech here: not proved that real files of every format decode to their length")
     with (SPEECH / "manifest.tsv").open(encoding="utf-8") as manifest:

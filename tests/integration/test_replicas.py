@@ -50,9 +50,7 @@ from tests.support.replicas import (
     window_request,
 )
 from tests.support.servers import TRANSCRIPTIONS, tone
-from tests.support.tiny_models import TINY_PROFILE, tiny_checkpoint
-
-__all__ = ["tiny_checkpoint"]  # a fixture
+from tests.support.tiny_models import TINY_PROFILE
 
 # --- what workers count ---------------------------------------------------------------------------
 
@@ -261,7 +259,7 @@ def test_a_wrong_mel_is_refused_before_it_is_sent() -> None:
             pool.submit(wrong)
 
 
-def test_a_window_a_worker_refuses_fails_with_what_it_said_and_harms_nobody() -> None:
+def test_a_window_that_a_worker_rejects_fails_with_its_error_and_no_other_does() -> None:
     with running_pool(workers=1) as pool:
         unknown = WindowRequest(
             mel=window_request(0).mel, options=window_request(0).options.__class__(language="xx", task="transcribe")
@@ -288,7 +286,7 @@ def test_a_draining_pool_finishes_what_it_has_and_takes_nothing_new(gate: Proces
 # --- starts that fail -----------------------------------------------------------------------------
 
 
-def test_a_worker_that_never_gets_ready_leaves_its_last_words() -> None:
+def test_a_worker_that_never_gets_ready_leaves_its_last_output() -> None:
     timeouts = PoolTimeouts(start_timeout_s=4)
     with (
         pytest.raises(DeviceError, match=r"not ready within 4 s; signal SIGKILL[^$]*core 0 is held by another"),
@@ -417,7 +415,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Pa
     return directory / "cache"
 
 
-def test_an_artifact_is_opened_in_as_many_processes_as_its_profile_says_and_says_the_same(cache: Path) -> None:
+def test_an_artifact_is_opened_in_the_processes_of_its_profile_with_the_same_texts(cache: Path) -> None:
     store = ArtifactStore(cache)
     (artifact,), _ = store.list_artifacts()
     options = TranscribeOptions(temperature=0.0, vad_filter=False)

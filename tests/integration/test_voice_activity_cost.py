@@ -75,8 +75,8 @@ print(json.dumps({
 def test_eight_threads_share_one_model_where_neither_torch_nor_onnxruntime_can_be_imported() -> None:
     x = vowels(2)
     process = subprocess.run([sys.executable, "-c", CHILD_PROGRAM], input=x.tobytes(), check=True, capture_output=True)
-    told = json.loads(process.stdout)
-    assert told["models"] == 1
-    assert told["imported"] is False
-    for answer in told["answers"]:
+    report = json.loads(process.stdout)
+    assert report["models"] == 1
+    assert report["imported"] is False
+    for answer in report["answers"]:
         np.testing.assert_allclose(answer, speech_probabilities(x), atol=1e-6, rtol=0)

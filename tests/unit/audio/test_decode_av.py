@@ -72,7 +72,7 @@ def test_a_flipped_bit_in_a_flac_file_costs_its_frame_and_is_no_burst_of_noise()
         assert clip.warnings
 
 
-def test_a_lost_ogg_page_is_told_with_its_length() -> None:
+def test_a_lost_ogg_page_is_a_warning_with_its_length() -> None:
     opus = bytearray(encode_with_av("ogg", "libopus", tone(4.0, 48000), 48000))
     opus[len(opus) // 2] ^= 0x40
     clip = load_audio(bytes(opus))

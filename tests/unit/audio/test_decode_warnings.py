@@ -41,7 +41,7 @@ def test_timestamps_that_are_not_reliable_are_not_looked_at() -> None:
     assert diagnostics.messages() == ()
 
 
-def test_a_file_shorter_than_stated_says_by_how_much() -> None:
+def test_a_file_shorter_than_stated_has_a_warning_with_both_durations() -> None:
     diagnostics = DecodeDiagnostics(expected_s=4.0, tolerance_s=0.25)
     diagnostics.record_frame(None, 3.5)
     (message,) = diagnostics.messages()

@@ -26,12 +26,12 @@ def test_a_limit_of_nothing_is_refused() -> None:
 
 
 def test_a_small_file_that_unpacks_to_hours_stops_at_the_limit() -> None:
-    silence = np.zeros((48000 * 120, 1), np.float32)
+    silence = np.zeros((48000 * 30, 1), np.float32)
     bomb = encode_with_av("ogg", "libopus", silence, 48000)
-    assert len(bomb) < 40_000
+    assert len(bomb) < 10_000
     with pytest.raises(AudioTooLong) as long:
-        load_audio(bomb, limits=AudioLimits(max_seconds=119))
-    assert long.value.limit_s == 119
+        load_audio(bomb, limits=AudioLimits(max_seconds=29))
+    assert long.value.limit_s == 29
     with pytest.raises(AudioTooLarge, match="the decoded audio is larger than the limit of 1,000,000 bytes"):
         load_audio(bomb, limits=AudioLimits(max_decoded_bytes=1_000_000))
     with pytest.raises(AudioTooLarge, match="the file is larger than the limit of 1,000 bytes"):

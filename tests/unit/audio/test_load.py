@@ -102,7 +102,9 @@ def test_one_channel_can_be_picked_and_one_that_is_not_there_is_refused() -> Non
     ("encoding", "scale", "offset", "dtype"),
     [("s16le", 32768, 0, "<i2"), ("s32le", 2**31, 0, "<i4"), ("f32le", 1, 0, "<f4"), ("u8", 128, 128, "u1")],
 )
-def test_samples_without_a_header_are_read_as_told(encoding: RawEncoding, scale: int, offset: int, dtype: str) -> None:
+def test_samples_without_a_header_are_read_in_the_given_format(
+    encoding: RawEncoding, scale: int, offset: int, dtype: str
+) -> None:
     samples = tone(0.5, 16000, 2)
     data = (samples.astype(np.float64) * scale + offset).astype(dtype).tobytes()
     clip = load_audio(data, raw=RawFormat(sample_rate=16000, channels=2, encoding=encoding))
@@ -141,7 +143,7 @@ def test_floats_beyond_one_stay_and_what_is_no_number_is_silenced() -> None:
 # --- sources ----------------------------------------------------------------------------------
 
 
-def test_the_name_of_a_file_does_not_say_what_it_is(tmp_path: Path) -> None:
+def test_the_name_of_a_file_does_not_decide_its_format(tmp_path: Path) -> None:
     path = tmp_path / "song.mp3"
     path.write_bytes(encode_with_soundfile(tone(0.5, 16000), 16000, "FLAC"))
     clip = load_audio(path)
@@ -197,13 +199,13 @@ def test_a_dash_is_stdin_and_nothing_is_ever_said_on_stderr() -> None:
         (b"\0\0\0\x1cftypM4A \0\0\2\0", "no usable index"),
     ],
 )
-def test_each_thing_that_is_not_audio_is_told_for_what_it_is(data: bytes, reason: str) -> None:
+def test_a_file_that_is_not_audio_is_refused_with_what_it_is(data: bytes, reason: str) -> None:
     with pytest.raises(AudioUnreadable, match=reason) as refused:
         load_audio(data, name="upload.mp3")
     assert refused.value.source == "upload.mp3"
 
 
-def test_missing_files_and_directories_are_told_apart(tmp_path: Path) -> None:
+def test_missing_files_and_directories_have_messages_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(AudioUnreadable, match="there is no such file"):
         load_audio(tmp_path / "nothing.wav")
     with pytest.raises(AudioUnreadable, match="this is a directory"):

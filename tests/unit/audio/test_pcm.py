@@ -13,7 +13,7 @@ from neuron_whisper.errors import InvalidOption
 
 
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=20), st.sampled_from([8000, 16_000, 24_000, 44_100]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_pcm_in_pieces_is_the_signal_whatever_the_cuts(lengths: list[int], rate: int) -> None:
     samples = (np.sin(np.arange(30_000) * 0.05) * 20_000).astype("<i2")
     data = samples.tobytes()

@@ -58,7 +58,7 @@ def small_disk() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_the_samples_in_memory_and_says_so(
+def test_a_full_disk_leaves_the_samples_in_memory_and_is_logged(
     small_disk: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "neuron_whisper"):

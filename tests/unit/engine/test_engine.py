@@ -85,7 +85,9 @@ def test_the_language_is_detected_when_none_is_given() -> None:
     st.lists(st.tuples(st.integers(0, 50), st.lists(st.integers(0, 80), max_size=6)), min_size=1, max_size=9),
     st.integers(1, 4),
 )
-def test_windows_joined_at_different_steps_say_the_same(windows: list[tuple[int, list[int]]], slots: int) -> None:
+def test_windows_joined_at_different_steps_have_the_same_tokens(
+    windows: list[tuple[int, list[int]]], slots: int
+) -> None:
     requests = [window_request(seed, prompt=tuple(prompt)) for seed, prompt in windows]
     with running_engine(FakeSession(spec(slots=slots, beams=1))) as shared:
         together = [future.result(TIMEOUT_S) for future in [shared.submit(window) for window in requests]]
@@ -212,7 +214,7 @@ def test_drain_finishes_what_is_there_and_takes_nothing_new() -> None:
             shared.submit(window_request(9))
 
 
-def test_drain_says_when_it_took_too_long() -> None:
+def test_drain_returns_false_when_it_took_too_long() -> None:
     session = FakeSession(spec(slots=1, beams=1))
     with running_engine(session) as shared:
         block_in_slot(session, shared)
@@ -234,7 +236,7 @@ def test_closing_fails_what_is_not_done() -> None:
     assert session.is_closed
 
 
-def test_a_device_fault_fails_every_window_and_ends_the_engine() -> None:
+def test_a_device_error_fails_every_window_and_ends_the_engine() -> None:
     session = FakeSession(spec(slots=2, beams=1), fault_at=3)
     session.gate.clear()  # no device error before every window is there
     faults: list[DeviceError] = []

@@ -33,7 +33,7 @@ def test_a_worker_that_is_killed_has_the_signal_as_its_end() -> None:
     assert process.reap() == "signal SIGKILL"
 
 
-def test_a_worker_that_cannot_start_says_why_and_ends() -> None:
+def test_a_worker_that_cannot_start_sends_its_error_and_ends() -> None:
     process = start_worker(FakeSessionFactory(start="refuses"))
     event = next_event(process)
     assert isinstance(event, StartFailed)
