@@ -35,7 +35,7 @@ class WeightsConverter:
     def locate_or_convert(self, weights_format: str, variant: str, python: str) -> Path:
         """Path of the weights: the checkpoint itself if it has the format, else converted, if need be by `python`.
 
-        Forms are ctranslate2, openai, genai, huggingface and ggml (whose variants are files of their own).
+        Formats are ctranslate2, openai, genai, huggingface and ggml (whose variants are files of their own).
         Raises TargetUnavailable, with what the converter said last.
         """
         there = self._find_unconverted(weights_format)
