@@ -44,3 +44,19 @@ def test_a_missing_config_file_is_a_usage_error(cli: Cli) -> None:
     done = cli("serve", "--config", "/nowhere/server.toml", "--print-config")
     assert (done.code, done.out) == (2, "")
     assert "/nowhere/server.toml" in done.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "models", "artifacts"),
+    [
+        ((), ["turbo", "small"], []),
+        (("--model", "base", "--model", "tiny"), ["base", "tiny"], []),
+        (("--artifact", "base-cpu"), [], ["base-cpu"]),
+    ],
+)
+def test_model_and_artifact_flags_replace_configured_models(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], models: list[str], artifacts: list[str]
+) -> None:
+    monkeypatch.setenv("NEURON_WHISPER_MODEL", "turbo,small")
+    values = tomllib.loads(cli("serve", *flags, "--print-config").out)
+    assert (values["model"], values["artifact"]) == (models, artifacts)
