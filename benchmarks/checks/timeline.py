@@ -121,10 +121,9 @@ def _make_gap(random: np.random.Generator, gap_s: tuple[float, float]) -> Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimingErrors:
-    """What segments' times say. `outside_s`: how far each start and end lies outside the clip nearest to it, 0 inside.
+    """Errors of segments' times. `outside_s`: how far each start and end lies outside the nearest clip, 0 inside it.
 
-    `gap_texts` are texts of segments of which most lies where nobody speaks; `n_across_clips` counts those that hold
-    more than one clip.
+    `gap_texts` are texts of segments that lie mostly in a gap; `n_across_clips` counts those with more than one clip.
     """
 
     outside_s: tuple[float, ...]

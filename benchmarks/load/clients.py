@@ -67,7 +67,7 @@ async def run_level(
     seed: int = 0,
     memory: MemoryRecorder | None = None,
 ) -> list[RequestResult]:
-    """So many clients, each with one request after another, for so long; requests that run then are finished."""
+    """Run `clients`, each with one request after another, for `duration_s`; requests in flight then are finished."""
     answers: list[RequestResult] = []
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     headers = {"Authorization": f"Bearer {config.key}"} if config.key else {}

@@ -99,7 +99,7 @@ class TimedSession:
 
 
 def summarize(steps: Sequence[StepTiming], slots: int) -> dict[str, Any] | None:
-    """Medians in milliseconds over the steps of so many windows, and the share of the host; None without one."""
+    """Medians in milliseconds over the steps of `slots` windows, and the share of the host; None without a step."""
     chosen = [step for step in steps if step.slots == slots]
     if not chosen:
         return None

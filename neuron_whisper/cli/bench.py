@@ -197,7 +197,7 @@ def bench(
 ) -> None:
     """Measure error rates, speed, latency and memory on SPEECH, next to peers on the same weights.
 
-    SPEECH is a manifest (.tsv, .csv or .jsonl with path, text and language) or a directory of audio with a .txt beside
+    SPEECH is a manifest (.tsv, .csv or .jsonl with path, text and language) or a directory of audio with a .txt for
     each file. Every system runs in a process of its own, with the same threads, on the same decoded audio; systems
     take turns in every run. The table goes to stdout.
     """

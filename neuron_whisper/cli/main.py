@@ -19,6 +19,7 @@ from neuron_whisper.cli.demo import demo
 from neuron_whisper.cli.doctor import doctor
 from neuron_whisper.cli.fetch import fetch
 from neuron_whisper.cli.keys import keys
+from neuron_whisper.cli.models import models
 from neuron_whisper.cli.plan import plan
 from neuron_whisper.cli.serve import serve
 from neuron_whisper.cli.transcribe import transcribe
@@ -57,12 +58,26 @@ EXIT_CODES: tuple[tuple[type[NeuronWhisperError], int], ...] = (
 @click.command_panel("Transcribe and serve", commands=["transcribe", "serve", "keys", "demo"])
 @click.command_panel("Models and artifacts", commands=["models", "fetch", "compile", "artifacts", "plan"])
 @click.command_panel("This machine", commands=["doctor", "bench", "completion"])
+@click.rich_config(help_config={"commands_before_options": True})
 @click.version_option(__version__, prog_name="neuron-whisper")
 def cli() -> None:
     """Whisper as compiled graphs: compile a model once, then transcribe and serve with it."""
 
 
-for _command in (transcribe, serve, keys, demo, fetch, compile_command, artifacts, plan, doctor, bench, completion):
+for _command in (
+    transcribe,
+    serve,
+    keys,
+    demo,
+    models,
+    fetch,
+    compile_command,
+    artifacts,
+    plan,
+    doctor,
+    bench,
+    completion,
+):
     cli.add_command(_command)
 
 

@@ -143,7 +143,7 @@ def plan(
     machines = [get_instance_type(name) for name in dict.fromkeys(names)]
     spec = spec_from_profile(find_dims(model), asked)
     given = Assumptions(tokens=tokens, reserve_bytes=int(reserve * GIB))
-    if not machines:  # all known, if they have so many cores
+    if not machines:  # all known instances with enough cores
         every = list(INSTANCE_TYPES.values())
         machines = [it for it in every if it.cores >= (tp or 1) * (replicas or 1)] or every
     placements = [

@@ -103,7 +103,7 @@ def read_utterances(
 
 
 def _read_directory(directory: Path, row_filter: RowFilter) -> Iterator[ReferenceUtterance]:
-    """Each audio file with the .txt beside it."""
+    """Each audio file that has a .txt of its name."""
     if row_filter.language is None:
         raise InvalidOption("SPEECH", str(directory), "a manifest: a directory has no language column; give --language")
     for path in sorted(directory.iterdir()):
