@@ -5,7 +5,7 @@
     - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption (MissingOption, UnknownOption), UnknownModel,
       UnknownJob, InvalidJobState, UrlFetchFailed
   - CapacityError: the caller waits or the operator adds capacity
-    - QueueFull, Overloaded, ClientBusy, Draining, DeadlineExceeded, ModelUnavailable, JobsFull,
+    - QueueFull, Overloaded, ClientBusy, EngineDraining, DeadlineExceeded, ModelUnavailable, JobsFull,
       StorageFull
   - BuildError: the profile, the checkpoint or the machine must be changed to compile
     - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
