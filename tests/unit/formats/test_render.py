@@ -22,7 +22,8 @@ from neuron_whisper.formats.render import (
     to_milliseconds,
     write_files,
 )
-from neuron_whisper.transcript import Segment, Transcript, Word
+from neuron_whisper.transcript import Segment, Word
+from tests.support.transcripts import QUOTE, TWO_SEGMENTS, make_segment, make_transcript
 
 TIMES = [
     (0.0, "00:00:00,000", "00:00.000", 0),
@@ -37,30 +38,6 @@ TIMES = [
 ]
 
 
-def _segment(start_s: float, end_s: float, text: str, n: int = 0, words: tuple[Word, ...] = ()) -> Segment:
-    return Segment(
-        id=n,
-        seek_s=0.0,
-        start_s=start_s,
-        end_s=end_s,
-        text=text,
-        tokens=(50364, 1029, 50514),
-        temperature=0.0,
-        avg_logprob=-0.25,
-        compression_ratio=1.5,
-        no_speech_prob=0.01,
-        words=words,
-    )
-
-
-def _transcript(*segments: Segment, language: str = "en") -> Transcript:
-    text = "".join(segment.text for segment in segments)
-    return Transcript(text=text, language=language, duration_s=11.0, segments=segments)
-
-
-TWO = _transcript(_segment(0.0, 1.001, " And so,"), _segment(1.001, 3661.5, " my fellow --> friends.", 1))
-
-
 @pytest.mark.parametrize(("seconds", "srt", "vtt", "ms"), TIMES)
 def test_a_time_is_rounded_once(seconds: float, srt: str, vtt: str, ms: int) -> None:
     assert to_milliseconds(seconds) == ms
@@ -69,23 +46,23 @@ def test_a_time_is_rounded_once(seconds: float, srt: str, vtt: str, ms: int) -> 
 
 
 def test_txt_is_a_line_per_segment() -> None:
-    assert render(TWO, "txt") == "And so,\nmy fellow --> friends.\n"
-    assert render(TWO, "text") == render(TWO, "txt")
+    assert render(TWO_SEGMENTS, "txt") == "And so,\nmy fellow --> friends.\n"
+    assert render(TWO_SEGMENTS, "text") == render(TWO_SEGMENTS, "txt")
 
 
 def test_plain_text_is_one_line() -> None:
-    assert render_text(TWO) == "And so, my fellow --> friends."
-    assert render_text(_transcript(_segment(0, 1, " a\n"), _segment(1, 2, "b"))) == "a b"
+    assert render_text(TWO_SEGMENTS) == "And so, my fellow --> friends."
+    assert render_text(make_transcript(make_segment(0, 1, " a\n"), make_segment(1, 2, "b"))) == "a b"
 
 
 def test_srt_is_numbered_and_has_hours_and_commas() -> None:
-    assert render(TWO, "srt") == (
+    assert render(TWO_SEGMENTS, "srt") == (
         "1\n00:00:00,000 --> 00:00:01,001\nAnd so,\n\n2\n00:00:01,001 --> 01:01:01,500\nmy fellow -> friends.\n\n"
     )
 
 
 def test_vtt_has_hours_where_there_are_any() -> None:
-    assert render(TWO, "vtt") == (
+    assert render(TWO_SEGMENTS, "vtt") == (
         "WEBVTT\n\n00:00.000 --> 00:01.001\nAnd so,\n\n00:01.001 --> 01:01:01.500\nmy fellow -> friends.\n\n"
     )
 
@@ -95,22 +72,24 @@ def test_vtt_has_hours_where_there_are_any() -> None:
     [("a --> b", "a -> b"), ("---->", "->"), ("--->-->", "->->"), ("a -> b --", "a -> b --")],
 )
 def test_no_arrow_of_times_is_left_in_a_cue(text: str, shown: str) -> None:
-    said = _transcript(_segment(0, 1, text))
+    said = make_transcript(make_segment(0, 1, text))
     assert render(said, "vtt") == f"WEBVTT\n\n00:00.000 --> 00:01.000\n{shown}\n\n"
 
 
 def test_tsv_is_whole_milliseconds_under_a_header() -> None:
-    assert render(TWO, "tsv") == ("start\tend\ttext\n0\t1001\tAnd so,\n1001\t3661500\tmy fellow --> friends.\n")
-    assert render(_transcript(_segment(0, 1, " a\tb\tc")), "tsv").splitlines()[1] == "0\t1000\ta b c"
+    assert render(TWO_SEGMENTS, "tsv") == (
+        "start\tend\ttext\n0\t1001\tAnd so,\n1001\t3661500\tmy fellow --> friends.\n"
+    )
+    assert render(make_transcript(make_segment(0, 1, " a\tb\tc")), "tsv").splitlines()[1] == "0\t1000\ta b c"
 
 
 def test_json_is_the_text_and_nothing_else() -> None:
-    said = _transcript(_segment(0, 1, ' 日本 "x"'), language="ja")
+    said = make_transcript(make_segment(0, 1, ' 日本 "x"'), language="ja")
     assert render(said, "json") == '{"text":"日本 \\"x\\""}'
 
 
 def test_verbose_json_has_openais_fields() -> None:
-    assert json.loads(render(TWO, "verbose_json")) == {
+    assert json.loads(render(TWO_SEGMENTS, "verbose_json")) == {
         "task": "transcribe",
         "language": "english",
         "duration": 11.0,
@@ -146,7 +125,7 @@ def test_verbose_json_has_openais_fields() -> None:
 
 def test_verbose_json_has_words_when_segments_have_them() -> None:
     word = Word(start_s=0.1234, end_s=0.5678, text=" And", probability=0.9)
-    found = json.loads(render(_transcript(_segment(0, 1, " And", words=(word,))), "verbose_json"))
+    found = json.loads(render(make_transcript(make_segment(0, 1, " And", words=(word,))), "verbose_json"))
     assert found["words"] == [{"word": "And", "start": 0.123, "end": 0.568}]
 
 
@@ -163,7 +142,7 @@ def test_seek_counts_frames_of_ten_milliseconds() -> None:
         compression_ratio=0.5,
         no_speech_prob=0.5,
     )
-    assert json.loads(render(_transcript(late), "verbose_json"))["segments"][0]["seek"] == 2896
+    assert json.loads(render(make_transcript(late), "verbose_json"))["segments"][0]["seek"] == 2896
 
 
 def test_verbose_json_is_what_openais_client_reads() -> None:
@@ -171,7 +150,7 @@ def test_verbose_json_is_what_openais_client_reads() -> None:
         "openai.types.audio", reason="openai is not installed: that its client reads JSON is not proved"
     )
     word = Word(start_s=0.0, end_s=1.0, text=" ハロー", probability=0.5)
-    said = _transcript(_segment(0.0, 1.5, " ハロー", words=(word,)), language="ja")
+    said = make_transcript(make_segment(0.0, 1.5, " ハロー", words=(word,)), language="ja")
     read = audio.TranscriptionVerbose.model_validate_json(render(said, "verbose_json"), strict=True)
     assert (read.language, read.duration, read.text) == ("japanese", 11.0, "ハロー")
     assert read.segments[0].end == 1.5
@@ -193,7 +172,7 @@ def test_a_number_that_is_not_one_is_no_json() -> None:
         no_speech_prob=0,
     )
     with pytest.raises(ValueError, match="JSON"):
-        render(_transcript(odd), "verbose_json")
+        render(make_transcript(odd), "verbose_json")
 
 
 @pytest.mark.parametrize("fmt", ["", "TXT", "xml", "diarized_json"])
@@ -202,11 +181,11 @@ def test_another_format_is_refused_by_the_name_the_caller_gives_it(fmt: str) -> 
         parse_format(fmt, "response_format")
     assert caught.value.field == "response_format"
     with pytest.raises(InvalidOption):
-        render(TWO, fmt)
+        render(TWO_SEGMENTS, fmt)
 
 
 def test_segments_that_say_nothing_are_left_out_of_lines_and_counted_in_json() -> None:
-    said = _transcript(_segment(0, 1, ""), _segment(1, 2, "  \n "), _segment(2, 3, " x"))
+    said = make_transcript(make_segment(0, 1, ""), make_segment(1, 2, "  \n "), make_segment(2, 3, " x"))
     assert render(said, "txt") == "x\n"
     assert render(said, "srt") == "1\n00:00:02,000 --> 00:00:03,000\nx\n\n"
     assert render(said, "tsv") == "start\tend\ttext\n2000\t3000\tx\n"
@@ -214,7 +193,7 @@ def test_segments_that_say_nothing_are_left_out_of_lines_and_counted_in_json() -
 
 
 def test_silence_renders_in_every_format() -> None:
-    silence = _transcript()
+    silence = make_transcript()
     assert [render(silence, fmt) for fmt in ("txt", "json", "srt", "vtt", "tsv")] == [
         "",
         '{"text":""}',
@@ -226,7 +205,7 @@ def test_silence_renders_in_every_format() -> None:
 
 SEGMENTS = st.lists(
     st.builds(
-        _segment,
+        make_segment,
         st.floats(0, 90_000),
         st.floats(0, 90_000),
         st.text(st.sampled_from("a-> \n\r\t\u2028日<&")) | st.text(st.characters(exclude_categories=["Cs"])),
@@ -238,7 +217,7 @@ SEGMENTS = st.lists(
 @given(SEGMENTS)
 def test_a_subtitle_file_reads_back_as_its_segments(segments: list[Segment]) -> None:
     spoken = [s for s in segments if s.text.strip() and " ".join(s.text.splitlines()).strip()]
-    blocks = render(_transcript(*segments), "srt").split("\n\n")
+    blocks = render(make_transcript(*segments), "srt").split("\n\n")
     assert blocks.pop() == ""
     assert len(blocks) == len(spoken)
     for n, (block, segment) in enumerate(zip(blocks, spoken, strict=True), start=1):
@@ -252,7 +231,7 @@ def test_a_subtitle_file_reads_back_as_its_segments(segments: list[Segment]) -> 
 
 @given(SEGMENTS)
 def test_a_table_has_three_cells_in_every_row(segments: list[Segment]) -> None:
-    rows = render(_transcript(*segments), "tsv").split("\n")
+    rows = render(make_transcript(*segments), "tsv").split("\n")
     assert rows.pop() == ""
     assert {len(row.split("\t")) for row in rows} == {3}
 
@@ -268,7 +247,7 @@ def test_rounding_never_changes_the_order_of_times(one: float, other: float) -> 
 
 @given(SEGMENTS)
 def test_verbose_json_reads_back_to_the_millisecond(segments: list[Segment]) -> None:
-    found = json.loads(render(_transcript(*segments), "verbose_json"))["segments"]
+    found = json.loads(render(make_transcript(*segments), "verbose_json"))["segments"]
     assert [(s["start"], s["end"], s["text"], s["tokens"]) for s in found] == [
         (to_milliseconds(s.start_s) / 1000, to_milliseconds(s.end_s) / 1000, s.text, list(s.tokens)) for s in segments
     ]
@@ -280,147 +259,19 @@ def test_files_are_openai_whispers(fmt: str, tmp_path: Path) -> None:
         "whisper.utils", reason="openai-whisper is not installed: that files equal its files is not proved"
     )
     file = io.StringIO()
-    theirs = {"segments": [{"start": s.start_s, "end": s.end_s, "text": s.text} for s in TWO.segments]}
+    theirs = {"segments": [{"start": s.start_s, "end": s.end_s, "text": s.text} for s in TWO_SEGMENTS.segments]}
     utils.get_writer(fmt, str(tmp_path)).write_result(theirs, file=file)
-    assert render(TWO, fmt) == file.getvalue()
+    assert render(TWO_SEGMENTS, fmt) == file.getvalue()
 
 
 # --- subtitles laid out by words ------------------------------------------------------------------
 
 
-def _worded(*texts: str, start_s: float = 0.0, n: int = 0) -> Segment:
-    """A word every half second, each 0.4 s long."""
-    words = tuple(
-        Word(start_s=start_s + 0.5 * at, end_s=start_s + 0.5 * at + 0.4, text=text, probability=0.9)
-        for at, text in enumerate(texts)
-    )
-    return _segment(words[0].start_s, words[-1].end_s, "".join(texts), n, words)
-
-
-ASK = _transcript(
-    _worded(" Ask", " not", " what", " your", " country"), _worded(" can", " do", " for", " you.", start_s=2.5, n=1)
-)
-
-
-def test_lines_and_cues_end_where_the_limits_say() -> None:
-    assert render(ASK, "srt", SubtitleOptions(max_line_width=12, max_line_count=2)) == (
-        "1\n00:00:00,000 --> 00:00:02,400\nAsk not what\nyour country\n\n"
-        "2\n00:00:02,500 --> 00:00:04,400\ncan do for\nyou.\n\n"
-    )
-
-
-def test_a_width_alone_keeps_segments_apart() -> None:
-    assert render(ASK, "vtt", SubtitleOptions(max_line_width=8)) == (
-        "WEBVTT\n\n00:00.000 --> 00:02.400\nAsk not\nwhat\nyour\ncountry\n\n"
-        "00:02.500 --> 00:04.400\ncan do\nfor you.\n\n"
-    )
-
-
-def test_a_cue_holds_so_many_words() -> None:
-    shown = render(ASK, "srt", SubtitleOptions(max_words_per_line=2)).split("\n\n")[:-1]
-    assert [cue.split("\n")[2] for cue in shown] == ["Ask not", "what your", "country", "can do", "for you."]
-
-
-def test_each_word_is_underlined_while_it_is_said() -> None:
-    said = _transcript(_worded(" Ask", " not"))
-    assert render(said, "vtt", SubtitleOptions(highlight_words=True)) == (
-        "WEBVTT\n\n00:00.000 --> 00:00.400\n<u>Ask</u> not\n\n"
-        "00:00.400 --> 00:00.500\nAsk not\n\n00:00.500 --> 00:00.900\nAsk <u>not</u>\n\n"
-    )
-
-
-def test_without_options_a_cue_is_a_segment_with_or_without_words() -> None:
-    bare = _transcript(*(_segment(s.start_s, s.end_s, s.text, s.id) for s in ASK.segments))
-    assert render(ASK, "srt") == render(bare, "srt") == render(ASK, "srt", SubtitleOptions())
-
-
 def test_other_formats_do_not_heed_subtitle_options(tmp_path: Path) -> None:
     options = SubtitleOptions(max_words_per_line=1)
-    assert render(TWO, "txt", options) == render(TWO, "txt")
-    [path] = write_files(ASK, tmp_path, "ask", ["srt"], options)
-    assert path.read_text() == render(ASK, "srt", options)
-
-
-@pytest.mark.parametrize(
-    ("options", "allowed"),
-    [
-        ({"max_line_width": 0}, "max_line_width: 0 is not allowed; a whole number from 1"),
-        ({"max_line_width": 2.5}, "max_line_width: 2.5 is not allowed"),
-        ({"max_words_per_line": True}, "max_words_per_line: True is not allowed"),
-        ({"max_line_count": 2}, "max_line_count: 2 is not allowed; it needs max_line_width"),
-        ({"max_line_width": 20, "max_words_per_line": 3}, "give it or max_line_width"),
-    ],
-)
-def test_limits_that_cannot_be_kept_are_refused(options: dict[str, Any], allowed: str) -> None:
-    with pytest.raises(InvalidOption, match=allowed):
-        SubtitleOptions(**options)
-
-
-def test_options_that_need_word_times_say_so() -> None:
-    with pytest.raises(InvalidOption, match=r"highlight_words: .* it needs word_timestamps"):
-        render(TWO, "srt", SubtitleOptions(highlight_words=True))
-
-
-LAYOUTS = st.one_of(
-    st.builds(SubtitleOptions, max_line_width=st.integers(1, 30), highlight_words=st.booleans()),
-    st.builds(
-        SubtitleOptions,
-        max_line_width=st.integers(1, 30),
-        max_line_count=st.integers(1, 3),
-        highlight_words=st.booleans(),
-    ),
-    st.builds(SubtitleOptions, max_words_per_line=st.integers(1, 5), highlight_words=st.booleans()),
-    st.just(SubtitleOptions(highlight_words=True)),
-)
-WORDS = st.lists(
-    st.lists(st.sampled_from([" a", " well-known", " 日本", "語", " 12", "%", " friends."]), min_size=1, max_size=6),
-    min_size=1,
-    max_size=4,
-)
-
-
-@given(WORDS, st.lists(st.floats(0.0, 8.0), min_size=4, max_size=4), LAYOUTS)
-def test_cues_are_openai_whispers(texts: list[list[str]], pauses: list[float], options: SubtitleOptions) -> None:
-    utils: Any = pytest.importorskip(
-        "whisper.utils", reason="openai-whisper is not installed: that cues equal its cues is not proved"
-    )
-    segments: list[Segment] = []
-    end_s = 0.0
-    for words, pause in zip(texts, pauses, strict=False):
-        segments.append(_worded(*words, start_s=end_s + pause, n=len(segments)))
-        end_s = segments[-1].end_s
-    theirs = {
-        "segments": [
-            {
-                "start": s.start_s,
-                "end": s.end_s,
-                "text": s.text,
-                "words": [{"word": w.text, "start": w.start_s, "end": w.end_s} for w in s.words],
-            }
-            for s in segments
-        ]
-    }
-    named = {name: getattr(options, name) for name in options.__slots__}
-    for fmt in ("srt", "vtt"):
-        file = io.StringIO()
-        utils.get_writer(fmt, "/").write_result(theirs, file=file, options=named)
-        assert render(_transcript(*segments), fmt, options) == file.getvalue()
-
-
-@given(WORDS, LAYOUTS)
-def test_every_word_is_in_a_cue_and_no_line_is_wider_than_asked(
-    texts: list[list[str]], options: SubtitleOptions
-) -> None:
-    shown = render(_transcript(*(_worded(*words, start_s=9.0 * n) for n, words in enumerate(texts))), "srt", options)
-    lines = [line for cue in shown.split("\n\n")[:-1] for line in cue.split("\n")[2:]]
-    assert all(lines)
-    width = options.max_line_width or 10**6
-    words = {word.strip() for segment in texts for word in segment}
-    plain = [line.replace("<u>", "").replace("</u>", "") for line in lines]
-    assert all(len(line) <= width or line in words for line in plain)
-    if not options.highlight_words:
-        said = "".join(word for segment in texts for word in segment)
-        assert "".join(plain).replace(" ", "") == said.replace(" ", "")
+    assert render(TWO_SEGMENTS, "txt", options) == render(TWO_SEGMENTS, "txt")
+    [path] = write_files(QUOTE, tmp_path, "ask", ["srt"], options)
+    assert path.read_text() == render(QUOTE, "srt", options)
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -429,7 +280,7 @@ def test_every_word_is_in_a_cue_and_no_line_is_wider_than_asked(
 def test_a_file_is_written_for_each_format_and_nothing_else_is_left(tmp_path: Path) -> None:
     into = tmp_path / "new" / "out"
     formats = [fmt for fmt in FORMATS if fmt != "json"]
-    paths = write_files(TWO, into, "talk.v2", formats)
+    paths = write_files(TWO_SEGMENTS, into, "talk.v2", formats)
     assert [path.name for path in paths] == [
         "talk.v2.txt",
         "talk.v2.json",
@@ -439,12 +290,12 @@ def test_a_file_is_written_for_each_format_and_nothing_else_is_left(tmp_path: Pa
     ]
     assert sorted(into.iterdir()) == sorted(paths)
     for path, fmt in zip(paths, formats, strict=True):
-        assert path.read_bytes().decode().removesuffix("\n") == render(TWO, fmt).removesuffix("\n")
+        assert path.read_bytes().decode().removesuffix("\n") == render(TWO_SEGMENTS, fmt).removesuffix("\n")
         assert path.read_bytes().endswith(b"\n")
 
 
 def test_a_json_file_is_whispers_result_with_segments_and_words(tmp_path: Path) -> None:
-    [path] = write_files(ASK, tmp_path, "ask", ["json"])
+    [path] = write_files(QUOTE, tmp_path, "ask", ["json"])
     document = json.loads(path.read_text())
     assert (path.name, list(document)) == ("ask.json", ["text", "segments", "language"])
     segment = document["segments"][0]
@@ -455,48 +306,48 @@ def test_a_json_file_is_whispers_result_with_segments_and_words(tmp_path: Path) 
 
 def test_both_json_formats_at_once_are_refused_before_a_file_is_written(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption) as refused:
-        write_files(TWO, tmp_path / "out", "a", ["json", "verbose_json"])
+        write_files(TWO_SEGMENTS, tmp_path / "out", "a", ["json", "verbose_json"])
     assert refused.value.field == "format"
     assert not (tmp_path / "out").exists()
 
 
 def test_text_and_txt_are_one_file(tmp_path: Path) -> None:
-    assert [path.name for path in write_files(TWO, tmp_path, "a", ["text", "txt", "txt"])] == ["a.txt"]
+    assert [path.name for path in write_files(TWO_SEGMENTS, tmp_path, "a", ["text", "txt", "txt"])] == ["a.txt"]
 
 
 def test_a_file_that_is_there_is_replaced_and_readable_as_any_new_file(tmp_path: Path) -> None:
     (tmp_path / "a.srt").write_text("old")
     (tmp_path / "other").touch()
-    [path] = write_files(TWO, tmp_path, "a", ["srt"])
+    [path] = write_files(TWO_SEGMENTS, tmp_path, "a", ["srt"])
     assert path.read_text().startswith("1\n")
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_a_wrong_format_writes_no_file_at_all(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption):
-        write_files(TWO, tmp_path / "out", "a", ["srt", "xml"])
+        write_files(TWO_SEGMENTS, tmp_path / "out", "a", ["srt", "xml"])
     assert not (tmp_path / "out").exists()
 
 
 def test_a_write_that_fails_leaves_no_part_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.srt").mkdir()
     with pytest.raises(OSError, match="directory"):
-        write_files(TWO, tmp_path, "a", ["srt"])
+        write_files(TWO_SEGMENTS, tmp_path, "a", ["srt"])
     assert list(tmp_path.iterdir()) == [tmp_path / "a.srt"]
 
 
 @pytest.mark.parametrize("stem", ["", ".", "..", "a/b", "../a", "a\\b", "a\0"])
 def test_a_stem_with_a_directory_in_it_is_refused(stem: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match="stem"):
-        write_files(TWO, tmp_path, stem, ["txt"])
+        write_files(TWO_SEGMENTS, tmp_path, stem, ["txt"])
 
 
 def test_a_stem_may_be_as_long_as_a_name_can_be(tmp_path: Path) -> None:
-    [path] = write_files(TWO, tmp_path, "x" * 251, ["txt"])
+    [path] = write_files(TWO_SEGMENTS, tmp_path, "x" * 251, ["txt"])
     assert path.read_text() == "And so,\nmy fellow --> friends.\n"
 
 
 def test_an_output_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(InvalidOption, match="output_dir"):
-        write_files(TWO, tmp_path / "out", "a", ["txt"])
+        write_files(TWO_SEGMENTS, tmp_path / "out", "a", ["txt"])

@@ -1,0 +1,79 @@
+"""One utterance: its windows, its final text, and partial requests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuron_whisper.live.options import LiveOptions
+from neuron_whisper.live.utterance import MIN_PARTIAL_TOKENS, Utterance, shift_segment, split_pieces
+from neuron_whisper.transcript import Segment, Word
+from tests.support.live_speech import RATE, SPECIAL, TOKENIZER, make_decoding_result, rising_tone
+
+
+def make_utterance(start: int = 0) -> Utterance:
+    return Utterance(
+        number=3, options=LiveOptions(), tokenizer=TOKENIZER, n_mels=80, start=start, seek=start, speech_start=start
+    )
+
+
+def test_a_window_is_requested_once_and_its_text_is_the_final_one() -> None:
+    utterance = make_utterance(start=RATE)
+    utterance.end = 3 * RATE
+    request = utterance.begin_window(rising_tone(2.0), None)
+    assert request is not None
+    assert request.frames == 200
+    assert utterance.is_decoding
+    utterance.end_window(make_decoding_result(" one two", until_s=2.0))
+    assert utterance.is_done
+    final = utterance.build_final()
+    assert (final.utterance, final.text, final.start_s, final.end_s) == (3, "one two", 1.0, 3.0)
+    assert [(segment.start_s, segment.end_s) for segment in final.segments] == [(1.0, 3.0)]
+    assert [piece.text for piece in final.pieces] == [" one", " two"]
+
+
+def test_a_partial_request_is_greedy_short_and_begins_with_the_stable_text() -> None:
+    utterance = make_utterance()
+    for text in (" one two", " one two three"):
+        assert utterance.build_partial_request(rising_tone(1.0), 100) is not None
+        utterance.on_partial_result(make_decoding_result(text))
+    request = utterance.build_partial_request(rising_tone(1.0), 100)
+    assert request is not None
+    assert bytes(request.options.prefix) == b" one two"
+    assert (request.options.temperatures, request.options.beam_size) == ((0.0,), None)
+    assert request.options.max_new_tokens is not None
+    assert MIN_PARTIAL_TOKENS <= request.options.max_new_tokens <= 24
+    assert utterance.build_partial_request(rising_tone(1.0), len(b" one two") - 1) is None, "the prefix is too long"
+
+
+def test_a_partial_result_without_news_is_no_event() -> None:
+    utterance = make_utterance()
+    assert utterance.on_partial_result(make_decoding_result(" one")) is not None
+    assert utterance.on_partial_result(make_decoding_result(" one")) is not None, "it is stable now"
+    assert utterance.on_partial_result(make_decoding_result("")) is None
+
+
+def test_silence_needs_no_decoding() -> None:
+    from neuron_whisper.longform.speech_map import SpeechMap
+
+    utterance = make_utterance()
+    assert utterance.begin_window(np.zeros(RATE, np.float32), SpeechMap([], 0.0)) is None
+    assert [region.reason for region in utterance.skipped] == ["vad"]
+    assert utterance.seek == RATE
+
+
+def test_pieces_are_words_with_their_tokens_and_no_timestamps() -> None:
+    tokens = [SPECIAL.timestamp_begin, *b" so it", SPECIAL.timestamp_begin + 10]
+    pieces = split_pieces(TOKENIZER, tokens, [float(-n) for n in range(len(tokens))], "en")
+    assert [piece.text for piece in pieces] == [" so", " it"]
+    assert [piece.logprobs for piece in pieces] == [(-1.0, -2.0, -3.0), (-4.0, -5.0, -6.0)]
+
+
+def test_a_shifted_segment_moves_with_its_words() -> None:
+    word = Word(start_s=1.0, end_s=1.5, text=" a", probability=0.9)
+    segment = Segment(
+        id=0, seek_s=0.0, start_s=1.0, end_s=2.0, text=" a", tokens=(1,), temperature=0.0, avg_logprob=0.0,
+        compression_ratio=1.0, no_speech_prob=0.0, words=(word,),
+    )  # fmt: skip
+    moved = shift_segment(segment, 10.0)
+    assert (moved.seek_s, moved.start_s, moved.end_s) == (10.0, 11.0, 12.0)
+    assert (moved.words[0].start_s, moved.words[0].end_s) == (11.0, 11.5)

@@ -1,0 +1,108 @@
+"""The batched plan: groups decoded in parallel, segments in order, prompts within a group."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from itertools import chain
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.longform import TranscriptSummary
+from neuron_whisper.longform.batched import decode_batched, group_regions
+from neuron_whisper.longform.drivers import run_plan
+from neuron_whisper.longform.region import PromptState
+from neuron_whisper.transcript import Segment
+from tests.support.plans import (
+    ScriptedDecoder,
+    make_clip_context,
+    run_to_end,
+    two_segments,
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(20, 2900)), min_size=1, max_size=7), st.integers(1, 5))
+def test_regions_in_parallel_give_the_same_segments_in_order_as_one_by_one(
+    pieces: list[tuple[int, int]], concurrency: int
+) -> None:
+    regions, end = [], 0
+    for gap, length in pieces:
+        regions.append((end + gap, end + gap + length))
+        end += gap + length
+    clip_data = make_clip_context(end / 100, vad_filter=False)
+    together, _, summary = run_to_end(
+        decode_batched(clip_data, PromptState(language="en"), regions, concurrency=concurrency),
+        ScriptedDecoder(two_segments),
+    )
+    alone = [
+        segment
+        for region in regions
+        for segment in run_to_end(
+            decode_batched(clip_data, PromptState(language="en"), [region], concurrency=1),
+            ScriptedDecoder(two_segments),
+        )[0]
+    ]
+    assert [(it.text, it.start_s, it.end_s) for it in together] == [(it.text, it.start_s, it.end_s) for it in alone]
+    assert [segment.id for segment in together] == list(range(len(together)))
+    starts = [segment.start_s for segment in together]
+    assert starts == sorted(starts)
+    assert summary.text == "".join(segment.text for segment in together).strip()
+
+
+def test_as_many_windows_decode_at_once_as_concurrency_allows() -> None:
+    waiting: list[int] = []
+
+    class Held(ScriptedDecoder):
+        def __call__(self, request: WindowRequest, *, is_first: bool) -> Future[DecodingResult]:
+            waiting.append(1)
+            return super().__call__(request, is_first=is_first)
+
+    clip_data = make_clip_context(100, vad_filter=False, condition_on_previous_text=False)
+    plan = decode_batched(
+        clip_data, PromptState(language="en"), [(n, n + 900) for n in range(0, 9000, 1000)], concurrency=4
+    )
+    submitted = 0
+    for item in run_plan(plan, Held()):
+        submitted = submitted or len(waiting)
+        assert isinstance(item, (Segment, TranscriptSummary))
+    assert submitted == 4
+
+
+def test_regions_of_a_group_are_prompted_with_the_text_before_them_if_conditioned() -> None:
+    regions = [(n, n + 900) for n in range(0, 9 * 900, 900)]
+    prompts: dict[bool, list[tuple[int, ...]]] = {}
+    texts: dict[bool, list[list[int]]] = {}
+    for conditions in (True, False):
+        decoder = ScriptedDecoder()
+        clip_data = make_clip_context(81, vad_filter=False, condition_on_previous_text=conditions)
+        found, _, _ = run_to_end(decode_batched(clip_data, PromptState(language="en"), regions, concurrency=8), decoder)
+        asked = {request.mel.tobytes(): tuple(request.options.prompt) for request in decoder.requests}
+        prompts[conditions] = [asked[clip_data.mel.cut_window(*region).tobytes()] for region in regions]
+        texts[conditions] = [list(segment.tokens) for segment in found]
+    assert prompts[False] == [()] * 9
+    tokens = texts[True]
+    # three groups of three
+    before = [tokens[first:end] for first in (0, 3, 6) for end in range(first, first + 3)]
+    assert prompts[True] == [tuple(chain.from_iterable(texts)) for texts in before]
+
+
+@given(st.integers(0, 100), st.integers(1, 9))
+def test_groups_hold_every_region_once_and_have_even_sizes(n: int, max_size: int) -> None:
+    regions = [(start, start + 1) for start in range(n)]
+    made = [list(one) for one in group_regions(regions, max_size)]
+    assert list(chain.from_iterable(made)) == regions
+    lengths = [len(one) for one in made]
+    assert max(lengths, default=1) <= max_size
+    assert max(lengths, default=0) - min(lengths, default=0) <= 1
+    assert len(made) == -(-n // max_size)
+
+
+def test_other_groups_wait_until_the_first_has_detected_the_language() -> None:
+    decoder = ScriptedDecoder()
+    clip_data = make_clip_context(60, vad_filter=False, condition_on_previous_text=False)
+    plan = decode_batched(clip_data, PromptState(language=None), [(0, 900), (1000, 1900), (2000, 2500)], concurrency=3)
+    _, _, summary = run_to_end(plan, decoder)
+    assert [request.options.language for request in decoder.requests] == [None, "de", "de"]
+    assert summary.language == "de"

@@ -1,0 +1,69 @@
+"""Which plan a make_clip gets, and over which regions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neuron_whisper.audio.clip import AudioClip
+from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.longform import plan_transcription
+from tests.support.plans import (
+    RATE,
+    TOKENIZER,
+    ScriptedDecoder,
+    make_clip,
+    run_to_end,
+)
+
+
+def test_only_the_given_ranges_are_decoded() -> None:
+    decoder = ScriptedDecoder()
+    plan = plan_transcription(
+        make_clip(50),
+        TranscribeOptions(clip_timestamps=(5.0, 9.0, 41.0), vad_filter=False),
+        TOKENIZER,
+        n_mels=80,
+        concurrency=2,
+    )
+    found, _, _ = run_to_end(plan, decoder)
+    assert [(segment.start_s, segment.end_s) for segment in found] == [(5.0, 9.0), (41.0, 50.0)]
+    assert [request.frames for request in decoder.requests] == [400, 900]
+
+
+def test_a_language_that_the_model_does_not_know_is_refused_before_anything_is_decoded() -> None:
+    with pytest.raises(InvalidOption, match="language"):
+        plan_transcription(make_clip(1), TranscribeOptions(language="ja"), TOKENIZER, n_mels=80, concurrency=1)
+
+
+def sounds() -> dict[str, np.ndarray]:
+    """40 s each of what is not speech."""
+    rng = np.random.default_rng(0)
+    n = 40 * RATE
+    t = np.arange(n) / RATE
+    white = rng.standard_normal(n)
+    shaped = np.fft.rfft(white) / np.sqrt(np.maximum(1, np.arange(n // 2 + 1)))
+    chords = sum(np.sin(2 * np.pi * hertz * t) * (np.sin(2 * np.pi * t / 4) > 0) for hertz in (262, 330, 392, 523))
+    breath = white * np.maximum(0, np.sin(2 * np.pi * t / 3)) ** 4
+    made = {
+        "silence": np.zeros(n),
+        "white noise": 0.1 * white,
+        "pink noise": 10 * np.fft.irfft(shaped, n),
+        "a tone": 0.3 * np.sin(2 * np.pi * 440 * t),
+        "chords": 0.1 * chords,
+        "breaths": 0.05 * breath,
+    }
+    return {name: samples.astype(np.float32) for name, samples in made.items()}
+
+
+@pytest.mark.parametrize("sound", sounds())
+def test_what_is_not_speech_gives_no_text_by_either_plan(sound: str) -> None:
+    for long_form in ("sequential", "batched"):
+        decoder = ScriptedDecoder()
+        options = TranscribeOptions(long_form=long_form)
+        clip_data = AudioClip(samples=sounds()[sound])
+        found, _, summary = run_to_end(
+            plan_transcription(clip_data, options, TOKENIZER, n_mels=80, concurrency=4), decoder
+        )
+        assert (found, summary.text, decoder.requests) == ([], "", [])
