@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ import httpx
 
 from benchmarks.process.usage import resident_memory_bytes
 from neuron_whisper.bench.accuracy.metrics import percentile
+from neuron_whisper.bench.process.server import ServerProcess
 from tests.support.hostile_clients import (
     SteadyClient,
     count_open_files,
@@ -37,7 +36,6 @@ from tests.support.hostile_files import generate_bombs, generate_uploads
 from tests.support.servers import TRANSCRIPTIONS, tone, wait_for
 
 T = TypeVar("T")
-START_TIMEOUT_S = 120.0
 MAX_GROWTH_MB = 150  # of resident memory after hundreds of requests: arenas and caches of libraries, no more
 SERVER_FLAGS = [
     "--header-timeout-s",
@@ -128,24 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="write the figures to this file, too")
     given = parser.parse_args(arguments)
     clip = given.speech.read_bytes() if given.speech else tone(seconds=2.0)
-    with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", given.artifact, *SERVER_FLAGS],
-            stderr=log,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            url = _wait_for_address(server, log)
-            stressed = StressedServer(url, server.pid, clip)
-            _run_stress(stressed, given, clip)
-            server.terminate()
-            if (code := server.wait(60)) != 0:
-                stressed.problems.append(f"the server exited with {code}")
-        finally:
-            server.kill()
-            server.wait()
-        log.seek(0)
-        errors = [line for line in log if " ERROR " in line or " CRITICAL " in line or line.startswith("Traceback")]
+    command = [sys.executable, "-m", "neuron_whisper", "serve", "--artifact", given.artifact, *SERVER_FLAGS]
+    with ServerProcess(command, ready_path="/health/ready") as server:
+        stressed = StressedServer(server.url, server.pid, clip)
+        _run_stress(stressed, given, clip)
+        if (code := server.stop()) != 0:
+            stressed.problems.append(f"the server exited with {code}")
+        log = server.read_log().splitlines()
+    errors = [line for line in log if " ERROR " in line or " CRITICAL " in line or line.startswith("Traceback")]
     stressed.problems += [f"log: {line.strip()}" for line in errors[:10]]
     document = {"figures": stressed.figures, "problems": stressed.problems}
     if given.out is not None:
@@ -194,18 +182,6 @@ def _run_stress(server: StressedServer, given: argparse.Namespace, clip: bytes) 
     server.run_load("half-closed", half_close(server.url, 50))
     server.run_load("disconnects", disconnect(server.url, given.disconnects, given.seed))
     server.check_leaks()
-
-
-def _wait_for_address(server: subprocess.Popen[bytes], log: Any) -> str:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and server.poll() is None:
-        log.seek(0)
-        for line in log:
-            if line.startswith("listening on ") and line.endswith("\n"):
-                return str(line).removeprefix("listening on ").strip()
-        time.sleep(0.2)
-    log.seek(0)
-    raise SystemExit(f"the server does not listen: {log.read()[-1000:]}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Clients that attack a server, a well-behaved client beside them, and the resources of a process."""
+"""Clients that attack a server, a well-behaved client, and the resources of a process."""
 
 from __future__ import annotations
 
