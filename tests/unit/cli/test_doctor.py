@@ -9,14 +9,7 @@ import pytest
 
 from neuron_whisper.cli.doctor import Check, Verdict, judge
 from neuron_whisper.cli.main import run
-from neuron_whisper.host import hardware
 from neuron_whisper.target.registry import missing_packages
-
-
-def write(root: Path, path: str, text: str) -> None:
-    file = root / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
 
 
 def checks(capsys: pytest.CaptureFixture[str], cache: Path) -> tuple[int, dict[str, dict[str, str]]]:
@@ -92,64 +85,3 @@ def test_people_read_one_line_for_each_check(capsys: pytest.CaptureFixture[str],
     assert len(lines) >= 14
     assert all(line.startswith(("ok    ", "warn  ", "fail  ")) for line in lines)
     assert all(line.startswith(("  yes  ", "  no   ")) for line in verdict.splitlines())
-
-
-# --- the machine ----------------------------------------------------------------------------------
-
-
-def test_the_quota_is_the_least_of_the_cgroup_and_those_above_it(tmp_path: Path) -> None:
-    write(tmp_path, "proc/self/cgroup", "0::/pod/one\n")
-    write(tmp_path, "sys/fs/cgroup/pod/cpu.max", "150000 100000\n")
-    write(tmp_path, "sys/fs/cgroup/pod/one/cpu.max", "max 100000\n")
-    assert hardware.read_quota_cores(tmp_path) == 1.5
-
-
-def test_the_quota_of_the_first_version_of_cgroups_is_read_as_well(tmp_path: Path) -> None:
-    write(tmp_path, "proc/self/cgroup", "4:cpu,cpuacct:/docker/ab\n2:memory:/docker/ab\n")
-    write(tmp_path, "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "200000\n")
-    write(tmp_path, "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n")
-    assert hardware.read_quota_cores(tmp_path) == 2.0
-
-
-def test_a_group_without_a_limit_has_no_quota(tmp_path: Path) -> None:
-    write(tmp_path, "proc/self/cgroup", "4:cpu:/\n")
-    write(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n")
-    write(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n")
-    assert hardware.read_quota_cores(tmp_path) is None
-
-
-def test_memory_is_what_the_cgroup_leaves_when_that_is_less(tmp_path: Path) -> None:
-    write(tmp_path, "proc/meminfo", "MemTotal:       8000 kB\nMemFree: 1 kB\nMemAvailable:   6000 kB\n")
-    assert hardware.read_memory_bytes(tmp_path) == (8_192_000, 6_144_000)
-    write(tmp_path, "proc/self/cgroup", "0::/\n")
-    write(tmp_path, "sys/fs/cgroup/memory.max", "4096000\n")
-    write(tmp_path, "sys/fs/cgroup/memory.current", "1000000\n")
-    assert hardware.read_memory_bytes(tmp_path) == (4_096_000, 3_096_000)
-
-
-def test_no_limit_of_memory_is_no_limit_in_either_version(tmp_path: Path) -> None:
-    write(tmp_path, "proc/meminfo", "MemTotal:       8000 kB\nMemAvailable:   6000 kB\n")
-    write(tmp_path, "sys/fs/cgroup/memory.max", "max\n")
-    write(tmp_path, "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")
-    assert hardware.read_memory_bytes(tmp_path) == (8_192_000, 6_144_000)
-
-
-def test_instruction_sets_are_those_that_matter_here(tmp_path: Path) -> None:
-    write(tmp_path, "proc/cpuinfo", "model name\t: Some CPU\nflags\t\t: fpu avx avx2 amx_bf16 avx512f\n")
-    assert hardware.detect_instruction_sets(tmp_path, "x86_64") == ("avx2", "avx512f", "amx_bf16")
-    assert hardware.read_processor_name(tmp_path) == "Some CPU"
-    write(tmp_path, "proc/cpuinfo", "Features\t: fp asimd bf16 i8mm\n")
-    assert hardware.detect_instruction_sets(tmp_path, "aarch64") == ("asimd", "bf16", "i8mm")
-
-
-def test_neuron_devices_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    for name in ("neuron10", "neuron2", "neuron0", "neuron_monitor"):
-        write(tmp_path, f"dev/{name}", "")
-    assert hardware.list_neuron_devices(tmp_path) == ("/dev/neuron0", "/dev/neuron2", "/dev/neuron10")
-
-
-def test_a_machine_that_tells_nothing_gives_nothing(tmp_path: Path) -> None:
-    assert hardware.read_quota_cores(tmp_path) is None
-    assert hardware.read_memory_bytes(tmp_path) == (None, None)
-    assert hardware.detect_instruction_sets(tmp_path, "riscv64") == ()
-    assert hardware.list_neuron_devices(tmp_path) == ()
