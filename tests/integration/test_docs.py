@@ -7,12 +7,10 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -230,36 +228,32 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def environment_for(directory: Path, hub: Path) -> dict[str, str]:
-    """What the commands of a page see: this checkout, no network, a cache of their own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NEURON_WHISPER_", "HF_"))}
-    return kept | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "PYTHONPATH": str(ROOT),
-        "HOME": str(directory), "HF_HOME": str(hub), "HF_HUB_OFFLINE": "1",
-        "NEURON_WHISPER_CACHE": str(directory / ".cache"), "NEURON_WHISPER_DRAIN_S": "2",
-    }  # fmt: skip
-
-
 @pytest.fixture(scope="module")
-def compiled(hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact cache with both models and the default profile."""
-    directory = tmp_path_factory.mktemp("compiled")
+def environment(hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """The environment of commands: this checkout, no network, and a cache of their own with the default artifacts."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NEURON_WHISPER_", "HF_"))}
+    made = kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "HF_HOME": str(hub),
+        "HF_HUB_OFFLINE": "1",
+        "NEURON_WHISPER_CACHE": str(tmp_path_factory.mktemp("compiled") / "cache"),
+        "NEURON_WHISPER_DRAIN_S": "2",
+    }
     for model in ("base", "tiny.en"):
-        subprocess.run(
-            ["neuron-whisper", "compile", "--quiet", "--model", model], env=environment_for(directory, hub),
-            stdout=subprocess.DEVNULL, check=True,
-        )  # fmt: skip
-    return directory / ".cache"
+        command = ["neuron-whisper", "compile", "--quiet", "--model", model]
+        subprocess.run(command, env=made, stdout=subprocess.DEVNULL, check=True)
+    return made
 
 
 @pytest.fixture
-def session(hub: Path, compiled: Path, tmp_path: Path) -> Iterator[PageSession]:
-    """A reader's directory: recordings, models that are compiled already."""
+def session(environment: Mapping[str, str], tmp_path: Path) -> Iterator[PageSession]:
+    """A reader's directory with recordings."""
     write_mp3(tmp_path / "speech.mp3", synthesize_speech(3.0))
     write_wav(tmp_path / "interview.wav", synthesize_speech(6.0))
-    shutil.copytree(compiled, tmp_path / ".cache")
-    with ExitStack() as stack:
-        yield stack.enter_context(PageSession(tmp_path, environment_for(tmp_path, hub)))
+    with PageSession(tmp_path, environment) as made:
+        yield made
 
 
 RUN_PAGES = [
@@ -270,9 +264,9 @@ RUN_PAGES = [
 
 @pytest.mark.parametrize("page", RUN_PAGES, ids=name_of)
 def test_the_examples_of_a_page_run_in_order(page: Path, session: PageSession) -> None:
-    for block in BLOCKS:
-        if block.page == page and block.language in ("sh", "python") and block.not_run is None:
-            session.run(block)
+    session.run(
+        block for block in BLOCKS if block.page == page and block.language in ("sh", "python") and block.not_run is None
+    )
 
 
 def test_most_examples_run() -> None:

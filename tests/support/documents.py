@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +20,7 @@ NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\n\Z")
 FILE_NAME = re.compile(r"# (\w+\.py)\n")
 SERVE = re.compile(r"(?:\w+=\S+ )*neuron-whisper serve\b(?!.*--print-config)")
 PORTS = (8000, 9000)  # in examples; each page gets free ones
-TIMEOUT_S = 60.0  # of a block, on a machine that does other things too
+TIMEOUT_S = 180.0  # of a block, on a machine that does other things too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +106,26 @@ class PageSession:
     def __exit__(self, *exception: object) -> None:
         self._stop_server()
 
-    def run(self, block: CodeBlock) -> None:
-        """Raises AssertionError, with the output, when a command of it fails."""
+    def run(self, blocks: Iterable[CodeBlock]) -> None:
+        """Raises AssertionError, with the output, when a command fails."""
+        for is_program, members in groupby(blocks, lambda it: it.language == "python" and it.file_name is None):
+            if is_program:
+                self._run_programs(list(members))
+            else:
+                for block in members:
+                    self._run_commands(block)
+
+    def _run_programs(self, blocks: Sequence[CodeBlock]) -> None:
+        """Each with names of its own, but in one process, which imports the package once."""
+        programs = [(str(block), self._with_free_ports(block.text)) for block in blocks]
+        driver = "import json, sys\nfor name, text in json.loads(sys.argv[1]):\n"
+        driver += "    exec(compile(text, name, 'exec'), {'__name__': '__main__'})\n"
+        self._run([sys.executable, "-c", driver, json.dumps(programs)], blocks[0])
+
+    def _run_commands(self, block: CodeBlock) -> None:
         text = self._with_free_ports(block.text)
         if block.file_name is not None:
             (self.directory / block.file_name).write_text(text)
-        elif block.language == "python":
-            self._run([sys.executable, "-c", text], block)
         else:
             for part, is_server in _split_at_servers(text):
                 if is_server:
