@@ -9,17 +9,21 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import rich_click as click
 
 from neuron_whisper.artifact.known_models import count_parameters, list_languages
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.cli.main import cli
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
+from neuron_whisper.live.options import LiveOptions, TurnDetection
 from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.option_spec import OptionSpec, list_option_specs
 from neuron_whisper.server.config.schema import SettingSpec, list_setting_specs
 from neuron_whisper.server.config.settings import ServerSettings
+from neuron_whisper.server.realtime.options import list_realtime_specs
+from neuron_whisper.server.realtime.raw_stream import StreamQuery
 from neuron_whisper.text.languages import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,6 +74,7 @@ def generate() -> Mapping[Path, str]:
     for path, name, table in (
         (DOCS / "models-and-profiles.md", "models", _model_table()),
         (DOCS / "decoding.md", "options", _option_tables()),
+        (DOCS / "server" / "realtime.md", "query parameters", _stream_table()),
     ):
         pages[path] = _with_table(pages.get(path) or path.read_text(encoding="utf-8"), name, table)
     return pages
@@ -243,6 +248,24 @@ def _option_tables() -> str:
             groups.setdefault(spec.group, []).append(_option_names(prefix, spec))
     head = ("Python", "flag", "form field", "openai-whisper", "faster-whisper", "default", "meaning")
     return "\n".join(f"### {group}\n\n{format_table(head, rows)}" for group, rows in groups.items())
+
+
+def _stream_table() -> str:
+    """The query parameters of /v1/audio/stream: those of its own, and the options with a realtime field."""
+    specs = {
+        name: spec
+        for options_class in (TranscribeOptions, TurnDetection, LiveOptions)
+        for name, spec in list_realtime_specs(options_class).items()
+    }
+    rows = []
+    for name, schema in msgspec.json.schema(StreamQuery)["$defs"][StreamQuery.__name__]["properties"].items():
+        if name in specs:
+            default, description = specs[name].default_text, specs[name].help
+        else:
+            default, description = schema.get("default"), schema["description"]
+        default_text = str(default).lower() if isinstance(default, bool) else default or ""
+        rows.append((f"`{name}`", default_text, description))
+    return format_table(("parameter", "default", "meaning"), rows)
 
 
 def _option_names(prefix: str, spec: OptionSpec) -> tuple[str, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import websocket
 from litestar.di import NamedDependency
+from msgspec import Meta
 
-from neuron_whisper.audio.pcm import G711_RATE
+from neuron_whisper.audio.pcm import ENCODINGS, G711_RATE, PCM_RATES
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.live import (
@@ -39,6 +40,8 @@ from neuron_whisper.server.realtime.options import create_options, read_fields, 
 from neuron_whisper.server.state import ServerState
 from neuron_whisper.transcript import Segment
 
+DEFAULT_RATE = 16_000  # of pcm16
+
 
 @websocket("/v1/audio/stream")
 async def serve_audio_stream(socket: AnySocket, server_state: NamedDependency[ServerState]) -> None:
@@ -50,10 +53,13 @@ async def serve_audio_stream(socket: AnySocket, server_state: NamedDependency[Se
 class StreamQuery(JsonObject, frozen=True, kw_only=True):
     """The query parameters of the URL: options, and the format of the audio."""
 
-    sample_rate: int | None = None  # default: 16,000 of pcm16, 8,000 of G.711
-    encoding: str = "pcm16"
-    model: str | None = None
-    vad: bool = True  # the voice detector ends utterances
+    sample_rate: Annotated[
+        int | None,
+        Meta(description=f"Hz: {', '.join(map(str, PCM_RATES))} (default {DEFAULT_RATE}); G.711: {G711_RATE}."),
+    ] = None
+    encoding: Annotated[str, Meta(description=f"{', '.join(ENCODINGS)}; pcm16 is little endian.")] = "pcm16"
+    model: Annotated[str | None, Meta(description="Name of the model; without it, the server's default.")] = None
+    vad: Annotated[bool, Meta(description="Voice activity detection ends utterances; false: `flush` does.")] = True
 
     def live_options(self, *, vad_filter: bool) -> LiveOptions:
         """Raises InvalidOption."""
@@ -78,7 +84,7 @@ class RawStreamConnection(RealtimeConnection):
     async def on_handshake(self) -> None:
         given = {name: str(value) for name, value in self.socket.query_params.items() if value}
         query = convert(given, StreamQuery, strict=False, kind="query parameter")
-        default_rate = 16_000 if query.encoding == "pcm16" else G711_RATE
+        default_rate = DEFAULT_RATE if query.encoding == "pcm16" else G711_RATE
         self._pcm = await create_pcm_stream(query.encoding, query.sample_rate or default_rate)
         options = query.live_options(vad_filter=self.server_state.settings.vad_filter)
         self._wants_words = options.transcribe.word_timestamps
