@@ -60,10 +60,10 @@ class Transcriber:
         *,
         name: str,
         queue_limit: int = 256,
-        on_fault: Callable[[DeviceError], None] = lambda fault: None,
+        on_device_error: Callable[[DeviceError], None] = lambda error: None,
     ) -> Self:
         """Creates one on a session, which its engine's thread owns from now on."""
-        engine = Engine(session, tokenizer, queue_limit=queue_limit, on_fault=on_fault)
+        engine = Engine(session, tokenizer, queue_limit=queue_limit, on_device_error=on_device_error)
         return cls(engine, session.spec, tokenizer, name=name)
 
     @classmethod
@@ -76,7 +76,7 @@ class Transcriber:
         replicas: int | None = None,
         verify: bool = False,
         queue_limit: int = 256,
-        on_fault: Callable[[DeviceError], None] = lambda fault: None,
+        on_device_error: Callable[[DeviceError], None] = lambda error: None,
     ) -> Self:
         """Checks and loads an artifact of the store, which cannot be pruned while it is open.
 
@@ -100,13 +100,15 @@ class Transcriber:
                 session = target.open(artifact.path, spec, artifact.profile, threads=threads)
                 if verify:
                     verify_session(session, artifact)
-                engine = Engine(session, tokenizer, queue_limit=queue_limit, on_fault=on_fault)
+                engine = Engine(session, tokenizer, queue_limit=queue_limit, on_device_error=on_device_error)
             else:
-                opening = ArtifactSessionFactory(path=artifact.path.absolute(), verify=verify)
-                groups = partition_resources(
+                session_factory = ArtifactSessionFactory(path=artifact.path.absolute(), verify=verify)
+                resources = partition_resources(
                     target_table, replicas, threads=threads, environment=os.environ, cpus=list_usable_cpus()
                 )
-                engine = EnginePool(opening, spec, groups, queue_limit=queue_limit, on_fault=on_fault)
+                engine = EnginePool(
+                    session_factory, spec, resources, queue_limit=queue_limit, on_device_error=on_device_error
+                )
             transcriber = cls(engine, spec, tokenizer, name=artifact.manifest.model, replicas=replicas)
             transcriber._resources = held.pop_all()
         return transcriber
@@ -117,9 +119,9 @@ class Transcriber:
         return self._engine.status
 
     @property
-    def fault(self) -> DeviceError | None:
+    def device_error(self) -> DeviceError | None:
         """Set after the device failed for good: the process should end."""
-        return self._engine.fault
+        return self._engine.device_error
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -119,11 +119,14 @@ def resolve_model_sources(context: CliContext, selections: Sequence[ModelSelecti
 
 @contextmanager
 def open_transcriber(
-    context: CliContext, selection: ModelSelection, *, on_fault: Callable[[DeviceError], None] = lambda error: None
+    context: CliContext,
+    selection: ModelSelection,
+    *,
+    on_device_error: Callable[[DeviceError], None] = lambda error: None,
 ) -> Iterator[tuple[Transcriber, Artifact]]:
     """The transcriber of the selection, closed when the block ends. Raises any error of the tree."""
     artifact = resolve_artifact(context, selection)
-    transcriber = _open_artifact(context, selection, artifact, on_fault)
+    transcriber = _open_artifact(context, selection, artifact, on_device_error)
     try:
         yield transcriber, artifact
     finally:
@@ -134,7 +137,7 @@ def _open_artifact(
     context: CliContext,
     selection: ModelSelection,
     artifact: Artifact,
-    on_fault: Callable[[DeviceError], None] = lambda error: None,
+    on_device_error: Callable[[DeviceError], None] = lambda error: None,
 ) -> Transcriber:
     from neuron_whisper.transcriber import Transcriber
 
@@ -145,5 +148,5 @@ def _open_artifact(
         threads=selection.threads,
         replicas=selection.replicas,
         verify=verify,
-        on_fault=on_fault,
+        on_device_error=on_device_error,
     )

@@ -75,16 +75,16 @@ class Engine:
         tokenizer: Tokenizer,
         *,
         queue_limit: int = 256,
-        on_fault: Callable[[DeviceError], None] = lambda fault: None,
+        on_device_error: Callable[[DeviceError], None] = lambda error: None,
     ) -> None:
         self._session, self._tokenizer = session, tokenizer
-        self._queue_limit, self._on_fault = queue_limit, on_fault
+        self._queue_limit, self._on_device_error = queue_limit, on_device_error
         self._waiting: deque[_EngineRequest] = deque()
         self._slots: SlotTable[_EngineRequest] = SlotTable(session.spec.slots)
         self._step_batch = StepBatch(session.spec)
         self._changed = threading.Condition()
         self._is_draining = self._is_closed = False
-        self._fault: DeviceError | None = None
+        self._device_error: DeviceError | None = None
         self._completed = self._steps = 0
         self._stats = EngineStatsRecorder()
         self._device_call_started_at: float | None = None
@@ -106,8 +106,8 @@ class Engine:
         decoder = WindowDecoder(request.options, self._tokenizer, self._session.spec, request.frames)
         entry = _EngineRequest(request, decoder, time.monotonic() - waited_s)
         with self._changed:
-            if self._fault is not None:
-                raise DeviceError(str(self._fault))
+            if self._device_error is not None:
+                raise DeviceError(str(self._device_error))
             if self._is_closed or (self._is_draining and is_first):
                 raise EngineDraining
             if is_first and len(self._waiting) >= self._queue_limit:
@@ -142,9 +142,9 @@ class Engine:
             )
 
     @property
-    def fault(self) -> DeviceError | None:
+    def device_error(self) -> DeviceError | None:
         """Why the engine accepts no window any more; None while it does."""
-        return self._fault
+        return self._device_error
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Accept no new clips and wait until no window is left; False when that took longer than `timeout_s`.
@@ -171,12 +171,12 @@ class Engine:
                 self._schedule()
                 self._step()
         except Exception as error:  # after any error the session's state is unknown
-            fault = error if isinstance(error, DeviceError) else DeviceError(f"{type(error).__name__}: {error}")
+            device_error = error if isinstance(error, DeviceError) else DeviceError(f"{type(error).__name__}: {error}")
             log.exception("engine stopped")
             with self._changed:
-                self._fault = fault
-            self._fail_all(fault)
-            self._on_fault(fault)
+                self._device_error = device_error
+            self._fail_all(device_error)
+            self._on_device_error(device_error)
         else:
             self._fail_all(EngineDraining())
         finally:

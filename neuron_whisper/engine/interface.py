@@ -50,7 +50,7 @@ class WindowEngine(Protocol):
     def status(self) -> EngineStatus: ...
 
     @property
-    def fault(self) -> DeviceError | None:
+    def device_error(self) -> DeviceError | None:
         """Why no window is accepted any more, and the process should end; None while it works."""
 
     def drain(self, timeout_s: float | None = None) -> bool:

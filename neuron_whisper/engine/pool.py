@@ -45,7 +45,7 @@ class EnginePool:
 
     Dispatcher assigns windows to workers and decides how often the window of a dead worker is decoded again. A dead
     worker is restarted: at once when it had made progress, else after a delay that doubles each time. When every
-    worker failed MAX_FAILED_RUNS times in a row, `fault` is set and no window is accepted any more.
+    worker failed MAX_FAILED_RUNS times in a row, `device_error` is set and no window is accepted any more.
     """
 
     def __init__(
@@ -55,17 +55,21 @@ class EnginePool:
         resources: Sequence[WorkerResources],
         *,
         queue_limit: int = 256,
-        on_fault: Callable[[DeviceError], None] = lambda fault: None,
+        on_device_error: Callable[[DeviceError], None] = lambda error: None,
         timeouts: PoolTimeouts | None = None,
     ) -> None:
         """Returns when one worker is ready. When none can be started, raises the error of the first one."""
         self._session_factory, self._spec = session_factory, spec
-        self._queue_limit, self._on_fault, self._timeouts = queue_limit, on_fault, timeouts or PoolTimeouts()
+        self._queue_limit, self._on_device_error, self._timeouts = (
+            queue_limit,
+            on_device_error,
+            timeouts or PoolTimeouts(),
+        )
         self._changed = threading.Condition()
         self._dispatcher = Dispatcher(len(resources), slots=spec.slots, prefetch=spec.encode_batch)
         self._is_draining = self._is_closed = False
         self._kill_at = float("inf")
-        self._fault: DeviceError | None = None
+        self._device_error: DeviceError | None = None
         self._completed = 0
         self._pool_stats = EngineStats()
         self._workers = [PoolWorker(index, share) for index, share in enumerate(resources)]
@@ -103,8 +107,8 @@ class EnginePool:
         if request.mel.shape != (dims.n_mels, dims.n_frames):
             raise InvalidOption("mel", request.mel.shape, f"shape {(dims.n_mels, dims.n_frames)} with this model")
         with self._changed:
-            if self._fault is not None:
-                raise DeviceError(str(self._fault))
+            if self._device_error is not None:
+                raise DeviceError(str(self._device_error))
             if self._is_closed or (self._is_draining and is_first):
                 raise EngineDraining
             if is_first and self._dispatcher.waiting >= self._queue_limit:
@@ -157,9 +161,9 @@ class EnginePool:
             )
 
     @property
-    def fault(self) -> DeviceError | None:
+    def device_error(self) -> DeviceError | None:
         """Set when no worker can be started any more, and with it no window decoded."""
-        return self._fault
+        return self._device_error
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """As Engine.drain; workers that die meanwhile are still restarted."""
@@ -324,11 +328,11 @@ class EnginePool:
                 worker.state = "failed"
             is_lost = not self._is_closed and all(other.state == "failed" for other in self._workers)
             if is_lost:
-                self._fault = DeviceError(f"no worker can be started: {error}")
+                self._device_error = DeviceError(f"no worker can be started: {error}")
             self._changed.notify_all()
         if is_lost:
-            assert self._fault is not None
-            log.critical("%s", self._fault)
-            self._shut_down(self._fault)
-            self._on_fault(self._fault)
+            assert self._device_error is not None
+            log.critical("%s", self._device_error)
+            self._shut_down(self._device_error)
+            self._on_device_error(self._device_error)
         return not is_lost

@@ -83,7 +83,7 @@ def _run_worker(channel: Channel) -> int:
         log.debug("not started", exc_info=True)
         channel.send(StartFailed(error=SerializedError.from_error(error)))
         return EXIT_START_FAILED
-    engine = Engine(session, tokenizer, on_fault=partial(_exit_on_device_error, channel))
+    engine = Engine(session, tokenizer, on_device_error=partial(_exit_on_device_error, channel))
     channel.send(Ready(load_s=time.perf_counter() - started_at))
     threading.Thread(
         target=_send_heartbeats, args=(channel, engine, start.heartbeat_interval_s), name="heartbeat", daemon=True
@@ -151,12 +151,12 @@ def _send_heartbeats(channel: Channel, engine: Engine, interval_s: float) -> Non
         log.debug("the pool closed the connection")
 
 
-def _exit_on_device_error(channel: Channel, fault: DeviceError) -> None:
+def _exit_on_device_error(channel: Channel, error: DeviceError) -> None:
     """End the process without closing the session: after a device error that may hang."""
     from neuron_whisper.engine.messages import DeviceFailed
 
     try:
-        channel.send(DeviceFailed(reason=str(fault)))
+        channel.send(DeviceFailed(reason=str(error)))
     finally:
         os._exit(EXIT_DEVICE_FAILED)
 

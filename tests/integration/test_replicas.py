@@ -189,7 +189,7 @@ def test_a_window_that_kills_workers_fails_and_no_other_does(order: float, reaso
             deadly.result(TIMEOUT_S)
         assert wait_for_results(futures) == decode_in_process(range(9))
         wait_until_ready(pool)
-        assert pool.fault is None
+        assert pool.device_error is None
         assert 2 <= sum(worker.restarts for worker in pool.status.workers) <= 3
 
 
@@ -297,8 +297,8 @@ def test_a_worker_that_never_gets_ready_leaves_its_last_output() -> None:
 
 def test_a_pool_whose_workers_cannot_be_started_again_has_failed(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    faults: list[DeviceError] = []
-    with running_pool(FakeSessionFactory(start="dies", failure_marker=broken), on_fault=faults.append) as pool:
+    errors: list[DeviceError] = []
+    with running_pool(FakeSessionFactory(start="dies", failure_marker=broken), on_device_error=errors.append) as pool:
         wait_until_ready(pool)
         broken.touch()
         for worker in range(2):
@@ -308,8 +308,8 @@ def test_a_pool_whose_workers_cannot_be_started_again_has_failed(tmp_path: Path)
         for future in futures:
             with pytest.raises(DeviceError, match=r"no worker can be started: worker \d ended"):
                 future.result(TIMEOUT_S)
-        wait_until(lambda: bool(faults), "the fault reported")
-        assert pool.fault is faults[0]
+        wait_until(lambda: bool(errors), "the device error reported")
+        assert pool.device_error is errors[0]
         assert {worker.state for worker in pool.status.workers} == {"failed"}
         with pytest.raises(DeviceError):
             pool.submit(window_request(1))
@@ -326,7 +326,7 @@ def test_a_worker_that_failed_is_still_tried_while_another_works(tmp_path: Path)
         assert wait_for_results([pool.submit(window_request(seed)) for seed in range(4)]) == decode_in_process(range(4))
         broken.unlink()
         wait_until_ready(pool)
-        assert pool.fault is None
+        assert pool.device_error is None
 
 
 # --- ends -----------------------------------------------------------------------------------------

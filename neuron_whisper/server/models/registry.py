@@ -150,7 +150,7 @@ class ModelRegistry:
     @property
     def device_error(self) -> DeviceError | None:
         """The error of the first model whose device failed: the process should end. None without."""
-        return next((it.fault for it in self.loaded_transcribers if it.fault is not None), None)
+        return next((it.device_error for it in self.loaded_transcribers if it.device_error is not None), None)
 
     # --- use --------------------------------------------------------------------------------------
 

@@ -239,15 +239,15 @@ def test_closing_fails_what_is_not_done() -> None:
 def test_a_device_error_fails_every_window_and_ends_the_engine() -> None:
     session = FakeSession(spec(slots=2, beams=1), fault_at=3)
     session.gate.clear()  # no device error before every window is there
-    faults: list[DeviceError] = []
-    shared = Engine(session, TOKENIZER, on_fault=faults.append)
+    errors: list[DeviceError] = []
+    shared = Engine(session, TOKENIZER, on_device_error=errors.append)
     futures = [shared.submit(window_request(seed)) for seed in range(4)]
     session.gate.set()
     for future in futures:
         with pytest.raises(DeviceError, match="does not answer"):
             future.result(TIMEOUT_S)
     shared.close()
-    assert [str(fault) for fault in faults] == ["the device does not answer"]
+    assert [str(error) for error in errors] == ["the device does not answer"]
     assert session.is_closed
     with pytest.raises(DeviceError):
         shared.submit(window_request(1))
