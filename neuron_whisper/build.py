@@ -25,11 +25,13 @@ from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
 from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.model.sharding import check_tp
+from neuron_whisper.model.transformers_tokenizer import has_slow_tokenizer, tokenizer_json_from_transformers
 from neuron_whisper.planning.cost_model import DTYPE_BYTES
 from neuron_whisper.profile import CompileProfile, find_profile_name
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec, Progress, spec_from_profile
 from neuron_whisper.target.registry import install_command, load_target, missing_packages
 from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
+from neuron_whisper.text.tokenizer import GENERATION_CONFIG_NAME, Tokenizer
 
 DEFAULT_FAMILY = "inf2"  # instance family when a Neuron artifact is compiled on another machine without an instance
 WEIGHT_DTYPE_BYTES = {**DTYPE_BYTES, "int8": 1}
@@ -165,6 +167,7 @@ def build(
         if (stored := store.find(build_spec.key)) is not None:  # the one we waited for
             return stored
         with store.stage(build_spec.name) as staging:
+            _write_tokenizer(build_spec.checkpoint, staging.path)  # first: a wrong one costs no compilation
             target.compile(
                 CompileRequest(
                     spec=build_spec.spec,
@@ -177,7 +180,7 @@ def build(
             )
             progress("golden tokens", 0, None)
             write_golden(make_golden(build_spec.checkpoint, build_spec.spec, build_spec.profile), staging.path)
-            (staging.path / "tokenizer.json").write_bytes(_read_tokenizer_json(build_spec.checkpoint))
+
             (staging.path / "config.json").write_text(json.dumps(asdict(build_spec.spec.dims), indent=2) + "\n")
             return store.publish(
                 staging,
@@ -197,9 +200,26 @@ def build(
             )
 
 
+def _write_tokenizer(checkpoint: Checkpoint, directory: Path) -> None:
+    """tokenizer.json, and generation_config.json where the model suppresses other tokens than openai/whisper does.
+
+    Raises CheckpointError when the tokenizer is not one of the model's vocabulary.
+    """
+    path = directory / "tokenizer.json"
+    path.write_bytes(_read_tokenizer_json(checkpoint))
+    tokenizer = Tokenizer.from_file(path, checkpoint.dims.n_vocab)
+    if checkpoint.suppress_tokens is not None:
+        text_tokens = tuple(sorted({token for token in checkpoint.suppress_tokens if token < tokenizer.special.eot}))
+        if text_tokens != tokenizer.non_speech_tokens:
+            settings = {"suppress_tokens": text_tokens}
+            (directory / GENERATION_CONFIG_NAME).write_text(json.dumps(settings) + "\n")
+
+
 def _read_tokenizer_json(checkpoint: Checkpoint) -> bytes:
-    """The checkpoint's own, or for an OpenAI .pt, which has none, the one of openai-whisper's vocabulary."""
+    """The checkpoint's own, one made of its slow tokenizer's files, or the one of openai-whisper's vocabulary."""
     if checkpoint.tokenizer_file is not None:
         return checkpoint.tokenizer_file.read_bytes()
+    if checkpoint.format == "huggingface" and has_slow_tokenizer(checkpoint.directory):
+        return tokenizer_json_from_transformers(checkpoint.directory).encode()
     dims = checkpoint.dims
     return tokenizer_json_from_tiktoken(find_packaged_ranks(dims.is_multilingual), dims.n_vocab).encode()

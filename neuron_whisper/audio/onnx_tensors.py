@@ -1,5 +1,6 @@
 """Reads the float32 constants of an ONNX file, graph by graph, without an ONNX runtime.
 
+OpenVINO's ONNX reader refuses Silero's file (tensors of unknown rank), and the package onnx is large for one file.
 ONNX is protobuf: a message is (field << 3 | kind, value) pairs. Field numbers are those of onnx.proto.
 """
 

@@ -22,11 +22,13 @@ from neuron_whisper.model.parameters import (
     sinusoids,
 )
 from neuron_whisper.model.stored_tensors import CheckpointContents, StoredTensor
+from neuron_whisper.model.transformers_tokenizer import SLOW_TOKENIZER_FILES
 
 __all__ = ["Checkpoint", "detect_format", "expected_shapes", "open_checkpoint"]
 
 READERS = {"huggingface": read_huggingface, "ctranslate2": read_ctranslate2, "openai": read_openai}
 CONFIG_FILES = ("tokenizer.json", "config.json", "generation_config.json")
+MAX_SUPPRESS_TOKENS = 10_000  # far above any published list; a damaged config must not be stored in artifacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,8 @@ class Checkpoint:
     """Weights on disk, checked by name, shape and size; a tensor's values are read when it is requested.
 
     `alignment_heads` are (layer, head) pairs, None when the checkpoint names none for this decoder.
-    `files` are the weight files; `tokenizer_file` is the tokenizer.json in their directory.
+    `files` are the weight files; `tokenizer_file` is the tokenizer.json in their directory. `suppress_tokens` is the
+    model's own list from its generation settings, None when it has none.
     """
 
     path: Path
@@ -43,7 +46,13 @@ class Checkpoint:
     alignment_heads: tuple[tuple[int, int], ...] | None
     files: tuple[Path, ...]
     tokenizer_file: Path | None
+    suppress_tokens: tuple[int, ...] | None = None
     tensors: Mapping[str, StoredTensor] = field(repr=False)
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the weights, in which configs and tokenizer are."""
+        return self.files[0].parent
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -70,8 +79,8 @@ class Checkpoint:
 
         With `cache_dir`, files that did not change are not read again.
         """
-        folder = self.files[0].parent
-        configs = [folder / name for name in CONFIG_FILES if (folder / name).is_file()]
+        names = CONFIG_FILES if self.tokenizer_file else (*CONFIG_FILES, *SLOW_TOKENIZER_FILES)
+        configs = [self.directory / name for name in names if (self.directory / name).is_file()]
         return {path.name: hash_file(path, cache_dir=cache_dir) for path in (*self.files, *configs)}
 
 
@@ -107,7 +116,18 @@ def open_checkpoint(path: Path) -> Checkpoint:
         files=contents.files,
         alignment_heads=_validate_alignment_heads(contents.alignment_heads, contents.dims),
         tokenizer_file=tokenizer if tokenizer.is_file() else None,
+        suppress_tokens=_validate_suppress_tokens(path, contents.suppress_tokens),
     )
+
+
+def _validate_suppress_tokens(path: Path, value: object) -> tuple[int, ...] | None:
+    """[1, 2] -> (1, 2); None for null. Raises CheckpointError for anything else."""
+    if value is None:
+        return None
+    is_short = isinstance(value, list) and len(value) <= MAX_SUPPRESS_TOKENS
+    if not isinstance(value, list) or not is_short or not all(type(it) is int and it >= 0 for it in value):
+        raise CheckpointError(path, "", expected="suppress_tokens to be a list of token ids", found=repr(value)[:80])
+    return tuple(value)
 
 
 def _validate_alignment_heads(found: object, dims: WhisperDims) -> tuple[tuple[int, int], ...] | None:

@@ -94,9 +94,16 @@ def read_huggingface(directory: Path) -> CheckpointContents:
         raise CheckpointError(
             projection.file.path, PROJECTION, expected="the token embedding again", found="other values"
         )
-    generation = directory / "generation_config.json"
-    heads = _read_json(generation).get("alignment_heads") if generation.exists() else None
-    return CheckpointContents(dims=dims, tensors=tensors, files=files, alignment_heads=heads)
+    # before transformers 4.27 the generation settings were in config.json
+    generation_config = directory / "generation_config.json"
+    settings = _read_json(generation_config if generation_config.exists() else directory / "config.json")
+    return CheckpointContents(
+        dims=dims,
+        tensors=tensors,
+        files=files,
+        alignment_heads=settings.get("alignment_heads"),
+        suppress_tokens=settings.get("suppress_tokens"),
+    )
 
 
 def to_huggingface_name(name: str) -> str:

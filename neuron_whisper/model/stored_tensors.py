@@ -146,12 +146,13 @@ class TensorSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointContents:
-    """The result of a reader: tensors by canonical name, dims, alignment heads as the config has them."""
+    """The result of a reader: tensors by canonical name, dims; the last two fields as the config has them."""
 
     dims: WhisperDims
     tensors: Mapping[str, StoredTensor]
     files: tuple[Path, ...]
     alignment_heads: object = None
+    suppress_tokens: object = None
 
 
 def map_tensors(

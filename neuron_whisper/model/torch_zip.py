@@ -1,5 +1,6 @@
 """Reading what torch.save wrote, without torch and without running anything the file names.
 
+Not torch.load: `plan`, `compile --dry-run` and servers of compiled artifacts open .pt files on installs without torch.
 The file is a zip of uncompressed members: <top>/data.pkl, a pickle of the objects with tensors as references,
 and <top>/data/<key>, the raw storages, which are mapped where they lie.
 """

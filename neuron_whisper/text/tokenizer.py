@@ -15,6 +15,7 @@ from neuron_whisper.errors import CheckpointError, InvalidOption
 from neuron_whisper.text.languages import LANGUAGES, NO_SPACE_LANGUAGES
 from neuron_whisper.text.special_tokens import N_TIMESTAMPS, TIMESTAMP_STEP_S, SpecialTokens
 
+GENERATION_CONFIG_NAME = "generation_config.json"  # Hugging Face's name: a model's own list of suppressed tokens
 TASKS = ("transcribe", "translate")
 REPLACEMENT_CHARACTER = "\ufffd"  # stands for bytes that are not UTF-8
 
@@ -87,6 +88,17 @@ def make_special_tokens(file: Path | str, n_vocab: int) -> SpecialTokens:
     return SpecialTokens.from_vocab_size(n_vocab)
 
 
+def _read_suppress_tokens(file: Path) -> list[int] | None:
+    """`suppress_tokens` of a generation_config.json; None without the file or the list."""
+    if not file.is_file():
+        return None
+    try:
+        tokens = json.loads(file.read_bytes()).get("suppress_tokens")
+        return None if tokens is None else [int(token) for token in tokens]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(file, "", expected="a list suppress_tokens of token ids", found=f"{error!r}") from error
+
+
 class Tokenizer:
     """Byte-level BPE over the text vocabulary; every id from `special.eot` on is ours, not the library's.
 
@@ -96,9 +108,16 @@ class Tokenizer:
     """
 
     def __init__(
-        self, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], special: SpecialTokens
+        self,
+        vocabulary: Mapping[str, int],
+        merges: Sequence[tuple[str, str]],
+        special: SpecialTokens,
+        suppress_tokens: Sequence[int] | None = None,
     ) -> None:
-        """`vocabulary`: ids 0 ... eot - 1 by GPT-2 spelling, each id once; `merges`: pairs, first wins."""
+        """`vocabulary`: ids 0 ... eot - 1 by GPT-2 spelling, each id once; `merges`: pairs, first wins.
+
+        `suppress_tokens`: the model's own default list, None for openai/whisper's.
+        """
         self.special = special
         self.languages = tuple(LANGUAGES)[: special.n_languages]
         texts = {token: spelling for spelling, token in vocabulary.items()}
@@ -106,12 +125,13 @@ class Tokenizer:
             *(bytes(map(_UNICODE_TO_BYTE.__getitem__, texts[token])) for token in range(special.eot)),
             *(name.encode() for name in special_token_names(special)),
         )
+        self._suppress_tokens = suppress_tokens
         self._library = tokenizers.Tokenizer(tokenizers.models.BPE(dict(vocabulary), list(merges)))
         self._library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
 
     @classmethod
     def from_file(cls, path: Path, n_vocab: int) -> Tokenizer:
-        """Reads a tokenizer.json of a model with `n_vocab` logits.
+        """Reads a tokenizer.json of a model with `n_vocab` logits, and a generation_config.json in its directory.
 
         Raises CheckpointError when the file is not byte-level BPE or is for another vocabulary.
         """
@@ -138,8 +158,9 @@ class Tokenizer:
             if added[name] != names[name]:
                 expected = f"{name} to be {names[name]} in a vocabulary of {n_vocab}"
                 raise CheckpointError(path, "", expected=expected, found=added[name])
+        suppress_tokens = _read_suppress_tokens(path.with_name(GENERATION_CONFIG_NAME))
         try:
-            return cls(vocabulary, merges, special)
+            return cls(vocabulary, merges, special, suppress_tokens)
         except Exception as error:  # the library raises a bare Exception for a merge of unknown tokens
             raise CheckpointError(path, "", expected="GPT-2's byte-level BPE", found=f"{error!r}") from error
 
@@ -231,8 +252,15 @@ class Tokenizer:
             found |= {self.encode(sign)[0], self.encode(f" {sign}")[0]}
         return tuple(sorted(found))
 
+    @property
+    def default_suppress_tokens(self) -> tuple[int, ...]:
+        """The text tokens that the model's generation settings suppress, or without any the non_speech_tokens."""
+        if self._suppress_tokens is None:
+            return self.non_speech_tokens
+        return tuple(sorted({token for token in self._suppress_tokens if token < self.special.eot}))
+
     def get_suppress_tokens(self, suppress: str | Sequence[int] | None = "-1") -> tuple[int, ...]:
-        """Tokens that are never chosen, in order: the given ones (-1: non_speech_tokens) and control tokens.
+        """Tokens that are never chosen, in order: the given ones (-1: default_suppress_tokens) and control tokens.
 
         `suppress` is a list or its comma-separated spelling, as openai/whisper decoding.py takes it. The end,
         the languages, <|notimestamps|> and the timestamps are left to the timestamp rules. Raises InvalidOption
@@ -240,7 +268,7 @@ class Tokenizer:
         """
         tokens = set(self._parse_suppress_tokens(suppress))
         if -1 in tokens:
-            tokens = (tokens - {-1}).union(self.non_speech_tokens)
+            tokens = (tokens - {-1}).union(self.default_suppress_tokens)
         s = self.special
         return tuple(sorted(tokens | {s.transcribe, s.translate, s.sot, s.sot_prev, s.sot_lm, s.no_speech}))
 

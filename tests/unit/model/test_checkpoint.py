@@ -386,6 +386,46 @@ def test_digests_cover_weights_and_configs_and_see_a_flipped_bit(tmp_path: Path)
     assert [name for name in after if after[name] != before[name]] == ["model.safetensors"]
 
 
+@pytest.mark.parametrize(
+    ("config", "generation", "expected"),
+    [
+        ({}, {"suppress_tokens": [1, 2]}, (1, 2)),
+        ({"suppress_tokens": [3]}, {"suppress_tokens": [1, 2]}, (1, 2)),
+        ({"suppress_tokens": [3]}, {}, None),
+        ({"suppress_tokens": [3]}, None, (3,)),
+        ({}, {"suppress_tokens": []}, ()),
+        ({}, {"suppress_tokens": None}, None),
+    ],
+)
+def test_suppressed_tokens_come_from_the_generation_settings_or_from_a_config_of_before_there_were_any(
+    config: dict[str, Any], generation: dict[str, Any] | None, expected: tuple[int, ...] | None, tmp_path: Path
+) -> None:
+    write_hf(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(hf_config() | config))
+    (tmp_path / "generation_config.json").unlink()
+    if generation is not None:
+        (tmp_path / "generation_config.json").write_text(json.dumps(generation))
+    assert open_checkpoint(tmp_path).suppress_tokens == expected
+
+
+@pytest.mark.parametrize("value", ["1, 2", [-1], [1.5], [True], {"1": 2}])
+def test_suppressed_tokens_that_are_no_list_of_ids_are_refused(value: Any, tmp_path: Path) -> None:
+    write_hf(tmp_path)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"suppress_tokens": value}))
+    with pytest.raises(CheckpointError, match="suppress_tokens"):
+        open_checkpoint(tmp_path)
+
+
+def test_files_of_a_slow_tokenizer_count_as_part_of_the_checkpoint_only_without_a_tokenizer_json(
+    tmp_path: Path,
+) -> None:
+    write_hf(tmp_path)
+    (tmp_path / "vocab.json").touch()
+    assert "vocab.json" not in open_checkpoint(tmp_path).compute_digests()
+    (tmp_path / "tokenizer.json").unlink()
+    assert "vocab.json" in open_checkpoint(tmp_path).compute_digests()
+
+
 def test_no_reader_imports_torch() -> None:
     modules = "neuron_whisper.model.checkpoint, neuron_whisper.model.sources"
     code = f"import sys, {modules}; print('torch' in sys.modules)"

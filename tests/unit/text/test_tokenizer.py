@@ -404,3 +404,33 @@ def test_every_byte_has_one_visible_character() -> None:
     assert sorted(BYTE_TO_UNICODE) == list(range(256))
     assert len(set(BYTE_TO_UNICODE.values())) == 256
     assert (BYTE_TO_UNICODE[0x20], BYTE_TO_UNICODE[0x0A], BYTE_TO_UNICODE[0x41]) == ("Ġ", "Ċ", "A")
+
+
+def test_a_models_own_list_of_suppressed_tokens_is_the_default(files: dict[int, Path], tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(files[51865].read_bytes())
+    (tmp_path / "generation_config.json").write_text('{"suppress_tokens": [93, 7, 50258]}')
+    tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json", 51865)
+    assert tokenizer.default_suppress_tokens == (7, 93)  # text tokens; control tokens are always suppressed
+    special = tokenizer.special
+    assert set(tokenizer.get_suppress_tokens("-1")) >= {7, 93, special.sot, special.no_speech}
+    assert 1 not in tokenizer.get_suppress_tokens("-1")
+    assert 1 in tokenizer.get_suppress_tokens("-1,1")
+
+
+@pytest.mark.parametrize("content", ['{"suppress_tokens": null}', "{}"])
+def test_generation_settings_without_a_list_leave_openais_default(
+    content: str, files: dict[int, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(files[51865].read_bytes())
+    (tmp_path / "generation_config.json").write_text(content)
+    tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json", 51865)
+    assert tokenizer.default_suppress_tokens == tokenizer.non_speech_tokens
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"suppress_tokens": "all"}'])
+def test_damaged_generation_settings_are_refused_by_file(content: str, files: dict[int, Path], tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(files[51865].read_bytes())
+    (tmp_path / "generation_config.json").write_text(content)
+    with pytest.raises(CheckpointError) as refused:
+        Tokenizer.from_file(tmp_path / "tokenizer.json", 51865)
+    assert refused.value.file == tmp_path / "generation_config.json"
