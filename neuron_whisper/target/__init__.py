@@ -1,1 +1,1 @@
-"""Targets: where the program runs, behind one contract."""
+"""Targets: the devices that a program is compiled for and runs on, behind one interface."""

@@ -1,4 +1,4 @@
-"""Target names -> Target, imported only when asked for."""
+"""The targets by name. A target's module is imported only when it is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INSTALL_COMPILE = (
     'pip install torch --index-url https://download.pytorch.org/whl/cpu && pip install "neuron-whisper[compile]"'
 )
 NEURON_PACKAGES = ("torch_neuronx", "neuronx_distributed", "neuronx_distributed_inference")
-# name -> (module, packages it needs, the line that installs them)
+# name -> (module, packages it needs, the command that installs them)
 _TARGETS = {
     "cpu": ("neuron_whisper.target.cpu.target", ("openvino",), "pip install neuron-whisper"),
     "reference": ("neuron_whisper.target.reference.target", ("torch",), INSTALL_COMPILE),
@@ -30,7 +30,7 @@ def target_names() -> tuple[str, ...]:
 
 
 def missing_packages(name: str) -> tuple[str, ...]:
-    """Packages the target needs that are not installed here. Imports nothing."""
+    """Packages that the target needs and that are not installed. Imports none of them."""
     return tuple(package for package in _TARGETS[name][1] if not _exists(package))
 
 
@@ -40,12 +40,12 @@ def install_command(name: str) -> str:
 
 
 def available_targets() -> tuple[str, ...]:
-    """Targets whose packages and code are here."""
+    """Targets whose packages and code are installed."""
     return tuple(name for name, (module, _, _) in _TARGETS.items() if not missing_packages(name) and _exists(module))
 
 
 def load_target(name: str) -> Target:
-    """The target. Raises InvalidOption for an unknown name, TargetUnavailable with its install line."""
+    """The target. Raises InvalidOption for an unknown name, TargetUnavailable with its install command."""
     if name not in _TARGETS:
         raise InvalidOption("target", name, f"one of {', '.join(_TARGETS)}")
     module, _, install = _TARGETS[name]

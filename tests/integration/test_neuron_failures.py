@@ -75,7 +75,7 @@ def assert_nothing_is_left(cache: Path) -> None:
     ],
     ids=["neuronx-cc by a signal", "neuronx-cc by its own words", "the process that started it"],
 )
-def test_a_killed_compiler_is_told_with_graph_memory_and_what_to_do(
+def test_a_killed_compiler_is_reported_with_graph_memory_and_what_to_do(
     compile_it: RunCompile, stub: StubNeuron, tmp_path: Path, death: str
 ) -> None:
     stub.write_tool("neuronx-cc", death)
@@ -88,7 +88,7 @@ def test_a_killed_compiler_is_told_with_graph_memory_and_what_to_do(
     assert_nothing_is_left(tmp_path / "cache")
 
 
-def test_a_compiler_that_fails_is_told_with_its_last_words(
+def test_a_compiler_that_fails_is_reported_with_its_last_output(
     compile_it: RunCompile, stub: StubNeuron, tmp_path: Path
 ) -> None:
     stub.write_tool("neuronx-cc", "case $1 in */decode/*) echo 'NCC_EBVF030 too many instructions' >&2; exit 1 ;; esac")
@@ -101,7 +101,7 @@ def test_a_compiler_that_fails_is_told_with_its_last_words(
 
 
 def test_a_graph_that_failed_for_memory_once_is_tried_again(compile_it: RunCompile, stub: StubNeuron) -> None:
-    """NxD asks libneuronxla to believe its cache, in which a killed compilation stays a failed one."""
+    """NxD lets libneuronxla reuse its cache, in which a killed compilation stays a failed one."""
     stub.write_tool("neuronx-cc", '[ "$2" = True ]')
     code, _, err = compile_it()
     assert code == 0, err
@@ -117,11 +117,11 @@ def test_nothing_of_the_compiler_outlives_the_command(compile_it: RunCompile, st
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
-        assert select.select([descriptor], [], [], 30)[0], "it was told to end, and did"
+        assert select.select([descriptor], [], [], 30)[0], "the compiler was killed"
         os.close(descriptor)
 
 
-def test_every_graph_of_the_application_has_a_name_to_be_told_by() -> None:
+def test_every_graph_of_the_application_has_a_label() -> None:
     folders = [
         f"{tag}/_tp0_bk{i}"
         for tag, (_, buckets) in example_inputs(spec(), torch.float32).items()
@@ -133,7 +133,7 @@ def test_every_graph_of_the_application_has_a_name_to_be_told_by() -> None:
 @pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 2), (0, 4)])
 def test_jobs_bound_the_graphs_in_the_compiler(jobs: int, most: int) -> None:
     meeting, lock = threading.Barrier(most), threading.Lock()
-    inside, told = [0, 0], []
+    inside, events = [0, 0], []
 
     def compile_one(work_dir: str) -> None:
         with lock:
@@ -143,14 +143,14 @@ def test_jobs_bound_the_graphs_in_the_compiler(jobs: int, most: int) -> None:
         with lock:
             inside[0] -= 1
 
-    one = instrument_compile(compile_one, lambda what, folder: told.append((what, folder)), jobs)
+    one = instrument_compile(compile_one, lambda what, folder: events.append((what, folder)), jobs)
     threads = [threading.Thread(target=one, kwargs={"work_dir": f"/work/encode/_tp0_bk{i}"}) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert inside == [0, most]
-    assert sorted(told) == sorted((what, f"encode/_tp0_bk{i}") for what in ("started", "done") for i in range(4))
+    assert sorted(events) == sorted((what, f"encode/_tp0_bk{i}") for what in ("started", "done") for i in range(4))
 
 
 # --- the SDK and the instance ---------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_mixed_packages_compile_with_a_warning(compile_it: RunCompile, stub: Stu
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         (("--weights-dtype", "float16"), "weights.dtype is float16 and target.dtype bfloat16"),
         (("--weights-dtype", "int8"), "weights.dtype is int8 and target.dtype bfloat16"),
@@ -182,11 +182,11 @@ def test_mixed_packages_compile_with_a_warning(compile_it: RunCompile, stub: Stu
     ],
 )
 def test_what_no_neuron_artifact_can_be_is_refused_by_name(
-    compile_it: RunCompile, tmp_path: Path, flags: tuple[str, str], told: str
+    compile_it: RunCompile, tmp_path: Path, flags: tuple[str, str], message: str
 ) -> None:
     code, _, err = compile_it(*flags)
     assert code == 2
-    assert told in err
+    assert message in err
     assert not (tmp_path / "cache").exists()
 
 
@@ -204,7 +204,7 @@ def test_machines_of_a_family_share_an_artifact_and_families_do_not(compile_it: 
     ]
 
 
-def test_flags_alone_mean_what_the_profile_of_that_instance_says(
+def test_flags_alone_give_the_profile_of_that_instance(
     stub: StubNeuron, capsys: pytest.CaptureFixture[str], two_heads: Path, tmp_path: Path
 ) -> None:
     keys = []
@@ -221,18 +221,18 @@ def test_an_instance_makes_no_sense_for_the_cpu(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of PyTorch after the SDK's 2.9
-def test_what_the_runtime_says_when_it_cannot_load_reaches_the_user(
+def test_the_runtimes_message_for_a_failed_load_reaches_the_user(
     compile_it: RunCompile, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     if Path("/dev/neuron0").exists():
-        pytest.skip("a Neuron device is here: what is said without one is not proved")
+        pytest.skip("a Neuron device is here: the message without one is not proved")
     assert compile_it()[0] == 0
     code = run(["artifacts", "verify", "--run", "--cache", str(tmp_path / "cache")])
-    said = capsys.readouterr().out
+    message = capsys.readouterr().out
     assert code == 3
-    assert "the Neuron runtime could not load the graphs (NEURON_RT_NUM_CORES=2)" in said
-    assert "NeuronCore(s) not available - Requested:2 Available:0" in said
-    assert "There is no /dev/neuron*" in said
+    assert "the Neuron runtime could not load the graphs (NEURON_RT_NUM_CORES=2)" in message
+    assert "NeuronCore(s) not available - Requested:2 Available:0" in message
+    assert "There is no /dev/neuron*" in message
 
 
 # --- cores ----------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ NOT_AVAILABLE = RuntimeError("NeuronCore(s) not available - Requested:2 Availabl
 
 @pytest.fixture
 def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root with two devices, and nobody's tools on the path."""
+    """A root with two devices, and an empty directory as the path."""
     root, tools = tmp_path / "root", tmp_path / "tools"
     (root / "dev").mkdir(parents=True)
     tools.mkdir()
@@ -259,14 +259,14 @@ def test_who_has_a_device_open_is_named_by_pid_and_command(devices: Path) -> Non
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        said = str(explain_load_failure(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
+        message = str(explain_load_failure(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
         process.communicate("")
-    assert f"pid {process.pid} ({sys.executable} -c import sys" in said
-    assert "on neuron1\n" in said
-    assert "choose cores that are free with NEURON_RT_VISIBLE_CORES" in said
+    assert f"pid {process.pid} ({sys.executable} -c import sys" in message
+    assert "on neuron1\n" in message
+    assert "choose cores that are free with NEURON_RT_VISIBLE_CORES" in message
 
 
-def test_neuron_ls_is_asked_where_it_is(devices: Path, tmp_path: Path) -> None:
+def test_neuron_ls_is_used_where_it_is_installed(devices: Path, tmp_path: Path) -> None:
     listed = [
         {"neuron_device": 0, "nc_count": 2, "neuron_processes": [{"pid": 812, "command": "python -m vllm"}]},
         {"neuron_device": 1, "nc_count": 2, "neuron_processes": [{"pid": 812, "command": "python -m vllm"}]},
@@ -279,19 +279,19 @@ def test_neuron_ls_is_asked_where_it_is(devices: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", ["not JSON", "{}", '[{"neuron_device": 0}]'])
-def test_a_neuron_ls_that_answers_otherwise_is_not_believed(devices: Path, tmp_path: Path, answer: str) -> None:
+def test_unexpected_output_of_neuron_ls_is_ignored(devices: Path, tmp_path: Path, answer: str) -> None:
     tool = tmp_path / "tools" / "neuron-ls"
     tool.write_text(f"#!/bin/sh\necho '{answer}'\n")
     tool.chmod(0o755)
     with (devices / "dev" / "neuron0").open():
-        assert find_core_users(devices) == ()  # this process itself is nobody who is in the way
+        assert find_core_users(devices) == ()  # this process is not counted
 
 
-def test_a_full_device_is_told_apart_from_a_held_one(devices: Path) -> None:
+def test_a_full_device_is_distinguished_from_a_held_one(devices: Path) -> None:
     error = RuntimeError('nrt_tensor_allocate status=4 message="Allocation Failure"')
     assert "fewer --slots or more --tp" in str(explain_load_failure(error, "NEURON_RT_NUM_CORES=2", root=devices))
-    nobody = str(explain_load_failure(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
-    assert "No process that this user can see holds a core: `sudo neuron-ls` sees all of them." in nobody
+    message = str(explain_load_failure(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
+    assert "No process that this user can see holds a core: `sudo neuron-ls` sees all of them." in message
 
 
 def test_cores_that_are_too_few_are_refused_before_the_runtime_starts() -> None:
@@ -334,7 +334,7 @@ model_builder.neuron_xla_compile = neuron_xla_compile
     bool(missing_packages("neuron")), reason="no simulator/Neuron packages: that NxD's builder is bounded is not proved"
 )
 @pytest.mark.parametrize("suspect", ["encode", "none"])
-def test_nxds_builder_compiles_one_graph_at_a_time_and_a_kill_there_is_told(
+def test_nxds_builder_compiles_one_graph_at_a_time_and_a_kill_there_is_reported(
     suspect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(COMPILER.replace("SUSPECT", suspect))
@@ -343,8 +343,7 @@ def test_nxds_builder_compiles_one_graph_at_a_time_and_a_kill_there_is_told(
     steps: list[tuple[str, int, int | None]] = []
 
     def compile_all() -> None:
-        tell = steps.append
-        compile_in_child(spec(), profile, tmp_path / "graphs.pt", lambda *step: tell(step), jobs=1)
+        compile_in_child(spec(), profile, tmp_path / "graphs.pt", lambda *step: steps.append(step), jobs=1)
 
     if suspect == "encode":
         with pytest.raises(CompilerKilled) as killed:

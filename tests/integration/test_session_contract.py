@@ -43,7 +43,7 @@ def session(kind: str, program: Path) -> Iterator[Session]:
 
 
 def assert_same(kind: str, a: TopTokens, row_a: int, b: TopTokens, row_b: int) -> None:
-    """The same choices, as many as both answer: a narrow graph may answer the best alone."""
+    """The same top tokens, as many as both have: a narrow graph may return the best alone."""
     limit = tolerance(kind)
     both = np.isfinite(a.logprobs[row_a]) & np.isfinite(b.logprobs[row_b])
     assert both[0]
@@ -57,7 +57,7 @@ def assert_same(kind: str, a: TopTokens, row_a: int, b: TopTokens, row_b: int) -
 def assert_top_tokens_are(
     kind: str, tokens: NDArray[np.int32], logprobs: NDArray[np.float32], all_logprobs: NDArray[np.float32]
 ) -> None:
-    """The choices of a row are the likeliest of its log-probabilities (V,)."""
+    """The tokens of a row are the most probable of all (V,)."""
     limit, known = tolerance(kind) or 1e-6, np.isfinite(logprobs)
     np.testing.assert_allclose(logprobs[known], all_logprobs[tokens[known]], atol=limit)
     np.testing.assert_allclose(logprobs[known], np.sort(all_logprobs)[::-1][: known.sum()], atol=limit)
@@ -67,7 +67,7 @@ def assert_is_a_distribution(logprobs: NDArray[np.float32]) -> None:
     assert np.exp(logprobs.astype(np.float64)).sum() == pytest.approx(1, abs=1e-3)
 
 
-def test_a_step_answers_what_a_longer_prompt_answers(session: Session, kind: str) -> None:
+def test_a_step_returns_what_a_longer_prompt_returns(session: Session, kind: str) -> None:
     encode_and_prefill(session, 0)
     stepped = decode_step(session, {0: 11}, 3)
     stepped = decode_step(session, {0: 12}, 4)
@@ -83,7 +83,7 @@ def test_a_second_prompt_reuses_the_window(session: Session, kind: str) -> None:
     assert second.top_tokens.logprobs.tolist() == first.top_tokens.logprobs.tolist()
 
 
-def test_a_padded_prompt_answers_like_one_that_fills_its_bucket(session: Session, kind: str) -> None:
+def test_a_padded_prompt_returns_what_one_that_fills_its_bucket_does(session: Session, kind: str) -> None:
     encode_and_prefill(session, 0)
     tokens = np.array([*PROMPT, 20], np.int32)  # fills the bucket of 4
     filled = session.prefill(0, prefill_inputs(tokens))
@@ -102,7 +102,7 @@ def test_another_slot_that_joins_changes_no_bit(session: Session) -> None:
     assert joined.logprobs[0].tolist() == alone.logprobs[0].tolist()
 
 
-def test_a_slot_gives_the_same_answer_as_any_other(session: Session, kind: str) -> None:
+def test_every_slot_returns_the_same(session: Session, kind: str) -> None:
     first, last = encode_and_prefill(session, 0, window=9), encode_and_prefill(session, 2, window=9)
     assert_same(kind, first.top_tokens, 0, last.top_tokens, 0)
     a, b = decode_step(session, {0: 17}, 3), decode_step(session, {2: 17}, 3)
@@ -145,29 +145,29 @@ def test_a_beam_continues_its_parents_past(session: Session, kind: str) -> None:
 def test_both_beams_may_have_one_parent(session: Session, kind: str) -> None:
     encode_and_prefill(session, 0, beams=2)
     decode_step(session, {0: [11, 12]}, 3)
-    answers = decode_step(session, {0: [13, 13]}, 4, parents={0: [1, 1]})
-    assert answers.tokens[0].tolist() == answers.tokens[1].tolist()
+    outputs = decode_step(session, {0: [13, 13]}, 4, parents={0: [1, 1]})
+    assert outputs.tokens[0].tolist() == outputs.tokens[1].tolist()
 
 
-def test_banned_tokens_are_never_chosen_until_the_next_prompt(session: Session) -> None:
+def test_suppressed_tokens_are_not_returned_until_the_next_prompt(session: Session) -> None:
     free = encode_and_prefill(session, 0)
-    banned = nothing_suppressed()
-    banned[free.top_tokens.tokens[0]] = True
-    answer = session.prefill(0, prefill_inputs(PROMPT, suppressed=banned))
-    assert not banned[answer.top_tokens.tokens[0]].any()
-    assert not banned[decode_step(session, {0: 11}, 3).tokens[0]].any()
+    suppressed = nothing_suppressed()
+    suppressed[free.top_tokens.tokens[0]] = True
+    output = session.prefill(0, prefill_inputs(PROMPT, suppressed=suppressed))
+    assert not suppressed[output.top_tokens.tokens[0]].any()
+    assert not suppressed[decode_step(session, {0: 11}, 3).tokens[0]].any()
     back = session.prefill(0, prefill_inputs(PROMPT))
     assert back.top_tokens.tokens.tolist() == free.top_tokens.tokens.tolist()
 
 
-def test_any_set_of_bans_holds_to_the_token(session: Session) -> None:
+def test_any_set_of_tokens_can_be_suppressed(session: Session) -> None:
     session.encode([0], mel(1))
     for seed in range(4):
         allowed = np.random.default_rng(seed).choice(session.spec.dims.n_vocab, session.spec.choices, replace=False)
-        banned = ~nothing_suppressed()
-        banned[allowed] = False
-        answer = session.prefill(0, prefill_inputs(PROMPT, suppressed=banned, beams=2))
-        assert set(answer.top_tokens.tokens[0].tolist()) == set(allowed.tolist())
+        suppressed = ~nothing_suppressed()
+        suppressed[allowed] = False
+        output = session.prefill(0, prefill_inputs(PROMPT, suppressed=suppressed, beams=2))
+        assert set(output.top_tokens.tokens[0].tolist()) == set(allowed.tolist())
         assert set(decode_step(session, {0: 11}, 3).tokens[0].tolist()) == set(allowed.tolist())
 
 
@@ -180,27 +180,27 @@ def test_rules_hold_row_by_row(session: Session) -> None:
     first_of_1 = session.spec.beams
     rules[first_of_1, :4] = 0
     rules[first_of_1, RULE_TIMESTAMP_MIN], rules[first_of_1, RULE_TIMESTAMP_MAX] = late, late + 1
-    answer = decode_step(session, {0: 11, 1: 11}, 3, rules=rules)
-    assert (answer.tokens[0] >= SPECIAL.eot).all()
-    assert set(answer.tokens[first_of_1][:2].tolist()) == {late, late + 1}
-    assert (answer.logprobs[first_of_1][2:] == -np.inf).all(), "only two tokens were allowed"
+    output = decode_step(session, {0: 11, 1: 11}, 3, rules=rules)
+    assert (output.tokens[0] >= SPECIAL.eot).all()
+    assert set(output.tokens[first_of_1][:2].tolist()) == {late, late + 1}
+    assert (output.logprobs[first_of_1][2:] == -np.inf).all(), "only two tokens were allowed"
 
 
-def test_choices_come_best_first_and_are_probabilities(session: Session) -> None:
-    answer = encode_and_prefill(session, 0)
-    assert (np.diff(answer.top_tokens.logprobs[0]) <= 0).all()
-    assert 0 < np.exp(answer.top_tokens.logprobs[0].astype(np.float64)).sum() <= 1 + 1e-5
-    assert answer.top_tokens.tokens.shape == (1, session.spec.choices)
+def test_top_tokens_come_best_first_with_probabilities(session: Session) -> None:
+    output = encode_and_prefill(session, 0)
+    assert (np.diff(output.top_tokens.logprobs[0]) <= 0).all()
+    assert 0 < np.exp(output.top_tokens.logprobs[0].astype(np.float64)).sum() <= 1 + 1e-5
+    assert output.top_tokens.tokens.shape == (1, session.spec.choices)
 
 
 def test_languages_are_a_distribution_and_no_speech_a_probability(session: Session) -> None:
-    answer = encode_and_prefill(session, 0)
-    assert answer.language_logprobs.shape == (SPECIAL.n_languages,)
-    assert np.exp(answer.language_logprobs).sum() == pytest.approx(1, abs=1e-3)
-    assert 0 <= answer.no_speech_prob <= 1
+    output = encode_and_prefill(session, 0)
+    assert output.language_logprobs.shape == (SPECIAL.n_languages,)
+    assert np.exp(output.language_logprobs).sum() == pytest.approx(1, abs=1e-3)
+    assert 0 <= output.no_speech_prob <= 1
 
 
-def test_what_follows_the_start_of_transcript_changes_nothing_of_its_answer(session: Session, kind: str) -> None:
+def test_tokens_after_the_start_of_transcript_do_not_change_its_output(session: Session, kind: str) -> None:
     encode_and_prefill(session, 0)
     before = np.array([SPECIAL.sot_prev, 5, 6, SPECIAL.sot], np.int32)
     short = session.prefill(0, prefill_inputs(before, sot_index=3))
@@ -225,22 +225,22 @@ def test_more_or_fewer_beams_than_the_program_has_are_refused_by_name(session: S
     assert decode_step(session, {0: 11}, 3).tokens[0].tolist() == expected.tokens[0].tolist(), "the slot is what it was"
 
 
-def test_rows_that_are_not_in_use_answer_nothing(session: Session) -> None:
+def test_rows_that_are_not_in_use_return_nothing(session: Session) -> None:
     encode_and_prefill(session, 0)
     encode_and_prefill(session, 1, beams=2)
     encode_and_prefill(session, 2, beams=2)
     tokens: dict[int, int | list[int]] = {0: 11, 1: [12, 13]}
-    answer = decode_step(session, tokens, 3, parents={0: [1, 1]})
+    output = decode_step(session, tokens, 3, parents={0: [1, 1]})
     everything = logits_step(session, tokens, 4, parents={0: [1, 1]})
     unused = [1, 4, 5]  # slot 0 has one row, slot 2 does not take part
-    assert not answer.tokens[unused].any()
-    assert (answer.logprobs[unused] == -np.inf).all()
+    assert not output.tokens[unused].any()
+    assert (output.logprobs[unused] == -np.inf).all()
     assert (everything[unused] == -np.inf).all()
     used = [0, 2, 3]
-    assert np.isfinite(answer.logprobs[used, 0]).all()
+    assert np.isfinite(output.logprobs[used, 0]).all()
     assert np.isfinite(everything[used]).all()
     assert everything.shape == (session.spec.rows, session.spec.dims.n_vocab)
-    assert everything.dtype == answer.logprobs.dtype == np.float32
+    assert everything.dtype == output.logprobs.dtype == np.float32
 
 
 @pytest.mark.parametrize("beams", [1, 2])
@@ -255,7 +255,7 @@ def test_a_step_chooses_the_likeliest_of_all_tokens(session: Session, kind: str,
 
 
 @pytest.mark.parametrize("beams", [1, 2])
-def test_the_last_token_of_the_prompt_fed_again_answers_what_the_prompt_answered(
+def test_the_prompts_last_token_fed_again_returns_what_the_prompt_returned(
     session: Session, kind: str, beams: int
 ) -> None:
     first = encode_and_prefill(session, 1, window=8, beams=beams).top_tokens
@@ -267,7 +267,7 @@ def test_the_last_token_of_the_prompt_fed_again_answers_what_the_prompt_answered
     assert_same(kind, then, 2, decode_step(session, {1: 11}, 3), 2)
 
 
-def test_a_token_fed_for_its_logits_is_remembered_like_any_other(session: Session, kind: str) -> None:
+def test_a_logits_step_extends_the_past_as_a_decode_step_does(session: Session, kind: str) -> None:
     encode_and_prefill(session, 0, beams=2)
     logits_step(session, {0: [11, 12]}, 3)
     stepped = decode_step(session, {0: [13, 13]}, 4, parents={0: [1, 0]})
@@ -296,11 +296,11 @@ def test_beams_go_on_from_parents_that_moved_more_than_once(session: Session, ki
         assert_same(kind, last, row, longer.top_tokens, 0)
 
 
-def test_logits_are_over_what_rules_and_bans_leave(session: Session) -> None:
+def test_logits_are_over_tokens_that_rules_and_suppression_allow(session: Session) -> None:
     session.encode([0], mel(1))
-    banned = nothing_suppressed()
-    banned[20:40] = True
-    session.prefill(0, prefill_inputs(PROMPT, suppressed=banned, beams=2))
+    suppressed = nothing_suppressed()
+    suppressed[20:40] = True
+    session.prefill(0, prefill_inputs(PROMPT, suppressed=suppressed, beams=2))
     rules = all_allowed(session.spec.rows)
     rules[1, RULE_TEXT] = 0
     rules[1, RULE_TIMESTAMP_MIN], rules[1, RULE_TIMESTAMP_MAX] = SPECIAL.timestamp_begin, SPECIAL.timestamp_begin + 9
@@ -327,14 +327,14 @@ def test_only_timestamps_are_left_where_together_they_are_likelier_than_any_othe
     np.testing.assert_allclose(left[begin:], free[begin:] - time, atol=tolerance(kind) or 1e-5)
 
 
-def test_logits_of_a_row_where_nothing_is_allowed_are_all_forbidden(session: Session) -> None:
+def test_logits_of_a_row_where_no_token_is_allowed_are_all_masked(session: Session) -> None:
     encode_and_prefill(session, 0)
     session.prefill(0, prefill_inputs(PROMPT, suppressed=~nothing_suppressed()))
     assert (logits_step(session, {0: 11}, 3)[0] == -np.inf).all()
     assert (decode_step(session, {0: 11}, 3).logprobs[0] == -np.inf).all()
 
 
-def test_a_narrow_and_a_wide_slot_in_one_call_say_what_they_say_alone(session: Session, kind: str) -> None:
+def test_narrow_and_wide_slots_in_one_call_return_what_they_return_alone(session: Session, kind: str) -> None:
     """Slot 0 narrow, 1 wide, 2 narrow: each alone, then all at once, by decode and by logits."""
     widths = {0: 1, 1: 2, 2: 1}
     script: list[tuple[dict[int, int | list[int]], dict[int, list[int]]]] = [
@@ -346,12 +346,12 @@ def test_a_narrow_and_a_wide_slot_in_one_call_say_what_they_say_alone(session: S
     def play(slots: list[int]) -> list[tuple[TopTokens, NDArray[np.float32]]]:
         for slot in slots:
             encode_and_prefill(session, slot, window=slot, beams=widths[slot])
-        said = []
+        outputs = []
         for position, (tokens, parents) in enumerate(script, 3):
-            mine: dict[int, int | list[int]] = {slot: tokens[slot] for slot in slots}
-            chosen = decode_step(session, mine, position, parents=parents)
-            said.append((chosen, logits_step(session, mine, position)))
-        return said
+            own_tokens: dict[int, int | list[int]] = {slot: tokens[slot] for slot in slots}
+            chosen = decode_step(session, own_tokens, position, parents=parents)
+            outputs.append((chosen, logits_step(session, own_tokens, position)))
+        return outputs
 
     together = play([0, 1, 2])
     for slot, width in widths.items():
@@ -362,13 +362,13 @@ def test_a_narrow_and_a_wide_slot_in_one_call_say_what_they_say_alone(session: S
 
 
 @pytest.mark.parametrize("tries", [[1, 2, 1], [2, 1, 2]])
-def test_a_retry_in_another_width_says_what_the_first_try_said(session: Session, kind: str, tries: list[int]) -> None:
+def test_a_retry_in_another_width_returns_the_same(session: Session, kind: str, tries: list[int]) -> None:
     session.encode([2], mel(1, seed=6))
-    answers = []
+    outputs = []
     for beams in tries:
-        answers.append(prefill_window(session, 2, beams=beams).top_tokens)
+        outputs.append(prefill_window(session, 2, beams=beams).top_tokens)
         decode_step(session, {2: [11, 40]}, 3)
-        assert_same(kind, answers[0], 0, answers[-1], 0)
+        assert_same(kind, outputs[0], 0, outputs[-1], 0)
         row = 4 + beams - 1
         stepped = decode_step(session, {2: 12}, 4, parents={2: [0, 0]})
         longer = prefill_window(session, 2, np.array([*PROMPT, 11, 12], np.int32))
@@ -382,7 +382,7 @@ def test_alignment_weights_are_distributions_over_the_audio(session: Session) ->
     np.testing.assert_allclose(weights.sum(-1), 1, atol=2e-2)
 
 
-def test_a_closed_session_says_so_and_reads_nothing_any_more(
+def test_a_closed_session_raises_device_error_and_reads_no_file(
     session: Session, kind: str, program: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(program, tmp_path / "copy")

@@ -10,7 +10,7 @@ order of a graph's inputs and what the real tracer does with constants are assum
 
     NXD_SRC, NXDI_SRC    the `src` folders of checkouts of neuronx-distributed and neuronx-distributed-inference
     NEURON_SIM_HOME      what setup.sh has built (default ~/.cache/neuron_sim)
-    NEURON_SIM_PLATFORM  the platform that NxD is told it is on (default inf2)
+    NEURON_SIM_PLATFORM  the platform that NxD sees (default inf2)
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a traced graph costs, read off its HLO and metaneff: arithmetic, weights, states, collectives, host traffic.
 
 All figures are of one rank and one call, and none says anything of time. They are what a design can be held to before
-there is a device, and they find surprises: a collective in float32, a replicated table, an input that nobody reads.
+there is a device, and they find surprises: a collective in float32, a replicated table, an unused input.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.neuron_sim.protos import MetaTensor, PrimitiveType, get_torch_dtype
 from tests.neuron_sim.tracer import entry_computation, generate_hlo
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-LOOKUPS = ("gather", "slice", "dynamic-slice")  # read of their first operand what they answer
+LOOKUPS = ("gather", "slice", "dynamic-slice")  # read of their first operand only their result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

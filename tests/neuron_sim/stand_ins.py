@@ -1,8 +1,8 @@
 """Imports of the closed packages: stands for torch_neuronx, libneuronxla, neuronxcc, nki and nkilib.
 
-PROVIDERS tells the modules whose names do something; any other name of these packages is an inert dummy, which may be
+PROVIDERS lists the modules whose names do something; any other name of these packages is an inert dummy, which may be
 imported, subclassed, called or used as a decorator. A graph that runs into a dummy fails or computes nonsense: keep to
-plain torch and NxD's layers. Until one of these packages is asked for, nothing is loaded: Python starts as ever.
+plain torch and NxD's layers. Until one of these packages is imported, nothing is loaded: Python starts as usual.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from tests.neuron_sim import HOME, PLATFORM, SOURCES
 
 PACKAGES = ("torch_neuronx", "libneuronxla", "neuronxcc", "neuronx_cc", "nki", "nkilib")
-# What is asked after by version: of the closed packages those of SDK 2.29, marked, so that no artifact made here passes
+# Versions: of the closed packages those of SDK 2.29, marked, so that no artifact made here passes
 # for a real one; of the checkouts their own.
 SIMULATED_VERSIONS = {"torch-neuronx": "2.9.0.2.13+simulated", "neuronx-cc": "2.24+simulated"}
 STATES_MODULE = "neuronx_distributed.trace.spmd"
@@ -162,8 +162,10 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             vars(module).update(provide())
 
     def find_distributions(self, context: DistributionFinder.Context) -> Iterable[Distribution]:
-        asked = context.name and context.name.replace("_", "-")
-        return [StandInDistribution(name, version) for name, version in _simulated_versions() if asked in (None, name)]
+        requested = context.name and context.name.replace("_", "-")
+        return [
+            StandInDistribution(name, version) for name, version in _simulated_versions() if requested in (None, name)
+        ]
 
 
 def _simulated_versions() -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What the Neuron graphs cost a core at the sizes of real models, beside NxDI's own Whisper: read off the HLO.
+"""What the Neuron graphs cost a core at the sizes of real models, next to NxDI's own Whisper, from the HLO.
 
 `sh tests/neuron_sim/run.sh -m tests.neuron_sim.budget_table` prints the figures.
 """

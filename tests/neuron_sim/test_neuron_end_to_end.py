@@ -45,11 +45,11 @@ TIMEOUT_S = 300.0
 
 pytestmark = [
     pytest.mark.skipif(
-        not neuron_sim.is_installed(), reason="no simulator: that the Neuron target understands speech is not proved"
+        not neuron_sim.is_installed(), reason="no simulator: that the Neuron target transcribes speech is not proved"
     ),
     pytest.mark.skipif(
         not (SPEECH / "manifest.tsv").exists(),
-        reason="no recordings beside the repository: that the Neuron target understands speech is not proved",
+        reason="no recordings beside the repository: that the Neuron target transcribes speech is not proved",
     ),
 ]
 
@@ -102,7 +102,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     try:
         checkpoint = resolve_model(request.param, cache=default_cache_directory(), offline=True)
     except BuildError as error:
-        pytest.skip(f"{request.param} was not fetched ({error}): that the Neuron target understands it is not proved")
+        pytest.skip(f"{request.param} was not fetched ({error}): that the Neuron target transcribes it is not proved")
     cache = tmp_path_factory.mktemp("cache")
     cache.chmod(0o700)
     return Workspace(checkpoint, cache)
@@ -110,7 +110,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def wanted(place: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the reference target says of each clip."""
+    """The reference target's subtitles of each clip."""
     artifact = place.compile("--target", "reference", "--dtype", "float32", "--weights-dtype", "float32")
     return place.transcribe(artifact, tmp_path_factory.mktemp("reference"))
 
@@ -143,11 +143,11 @@ def test_the_command_compiles_and_transcribes_as_the_reference(
     place: Workspace, compiled: Path, wanted: dict[str, str], tmp_path: Path
 ) -> None:
     assert place.transcribe(compiled, tmp_path) == wanted
-    heard = " ".join(subtitle_words(wanted["en_jfk.flac"]))
-    assert JFK in heard.replace(",", "")
+    text = " ".join(subtitle_words(wanted["en_jfk.flac"]))
+    assert JFK in text.replace(",", "")
 
 
-def test_a_killed_compiler_is_told_and_leaves_nothing(place: Workspace) -> None:
+def test_a_killed_compiler_is_reported_and_leaves_nothing(place: Workspace) -> None:
     stored = place.store.list_artifacts()
     killed = place.command(
         "compile",
@@ -172,7 +172,7 @@ def test_a_killed_compiler_is_told_and_leaves_nothing(place: Workspace) -> None:
 
 @contextmanager
 def run_server(place: Workspace, artifact: Path) -> Iterator[str]:
-    """The address of `neuron-whisper serve`, which must end well when it is told to."""
+    """The address of `neuron-whisper serve`, which must exit with 0 on SIGTERM."""
     process = subprocess.Popen(
         place.command("serve", "--artifact", str(artifact), "--port", "0"), stderr=subprocess.PIPE, text=True
     )
@@ -199,7 +199,7 @@ def post_clip(url: str, clip: str) -> str:
     return answer.text
 
 
-def test_four_requests_at_once_are_served_what_each_is_told_alone(
+def test_four_requests_at_once_get_what_each_gets_alone(
     place: Workspace, compiled: Path, wanted: dict[str, str]
 ) -> None:
     """Their windows join the slots at different steps."""
@@ -209,7 +209,7 @@ def test_four_requests_at_once_are_served_what_each_is_told_alone(
 
 
 @pytest.mark.parametrize("tp", [1, 4])
-def test_any_number_of_cores_says_the_same(tp: int, place: Workspace, wanted_texts: dict[str, list[str]]) -> None:
+def test_any_number_of_cores_gives_the_same_text(tp: int, place: Workspace, wanted_texts: dict[str, list[str]]) -> None:
     artifact = place.build(make_profile("neuron", tp, "float32"))
     transcriber = Transcriber.open(place.store, artifact)
     assert transcribe_clips(transcriber) == wanted_texts
@@ -224,25 +224,25 @@ def test_sixteen_bit_differs_in_a_few_words_at_most(
     import jiwer
 
     transcriber = Transcriber.open(place.store, place.build(make_profile("neuron", 2, dtype)))
-    said = transcribe_clips(transcriber)
+    words = transcribe_clips(transcriber)
     transcriber.close()
-    pairs = [(" ".join(wanted_texts[clip]), " ".join(said[clip])) for clip in CLIPS]
+    pairs = [(" ".join(wanted_texts[clip]), " ".join(words[clip])) for clip in CLIPS]
     for expected, found in pairs:
         if expected != found:
             print(f"{dtype}: {found!r} where float32 says {expected!r}")  # noqa: T201
     assert jiwer.wer([expected for expected, _ in pairs], [found for _, found in pairs]) <= 0.05
 
 
-# --- and these must be told apart ---------------------------------------------------------------
+# --- damage must change the text ---------------------------------------------------------------
 
 
 def transcribe_with(directory: Path, artifact: Artifact) -> list[str]:
-    """What the shortest clip becomes, from graphs and weights whose digests nobody checks."""
+    """Words of the shortest clip, from graphs and weights whose digests are not checked."""
     session = load_target("neuron").open(directory, artifact.spec, artifact.profile)
     tokenizer = Tokenizer.from_file(directory / "tokenizer.json", artifact.spec.dims.n_vocab)
     transcriber = Transcriber.from_session(session, tokenizer, name="damaged")
     try:
-        # what is damaged never says anything good: without the ladder it is told sooner
+        # a damaged model never produces good text: without temperature fallback the test is faster
         options = TranscribeOptions(temperature=0.0)
         return transcriber.transcribe(load_audio(SPEECH / CLIPS[-1]), options).text.split()
     finally:
@@ -250,7 +250,7 @@ def transcribe_with(directory: Path, artifact: Artifact) -> list[str]:
 
 
 @pytest.mark.parametrize("damage", ["none", "ranks swapped", "a matrix swapped"])
-def test_weights_on_the_wrong_rank_are_heard(
+def test_weights_on_the_wrong_rank_change_the_text(
     damage: str, place: Workspace, compiled: Path, wanted_texts: dict[str, list[str]], tmp_path: Path
 ) -> None:
     artifact = place.store.resolve(str(compiled))
@@ -265,10 +265,10 @@ def test_weights_on_the_wrong_rank_are_heard(
         weights[0][name], weights[1][name] = weights[1][name], weights[0][name]
         save_file(weights[0], one)
         save_file(weights[1], two)
-    said = transcribe_with(copy, artifact)
-    assert (said == wanted_texts[CLIPS[-1]]) == (damage == "none")
+    words = transcribe_with(copy, artifact)
+    assert (words == wanted_texts[CLIPS[-1]]) == (damage == "none")
 
 
-def test_an_all_reduce_left_out_is_heard(place: Workspace, wanted_texts: dict[str, list[str]]) -> None:
+def test_a_missing_all_reduce_changes_the_text(place: Workspace, wanted_texts: dict[str, list[str]]) -> None:
     artifact = place.build(make_profile("neuron", 2, "float32", args='"--simulate-fault=no-all-reduce"'))
     assert transcribe_with(artifact.path, artifact) != wanted_texts[CLIPS[-1]]

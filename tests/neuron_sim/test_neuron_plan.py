@@ -70,7 +70,7 @@ def lowered_figures(cost: HloBudget) -> dict[str, int]:
 
 
 def dropped_align_costs(spec: ProgramSpec, tp: int, length: int) -> dict[str, int]:
-    """What torch_xla drops of align's last layer, which no answer needs; at tp > 1 sums are kept, in their order."""
+    """What torch_xla drops of align's last layer, which no output needs; at tp > 1 sums are kept, in their order."""
     state, positions = spec.dims.n_text_state, spec.dims.n_audio_ctx
     if tp > 1:
         return {"weights": 2 * state}  # the bias behind the last sum

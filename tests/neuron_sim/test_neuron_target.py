@@ -123,15 +123,15 @@ def session(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ses
     session.close()
 
 
-def test_any_set_of_bans_is_read_to_the_bit(session: Session) -> None:
-    """torch_xla shifts wrongly: commas were banned because of what lay in the same word."""
+def test_any_suppression_mask_is_read_to_the_bit(session: Session) -> None:
+    """torch_xla shifts wrongly: commas were suppressed because of other bits of their word."""
     oracle = open_reference(spec())
     for one in (session, oracle):
         one.encode([1], mel(1, seed=2))
     rows, active = session.spec.rows, np.array([False, True, False])
     for seed in range(6):
         banned = np.random.default_rng(seed).random(DIMS.n_vocab) < 0.5
-        answers = []
+        outputs = []
         for one in (session, oracle):
             first = one.prefill(1, prefill_inputs(PROMPT, suppressed=banned)).top_tokens
             position = np.full(rows, 3, np.int32)
@@ -143,8 +143,8 @@ def test_any_set_of_bans_is_read_to_the_bit(session: Session) -> None:
                 active=active,
             )
             then = one.decode(step)
-            answers.append((first.tokens[0].tolist(), then.tokens[2].tolist()))
-        assert answers[0] == answers[1]
+            outputs.append((first.tokens[0].tolist(), then.tokens[2].tolist()))
+        assert outputs[0] == outputs[1]
 
 
 # --- against the reference --------------------------------------------------------------------
@@ -154,19 +154,19 @@ def decode_greedily(session: Session, steps: int) -> tuple[list[int], list[float
     """Tokens and log-probabilities after the prompt in slot 1, beam 0."""
     session.encode([1], mel(1, dims=session.spec.dims, seed=7))
     prompt = np.array([SPECIAL.sot, SPECIAL.first_language + 1, SPECIAL.transcribe], np.int32)
-    answer = session.prefill(1, prefill_inputs(prompt, dims=session.spec.dims)).top_tokens
+    output = session.prefill(1, prefill_inputs(prompt, dims=session.spec.dims)).top_tokens
     row, rows = session.spec.beams, session.spec.rows
-    tokens, logprobs = [int(answer.tokens[0, 0])], [float(answer.logprobs[0, 0])]
+    tokens, logprobs = [int(output.tokens[0, 0])], [float(output.logprobs[0, 0])]
     parents = np.tile(np.arange(session.spec.beams, dtype=np.int32), session.spec.slots)
     active = np.arange(session.spec.slots) == 1
     for position in range(3, 3 + steps):
         fed, at = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
         fed[row : 2 * row], at[row : 2 * row] = tokens[-1], position
-        answer = session.decode(
+        output = session.decode(
             StepInputs(tokens=fed, positions=at, parents=parents, rules=all_allowed(rows), active=active)
         )
-        tokens.append(int(answer.tokens[row, 0]))
-        logprobs.append(float(answer.logprobs[row, 0]))
+        tokens.append(int(output.tokens[row, 0]))
+        logprobs.append(float(output.logprobs[row, 0]))
     return tokens, logprobs
 
 
@@ -186,11 +186,11 @@ def logprobs_after_swap(session: Session) -> NDArray[np.float32]:
         active=active,
     )
     session.decode(step)
-    answer = session.logits(
+    output = session.logits(
         replace(step, positions=np.full(spec.rows, 4, np.int32), parents=(spec.beams - 1 - parent).astype(np.int32))
     )
-    assert answer.shape == (spec.rows, spec.dims.n_vocab)
-    return answer[spec.beams : 2 * spec.beams]
+    assert output.shape == (spec.rows, spec.dims.n_vocab)
+    return output[spec.beams : 2 * spec.beams]
 
 
 def open_reference(spec: ProgramSpec, gain: float = 3.0) -> ReferenceSession:
@@ -206,7 +206,7 @@ def make_spec(heads: int, text_tokens: int) -> ProgramSpec:
     return spec(dims=WhisperDims(**sizes), special=special)
 
 
-def test_the_graphs_say_what_the_reference_says() -> None:
+def test_the_graphs_return_what_the_reference_returns() -> None:
     program = spec()
     session, oracle = NeuronSession(program, PlainBundle(program), torch.float32), open_reference(program)
     tokens, logprobs = decode_greedily(session, 8)
@@ -222,7 +222,7 @@ def test_the_graphs_say_what_the_reference_says() -> None:
     [(2, 90, 1), (2, 90, 2), (3, 91, 2), (4, 90, 4), (5, 91, 4)],
     ids=["tp 1", "tp 2", "padded heads and vocabulary", "tp 4", "padded at tp 4"],
 )
-def test_nxd_says_what_the_reference_says(heads: int, text_tokens: int, tp: int, tmp_path: Path) -> None:
+def test_nxd_returns_what_the_reference_returns(heads: int, text_tokens: int, tp: int, tmp_path: Path) -> None:
     program = make_spec(heads, text_tokens)
     session, oracle = open_neuron(program, tmp_path, tp), open_reference(program)
     tokens, logprobs = decode_greedily(session, 12)
@@ -272,7 +272,7 @@ def test_a_step_moves_a_few_numbers_a_row_and_encode_keeps_its_output(tmp_path: 
     ]
 
 
-# --- what NxD asks of the application ---------------------------------------------------------
+# --- what NxD requires of the application ---------------------------------------------------------
 
 
 def test_the_first_graph_reads_every_state() -> None:
@@ -301,11 +301,11 @@ def test_no_two_graphs_take_inputs_of_the_same_shapes() -> None:
         (("--auto-cast-type=bf16",), "--auto-cast-type=bf16 --auto-cast=none -O1 --model-type=transformer"),
     ],
 )
-def test_compiler_arguments_are_whole_and_said_once(args: tuple[str, ...], written: str) -> None:
+def test_compiler_arguments_are_complete_and_given_once(args: tuple[str, ...], written: str) -> None:
     assert compiler_args(make_profile(1, args=args)) == written
 
 
-def test_two_logical_cores_in_one_are_said_on_trn2() -> None:
+def test_trn2_gets_two_physical_cores_per_logical_core() -> None:
     text = 'format = 1\n[target]\nname = "neuron"\ninstance = "trn2.48xlarge"'
     assert "--lnc=2" in compiler_args(parse_profile(text))
 
@@ -316,7 +316,7 @@ def test_a_compiler_argument_given_twice_is_refused() -> None:
 
 
 @pytest.mark.skipif(not missing_packages("neuron"), reason="the packages are here, so they cannot be missing")
-def test_a_compile_process_that_fails_says_why(tmp_path: Path) -> None:
+def test_a_compile_process_that_fails_reports_why(tmp_path: Path) -> None:
     with pytest.raises(LoweringFailed, match="neuronx_distributed"):
         compile_in_child(spec(), make_profile(1), tmp_path / "graphs.pt", ignore_progress)
 
@@ -368,7 +368,7 @@ def test_an_artifact_for_another_family_is_refused() -> None:
         check_family("inf2.xlarge", "trn1.2xlarge")
 
 
-def test_a_closed_session_says_so() -> None:
+def test_a_closed_session_raises_device_error() -> None:
     session = NeuronSession(spec(), PlainBundle(spec()), torch.float32)
     session.close()
     session.close()

@@ -10,6 +10,8 @@ from neuron_whisper.errors import LoweringFailed, TargetUnavailable
 from neuron_whisper.host.hardware import BFLOAT16_FLAGS, detect_instruction_sets
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.cpu.lowering.graph_signatures import graphs_at_open
+from neuron_whisper.target.cpu.runtime.contiguous_caches import ContiguousCaches
+from neuron_whisper.target.cpu.runtime.kv_cache_backend import KVCacheBackend
 from neuron_whisper.target.cpu.runtime.session import CpuSession
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec
 from neuron_whisper.target.registry import INSTALL_COMPILE
@@ -41,12 +43,14 @@ class CpuTarget:
         Lowering(request).write()
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> CpuSession:
-        make = CpuSession
+        caches: KVCacheBackend
         if supports_paged_attention():
-            from neuron_whisper.target.cpu.runtime.paged_session import PagedSession
+            from neuron_whisper.target.cpu.runtime.paged_caches import PagedCaches
 
-            make = PagedSession
-        return make(directory, spec, dtype=profile.target.dtype, threads=threads)
+            caches = PagedCaches(spec, dtype=profile.target.dtype)
+        else:
+            caches = ContiguousCaches(spec, dtype=profile.target.dtype)
+        return CpuSession(directory, spec, caches, threads=threads)
 
 
 def supports_paged_attention() -> bool:

@@ -1,1 +1,1 @@
-"""The Neuron target: the program on NxD's parallel layers, one bundle of graphs that share their states."""
+"""The Neuron target: the program on NxD's parallel layers, as one bundle of graphs that share their state."""

@@ -1,4 +1,4 @@
-"""Which releases of the Neuron SDK the installed packages are of, and whether this target works with them."""
+"""Detects which Neuron SDK releases the installed packages belong to, and refuses unsupported ones."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from neuron_whisper.errors import TargetUnavailable
 
 UNKNOWN = "unknown"  # not installed, or without the metadata that pip writes
 PACKAGES = ("torch-neuronx", "neuronx-cc", "neuronx-distributed", "neuronx-distributed-inference")
-# Release -> how its packages' versions begin (awsdocs-neuron, release-notes: release content, component versions).
-# What stands before in torch-neuronx's is PyTorch's own: 2.9.0.2.13.26312 is 2.13 for PyTorch 2.9.0.
+# Release -> the first two parts of its packages' versions (awsdocs-neuron, release-notes: release content, component
+# versions). torch-neuronx's are preceded by PyTorch's own: 2.9.0.2.13.26312 is 2.13 for PyTorch 2.9.0.
 RELEASES: Mapping[str, tuple[str, str, str, str]] = {
     "2.27": ("2.11", "2.22", "0.16", "0.7"),
     "2.28": ("2.12", "2.23", "0.17", "0.8"),
@@ -29,9 +29,10 @@ INSTALL_COMMAND = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SdkDetection:
-    """What the versions mean. `releases`: those that every known package fits, none when they contradict each other.
+    """The SDK of a set of packages. `releases`: those that every known package fits, none when they differ.
 
-    `unsupported` and `mixed_versions` say what is wrong, one sentence each; outside is refused, mixed may work.
+    `unsupported` (a sentence per package) and `mixed_versions` (one sentence) are for the user: unsupported packages
+    are refused, mixed ones may work.
     """
 
     releases: tuple[str, ...]
@@ -40,40 +41,40 @@ class SdkDetection:
 
     @property
     def name(self) -> str:
-        """ "2.29", or "2.30 or 2.31" where the packages found do not tell; empty when nothing is known."""
+        """ "2.29", or "2.30 or 2.31" where the packages fit both; empty when none is known."""
         return " or ".join(self.releases)
 
 
 def installed_versions() -> dict[str, str]:
-    """Package -> version. Imports none of them."""
+    """Package -> version, without importing any."""
     return {package: _installed_version(package) for package in PACKAGES}
 
 
 def detect_sdk(versions: Mapping[str, str]) -> SdkDetection:
-    """{"neuronx-cc": "2.24.5133.0", ...} -> releases ("2.29",). Packages of version UNKNOWN say nothing."""
+    """{"neuronx-cc": "2.24.5133.0", ...} -> releases ("2.29",). Packages of version UNKNOWN are ignored."""
     known = {package: text for package, text in versions.items() if package in PACKAGES and text != UNKNOWN}
     fitting = {package: _matching_releases(package, text) for package, text in known.items()}
-    outside = tuple(
+    unsupported = tuple(
         f"{package} {known[package]} is of an SDK {_describe_position(package, known[package])}"
         for package, releases in fitting.items()
         if not releases
     )
     common = [release for release in RELEASES if fitting and all(release in one for one in fitting.values())]
     mixed = ""
-    if not outside and fitting and not common:
+    if not unsupported and fitting and not common:
         each = ", ".join(f"{package} {known[package]} of {' or '.join(fitting[package])}" for package in known)
         mixed = f"packages of different SDKs: {each}"
-    return SdkDetection(releases=tuple(common), unsupported=outside, mixed_versions=mixed)
+    return SdkDetection(releases=tuple(common), unsupported=unsupported, mixed_versions=mixed)
 
 
 def check_sdk(versions: Mapping[str, str]) -> SdkDetection:
-    """What the versions mean. Raises TargetUnavailable, with the range, for packages outside of it."""
-    found = detect_sdk(versions)
-    if found.unsupported:
+    """As detect_sdk. Raises TargetUnavailable, with the supported range, for packages outside of it."""
+    sdk = detect_sdk(versions)
+    if sdk.unsupported:
         supported = f"Neuron SDK {SUPPORTED_RELEASES} works here (2.32 and later have no torch-neuronx)"
-        reason = "; ".join((*found.unsupported, supported))
+        reason = "; ".join((*sdk.unsupported, supported))
         raise TargetUnavailable("neuron", reason, INSTALL_COMMAND)
-    return found
+    return sdk
 
 
 def _matching_releases(package: str, text: str) -> tuple[str, ...]:

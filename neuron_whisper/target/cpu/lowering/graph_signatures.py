@@ -1,16 +1,16 @@
-"""Which graphs a CPU artifact holds, and the order of their ports: agreed between lowering and session.
+"""The graphs of a CPU artifact and the order of their ports, on which lowering and session agree.
 
 K/V ports come per decoder layer as key, value. Axes as in graph/whisper. T, S, C and, but for encoders, A are free: a
-compiled graph holds its own weights, so there is one for prompts of any length, and one for any number of slots, which
-reads as much of past and windows as there is. Its B is 1 (narrow: of slots that decode in one row) or the program's
-beams (wide). The K/V of a step are past, then cross.
+compiled graph has its own copy of the weights, so there is one for prompts of any length, and one for any number of
+slots, which reads past and windows of any length. Its B is 1 (narrow: for slots that decode in one row) or the
+program's beams (wide). The K/V of a step are past, then cross; bias is the suppression bias.
 
 | graph      | inputs                                                     | outputs                                    |
 | ---------- | ---------------------------------------------------------- | ------------------------------------------ |
 | encode_N   | mel (N, n_mels, 2A)                                        | cross-K/V (N, H, A, D)                     |
 | encode_1xA | mel (1, n_mels, 2A), a shorter window                      | the same                                   |
-| prefill    | tokens (1, T), sot_and_last (2,), rules, banned, cross-K/V | languages, no_speech, best, logprobs, rows |
-| decode_B   | tokens, positions (S, B), rules, banned, windows, K/V      | best, logprobs, rows (S, B, H, D)          |
+| prefill    | tokens (1, T), sot_and_last (2,), rules, bias, cross-K/V   | languages, no_speech, top, logprobs, rows  |
+| decode_B   | tokens, positions (S, B), rules, bias, window_lengths, K/V | top, logprobs, rows (S, B, H, D)           |
 | logits_B   | as decode_B                                                | logprobs (S*B, n_vocab), rows (S, B, H, D) |
 | align      | tokens (1, T), cross-K/V                                   | weights (heads, T, A)                      |
 """
@@ -43,22 +43,18 @@ def graph_names(spec: ProgramSpec) -> tuple[str, ...]:
 
 
 def graphs_at_open(spec: ProgramSpec) -> tuple[str, ...]:
-    """Those that every request needs. The others (beams, sampling, word times) are compiled when they are first
-    asked for.
-    """
+    """Those that every request needs. The others (beams, sampling, word timestamps) are compiled on first use."""
     return (*_encoder_names(spec), "prefill", "decode_1")
 
 
 def padded_length(buckets: Sequence[int], length: int) -> int:
-    """Tokens that a prompt of `length` is padded to: the first bucket, or whole steps up to the last one.
+    """Tokens that a prompt of `length` is padded to: the first bucket, else a multiple up to the last one.
 
-    A length that a graph has not seen costs it some 10 ms, so it does not get to see every one.
+    A graph takes some 10 ms longer at a length that is new to it, so it is given few of them.
     """
-    return (
-        buckets[0]
-        if length <= buckets[0]
-        else min(-(-length // PROMPT_PADDING_MULTIPLE) * PROMPT_PADDING_MULTIPLE, buckets[-1])
-    )
+    if length <= buckets[0]:
+        return buckets[0]
+    return min(-(-length // PROMPT_PADDING_MULTIPLE) * PROMPT_PADDING_MULTIPLE, buckets[-1])
 
 
 def _encoder_names(spec: ProgramSpec) -> tuple[str, ...]:
@@ -66,12 +62,12 @@ def _encoder_names(spec: ProgramSpec) -> tuple[str, ...]:
 
 
 def beam_widths(spec: ProgramSpec) -> tuple[int, ...]:
-    """Rows of a slot in a graph: one, and all. Greedy decoding must not pay for beams that it does not have."""
+    """Rows per slot of the step graphs: one, and all. Greedy decoding must not compute beams that it does not use."""
     return (1,) if spec.beams == 1 else (1, spec.beams)
 
 
 def top_k_of_width(spec: ProgramSpec, beam_width: int) -> int:
-    """Tokens that a row of a decode graph answers: a slot of one row goes on with the best."""
+    """Tokens that a decode graph returns per row: a slot of one row needs the best alone."""
     return 1 if beam_width == 1 else spec.choices
 
 

@@ -13,17 +13,17 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-ALIGNMENT_BYTES = 64  # bytes; what oneDNN likes, and enough for every element type
-MIN_QUANTIZED_ELEMENTS = 64 * 64  # elements; below this there is nothing to gain
+ALIGNMENT_BYTES = 64  # preferred by oneDNN, and enough for every element type
+MIN_QUANTIZED_ELEMENTS = 64 * 64  # in smaller matrices int8 saves too little
 
 
 def compress_int8(model: ov.Model) -> None:
     """Replace float matrices by int8 with a scale per output row (symmetric), in place.
 
-    A matrix product reads `Multiply(Convert(int8), scale)`, which the CPU plugin runs without ever making the
+    A matrix product reads `Multiply(Convert(int8), scale)`, which the CPU plugin runs without creating the
     float matrix; an embedding gathers int8 rows and their scales, so that it shares the output projection's bytes.
     """
-    made: dict[bytes, tuple[ov.Node, ov.Node]] = {}
+    quantized: dict[bytes, tuple[ov.Node, ov.Node]] = {}
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
         if kind not in ("MatMul", "Gather"):
@@ -33,9 +33,9 @@ def compress_int8(model: ov.Model) -> None:
         if matrix is None or (kind == "MatMul" and not node.get_attributes()["transpose_b"]):
             continue
         digest = hashlib.sha256(matrix.tobytes()).digest()
-        if digest not in made:
-            made[digest] = _quantize(matrix)
-        values, scales = made[digest]
+        if digest not in quantized:
+            quantized[digest] = _quantize(matrix)
+        values, scales = quantized[digest]
         if kind == "MatMul":
             product = ops.multiply(ops.convert(values, "f32"), scales)
             node.input(port).replace_source_output(product.output(0))
@@ -47,7 +47,7 @@ def compress_int8(model: ov.Model) -> None:
 
 
 def _find_constant_matrix(node: ov.Node, port: int) -> NDArray[np.float32] | None:
-    """The 2-d float constant behind an input, if that is what it is."""
+    """The 2-d float constant that an input port reads, if it reads one."""
     source = node.input_value(port).get_node()
     if source.get_type_name() == "Convert":
         source = source.input_value(0).get_node()

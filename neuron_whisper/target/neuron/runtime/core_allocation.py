@@ -1,4 +1,4 @@
-"""NeuronCores reserved for this process before the runtime starts, and who holds them when they cannot be had."""
+"""Reserves NeuronCores before the runtime starts, and explains why the runtime could not load the graphs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 
 from neuron_whisper.errors import DeviceError, InvalidOption
 from neuron_whisper.host.hardware import list_neuron_devices
-from neuron_whisper.target.neuron.runtime.cores import NUM_CORES, VISIBLE_CORES
+from neuron_whisper.target.neuron.runtime.cores import NUM_CORES, VISIBLE_CORES, read_allowed_cores
 
 NEURON_LS_TIMEOUT_S = 20.0
 MAX_COMMAND_CHARACTERS = 100
-# What the runtime says (aws-neuron-sdk issues 1018 and 1338, optimum-neuron issue 377, vllm issue 12443).
+# Messages of the runtime (aws-neuron-sdk issues 1018 and 1338, optimum-neuron issue 377, vllm issue 12443).
 CORES_BUSY = re.compile(
     r"not available|(could not|cannot) be initialized|nrt_init|nrt_allocate|NRT_RESOURCE", re.IGNORECASE
 )
@@ -38,61 +38,47 @@ class CoreUser:
 
 
 def reserve_cores(environment: MutableMapping[str, str], cores: int) -> str:
-    """Ask the runtime for `cores` NeuronCores, unless the environment has chosen. Returns the choice, in words.
+    """Request `cores` NeuronCores from the runtime, unless the environment chooses. Returns "VARIABLE=value".
 
-    Before anything of Neuron is imported: by default the runtime takes every core of the machine, and a core
-    that one process holds no other can use. Raises InvalidOption when fewer cores are chosen than needed.
+    To be called before a Neuron package is imported: by default the runtime takes every core of the machine, and a
+    core belongs to one process at a time. Raises InvalidOption when the environment chooses fewer cores than needed.
     """
-    for variable, count in ((VISIBLE_CORES, _count_cores), (NUM_CORES, int)):
-        if chosen := environment.get(variable):
-            try:
-                found = count(chosen)
-            except ValueError:
-                found = -1
-            if found < cores and (found, variable) != (0, NUM_CORES):  # NUM_CORES 0: all
-                raise InvalidOption(variable, chosen, f"{cores} or more NeuronCores for this artifact")
-            return f"{variable}={chosen}"
+    if chosen := read_allowed_cores(environment, needed=cores):
+        variable, allowed = chosen
+        if len(allowed) < cores:
+            raise InvalidOption(variable, environment[variable], f"{cores} or more NeuronCores for this artifact")
+        return f"{variable}={environment[variable]}"
     environment[NUM_CORES] = str(cores)
     return f"{NUM_CORES}={cores}"
 
 
-def _count_cores(visible: str) -> int:
-    """ "0-3,6" -> 5. Raises ValueError."""
-    total = 0
-    for part in visible.split(","):
-        first, _, last = part.partition("-")
-        total += int(last or first) - int(first) + 1
-    return total
-
-
 def explain_load_failure(error: Exception, cores: str, *, root: Path = Path("/")) -> DeviceError:
-    """Why the runtime could not load the graphs: what it said, who is in the way, what to do."""
-    said = f"the Neuron runtime could not load the graphs ({cores}): {error}"
+    """The error to raise for a failed load: the runtime's message, the processes that hold cores, what to do."""
+    message = f"the Neuron runtime could not load the graphs ({cores}): {error}"
     if DEVICE_MEMORY_FULL.search(str(error)):
         return DeviceError(
-            f"{said}\nThe device's memory is full: compile with fewer --slots or more --tp; `neuron-whisper plan` "
-            f"tells how many slots fit beside the weights."
+            f"{message}\nThe device's memory is full: compile with fewer --slots or more --tp; `neuron-whisper plan` "
+            f"computes how many slots fit."
         )
     if not list_neuron_devices(root):
         return DeviceError(
-            f"{said}\nThere is no /dev/neuron*: no Neuron device, or its driver (aws-neuronx-dkms) is not loaded."
+            f"{message}\nThere is no /dev/neuron*: no Neuron device, or its driver (aws-neuronx-dkms) is not loaded."
         )
-    holders = find_core_users(root)
-    if holders:
-        each = "\n".join(f"  {holder}" for holder in holders)
+    if users := find_core_users(root):
+        each = "\n".join(f"  {user}" for user in users)
         return DeviceError(
-            f"{said}\nA NeuronCore belongs to one process at a time. These hold some:\n{each}\n"
+            f"{message}\nA NeuronCore belongs to one process at a time. These hold some:\n{each}\n"
             f"End them, or choose cores that are free with {VISIBLE_CORES}."
         )
     if CORES_BUSY.search(str(error)):
-        said += "\nNo process that this user can see holds a core: `sudo neuron-ls` sees all of them."
-    return DeviceError(said)
+        message += "\nNo process that this user can see holds a core: `sudo neuron-ls` sees all of them."
+    return DeviceError(message)
 
 
 def find_core_users(root: Path = Path("/")) -> tuple[CoreUser, ...]:
     """Other processes with Neuron devices, by pid: as neuron-ls lists them, else those with /dev/neuron* open.
 
-    `root` is where dev/ lies. Processes of other users are seen by root alone, and those of other containers by none.
+    `root` contains dev/. Processes of other users are visible to root only, those of other containers to no one.
     """
     listed = _run_neuron_ls()
     found = _scan_proc(root) if listed is None else listed
@@ -100,21 +86,21 @@ def find_core_users(root: Path = Path("/")) -> tuple[CoreUser, ...]:
 
 
 def _run_neuron_ls() -> dict[int, CoreUser] | None:
-    """From `neuron-ls -j`; None where there is none, or (from SDK 2.34 on) it answers otherwise."""
+    """From `neuron-ls -j`; None where it is not installed, or its output is another (SDK 2.34 and later)."""
     tool = shutil.which("neuron-ls")
     if tool is None:
         return None
     try:
-        answer = subprocess.run(  # noqa: S603 - found on the path
+        done = subprocess.run(  # noqa: S603 - found on the path
             [tool, "-j"], capture_output=True, text=True, timeout=NEURON_LS_TIMEOUT_S, check=True
         )
-        return _parse_neuron_ls(json.loads(answer.stdout))
+        return _parse_neuron_ls(json.loads(done.stdout))
     except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
 
 def _parse_neuron_ls(devices: list[Mapping[str, Any]]) -> dict[int, CoreUser]:
-    """neuron-ls's JSON: a list of devices, each with its neuron_processes."""
+    """The processes in neuron-ls's JSON: a list of devices, each with its neuron_processes."""
     found: dict[int, CoreUser] = {}
     for device in devices:
         for process in device["neuron_processes"] or ():
@@ -126,7 +112,7 @@ def _parse_neuron_ls(devices: list[Mapping[str, Any]]) -> dict[int, CoreUser]:
 
 
 def _scan_proc(root: Path) -> dict[int, CoreUser]:
-    """By /proc: what each process has open."""
+    """From /proc: the processes that have a device file open."""
     devices = {str((root / name[1:]).absolute()): name[5:] for name in list_neuron_devices(root)}  # "/dev/neuron0"
     found = {}
     for process in Path("/proc").iterdir() if devices else ():
@@ -143,7 +129,7 @@ def _read_links(directory: Path) -> list[str]:
     try:
         for link in directory.iterdir():
             links.append(str(link.readlink()))
-    except OSError:  # it ended meanwhile, or is another user's
+    except OSError:  # the process has ended, or is another user's
         pass
     return links
 

@@ -1,4 +1,4 @@
-"""Which NeuronCores a process among several may take. Imports nothing of Neuron."""
+"""Divides the NeuronCores that the environment allows among processes. Imports no Neuron package."""
 
 from __future__ import annotations
 
@@ -10,30 +10,41 @@ VISIBLE_CORES, NUM_CORES = "NEURON_RT_VISIBLE_CORES", "NEURON_RT_NUM_CORES"
 
 
 def partition_cores(environment: Mapping[str, str], tp: int, groups: int) -> list[tuple[int, ...]]:
-    """`groups` times `tp` cores, in order, of those that the environment allows; all, where it says nothing.
+    """`groups` times `tp` cores, in order, of those that the environment allows; any, where it sets neither variable.
 
     ({"NEURON_RT_VISIBLE_CORES": "2-5"}, 2, 2) -> [(2, 3), (4, 5)]. Raises InvalidOption when they are too few.
     """
-    wanted = tp * groups
-    allowed, variable = list(range(wanted)), ""
-    if visible := environment.get(VISIBLE_CORES):
-        allowed, variable = _parse_visible_cores(visible), VISIBLE_CORES
-    elif (count := environment.get(NUM_CORES)) and count != "0":  # 0: all
-        allowed, variable = list(range(int(count) if count.isdecimal() else 0)), NUM_CORES
-    if len(allowed) < wanted:
-        need = f"{wanted} or more NeuronCores for {groups} replicas of {tp}, such as {wanted} or 0-{wanted - 1}"
-        raise InvalidOption(variable, environment[variable], need)
+    needed = tp * groups
+    variable, allowed = read_allowed_cores(environment, needed=needed) or ("", list(range(needed)))
+    if len(allowed) < needed:
+        allowed_values = (
+            f"{needed} or more NeuronCores for {groups} replicas of {tp}, such as {needed} or 0-{needed - 1}"
+        )
+        raise InvalidOption(variable, environment[variable], allowed_values)
     return [tuple(allowed[i * tp : (i + 1) * tp]) for i in range(groups)]
 
 
 def environment_for_cores(environment: Mapping[str, str], cores: tuple[int, ...]) -> dict[str, str]:
-    """The environment of a process that takes these cores and no other."""
+    """The environment of a process that takes these cores and no others."""
     own = {name: value for name, value in environment.items() if name != NUM_CORES}
     return own | {VISIBLE_CORES: ",".join(map(str, cores))}
 
 
+def read_allowed_cores(environment: Mapping[str, str], *, needed: int) -> tuple[str, list[int]] | None:
+    """The variable of the runtime that chooses cores, and those cores; None where none is set.
+
+    NEURON_RT_NUM_CORES=0 means all: here the `needed` first ones. An invalid value allows no core.
+    """
+    if visible := environment.get(VISIBLE_CORES):
+        return VISIBLE_CORES, _parse_visible_cores(visible)
+    if count := environment.get(NUM_CORES):
+        cores = int(count) if count.isdecimal() else 0
+        return NUM_CORES, list(range(needed if count == "0" else cores))
+    return None
+
+
 def _parse_visible_cores(visible: str) -> list[int]:
-    """ "0-3,6" -> [0, 1, 2, 3, 6]; what cannot be read allows no core."""
+    """ "0-3,6" -> [0, 1, 2, 3, 6]; an invalid list allows no core."""
     cores: dict[int, None] = {}
     try:
         for part in visible.split(","):

@@ -1,4 +1,4 @@
-"""The CPU target: what beams and sampling cost those who ask for neither."""
+"""CpuTarget: beams and sampling cost nothing until they are used."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_greedy_decoding_needs_no_other_graph(greedy_only: Session) -> None:
     encode_and_prefill(greedy_only, 0)
     answer = decode_step(greedy_only, {0: 11}, 3)
     assert np.isfinite(answer.logprobs[0, 0])
-    assert (answer.logprobs[0, 1:] == -np.inf).all(), "a narrow graph answers the best alone"
+    assert (answer.logprobs[0, 1:] == -np.inf).all(), "a narrow graph returns the best alone"
     with pytest.raises(TargetUnavailable, match="cannot load logits_1"):
         logits_step(greedy_only, {0: 11}, 3)
     prefill_window(greedy_only, 0, beams=2)

@@ -1,4 +1,4 @@
-"""Neuron SDK: what the packages' versions mean, what is refused, and what the doctor says of them."""
+"""Neuron SDK detection: the releases of a set of versions, refusals, and `doctor`'s report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_versions_tell_the_release(versions: tuple[str, ...], release: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("package", "version", "told"),
+    ("package", "version", "message"),
     [
         ("neuronx-cc", "2.27.5334.0", "neuronx-cc 2.27.5334.0 is of an SDK after 2.31"),
         ("neuronx-cc", "2.21.33363.0", "neuronx-cc 2.21.33363.0 is of an SDK before 2.27"),
@@ -41,10 +41,10 @@ def test_versions_tell_the_release(versions: tuple[str, ...], release: str) -> N
         ("torch-neuronx", "2.10.0.2.16.1", "torch-neuronx 2.10.0.2.16.1 is of an SDK after 2.31"),
     ],
 )
-def test_a_package_outside_of_the_range_is_refused_with_the_range(package: str, version: str, told: str) -> None:
+def test_a_package_outside_of_the_range_is_refused_with_the_range(package: str, version: str, message: str) -> None:
     with pytest.raises(TargetUnavailable) as refused:
         check_sdk(SDK_2_29 | {package: version})
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "SDK 2.27 to 2.31.1 works here (2.32 and later have no torch-neuronx)" in str(refused.value)
     assert 'pip install "torch-neuronx==2.9.0.2.15.*"' in refused.value.install
 
@@ -61,7 +61,7 @@ def test_packages_of_two_releases_are_called_mixed() -> None:
 @pytest.fixture
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubNeuron:
     if not missing_packages("neuron"):
-        pytest.skip("the Neuron packages are installed: that others are told from them is not proved")
+        pytest.skip("the Neuron packages are installed: detection of other versions is not proved")
     return StubNeuron(tmp_path, monkeypatch)
 
 
@@ -80,25 +80,25 @@ def test_the_doctor_names_versions_release_and_range(
 
 
 @pytest.mark.parametrize(
-    ("changed", "code", "verdict", "told"),
+    ("changed", "code", "verdict", "message"),
     [
         ({"neuronx-cc": "2.26.6360.0"}, 0, "warn", "packages of different SDKs"),
         ({"neuronx-cc": "2.27.5334.0"}, 1, "fail", "neuronx-cc 2.27.5334.0 is of an SDK after 2.31"),
     ],
 )
-def test_the_doctor_says_what_is_wrong_with_the_line_that_changes_it(
+def test_the_doctor_reports_a_wrong_sdk_with_the_command_that_replaces_it(
     stub: StubNeuron,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     changed: dict[str, str],
     code: int,
     verdict: str,
-    told: str,
+    message: str,
 ) -> None:
     stub.install(SDK_2_29 | changed)
     found_code, check = sdk_check(capsys, tmp_path)
     assert (found_code, check["verdict"]) == (code, verdict)
-    assert told in check["found"]
+    assert message in check["found"]
     assert "2.27 to 2.31.1" in check["found"]
     assert check["advice"].startswith('pip install "torch-neuronx==2.9.0.2.15.*" "neuronx-cc==2.26.*"')
 

@@ -17,7 +17,7 @@ def make_cache(longest: int = LONGEST) -> KVCache:
 
 
 class KVCacheMachine(RuleBasedStateMachine):
-    """Beside a plain array for each slot that is as long as it may get."""
+    """Compared with a plain array of full length for each slot."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""K/V in blocks: the session for processors without bfloat16 answers what the plain one does."""
+"""PagedCaches: a session over K/V in blocks returns what one over contiguous K/V does."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from neuron_whisper.host.hardware import detect_instruction_sets
+from neuron_whisper.target.cpu.runtime.contiguous_caches import ContiguousCaches
 from neuron_whisper.target.cpu.runtime.paged_attention_pass import BLOCK_SIZE, count_blocks
-from neuron_whisper.target.cpu.runtime.paged_session import PagedSession
+from neuron_whisper.target.cpu.runtime.paged_caches import PagedCaches
 from neuron_whisper.target.cpu.runtime.session import CpuSession
 from neuron_whisper.target.interfaces import Session
 from tests.support.session_steps import PROMPT, decode_step, encode_and_prefill, logits_step, prefill_window
@@ -33,17 +34,18 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(program: Path) -> Iterator[tuple[Session, Session]]:
-    made = tuple(kind(program, THREE, dtype="float32", threads=2) for kind in (CpuSession, PagedSession))
-    yield made[0], made[1]
-    for session in made:
-        session.close()
+    backends = ContiguousCaches(THREE, dtype="float32"), PagedCaches(THREE, dtype="float32")
+    contiguous, paged = (CpuSession(program, THREE, caches, threads=2) for caches in backends)
+    yield contiguous, paged
+    contiguous.close()
+    paged.close()
 
 
 def test_blocks_hold_what_does_not_fill_them() -> None:
     assert [count_blocks(n) for n in (1, BLOCK_SIZE, BLOCK_SIZE + 1, 1500)] == [1, 1, 2, 47]
 
 
-def test_beams_that_share_and_swap_parents_past_a_block_answer_the_same(both: tuple[Session, Session]) -> None:
+def test_beams_that_share_and_swap_parents_past_a_block_return_the_same(both: tuple[Session, Session]) -> None:
     rng = np.random.default_rng(5)
     for session in both:
         encode_and_prefill(session, 1, beams=3)
@@ -54,7 +56,7 @@ def test_beams_that_share_and_swap_parents_past_a_block_answer_the_same(both: tu
         assert paged.tokens[3:6, 0].tolist() == plain.tokens[3:6, 0].tolist()
 
 
-def test_a_prompt_longer_than_a_block_is_continued_alike(both: tuple[Session, Session]) -> None:
+def test_a_prompt_longer_than_a_block_is_continued_the_same(both: tuple[Session, Session]) -> None:
     prompt = np.array([*PROMPT, *range(10, 45)], np.int32)
     for session in both:
         encode_and_prefill(session, 0, prompt=prompt)
@@ -72,7 +74,7 @@ def test_all_log_probabilities_and_alignments_are_the_same(both: tuple[Session, 
 
 
 def test_a_slot_goes_from_one_row_to_all_and_back(both: tuple[Session, Session]) -> None:
-    answers = []
+    outputs = []
     for session in both:
         encode_and_prefill(session, 0)
         decode_step(session, {0: 11}, 3)
@@ -80,16 +82,17 @@ def test_a_slot_goes_from_one_row_to_all_and_back(both: tuple[Session, Session])
         decode_step(session, {0: [11, 12, 13]}, 3)
         wide = decode_step(session, {0: [14, 15, 16]}, 4, parents={0: [2, 2, 0]})
         prefill_window(session, 0)
-        answers.append((wide.logprobs[:3], decode_step(session, {0: 17}, 3).logprobs[:1, :1]))
-    for plain, paged in zip(*answers, strict=True):
+        outputs.append((wide.logprobs[:3], decode_step(session, {0: 17}, 3).logprobs[:1, :1]))
+    for plain, paged in zip(*outputs, strict=True):
         np.testing.assert_allclose(paged, plain, atol=2e-4)
 
 
-def test_the_graphs_write_into_our_blocks_and_copy_none(program: Path) -> None:
-    session = PagedSession(program, THREE, dtype="float32", threads=1)
+def test_graphs_write_into_the_blocks_in_place(program: Path) -> None:
+    caches = PagedCaches(THREE, dtype="float32")
+    session = CpuSession(program, THREE, caches, threads=1)
     encode_and_prefill(session, 0)
-    before = [cache.copy() for cache in session._self_cache]
+    before = [cache.copy() for cache in caches.self_blocks]
     decode_step(session, {0: 11}, 3)
-    written = [np.argwhere((cache != old).any((1, 3))) for cache, old in zip(session._self_cache, before, strict=True)]
+    written = [np.argwhere((cache != old).any((1, 3))) for cache, old in zip(caches.self_blocks, before, strict=True)]
     assert all((0, 3) in map(tuple, places.tolist()) for places in written), "row 0, position 3"
     session.close()
