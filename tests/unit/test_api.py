@@ -193,6 +193,7 @@ def test_a_closed_model_says_so(model: Model) -> None:
     assert repr(model) == "<Model turbo (closed)>"
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # what this is about
 def test_a_model_opened_before_a_fork_says_so_in_the_child(model: Model) -> None:
     reads, writes = os.pipe()
     child = os.fork()

@@ -61,9 +61,12 @@ def test_skipped_regions_are_counted_by_reason(transcriber: Transcriber) -> None
 def test_a_clip_of_low_priority_uses_half_of_the_slots(low_priority: bool, at_once: int) -> None:
     transcriber, session = make_transcriber(slots=4)
     options = TranscribeOptions(
-        language="en", long_form="batched", temperature=0.0, condition_on_previous_text=False,
+        language="en",
+        long_form="batched",
+        temperature=0.0,
+        condition_on_previous_text=False,
         clip_timestamps=tuple(float(second) for second in range(0, 120, 10)),
-    )  # fmt: skip
+    )
 
     async def run() -> None:
         async for _ in transcriber.arun(speech(120), options, low_priority=low_priority):
@@ -83,9 +86,17 @@ def speech(seconds: float) -> AudioClip:
 
 def test_a_transcript_is_built_from_all_events() -> None:
     segment = Segment(
-        id=0, seek_s=0.0, start_s=0.0, end_s=1.0, text=" a", tokens=(1,), temperature=0.0, avg_logprob=0.0,
-        compression_ratio=1.0, no_speech_prob=0.0,
-    )  # fmt: skip
+        id=0,
+        seek_s=0.0,
+        start_s=0.0,
+        end_s=1.0,
+        text=" a",
+        tokens=(1,),
+        temperature=0.0,
+        avg_logprob=0.0,
+        compression_ratio=1.0,
+        no_speech_prob=0.0,
+    )
     region = SkippedRegion(start_s=1.0, end_s=2.0, reason="vad")
     summary = TranscriptSummary(text="a", language="en", language_probability=0.9)
     transcript = build_transcript(clip(2), OPTIONS, [segment, region, summary], took_s=0.1)

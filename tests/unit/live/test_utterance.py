@@ -71,9 +71,18 @@ def test_pieces_are_words_with_their_tokens_and_no_timestamps() -> None:
 def test_a_shifted_segment_moves_with_its_words() -> None:
     word = Word(start_s=1.0, end_s=1.5, text=" a", probability=0.9)
     segment = Segment(
-        id=0, seek_s=0.0, start_s=1.0, end_s=2.0, text=" a", tokens=(1,), temperature=0.0, avg_logprob=0.0,
-        compression_ratio=1.0, no_speech_prob=0.0, words=(word,),
-    )  # fmt: skip
+        id=0,
+        seek_s=0.0,
+        start_s=1.0,
+        end_s=2.0,
+        text=" a",
+        tokens=(1,),
+        temperature=0.0,
+        avg_logprob=0.0,
+        compression_ratio=1.0,
+        no_speech_prob=0.0,
+        words=(word,),
+    )
     moved = shift_segment(segment, 10.0)
     assert (moved.seek_s, moved.start_s, moved.end_s) == (10.0, 11.0, 12.0)
     assert (moved.words[0].start_s, moved.words[0].end_s) == (11.0, 11.5)
