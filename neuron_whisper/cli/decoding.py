@@ -1,4 +1,4 @@
-"""The flags of decoding options, generated from their declarations."""
+"""The flags of decoding and subtitle options, generated from their declarations."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import rich_click as click
 
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
+from neuron_whisper.formats.subtitles import SubtitleOptions
 from neuron_whisper.option_spec import OptionSpec, list_option_specs
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,15 +20,7 @@ VAD_PREFIX = "vad_"
 
 def decoding_options(command: F) -> F:
     """Adds the flags of `parse_transcribe_options` to a command."""
-    specs = list_option_specs(TranscribeOptions).values()
-    vad_specs = list_option_specs(VadOptions).values()
-    flags = [_create_flag(spec, spec.name, spec.default) for spec in specs if spec.flags]
-    flags += [
-        _create_flag(spec, VAD_PREFIX + spec.name, getattr(DEFAULT_VAD, spec.name)) for spec in vad_specs if spec.flags
-    ]
-    for add_flag in reversed(flags):
-        command = add_flag(command)
-    return command
+    return _add_flags(_add_flags(command, VadOptions, VAD_PREFIX, DEFAULT_VAD), TranscribeOptions)
 
 
 def parse_transcribe_options(flags: Mapping[str, Any]) -> TranscribeOptions:
@@ -35,6 +28,25 @@ def parse_transcribe_options(flags: Mapping[str, Any]) -> TranscribeOptions:
     given = _select_given(flags, list_option_specs(TranscribeOptions), "")
     vad = _select_given(flags, list_option_specs(VadOptions), VAD_PREFIX)
     return TranscribeOptions(vad=replace(DEFAULT_VAD, **vad), **given)
+
+
+def subtitle_options(command: F) -> F:
+    """Adds the flags of `parse_subtitle_options` to a command."""
+    return _add_flags(command, SubtitleOptions)
+
+
+def parse_subtitle_options(flags: Mapping[str, Any]) -> SubtitleOptions:
+    """Builds the layout of subtitles from flags. Raises InvalidOption."""
+    return SubtitleOptions(**_select_given(flags, list_option_specs(SubtitleOptions), ""))
+
+
+def _add_flags(command: F, options_class: type, prefix: str = "", defaults: object = None) -> F:
+    """Adds a flag for each option that has one, before those that the command has already."""
+    for spec in reversed(list(list_option_specs(options_class).values())):
+        if spec.flags:
+            default = spec.default if defaults is None else getattr(defaults, spec.name)
+            command = _create_flag(spec, prefix + spec.name, default)(command)
+    return command
 
 
 def _select_given(flags: Mapping[str, Any], specs: Mapping[str, OptionSpec], prefix: str) -> dict[str, Any]:

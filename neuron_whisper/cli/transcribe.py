@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,12 @@ import rich_click as click
 from click.exceptions import Exit
 
 from neuron_whisper.cli.context import CliContext, with_context, write_stderr
-from neuron_whisper.cli.decoding import decoding_options, parse_transcribe_options
+from neuron_whisper.cli.decoding import (
+    decoding_options,
+    parse_subtitle_options,
+    parse_transcribe_options,
+    subtitle_options,
+)
 from neuron_whisper.cli.loading import ModelSelection, model_options, open_transcriber
 from neuron_whisper.cli.progress import create_progress_bar
 from neuron_whisper.errors import InputError, InvalidOption
@@ -66,16 +71,7 @@ STDIN = "-"
     "--raw", panel="Audio", metavar="ENC:RATE:CHANNELS", help="Raw audio as ENCODING:RATE:CHANNELS, e.g. s16le:16000:1."
 )
 @decoding_options
-@click.option(
-    "--max-line-width", panel="Subtitles", type=click.IntRange(min=1), metavar="N", help="Longest line in characters."
-)
-@click.option(
-    "--max-line-count", panel="Subtitles", type=click.IntRange(min=1), metavar="N", help="Most lines in a cue."
-)
-@click.option(
-    "--max-words-per-line", panel="Subtitles", type=click.IntRange(min=1), metavar="N", help="Most words in a line."
-)
-@click.option("--highlight-words", panel="Subtitles", is_flag=True, help="Underline each word while it is spoken.")
+@subtitle_options
 @with_context
 def transcribe(
     context: CliContext,
@@ -97,7 +93,7 @@ def transcribe(
     """
     names = _parse_formats(formats, only_one=output_dir is None)
     _check_files(files, has_directory=output_dir is not None)
-    subtitles = _parse_subtitle_options(flags)
+    subtitles = parse_subtitle_options(flags)
     options = parse_transcribe_options({**flags, "word_timestamps": flags["word_timestamps"] or subtitles.needs_words})
     raw_format = _parse_raw_format(raw) if raw is not None else None
     selection = ModelSelection(model=model, artifact=artifact, profile=profile, threads=threads)
@@ -134,13 +130,6 @@ def _parse_formats(values: Sequence[str], *, only_one: bool) -> list[str]:
     if {"json", "verbose_json"} <= set(names):
         raise click.UsageError("json and verbose_json are both written to <stem>.json; give one of them.")
     return names or ["txt"]
-
-
-def _parse_subtitle_options(flags: Mapping[str, Any]) -> SubtitleOptions:
-    from neuron_whisper.formats.subtitles import SubtitleOptions
-
-    names = ("max_line_width", "max_line_count", "max_words_per_line", "highlight_words")
-    return SubtitleOptions(**{name: flags[name] for name in names})
 
 
 def _check_files(files: Sequence[str], *, has_directory: bool) -> None:

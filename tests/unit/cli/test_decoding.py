@@ -8,9 +8,15 @@ import pytest
 import rich_click as click
 from click.testing import CliRunner
 
-from neuron_whisper.cli.decoding import decoding_options, parse_transcribe_options
+from neuron_whisper.cli.decoding import (
+    decoding_options,
+    parse_subtitle_options,
+    parse_transcribe_options,
+    subtitle_options,
+)
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
+from neuron_whisper.formats.subtitles import SubtitleOptions
 
 
 def parse_flags(*flags: str) -> TranscribeOptions:
@@ -80,3 +86,27 @@ def test_what_is_no_number_is_refused_with_its_flag(flags: tuple[str, str]) -> N
 def test_an_option_out_of_range_is_refused_by_its_name() -> None:
     with pytest.raises(InvalidOption, match="beam_size: 99"):
         parse_flags("--beam-size", "99")
+
+
+def test_flags_of_subtitles_set_the_options_of_their_names() -> None:
+    found: list[SubtitleOptions] = []
+
+    @click.command()
+    @subtitle_options
+    def command(**given: Any) -> None:
+        found.append(parse_subtitle_options(given))
+
+    CliRunner().invoke(command, [], standalone_mode=False)
+    CliRunner().invoke(command, ["--max-line-width", "30", "--highlight-words"], standalone_mode=False)
+    assert found == [SubtitleOptions(), SubtitleOptions(max_line_width=30, highlight_words=True)]
+
+
+def test_a_flag_that_begins_with_no_says_what_it_switches_off() -> None:
+    @click.command()
+    @decoding_options
+    def command(**given: Any) -> None: ...
+
+    helps = {option.opts[-1]: option.help for option in command.params if isinstance(option, click.Option)}
+    assert helps["--no-repetition-cut"] == "Do not truncate a repetition loop that remains at every temperature."
+    assert helps["--beam-size"] == "Beams of the search at temperature 0.  [default: none, greedy]"
+    assert str(helps["--no-speech-threshold"]).startswith("Treat a window as silence")
