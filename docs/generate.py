@@ -36,7 +36,11 @@ TYPE_NAMES = {"IntRange": "N", "FloatRange": "X", "integer": "N", "float": "X", 
 
 CLI_INTRODUCTION = """\
 Every command has `-h`. Text goes to stdout and messages to stderr; errors are one line, and `--verbose` adds the
-traceback.
+traceback. Commands, flags, models, profiles and artifacts complete with TAB after this line in `~/.bashrc`, for bash:
+
+```sh
+eval "$(neuron-whisper completion bash)"
+```
 """
 
 EXIT_CODES = """\
@@ -45,8 +49,8 @@ EXIT_CODES = """\
 | code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | wrong input: a file, a model's name, a value |
-| 2 | wrong usage, or the model cannot be compiled |
+| 1 | audio that cannot be read, or a model that is not known |
+| 2 | wrong usage or value, or the model cannot be compiled |
 | 3 | the artifact cannot be used |
 | 4 | the target is not available: packages are missing |
 | 5 | no capacity |

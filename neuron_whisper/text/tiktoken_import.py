@@ -28,7 +28,7 @@ def find_packaged_ranks(multilingual: bool) -> Path:
     raise CheckpointError(
         name,
         "",
-        expected="openai-whisper's tokenizer (pip install openai-whisper), or a tokenizer.json by the model",
+        expected="a tokenizer.json by the model, or openai-whisper's vocabulary (pip install --no-deps openai-whisper)",
         found="openai-whisper is not installed",
     )
 

@@ -92,5 +92,5 @@ def test_another_package_called_whisper_is_not_taken_for_openais(
     (tmp_path / "whisper" / "__init__.py").touch()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "whisper", raising=False)
-    with pytest.raises(CheckpointError, match="pip install openai-whisper"):
+    with pytest.raises(CheckpointError, match="pip install --no-deps openai-whisper"):
         find_packaged_ranks(True)
