@@ -17,7 +17,6 @@ from click.exceptions import Exit
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_json, format_bytes
 from neuron_whisper.host import hardware
-from neuron_whisper.target.registry import INSTALL_COMPILE
 
 Verdict = Literal["ok", "warn", "fail"]
 EXIT_CHECK_FAILED = 1
@@ -171,6 +170,8 @@ def _check_memory() -> Check:
 
 
 def _check_python_packages() -> Iterator[Check]:
+    from neuron_whisper.target.registry import INSTALL_COMPILE
+
     found = platform.python_version()
     if (3, 11) <= sys.version_info[:2] <= (3, 13):
         yield Check(name="python", verdict="ok", found=found)

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import wave
 from pathlib import Path
 
@@ -86,24 +85,19 @@ def test_compile_prints_the_directory_on_stdout_and_its_steps_on_stderr(
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
-def test_the_second_compile_is_a_hit_within_2_seconds_and_without_torch(
+def test_the_second_compile_is_a_hit_without_torch_in_2_seconds_of_processor_time(
     cache: Path, tiny_checkpoint: Path, tiny_profile: Path
 ) -> None:
     args = ("compile", "--model", tiny_checkpoint, "--profile", tiny_profile, "--cache", cache, "--json")
-    code = "run(args)\nprint('torch' in sys.modules)"
-    took_s = []
-    for _ in range(3):  # other work on this machine may slow one run
-        started = time.perf_counter()
-        *answer, has_torch = run_in_child(code, *args).splitlines()
-        took_s.append(time.perf_counter() - started)
-        assert json.loads("".join(answer))["status"] == "hit"
-        assert has_torch == "False"
-        if took_s[-1] < 2:
-            break
-    assert min(took_s) < 2
+    code = "import time\nrun(args)\nprint('torch' in sys.modules, time.process_time())"
+    *answer, last = run_in_child(code, *args).splitlines()
+    assert json.loads("".join(answer))["status"] == "hit"
+    has_torch, cpu_s = last.split()
+    assert has_torch == "False"
+    assert float(cpu_s) < 2
 
 
-def test_dry_run_tells_sizes_key_and_hit_or_miss(
+def test_dry_run_prints_sizes_key_and_hit_or_miss(
     cli: Cli, cache: Path, tiny_checkpoint: Path, tiny_profile: Path
 ) -> None:
     args = ("compile", "--model", tiny_checkpoint, "--profile", tiny_profile, "--cache", cache, "--dry-run")
@@ -252,7 +246,7 @@ def test_output_dir_gets_one_file_for_each_format_and_stdout_nothing(
     assert list(json.loads((out / "tone.json").read_text())) == ["text", "segments", "language"]
 
 
-def test_stdin_and_samples_without_a_header_are_heard_as_the_file_is(cli: Cli, cache: Path, wav: Path) -> None:
+def test_stdin_and_raw_samples_are_transcribed_as_the_file_is(cli: Cli, cache: Path, wav: Path) -> None:
     args = ("--artifact", LABEL, "-f", "verbose_json", "--quiet", "--cache", cache)
     of_file = cli("transcribe", wav, *args)
     of_stdin = run_child("transcribe", "-", *args, stdin=wav.read_bytes())
@@ -262,7 +256,7 @@ def test_stdin_and_samples_without_a_header_are_heard_as_the_file_is(cli: Cli, c
     assert of_raw.stdout == of_stdin.stdout
 
 
-def test_a_model_that_is_compiled_is_transcribed_with_and_a_hit_says_nothing(
+def test_a_model_that_is_compiled_is_transcribed_with_and_a_hit_prints_nothing_of_it(
     cli: Cli, cache: Path, wav: Path, tiny_checkpoint: Path, tiny_profile: Path
 ) -> None:
     args = ("--model", tiny_checkpoint, "--profile", tiny_profile, "--cache", cache)
@@ -296,7 +290,7 @@ def test_ctrl_c_ends_with_130_even_while_stdin_is_waited_for(cache: Path, wav: P
         assert process.stderr.read().endswith(b"interrupted\n")
 
 
-def test_serve_tells_its_address_when_it_listens_and_ends_cleanly_on_sigterm(cache: Path) -> None:
+def test_serve_prints_its_address_when_it_listens_and_ends_cleanly_on_sigterm(cache: Path) -> None:
     command = [
         sys.executable,
         "-m",
