@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from neuron_whisper.artifact.key import compute_artifact_key, make_artifact_name
 from neuron_whisper.artifact.loader import Artifact
 from neuron_whisper.artifact.manifest import Manifest, spec_to_data
 from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.artifact.transfer import export_artifact
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.interfaces import ProgramSpec
@@ -158,3 +160,9 @@ def crashed_stores(
             if not crashed:
                 return
     raise AssertionError("the action does not end")
+
+
+def export_bytes(artifact: Artifact) -> bytes:
+    stream = io.BytesIO()
+    export_artifact(artifact, stream)
+    return stream.getvalue()

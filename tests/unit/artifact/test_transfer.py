@@ -24,8 +24,8 @@ from neuron_whisper.errors import ArtifactCorrupt, ArtifactIncompatible, Invalid
 from tests.support.artifact_samples import (
     FILES,
     TOOLCHAIN,
-    crashed_stores,
     exit_code,
+    export_bytes,
     flip_byte,
     publish_sample,
     sample_manifest,
@@ -41,12 +41,6 @@ def artifact(tmp_path: Path) -> Artifact:
 @pytest.fixture
 def there(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(tmp_path / "there")
-
-
-def export_bytes(artifact: Artifact) -> bytes:
-    stream = io.BytesIO()
-    export_artifact(artifact, stream)
-    return stream.getvalue()
 
 
 def assert_nothing_arrived(store: ArtifactStore) -> None:
@@ -133,43 +127,6 @@ def test_an_export_to_a_device_leaves_it_one(artifact: Artifact, tmp_path: Path)
         export_artifact(artifact, tmp_path / "pipe")  # less than a pipe holds
         assert (tmp_path / "pipe").is_fifo()
         assert reader.read() == export_bytes(artifact)
-
-
-def test_an_export_killed_anywhere_leaves_the_old_file_or_the_whole_new_one(tmp_path: Path) -> None:
-    def prepare(store: ArtifactStore) -> None:
-        publish_sample(store)
-        (store.directory.root / "out.tar").write_bytes(b"old")
-
-    def export(store: ArtifactStore) -> None:
-        export_artifact(store.resolve("base"), store.directory.root / "out.tar")
-
-    seen = []
-    for store in crashed_stores(tmp_path, prepare, export):
-        content = (store.directory.root / "out.tar").read_bytes()
-        assert content in (b"old", export_bytes(store.resolve("base")))
-        seen.append(content == b"old")
-    assert seen == sorted(seen, reverse=True)
-    assert set(seen) == {True, False}
-
-
-# --- importing what is damaged ------------------------------------------------------------------
-
-
-def test_an_import_killed_anywhere_leaves_no_artifact_or_a_whole_one(artifact: Artifact, tmp_path: Path) -> None:
-    archive = export_bytes(artifact)
-    counts = []
-    stores = crashed_stores(
-        tmp_path / "stores", lambda store: None, lambda store: import_artifact(store, io.BytesIO(archive))
-    )
-    for store in stores:
-        artifacts, broken = store.list_artifacts()
-        assert broken == []
-        assert all(find_problems(one) == [] for one in artifacts)
-        assert find_problems(import_artifact(store, io.BytesIO(archive))) == []
-        assert list(store.directory.staging.iterdir()) == []
-        counts.append(len(artifacts))
-    assert counts == sorted(counts)
-    assert set(counts) == {0, 1}
 
 
 def test_an_archive_cut_short_anywhere_is_refused(artifact: Artifact, there: ArtifactStore) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from neuron_whisper.errors import CheckpointError, InvalidOption, UnknownModel
+from neuron_whisper.errors import InvalidOption
 from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
-from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.known_dims import find_dims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.model.sharding import Split, check_tp, get_split, shard
 from neuron_whisper.planning.cost_model import GraphCost, RankCostModel, count_shard_values
-from neuron_whisper.planning.instances import GIB, INSTANCE_TYPES, NEURON_CORE_V2, get_instance_type
-from neuron_whisper.planning.placement import Assumptions, choose_best, choose_cheapest, parallelism_options, place
-from neuron_whisper.profile import list_profiles, load_profile, parse_profile
+from neuron_whisper.planning.instances import GIB, NEURON_CORE_V2
+from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.interfaces import N_RULES, ProgramSpec, spec_from_profile
 from neuron_whisper.target.neuron.lowering.layout import count_suppression_words
 from tests.support.tiny_program import spec as tiny_spec
@@ -311,154 +307,10 @@ def test_a_type_that_the_device_is_not_lowered_for_is_refused() -> None:
         RankCostModel(tiny_spec(), tp=3, dtype="bfloat16", weights_dtype="bfloat16")
 
 
-# --- placements ---------------------------------------------------------------------------------
-
-BF16 = ("bfloat16", "bfloat16")
-
-
-def test_a_window_alone_pays_every_step_and_full_slots_share_them() -> None:
-    spec = spec_from_profile(PUBLISHED_DIMS["kotoba-v2.2"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
-    it = place(spec, INSTANCE_TYPES["inf2.xlarge"], tp=1, replicas=2, dtypes=BF16, assumptions=Assumptions(tokens=101))
-    assert it.latency_s == pytest.approx(it.encode_s + it.prefill_s + 100 * it.step_s)
-    assert it.window_s == pytest.approx(it.encode_s + it.prefill_s + 100 * it.step_s / 8)
-    assert it.audio_per_s == pytest.approx(2 * 30 / it.window_s)
-    assert it.usd_per_audio_hour == pytest.approx(0.7582 / it.audio_per_s)
-
-
-def test_latency_is_best_on_all_cores_of_a_chip_and_of_equal_throughputs_the_smaller_tp_wins() -> None:
-    spec = spec_from_profile(PUBLISHED_DIMS["large-v3"], parse_profile('format = 1\n[target]\nname = "neuron"\n'))
-    inf2 = INSTANCE_TYPES["inf2.xlarge"]
-    found = [place(spec, inf2, tp=tp, replicas=n, dtypes=BF16) for tp, n in parallelism_options(spec.dims, inf2)]
-    assert [(it.tp, it.replicas) for it in found] == [(1, 2), (2, 1)]
-    latency, throughput = choose_best(found, "latency"), choose_best(found, "throughput")
-    assert latency is found[1]
-    assert throughput is found[0]
-
-
-def test_what_does_not_fit_is_never_the_best() -> None:
-    shapes = 'format = 1\n[target]\nname = "neuron"\n[shapes]\nslots = 60\n'
-    spec = spec_from_profile(PUBLISHED_DIMS["large-v3"], parse_profile(shapes))
-    inf2 = INSTANCE_TYPES["inf2.xlarge"]
-    found = [place(spec, inf2, tp=tp, replicas=n, dtypes=BF16) for tp, n in parallelism_options(spec.dims, inf2)]
-    assert [it.fits for it in found] == [False, True]
-    assert choose_best(found, "throughput") is found[1]
-    assert choose_best(found[:1], "latency") is None
-    assert choose_cheapest(found[:1]) is None
-
-
-def test_where_no_price_is_known_there_is_no_cost() -> None:
-    spec = tiny_spec()
-    unpriced = place(spec, INSTANCE_TYPES["trn1.2xlarge"], tp=1, replicas=1, dtypes=BF16)
-    assert unpriced.usd_per_audio_hour is None
-    assert choose_cheapest([unpriced]) is None
-    priced = place(spec, INSTANCE_TYPES["inf2.8xlarge"], tp=1, replicas=1, dtypes=BF16)
-    assert choose_cheapest([unpriced, priced]) is priced
-
-
-def test_groups_are_as_many_as_there_are_cores_for() -> None:
-    large, base = PUBLISHED_DIMS["large-v3"], PUBLISHED_DIMS["base"]
-    assert parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"]) == (
-        (1, 12),
-        (2, 6),
-        (4, 3),
-        (5, 2),
-        (8, 1),
-        (10, 1),
-    )
-    assert parallelism_options(base, INSTANCE_TYPES["inf2.24xlarge"]) == ((1, 12), (2, 6), (4, 3), (8, 1))
-    assert parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"], tp=5) == ((5, 2),)
-    assert parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"], replicas=3) == ((1, 3), (2, 3), (4, 3))
-    with pytest.raises(InvalidOption, match=r"tp: 4 is not allowed; at most 2, the NeuronCores of inf2\.xlarge"):
-        parallelism_options(large, INSTANCE_TYPES["inf2.xlarge"], tp=4)
-    with pytest.raises(InvalidOption, match="tp: 3 is not allowed; a divisor"):
-        parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"], tp=3)
-    with pytest.raises(InvalidOption, match="replicas: 9"):
-        parallelism_options(large, INSTANCE_TYPES["inf2.xlarge"], replicas=9)
-    with pytest.raises(InvalidOption, match=r"replicas: 2 is not allowed; from 1 to 1 \(inf2.xlarge has 2"):
-        place(tiny_spec(), INSTANCE_TYPES["inf2.xlarge"], tp=2, replicas=2, dtypes=BF16)
-
-
-def test_an_unknown_instance_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(InvalidOption, match=r"instance: 'inf3' is not allowed; one of inf2.xlarge, .*trn1.32xlarge"):
-        get_instance_type("inf3")
-
-
-def test_the_instances_are_those_of_the_hardware_tables() -> None:
-    big = INSTANCE_TYPES["inf2.48xlarge"]
-    assert (big.cores, big.cores * big.core.memory_bytes, big.host_memory_bytes) == (24, 384 * GIB, 768 * GIB)
-    assert big.cores * big.core.bytes_per_s == 9840 * GIB
-    assert big.cores * big.core.peak_flops["bfloat16"] == 2280e12
-    assert INSTANCE_TYPES["trn1.32xlarge"].cores == 32
-
-
-# --- models -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("model", "millions"),  # as their authors state them: openai/whisper and huggingface/distil-whisper
-    [
-        ("tiny", 39),
-        ("base", 74),
-        ("small", 244),
-        ("medium", 769),
-        ("large-v2", 1550),
-        ("large-v3-turbo", 809),
-        ("distil-small.en", 166),
-        ("distil-medium.en", 394),
-        ("distil-large-v2", 756),
-        ("distil-large-v3", 756),
-        ("kotoba-v2.0", 756),
-    ],
-)
-def test_published_dimensions_have_the_published_number_of_parameters(model: str, millions: int) -> None:
-    count = sum(int(np.prod(shape)) for shape in expected_shapes(PUBLISHED_DIMS[model]).values())
-    assert count / 1e6 == pytest.approx(millions, rel=0.06 if millions < 40 else 0.025)
-
-
-def test_every_model_of_the_catalogue_has_published_dimensions() -> None:
-    assert {entry.name for entry in CATALOGUE.values()} == set(PUBLISHED_DIMS)
-    assert find_dims("turbo") == find_dims("openai/whisper-large-v3-turbo") == PUBLISHED_DIMS["large-v3-turbo"]
-    with pytest.raises(UnknownModel, match="no model named 'large-v9'"):
-        find_dims("large-v9")
-
-
-def test_dimensions_are_read_from_a_config_without_weights(tmp_path: Path) -> None:
-    config = tmp_path / "config.json"
-    config.write_text(
-        '{"num_mel_bins": 80, "max_source_positions": 1500, "d_model": 512, "encoder_attention_heads": 8,'
-        '"encoder_layers": 6, "vocab_size": 51865, "max_target_positions": 448, "decoder_attention_heads": 8,'
-        '"decoder_layers": 6}'
-    )
-    assert find_dims(str(config)) == find_dims(str(tmp_path)) == PUBLISHED_DIMS["base"]
-    config.write_text('{"d_model": 512}')
-    with pytest.raises(CheckpointError, match="expected a field 'num_mel_bins'"):
-        find_dims(str(config))
-    config.write_text("[]")
-    with pytest.raises(CheckpointError, match="expected a JSON object, found list"):
-        find_dims(str(config))
-
-
 def test_buckets_are_cut_to_the_models_context_and_choices_follow_the_beams() -> None:
     profile = parse_profile('format = 1\n[target]\nname = "cpu"\n[shapes]\nprompt_buckets = [4, 500]\nbeams = 5\n')
     spec = spec_from_profile(PUBLISHED_DIMS["base"], profile)
     assert (spec.prompt_buckets, spec.choices, spec.align_buckets) == ((4, 448), 11, ())
-
-
-def test_every_neuron_profile_fits_its_model_and_instance() -> None:
-    names = [name for name in list_profiles() if name.startswith("neuron-")]
-    models = {"large-v3": "large-v3", "large-v3-turbo": "large-v3-turbo", "kotoba-v2": "kotoba-v2.2", "base": "base"}
-    seen = set()
-    for name in names:
-        target = (profile := load_profile(name)).target
-        model = name.removeprefix("neuron-").removesuffix(f"-{target.instance}-tp{target.tp}")
-        seen.add((model, target.instance, target.tp))
-        instance, dtypes = get_instance_type(target.instance), (target.dtype, profile.weights.dtype)
-        spec = spec_from_profile(PUBLISHED_DIMS[models[model]], profile)
-        placed = place(spec, instance, tp=target.tp, replicas=target.replicas, dtypes=dtypes)
-        assert placed.fits, name
-        assert placed.cores_idle == 0, name
-    places = {("inf2.xlarge", 1), ("inf2.xlarge", 2), ("inf2.8xlarge", 2), ("inf2.24xlarge", 4), ("trn1.2xlarge", 2)}
-    assert seen == {(model, *where) for model in models for where in places}
 
 
 def test_replicas_are_in_a_profile_and_one_is_what_it_was_before_there_were_any() -> None:
