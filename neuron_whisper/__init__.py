@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from neuron_whisper.live.session import LiveSession
     from neuron_whisper.transcript import Retry, Segment, SkippedRegion, Transcript, Word
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "ArtifactError",
