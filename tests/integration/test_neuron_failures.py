@@ -5,22 +5,16 @@ from __future__ import annotations
 import json
 import os
 import select
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from neuron_whisper.cli.main import run
-from neuron_whisper.errors import CompilerKilled, InvalidOption
+from neuron_whisper.errors import CompilerKilled
 from neuron_whisper.profile import parse_profile
-from neuron_whisper.target.neuron.compile_process import compile_in_child, graph_labels, instrument_compile
-from neuron_whisper.target.neuron.lowering.graphs import example_inputs
-from neuron_whisper.target.neuron.runtime.core_allocation import explain_load_failure, find_core_users, reserve_cores
+from neuron_whisper.target.neuron.compile_process import compile_in_child, graph_labels
 from neuron_whisper.target.registry import missing_packages
 from tests.support.stub_neuron import SDK_2_29, StubNeuron
 from tests.support.tiny_models import TINY_DIMS, write_tiny_checkpoint
@@ -121,38 +115,6 @@ def test_nothing_of_the_compiler_outlives_the_command(compile_it: RunCompile, st
         os.close(descriptor)
 
 
-def test_every_graph_of_the_application_has_a_label() -> None:
-    folders = [
-        f"{tag}/_tp0_bk{i}"
-        for tag, (_, buckets) in example_inputs(spec(), torch.float32).items()
-        for i in range(len(buckets))
-    ]
-    assert sorted(graph_labels(spec())) == sorted(folders)
-
-
-@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 2), (0, 4)])
-def test_jobs_bound_the_graphs_in_the_compiler(jobs: int, most: int) -> None:
-    meeting, lock = threading.Barrier(most), threading.Lock()
-    inside, events = [0, 0], []
-
-    def compile_one(work_dir: str) -> None:
-        with lock:
-            inside[0] += 1
-            inside[1] = max(inside)
-        meeting.wait(30)  # so many do come in at the same time
-        with lock:
-            inside[0] -= 1
-
-    one = instrument_compile(compile_one, lambda what, folder: events.append((what, folder)), jobs)
-    threads = [threading.Thread(target=one, kwargs={"work_dir": f"/work/encode/_tp0_bk{i}"}) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert inside == [0, most]
-    assert sorted(events) == sorted((what, f"encode/_tp0_bk{i}") for what in ("started", "done") for i in range(4))
-
-
 # --- the SDK and the instance ---------------------------------------------------------------------
 
 
@@ -233,70 +195,6 @@ def test_the_runtimes_message_for_a_failed_load_reaches_the_user(
     assert "the Neuron runtime could not load the graphs (NEURON_RT_NUM_CORES=2)" in message
     assert "NeuronCore(s) not available - Requested:2 Available:0" in message
     assert "There is no /dev/neuron*" in message
-
-
-# --- cores ----------------------------------------------------------------------------------------
-
-NOT_AVAILABLE = RuntimeError("NeuronCore(s) not available - Requested:2 Available:0")
-
-
-@pytest.fixture
-def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root with two devices, and an empty directory as the path."""
-    root, tools = tmp_path / "root", tmp_path / "tools"
-    (root / "dev").mkdir(parents=True)
-    tools.mkdir()
-    for name in ("neuron0", "neuron1"):
-        (root / "dev" / name).touch()
-    monkeypatch.setenv("PATH", str(tools))
-    return root
-
-
-def test_who_has_a_device_open_is_named_by_pid_and_command(devices: Path) -> None:
-    hold = "import sys; file = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", hold, str(devices / "dev" / "neuron1")]
-    assert find_core_users(devices) == ()
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
-        message = str(explain_load_failure(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
-        process.communicate("")
-    assert f"pid {process.pid} ({sys.executable} -c import sys" in message
-    assert "on neuron1\n" in message
-    assert "choose cores that are free with NEURON_RT_VISIBLE_CORES" in message
-
-
-def test_neuron_ls_is_used_where_it_is_installed(devices: Path, tmp_path: Path) -> None:
-    listed = [
-        {"neuron_device": 0, "nc_count": 2, "neuron_processes": [{"pid": 812, "command": "python -m vllm"}]},
-        {"neuron_device": 1, "nc_count": 2, "neuron_processes": [{"pid": 812, "command": "python -m vllm"}]},
-    ]
-    tool = tmp_path / "tools" / "neuron-ls"
-    tool.write_text(f"#!/bin/sh\n[ $1 = -j ] && echo '{json.dumps(listed)}'\n")
-    tool.chmod(0o755)
-    (holder,) = find_core_users(devices)
-    assert str(holder) == "pid 812 (python -m vllm) on neuron0, neuron1"
-
-
-@pytest.mark.parametrize("answer", ["not JSON", "{}", '[{"neuron_device": 0}]'])
-def test_unexpected_output_of_neuron_ls_is_ignored(devices: Path, tmp_path: Path, answer: str) -> None:
-    tool = tmp_path / "tools" / "neuron-ls"
-    tool.write_text(f"#!/bin/sh\necho '{answer}'\n")
-    tool.chmod(0o755)
-    with (devices / "dev" / "neuron0").open():
-        assert find_core_users(devices) == ()  # this process is not counted
-
-
-def test_a_full_device_is_distinguished_from_a_held_one(devices: Path) -> None:
-    error = RuntimeError('nrt_tensor_allocate status=4 message="Allocation Failure"')
-    assert "fewer --slots or more --tp" in str(explain_load_failure(error, "NEURON_RT_NUM_CORES=2", root=devices))
-    message = str(explain_load_failure(NOT_AVAILABLE, "NEURON_RT_NUM_CORES=2", root=devices))
-    assert "No process that this user can see holds a core: `sudo neuron-ls` sees all of them." in message
-
-
-def test_cores_that_are_too_few_are_refused_before_the_runtime_starts() -> None:
-    with pytest.raises(InvalidOption, match="2 or more NeuronCores"):
-        reserve_cores({"NEURON_RT_VISIBLE_CORES": "3"}, 2)
 
 
 # --- NxD's own builder, in the simulator ----------------------------------------------------------

@@ -15,25 +15,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from neuron_whisper.errors import ArtifactIncompatible, DeviceError, InvalidOption, LoweringFailed
-from neuron_whisper.graph.layers import PlainLayers
-from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.profile import CompileProfile, parse_profile
 from neuron_whisper.target.interfaces import ProgramSpec, Session, StepInputs
-from neuron_whisper.target.neuron.compile_process import compile_in_child
-from neuron_whisper.target.neuron.instance import check_family
-from neuron_whisper.target.neuron.lowering.graphs import DecodeGraph, DeviceState, NeuronGraph, example_inputs
-from neuron_whisper.target.neuron.lowering.lowering import compiler_args, write_weights
-from neuron_whisper.target.neuron.runtime.core_allocation import reserve_cores
-from neuron_whisper.target.neuron.runtime.session import NeuronSession, pack_suppressed
+from neuron_whisper.target.neuron.lowering.lowering import write_weights
+from neuron_whisper.target.neuron.runtime.session import NeuronSession
 from neuron_whisper.target.neuron.target import TARGET
 from neuron_whisper.target.reference.session import ReferenceSession
 from neuron_whisper.target.registry import missing_packages
-from neuron_whisper.text.special_tokens import N_TIMESTAMPS, SpecialTokens
 from tests import neuron_sim
 from tests.integration import test_session_contract as contract
+from tests.support.neuron_programs import make_profile, make_spec
+from tests.support.plain_bundle import PlainBundle
 from tests.support.session_steps import PROMPT
 from tests.support.sessions import MemoryCheckpoint, checkpoint, compile_request
 from tests.support.tiny_program import (
@@ -57,44 +49,6 @@ needs_neuron = pytest.mark.skipif(bool(missing_packages("neuron")), reason=NOT_P
 for _name, _test in vars(contract).items():
     if _name.startswith("test_") and not _name.startswith("test_a_closed_session"):
         globals()[_name] = _test
-
-
-class PlainBundle:
-    """NxD's bundle in plain torch, one rank: routed by shapes, states shared, results written back by their alias."""
-
-    def __init__(self, spec: ProgramSpec) -> None:
-        layers = _OneRank(spec.dims, {k: torch.from_numpy(v) for k, v in parameters(spec.dims).items()})
-        self.routes: dict[str, NeuronGraph] = {}
-        states: DeviceState | None = None
-        for graph, buckets in example_inputs(spec, torch.float32).values():
-            made = graph(spec, layers, torch.float32)
-            states = made.states = states or made.states
-            for inputs in buckets:
-                self.routes[str([list(x.shape) for x in inputs])] = made
-
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        graph = self.routes[str([list(x.shape) for x in inputs])]
-        results = graph(*inputs)
-        for state, index in graph.aliases().items():
-            state.data.copy_(results[index])
-        return results[0], results[1]
-
-
-class _OneRank(PlainLayers):
-    def gather(self, part: Tensor, axis: int) -> Tensor:
-        return part
-
-
-def make_profile(tp: int, dtype: str = "float32", args: tuple[str, ...] = ()) -> CompileProfile:
-    listed = ", ".join(f'"{arg}"' for arg in args)
-    return parse_profile(
-        f'format = 1\n[target]\nname = "neuron"\ntp = {tp}\ndtype = "{dtype}"\n[weights]\ndtype = "{dtype}"\n'
-        f"[compiler]\nargs = [{listed}]"
-    )
-
-
-def ignore_progress(what: str, done: int, total: int | None) -> None:
-    pass
 
 
 def open_neuron(spec: ProgramSpec, directory: Path, tp: int, dtype: str = "float32") -> NeuronSession:
@@ -197,15 +151,6 @@ def open_reference(spec: ProgramSpec, gain: float = 3.0) -> ReferenceSession:
     return ReferenceSession(spec, [{k: torch.from_numpy(v) for k, v in parameters(spec.dims, gain=gain).items()}])
 
 
-def make_spec(heads: int, text_tokens: int) -> ProgramSpec:
-    """A program of so many heads; its vocabulary is that many tokens of text and the special ones."""
-    special = SpecialTokens.from_layout(eot=text_tokens, n_languages=5, blank=7, is_multilingual=True)
-    sizes = {name: getattr(DIMS, name) for name in WhisperDims.__dataclass_fields__}
-    sizes |= {"n_audio_state": 32 * heads, "n_text_state": 32 * heads, "n_audio_head": heads, "n_text_head": heads}
-    sizes |= {"n_vocab": special.timestamp_begin + N_TIMESTAMPS}
-    return spec(dims=WhisperDims(**sizes), special=special)
-
-
 def test_the_graphs_return_what_the_reference_returns() -> None:
     program = spec()
     session, oracle = NeuronSession(program, PlainBundle(program), torch.float32), open_reference(program)
@@ -270,115 +215,3 @@ def test_a_step_moves_a_few_numbers_a_row_and_encode_keeps_its_output(tmp_path: 
         (prompt, 4 * choices + 4 * (languages + 1 + choices)),
         (rows * 11 * 4, rows * choices * 8),
     ]
-
-
-# --- what NxD requires of the application ---------------------------------------------------------
-
-
-def test_the_first_graph_reads_every_state() -> None:
-    inputs = example_inputs(spec(), torch.float32)
-    assert next(iter(inputs)) == "decode"
-    graph = DecodeGraph(spec(), _OneRank(DIMS, {}), torch.float32)
-    assert len(graph.aliases()) == len(list(graph.states.parameters())) == 4 * DIMS.n_text_layer + 1
-
-
-def test_no_two_graphs_take_inputs_of_the_same_shapes() -> None:
-    for program in (spec(), spec(slots=1, beams=1)):
-        shapes = [
-            str([list(x.shape) for x in inputs])
-            for _, buckets in example_inputs(program, torch.float32).values()
-            for inputs in buckets
-        ]
-        assert len(shapes) == len(set(shapes)) == len(program.encode_batches) + 5
-
-
-@pytest.mark.parametrize(
-    ("args", "written"),
-    [
-        ((), "--auto-cast=none -O1 --model-type=transformer"),
-        (("--optlevel", "2"), "-O2 --auto-cast=none --model-type=transformer"),
-        (("-O3", "--auto-cast matmult"), "-O3 --auto-cast=matmult --model-type=transformer"),
-        (("--auto-cast-type=bf16",), "--auto-cast-type=bf16 --auto-cast=none -O1 --model-type=transformer"),
-    ],
-)
-def test_compiler_arguments_are_complete_and_given_once(args: tuple[str, ...], written: str) -> None:
-    assert compiler_args(make_profile(1, args=args)) == written
-
-
-def test_trn2_gets_two_physical_cores_per_logical_core() -> None:
-    text = 'format = 1\n[target]\nname = "neuron"\ninstance = "trn2.48xlarge"'
-    assert "--lnc=2" in compiler_args(parse_profile(text))
-
-
-def test_a_compiler_argument_given_twice_is_refused() -> None:
-    with pytest.raises(LoweringFailed, match="-O is given twice: '1' and '2'"):
-        compiler_args(make_profile(1, args=("-O1", "--optlevel=2")))
-
-
-@pytest.mark.skipif(not missing_packages("neuron"), reason="the packages are here, so they cannot be missing")
-def test_a_compile_process_that_fails_reports_why(tmp_path: Path) -> None:
-    with pytest.raises(LoweringFailed, match="neuronx_distributed"):
-        compile_in_child(spec(), make_profile(1), tmp_path / "graphs.pt", ignore_progress)
-
-
-def test_weights_are_those_of_the_table_padding_included(tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
-    program = make_spec(3, 91)
-    write_weights(compile_request(program, make_profile(2, "bfloat16"), checkpoint(program), tmp_path))
-    last = load_file(tmp_path / "weights" / "tp1.safetensors")
-    assert last["layers.decoder.token_embedding.weight"].shape == (803, 96)
-    query = last["layers.decoder.blocks.0.attn.query.weight"]
-    assert query.shape == (64, 96), "the third head and one of zeros"
-    assert query.dtype == torch.bfloat16
-    assert query[32:].count_nonzero() == 0
-    assert last["layers.spmd.rank"].tolist() == [1]
-
-
-# --- cores, bans, the machine -----------------------------------------------------------------
-
-
-def test_cores_are_asked_for_unless_the_environment_has_chosen() -> None:
-    environment: dict[str, str] = {}
-    assert reserve_cores(environment, 2) == "NEURON_RT_NUM_CORES=2"
-    assert environment == {"NEURON_RT_NUM_CORES": "2"}
-    chosen = {"NEURON_RT_VISIBLE_CORES": "0-3,6"}
-    assert reserve_cores(chosen, 5) == "NEURON_RT_VISIBLE_CORES=0-3,6"
-    assert chosen == {"NEURON_RT_VISIBLE_CORES": "0-3,6"}
-
-
-@pytest.mark.parametrize(
-    "chosen", [{"NEURON_RT_VISIBLE_CORES": "1"}, {"NEURON_RT_NUM_CORES": "1"}, {"NEURON_RT_VISIBLE_CORES": "two"}]
-)
-def test_too_few_cores_are_refused_by_name(chosen: dict[str, str]) -> None:
-    with pytest.raises(InvalidOption, match="2 or more NeuronCores"):
-        reserve_cores(chosen, 2)
-
-
-def test_bans_are_a_bit_per_token() -> None:
-    banned = np.zeros(20, np.bool_)
-    banned[[0, 15, 17]] = True
-    assert pack_suppressed(banned).tolist() == [2**15 + 1, 2]
-
-
-def test_an_artifact_for_another_family_is_refused() -> None:
-    check_family("inf2.xlarge", "inf2.8xlarge")
-    check_family("inf2", "Standard PC")  # not a machine we know: the runtime will say
-    with pytest.raises(ArtifactIncompatible, match="stored 'inf2', here 'trn1'"):
-        check_family("inf2.xlarge", "trn1.2xlarge")
-
-
-def test_a_closed_session_raises_device_error() -> None:
-    session = NeuronSession(spec(), PlainBundle(spec()), torch.float32)
-    session.close()
-    session.close()
-    with pytest.raises(DeviceError, match="closed"):
-        session.encode([0], mel(1))
-
-
-def test_what_the_runtime_raises_is_a_device_fault() -> None:
-    def execute(*inputs: Tensor) -> tuple[Tensor, Tensor]:
-        raise RuntimeError("nrt_execute status=1005")
-
-    with pytest.raises(DeviceError, match="status=1005"):
-        NeuronSession(spec(), execute, torch.float32).encode([0], mel(1))

@@ -1,98 +1,69 @@
-"""PagedCaches: a session over K/V in blocks returns what one over contiguous K/V does."""
+"""PagedCaches: rows in blocks without a graph; tests/integration/test_paged_caches.py runs graphs on them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from neuron_whisper.host.hardware import detect_instruction_sets
-from neuron_whisper.target.cpu.runtime.contiguous_caches import ContiguousCaches
-from neuron_whisper.target.cpu.runtime.paged_attention_pass import BLOCK_SIZE, count_blocks
+from neuron_whisper.target.cpu.runtime.paged_attention_pass import BLOCK_SIZE
 from neuron_whisper.target.cpu.runtime.paged_caches import PagedCaches
-from neuron_whisper.target.cpu.runtime.session import CpuSession
-from neuron_whisper.target.interfaces import Session
-from tests.support.session_steps import PROMPT, decode_step, encode_and_prefill, logits_step, prefill_window
-from tests.support.sessions import open_session
-from tests.support.tiny_program import spec
+from tests.support.tiny_program import DIMS, spec
 
-if "avx2" not in detect_instruction_sets():
-    pytest.skip("K/V in blocks are not proved: this processor has no AVX2", allow_module_level=True)
-
-THREE = replace(spec(slots=2, beams=3), encode_batch=1, prompt_buckets=(4, 40), choices=7, align_buckets=(40,))
+BEAMS, LENGTH = 3, BLOCK_SIZE + 3
+PROGRAM = replace(
+    spec(slots=2, beams=BEAMS), text_context=2 * BLOCK_SIZE, dims=replace(DIMS, n_text_ctx=2 * BLOCK_SIZE)
+)
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("program")
-    open_session("cpu float32", THREE, directory).close()
-    return directory
+def read_row(caches: PagedCaches, slot: int, beam: int, cache: int = 0) -> NDArray[np.generic]:
+    """A beam's past (H, LENGTH, D), joined from its blocks."""
+    first = int(caches.row_of_beam[slot, beam]) * caches.blocks_per_row
+    blocks = caches.self_blocks[cache][first : first + caches.blocks_per_row]
+    return np.concatenate(list(blocks), 1)[:, :LENGTH]
 
 
-@pytest.fixture(scope="module")
-def both(program: Path) -> Iterator[tuple[Session, Session]]:
-    backends = ContiguousCaches(THREE, dtype="float32"), PagedCaches(THREE, dtype="float32")
-    contiguous, paged = (CpuSession(program, THREE, caches, threads=2) for caches in backends)
-    yield contiguous, paged
-    contiguous.close()
-    paged.close()
+def store_prompt(caches: PagedCaches, slot: int) -> list[NDArray[np.float32]]:
+    rng = np.random.default_rng(slot)
+    shape = (1, DIMS.n_text_head, LENGTH + 4, DIMS.head_dim)  # the prompt is padded
+    fresh = [rng.standard_normal(shape).astype(np.float32) for _ in range(2 * DIMS.n_text_layer)]
+    caches.store_prompt(slot, BEAMS, LENGTH, fresh)
+    return fresh
 
 
-def test_blocks_hold_what_does_not_fill_them() -> None:
-    assert [count_blocks(n) for n in (1, BLOCK_SIZE, BLOCK_SIZE + 1, 1500)] == [1, 1, 2, 47]
+def test_a_prompt_is_stored_in_every_row_of_its_slot_and_in_no_other() -> None:
+    caches = PagedCaches(PROGRAM, dtype="float32")
+    fresh = store_prompt(caches, 1)
+    for beam in range(BEAMS):
+        for cache in range(2 * DIMS.n_text_layer):
+            np.testing.assert_array_equal(read_row(caches, 1, beam, cache), fresh[cache][0, :, :LENGTH])
+            assert not read_row(caches, 0, beam, cache).any()
 
 
-def test_beams_that_share_and_swap_parents_past_a_block_return_the_same(both: tuple[Session, Session]) -> None:
-    rng = np.random.default_rng(5)
-    for session in both:
-        encode_and_prefill(session, 1, beams=3)
-    for position in range(len(PROMPT), BLOCK_SIZE + 6):
-        parents, tokens = rng.integers(0, 3, 3).tolist(), rng.integers(0, 90, 3).tolist()
-        plain, paged = (decode_step(session, {1: tokens}, position, parents={1: parents}) for session in both)
-        np.testing.assert_allclose(paged.logprobs[3:6], plain.logprobs[3:6], atol=2e-4)
-        assert paged.tokens[3:6, 0].tolist() == plain.tokens[3:6, 0].tolist()
+@given(st.lists(st.lists(st.integers(0, BEAMS - 1), min_size=BEAMS, max_size=BEAMS), min_size=1, max_size=5))
+def test_beams_go_on_from_their_parents_pasts_in_rows_of_their_own(steps: list[list[int]]) -> None:
+    caches = PagedCaches(PROGRAM, dtype="float32")
+    store_prompt(caches, 0)
+    for beam in range(BEAMS):  # make the pasts differ
+        caches.self_blocks[0][int(caches.row_of_beam[0, beam]) * caches.blocks_per_row] += beam
+    expected = [read_row(caches, 0, beam).copy() for beam in range(BEAMS)]
+    in_use = np.array([[True] * BEAMS, [False] * BEAMS])
+    positions = np.full((2, BEAMS), LENGTH, np.int32)
+    for parents in steps:
+        caches.rearrange(np.array([parents, list(range(BEAMS))], np.int32), positions, in_use)
+        expected = [expected[parent] for parent in parents]
+        assert sorted(caches.row_of_beam[0].tolist()) == list(range(BEAMS))
+        for beam in range(BEAMS):
+            np.testing.assert_array_equal(read_row(caches, 0, beam), expected[beam])
 
 
-def test_a_prompt_longer_than_a_block_is_continued_the_same(both: tuple[Session, Session]) -> None:
-    prompt = np.array([*PROMPT, *range(10, 45)], np.int32)
-    for session in both:
-        encode_and_prefill(session, 0, prompt=prompt)
-    plain, paged = (decode_step(session, {0: 11}, len(prompt)) for session in both)
-    np.testing.assert_allclose(paged.logprobs[0, :1], plain.logprobs[0, :1], atol=2e-4)
-
-
-def test_all_log_probabilities_and_alignments_are_the_same(both: tuple[Session, Session]) -> None:
-    for session in both:
-        encode_and_prefill(session, 1, window=3)
-    plain, paged = (logits_step(session, {1: 11}, 3)[3] for session in both)
-    np.testing.assert_allclose(paged, plain, atol=2e-4)
-    weights = [session.align(1, np.arange(10, 40, dtype=np.int32)) for session in both]
-    np.testing.assert_allclose(weights[1], weights[0], atol=1e-5)
-
-
-def test_a_slot_goes_from_one_row_to_all_and_back(both: tuple[Session, Session]) -> None:
-    outputs = []
-    for session in both:
-        encode_and_prefill(session, 0)
-        decode_step(session, {0: 11}, 3)
-        prefill_window(session, 0, beams=3)
-        decode_step(session, {0: [11, 12, 13]}, 3)
-        wide = decode_step(session, {0: [14, 15, 16]}, 4, parents={0: [2, 2, 0]})
-        prefill_window(session, 0)
-        outputs.append((wide.logprobs[:3], decode_step(session, {0: 17}, 3).logprobs[:1, :1]))
-    for plain, paged in zip(*outputs, strict=True):
-        np.testing.assert_allclose(paged, plain, atol=2e-4)
-
-
-def test_graphs_write_into_the_blocks_in_place(program: Path) -> None:
-    caches = PagedCaches(THREE, dtype="float32")
-    session = CpuSession(program, THREE, caches, threads=1)
-    encode_and_prefill(session, 0)
-    before = [cache.copy() for cache in caches.self_blocks]
-    decode_step(session, {0: 11}, 3)
-    written = [np.argwhere((cache != old).any((1, 3))) for cache, old in zip(caches.self_blocks, before, strict=True)]
-    assert all((0, 3) in map(tuple, places.tolist()) for places in written), "row 0, position 3"
-    session.close()
+def test_the_last_row_of_a_window_is_kept_beside_its_blocks() -> None:
+    caches = PagedCaches(PROGRAM, dtype="float32")
+    caches.window_lengths[1] = 7
+    for view in caches.cross_views(1):
+        view[0, 0, :, 6] = 4.0
+    caches.on_encoded([1])
+    assert all((rows[1] == 4.0).all() and not rows[0].any() for rows in caches.last_cross_rows)

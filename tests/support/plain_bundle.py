@@ -1,0 +1,37 @@
+"""PlainBundle: the Neuron graphs in plain torch, on one rank."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from neuron_whisper.graph.layers import PlainLayers
+from neuron_whisper.target.interfaces import ProgramSpec
+from neuron_whisper.target.neuron.lowering.graphs import DeviceState, NeuronGraph, example_inputs
+from tests.support.tiny_program import parameters
+
+
+class PlainBundle:
+    """NxD's bundle in plain torch, one rank: routed by shapes, states shared, results written back by their alias."""
+
+    def __init__(self, spec: ProgramSpec) -> None:
+        layers = OneRankLayers(spec.dims, {k: torch.from_numpy(v) for k, v in parameters(spec.dims).items()})
+        self.routes: dict[str, NeuronGraph] = {}
+        states: DeviceState | None = None
+        for graph, buckets in example_inputs(spec, torch.float32).values():
+            made = graph(spec, layers, torch.float32)
+            states = made.states = states or made.states
+            for inputs in buckets:
+                self.routes[str([list(x.shape) for x in inputs])] = made
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        graph = self.routes[str([list(x.shape) for x in inputs])]
+        results = graph(*inputs)
+        for state, index in graph.aliases().items():
+            state.data.copy_(results[index])
+        return results[0], results[1]
+
+
+class OneRankLayers(PlainLayers):
+    def gather(self, part: Tensor, axis: int) -> Tensor:
+        return part

@@ -1,0 +1,33 @@
+"""The graphs of a CPU artifact."""
+
+from __future__ import annotations
+
+from neuron_whisper.target.cpu.lowering import graph_signatures
+from tests.support.tiny_program import spec
+
+
+def test_a_program_has_a_graph_for_one_row_and_for_all_of_a_slot() -> None:
+    assert graph_signatures.graph_names(spec(slots=3, beams=2)) == (
+        "encode_1",
+        "encode_2",
+        "prefill",
+        "decode_1",
+        "decode_2",
+        "logits_1",
+        "logits_2",
+        "align",
+    )
+    assert graph_signatures.graph_names(spec(slots=1)) == (
+        "encode_1",
+        "prefill",
+        "decode_1",
+        "decode_2",
+        "logits_1",
+        "logits_2",
+        "align",
+    )
+
+
+def test_a_prompt_is_padded_to_the_first_bucket_or_to_a_multiple_up_to_the_last() -> None:
+    lengths = [graph_signatures.padded_length((4, 32, 90), length) for length in (1, 4, 5, 32, 33, 64, 65, 90)]
+    assert lengths == [4, 4, 32, 32, 64, 64, 90, 90]
