@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from neuron_whisper.audio.clip import WINDOW_S
 from neuron_whisper.audio.vad_options import GROUP as VAD_GROUP
@@ -488,3 +489,9 @@ class WindowOptions:
     no_speech_threshold: float | None = None
     repetition_cut: bool = False
     word_timestamps: bool = False
+
+
+def create_window_options(options: TranscribeOptions, **encoded: Any) -> WindowOptions:
+    """Options of a window: `encoded` are those that differ by window or are tokens there, the others stay."""
+    names = [each.name for each in fields(WindowOptions) if each.name not in encoded]
+    return WindowOptions(**encoded, **{name: getattr(options, name) for name in names})

@@ -14,7 +14,7 @@ from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.speech import MAX_GAP_S
 from neuron_whisper.decode.alignment import align_words
 from neuron_whisper.decode.hallucination import remove_hallucinations
-from neuron_whisper.decode.options import TranscribeOptions, WindowOptions
+from neuron_whisper.decode.options import TranscribeOptions, WindowOptions, create_window_options
 from neuron_whisper.decode.segments import SegmentTokens, split_at_timestamps
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.decode.words import SegmentWithWords, assign_words, find_last_word_end
@@ -70,30 +70,14 @@ class ClipContext:
             room = max(0, 223 - len(prompt_state.initial_tokens))
             recent = prompt_state.tokens[since:]
             prompt = (*prompt_state.initial_tokens, *(recent[-room:] if room else ()))
-        return WindowOptions(
+        return create_window_options(
+            options,
             language=None if options.multilingual and not options.language else prompt_state.language,
-            languages=options.languages,
-            task=options.task,
             prompt=prompt,
             prefix=self._encode_prefix() if prompt_state.is_first else (),
             include_prefix=True,
             hotwords=self._encode_text(options.hotwords),
             suppress_tokens=frozenset(self.tokenizer.get_suppress_tokens(options.suppress_tokens)),
-            suppress_blank=options.suppress_blank,
-            without_timestamps=options.without_timestamps,
-            max_initial_timestamp_s=options.max_initial_timestamp_s,
-            max_new_tokens=options.max_new_tokens,
-            temperatures=options.temperatures,
-            beam_size=options.beam_size,
-            best_of=options.best_of,
-            patience=options.patience,
-            length_penalty=options.length_penalty,
-            seed=options.seed,
-            compression_ratio_threshold=options.compression_ratio_threshold,
-            logprob_threshold=options.logprob_threshold,
-            no_speech_threshold=options.no_speech_threshold,
-            repetition_cut=options.repetition_cut,
-            word_timestamps=options.word_timestamps,
         )
 
 

@@ -87,5 +87,5 @@ def test_the_graph_chooses_what_the_numpy_rules_leave(
         n_allowed = int(np.isfinite(order).sum())
         np.testing.assert_allclose(found[:n_allowed], order[:n_allowed], atol=2e-5)
         np.testing.assert_allclose(expected[best[row].numpy()[:n_allowed]], order[:n_allowed], atol=2e-5)
-        assert (found[n_allowed:] < MASKED_LOGPROB).all(), "what is forbidden can be told from what is unlikely"
+        assert (found[n_allowed:] < MASKED_LOGPROB).all(), "what is forbidden differs from what is unlikely"
         np.testing.assert_allclose(mask_logprobs(everything[row].numpy()), expected, atol=2e-5)

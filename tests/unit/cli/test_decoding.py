@@ -20,7 +20,7 @@ from neuron_whisper.formats.subtitles import SubtitleOptions
 
 
 def parse_flags(*flags: str) -> TranscribeOptions:
-    """What a command line asks for."""
+    """The options that a command line gives."""
     found: list[TranscribeOptions] = []
 
     @click.command()

@@ -80,7 +80,7 @@ def test_times_of_tokens_are_openais(heads: int, rows: int, n_frames: int) -> No
 
 
 @pytest.mark.parametrize("n_frames", [0, 1, 2, 5, 3000])
-def test_attention_that_says_nothing_gives_times_all_the_same(n_frames: int) -> None:
+def test_uniform_attention_gives_times_all_the_same(n_frames: int) -> None:
     for attention in (np.zeros((2, 8, 1500), np.float32), np.full((2, 8, 1500), 1 / 1500, np.float32)):
         times = find_token_times(attention, 1, n_frames)
         assert len(times) == 6
@@ -123,7 +123,7 @@ def test_words_beyond_the_bucket_come_last_and_have_no_length(words: Tokenizer) 
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_text_is_cut_into_words_as_openai_cuts_it(language: str, words: Tokenizer) -> None:
+def test_text_is_split_into_words_as_by_openai(language: str, words: Tokenizer) -> None:
     text = TEXTS[language]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # it leaves its vocabulary file open

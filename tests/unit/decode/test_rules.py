@@ -24,7 +24,7 @@ def test_the_rules_of_a_growing_sequence_are_those_of_the_whole(sampled: list[in
         np.testing.assert_array_equal(state.row, compute_rules(sampled[:n], SPECIAL, options))
 
 
-def test_a_step_takes_and_answers_less_than_1_kb_a_row() -> None:
+def test_a_step_sends_and_receives_less_than_1_kb_a_row() -> None:
     token, position, parent, rules = 4, 4, 4, 4 * N_RULES
     for beams in (1, 5, 10):
         choices = 1 if beams == 1 else 2 * beams + 1

@@ -1,4 +1,4 @@
-"""A window's state machine: the ladder and its gates, beams and samples in the slots of an engine."""
+"""A window's state machine: temperature fallback, beams and samples in the slots of an engine."""
 
 from __future__ import annotations
 

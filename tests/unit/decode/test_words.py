@@ -1,4 +1,4 @@
-"""Words put into segments, against openai-whisper's timing.py, and segments made up in silence."""
+"""Words assigned to segments, against openai-whisper's timing.py."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def is_lawful(segments: Sequence[Any], start_s: float, end_s: float) -> bool:
     return [*times, end_s] == sorted([*times, end_s])
 
 
-def test_words_are_openais_where_those_are_in_order_and_in_order_everywhere() -> None:
+def test_words_are_openais_if_those_are_in_order_and_always_in_order() -> None:
     compared = corrected = 0
 
     @settings(max_examples=300, derandomize=True)
@@ -142,7 +142,7 @@ def test_a_long_pause_before_the_first_word_is_cut_off() -> None:
     assert find_last_word_end([found]) == 106.9
 
 
-def test_a_last_word_that_hums_on_ends_with_its_segment() -> None:
+def test_a_last_word_that_is_too_long_ends_with_its_segment() -> None:
     words = [timing(" It", 0.0, 0.3), timing(" is", 0.3, 0.6), timing(" on", 0.6, 0.9), timing(" me", 0.9, 4.0)]
     segments = [SegmentTokens(start_s=0.0, end_s=1.3, tokens=(1, 1, 1, 1))]
     (found,) = assign_words(segments, [words], seek_frames=0, window_frames=3000, last_speech_s=0.0)
@@ -165,7 +165,7 @@ def test_a_short_last_word_does_not_grow_into_the_next_segment() -> None:
     ]
 
 
-def test_a_pause_between_sentences_is_nobodys() -> None:
+def test_a_pause_between_sentences_belongs_to_no_word() -> None:
     words = [timing(" Go", 0.0, 0.4), timing(".", 0.4, 3.4), timing(" Now", 3.4, 6.0), timing(" run", 6.0, 6.4)]
     segments = [SegmentTokens(start_s=0.0, end_s=6.4, tokens=(1, 1, 1, 1))]
     (found,) = assign_words(segments, [words], seek_frames=0, window_frames=3000, last_speech_s=0.0)

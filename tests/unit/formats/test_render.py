@@ -72,8 +72,8 @@ def test_vtt_has_hours_where_there_are_any() -> None:
     [("a --> b", "a -> b"), ("---->", "->"), ("--->-->", "->->"), ("a -> b --", "a -> b --")],
 )
 def test_no_arrow_of_times_is_left_in_a_cue(text: str, shown: str) -> None:
-    said = make_transcript(make_segment(0, 1, text))
-    assert render(said, "vtt") == f"WEBVTT\n\n00:00.000 --> 00:01.000\n{shown}\n\n"
+    transcript = make_transcript(make_segment(0, 1, text))
+    assert render(transcript, "vtt") == f"WEBVTT\n\n00:00.000 --> 00:01.000\n{shown}\n\n"
 
 
 def test_tsv_is_whole_milliseconds_under_a_header() -> None:
@@ -84,8 +84,8 @@ def test_tsv_is_whole_milliseconds_under_a_header() -> None:
 
 
 def test_json_is_the_text_and_nothing_else() -> None:
-    said = make_transcript(make_segment(0, 1, ' 日本 "x"'), language="ja")
-    assert render(said, "json") == '{"text":"日本 \\"x\\""}'
+    transcript = make_transcript(make_segment(0, 1, ' 日本 "x"'), language="ja")
+    assert render(transcript, "json") == '{"text":"日本 \\"x\\""}'
 
 
 def test_verbose_json_has_openais_fields() -> None:
@@ -150,15 +150,15 @@ def test_verbose_json_is_what_openais_client_reads() -> None:
         "openai.types.audio", reason="openai is not installed: that its client reads JSON is not proved"
     )
     word = Word(start_s=0.0, end_s=1.0, text=" ハロー", probability=0.5)
-    said = make_transcript(make_segment(0.0, 1.5, " ハロー", words=(word,)), language="ja")
-    read = audio.TranscriptionVerbose.model_validate_json(render(said, "verbose_json"), strict=True)
+    transcript = make_transcript(make_segment(0.0, 1.5, " ハロー", words=(word,)), language="ja")
+    read = audio.TranscriptionVerbose.model_validate_json(render(transcript, "verbose_json"), strict=True)
     assert (read.language, read.duration, read.text) == ("japanese", 11.0, "ハロー")
     assert read.segments[0].end == 1.5
     assert read.words[0].word == "ハロー"
-    assert audio.Transcription.model_validate_json(render(said, "json")).text == "ハロー"
+    assert audio.Transcription.model_validate_json(render(transcript, "json")).text == "ハロー"
 
 
-def test_a_number_that_is_not_one_is_no_json() -> None:
+def test_nan_is_no_json() -> None:
     odd = Segment(
         id=0,
         seek_s=0,
@@ -184,12 +184,12 @@ def test_another_format_is_refused_by_the_name_the_caller_gives_it(fmt: str) -> 
         render(TWO_SEGMENTS, fmt)
 
 
-def test_segments_that_say_nothing_are_left_out_of_lines_and_counted_in_json() -> None:
-    said = make_transcript(make_segment(0, 1, ""), make_segment(1, 2, "  \n "), make_segment(2, 3, " x"))
-    assert render(said, "txt") == "x\n"
-    assert render(said, "srt") == "1\n00:00:02,000 --> 00:00:03,000\nx\n\n"
-    assert render(said, "tsv") == "start\tend\ttext\n2000\t3000\tx\n"
-    assert len(json.loads(render(said, "verbose_json"))["segments"]) == 3
+def test_segments_without_text_are_left_out_of_lines_and_counted_in_json() -> None:
+    transcript = make_transcript(make_segment(0, 1, ""), make_segment(1, 2, "  \n "), make_segment(2, 3, " x"))
+    assert render(transcript, "txt") == "x\n"
+    assert render(transcript, "srt") == "1\n00:00:02,000 --> 00:00:03,000\nx\n\n"
+    assert render(transcript, "tsv") == "start\tend\ttext\n2000\t3000\tx\n"
+    assert len(json.loads(render(transcript, "verbose_json"))["segments"]) == 3
 
 
 def test_silence_renders_in_every_format() -> None:
@@ -267,7 +267,7 @@ def test_files_are_openai_whispers(fmt: str, tmp_path: Path) -> None:
 # --- subtitles laid out by words ------------------------------------------------------------------
 
 
-def test_other_formats_do_not_heed_subtitle_options(tmp_path: Path) -> None:
+def test_other_formats_ignore_subtitle_options(tmp_path: Path) -> None:
     options = SubtitleOptions(max_words_per_line=1)
     assert render(TWO_SEGMENTS, "txt", options) == render(TWO_SEGMENTS, "txt")
     [path] = write_files(QUOTE, tmp_path, "ask", ["srt"], options)

@@ -32,14 +32,14 @@ def test_a_width_alone_keeps_segments_apart() -> None:
     )
 
 
-def test_a_cue_holds_so_many_words() -> None:
+def test_a_cue_holds_at_most_the_given_number_of_words() -> None:
     shown = render(QUOTE, "srt", SubtitleOptions(max_words_per_line=2)).split("\n\n")[:-1]
     assert [cue.split("\n")[2] for cue in shown] == ["Ask not", "what your", "country", "can do", "for you."]
 
 
-def test_each_word_is_underlined_while_it_is_said() -> None:
-    said = make_transcript(make_segment_of_words(" Ask", " not"))
-    assert render(said, "vtt", SubtitleOptions(highlight_words=True)) == (
+def test_each_word_is_underlined_while_it_is_spoken() -> None:
+    transcript = make_transcript(make_segment_of_words(" Ask", " not"))
+    assert render(transcript, "vtt", SubtitleOptions(highlight_words=True)) == (
         "WEBVTT\n\n00:00.000 --> 00:00.400\n<u>Ask</u> not\n\n"
         "00:00.400 --> 00:00.500\nAsk not\n\n00:00.500 --> 00:00.900\nAsk <u>not</u>\n\n"
     )
@@ -65,7 +65,7 @@ def test_limits_that_cannot_be_kept_are_refused(options: dict[str, Any], allowed
         SubtitleOptions(**options)
 
 
-def test_options_that_need_word_times_say_so() -> None:
+def test_options_that_need_word_times_are_refused_without_them() -> None:
     with pytest.raises(InvalidOption, match=r"highlight_words: .* it needs word_timestamps"):
         render(TWO_SEGMENTS, "srt", SubtitleOptions(highlight_words=True))
 
@@ -134,5 +134,5 @@ def test_every_word_is_in_a_cue_and_no_line_is_wider_than_asked(
     plain = [line.replace("<u>", "").replace("</u>", "") for line in lines]
     assert all(len(line) <= width or line in words for line in plain)
     if not options.highlight_words:
-        said = "".join(word for segment in texts for word in segment)
-        assert "".join(plain).replace(" ", "") == said.replace(" ", "")
+        joined = "".join(word for segment in texts for word in segment)
+        assert "".join(plain).replace(" ", "") == joined.replace(" ", "")

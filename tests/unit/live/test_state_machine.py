@@ -51,7 +51,7 @@ def test_the_voice_detector_begins_and_ends_utterances_in_order() -> None:
     assert 1.7 <= stopped[0].end_s <= 2.4
 
 
-def test_a_longer_silence_is_needed_where_it_is_asked_for() -> None:
+def test_turn_detection_waits_for_its_silence() -> None:
     options = LiveOptions(turn_detection=TurnDetection(silence_duration_ms=1500))
     events = transcribe_live(speech_and_silence(1.5, 1.0, 1.0), [800], options)
     assert sum(isinstance(action, FinalText) for action in events) == 1
@@ -105,20 +105,20 @@ def test_cleared_audio_is_not_decoded() -> None:
 
 def test_options_change_with_the_next_utterance() -> None:
     live = make_state_machine(MANUAL)
-    asked: list[WindowRequest] = []
+    requests: list[WindowRequest] = []
 
     def remember(decode: DecodeAction) -> DecodingResult:
-        asked.append(decode.request)
+        requests.append(decode.request)
         return decode_to_own_text(decode)
 
     run_actions(live, live.feed(rising_tone(1.0)), remember)
     live.update(LiveOptions(turn_detection=None, transcribe=TranscribeOptions(language="de"), partial_results=False))
     run_actions(live, live.commit(), remember)
     run_actions(live, live.feed(rising_tone(1.0)) + live.commit(), remember)
-    assert [decode.options.language for decode in asked] == [None, None, "de"][-len(asked) :]
+    assert [decode.options.language for decode in requests] == [None, None, "de"][-len(requests) :]
 
 
-def test_a_language_the_model_does_not_know_is_refused_where_the_session_begins() -> None:
+def test_a_language_the_model_does_not_know_is_refused_when_the_session_begins() -> None:
     with pytest.raises(InvalidOption):
         make_state_machine(LiveOptions(transcribe=TranscribeOptions(language="ja")))
 
@@ -189,7 +189,7 @@ def test_a_partial_that_ends_inside_a_character_waits_for_the_rest_of_it() -> No
     assert join_pieces(partial.unstable) == "so"
 
 
-def test_a_partial_that_fails_is_not_missed() -> None:
+def test_a_failed_partial_is_no_event() -> None:
     events = transcribe_live(
         speech_and_silence(1.5, 1.0),
         [800],

@@ -78,8 +78,8 @@ def test_regions_of_a_group_are_prompted_with_the_text_before_them_if_conditione
         decoder = ScriptedDecoder()
         clip_data = make_clip_context(81, vad_filter=False, condition_on_previous_text=conditions)
         found, _, _ = run_to_end(decode_batched(clip_data, PromptState(language="en"), regions, concurrency=8), decoder)
-        asked = {request.mel.tobytes(): tuple(request.options.prompt) for request in decoder.requests}
-        prompts[conditions] = [asked[clip_data.mel.cut_window(*region).tobytes()] for region in regions]
+        prompt_of_window = {request.mel.tobytes(): tuple(request.options.prompt) for request in decoder.requests}
+        prompts[conditions] = [prompt_of_window[clip_data.mel.cut_window(*region).tobytes()] for region in regions]
         texts[conditions] = [list(segment.tokens) for segment in found]
     assert prompts[False] == [()] * 9
     tokens = texts[True]

@@ -50,16 +50,16 @@ def test_no_window_holds_a_long_silence_and_all_speech_is_decoded(
         start_s = at_s + gap / 100 + thousandths / 333
         times.append((start_s, at_s := start_s + frames / 100))
     clip_data = make_clip_context(length / 100, make_speech_map(*times))
-    asked: list[int] = []
+    requested: list[int] = []
 
-    def watched(request: WindowRequest) -> list[int]:
-        asked.append(request.frames)
+    def script(request: WindowRequest) -> list[int]:
+        requested.append(request.frames)
         return [timestamp_at(0), ord("a"), timestamp_at(request.frames)]
 
     found, skipped, _ = run_to_end(
-        decode_sequential(clip_data, PromptState(language="en"), [(0, length)]), ScriptedDecoder(watched)
+        decode_sequential(clip_data, PromptState(language="en"), [(0, length)]), ScriptedDecoder(script)
     )
-    windows = [(it.seek_s, it.seek_s + frames / 100) for it, frames in zip(found, asked, strict=True)]
+    windows = [(it.seek_s, it.seek_s + frames / 100) for it, frames in zip(found, requested, strict=True)]
     ends = sorted([*((it.start_s, it.end_s) for it in skipped), *windows])
     # every hundredth of the clip lies in one window or in one silence
     assert all(abs(before[1] - after[0]) < 0.001 for before, after in pairwise(ends))
