@@ -38,7 +38,7 @@ GOLDEN_FILE = "golden.json"
 GOLDEN_STEPS = 12
 SUPPRESSED_EVERY = 3  # every third token: the suppression mask is part of the graphs, and a device can get it wrong
 SPEECH_S, PITCH_HZ, SYLLABLES_HZ = 6.0, 120.0, 3.0
-# How far a log-probability may lie from float32's, by the coarser of activations and weights: about five times the
+# Tolerance of a log-probability from float32's, by the coarser type of activations and weights: about five times the
 # largest found on this window, of 48 each with tiny.en and base. OpenVINO: bfloat16 0.072, int8 weights 0.072, float32
 # below 5e-5; NxD's graphs on XLA:CPU at tp 2: bfloat16 0.064, float16 0.010, float32 1e-5.
 TOLERANCES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.4, "int8": 0.4}

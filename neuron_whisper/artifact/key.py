@@ -11,7 +11,7 @@ from typing import Any
 
 from neuron_whisper.errors import InvalidOption
 
-ABSENT = "(absent)"  # stands in a difference for a fact that one side does not have
+ABSENT = "(absent)"  # the value, in a difference, of a fact that one side does not have
 KEY_DIGITS_IN_NAME = 16  # 64 bits are enough to distinguish a cache's artifacts; the manifest holds the whole key
 
 _FactPath = tuple[str, ...]

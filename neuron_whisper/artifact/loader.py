@@ -29,7 +29,7 @@ HASH_THREADS = 2  # hashlib lets go of the interpreter lock; more threads wait f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A directory whose manifest was read. check_artifact says whether its files can be used."""
+    """A directory whose manifest was read. check_artifact checks whether its files can be used."""
 
     path: Path
     manifest: Manifest
@@ -86,7 +86,7 @@ def read_artifact(path: Path) -> Artifact:
 
 
 def check_artifact(artifact: Artifact, toolchain: Mapping[str, str], *, verify_digests: bool = True) -> None:
-    """Return when the artifact can run with this toolchain and is, file for file, what was published.
+    """Check that the artifact can run with this toolchain and has the files that were published.
 
     Raises ArtifactIncompatible with every difference of the toolchain, ArtifactUnsafe when others can write a
     file, ArtifactCorrupt naming the first file that is missing, surplus, of another size or digest.

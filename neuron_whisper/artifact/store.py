@@ -1,4 +1,4 @@
-"""The store of artifacts: find, stage, publish, hold and prune them, whatever else runs or dies meanwhile."""
+"""The store of artifacts: finds, publishes, locks and prunes them, also while other processes do, and after crashes."""
 
 from __future__ import annotations
 
@@ -308,7 +308,7 @@ class ArtifactStore:
 
 
 def _shared_lock_path(path: Path) -> Path:
-    """In the locks/ of the store the artifact lies in; outside of a store, where no file can be made."""
+    """The lock file in locks/ of the artifact's store; for an artifact outside a store a path that cannot be made."""
     if path.parent.name != "artifacts":
         return path / MANIFEST_NAME / "outside-a-store"
     return path.parent.parent / "locks" / f"hold-{path.name}.lock"

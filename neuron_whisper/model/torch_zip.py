@@ -38,7 +38,7 @@ class _Storage(NamedTuple):
 
 
 class _RebuildTensor:
-    """Stands for torch._utils._rebuild_tensor_v2. No attributes, so that a pickle cannot alter it."""
+    """Takes the place of torch._utils._rebuild_tensor_v2. No attributes, so that a pickle cannot alter it."""
 
     __slots__ = ()
 
@@ -118,7 +118,7 @@ class TorchZip:
         return tensor
 
     def _locate_storage(self, key: str, tensor: str) -> tuple[int, int]:
-        """Where the storage lies in the file: offset and size in bytes."""
+        """Offset and size of the storage in the file, in bytes."""
         member = self._members.get(f"data/{key}")
         if member is None:
             raise self._make_error(f"a storage data/{key}", "no such member", tensor)

@@ -1,4 +1,4 @@
-"""Where Whisper's special tokens lie in a vocabulary."""
+"""Ids of Whisper's special tokens in a vocabulary."""
 
 from __future__ import annotations
 

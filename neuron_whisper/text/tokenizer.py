@@ -100,7 +100,7 @@ def _read_suppress_tokens(file: Path) -> list[int] | None:
 
 
 class Tokenizer:
-    """Byte-level BPE over the text vocabulary; every id from `special.eot` on is ours, not the library's.
+    """Byte-level BPE over the text vocabulary; ids from `special.eot` on are handled here, not by the library.
 
     The library is given the text vocabulary and nothing else. So text which spells a control token is text,
     and checkpoints that list the timestamps among their added tokens and those that do not are the same.
