@@ -37,3 +37,8 @@ class AudioBlock:
 
     rate: int
     samples: NDArray[np.float32]
+
+
+def ms_to_samples(milliseconds: float) -> int:
+    """Whole samples at 16 kHz: 32 -> 512."""
+    return int(milliseconds * SAMPLE_RATE / 1000)

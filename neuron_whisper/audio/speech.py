@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.audio.clip import SAMPLE_RATE, WINDOW_S, AudioClip
+from neuron_whisper.audio.clip import SAMPLE_RATE, WINDOW_S, AudioClip, ms_to_samples
 from neuron_whisper.audio.silero import CHUNK_SAMPLES, speech_probabilities
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.errors import InvalidOption
@@ -69,7 +69,7 @@ def spans_from_probabilities(
 ) -> list[SpeechSpan]:
     """The spans of a clip of `n_samples`, from the probability of each 512 of them."""
     options = options or VadOptions()
-    pad = _ms_to_samples(options.speech_pad_ms)
+    pad = ms_to_samples(options.speech_pad_ms)
     unpadded = _detect_spans(probabilities.tolist(), n_samples, options)
     starts, ends = [start for start, _ in unpadded], [end for _, end in unpadded]
     # neighbours share the gap between them where it is shorter than both paddings
@@ -89,12 +89,12 @@ def _detect_spans(probabilities: list[float], n_samples: int, options: VadOption
     """
     speech_from, silence_below = options.threshold, options.silence_threshold
     min_speech, min_silence = (
-        _ms_to_samples(options.min_speech_duration_ms),
-        _ms_to_samples(options.min_silence_duration_ms),
+        ms_to_samples(options.min_speech_duration_ms),
+        ms_to_samples(options.min_silence_duration_ms),
     )
-    min_pause = _ms_to_samples(options.min_silence_at_max_speech)
+    min_pause = ms_to_samples(options.min_silence_at_max_speech)
     # longer by one chunk, in which that is noticed, and by the padding, it would exceed max_speech_duration_s
-    longest = options.max_speech_duration_s * SAMPLE_RATE - CHUNK_SAMPLES - 2 * _ms_to_samples(options.speech_pad_ms)
+    longest = options.max_speech_duration_s * SAMPLE_RATE - CHUNK_SAMPLES - 2 * ms_to_samples(options.speech_pad_ms)
     spans: list[tuple[int, int]] = []
     pauses: list[tuple[int, int]] = []  # inside the present span, each with speech behind it
     start: int | None = None  # of the present span
@@ -128,10 +128,6 @@ def _detect_spans(probabilities: list[float], n_samples: int, options: VadOption
     if start is not None and n_samples - start > min_speech:
         spans.append((start, n_samples))
     return spans
-
-
-def _ms_to_samples(milliseconds: float) -> int:
-    return int(milliseconds * SAMPLE_RATE / 1000)
 
 
 # --- windows ----------------------------------------------------------------------------------

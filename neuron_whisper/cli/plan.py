@@ -201,8 +201,8 @@ def _to_document(
     placements: Sequence[Placement],
     marks: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
+    from neuron_whisper.audio.clip import WINDOW_S
     from neuron_whisper.planning.instances import PRICE_SOURCE
-    from neuron_whisper.planning.placement import WINDOW_S
 
     return {
         "kind": COMPUTED,

@@ -13,8 +13,8 @@ from neuron_whisper.errors import InvalidOption
 from neuron_whisper.option_spec import FINITE, SAME, check_options, option
 from neuron_whisper.text.chinese import SCRIPTS
 from neuron_whisper.text.languages import to_language_code
+from neuron_whisper.text.special_tokens import TASKS
 
-TASKS = ("transcribe", "translate")
 LONG_FORMS = ("auto", "sequential", "batched")
 # faster-whisper's defaults, but with a minimum of speech: an organ's chord passes for 40 ms of it
 DEFAULT_VAD = VadOptions(min_speech_duration_ms=250)

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
+from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES, ms_to_samples
 from neuron_whisper.audio.silero import CHUNK_SAMPLES
 from neuron_whisper.audio.vad_options import MIN_THRESHOLD
 from neuron_whisper.decode.language import resolve_language
@@ -21,7 +21,7 @@ from neuron_whisper.errors import InvalidOption
 from neuron_whisper.live.audio_buffer import AudioBuffer
 from neuron_whisper.live.events import LiveEvent, SpeechStarted, SpeechStopped, UtteranceCommitted, UtteranceFailed
 from neuron_whisper.live.options import LiveOptions
-from neuron_whisper.live.turns import TurnTracker, ms_to_samples
+from neuron_whisper.live.turns import TurnTracker
 from neuron_whisper.live.utterance import Utterance
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.tokenizer import Tokenizer

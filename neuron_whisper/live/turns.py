@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuron_whisper.audio.clip import SAMPLE_RATE
+from neuron_whisper.audio.clip import ms_to_samples
 from neuron_whisper.audio.silero import CHUNK_SAMPLES
 from neuron_whisper.audio.vad_options import HYSTERESIS, MIN_THRESHOLD
 from neuron_whisper.live.options import TurnDetection
@@ -44,7 +44,3 @@ class TurnTracker:
     def reset(self) -> None:
         """Returns to silence: the caller ended or discarded the utterance."""
         self.is_speaking, self.silence_start = False, None
-
-
-def ms_to_samples(milliseconds: float) -> int:
-    return int(milliseconds * SAMPLE_RATE / 1000)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from neuron_whisper.audio.clip import WINDOW_S
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.sharding import check_tp
@@ -20,7 +21,6 @@ from neuron_whisper.target.interfaces import ProgramSpec
 
 Goal = Literal["latency", "throughput"]
 
-WINDOW_S = 30.0
 TOKENS_PER_WINDOW = 120  # of dense speech: about 75 words of English, with timestamps and the end
 RESERVE_BYTES = 2 * GIB  # per core, for compiled graphs, scratch and the runtime; an assumption
 # Bounds this close are a tie: then the smaller tp is better, for it has fewer collectives, which no bound counts.

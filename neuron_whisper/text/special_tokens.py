@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TASKS = ("transcribe", "translate")
 TIMESTAMP_STEP_S = 0.02  # one timestamp token; two encoder frames of 10 ms
 N_TIMESTAMPS = 1501  # <|0.00|> ... <|30.00|>
 

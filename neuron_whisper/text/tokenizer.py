@@ -13,10 +13,9 @@ import tokenizers
 
 from neuron_whisper.errors import CheckpointError, InvalidOption
 from neuron_whisper.text.languages import LANGUAGES, NO_SPACE_LANGUAGES
-from neuron_whisper.text.special_tokens import N_TIMESTAMPS, TIMESTAMP_STEP_S, SpecialTokens
+from neuron_whisper.text.special_tokens import N_TIMESTAMPS, TASKS, TIMESTAMP_STEP_S, SpecialTokens
 
 GENERATION_CONFIG_NAME = "generation_config.json"  # Hugging Face's name: a model's own list of suppressed tokens
-TASKS = ("transcribe", "translate")
 REPLACEMENT_CHARACTER = "\ufffd"  # stands for bytes that are not UTF-8
 
 # Symbols that are written but not spoken (openai/whisper tokenizer.py non_speech_tokens): speaker tags, stage

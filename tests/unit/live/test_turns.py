@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neuron_whisper.live.options import TurnDetection
-from neuron_whisper.live.turns import TurnTracker, ms_to_samples
+from neuron_whisper.live.turns import TurnTracker
 
 CHUNK = 512
 OPTIONS = TurnDetection(threshold=0.5, silence_duration_ms=96)  # three chunks
@@ -44,7 +44,3 @@ def test_a_reset_ends_the_turn() -> None:
     tracker.reset()
     assert not tracker.detect_end(0.0, CHUNK, OPTIONS)
     assert tracker.detect_start(0.9, OPTIONS)
-
-
-def test_milliseconds_are_samples_at_16_khz() -> None:
-    assert ms_to_samples(32) == CHUNK
