@@ -11,6 +11,13 @@ from neuron_whisper.target.neuron.lowering.graphs import DeviceState, NeuronGrap
 from tests.support.tiny_program import parameters
 
 
+class OneRankLayers(PlainLayers):
+    """Layers of a single rank, whose part of a tensor is the whole."""
+
+    def gather(self, part: Tensor, axis: int) -> Tensor:
+        return part
+
+
 class PlainBundle:
     """NxD's bundle in plain torch, one rank: routed by shapes, states shared, results written back by their alias."""
 
@@ -30,8 +37,3 @@ class PlainBundle:
         for state, index in graph.aliases().items():
             state.data.copy_(results[index])
         return results[0], results[1]
-
-
-class OneRankLayers(PlainLayers):
-    def gather(self, part: Tensor, axis: int) -> Tensor:
-        return part

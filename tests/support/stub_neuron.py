@@ -1,7 +1,7 @@
 """A stand-in for the Neuron SDK on sys.path, whose neuronx-cc is a shell script of the test's own.
 
-Its ModelBuilder calls the compiler for every graph at once, each in a thread, as NxD's does, and traces nothing: it
-serves tests of what surrounds a compilation. What NxD really does is the matter of tests/neuron_sim.
+Its ModelBuilder calls the compiler for every graph at once, each in a thread, as NxD's does, and traces nothing. It is
+for tests of the code around a compilation; tests/neuron_sim runs NxD itself.
 """
 
 from __future__ import annotations

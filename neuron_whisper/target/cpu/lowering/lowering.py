@@ -73,7 +73,7 @@ class Lowering:
             for done, name in enumerate(names):
                 progress(f"lowering {name}", done, len(names))
                 try:
-                    model = self._lower_graph(name)
+                    model = self.lower_graph(name)
                     draft = scratch / f"{name}.xml"
                     ov.save_model(model, draft, compress_to_fp16=self._compress_to_fp16)
                     weights.add_model(draft, graph_signatures.graph_file(directory, name))
@@ -85,7 +85,8 @@ class Lowering:
     def _graph_config(self, top_k: int) -> whisper.GraphConfig:
         return whisper.GraphConfig(self._spec.dims, SpecialTokenIds.from_spec(self._spec), top_k)
 
-    def _lower_graph(self, name: str) -> ov.Model:
+    def lower_graph(self, name: str) -> ov.Model:
+        """A graph by its name in graph_signatures."""
         kind, _, sizes = name.partition("_")
         build: Callable[..., tuple[GraphFunction, Tensors, DynamicAxes]] = getattr(self, f"_{kind}")
         function, inputs, free = build(*map(int, sizes.split("x") if sizes else ()))

@@ -1,4 +1,4 @@
-"""Self-K/V with room for what is written: nothing written is lost or moved to another row when the room changes."""
+"""KVCache: rows that were written are read back unchanged when the capacity changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class KVCacheMachine(RuleBasedStateMachine):
         self.cache.view[:, slot, :, :, first:end] = values
 
     @rule(slot=st.integers(0, SLOTS - 1), length=st.integers(1, LONGEST))
-    def a_prompt_begins_a_slot_anew(self, slot: int, length: int) -> None:
+    def a_prompt_resets_a_slot(self, slot: int, length: int) -> None:
         self.cache.reset_slot(slot, length)
         self.lengths[slot] = length
         self.write(slot, 0, length)
@@ -57,7 +57,7 @@ class KVCacheMachine(RuleBasedStateMachine):
             np.testing.assert_array_equal(view[:, slot, :, :, :length], self.expected[:, slot, :, :, :length])
 
     @invariant()
-    def there_is_little_more_room_than_the_longest_needs(self) -> None:
+    def the_capacity_is_little_more_than_the_longest_past(self) -> None:
         longest = max(self.lengths.max(), 1)
         assert longest <= self.cache.capacity < longest + 2 * -(-LONGEST // N_CAPACITY_BUCKETS)
 
@@ -66,7 +66,7 @@ TestKVCacheMachine = KVCacheMachine.TestCase
 
 
 @given(st.integers(1, 448))
-def test_rooms_end_at_the_longest_past(longest: int) -> None:
+def test_the_capacity_never_exceeds_the_longest_past(longest: int) -> None:
     past = make_cache(longest)
     assert 1 <= past.capacity <= longest
     past.reset_slot(0, longest)
