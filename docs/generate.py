@@ -99,6 +99,7 @@ def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
+    text = re.sub(r"(?<!`)\S*<\w+>\S*", r"`\g<0>`", text)  # <stem> would be a tag
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -106,15 +107,16 @@ def _cell(text: str) -> str:
 
 
 def _cli_page() -> str:
-    commands = list(_commands(cli, click.Context(cli, info_name=PROGRAM)))
+    commands = list(_commands(cli, cli.make_context(PROGRAM, [], resilient_parsing=True)))
     index = format_table(
         ("command", "does"),
         ((f"[`{name}`](#{_anchor(f'{PROGRAM} {name}')})", _summary(command)) for name, command, _ in commands),
     )
     options = [{row[0]: row for row in map(_option_row, _options(command, it))} for _, command, it in commands]
-    everywhere = [row for name, row in options[0].items() if all(each.get(name) == row for each in options)]
+    with_own = [each for each in options if len(each) > 1]  # beyond --help
+    everywhere = [row for name, row in with_own[0].items() if all(each.get(name) == row for each in with_own)]
     common = format_table(("option", "default", "meaning"), everywhere)
-    parts = [f"# Command line\n\n{NOTE}\n\n{CLI_INTRODUCTION}\n{index}\n## Options of every command\n\n{common}"]
+    parts = [f"# Command line\n\n{NOTE}\n\n{CLI_INTRODUCTION}\n{index}\n## Common options\n\n{common}"]
     parts += [_command_section(name, command, it, {row[0] for row in everywhere}) for name, command, it in commands]
     return "\n".join([*parts, EXIT_CODES])
 
@@ -170,7 +172,8 @@ def _panels(options: Sequence[click.Option]) -> dict[str, list[click.Option]]:
 
 def _option_row(option: click.Option) -> tuple[str, str, str]:
     text = option.help or ""
-    default = "" if option.default in (None, False, ()) or not option.show_default else str(option.default)
+    has_default = option.show_default and not any(option.default is it for it in (None, False)) and option.default != ()
+    default = str(option.default) if has_default else ""
     if found := DEFAULT.search(text):
         text, default = text[: found.start()] + found["rest"], found["default"]
     if option.required:
