@@ -63,9 +63,7 @@ def model_of(context: int) -> Session:
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_a_shorter_window_answers_what_a_model_with_no_longer_one_would(
-    kind: str, session: Session, context: int
-) -> None:
+def test_a_shorter_window_returns_what_a_model_of_that_context_would(kind: str, session: Session, context: int) -> None:
     small = model_of(context)
     for slot in range(SPEC.slots):
         for each in (session, small):
@@ -86,23 +84,23 @@ def test_a_shorter_window_answers_what_a_model_with_no_longer_one_would(
 
 
 def test_a_slot_takes_a_window_of_another_length_after_each(kind: str, session: Session) -> None:
-    heard = mel(1, seed=4)
-    answers = []
+    window = mel(1, seed=4)
+    outputs = []
     for frames in (DIMS.n_frames, 2 * CONTEXTS[0], DIMS.n_frames):
-        session.encode([0], heard[:, :, :frames])
-        answers.append(prefill_window(session, 0).top_tokens.logprobs)
-    np.testing.assert_array_equal(answers[0], answers[2])
-    assert np.abs(answers[0] - answers[1]).max() > 0
+        session.encode([0], window[:, :, :frames])
+        outputs.append(prefill_window(session, 0).top_tokens.logprobs)
+    np.testing.assert_array_equal(outputs[0], outputs[2])
+    assert np.abs(outputs[0] - outputs[1]).max() > 0
 
 
-@pytest.mark.parametrize("seed", [7, 70])  # the second time, each slot has heard something before
+@pytest.mark.parametrize("seed", [7, 70])  # the second time, each slot has had another window before
 @pytest.mark.parametrize("frames", [(16, 48), (16, 24), (48, 24), (24, 16)])
 def test_slots_with_windows_of_different_lengths_are_stepped_together(
     kind: str, session: Session, frames: tuple[int, int], seed: int
 ) -> None:
     tokens: dict[int, int | list[int]] = {0: 11, 1: 12}
-    for slot, heard in enumerate(frames):
-        session.encode([slot], mel(1, seed=seed + slot)[:, :, :heard])
+    for slot, length in enumerate(frames):
+        session.encode([slot], mel(1, seed=seed + slot)[:, :, :length])
         prefill_window(session, slot)
     together = decode_step(session, tokens, len(PROMPT))
     for slot, token in tokens.items():
@@ -161,13 +159,13 @@ def test_contexts_that_do_not_divide_the_models_are_refused(contexts: tuple[int,
         replace(spec(), audio_contexts=contexts)
 
 
-def test_the_neuron_target_has_none() -> None:
+def test_the_neuron_target_refuses_audio_contexts() -> None:
     profile = parse_profile('format = 1\n[target]\nname = "neuron"\n[shapes]\naudio_contexts = [8]\n')
     with pytest.raises(InvalidOption, match="audio_contexts"):
         spec_from_profile(DIMS, profile)
 
 
-def test_a_profile_without_them_is_what_it_was_before_there_were_any(tmp_path: Path) -> None:
+def test_a_profile_without_audio_contexts_does_not_name_them(tmp_path: Path) -> None:
     assert "audio_contexts" not in load_profile("cpu").to_canonical()["shapes"]
     written = tmp_path / "same.toml"
     written.write_text(load_profile("cpu-short").to_toml())
