@@ -193,6 +193,14 @@ def test_the_table_of_error_codes_is_what_the_server_answers() -> None:
     assert [code for code in documented if f'"{code}"' not in others] == []
 
 
+def test_answers_in_the_documentation_are_those_of_the_server() -> None:
+    (refusal,) = (it for it in BLOCKS if it.page.name == "http-api.md" and it.language == "json")
+    (answer,) = (it for it in BLOCKS if it.page.name == "quickstart.md" and it.language == "json")
+    with run_server() as server:
+        assert server.post(beamsize="5").json() == json.loads(refusal.text)
+        assert server.post().json().keys() == json.loads(answer.text).keys()
+
+
 def expand_braces(name: str) -> list[str]:
     """audio/{clip,load} -> [audio/clip, audio/load]"""
     before, found, rest = name.partition("{")
