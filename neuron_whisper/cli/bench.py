@@ -152,6 +152,7 @@ REPORTED_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
 @click.option(
     "--runs",
     panel="Measurement",
+    metavar="N",
     type=click.IntRange(min=1),
     default=3,
     show_default=True,
@@ -160,6 +161,7 @@ REPORTED_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
 @click.option(
     "--threads",
     panel="Measurement",
+    metavar="N",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,

@@ -65,14 +65,25 @@ def _parse_lengths(ctx: click.Context, param: click.Parameter, value: str | None
 @click.option(
     "--tp",
     panel="Model and profile",
+    metavar="N",
     type=click.IntRange(min=1),
     help="Tensor-parallel ranks; above 1 means the Neuron target.",
 )
 @click.option(
-    "--slots", panel="Model and profile", type=click.IntRange(min=1), help="Windows decoded at the same time."
+    "--slots",
+    panel="Model and profile",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Windows decoded at the same time.",
 )
-@click.option("--beams", panel="Model and profile", type=click.IntRange(min=1), help="Beams per slot.")
-@click.option("--encode-batch", panel="Model and profile", type=click.IntRange(min=1), help="Windows encoded at once.")
+@click.option("--beams", panel="Model and profile", metavar="N", type=click.IntRange(min=1), help="Beams per slot.")
+@click.option(
+    "--encode-batch",
+    panel="Model and profile",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Windows encoded at once.",
+)
 @click.option(
     "--dtype",
     panel="Model and profile",
@@ -121,6 +132,7 @@ def _parse_lengths(ctx: click.Context, param: click.Parameter, value: str | None
 @click.option(
     "--jobs",
     panel="Compiling",
+    metavar="N",
     type=click.IntRange(min=1),
     help="Graphs that neuronx-cc compiles at once.  [default: as many as host memory holds]",
 )

@@ -79,6 +79,7 @@ def model_options(command: F, *, multiple: bool = False) -> F:
             ),
             click.option(
                 "--threads",
+                metavar="N",
                 type=click.IntRange(min=0),
                 default=0,
                 show_default=True,

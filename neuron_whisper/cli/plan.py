@@ -64,22 +64,25 @@ PROFILE_KEYS = {
 @click.option(
     "--tp",
     panel="Instances",
+    metavar="N",
     type=click.IntRange(min=1),
     help="Only this many cores per replica.  [default: all that fit]",
 )
 @click.option(
     "--replicas",
     panel="Instances",
+    metavar="N",
     type=click.IntRange(min=1),
     help="Only this many groups of cores.  [default: all cores]",
 )
 @click.option(
     "--slots",
     panel="Model and profile",
+    metavar="N",
     type=click.IntRange(min=1),
     help="Windows decoded at the same time, in each replica.",
 )
-@click.option("--beams", panel="Model and profile", type=click.IntRange(min=1), help="Beams per slot.")
+@click.option("--beams", panel="Model and profile", metavar="N", type=click.IntRange(min=1), help="Beams per slot.")
 @click.option(
     "--dtype",
     panel="Model and profile",
@@ -98,6 +101,7 @@ PROFILE_KEYS = {
 @click.option(
     "--tokens",
     panel="Assumptions",
+    metavar="N",
     type=click.IntRange(min=1),
     default=120,
     show_default=True,

@@ -55,12 +55,17 @@ def _create_option(spec: SettingSpec) -> click.Parameter:
     default = spec.default if spec.default not in (None, ()) else "none"
     if spec.is_size and isinstance(default, int):
         default = f"{default / 1024**2:g}MB"
+    elif isinstance(default, float):
+        default = f"{default:g}"
     about = f"{spec.description}  [default: {str(default).lower() if isinstance(default, bool) else default}]"
     panel = next((name for prefix, name in SETTING_PANELS.items() if spec.name.startswith(prefix)), "Settings")
     if spec.value_type is bool:
         names = [f"{spec.flag}/--no-{spec.flag[2:]}", spec.name]
         return click.RichOption(names, default=None, help=about, panel=panel)
-    metavars = {int: "SIZE" if spec.is_size else "N", float: "SECONDS" if spec.name.endswith("_s") else "NUMBER"}
+    metavars = {
+        int: "SIZE" if spec.is_size else "N",
+        float: "SECONDS" if spec.name.endswith("_s") and not spec.name.endswith("_bytes_s") else "NUMBER",
+    }
     metavars |= {Path: "PATH", tuple: "TEXT,..."}
     metavar = "|".join(spec.choices) or metavars.get(spec.value_type, "TEXT")
     return click.RichOption([spec.flag, spec.name], default=None, metavar=metavar, help=about, panel=panel)
