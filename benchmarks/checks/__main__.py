@@ -96,10 +96,10 @@ class SystemWorkers:
 def check_hallucination(args: argparse.Namespace, stack: ExitStack) -> Iterator[TableRow]:
     """Number of hallucinated words in `--seconds` of each non-speech sound, language detected."""
     systems = SystemWorkers(args, stack, decoding=_parse_decoding(args), plans=("sequential", "batched"))
-    made = {name: make(round(args.seconds * SAMPLE_RATE), np.random.default_rng(0)) for name, make in SOUNDS.items()}
-    yield ("hallucinated words in", *made)
+    sounds = {name: make(round(args.seconds * SAMPLE_RATE), np.random.default_rng(0)) for name, make in SOUNDS.items()}
+    yield ("hallucinated words in", *sounds)
     for name in systems.names:
-        results = [systems.transcribe(name, samples, None) for samples in made.values()]
+        results = [systems.transcribe(name, samples, None) for samples in sounds.values()]
         yield (name, *(str(len(result.text.split())) for result in results))
 
 

@@ -35,17 +35,17 @@ from neuron_whisper.model.sources import resolve_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = _create_parser().parse_args(arguments)
+    args = _create_parser().parse_args(arguments)
     try:
         document = (
-            merge_reports([json.loads(path.read_text(encoding="utf-8")) for path in given.merge])
-            if given.merge
-            else (_measure(given))
+            merge_reports([json.loads(path.read_text(encoding="utf-8")) for path in args.merge])
+            if args.merge
+            else (_measure(args))
         )
     except NeuronWhisperError as error:
         _log(f"error: {error}")
         return 1
-    _write_reports(given, document)
+    _write_reports(args, document)
     sys.stdout.write(format_markdown(document))
     return 0
 

@@ -67,18 +67,18 @@ def main() -> None:
     parser.add_argument("--compute", default="int8")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
-    given = parser.parse_args()
+    args = parser.parse_args()
     from faster_whisper import WhisperModel
 
     Handler.model = WhisperModel(
-        given.model,
+        args.model,
         device="cpu",
-        compute_type=given.compute,
-        cpu_threads=given.threads,
-        num_workers=given.workers,
+        compute_type=args.compute,
+        cpu_threads=args.threads,
+        num_workers=args.workers,
         local_files_only=True,
     )
-    Handler.slots = threading.Semaphore(given.workers)
+    Handler.slots = threading.Semaphore(args.workers)
     with Server(("127.0.0.1", 0), Handler) as server:
         sys.stderr.write(f"listening on http://127.0.0.1:{server.server_address[1]}\n")
         sys.stderr.flush()

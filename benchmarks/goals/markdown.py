@@ -69,7 +69,7 @@ def _format_figures(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _format_spread(metrics: Mapping[str, Any]) -> str:
-    """How far the runs lie apart."""
+    """Number of runs and their range: "3: 1.50 to 1.70"."""
     runs: Sequence[float] = next((it["runs"] for name, it in metrics.items() if name != "peak_bytes"), ())
     return DASH if not runs else f"{len(runs)}: {min(runs):.2f} to {max(runs):.2f}"
 

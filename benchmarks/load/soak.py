@@ -112,27 +112,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--longest-s", type=float, default=30.0, help="skip longer clips, in seconds")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args(arguments)
-    clips = _read_clips(given)
-    sys.stderr.write(f"{given.minutes:g} minutes, {given.clients} clients, {len(clips)} clips\n")
+    args = parser.parse_args(arguments)
+    clips = _read_clips(args)
+    sys.stderr.write(f"{args.minutes:g} minutes, {args.clients} clients, {len(clips)} clips\n")
     command = [
         sys.executable,
         "-m",
         "neuron_whisper",
         "serve",
         "--artifact",
-        given.artifact,
+        args.artifact,
         "--port",
         "0",
         "--max-wait-s",
         "3600",
     ]
     with ServerProcess(command, ready_path="/health/ready") as server:
-        result = run_soak(server, clips, clients=given.clients, seconds=60 * given.minutes)
+        result = run_soak(server, clips, clients=args.clients, seconds=60 * args.minutes)
     figures = result.summarize()
-    if given.json is not None:
+    if args.json is not None:
         series = [[round(at, 1), size] for at, size in result.memory]
-        given.json.write_text(json.dumps({**figures, "memory": series}, indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps({**figures, "memory": series}, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(json.dumps(figures, ensure_ascii=False) + "\n")
     return 0 if result.passed else 1
 

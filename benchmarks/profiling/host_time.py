@@ -200,8 +200,8 @@ def _build_requests(args: argparse.Namespace, spec: ProgramSpec, tokenizer: Toke
         beam_size=args.beam_size if args.beam_size > 1 else None,
     )
     starts = range(0, max(1, mel.content_frames - WINDOW_FRAMES // 2), WINDOW_FRAMES)
-    own = [WindowRequest(mel=mel.cut_window(start, start + WINDOW_FRAMES), options=options) for start in starts]
-    return [own[n % len(own)] for n in range(args.windows)]
+    requests = [WindowRequest(mel=mel.cut_window(start, start + WINDOW_FRAMES), options=options) for start in starts]
+    return [requests[n % len(requests)] for n in range(args.windows)]
 
 
 if __name__ == "__main__":

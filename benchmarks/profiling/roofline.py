@@ -76,9 +76,9 @@ def measure_matrix_flops(core: ov.Core, precision: str, threads: int, seconds: f
 
 def measure_stream_bytes(threads: int, seconds: float, size: int = STREAM_BYTES) -> float:
     """Bytes that all threads together read of memory in a second."""
-    own = [np.ones(size // 4, np.float32) for _ in range(threads)]
+    arrays = [np.ones(size // 4, np.float32) for _ in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
-        return threads * size / measure_best_s(lambda: list(pool.map(np.max, own)), seconds)
+        return threads * size / measure_best_s(lambda: list(pool.map(np.max, arrays)), seconds)
 
 
 def measure_best_s(work: Callable[[], object], seconds: float) -> float:

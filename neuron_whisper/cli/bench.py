@@ -255,7 +255,7 @@ def bench(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _BenchSelection:
-    """The systems that the flags ask for."""
+    """The systems that the flags select."""
 
     context: CliContext
     models: tuple[str, ...]

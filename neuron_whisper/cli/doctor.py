@@ -1,4 +1,4 @@
-"""`doctor`: checks this machine, and says what is missing and how to get it."""
+"""`doctor`: checks this machine, and prints what is missing and how to get it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COMPILING_PACKAGES = ("torch",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One finding; `advice` says what to do about a warn or a fail."""
+    """The result of one check; `advice` is what to do about a warn or a fail."""
 
     name: str
     verdict: Verdict

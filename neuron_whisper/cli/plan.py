@@ -140,28 +140,35 @@ def plan(
     from neuron_whisper.planning.placement import Assumptions, parallelism_options, place
     from neuron_whisper.target.interfaces import spec_from_profile
 
-    asked = resolve_profile(profile, "neuron", _collect_overrides(assignments, flags, has_profile=profile is not None))
+    compile_profile = resolve_profile(
+        profile, "neuron", _collect_overrides(assignments, flags, has_profile=profile is not None)
+    )
     if profile is not None:
-        tp, replicas = tp or asked.target.tp, replicas or asked.target.replicas
-    names = instances or ((asked.target.instance,) if asked.target.instance else ())
+        tp, replicas = tp or compile_profile.target.tp, replicas or compile_profile.target.replicas
+    names = instances or ((compile_profile.target.instance,) if compile_profile.target.instance else ())
     machines = [get_instance_type(name) for name in dict.fromkeys(names)]
-    spec = spec_from_profile(find_dims(model), asked)
-    given = Assumptions(tokens=tokens, reserve_bytes=int(reserve * GIB))
+    spec = spec_from_profile(find_dims(model), compile_profile)
+    assumptions = Assumptions(tokens=tokens, reserve_bytes=int(reserve * GIB))
     if not machines:  # all known instances with enough cores
         every = list(INSTANCE_TYPES.values())
         machines = [it for it in every if it.cores >= (tp or 1) * (replicas or 1)] or every
     placements = [
         place(
-            spec, machine, tp=size, replicas=count, dtypes=(asked.target.dtype, asked.weights.dtype), assumptions=given
+            spec,
+            machine,
+            tp=size,
+            replicas=count,
+            dtypes=(compile_profile.target.dtype, compile_profile.weights.dtype),
+            assumptions=assumptions,
         )
         for machine in machines
         for size, count in parallelism_options(spec.dims, machine, tp=tp, replicas=replicas)
     ]
-    goals = _mark_best(placements)
+    marks = _mark_best(placements)
     if as_json:
-        echo_json(_to_document(model, asked, spec, given, placements, goals))
+        echo_json(_to_document(model, compile_profile, spec, assumptions, placements, marks))
     else:
-        _echo_plan(model, asked, spec, given, placements, goals)
+        _echo_plan(model, compile_profile, spec, assumptions, placements, marks)
 
 
 def _collect_overrides(assignments: Sequence[str], flags: dict[str, Any], *, has_profile: bool) -> dict[str, object]:
@@ -285,7 +292,7 @@ def _graph_to_document(cost: GraphCost, seconds: float, is_memory_bound: bool) -
     return {
         **asdict(cost),
         "bytes": cost.bytes,
-        "least_s": seconds,
+        "min_s": seconds,
         "bound_by": "memory" if is_memory_bound else "arithmetic",
     }
 

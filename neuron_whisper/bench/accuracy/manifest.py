@@ -75,7 +75,7 @@ def read_utterances(
     """(utterances in order, number of rows skipped because they have no text).
 
     Raises InvalidOption, naming the file and the line, for what cannot be read, a column or a file that is not
-    there, a language that Whisper does not know, and when nothing is left.
+    present, a language that Whisper does not know, and when nothing is left.
     """
     row_filter = row_filter or RowFilter()
     utterances: list[ReferenceUtterance] = []
@@ -151,8 +151,8 @@ def _parse_object(line: str, place: str) -> Row:
 def _check_columns(columns: Row, place: str) -> None:
     for names in (PATH_COLUMNS, TEXT_COLUMNS):
         if not any(name in columns for name in names):
-            there = ", ".join(columns) or "none"
-            raise InvalidOption("SPEECH", place, f"a column {' or '.join(names)}; there are: {there}")
+            columns_here = ", ".join(columns) or "none"
+            raise InvalidOption("SPEECH", place, f"a column {' or '.join(names)}; its columns: {columns_here}")
 
 
 def _matches(row: Row, row_filter: RowFilter, place: str) -> bool:

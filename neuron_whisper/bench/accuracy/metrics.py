@@ -100,11 +100,11 @@ def _count_errors(reference: list[str], hypothesis: list[str]) -> ErrorCounts:
     # jiwer splits at spaces, which are characters here: each word or character stands as its number
     numbers = {unit: str(n) for n, unit in enumerate(dict.fromkeys((*reference, *hypothesis)))}
     one, other = (" ".join(numbers[unit] for unit in units) for units in (reference, hypothesis))
-    found = jiwer.process_words(one, other)
+    edits = jiwer.process_words(one, other)
     return ErrorCounts(
-        substitutions=found.substitutions,
-        deletions=found.deletions,
-        insertions=found.insertions,
+        substitutions=edits.substitutions,
+        deletions=edits.deletions,
+        insertions=edits.insertions,
         reference=len(reference),
     )
 

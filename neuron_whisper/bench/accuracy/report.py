@@ -118,23 +118,25 @@ def _count_errors(
     """Word errors, None where the language is scored by characters; and character errors."""
     pairs = [(clip.utterance, text) for clip, text in zip(clips, result.texts, strict=True)]
     words = [
-        None if spoken.language in CHARACTER_LANGUAGES else count_word_errors(spoken.text, text, spoken.language)
-        for spoken, text in pairs
+        None
+        if utterance.language in CHARACTER_LANGUAGES
+        else count_word_errors(utterance.text, text, utterance.language)
+        for utterance, text in pairs
     ]
-    return words, [count_character_errors(spoken.text, text, spoken.language) for spoken, text in pairs]
+    return words, [count_character_errors(utterance.text, text, utterance.language) for utterance, text in pairs]
 
 
 def _total_rate(counts: Any) -> dict[str, Any]:
     """The rate is None where no reference has a word."""
-    found = sum_counts(counts)
-    return {"rate": None if found.rate is None else round(found.rate, 5), **asdict(found)}
+    counted = sum_counts(counts)
+    return {"rate": None if counted.rate is None else round(counted.rate, 5), **asdict(counted)}
 
 
 def _group_by_language(clips: Sequence[DecodedClip]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
+    positions: dict[str, list[int]] = {}
     for n, clip in enumerate(clips):
-        found.setdefault(clip.utterance.language, []).append(n)
-    return dict(sorted(found.items()))
+        positions.setdefault(clip.utterance.language, []).append(n)
+    return dict(sorted(positions.items()))
 
 
 def _compare_with_openai_whisper(result: SystemResult, others: Sequence[SystemResult]) -> dict[str, Any] | None:

@@ -36,20 +36,20 @@ class WeightsConverter:
         """Path of the weights: the checkpoint itself if it has the format, else converted, if need be by `python`.
 
         Formats are ctranslate2, openai, genai, huggingface and ggml (whose variants are files of their own).
-        Raises TargetUnavailable, with what the converter said last.
+        Raises TargetUnavailable, with the end of the converter's log.
         """
-        there = self._find_unconverted(weights_format)
-        if there is not None:
-            return there
+        unconverted = self._find_unconverted(weights_format)
+        if unconverted is not None:
+            return unconverted
         name = f"{weights_format}-{variant}" if weights_format == "ggml" else weights_format
-        made = self.directory / f"{self._key}-{name}"
-        if not made.exists():
+        converted = self.directory / f"{self._key}-{name}"
+        if not converted.exists():
             self.log(f"converting the weights: {name}")
             self.directory.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.directory, prefix=".") as scratch:
                 self._convert_into(weights_format, variant, python, Path(scratch))
-                (Path(scratch) / "made").rename(made)
-        return made / {"openai": "model.pt", "ggml": "model.bin"}.get(weights_format, "")
+                (Path(scratch) / "converted").rename(converted)
+        return converted / {"openai": "model.pt", "ggml": "model.bin"}.get(weights_format, "")
 
     @property
     def _key(self) -> str:
@@ -67,17 +67,17 @@ class WeightsConverter:
         return path
 
     def _convert_into(self, weights_format: str, variant: str, python: str, scratch: Path) -> None:
-        """Convert into scratch/made."""
-        made = scratch / "made"
-        made.mkdir()
+        """Convert into scratch/converted."""
+        converted = scratch / "converted"
+        converted.mkdir()
         match weights_format:
             case "ggml":
                 assert variant in FILE_TYPES, variant
-                write_ggml(self.checkpoint, variant, made / "model.bin")
+                write_ggml(self.checkpoint, variant, converted / "model.bin")
             case "huggingface":
-                write_huggingface(self.checkpoint, made)
+                write_huggingface(self.checkpoint, converted)
             case "ctranslate2" if self.checkpoint.format == "ctranslate2":
-                self._join_parts(made)
+                self._join_parts(converted)
             case "openai":
                 source = scratch / "weights.npz"
                 arrays: dict[str, np.ndarray[Any, Any]] = {
@@ -85,17 +85,17 @@ class WeightsConverter:
                 }
                 arrays["dims"] = np.array(json.dumps(asdict(self.checkpoint.dims)))
                 np.savez(source, allow_pickle=False, **arrays)
-                self._run_converter(weights_format, source, made / "model.pt", python, scratch)
+                self._run_converter(weights_format, source, converted / "model.pt", python, scratch)
             case _:
                 self._run_converter(
-                    weights_format, self.locate_or_convert("huggingface", "", python), made, python, scratch
+                    weights_format, self.locate_or_convert("huggingface", "", python), converted, python, scratch
                 )
 
-    def _join_parts(self, made: Path) -> None:
+    def _join_parts(self, converted: Path) -> None:
         for file in self.checkpoint.path.iterdir():
             if not file.name.startswith("model.bin"):
-                shutil.copyfile(file, made / file.name)
-        with (made / "model.bin").open("wb") as joined:
+                shutil.copyfile(file, converted / file.name)
+        with (converted / "model.bin").open("wb") as joined:
             for part in self.checkpoint.files:
                 with part.open("rb") as piece:
                     shutil.copyfileobj(piece, joined)
@@ -120,7 +120,7 @@ class WeightsConverter:
             check=False,
         )
         if done.returncode:
-            said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+            log_lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             raise TargetUnavailable(
-                weights_format, f"its weights cannot be made: {' / '.join(said[-STDERR_TAIL_LINES:])}"
+                weights_format, f"its weights cannot be converted: {' / '.join(log_lines[-STDERR_TAIL_LINES:])}"
             )

@@ -39,7 +39,7 @@ def test_plan_answers_in_json_what_capacity_computes(capsys: pytest.CaptureFixtu
     decode, logits = two["graphs"][-4:-2]
     assert decode["weight_bytes"] == 112_353_280
     assert decode["bound_by"] == "memory"
-    assert decode["least_s"] == pytest.approx(decode["bytes"] / (410 * GIB))
+    assert decode["min_s"] == pytest.approx(decode["bytes"] / (410 * GIB))
     assert logits["to_host_bytes"] == 8 * (4 + 51_866 * 4)
     assert two["bounds"]["rtf"] == pytest.approx(1 / two["bounds"]["audio_per_s"])
     assert two["bounds"]["usd_per_audio_hour"] == pytest.approx(0.7582 * two["bounds"]["rtf"])

@@ -58,7 +58,7 @@ def test_rows_are_chosen_by_language_column_name_and_number(speech: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("m.tsv", "file\tlang\na.wav\ten\n", "m.tsv line 1.*a column text or transcript.*there are: file, lang"),
+        ("m.tsv", "file\tlang\na.wav\ten\n", "m.tsv line 1.*a column text or transcript.*its columns: file, lang"),
         ("m.tsv", "transcript\nx\n", "a column path or file"),
         (
             "m.tsv",

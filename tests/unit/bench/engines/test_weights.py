@@ -36,6 +36,6 @@ def test_a_checkpoint_of_the_format_is_taken_as_it_is(tiny_checkpoint: Path, tmp
 
 def test_a_converter_that_fails_is_reported_and_leaves_nothing(tiny_checkpoint: Path, tmp_path: Path) -> None:
     weights = converter(tiny_checkpoint, tmp_path, [])
-    with pytest.raises(TargetUnavailable, match="weights cannot be made"):
+    with pytest.raises(TargetUnavailable, match="weights cannot be converted"):
         weights.locate_or_convert("ctranslate2", "int8", "/bin/false")
     assert [path.name for path in tmp_path.iterdir() if "ctranslate2" in path.name] == []
