@@ -77,7 +77,8 @@ def quantize_q8_0(value: NDArray[Any]) -> bytes:
     """Blocks of a float16 scale and 32 int8, the largest of a block being 127 scales. Rows must divide by 32."""
     blocks = value.astype(np.float32).reshape(-1, BLOCK_SIZE)
     scales = np.abs(blocks).max(axis=1) / 127
-    inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=scales > 0)
+    is_normal = scales >= np.finfo(np.float32).tiny  # the inverse of a subnormal number overflows
+    inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=is_normal)
     packed = np.empty(len(blocks), np.dtype([("scale", "<f2"), ("values", "i1", (BLOCK_SIZE,))]))
     packed["scale"] = scales
     packed["values"] = np.rint(blocks * inverse[:, None])

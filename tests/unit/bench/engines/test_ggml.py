@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neuron_whisper.bench.engines.ggml import quantize_q8_0, write_ggml
@@ -59,6 +59,7 @@ def _ggml(content: bytes) -> tuple[tuple[int, ...], list[bytes], dict[str, Any]]
 
 
 @given(st.lists(st.floats(-8, 8, width=32), min_size=32, max_size=32))
+@example([2.0**-126] * 32)  # the scale is subnormal
 def test_eight_bits_are_off_by_half_a_step_at_most(values: list[float]) -> None:
     packed = np.frombuffer(quantize_q8_0(np.array([values], np.float32)), np.dtype([("d", "<f2"), ("q", "i1", 32)]))
     step = float(np.abs(values).max()) / 127
