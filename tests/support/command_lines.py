@@ -15,6 +15,11 @@ PROGRAM = "neuron-whisper"
 INSTALLED = "/opt/neuron-whisper/bin/neuron-whisper"
 
 
+def root_context() -> click.Context:
+    """The program's context. A command keeps the names of the help option that its first parent has: -h and --help."""
+    return cli.make_context(PROGRAM, [], resilient_parsing=True)
+
+
 def find_calls(script: str) -> Iterator[list[str]]:
     """The arguments of every call of the program in a shell script: direct, as an image's, as compose's service's."""
     for line in script.replace("\\\n", " ").splitlines():
@@ -40,7 +45,7 @@ def _split(line: str) -> Iterator[str]:
 def parse_command_line(args: Sequence[str]) -> click.Context:
     """The context of the command that would run; nothing runs. Raises UsageError for what it does not take."""
     command: click.Group = cli
-    context, rest = click.Context(cli, info_name=PROGRAM), list(args)
+    context, rest = root_context(), list(args)
     while True:
         name, found, rest = command.resolve_command(context, rest)
         assert found is not None
@@ -61,4 +66,4 @@ def list_flags() -> frozenset[str]:
                 assert member is not None
                 yield from of(member, click.Context(member, info_name=name, parent=context))
 
-    return frozenset(of(cli, click.Context(cli, info_name=PROGRAM)))
+    return frozenset(of(cli, root_context()))

@@ -6,7 +6,8 @@ for tests of the code around a compilation; tests/neuron_sim runs NxD itself.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,10 @@ class StubNeuron:
         self.install(SDK_2_29)
         self.write_tool("neuronx-cc", "exit 0")
         monkeypatch.syspath_prepend(str(self.site))
+        for package in ("torch_neuronx", "neuronx_distributed", "neuronx_distributed_inference"):
+            spec = importlib.util.find_spec(package)
+            if spec is not None:  # imported through the patch, so that it is gone with it
+                monkeypatch.setitem(sys.modules, package, importlib.util.module_from_spec(spec))
         monkeypatch.setenv("PYTHONPATH", str(self.site))
         monkeypatch.setenv("PATH", f"{self.bin}:/usr/bin:/bin")
 

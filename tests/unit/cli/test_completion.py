@@ -10,6 +10,7 @@ from click.shell_completion import ShellComplete
 
 from neuron_whisper.cli.completion import COMPLETE_VARIABLE, PROGRAM, SHELLS, complete_artifacts
 from neuron_whisper.cli.main import cli, run
+from tests.support.command_lines import root_context
 
 
 def complete(*words: str) -> list[str]:
@@ -40,6 +41,6 @@ def test_commands_models_profiles_and_peers_are_completed() -> None:
 
 
 def test_artifacts_of_a_cache_that_is_not_there_are_none(tmp_path: Path) -> None:
-    context = click.Context(cli)
+    context = root_context()
     context.params["cache"] = str(tmp_path / "none")
     assert complete_artifacts(context, click.Option(["--artifact"]), "") == []

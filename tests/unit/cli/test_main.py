@@ -17,6 +17,7 @@ from neuron_whisper.errors import (
     UnknownModel,
 )
 from tests.support.cli_runs import Cli
+from tests.support.command_lines import root_context
 
 GENERAL = {"cache", "quiet", "verbose", "help"}  # in the panel Options of every command
 
@@ -31,7 +32,9 @@ def test_short_help_is_help_of_every_command() -> None:
 @pytest.mark.parametrize("name", ["transcribe", "serve", "compile", "bench", "plan"])
 def test_every_option_of_a_long_help_has_a_panel(name: str) -> None:
     command = cli.commands[name]
-    options = [it for it in command.get_params(click.Context(command)) if isinstance(it, click.Option)]
+    options = [
+        it for it in command.get_params(click.Context(command, parent=root_context())) if isinstance(it, click.Option)
+    ]
     without = {option.name for option in options if getattr(option, "panel", None) is None}
     assert without - GENERAL <= {"as_json"}
 
@@ -39,7 +42,7 @@ def test_every_option_of_a_long_help_has_a_panel(name: str) -> None:
 @pytest.mark.parametrize("name", ["transcribe", "serve", "compile", "bench", "plan", "demo", "fetch", "doctor"])
 def test_every_option_has_a_help_that_is_a_sentence(name: str) -> None:
     command = cli.commands[name]
-    for option in command.get_params(click.Context(command)):
+    for option in command.get_params(click.Context(command, parent=root_context())):
         if isinstance(option, click.Option):
             assert option.help, option.name
             assert option.help[0].isupper() or option.help[0] in "<0123456789", option.help

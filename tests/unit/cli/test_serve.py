@@ -12,6 +12,7 @@ from neuron_whisper.cli.serve import serve
 from neuron_whisper.server.config.schema import list_setting_specs
 from neuron_whisper.server.config.settings import ServerSettings
 from tests.support.cli_runs import Cli
+from tests.support.command_lines import root_context
 
 
 def test_serve_names_an_upload_limit_that_is_none(cli: Cli) -> None:
@@ -22,7 +23,8 @@ def test_serve_names_an_upload_limit_that_is_none(cli: Cli) -> None:
 
 
 def test_every_setting_is_a_flag_once() -> None:
-    flags = [flag for option in serve.get_params(click.Context(serve)) for flag in option.opts]
+    context = click.Context(serve, parent=root_context())
+    flags = [flag for option in serve.get_params(context) for flag in option.opts]
     assert len(flags) == len(set(flags))
     for spec in list_setting_specs(ServerSettings).values():
         assert spec.flag in flags

@@ -22,12 +22,16 @@ from tests.support.servers import make_transcriber, tone
 T = TypeVar("T")
 
 
-def run_service(directory: Path, work: Callable[[JobService], Awaitable[T]], **settings: Any) -> T:
-    """Run `work` with a started service."""
+def run_service(
+    directory: Path, work: Callable[[JobService], Awaitable[T]], *, is_blocked: bool = False, **settings: Any
+) -> T:
+    """Run `work` with a started service; blocked, no job gets beyond its first step until `work` is done."""
     chosen = ServerSettings(vad_filter=False, jobs_dir=directory / "jobs", **settings)
 
     async def run() -> T:
         transcriber, session = make_transcriber()
+        if is_blocked:
+            session.gate.clear()
         idle = asyncio.Event()
         idle.set()
         service = JobService(chosen, ModelRegistry.from_transcriber(transcriber, chosen), idle)
@@ -90,7 +94,7 @@ def test_a_transcript_of_a_cancelled_job_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InvalidJobState):
             await service.get_transcript(job.id, "")
 
-    run_service(tmp_path, work)
+    run_service(tmp_path, work, is_blocked=True)
 
 
 def test_a_deleted_job_is_unknown_and_leaves_no_bytes(tmp_path: Path) -> None:
