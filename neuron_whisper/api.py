@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -69,6 +70,8 @@ def load_model(
 
     Raises UnknownModel, FetchFailed, InvalidOption, BuildError, ArtifactError, TargetUnavailable.
     """
+    if not isinstance(threads, int) or threads < 0:
+        raise InvalidOption("threads", threads, "a whole number, 0 for all cores")
     directory = default_cache_directory() if cache is None else Path(cache)
     store = ArtifactStore(directory)
     artifact = _find_artifact(store, name) or _compile_model(store, directory, os.fspath(name), profile, progress)
@@ -117,6 +120,7 @@ class Model:
         self._transcriber = transcriber
         self._pid = os.getpid()
         self._is_closed = False
+        atexit.register(self.close)  # an interpreter that ends amid a device call would abort
 
     @property
     def name(self) -> str:
@@ -224,6 +228,7 @@ class Model:
         """Frees the model; windows that are being decoded fail. Idempotent, and without effect in a forked child."""
         if os.getpid() == self._pid and not self._is_closed:
             self._is_closed = True
+            atexit.unregister(self.close)
             self._transcriber.close()
 
     def __enter__(self) -> Self:
@@ -273,6 +278,8 @@ def _merge_options(options: TranscribeOptions | None, changes: Mapping[str, Any]
         if names[name] in merged:
             raise InvalidOption(name, value, f"it is the same option as {names[name]}; give one of them")
         merged[names[name]] = value
+    if not isinstance(options, TranscribeOptions | None):
+        raise InvalidOption("options", options, "a TranscribeOptions; single options are keyword arguments")
     return replace(options or TranscribeOptions(), **merged)
 
 

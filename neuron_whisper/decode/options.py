@@ -429,6 +429,10 @@ class TranscribeOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if not isinstance(self.vad, VadOptions):
+            raise InvalidOption(
+                "vad", self.vad, "a VadOptions; vad_filter switches voice activity detection on and off"
+            )
         if self.language is not None:
             object.__setattr__(self, "language", to_language_code(self.language))
         object.__setattr__(self, "languages", tuple(to_language_code(name) for name in self.languages))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,22 @@ def test_an_artifact_opens_by_its_path_and_by_its_name(compiled: Compiled) -> No
         with neuron_whisper.load_model(reference, cache=compiled.cache) as model:
             texts.add(model.transcribe(tone(), **OPTIONS).text)
     assert len(texts) == 1
+
+
+def test_a_program_that_ends_amid_a_transcription_ends_with_0(compiled: Compiled) -> None:
+    code = (
+        "import sys, threading, numpy, neuron_whisper\n"
+        "model = neuron_whisper.load_model(sys.argv[1], profile=sys.argv[2], cache=sys.argv[3])\n"
+        "audio = numpy.random.default_rng(0).normal(0, 0.1, 16_000 * 600).astype(numpy.float32)\n"
+        "decoding = threading.Event()\n"
+        "def transcribe():\n"
+        "    model.transcribe(audio, vad_filter=False, progress=lambda done_s, total_s: decoding.set())\n"
+        "threading.Thread(target=transcribe, daemon=True).start()\n"
+        "assert decoding.wait(60)\n"
+    )
+    arguments = [str(compiled.checkpoint), str(compiled.profile), str(compiled.cache)]
+    ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_two_replicas_give_the_same_text(compiled: Compiled) -> None:

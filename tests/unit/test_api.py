@@ -139,6 +139,26 @@ def test_an_unknown_option_is_refused_with_the_nearest_name(model: Model) -> Non
         model.transcribe(samples(), beamsize=5)
 
 
+@pytest.mark.parametrize(("options", "field"), [({"language": "en"}, "options"), (3, "options")])
+def test_options_of_another_type_are_refused(model: Model, options: Any, field: str) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        model.transcribe(tone(), options)
+    assert refused.value.field == field
+
+
+def test_a_detector_of_another_type_is_refused(model: Model) -> None:
+    for vad in (True, None, {"threshold": 0.4}):
+        with pytest.raises(InvalidOption) as refused:
+            model.transcribe(tone(), vad=vad)
+        assert refused.value.field == "vad"
+
+
+def test_fewer_threads_than_none_are_refused() -> None:
+    with pytest.raises(InvalidOption) as refused:
+        neuron_whisper.load_model("base", threads=-1)
+    assert refused.value.field == "threads"
+
+
 def test_one_option_under_two_names_is_refused(model: Model) -> None:
     with pytest.raises(InvalidOption, match="the same option as logprob_threshold"):
         model.transcribe(samples(), logprob_threshold=-1, log_prob_threshold=-1)

@@ -184,7 +184,8 @@ class JobRunner:
         """Run one attempt and store its outcome."""
         job, started_at = running.job, time.perf_counter()
         running.started.set()
-        log.info("job started id=%s attempt=%d restart_reason=%r", job.id, job.attempts, job.restart_reason)
+        reason = f" restart_reason={job.restart_reason!r}" if job.restart_reason else ""
+        log.info("job started id=%s attempt=%d%s", job.id, job.attempts, reason)
         result = await self._attempt(running)
         running.stage = "storing"  # from here on the task is not cancelled
         while not await self._try_persist(job, result):
