@@ -17,7 +17,9 @@ INSTALLED = "/opt/neuron-whisper/bin/neuron-whisper"
 
 def root_context() -> click.Context:
     """The program's context. A command keeps the names of the help option that its first parent has: -h and --help."""
-    return cli.make_context(PROGRAM, [], resilient_parsing=True)
+    context = cli.make_context(PROGRAM, [], resilient_parsing=True)  # or it would print its help and exit
+    context.resilient_parsing = False
+    return context
 
 
 def find_calls(script: str) -> Iterator[list[str]]:
