@@ -430,9 +430,7 @@ class TranscribeOptions:
     def __post_init__(self) -> None:
         check_options(self)
         if not isinstance(self.vad, VadOptions):
-            raise InvalidOption(
-                "vad", self.vad, "a VadOptions; vad_filter switches voice activity detection on and off"
-            )
+            raise InvalidOption("vad", self.vad, "a VadOptions; vad_filter=False switches it off")
         if self.language is not None:
             object.__setattr__(self, "language", to_language_code(self.language))
         object.__setattr__(self, "languages", tuple(to_language_code(name) for name in self.languages))
@@ -444,9 +442,8 @@ class TranscribeOptions:
         if self.patience is not None:
             self._check_patience(self.patience)
         if self.hallucination_silence_threshold_s is not None and not self.word_timestamps:
-            raise InvalidOption(
-                "hallucination_silence_threshold_s", self.hallucination_silence_threshold_s, "it needs word_timestamps"
-            )
+            silence_s = self.hallucination_silence_threshold_s
+            raise InvalidOption("hallucination_silence_threshold_s", silence_s, "it needs word_timestamps")
 
     @property
     def temperatures(self) -> tuple[float, ...]:
