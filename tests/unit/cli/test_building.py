@@ -12,7 +12,7 @@ from tests.support.cli_runs import Cli
 
 def test_tp_2_without_neuron_packages_says_what_to_install_and_what_works_here(cli: Cli, tmp_path: Path) -> None:
     if not missing_packages("neuron"):
-        pytest.skip("the Neuron packages are installed: nothing is missing to be told of")
+        pytest.skip("the Neuron packages are installed: a missing package is not proved to be reported")
     done = cli("compile", "--tp", "2", "--cache", tmp_path / "cache")
     assert (done.code, done.out) == (4, "")
     assert 'pip install "neuron-whisper[neuron]" --extra-index-url https://pip.repos.neuron.amazonaws.com' in done.err

@@ -51,7 +51,7 @@ def test_a_missing_neuron_target_is_a_warning_with_its_install_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     if not missing_packages("neuron"):
-        pytest.skip("the Neuron packages are installed: nothing is missing to be told of")
+        pytest.skip("the Neuron packages are installed: a missing package is not proved to be reported")
     _, found = checks(capsys, tmp_path)
     assert found["target neuron"]["verdict"] == "warn"
     assert found["target neuron"]["advice"].startswith('pip install "neuron-whisper[neuron]"')
