@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import replace
 from io import TextIOBase
 from pathlib import Path
@@ -23,7 +24,7 @@ from neuron_whisper.audio.from_array import clip_from_array
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.build import build, check_compile_packages, resolve_build_spec, resolve_profile_instance
 from neuron_whisper.decode.options import TranscribeOptions
-from neuron_whisper.errors import InvalidOption, ModelClosed, ModelForked, UnknownOption
+from neuron_whisper.errors import EngineDraining, InvalidOption, ModelClosed, ModelForked, UnknownOption
 from neuron_whisper.host.hardware import read_memory_bytes
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.session import LiveSession
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "base"
 DEFAULT_PROFILE = "cpu"
+_EXIT_TIMEOUT_S = 10.0
 
 LoadProgress = Callable[[str, int, int | None], None]
 """progress(what, done, total): bytes of a download, then steps of a compilation; total None: not known."""
@@ -120,7 +122,9 @@ class Model:
         self._transcriber = transcriber
         self._pid = os.getpid()
         self._is_closed = False
-        atexit.register(self.close)  # an interpreter that ends amid a device call would abort
+        self._native_calls = threading.Condition()
+        self._n_native_calls = 0
+        atexit.register(self._close_at_exit)
 
     @property
     def name(self) -> str:
@@ -152,9 +156,10 @@ class Model:
         """
         self._check_usable()
         chosen = _merge_options(options, changes)
-        clip = _load_clip(audio, sample_rate)
+        with self._native_call():
+            clip = _load_clip(audio, sample_rate)
         started = time.perf_counter()
-        events = list(_report(self._transcriber.run(clip, chosen), clip, progress))
+        events = list(self._iterate_events(clip, chosen, progress))
         return build_transcript(clip, chosen, events, took_s=time.perf_counter() - started)
 
     def stream(
@@ -169,15 +174,29 @@ class Model:
         """As transcribe, but yields each segment when it is done. Leaving the loop early cancels the rest."""
         self._check_usable()
         chosen = _merge_options(options, changes)
-        return self._iterate_segments(_load_clip(audio, sample_rate), chosen, progress)
+        with self._native_call():
+            clip = _load_clip(audio, sample_rate)
+        return self._iterate_segments(clip, chosen, progress)
 
     def _iterate_segments(
         self, clip: AudioClip, options: TranscribeOptions, progress: DecodeProgress
     ) -> Generator[Segment]:
-        with closing(_report(self._transcriber.run(clip, options), clip, progress)) as events:
+        with closing(self._iterate_events(clip, options, progress)) as events:
             for event in events:
                 if isinstance(event, Segment):
                     yield event
+
+    def _iterate_events(
+        self, clip: AudioClip, options: TranscribeOptions, progress: DecodeProgress
+    ) -> Generator[TranscriptEvent]:
+        with closing(self._transcriber.run(clip, options)) as events:
+            while True:
+                with self._native_call():
+                    event = next(events, None)
+                if event is None:
+                    return
+                _report_event(event, clip, progress)
+                yield event
 
     async def atranscribe(
         self,
@@ -193,11 +212,8 @@ class Model:
         chosen = _merge_options(options, changes)
         clip = await asyncio.to_thread(_load_clip, audio, sample_rate)
         started = time.perf_counter()
-        events = []
-        async with aclosing(self._transcriber.arun(clip, chosen)) as coming:
-            async for event in coming:
-                _report_event(event, clip, progress)
-                events.append(event)
+        async with aclosing(self._aiterate_events(clip, chosen, progress)) as coming:
+            events = [event async for event in coming]
         return build_transcript(clip, chosen, events, took_s=time.perf_counter() - started)
 
     async def astream(
@@ -213,11 +229,22 @@ class Model:
         self._check_usable()
         chosen = _merge_options(options, changes)
         clip = await asyncio.to_thread(_load_clip, audio, sample_rate)
-        async with aclosing(self._transcriber.arun(clip, chosen)) as coming:
+        async with aclosing(self._aiterate_events(clip, chosen, progress)) as coming:
             async for event in coming:
-                _report_event(event, clip, progress)
                 if isinstance(event, Segment):
                     yield event
+
+    async def _aiterate_events(
+        self, clip: AudioClip, options: TranscribeOptions, progress: DecodeProgress
+    ) -> AsyncGenerator[TranscriptEvent]:
+        async with aclosing(self._transcriber.arun(clip, options)) as coming:
+            try:
+                async for event in coming:
+                    _report_event(event, clip, progress)
+                    yield event
+            except EngineDraining:
+                self._check_usable()
+                raise
 
     def live(self, options: LiveOptions | None = None, *, max_buffered_s: float = 60.0) -> LiveSession:
         """Creates a session for live audio in the running event loop; close it with `aclose`. Raises InvalidOption."""
@@ -228,8 +255,32 @@ class Model:
         """Frees the model; windows that are being decoded fail. Idempotent, and without effect in a forked child."""
         if os.getpid() == self._pid and not self._is_closed:
             self._is_closed = True
-            atexit.unregister(self.close)
+            atexit.unregister(self._close_at_exit)
             self._transcriber.close()
+
+    def _close_at_exit(self) -> None:
+        """Closes the model and waits for its native calls.
+
+        A daemon thread that comes back from C++ while the interpreter ends is unwound there, which aborts the process.
+        """
+        self.close()
+        with self._native_calls:
+            self._native_calls.wait_for(lambda: not self._n_native_calls, _EXIT_TIMEOUT_S)
+
+    @contextmanager
+    def _native_call(self) -> Generator[None]:
+        """Counts the caller among those that `_close_at_exit` waits for. Raises ModelClosed if it was closed amid."""
+        with self._native_calls:
+            self._n_native_calls += 1
+        try:
+            yield
+        except EngineDraining:
+            self._check_usable()
+            raise
+        finally:
+            with self._native_calls:
+                self._n_native_calls -= 1
+                self._native_calls.notify_all()
 
     def __enter__(self) -> Self:
         return self
@@ -281,15 +332,6 @@ def _merge_options(options: TranscribeOptions | None, changes: Mapping[str, Any]
     if not isinstance(options, TranscribeOptions | None):
         raise InvalidOption("options", options, "a TranscribeOptions; single options are keyword arguments")
     return replace(options or TranscribeOptions(), **merged)
-
-
-def _report(
-    events: Generator[TranscriptEvent], clip: AudioClip, progress: DecodeProgress
-) -> Generator[TranscriptEvent]:
-    with closing(events):
-        for event in events:
-            _report_event(event, clip, progress)
-            yield event
 
 
 def _report_event(event: TranscriptEvent, clip: AudioClip, progress: DecodeProgress) -> None:
