@@ -155,7 +155,7 @@ class Model:
         CapacityError, DeviceError.
         """
         self._check_usable()
-        chosen = _merge_options(options, changes)
+        chosen = self._choose_options(options, changes)
         with self._native_call():
             clip = _load_clip(audio, sample_rate)
         started = time.perf_counter()
@@ -173,7 +173,7 @@ class Model:
     ) -> Generator[Segment]:
         """As transcribe, but yields each segment when it is done. Leaving the loop early cancels the rest."""
         self._check_usable()
-        chosen = _merge_options(options, changes)
+        chosen = self._choose_options(options, changes)
         with self._native_call():
             clip = _load_clip(audio, sample_rate)
         return self._iterate_segments(clip, chosen, progress)
@@ -209,7 +209,7 @@ class Model:
     ) -> Transcript:
         """transcribe for asyncio. Cancelling the task frees its slots at the next decode step."""
         self._check_usable()
-        chosen = _merge_options(options, changes)
+        chosen = self._choose_options(options, changes)
         clip = await asyncio.to_thread(_load_clip, audio, sample_rate)
         started = time.perf_counter()
         async with aclosing(self._aiterate_events(clip, chosen, progress)) as coming:
@@ -227,7 +227,7 @@ class Model:
     ) -> AsyncGenerator[Segment]:
         """stream for asyncio. Closing the generator, or cancelling the task, cancels the rest."""
         self._check_usable()
-        chosen = _merge_options(options, changes)
+        chosen = self._choose_options(options, changes)
         clip = await asyncio.to_thread(_load_clip, audio, sample_rate)
         async with aclosing(self._aiterate_events(clip, chosen, progress)) as coming:
             async for event in coming:
@@ -293,6 +293,11 @@ class Model:
     def __repr__(self) -> str:
         return f"<Model {self.name}{' (closed)' if self._is_closed else ''}>"
 
+    def _choose_options(self, options: TranscribeOptions | None, changes: Mapping[str, Any]) -> TranscribeOptions:
+        chosen = _merge_options(options, changes)
+        self._transcriber.check_options(chosen)
+        return chosen
+
     def _check_usable(self) -> None:
         if os.getpid() != self._pid:
             raise ModelForked(self.name, self._pid)
@@ -324,6 +329,8 @@ def _merge_options(options: TranscribeOptions | None, changes: Mapping[str, Any]
                 names.setdefault(other, spec.name)
     merged: dict[str, Any] = {}
     for name, value in changes.items():
+        if name == "vad_parameters":
+            raise InvalidOption(name, value, "here it is vad=VadOptions(...), with the same names inside")
         if name not in names:
             raise UnknownOption(name, TranscribeOptions.__slots__, kind="option")
         if names[name] in merged:

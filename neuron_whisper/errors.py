@@ -132,6 +132,14 @@ class UnknownModel(InputError):
         super().__init__(f"no model named {name!r}{names}{'; ' + hint if hint else ''}")
 
 
+class ListenFailed(InputError):
+    """The server cannot listen on `address`."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address, self.reason = address, reason
+        super().__init__(f"cannot listen on {address}: {reason}; choose another --host or --port")
+
+
 class UnknownJob(InputError):
     """There is no job `job_id`, or it belongs to another API key."""
 

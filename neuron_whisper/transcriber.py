@@ -16,7 +16,9 @@ from neuron_whisper.artifact.loader import Artifact, check_artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.silero import SpeechStream
+from neuron_whisper.decode.language import resolve_language
 from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.decode.window import check_program_options
 from neuron_whisper.engine.engine import Engine, EngineStatus
 from neuron_whisper.engine.interface import WindowEngine
 from neuron_whisper.engine.pool import EnginePool
@@ -28,6 +30,7 @@ from neuron_whisper.longform import Plan, TranscriptSummary, plan_transcription
 from neuron_whisper.longform.drivers import TranscriptEvent, arun_plan, run_plan
 from neuron_whisper.target.interfaces import ProgramSpec, Session
 from neuron_whisper.target.registry import load_target
+from neuron_whisper.text.chinese import load_converter
 from neuron_whisper.text.tokenizer import Tokenizer
 from neuron_whisper.transcript import Segment, SkippedRegion, Transcript
 
@@ -44,6 +47,7 @@ class Transcriber:
     ) -> None:
         self.name = name
         self.tokenizer = tokenizer
+        self._spec = spec
         self._n_mels = spec.dims.n_mels
         self._concurrency = spec.slots * replicas  # windows that a batched plan decodes at once
         # leaves space for a start sequence, and for as many tokens to follow
@@ -127,6 +131,14 @@ class Transcriber:
     def languages(self) -> tuple[str, ...]:
         """Codes of the languages the model knows."""
         return self.tokenizer.languages if self.tokenizer.special.is_multilingual else ("en",)
+
+    def check_options(self, options: TranscribeOptions) -> None:
+        """Raises InvalidOption for what this model or its artifact cannot do, whatever the clip."""
+        resolve_language(options, self.tokenizer)
+        check_program_options(options, self._spec)
+        self.tokenizer.get_suppress_tokens(options.suppress_tokens)
+        if options.chinese_script is not None:
+            load_converter(options.chinese_script)
 
     def _make_plan(self, clip: AudioClip, options: TranscribeOptions, concurrency: int) -> Plan:
         return plan_transcription(clip, options, self.tokenizer, n_mels=self._n_mels, concurrency=concurrency)

@@ -104,7 +104,8 @@ def _open(source: str | Path | bytes | BinaryIO, name: str, max_bytes: int, stac
         file = sys.stdin.buffer if source == "-" else stack.enter_context(_open_path(Path(source), name))
     else:
         file = source
-    if not (file.seekable() and file.tell() == 0):
+    is_seekable = getattr(file, "seekable", None)  # a file object may have no method but read
+    if is_seekable is None or not (is_seekable() and file.tell() == 0):
         return _read_all(file, name, max_bytes)
     size = file.seek(0, 2)
     file.seek(0)

@@ -49,7 +49,9 @@ class SpeechSpan:
 
 
 SILERO_VAD = VadOptions(min_speech_duration_ms=250, min_silence_duration_ms=100, speech_pad_ms=30)
-BATCHED_VAD = VadOptions(max_speech_duration_s=WINDOW_S, min_silence_duration_ms=160)  # faster-whisper, batched
+BATCHED_VAD = VadOptions(
+    min_speech_duration_ms=0, max_speech_duration_s=WINDOW_S, min_silence_duration_ms=160
+)  # faster-whisper, batched
 
 
 # --- spans ------------------------------------------------------------------------------------

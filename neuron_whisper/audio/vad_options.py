@@ -18,7 +18,9 @@ GROUP = "Voice activity detection"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VadOptions:
-    """Names as in silero-vad, defaults as in faster-whisper. Raises InvalidOption.
+    """Names as in silero-vad. Defaults as in faster-whisper, but `min_speech_duration_ms`, which is silero-vad's.
+
+    Raises InvalidOption.
 
     Speech begins where the probability reaches `threshold` and ends where it stays below `neg_threshold` (None: 0.15
     below the other, at least 0.01) for `min_silence_duration_ms`. Speech of at most `min_speech_duration_ms` is
@@ -49,7 +51,7 @@ class VadOptions:
         faster_whisper=SAME,
     )
     min_speech_duration_ms: int = option(
-        0,
+        250,
         "number",
         "Ignore speech that is not longer, in milliseconds.",
         group=GROUP,

@@ -98,6 +98,7 @@ def transcribe(
     raw_format = _parse_raw_format(raw) if raw is not None else None
     selection = ModelSelection(model=model, artifact=artifact, profile=profile, threads=threads)
     with open_transcriber(context, selection) as (transcriber, opened_artifact), _show_progress(context) as progress:
+        transcriber.check_options(options)
         job = _FileJob(
             transcriber=transcriber,
             options=options,

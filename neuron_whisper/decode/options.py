@@ -17,7 +17,7 @@ from neuron_whisper.text.special_tokens import TASKS
 
 LONG_FORMS = ("auto", "sequential", "batched")
 # faster-whisper's defaults, but with a minimum of speech: an organ's chord passes for 40 ms of it
-DEFAULT_VAD = VadOptions(min_speech_duration_ms=250)
+DEFAULT_VAD = VadOptions()
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MAX_BEAMS = 16  # the maximum of a program
 MAX_CANDIDATES = 32

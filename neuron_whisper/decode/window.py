@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.decode.alignment import build_alignment_tokens
-from neuron_whisper.decode.options import WindowOptions
+from neuron_whisper.decode.options import TranscribeOptions, WindowOptions
 from neuron_whisper.decode.repetition import find_loop_start, truncate_loop
 from neuron_whisper.decode.rules import ALLOW_ALL_RULES, build_suppression_mask
 from neuron_whisper.decode.segments import split_at_timestamps
@@ -105,6 +105,16 @@ class _Detection:
     no_speech_prob: float = 0.0
 
 
+def check_program_options(options: WindowOptions | TranscribeOptions, spec: ProgramSpec) -> None:
+    """Raises InvalidOption if the program lacks the beams or the align graph that the options need."""
+    if (options.beam_size or 1) > spec.beams:
+        raise InvalidOption(
+            "beam_size", options.beam_size, f"at most {spec.beams} with this artifact; compile it with --beams"
+        )
+    if options.word_timestamps and not spec.align_buckets:
+        raise InvalidOption("word_timestamps", True, "false with this artifact, compiled with shapes.align = false")
+
+
 class WindowDecoder:
     """Decodes one window: alternate `next_request()` and the matching `receive_...` until `result` is not None.
 
@@ -117,12 +127,7 @@ class WindowDecoder:
         """Raises InvalidOption if the program lacks the beams or the align graph that the options need."""
         self._options, self._tokenizer, self._spec, self._frames = options, tokenizer, spec, frames
         self._special = tokenizer.special
-        if (options.beam_size or 1) > spec.beams:
-            raise InvalidOption(
-                "beam_size", options.beam_size, f"at most {spec.beams} with this artifact; compile it with --beams"
-            )
-        if options.word_timestamps and not spec.align_buckets:
-            raise InvalidOption("word_timestamps", True, "false with this artifact, compiled with shapes.align = false")
+        check_program_options(options, spec)
         self._detection = _Detection(options.language)
         self._attempts: list[DecodingAttempt] = []
         self._decoder: TokenDecoder | None = None

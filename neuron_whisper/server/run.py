@@ -14,7 +14,7 @@ from types import FrameType
 
 import uvicorn
 
-from neuron_whisper.errors import DeviceError, InvalidOption
+from neuron_whisper.errors import DeviceError, ListenFailed
 from neuron_whisper.server.app import build_app
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.http.connections import create_limited_h11_protocol
@@ -40,7 +40,7 @@ def serve(
     The first signal drains: the server is not ready, rejects new requests, and requests in flight finish within
     `settings.drain_s`. A second signal ends the process at once. `on_listening` is called with the URL.
 
-    Raises InvalidOption where the address is not available, DeviceError where the device failed: end the process.
+    Raises ListenFailed where the address is not available, DeviceError where the device failed: end the process.
     """
     _warn_if_no_keys(settings)
     with _listen(settings) as listener:
@@ -151,7 +151,7 @@ def _listen(settings: ServerSettings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         address = f"{settings.host}:{settings.port}"
-        raise InvalidOption("host and port", address, f"cannot listen there: {error.strerror or error}") from error
+        raise ListenFailed(address, error.strerror or str(error)) from error
 
 
 def _format_url(settings: ServerSettings, listener: socket.socket) -> str:

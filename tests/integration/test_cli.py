@@ -246,6 +246,15 @@ def test_output_dir_gets_one_file_for_each_format_and_stdout_nothing(
     assert list(json.loads((out / "tone.json").read_text())) == ["text", "segments", "language"]
 
 
+@pytest.mark.parametrize("flags", [("--task", "translate"), ("--language", "de"), ("--beam-size", "8")])
+def test_what_the_model_cannot_do_is_one_usage_error_for_all_files(
+    cli: Cli, cache: Path, wav: Path, flags: tuple[str, ...]
+) -> None:
+    done = cli("transcribe", wav, wav, "--artifact", LABEL, *flags, "--quiet", "--cache", cache)
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert flags[0].removeprefix("--").replace("-", "_") in done.err
+
+
 def test_stdin_and_raw_samples_are_transcribed_as_the_file_is(cli: Cli, cache: Path, wav: Path) -> None:
     args = ("--artifact", LABEL, "-f", "verbose_json", "--quiet", "--cache", cache)
     of_file = cli("transcribe", wav, *args)

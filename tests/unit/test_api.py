@@ -139,6 +139,39 @@ def test_an_unknown_option_is_refused_with_the_nearest_name(model: Model) -> Non
         model.transcribe(samples(), beamsize=5)
 
 
+def test_faster_whispers_vad_parameters_are_answered_with_the_name_here(model: Model) -> None:
+    with pytest.raises(InvalidOption, match=r"vad=VadOptions") as refused:
+        model.transcribe(samples(), vad_parameters={"threshold": 0.4})
+    assert refused.value.field == "vad_parameters"
+
+
+def test_what_the_model_cannot_do_is_refused_before_the_audio_is_read(model: Model) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        model.transcribe("nothere.wav", beam_size=64)
+    assert refused.value.field == "beam_size"
+
+
+def test_closing_amid_a_stream_is_said_to_its_reader(model: Model) -> None:
+    stream = model.stream(samples(90), **FAST)
+    next(stream)
+    model.close()
+    with pytest.raises(ModelClosed):
+        list(stream)
+
+
+def test_a_file_object_needs_no_more_than_read(model: Model) -> None:
+    class Reader:
+        def __init__(self, content: bytes) -> None:
+            self._content = io.BytesIO(content)
+
+        def read(self, size: int = -1) -> bytes:
+            return self._content.read(size)
+
+    content = tone()
+    read: Any = Reader(content)
+    assert model.transcribe(read, **FAST).text == model.transcribe(content, **FAST).text
+
+
 @pytest.mark.parametrize(("options", "field"), [({"language": "en"}, "options"), (3, "options")])
 def test_options_of_another_type_are_refused(model: Model, options: Any, field: str) -> None:
     with pytest.raises(InvalidOption) as refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -30,7 +31,8 @@ from tests.support.signals import RATE, noise, time_s
 from tests.support.speech import needs_recordings
 
 CHUNK = 512
-UNPADDED = VadOptions(speech_pad_ms=0)
+ANY_LENGTH = VadOptions(min_speech_duration_ms=0)
+UNPADDED = replace(ANY_LENGTH, speech_pad_ms=0)
 
 
 def detect_in_picture(picture: str, options: VadOptions) -> list[tuple[int, int]]:
@@ -139,7 +141,7 @@ def test_a_clip_without_samples_has_no_span() -> None:
 def test_a_clip_shorter_than_a_chunk_has_one_probability(samples: int) -> None:
     assert speech_probabilities(noise(1)[:samples]).shape == (1,)
     span = SpeechSpan(start_sample=0, end_sample=samples)
-    assert spans_from_probabilities(np.array([0.9], np.float32), samples) == [span]
+    assert spans_from_probabilities(np.array([0.9], np.float32), samples, ANY_LENGTH) == [span]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_a_clip_shorter_than_a_chunk_has_one_probability(samples: int) -> None:
     ],
 )
 def test_speech_ends_where_a_silence_lasts(picture: str, silence_ms: int, spans: list[tuple[int, int]]) -> None:
-    assert detect_in_picture(picture, VadOptions(speech_pad_ms=0, min_silence_duration_ms=silence_ms)) == spans
+    assert detect_in_picture(picture, replace(UNPADDED, min_silence_duration_ms=silence_ms)) == spans
 
 
 def test_speech_that_is_not_longer_than_the_minimum_is_dropped() -> None:
@@ -175,7 +177,7 @@ def test_speech_that_is_not_longer_than_the_minimum_is_dropped() -> None:
     ],
 )
 def test_spans_are_widened_by_the_padding_or_half_the_gap(picture: str, spans: list[tuple[int, int]]) -> None:
-    assert detect_in_picture(picture, VadOptions(speech_pad_ms=64, min_silence_duration_ms=32)) == spans
+    assert detect_in_picture(picture, replace(ANY_LENGTH, speech_pad_ms=64, min_silence_duration_ms=32)) == spans
 
 
 @pytest.mark.parametrize(
@@ -193,12 +195,12 @@ def test_spans_are_widened_by_the_padding_or_half_the_gap(picture: str, spans: l
     ],
 )
 def test_a_span_that_grows_too_long_is_cut_in_its_longest_pause(picture: str, spans: list[tuple[int, int]]) -> None:
-    options = VadOptions(speech_pad_ms=0, max_speech_duration_s=11 * CHUNK / RATE)
+    options = replace(UNPADDED, max_speech_duration_s=11 * CHUNK / RATE)
     assert detect_in_picture(picture, options) == spans
 
 
 def test_a_pause_of_an_earlier_span_is_no_place_to_cut_a_later_one() -> None:
-    options = VadOptions(speech_pad_ms=0, min_silence_duration_ms=192, max_speech_duration_s=15 * CHUNK / RATE)
+    options = replace(UNPADDED, min_silence_duration_ms=192, max_speech_duration_s=15 * CHUNK / RATE)
     assert detect_in_picture("#....#......." + "#" * 17, options) == [(0, 6), (13, 28), (28, 30)]
 
 

@@ -32,10 +32,10 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: float, allowe
     assert str(refused.value.value) == str(value)
 
 
-def test_the_defaults_are_faster_whispers() -> None:
+def test_the_defaults_are_faster_whispers_but_for_the_shortest_speech() -> None:
     options = VadOptions()
     assert (options.threshold, options.neg_threshold, options.silence_threshold) == (0.5, None, 0.35)
-    assert (options.min_speech_duration_ms, options.max_speech_duration_s) == (0, float("inf"))
+    assert (options.min_speech_duration_ms, options.max_speech_duration_s) == (250, float("inf"))
     assert (options.min_silence_duration_ms, options.speech_pad_ms) == (2000, 400)
 
 

@@ -28,7 +28,9 @@ def test_speech_is_found_in_samples_from_the_start_of_the_range() -> None:
     buffer.append(np.zeros(20 * 512, np.float32))
     for n in range(20):
         buffer.append_probability(0.9 if 5 <= n < 15 else 0.0)
-    (span,) = buffer.find_speech(2 * 512, 20 * 512, VadOptions(speech_pad_ms=0, min_silence_duration_ms=32))
+    (span,) = buffer.find_speech(
+        2 * 512, 20 * 512, VadOptions(min_speech_duration_ms=0, speech_pad_ms=0, min_silence_duration_ms=32)
+    )
     assert (span.start_sample, span.end_sample) == (3 * 512, 13 * 512)
 
 
@@ -37,5 +39,5 @@ def test_a_last_chunk_that_is_not_complete_is_as_the_one_before() -> None:
     buffer.append(np.zeros(10 * 512 + 100, np.float32))
     for _ in range(10):
         buffer.append_probability(0.9)
-    (span,) = buffer.find_speech(0, buffer.end, VadOptions(speech_pad_ms=0))
+    (span,) = buffer.find_speech(0, buffer.end, VadOptions(min_speech_duration_ms=0, speech_pad_ms=0))
     assert (span.start_sample, span.end_sample) == (0, buffer.end)
