@@ -107,8 +107,10 @@ def test_an_unloaded_model_is_freed() -> None:
             gone = weakref.ref(held)
             del held
         await models.unload("turbo", timeout_s=TIMEOUT_S)
-        gc.collect()
-        assert gone() is None
+        async with asyncio.timeout(TIMEOUT_S):  # the thread that loaded it may still be on its way out
+            while gone() is not None:
+                gc.collect()
+                await asyncio.sleep(0.01)
         with pytest.raises(ModelUnavailable, match="unloaded by an operator"):
             async with models.use("turbo"):
                 pass
