@@ -25,6 +25,7 @@ from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.http.errors import handle_exception
 from neuron_whisper.server.http.middleware import InstrumentedApp, require_api_key
 from neuron_whisper.server.http.multipart import MAX_FORM_OVERHEAD_BYTES
+from neuron_whisper.server.http.origins import ANY_ORIGIN, PageOrigins
 from neuron_whisper.server.jobs.routes import JOB_ROUTES
 from neuron_whisper.server.models.registry import ModelRegistry
 from neuron_whisper.server.models.routes import list_models, load_model, retrieve_model, unload_model
@@ -125,13 +126,14 @@ def build_app(server_state: ServerState) -> Litestar:
 
 
 def _build_cors_config(settings: ServerSettings) -> CORSConfig | None:
-    """CORS for the configured origins, None without: keys may be sent and Retry-After may be read."""
+    """CORS for the configured origins, None without: any header may be sent, and Retry-After may be read."""
     if not settings.cors_origins:
         return None
     return CORSConfig(
-        allow_origins=list(settings.cors_origins),
-        allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
+        allow_origins=[ANY_ORIGIN] if ANY_ORIGIN in settings.cors_origins else [],
+        allow_origin_regex=PageOrigins(settings.cors_origins).pattern.pattern,
+        allow_methods=["GET", "HEAD", "POST", "DELETE"],
+        allow_headers=["*"],  # clients send headers of their own, such as OpenAI's X-Stainless-Lang
         expose_headers=["X-Request-Id", "Retry-After"],
     )
 

@@ -17,6 +17,7 @@ from neuron_whisper.errors import DeviceError, EngineDraining, Overloaded, Queue
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.http.admission import Admission, AdmissionTicket
 from neuron_whisper.server.http.middleware import RequestGateway
+from neuron_whisper.server.http.origins import PageOrigins
 from neuron_whisper.server.http.request_context import RequestContext, current_request, measure_stage
 from neuron_whisper.server.jobs.metrics import JobsCollector
 from neuron_whisper.server.jobs.service import JobService
@@ -36,6 +37,7 @@ class ServerState:
         self.settings = settings
         self.started_at = int(time.time())
         self.drain_started = asyncio.Event()
+        self.allowed_origins = PageOrigins(settings.cors_origins)
         self.session_limiter = SessionLimiter(settings.realtime_sessions)
         self.idle = asyncio.Event()
         self.idle.set()

@@ -12,6 +12,7 @@ from msgspec import Meta
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.config.schema import check_settings
+from neuron_whisper.server.http.origins import PageOrigins
 
 MIB = 1024**2
 DAY_S = 86400
@@ -124,7 +125,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     cors_origins: Annotated[
         tuple[str, ...],
-        Meta(description="Origins whose pages may use the API from a browser, such as https://app.example.com."),
+        Meta(
+            description="Origins whose pages may use the API and its WebSockets from a browser or an app, such as "
+            "https://app.example.com, https://*.example.com, app://obsidian.md, file:// or null."
+        ),
     ] = ()
     metrics_need_key: Annotated[bool, Meta(description="Require an admin key for GET /metrics.")] = False
     otlp_endpoint: Annotated[
@@ -232,9 +236,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         check_settings(self)
         if not self.host:
             raise InvalidOption("host", self.host, "an address or a name of this machine, such as 127.0.0.1")
-        for origin in self.cors_origins:
-            if not re.fullmatch(r"https?://[^/\s]+|\*", origin):
-                raise InvalidOption("cors_origins", origin, "an origin such as https://app.example.com, without a path")
+        PageOrigins(self.cors_origins)
         if self.otlp_endpoint is not None and not re.fullmatch(r"https?://[^/\s]+(/[^\s?#]*)?", self.otlp_endpoint):
             raise InvalidOption("otlp_endpoint", self.otlp_endpoint, "an address such as http://127.0.0.1:4318")
         for alias in self.aliases:

@@ -8,7 +8,6 @@ import secrets
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack, suppress
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Request, Response, WebSocket
@@ -27,6 +26,7 @@ from neuron_whisper.errors import (
 )
 from neuron_whisper.live import FinalText, LiveEvent, LiveOptions, LiveSession, PartialText
 from neuron_whisper.server.http.errors import handle_exception, make_error_response
+from neuron_whisper.server.http.origins import PageOrigins
 from neuron_whisper.server.http.request_context import RequestContext
 from neuron_whisper.server.realtime.config import PCM_RATE
 from neuron_whisper.server.state import ServerState
@@ -107,7 +107,7 @@ class RealtimeConnection(ABC):
         code = NORMAL_CLOSURE
         async with AsyncExitStack() as resources:
             try:
-                check_origin(self.socket)
+                check_origin(self.socket, self.server_state.allowed_origins)
                 resources.enter_context(self.server_state.track_request())
                 resources.enter_context(self.server_state.session_limiter.acquire())
                 await self.on_handshake()
@@ -250,11 +250,12 @@ async def create_pcm_stream(encoding: str, rate: int) -> PcmStream:
     return await asyncio.to_thread(create)
 
 
-def check_origin(socket: AnySocket) -> None:
+def check_origin(socket: AnySocket, allowed: PageOrigins) -> None:
     """Raises HTTPException for a page of another origin: browsers send no preflight request for WebSockets."""
     origin = socket.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != socket.headers.get("host"):
-        raise HTTPException(detail=f"origin {origin[:80]} is not allowed", status_code=403)
+    if not allowed.allows(origin, socket.headers.get("host")):
+        detail = f"origin {(origin or '')[:80]} is not allowed; the server's operator allows it with --cors-origins"
+        raise HTTPException(detail=detail, status_code=403)
 
 
 def _select_subprotocol(socket: AnySocket) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from neuron_whisper.server import ServerSettings
 from tests.support.servers import TRANSCRIPTIONS, run_server
 from tests.support.servers_with_keys import run_server_with_keys
 
@@ -24,6 +25,20 @@ def test_cors_is_for_configured_origins_only(tmp_path: Path) -> None:
     with run_server() as server, server.client() as client:
         plain = client.get("/v1/models", headers={"origin": ours})
         assert not [name for name in plain.headers if "control-allow" in name]
+
+
+def test_a_page_of_an_allowed_origin_may_send_any_header() -> None:
+    ours = "https://app.example.com"
+    asked = "authorization, content-type, x-stainless-lang, x-stainless-retry-count, openai-beta, traceparent"
+    with run_server(ServerSettings(vad_filter=False, cors_origins=(ours, "app://*"))) as server:
+        for origin in (ours, "app://obsidian.md"):
+            asking = {"access-control-request-method": "POST", "access-control-request-headers": asked}
+            with server.client() as client:
+                allowed = client.options(TRANSCRIPTIONS, headers={"origin": origin, **asking})
+            assert allowed.status_code == 204
+            assert allowed.headers["access-control-allow-origin"] == origin
+            granted = {name.strip().lower() for name in allowed.headers["access-control-allow-headers"].split(",")}
+            assert set(asked.split(", ")) <= granted
 
 
 def test_the_document_says_which_routes_need_a_key(tmp_path: Path) -> None:

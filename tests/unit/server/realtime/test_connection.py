@@ -6,12 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.realtime_clients import (
+    SETTINGS,
     open_client,
     open_refused,
 )
-from tests.support.servers import RunningServer
+from tests.support.servers import RunningServer, run_server
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,21 @@ def test_a_handshake_with_invalid_parameters_is_rejected(
 def test_a_page_of_another_origin_is_rejected(server: RunningServer) -> None:
     status, _ = asyncio.run(open_refused(server, "/v1/realtime", origin="https://elsewhere.example"))
     assert status == 403
+
+
+def test_a_page_of_a_listed_origin_may_connect() -> None:
+    listed = ("https://app.example.com", "app://obsidian.md", "file://")
+    with run_server(replace(SETTINGS, cors_origins=listed)) as server:
+
+        async def greet(origin: str) -> str:
+            async with open_client(server, origin=origin) as client:
+                return str((await client.receive())["type"])
+
+        for origin in listed:
+            assert asyncio.run(greet(origin)) == "session.created"
+        for origin in ("app://other", "null", "http://app.example.com"):
+            status, error = asyncio.run(open_refused(server, "/v1/realtime", origin=origin))
+            assert (status, error["code"]) == (403, "origin_not_allowed")
 
 
 def test_a_session_over_the_limit_is_503_until_another_ends(server: RunningServer) -> None:
