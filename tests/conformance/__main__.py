@@ -1,6 +1,7 @@
-"""Serves tiny.en and runs schemathesis, the openai client and Pipecat's services against it; exits 1 if one fails.
+"""Serves tiny.en and runs schemathesis and the clients that people use against it; exits 1 if one fails.
 
-A second server has keys and lets admins load and unload models.
+Clients: openai for Python and Node, Vercel's AI SDK, Pipecat, LiveKit's plugin, LiteLLM's proxy, and a page of another
+origin in Chromium. A second server has keys and lets admins load and unload models.
 
 `python -m tests.conformance NEURON_WHISPER CLIP`: the command of the installation that is tested, and 16-bit mono
 speech as a wav. Runs in the environment that `make conformance` makes; nothing of the package is imported.
@@ -16,11 +17,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import create_server
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 MODEL = "tiny.en"
-ALIAS = "gpt-transcribe"  # Pipecat's default
+ALIASES = ("gpt-transcribe", "gpt-4o-mini-transcribe")  # Pipecat's and LiveKit's defaults
+PREFIX = "/stt"  # of the reverse proxy between the page and the server
 MAX_RESPONSE_S = "120"  # generous: the machine may be busy
 EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "40")
 
@@ -28,7 +31,8 @@ EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "40")
 @contextmanager
 def run_server(command: str, directory: Path, *flags: str) -> Iterator[str]:
     """Run a server and yield its URL."""
-    arguments = ["--model", MODEL, "--port", "0", "--aliases", f"{ALIAS}={MODEL}", *flags]
+    arguments = ["--model", MODEL, "--port", "0", "--aliases", ",".join(f"{alias}={MODEL}" for alias in ALIASES)]
+    arguments += flags
     with (directory / "log").open("w") as log, subprocess.Popen([command, "serve", *arguments], stderr=log) as server:
         try:
             yield wait_for_address(directory / "log", server)
@@ -55,6 +59,20 @@ def create_admin_key(command: str, directory: Path) -> tuple[Path, str]:
         [command, "keys", "create", "admin", "--admin", "--file", file], check=True, stdout=subprocess.PIPE, text=True
     )
     return file, result.stdout.split()[-1]
+
+
+def other_python(name: str) -> str:
+    """The interpreter of a client with an environment of its own."""
+    return str(Path(sys.prefix) / name / "bin" / "python")
+
+
+def node(script: str) -> list[str]:
+    return [str(Path(sys.executable).with_name("node")), str(HERE / "node" / f"{script}.mjs")]
+
+
+def find_free_port() -> int:
+    with create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def schemathesis_command(url: str, *more: str) -> list[str]:
@@ -97,9 +115,18 @@ def main(command: str, clip: str) -> int:
                     "openai": [python, "-m", "tests.conformance.openai_client", url, str(speech)],
                     "Pipecat": [python, "-m", "tests.conformance.pipecat_service", url, str(speech)],
                     "Pipecat in realtime": [python, "-m", "tests.conformance.pipecat_realtime", url, str(speech)],
+                    "LiveKit": [other_python("livekit"), "-m", "tests.conformance.livekit_stt", url, str(speech)],
+                    "LiteLLM": [other_python("litellm"), "-m", "tests.conformance.litellm_proxy", url, str(speech)],
+                    "openai for Node": [*node("openai_node"), url, str(speech)],
+                    "Vercel AI SDK": [*node("vercel_ai"), url, str(speech)],
                     "schemathesis": schemathesis_command(url),
                 },
             )
+        page_port = find_free_port()
+        flags = ["--cors-origins", f"http://127.0.0.1:{page_port}"]
+        with run_server(command, Path(directory), *flags) as url:
+            page = [*node("browser_origin"), url, str(speech), str(page_port), PREFIX]
+            run(directory, {"a page of another origin, behind a path": page})
         keys, key = create_admin_key(command, Path(directory))
         with run_server(command, Path(directory), "--keys-file", str(keys), "--model-admin") as url:
             flags = ["--header", f"Authorization: Bearer {key}", "--include-path-regex", "^/v1/models"]
