@@ -10,7 +10,7 @@
   - BuildError: the profile, the checkpoint or the machine must be changed to compile
     - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
   - ArtifactError: the artifact must be compiled again, or the cache repaired
-    - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactUnsafe, GoldenTokenMismatch
+    - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactOutdated, ArtifactUnsafe, GoldenTokenMismatch
   - TargetUnavailable: the operator installs what the message names
   - DeviceError: the process ends and its supervisor starts it again
 """
@@ -355,6 +355,14 @@ class ArtifactIncompatible(ArtifactError):
         self.name, self.differences = name, dict(differences)
         lines = "; ".join(f"{fact}: stored {a!r}, here {b!r}" for fact, (a, b) in self.differences.items())
         super().__init__(f"artifact {name} does not fit this installation: {lines}")
+
+
+class ArtifactOutdated(ArtifactError):
+    """The artifact was compiled from the graphs of another version, or by another toolchain; `reason` says which."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"artifact {name}: outdated, {reason}; compile the model again, `artifacts prune` frees it")
 
 
 class ArtifactUnsafe(ArtifactError):

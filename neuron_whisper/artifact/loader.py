@@ -66,6 +66,10 @@ class Artifact:
         """Raises ArtifactCorrupt."""
         return profile_from_data(self.manifest.profile, self.path / MANIFEST_NAME)
 
+    def check_tables(self) -> None:
+        """Raises ArtifactCorrupt when the manifest's profile or spec cannot be read."""
+        _ = self.profile, self.spec
+
 
 def read_artifact(path: Path) -> Artifact:
     """The artifact in a directory, by its manifest alone.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from neuron_whisper import __version__
 from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME, compute_artifact_key
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactIncompatible, InvalidOption
 from neuron_whisper.profile import CompileProfile
@@ -106,9 +108,10 @@ def compute_seal(manifest: Manifest) -> str:
 def decode_manifest(content: bytes, path: Path | str) -> Manifest:
     """The manifest in `content`, which was read from `path`.
 
-    Raises ArtifactIncompatible for another format and ArtifactCorrupt for anything that encode_manifest
-    would not have written, to the byte.
+    Raises ArtifactIncompatible for another format, or for what a later version wrote and this one cannot read, and
+    ArtifactCorrupt for anything that encode_manifest would not have written, to the byte.
     """
+    head: Any = None
     try:
         head = msgspec.json.decode(content)
         if isinstance(head, dict) and isinstance(head.get("format"), int) and head["format"] != FORMAT:
@@ -116,12 +119,24 @@ def decode_manifest(content: bytes, path: Path | str) -> Manifest:
         manifest = msgspec.convert(head, Manifest)
         again = encode_manifest(manifest)
     except (msgspec.MsgspecError, InvalidOption, ValueError, RecursionError) as error:
+        if isinstance(head, dict) and is_later_version(writer := str(head.get("neuron_whisper"))):
+            raise ArtifactIncompatible(str(head.get("name", path)), {"neuron_whisper": (writer, __version__)}) from None
         raise ArtifactCorrupt(path, expected="a manifest", found=error) from None
     if (seal := compute_seal(manifest)) != manifest.seal:
         raise ArtifactCorrupt(path, expected=f"seal {manifest.seal or '(none)'}", found=f"seal {seal}")
     if again != content:
         raise ArtifactCorrupt(path, expected="the bytes that were written", found="another spelling of them")
     return manifest
+
+
+def is_later_version(version: str) -> bool:
+    """Whether `version` is later than this one; False for a text that is no version. "0.10.0" is later than "0.9.1"."""
+    return _parse_version(version) > _parse_version(__version__)
+
+
+def _parse_version(version: str) -> tuple[int, ...]:
+    found = re.match(r"\d{1,9}(\.\d{1,9})*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
 def _check_manifest(manifest: Manifest) -> None:

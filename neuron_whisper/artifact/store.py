@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from neuron_whisper.artifact.cache_directory import (
     count_bytes,
     scan,
 )
+from neuron_whisper.artifact.compatibility import explain_outdated
 from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME, match_reference, parse_label
 from neuron_whisper.artifact.loader import Artifact, check_files, read_artifact
-from neuron_whisper.artifact.manifest import MANIFEST_NAME, Manifest, encode_manifest
+from neuron_whisper.artifact.manifest import MANIFEST_NAME, Manifest, encode_manifest, is_later_version
 from neuron_whisper.artifact.staging import (
     StagingDirectory,
     clean_stale,
@@ -30,7 +31,7 @@ from neuron_whisper.artifact.staging import (
     make_staging_path,
     staging_directory,
 )
-from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactNotFound, InvalidOption
+from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactNotFound, ArtifactOutdated, InvalidOption
 from neuron_whisper.host.atomic_files import sync_directory, write_durably
 from neuron_whisper.profile import DEFAULT_PROFILE
 
@@ -49,6 +50,23 @@ class PrunedPath:
     path: Path
     reason: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutdatedArtifact:
+    """A whole artifact that this installation cannot use, and why (compatibility.explain_outdated)."""
+
+    artifact: Artifact
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredArtifacts:
+    """Everything in a store, by name: what can be opened, what an upgrade made useless, and what is damaged."""
+
+    current: list[Artifact] = field(default_factory=list)
+    outdated: list[OutdatedArtifact] = field(default_factory=list)
+    broken: list[tuple[Path, ArtifactError]] = field(default_factory=list)
 
 
 class ArtifactStore:
@@ -78,28 +96,34 @@ class ArtifactStore:
                     return artifact
         return None
 
-    def list_artifacts(self) -> tuple[list[Artifact], list[tuple[Path, ArtifactError]]]:
+    def list_artifacts(self) -> StoredArtifacts:
         """Every artifact by name, and every broken entry with its error. Digests are not checked."""
-        artifacts: list[Artifact] = []
-        broken: list[tuple[Path, ArtifactError]] = []
+        stored = StoredArtifacts()
         for path in self._list_paths():
             try:
                 artifact = self._read(path)
                 check_files(artifact)
-                artifacts.append(artifact)
+                if reason := explain_outdated(artifact.manifest):
+                    stored.outdated.append(OutdatedArtifact(artifact=artifact, reason=reason))
+                    continue
+                artifact.check_tables()
+                stored.current.append(artifact)
             except ArtifactError as error:
-                broken.append((path, error))
-        return artifacts, broken
+                stored.broken.append((path, error))
+        return stored
 
     def resolve(self, reference: str, *, profile: str | None = None) -> Artifact:
         """The artifact by name, model's label, beginning of its name or key (key.match_reference), or path.
 
         Of several artifacts with the label, the newest with the default profile is meant, or the newest when all have
-        one profile; with `profile`, the newest with that one. Raises ArtifactNotFound, InvalidOption listing the
-        candidates and their profiles when that does not decide, and the artifact's own error when it is broken.
+        one profile; with `profile`, the newest with that one. Outdated ones are no candidates. Raises
+        ArtifactNotFound, ArtifactOutdated when all that match are, InvalidOption listing the candidates and their
+        profiles when that does not decide, and the artifact's own error when it is broken.
         """
         known = {path.name: path for path in self._list_paths()}
-        candidates = match_reference(reference, known)
+        matching = match_reference(reference, known)
+        outdated = {name: reason for name in matching if (reason := self._explain_outdated(known[name]))}
+        candidates = [name for name in matching if name not in outdated]
         if len(candidates) > 1 or (candidates and profile is not None):
             return self._choose(reference, [known[name] for name in candidates], profile)
         if candidates:
@@ -110,8 +134,20 @@ class ArtifactStore:
         path = Path(reference)
         with suppress(OSError):  # too long, or closed to us: no path then
             if (path / MANIFEST_NAME).is_file():
-                return read_artifact(path.resolve())
+                artifact = read_artifact(path.resolve())
+                if reason := explain_outdated(artifact.manifest):
+                    raise ArtifactOutdated(str(path), reason)
+                return artifact
+        for name, reason in outdated.items():
+            raise ArtifactOutdated(name, reason)
         raise ArtifactNotFound(reference, known)
+
+    def _explain_outdated(self, path: Path) -> str:
+        """As compatibility.explain_outdated; "" for a broken one, whose own error is raised when it is read."""
+        try:
+            return explain_outdated(self._read(path).manifest)
+        except ArtifactError:
+            return ""
 
     def _choose(self, reference: str, paths: list[Path], profile: str | None) -> Artifact:
         profiles: dict[str, str | None] = {}
@@ -219,7 +255,7 @@ class ArtifactStore:
         dry_run: bool = False,
         now: datetime | None = None,
     ) -> list[PrunedPath]:
-        """Remove leftovers of dead processes, broken artifacts (digests are checked), and those that are too old.
+        """Remove leftovers of dead processes, outdated artifacts, broken ones (digests are checked), and too old ones.
 
         An age counts from the last use, or from the compilation where none is known. Artifacts that a session
         uses, and those named in `keep`, stay. `everything` removes all others.
@@ -293,9 +329,11 @@ class ArtifactStore:
         return True
 
     def _explain_prune(self, path: Path, now_s: float, older_than_days: float | None) -> str:
-        """Why the artifact is removed, or "". Unsafe ones and those of another version stay: they may still be used."""
+        """Why the artifact is removed, or "". Unsafe ones and those of a later version stay: they may still be used."""
         try:
             artifact = self._read(path)
+            if reason := explain_outdated(artifact.manifest):
+                return "" if is_later_version(artifact.manifest.neuron_whisper) else f"outdated: {reason}"
             check_files(artifact, verify_digests=True)
         except ArtifactCorrupt as error:
             return str(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from neuron_whisper.cli.output import echo_json, echo_record, echo_table, format
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
-    from neuron_whisper.artifact.store import ArtifactStore
+    from neuron_whisper.artifact.store import ArtifactStore, OutdatedArtifact
 
 EXIT_ARTIFACT_PROBLEM = 3  # as the exit code of an ArtifactError
 
@@ -35,12 +37,18 @@ def artifacts() -> None:
 @json_option
 @with_context
 def list_command(context: CliContext, as_json: bool) -> None:
-    """List every artifact, broken ones too."""
-    found, broken = context.store().list_artifacts()
+    """List every artifact, also outdated and broken ones.
+
+    An outdated artifact was compiled by another version or with another toolchain: it is never used, and prune frees
+    it.
+    """
+    stored = context.store().list_artifacts()
+    found, broken = stored.current, stored.broken
     if as_json:
         echo_json(
             {
                 "artifacts": [_summarize(artifact) for artifact in found],
+                "outdated": [_summarize_outdated(it) for it in stored.outdated],
                 "broken": [{"path": str(path), "problem": str(error)} for path, error in broken],
             }
         )
@@ -60,8 +68,21 @@ def list_command(context: CliContext, as_json: bool) -> None:
         )
     else:
         context.info(f"no artifact in {context.cache}")
+    for it in stored.outdated:
+        write_stderr(f"outdated: {it.artifact.name} ({format_bytes(it.artifact.size_bytes)}): {it.reason}")
     for _, error in broken:
         write_stderr(f"broken: {error}")
+
+
+def _summarize_outdated(outdated: OutdatedArtifact) -> dict[str, Any]:
+    artifact = outdated.artifact
+    return {
+        "name": artifact.name,
+        "path": str(artifact.path),
+        "neuron_whisper": artifact.manifest.neuron_whisper,
+        "reason": outdated.reason,
+        "size_bytes": artifact.size_bytes,
+    }
 
 
 def _summarize(artifact: Artifact) -> dict[str, Any]:
@@ -128,52 +149,70 @@ def show(context: CliContext, ref: str, as_json: bool) -> None:
 def verify(context: CliContext, refs: tuple[str, ...], runs: bool, as_json: bool) -> None:
     """Verify every file of the named artifacts, or of all, against its digest.
 
-    Exits with 3 when an artifact is broken.
+    Exits with 3 when an artifact is broken. Of outdated ones it says so, and checks no file.
     """
+    from neuron_whisper.artifact.store import StoredArtifacts
+
     store = context.store()
-    found, broken = store.list_artifacts()
+    stored = store.list_artifacts()
     if refs:
-        found, broken = [store.resolve(ref) for ref in refs], []
-    results = [(artifact.path, *_verify_artifact(store, artifact, run=runs)) for artifact in found]
+        stored = StoredArtifacts(current=[store.resolve(ref) for ref in refs])
+    results = [_verify_artifact(store, artifact, run=runs) for artifact in stored.current]
     # artifacts whose manifest is broken are not digested: one reason is enough
-    results += [(path, [str(error)], "") for path, error in broken]
-    results.sort()
+    results += [_Verified(path=path, problems=[str(error)]) for path, error in stored.broken]
+    results += [_Verified(path=it.artifact.path, outdated=it.reason) for it in stored.outdated]
+    results.sort(key=lambda result: result.path)
     if as_json:
-        echo_json(
-            [
-                {
-                    "name": path.name,
-                    "path": str(path),
-                    "sound": not bad,
-                    "problems": bad,
-                    **({"run": run} if runs else {}),
-                }
-                for path, bad, run in results
-            ]
-        )
+        echo_json([result.to_document(runs=runs) for result in results])
     else:
-        for path, bad, run in results:
-            click.echo(f"{path.name}: {'; '.join(bad) if bad else 'sound'}{f'; {run}' if run else ''}")
+        for result in results:
+            click.echo(f"{result.path.name}: {result.to_text()}")
     if not results:
         context.info(f"no artifact in {context.cache}")
-    if any(bad for _, bad, _ in results):
+    if any(result.problems for result in results):
         raise Exit(EXIT_ARTIFACT_PROBLEM)
 
 
-def _verify_artifact(store: ArtifactStore, artifact: Artifact, *, run: bool) -> tuple[list[str], str]:
-    """(problems of an artifact, result of its run); a damaged artifact is not run."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verified:
+    """What is wrong with an artifact's files, the result of its run, and why it is outdated; each may be empty."""
+
+    path: Path
+    problems: Sequence[str] = ()
+    run: str = ""
+    outdated: str = ""
+
+    def to_text(self) -> str:
+        if self.outdated:
+            return f"outdated: {self.outdated}"
+        return f"{'; '.join(self.problems) if self.problems else 'sound'}{f'; {self.run}' if self.run else ''}"
+
+    def to_document(self, *, runs: bool) -> dict[str, Any]:
+        return {
+            "name": self.path.name,
+            "path": str(self.path),
+            "sound": not self.problems and not self.outdated,
+            "problems": list(self.problems),
+            "outdated": self.outdated or None,
+            **({"run": self.run} if runs else {}),
+        }
+
+
+def _verify_artifact(store: ArtifactStore, artifact: Artifact, *, run: bool) -> _Verified:
+    """Verify an artifact's files, then run it; a damaged artifact is not run."""
     from neuron_whisper.artifact.golden import verify_on_device
-    from neuron_whisper.artifact.loader import find_problems as problems_of
+    from neuron_whisper.artifact.loader import find_problems
     from neuron_whisper.errors import NeuronWhisperError
 
-    problems = [str(problem) for problem in problems_of(artifact)]
+    problems = [str(problem) for problem in find_problems(artifact)]
     if problems or not run:
-        return problems, ""
+        return _Verified(path=artifact.path, problems=problems)
     try:
         has_run = verify_on_device(store, artifact)
     except NeuronWhisperError as error:
-        return [str(error)], "the run failed"
-    return [], "its golden tokens are the reference's" if has_run else "not run: it was compiled without golden tokens"
+        return _Verified(path=artifact.path, problems=[str(error)], run="the run failed")
+    result = "its golden tokens are the reference's" if has_run else "not run: it was compiled without golden tokens"
+    return _Verified(path=artifact.path, run=result)
 
 
 @artifacts.command()
@@ -188,7 +227,7 @@ def _verify_artifact(store: ArtifactStore, artifact: Artifact, *, run: bool) -> 
 @json_option
 @with_context
 def prune(context: CliContext, older_than: float | None, everything: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove leftovers of dead processes, broken artifacts, and what the options name.
+    """Remove leftovers of dead processes, outdated and broken artifacts, and what the options name.
 
     Artifacts in use by a running process stay.
     """
@@ -233,7 +272,11 @@ def import_command(context: CliContext, file: Path) -> None:
 
     Artifacts are code: import only from sources you trust.
     """
+    from neuron_whisper.artifact.compatibility import explain_outdated
     from neuron_whisper.artifact.transfer import import_artifact
 
     source = sys.stdin.buffer if str(file) == "-" else file
-    click.echo(str(import_artifact(context.create_store(), source).path))
+    artifact = import_artifact(context.create_store(), source)
+    if reason := explain_outdated(artifact.manifest):
+        write_stderr(f"warning: {artifact.name} cannot be used here: outdated, {reason}")
+    click.echo(str(artifact.path))

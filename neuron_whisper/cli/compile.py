@@ -250,9 +250,10 @@ def _explain_difference(context: CliContext, plan: BuildSpec) -> dict[str, Any]:
     """The stored artifact with the fewest differing facts, and those facts; nearest None when nothing is stored."""
     from neuron_whisper.artifact.key import explain_difference
 
+    stored = context.store().list_artifacts()
     compared = [
         (explain_difference(artifact.manifest.facts, plan.facts), artifact.name)
-        for artifact in context.store().list_artifacts()[0]
+        for artifact in (*stored.current, *(outdated.artifact for outdated in stored.outdated))
     ]
     if not compared:
         return {"nearest": None, "differences": []}

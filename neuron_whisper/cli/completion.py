@@ -60,7 +60,7 @@ def complete_artifacts(ctx: click.Context, param: click.Parameter, incomplete: s
     cache = ctx.params.get("cache")
     try:
         directory = Path(cache).expanduser() if cache else default_cache_directory()
-        return _match((artifact.name for artifact in ArtifactStore(directory).list_artifacts()[0]), incomplete)
+        return _match((artifact.name for artifact in ArtifactStore(directory).list_artifacts().current), incomplete)
     except (NeuronWhisperError, OSError):
         return []
 

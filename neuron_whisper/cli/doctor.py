@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import rich_click as click
 from click.exceptions import Exit
@@ -17,6 +17,9 @@ from click.exceptions import Exit
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output import echo_json, format_bytes
 from neuron_whisper.host import hardware
+
+if TYPE_CHECKING:
+    from neuron_whisper.artifact.store import StoredArtifacts
 
 Verdict = Literal["ok", "warn", "fail"]
 EXIT_CHECK_FAILED = 1
@@ -290,14 +293,24 @@ def _check_cache(context: CliContext) -> Iterator[Check]:
         yield Check(name="disk", verdict="warn", found=f"{format_bytes(free)} free", advice=advice)
     else:
         yield Check(name="disk", verdict="ok", found=f"{format_bytes(free)} free")
-    found, broken = store.list_artifacts() if has_artifacts else ([], [])
-    if broken:
-        advice = "artifacts verify prints what is wrong, artifacts prune removes them"
-        names = ", ".join(path.name for path, _ in broken)
-        yield Check(name="artifacts", verdict="warn", found=f"{len(found)} sound, broken: {names}", advice=advice)
+    if has_artifacts:
+        yield _check_artifacts(store.list_artifacts())
     else:
-        names = ", ".join(artifact.name for artifact in found) or "none yet"
-        yield Check(name="artifacts", verdict="ok", found=names)
+        yield Check(name="artifacts", verdict="ok", found="none yet")
+
+
+def _check_artifacts(stored: StoredArtifacts) -> Check:
+    names = ", ".join(artifact.name for artifact in stored.current) or "none yet"
+    if stored.broken:
+        advice = "artifacts verify prints what is wrong, artifacts prune removes them"
+        broken = ", ".join(path.name for path, _ in stored.broken)
+        found = f"{len(stored.current)} sound, broken: {broken}"
+        return Check(name="artifacts", verdict="warn", found=found, advice=advice)
+    if stored.outdated:
+        size = format_bytes(sum(it.artifact.size_bytes for it in stored.outdated))
+        found = f"{names}; {len(stored.outdated)} outdated ({size})"
+        return Check(name="artifacts", verdict="warn", found=found, advice="artifacts prune removes outdated ones")
+    return Check(name="artifacts", verdict="ok", found=names)
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -28,7 +28,7 @@ def list_command(context: CliContext, as_json: bool) -> None:
     """
     from neuron_whisper.artifact.known_models import list_known_models
 
-    known = list_known_models(context.cache, context.store().list_artifacts()[0])
+    known = list_known_models(context.cache, context.store().list_artifacts().current)
     if as_json:
         echo_json([_to_document(model) for model in known])
         return

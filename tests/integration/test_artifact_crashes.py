@@ -12,7 +12,7 @@ import pytest
 
 from neuron_whisper.artifact import locks
 from neuron_whisper.artifact.loader import check_artifact, find_problems
-from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.artifact.store import ArtifactStore, StoredArtifacts
 from neuron_whisper.artifact.transfer import export_artifact, import_artifact
 from tests.support.artifact_damage import assert_is_healthy, truncate_weights
 from tests.support.artifact_samples import (
@@ -44,7 +44,8 @@ def test_a_publish_killed_while_it_replaces_a_damaged_artifact_leaves_that_one_n
 ) -> None:
     seen = []
     for store in crashed_stores(tmp_path, lambda store: truncate_weights(publish_sample(store).path), publish_sample):
-        artifacts, broken = store.list_artifacts()
+        stored = store.list_artifacts()
+        artifacts, broken = stored.current, stored.broken
         assert [len(find_problems(artifact)) for artifact in artifacts] in ([], [0])
         assert all("found 1279 bytes" in str(error) for _, error in broken)
         check_artifact(publish_sample(store), TOOLCHAIN)
@@ -105,8 +106,8 @@ def test_an_import_killed_anywhere_leaves_no_artifact_or_a_whole_one(tmp_path: P
         tmp_path / "stores", lambda store: None, lambda store: import_artifact(store, io.BytesIO(archive))
     )
     for store in stores:
-        artifacts, broken = store.list_artifacts()
-        assert broken == []
+        artifacts = store.list_artifacts().current
+        assert store.list_artifacts() == StoredArtifacts(current=artifacts)
         assert all(find_problems(one) == [] for one in artifacts)
         assert find_problems(import_artifact(store, io.BytesIO(archive))) == []
         assert list(store.directory.staging.iterdir()) == []

@@ -417,7 +417,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Pa
 
 def test_an_artifact_is_opened_in_the_processes_of_its_profile_with_the_same_texts(cache: Path) -> None:
     store = ArtifactStore(cache)
-    (artifact,), _ = store.list_artifacts()
+    (artifact,) = store.list_artifacts().current
     options = TranscribeOptions(temperature=0.0, vad_filter=False)
     clips = [load_audio(io.BytesIO(tone(hertz, seconds=31)), name="tone.wav") for hertz in (300, 600, 900)]
     with closing(Transcriber.open(store, artifact, replicas=1)) as one:
@@ -439,13 +439,13 @@ def test_an_artifact_is_opened_in_the_processes_of_its_profile_with_the_same_tex
 @pytest.mark.parametrize("replicas", [0, 65])
 def test_a_number_of_replicas_that_cannot_be_is_refused(cache: Path, replicas: int) -> None:
     store = ArtifactStore(cache)
-    (artifact,), _ = store.list_artifacts()
+    (artifact,) = store.list_artifacts().current
     with pytest.raises(InvalidOption, match=rf"replicas: {replicas} .* from 1 to 64"):
         Transcriber.open(store, artifact, replicas=replicas)
 
 
 def test_a_server_loses_no_request_when_workers_are_killed(cache: Path) -> None:
-    (artifact,), _ = ArtifactStore(cache).list_artifacts()
+    (artifact,) = ArtifactStore(cache).list_artifacts().current
     server = subprocess.Popen(
         [
             sys.executable,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from neuron_whisper.artifact.loader import Artifact, check_artifact, find_problems
-from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.artifact.store import ArtifactStore, StoredArtifacts
 from tests.support.artifact_samples import (
     FILES,
     TOOLCHAIN,
@@ -63,8 +63,8 @@ DAMAGE: list[tuple[Callable[[Path], None], str]] = [
 
 def assert_is_healthy(store: ArtifactStore) -> list[Artifact]:
     """Every artifact there is, is whole; and the next publish and prune leave nothing behind."""
-    artifacts, broken = store.list_artifacts()
-    assert broken == []
+    artifacts = store.list_artifacts().current
+    assert store.list_artifacts() == StoredArtifacts(current=artifacts)
     assert [find_problems(artifact) for artifact in artifacts] == [[]] * len(artifacts)
     check_artifact(publish_sample(store), TOOLCHAIN)
     assert list(store.directory.staging.iterdir()) == []

@@ -10,14 +10,17 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
+from neuron_whisper import __version__
 from neuron_whisper.artifact.key import compute_artifact_key, make_artifact_name
 from neuron_whisper.artifact.loader import Artifact
 from neuron_whisper.artifact.manifest import Manifest, spec_to_data
+from neuron_whisper.artifact.source_hash import graph_source_files, hash_sources
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.artifact.transfer import export_artifact
 from neuron_whisper.model.dims import WhisperDims
@@ -25,7 +28,8 @@ from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.interfaces import ProgramSpec
 from neuron_whisper.text.special_tokens import SpecialTokens
 
-TOOLCHAIN = {"openvino": "2026.4.0", "numpy": "2.3.1"}
+TOOLCHAIN = {"openvino": version("openvino")}  # another one makes an artifact outdated
+GRAPH_SOURCES = hash_sources(graph_source_files("cpu"))
 PROFILE = parse_profile('[target]\nname = "cpu"\n')
 SPEC = ProgramSpec(
     dims=WhisperDims(
@@ -64,7 +68,13 @@ FILE_OPERATIONS = frozenset(
 
 
 def sample_manifest(model: str = "base", **facts: Any) -> Manifest:
-    all_facts = {"format": 1, "checkpoint": {"model.bin": "00"}, "toolchain": TOOLCHAIN, **facts}
+    all_facts = {
+        "format": 1,
+        "graph_sources": GRAPH_SOURCES,
+        "checkpoint": {"model.bin": "00"},
+        "toolchain": TOOLCHAIN,
+        **facts,
+    }
     key = compute_artifact_key(all_facts)
     return Manifest(
         name=make_artifact_name(model, "cpu", 1, key),
@@ -73,7 +83,7 @@ def sample_manifest(model: str = "base", **facts: Any) -> Manifest:
         target="cpu",
         tp=1,
         created="2025-01-01T12:00:00+00:00",
-        neuron_whisper="0.1.0",
+        neuron_whisper=__version__,
         facts=all_facts,
         spec=spec_to_data(SPEC),
         profile=PROFILE.to_canonical(),

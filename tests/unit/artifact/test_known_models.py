@@ -70,6 +70,6 @@ def test_a_fetched_checkpoint_is_named_and_others_are_not(tmp_path: Path) -> Non
 def test_artifacts_belong_to_a_model_by_any_of_its_names(named: str, tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "cache")
     artifact = publish_sample(store, sample_manifest(named))
-    models = list_known_models(tmp_path, store.list_artifacts()[0])
+    models = list_known_models(tmp_path, store.list_artifacts().current)
     assert find(models, "large-v3-turbo").artifacts == (artifact.name,)
     assert sum(len(model.artifacts) for model in models) == 1

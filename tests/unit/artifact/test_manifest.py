@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuron_whisper import __version__
 from neuron_whisper.artifact.loader import Artifact
-from neuron_whisper.artifact.manifest import FileEntry, decode_manifest, encode_manifest, spec_from_data
+from neuron_whisper.artifact.manifest import (
+    FileEntry,
+    decode_manifest,
+    encode_manifest,
+    is_later_version,
+    spec_from_data,
+)
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.errors import (
     ArtifactCorrupt,
@@ -128,3 +136,28 @@ def test_a_manifest_that_contradicts_itself_is_not_written(field: str, value: ob
 def test_a_spec_that_is_none_is_corrupt(change: dict[str, Any]) -> None:
     with pytest.raises(ArtifactCorrupt, match="spec of a program"):
         spec_from_data({**sample_manifest().spec, **change})
+
+
+@pytest.mark.parametrize(
+    ("version", "is_later"),
+    [
+        ("0.1.0", False),
+        (__version__, False),
+        ("99.0.0", True),
+        ("0.10.0", True),
+        ("99", True),
+        ("", False),
+        ("x", False),
+    ],
+)
+def test_versions_are_compared_by_their_numbers(version: str, is_later: bool) -> None:
+    assert is_later_version(version) is is_later
+
+
+def test_a_manifest_with_fields_of_a_later_version_is_incompatible_and_not_damaged() -> None:
+    content = json.loads(encode_manifest(sample_manifest())) | {"neuron_whisper": "99.0.0", "new_field": 1}
+    with pytest.raises(ArtifactIncompatible) as refused:
+        decode_manifest(json.dumps(content).encode(), "manifest.json")
+    assert refused.value.differences == {"neuron_whisper": ("99.0.0", __version__)}
+    with pytest.raises(ArtifactCorrupt):
+        decode_manifest(json.dumps(content | {"neuron_whisper": "0.2.0"}).encode(), "manifest.json")

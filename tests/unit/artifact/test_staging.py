@@ -11,7 +11,7 @@ import pytest
 from neuron_whisper.artifact.loader import find_problems
 from neuron_whisper.artifact.manifest import FileEntry
 from neuron_whisper.artifact.staging import clean_stale, finalize, find_stale_paths, staging_directory
-from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.artifact.store import ArtifactStore, StoredArtifacts
 from neuron_whisper.errors import (
     ArtifactUnsafe,
 )
@@ -44,7 +44,7 @@ def test_a_link_in_the_staging_is_not_published(store: ArtifactStore, tmp_path: 
         (staging.path / "model").symlink_to(tmp_path / "secret")
         with pytest.raises(ArtifactUnsafe, match=r"model: it is a symbolic link"):
             store.publish(staging, manifest)
-    assert store.list_artifacts() == ([], [])
+    assert store.list_artifacts() == StoredArtifacts()
 
 
 def test_an_exception_while_staging_leaves_nothing(store: ArtifactStore) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from neuron_whisper.artifact.loader import Artifact, check_artifact, read_artifact
-from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.artifact.store import ArtifactStore, StoredArtifacts
 from neuron_whisper.errors import (
     ArtifactCorrupt,
     ArtifactIncompatible,
@@ -34,7 +34,7 @@ from tests.support.artifact_samples import (
 
 def test_nothing_is_found_in_a_cache_that_does_not_exist_and_none_is_made(store: ArtifactStore) -> None:
     assert store.find("0" * 64) is None
-    assert store.list_artifacts() == ([], [])
+    assert store.list_artifacts() == StoredArtifacts()
     assert store.prune(everything=True) == []
     with pytest.raises(ArtifactNotFound, match="none is stored"):
         store.resolve("base")
@@ -48,7 +48,7 @@ def test_what_was_published_is_found_by_key_name_label_and_path(store: ArtifactS
     assert store.find(artifact.key) is not None
     assert store.find("0" * 64) is None
     assert store.find(artifact.key[:16] + "0" * 48) is None
-    assert store.list_artifacts() == (sorted([artifact, other, third], key=lambda one: one.name), [])
+    assert store.list_artifacts().current == sorted([artifact, other, third], key=lambda one: one.name)
     moved = tmp_path / "elsewhere"
     artifact.path.rename(moved)
     assert store.resolve(str(moved)).key == artifact.key
@@ -143,9 +143,9 @@ def test_damage_that_sizes_show_makes_a_miss_and_is_listed(
     damage(artifact.path)
     assert store.find(artifact.key) is None
     assert artifact.name in caplog.text
-    sound, broken = store.list_artifacts()
-    assert sound == []
-    assert [path for path, _ in broken] == [artifact.path]
+    stored = store.list_artifacts()
+    assert stored.current == []
+    assert [path for path, _ in stored.broken] == [artifact.path]
 
 
 def test_an_artifact_under_another_name_in_the_store_is_corrupt(store: ArtifactStore) -> None:
@@ -199,7 +199,7 @@ def test_a_held_artifact_is_neither_removed_nor_pruned(store: ArtifactStore) -> 
 def test_what_was_removed_before_it_could_be_held_is_not_found(store: ArtifactStore) -> None:
     artifact = publish_sample(store)
     store.remove(artifact)
-    assert store.list_artifacts() == ([], [])
+    assert store.list_artifacts() == StoredArtifacts()
     with pytest.raises(ArtifactNotFound), store.lock_shared(artifact):
         pass
 
@@ -254,7 +254,7 @@ def test_prune_removes_what_is_broken_stale_old_or_asked_for_and_keeps_the_rest(
     assert prune(older_than_days=30, keep=[kept.name], now=now).keys() == {old.name}
     assert prune(older_than_days=31, keep=[kept.name], now=in_30_days) == {}
     assert prune(everything=True, keep=[kept.name]).keys() == {young.name, used.name}
-    assert store.list_artifacts() == ([kept], [])
+    assert store.list_artifacts() == StoredArtifacts(current=[kept])
 
 
 def manifest_bytes(artifact: Artifact) -> int:
@@ -266,7 +266,7 @@ def test_prune_leaves_what_is_unsafe_or_of_a_later_version_unless_everything_goe
     (unsafe.path / "config.json").chmod(0o666)
     content = json.loads((later.path / "manifest.json").read_bytes())
     (later.path / "manifest.json").write_text(json.dumps({**content, "format": 2}))
-    assert {type(error) for _, error in store.list_artifacts()[1]} == {ArtifactUnsafe, ArtifactIncompatible}
+    assert {type(error) for _, error in store.list_artifacts().broken} == {ArtifactUnsafe, ArtifactIncompatible}
     assert store.prune() == []
     assert len(store.prune(everything=True)) == 2
-    assert store.list_artifacts() == ([], [])
+    assert store.list_artifacts() == StoredArtifacts()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from neuron_whisper.artifact.loader import Artifact, check_artifact, find_problems
 from neuron_whisper.artifact.manifest import FileEntry, encode_manifest
-from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.artifact.store import ArtifactStore, StoredArtifacts
 from neuron_whisper.artifact.transfer import export_artifact, import_artifact
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactIncompatible, InvalidOption
 from tests.support.artifact_samples import (
@@ -44,7 +44,7 @@ def there(tmp_path: Path) -> ArtifactStore:
 
 
 def assert_nothing_arrived(store: ArtifactStore) -> None:
-    assert store.list_artifacts() == ([], [])
+    assert store.list_artifacts() == StoredArtifacts()
     assert not store.directory.staging.exists() or list(store.directory.staging.iterdir()) == []
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from neuron_whisper.artifact.store import StoredArtifacts
 from neuron_whisper.cli.context import CliContext
 from tests.support.cli_runs import Cli
 
@@ -35,5 +36,5 @@ def test_the_cache_is_the_flags_then_the_environments(
 
 def test_a_store_is_created_closed_to_others(tmp_path: Path) -> None:
     store = CliContext(cache=tmp_path / "cache").create_store()
-    assert store.list_artifacts() == ([], [])
+    assert store.list_artifacts() == StoredArtifacts()
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
