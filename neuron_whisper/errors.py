@@ -103,6 +103,20 @@ class MissingOption(InvalidOption):
         return f"{self.field}: missing; {self.allowed}"
 
 
+class TextTooLong(InvalidOption):
+    """The text of `field` has `length` units, more than the limit.
+
+    TextTooLong("prompt", 20_000, 16_384) -> "prompt: 20,000 characters are not allowed; at most 16,384"
+    """
+
+    def __init__(self, field: str, length: int, limit: int, *, unit: str = "characters") -> None:
+        self.unit = unit
+        super().__init__(field, length, f"at most {limit:,}")
+
+    def _describe(self) -> str:
+        return f"{self.field}: {self.value:,} {self.unit} are not allowed; {self.allowed}"
+
+
 class UnknownOption(InvalidOption):
     """There is no option `field`; `known` are those there are, and the nearest of them are suggested.
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import InvalidOption, TextTooLong
 
 OptionKind = Literal[
     "text", "boolean", "integer", "number", "choice", "language", "languages", "temperatures", "times", "token_ids"
@@ -23,6 +23,7 @@ OptionKind = Literal[
 
 SAME = "="  # the name that the option has in Python
 FINITE = math.nextafter(math.inf, 0)  # the maximum of a number that must not be infinite
+MAX_TEXT_CHARS = 16_384  # of a text, wherever it comes from; more than any prompt that Whisper reads
 METADATA_KEY = "neuron_whisper.option"
 
 
@@ -98,9 +99,14 @@ class OptionSpec:
         return f"{self.default:g}" if isinstance(self.default, (int, float)) else str(self.default)
 
     def check(self, value: object) -> None:
-        """Raises InvalidOption for a value of another type or out of range. Languages are not looked up here."""
+        """Raises InvalidOption for a value of another type or out of range, TextTooLong for a long text.
+
+        Languages are not looked up here.
+        """
         if value is None and self.is_optional:
             return
+        if self.kind == "text" and isinstance(value, str):
+            check_text_length(self.name, value)
         if not self._is_allowed(value):
             raise InvalidOption(self.name, list(value) if isinstance(value, tuple) else value, self.allowed)
 
@@ -183,6 +189,12 @@ def _create_spec(declared: Field[Any]) -> OptionSpec:
     values: dict[str, Any] = {key: name if it == SAME else it for key, it in declared.metadata[METADATA_KEY].items()}
     values["flags"] = tuple(f"--{name.replace('_', '-')}" if it == SAME else it for it in values["flags"])
     return OptionSpec(name=name, default=declared.default, **values)
+
+
+def check_text_length(field: str, text: str) -> None:
+    """Raises TextTooLong for more than MAX_TEXT_CHARS: to encode it would take seconds and gigabytes."""
+    if len(text) > MAX_TEXT_CHARS:
+        raise TextTooLong(field, len(text), MAX_TEXT_CHARS)
 
 
 def check_options(options: object) -> None:

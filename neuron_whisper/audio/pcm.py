@@ -42,6 +42,10 @@ class PcmStream:
         self._partial_sample = data[complete:]
         return self._resampler.push(self._decode_samples(data[:complete])) if complete else np.empty(0, np.float32)
 
+    def drop_partial_sample(self) -> None:
+        """Forget the bytes of an incomplete sample: what is pushed next begins with a whole one."""
+        self._partial_sample = b""
+
     def finish(self) -> NDArray[np.float32]:
         """The rest of the resampler's output; an incomplete sample is dropped. Nothing may be pushed after it."""
         return self._resampler.finish()

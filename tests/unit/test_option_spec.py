@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import InvalidOption, TextTooLong
 from neuron_whisper.option_spec import SAME, OptionKind, OptionSpec, check_options, list_option_specs, option
 
 
@@ -59,6 +59,15 @@ def test_a_kind_accepts_its_values_alone(
     for value in refused:
         with pytest.raises(InvalidOption):
             made.check(value)
+
+
+def test_a_long_text_is_refused_without_repeating_it() -> None:
+    made = spec("text")
+    made.check("x" * 16_384)
+    with pytest.raises(TextTooLong) as caught:
+        made.check("x" * 16_385)
+    assert caught.value.value == 16_385
+    assert len(str(caught.value)) < 100
 
 
 @pytest.mark.parametrize(

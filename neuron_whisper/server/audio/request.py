@@ -10,6 +10,7 @@ from typing import Any
 from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.formats.subtitles import SubtitleOptions
+from neuron_whisper.option_spec import check_text_length
 from neuron_whisper.server.audio.chunking import CHUNKING_FIELD as CHUNKING
 from neuron_whisper.server.audio.chunking import ServerVad, fold_bracket_fields
 from neuron_whisper.server.audio.fields import NO_DIARIZATION, REQUIREMENTS, AudioForm
@@ -57,6 +58,7 @@ class AudioRequest:
         }
         if "keywords" in given:
             options["hotwords"] = ", ".join((*filter(None, [given.get("hotwords")]), *given["keywords"]))
+            check_text_length("keywords", options["hotwords"])
         with translate_field_names(endpoint):
             return cls(
                 model=given.get("model"),

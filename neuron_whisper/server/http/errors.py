@@ -29,6 +29,7 @@ from neuron_whisper.errors import (
     Overloaded,
     QueueFull,
     StorageFull,
+    TextTooLong,
     UnknownJob,
     UnknownModel,
     UrlFetchFailed,
@@ -41,6 +42,7 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's code; it is logged, never sent
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
+TEXT_TOO_LONG = "text_too_long"
 DEVICE_RETRY_AFTER_S = 5
 
 
@@ -93,6 +95,8 @@ def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Respo
 
 def _to_error_response(error: Exception, request: Request[Any, Any, Any] | None = None) -> Response[dict[str, Any]]:
     match error:
+        case TextTooLong():
+            return make_error_response(400, str(error), param=error.field, code=TEXT_TOO_LONG)
         case InvalidOption():
             return make_error_response(400, str(error), param=error.field, code="invalid_value")
         case AudioUnreadable():

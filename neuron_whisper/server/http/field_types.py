@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import InvalidOption, TextTooLong
+from neuron_whisper.option_spec import MAX_TEXT_CHARS, check_text_length
 
-MAX_TEXT_CHARS = 16_384  # more than any prompt that Whisper reads
 MAX_ECHO_CHARS = 80  # of a rejected value, in the error
 MAX_LIST_VALUES = 100
 NONE = "none"  # switches a threshold off
@@ -71,7 +71,10 @@ class FormField:
 
     def _parse_value(self, text: str) -> object:
         try:
+            check_text_length(self.name, text)
             return self.field_type.parse(text)
+        except TextTooLong as error:
+            raise error.with_field(self.name) from None
         except (ValueError, msgspec.ValidationError):
             raise InvalidOption(self.name, truncate(text), self.field_type.allowed) from None
         except InvalidOption as error:  # of a parser that suggests close matches

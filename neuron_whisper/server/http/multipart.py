@@ -17,7 +17,7 @@ from multipart import (  # type: ignore[import-untyped]  # it ships no types
     PushMultipartParser,
 )
 
-from neuron_whisper.errors import AudioTooLarge, InvalidOption, MissingOption
+from neuron_whisper.errors import AudioTooLarge, InvalidOption, MissingOption, TextTooLong
 from neuron_whisper.server.http.errors import ClientDisconnected
 
 UPLOAD_MEMORY_BYTES = 1 << 20  # of an upload; what exceeds it goes to a temporary file
@@ -92,7 +92,7 @@ async def read_form(request: Request[Any, Any, Any], form: Form, check_field: Fi
                         text += event
                         if len(text) > MAX_TEXT_BYTES:
                             check_field(part.name or "", "a long value")
-                            raise InvalidOption(part.name or "", "a long value", f"at most {MAX_TEXT_BYTES:,} bytes")
+                            raise TextTooLong(part.name or "", len(text), MAX_TEXT_BYTES, unit="bytes")
                     elif part is not None:
                         form.add_text(part.name or "", bytes(text))
                         check_field(part.name or "", form.texts[part.name or ""][-1])

@@ -12,6 +12,7 @@ from neuron_whisper.server.http.openapi import GuardedOperation
 from neuron_whisper.server.models.registry import ModelState, ServedModel
 from neuron_whisper.server.state import ServerState
 
+MAX_BODY_BYTES = 64 * 1024  # of JSON, which is parsed on the event loop
 UNLOAD_WAIT_S = 10.0  # for the requests that use the model; after it the response says "unloading"
 
 
@@ -72,6 +73,7 @@ async def retrieve_model(server_state: NamedDependency[ServerState], model: From
     "/v1/models/load",
     status_code=200,
     guards=[require_admin],
+    request_max_body_size=MAX_BODY_BYTES,
     operation_id="loadModel",
     tags=["models"],
     operation_class=GuardedOperation,
@@ -86,6 +88,7 @@ async def load_model(server_state: NamedDependency[ServerState], data: JSONBody[
     "/v1/models/unload",
     status_code=200,
     guards=[require_admin],
+    request_max_body_size=MAX_BODY_BYTES,
     operation_id="unloadModel",
     tags=["models"],
     operation_class=GuardedOperation,

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from neuron_whisper.engine.interface import PoolStatus
 from neuron_whisper.engine.stats import HistogramSnapshot
 from neuron_whisper.server.http.admission import Admission
-from neuron_whisper.server.http.errors import CLIENT_CLOSED_REQUEST
+from neuron_whisper.server.http.errors import CLIENT_CLOSED_REQUEST, TEXT_TOO_LONG
 from neuron_whisper.server.http.request_context import RequestContext
 from neuron_whisper.server.models.registry import ModelRegistry
 
@@ -84,13 +84,17 @@ class Metrics:
         self._requests.labels(route, str(context.status or CLIENT_CLOSED_REQUEST), context.error_code).inc()
         if not context.status or context.status == CLIENT_CLOSED_REQUEST:
             self._cancelled.inc()
-        elif context.status in REJECTED_STATUSES:
+        elif context.status in REJECTED_STATUSES or (context.status, context.error_code) == (400, TEXT_TOO_LONG):
             self._rejected.labels(context.error_code or str(context.status)).inc()
         elif scope["type"] == ScopeType.HTTP:
             self._request_seconds.labels(route).observe(took_s)
         if context.status == 200 and context.audio_s:
             self._audio_seconds.inc(context.audio_s)
             self._rtf.observe(took_s / context.audio_s)
+
+    def count_rejected(self, reason: str) -> None:
+        """Count what a limit rejected within a request or a session that goes on."""
+        self._rejected.labels(reason).inc()
 
     def render(self) -> bytes:
         """Prometheus' text format, version 0.0.4."""

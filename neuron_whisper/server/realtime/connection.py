@@ -23,9 +23,10 @@ from neuron_whisper.errors import (
     InputError,
     MissingOption,
     NeuronWhisperError,
+    TextTooLong,
 )
 from neuron_whisper.live import FinalText, LiveEvent, LiveOptions, LiveSession, PartialText
-from neuron_whisper.server.http.errors import handle_exception, make_error_response
+from neuron_whisper.server.http.errors import TEXT_TOO_LONG, handle_exception, make_error_response
 from neuron_whisper.server.http.origins import PageOrigins
 from neuron_whisper.server.http.request_context import RequestContext
 from neuron_whisper.server.realtime.config import PCM_RATE
@@ -197,6 +198,8 @@ class RealtimeConnection(ABC):
             try:
                 await self.on_message(text if text is not None else data or b"")
             except InputError as input_error:
+                if isinstance(input_error, TextTooLong):
+                    self.server_state.gateway.metrics.count_rejected(TEXT_TOO_LONG)
                 await self.send_error(input_error)
 
     async def start_live_session(self, model: str | None, options: LiveOptions) -> None:

@@ -17,7 +17,8 @@ Logprobs = Literal["item.input_audio_transcription.logprobs"]
 Encoding = Literal["pcm16", "g711_ulaw", "g711_alaw"]
 FormatName = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
 Ignored: TypeAlias = Any
-"""A read-only field of a session object that the server sent; clients send it back."""
+"""A read-only field of a session object that the server sent, which clients send back; or noise reduction, which the
+session says is null: audio is transcribed as it is sent."""
 Unsupported: TypeAlias = Any
 
 NO_RESPONSES = "this server transcribes and generates no responses"
@@ -61,8 +62,7 @@ class InputUpdate(JsonObject, frozen=True, kw_only=True):
     format: FormatUpdate | UnsetType = UNSET
     transcription: TranscriptionUpdate | UnsetType = UNSET
     turn_detection: TurnDetectionUpdate | UnsetType | None = UNSET
-    noise_reduction: Unsupported = UNSET
-    unsupported: ClassVar[Mapping[str, str]] = {"noise_reduction": "audio is transcribed as it is sent"}
+    noise_reduction: Ignored = UNSET
 
 
 class AudioUpdate(JsonObject, frozen=True, kw_only=True):
@@ -88,13 +88,12 @@ class BetaSessionUpdate(JsonObject, frozen=True, kw_only=True):
     turn_detection: TurnDetectionUpdate | UnsetType | None = UNSET
     modalities: list[Literal["text"]] | None = None
     include: list[Logprobs] | UnsetType | None = UNSET
-    input_audio_noise_reduction: Unsupported = UNSET
+    input_audio_noise_reduction: Ignored = UNSET
     client_secret: Unsupported = UNSET
     id: Ignored = UNSET
     object: Ignored = UNSET
     expires_at: Ignored = UNSET
     unsupported: ClassVar[Mapping[str, str]] = {
-        "input_audio_noise_reduction": "audio is transcribed as it is sent",
         "client_secret": "sessions are opened with API keys",
     }
 
@@ -106,10 +105,13 @@ class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     event_id: str | None = None
 
 
-class AppendAudio(ClientEvent, frozen=True, tag="input_audio_buffer.append"):
+AUDIO_EVENT = "input_audio_buffer.append"
+
+
+class AppendAudio(ClientEvent, frozen=True, tag=AUDIO_EVENT):
     """`audio` is base64 of the session's input audio format."""
 
-    audio: bytes
+    audio: str
 
 
 class CommitAudio(ClientEvent, frozen=True, tag="input_audio_buffer.commit"):

@@ -35,6 +35,7 @@ from neuron_whisper.server.realtime.connection import (
 )
 from neuron_whisper.server.realtime.conversion import JsonObject, convert, truncate_value
 from neuron_whisper.server.realtime.events import (
+    AUDIO_EVENT,
     CLIENT_EVENTS,
     AnyClientEvent,
     AppendAudio,
@@ -45,6 +46,7 @@ from neuron_whisper.server.realtime.events import (
     UpdateSession,
     nest_beta_session,
 )
+from neuron_whisper.server.realtime.messages import decode_base64, decode_message
 from neuron_whisper.server.state import ServerState
 
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"  # sent by browsers, whose sockets send no headers
@@ -120,7 +122,7 @@ class OpenAIConnection(RealtimeConnection):
                 code="invalid_event",
             )
         try:
-            event = msgspec.json.decode(message)
+            event = await decode_message(message, audio_type=AUDIO_EVENT)
         except (msgspec.DecodeError, RecursionError):
             raise InvalidEvent("the message is not JSON", param=None, code="invalid_json") from None
         if not isinstance(event, dict):
@@ -138,10 +140,11 @@ class OpenAIConnection(RealtimeConnection):
     async def _handle(self, event: AnyClientEvent) -> None:
         match event:
             case AppendAudio():
-                await self._append(event.audio)
+                await self._append(await decode_base64("audio", event.audio))
             case CommitAudio():
                 await self._commit()
             case ClearAudio():
+                self._pcm.drop_partial_sample()
                 await self.live.clear()
                 await self._emit("input_audio_buffer.cleared")
             case UpdateSession():
@@ -167,11 +170,12 @@ class OpenAIConnection(RealtimeConnection):
                 param=None,
                 code="input_audio_buffer_commit_empty",
             )
+        self._pcm.drop_partial_sample()
         await self.live.commit()
 
     async def _update(self, config: RealtimeConfig) -> None:
         options = config.live_options(vad_filter=self.server_state.settings.vad_filter)
-        if config.model != self._config.model:
+        if self.server_state.models.find(config.model).id != self.model:
             if self.live.fed_s:
                 raise InvalidOption("model", truncate_value(config.model), f"{self.model}: audio was sent already")
             await self.start_live_session(config.model, options)

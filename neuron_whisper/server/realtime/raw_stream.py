@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from neuron_whisper.audio.pcm import ENCODINGS, G711_RATE, PCM_RATES
 from neuron_whisper.decode.options import TranscribeOptions
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import InvalidOption, TextTooLong
 from neuron_whisper.live import (
     FinalText,
     LiveEvent,
@@ -36,6 +36,7 @@ from neuron_whisper.server.realtime.connection import (
     create_pcm_stream,
 )
 from neuron_whisper.server.realtime.conversion import JsonObject, convert, truncate_value
+from neuron_whisper.server.realtime.messages import MAX_TEXT_MESSAGE_CHARS
 from neuron_whisper.server.realtime.options import create_options, read_fields, with_options
 from neuron_whisper.server.state import ServerState
 from neuron_whisper.transcript import Segment
@@ -109,11 +110,14 @@ class RawStreamConnection(RealtimeConnection):
                 samples = self._pcm.push(message)
             await self.live.feed(samples)
             return
+        if len(message) > MAX_TEXT_MESSAGE_CHARS:
+            raise TextTooLong("message", len(message), MAX_TEXT_MESSAGE_CHARS)
         try:
             message_type = msgspec.json.decode(message, type=StreamMessage).type
         except (msgspec.DecodeError, RecursionError):
             allowed = 'send {"type": "flush"} or {"type": "close"}; audio is sent in binary messages'
             raise InvalidOption("message", truncate_value(message), allowed) from None
+        self._pcm.drop_partial_sample()
         if message_type == "flush":
             if self.live.uncommitted_s > 0:
                 await self.live.commit()

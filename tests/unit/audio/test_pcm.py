@@ -41,3 +41,10 @@ def test_an_encoding_or_rate_that_is_not_taken_is_named(encoding: str, rate: int
     with pytest.raises(InvalidOption) as caught:
         PcmStream(encoding, rate)
     assert caught.value.field == field
+
+
+def test_half_a_sample_can_be_dropped_before_the_next_one() -> None:
+    stream = PcmStream("pcm16", 16_000)
+    stream.push(b"\x00\x40\x7f")
+    stream.drop_partial_sample()
+    assert stream.push(b"\x00\x40").tolist() == [0.5]

@@ -71,7 +71,6 @@ VERBOSE = {"response_format": "verbose_json"}
         ("languages", {"languages[]": "klingon"}, "code"),
         ("language", {"language": "de", "languages[]": "en"}, "one of languages: en"),
         ("language", {"language": "klingon"}, "code"),
-        ("prompt", {"prompt": "p" * 20_000}, "text of at most 16,384 characters"),
         ("keywords", {"keywords[]": ["a"] * 101}, "at most 100"),
         ("response_format", {"response_format": "diarized_json"}, "speakers are not distinguished"),
         ("known_speaker_names", {"known_speaker_names[]": "agent"}, "speakers are not distinguished"),

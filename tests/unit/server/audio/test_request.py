@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions
+from neuron_whisper.errors import TextTooLong
 from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS
 from neuron_whisper.server.audio.request import AudioRequest
 from neuron_whisper.server.http.multipart import Form
@@ -34,6 +35,21 @@ def test_a_field_sets_its_option_and_no_other(name: str) -> None:
 def test_keywords_are_added_to_hotwords() -> None:
     both = parse_request(hotwords="ORT", keywords__=["Nakamura", "O'Brien, the younger"])
     assert both.options.hotwords == "ORT, Nakamura, O'Brien, the younger"
+
+
+@pytest.mark.parametrize(
+    ("texts", "field"),
+    [
+        ({"prompt": "x" * 16_385}, "prompt"),
+        ({"prefix": "x" * 16_385}, "prefix"),
+        ({"keywords__": ["x" * 16_000] * 100}, "keywords"),
+        ({"hotwords": "x" * 16_000, "keywords__": ["x" * 400]}, "keywords"),
+    ],
+)
+def test_long_texts_are_refused_together_and_alone(texts: dict[str, Any], field: str) -> None:
+    with pytest.raises(TextTooLong) as caught:
+        parse_request(**texts)
+    assert caught.value.field == field
 
 
 def test_patience_is_accepted_with_beams() -> None:

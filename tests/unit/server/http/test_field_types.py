@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import InvalidOption, TextTooLong
+from neuron_whisper.option_spec import MAX_TEXT_CHARS
 from neuron_whisper.server.http.field_types import (
     BOOLEAN,
     MAX_ECHO_CHARS,
     MAX_LIST_VALUES,
-    MAX_TEXT_CHARS,
     TEXT,
     FieldType,
     FormField,
@@ -60,7 +60,6 @@ def test_a_text_is_parsed(field_type: FieldType, text: str, value: object) -> No
 @pytest.mark.parametrize(
     ("field_type", "text"),
     [
-        (TEXT, "a" * (MAX_TEXT_CHARS + 1)),
         (BOOLEAN, "1"),
         (BOOLEAN, "yes"),
         (COUNT, "-1"),
@@ -126,3 +125,11 @@ def test_a_truncated_text_is_short_and_keeps_its_beginning(text: str) -> None:
     short = truncate(text)
     assert len(short) <= MAX_ECHO_CHARS + 1
     assert text.startswith(short.removesuffix("…")) or short == text
+
+
+@pytest.mark.parametrize("field_type", [TEXT, BOOLEAN, TIMES])
+def test_a_long_text_is_refused_with_its_length_before_it_is_parsed(field_type: FieldType) -> None:
+    with pytest.raises(TextTooLong) as caught:
+        parse(field_type, "a" * (MAX_TEXT_CHARS + 1))
+    assert (caught.value.field, caught.value.value) == ("x", MAX_TEXT_CHARS + 1)
+    assert str(caught.value) == "x: 16,385 characters are not allowed; at most 16,384"

@@ -13,6 +13,7 @@ from tests.support.servers import (
     TRANSCRIPTIONS,
     make_transcriber,
     read_error,
+    run_server,
     serve_in_thread,
     tone,
     wait_for,
@@ -86,6 +87,13 @@ def test_admin_routes_exist_with_model_admin_only() -> None:
         # it cannot be opened again
         assert read_error(client.post("/v1/models/unload", json={"model": "turbo"}), 400)["param"] == "model"
     made.close()
+
+
+def test_a_large_body_without_audio_is_refused() -> None:
+    with run_server(ServerSettings(vad_filter=False, model_admin=True)) as server, server.client() as client:
+        error = read_error(client.post("/v1/models/load", json={"model": "x" * 70_000}), 413)
+        assert error["type"] == "invalid_request_error"
+        assert client.post("/v1/models/load", json={"model": "whisper-1"}).status_code == 200
 
 
 def test_a_device_error_of_any_model_is_reported_and_ends_the_server() -> None:

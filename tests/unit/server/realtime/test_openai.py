@@ -118,7 +118,6 @@ def test_a_client_that_asks_for_the_beta_gets_its_event_names(server: RunningSer
         ({"audio": {"output": {}}}, "session.audio.output"),
         ({"audio": {"input": {"format": {"type": "audio/opus"}}}}, "session.audio.input.format.type"),
         ({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 7}}}}, "session.audio.input.format.rate"),
-        ({"audio": {"input": {"noise_reduction": {"type": "near_field"}}}}, "session.audio.input.noise_reduction"),
         ({"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}, "session.audio.input.turn_detection.type"),
         (
             {"audio": {"input": {"turn_detection": {"type": "server_vad", "threshold": 2}}}},
@@ -195,3 +194,80 @@ def test_a_buffer_that_is_cleared_has_nothing_to_commit(server: RunningServer) -
             return await client.receive_until("error")
 
     assert asyncio.run(talk())[-1]["error"]["code"] == "input_audio_buffer_commit_empty"
+
+
+def test_a_long_prompt_is_refused_before_it_is_encoded_and_counted(server: RunningServer) -> None:
+    def build_update(**transcription: object) -> dict[str, Any]:
+        session = {"type": "transcription", "audio": {"input": {"transcription": transcription}}}
+        return {"type": "session.update", "session": session}
+
+    async def talk() -> list[dict[str, Any]]:
+        async with open_client(server) as client:
+            await client.receive()
+            await client.send(
+                build_update(prompt="x" * 16_385),
+                build_update(keywords=["word"] * 4_000),
+                build_update(prompt="x" * 2_000_000),
+            )
+            return [await client.receive() for _ in range(3)]
+
+    def read_count() -> float:
+        with server.client() as client:
+            text = client.get("/metrics").text
+        lines = [line for line in text.splitlines() if "requests_rejected_total" in line and "text_too_long" in line]
+        return float(lines[0].split()[-1]) if lines else 0.0
+
+    before = read_count()
+    errors = [event["error"] for event in asyncio.run(talk())]
+    path = "session.audio.input.transcription"
+    assert [error["param"] for error in errors] == [f"{path}.prompt", f"{path}.keywords", "message"]
+    assert {error["code"] for error in errors} == {"text_too_long"}
+    assert read_count() == before + 3
+
+
+def test_an_odd_byte_ends_with_its_buffer(server: RunningServer) -> None:
+    async def talk(end: str) -> str:
+        async with open_client(server) as client:
+            await client.send(NO_TURN_DETECTION, append_event(b"\x01" * 6_401), {"type": end})
+            await client.send(append_event(SECOND), {"type": "input_audio_buffer.commit"})
+            wanted = 2 if end.endswith("commit") else 1
+            for _ in range(wanted):
+                events = await client.receive_until("conversation.item.input_audio_transcription.completed")
+            return str(events[-1]["transcript"])
+
+    async def talk_once() -> str:
+        async with open_client(server) as client:
+            return str((await commit_a_second(client))[-1]["transcript"])
+
+    expected = asyncio.run(talk_once())
+    assert asyncio.run(talk("input_audio_buffer.clear")) == expected
+    assert asyncio.run(talk("input_audio_buffer.commit")) == expected
+
+
+def test_noise_reduction_is_acknowledged_as_null(server: RunningServer) -> None:
+    async def talk() -> list[dict[str, Any]]:
+        async with open_client(server) as client:
+            await client.receive()
+            wanted = {"noise_reduction": {"type": "near_field"}}
+            await client.send({"type": "session.update", "session": {"audio": {"input": wanted}}})
+            first = await client.receive()
+            wanted = {"input_audio_noise_reduction": {"type": "far_field"}}
+            await client.send({"type": "transcription_session.update", "session": wanted})
+            return [first, await client.receive()]
+
+    current, beta = asyncio.run(talk())
+    assert current["session"]["audio"]["input"]["noise_reduction"] is None
+    assert beta["session"]["input_audio_noise_reduction"] is None
+
+
+def test_another_name_of_the_model_is_no_other_model(server: RunningServer) -> None:
+    async def talk() -> dict[str, Any]:
+        async with open_client(server) as client:
+            await commit_a_second(client)
+            renamed = {"audio": {"input": {"transcription": {"model": "whisper-1"}}}}
+            await client.send({"type": "session.update", "session": renamed})
+            return await client.receive()
+
+    updated = asyncio.run(talk())
+    assert updated["type"] == "session.updated"
+    assert updated["session"]["audio"]["input"]["transcription"]["model"] == "whisper-1"
