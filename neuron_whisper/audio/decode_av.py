@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from neuron_whisper.audio import sniff
 from neuron_whisper.audio.clip import AudioBlock
 from neuron_whisper.audio.decode_warnings import DecodeDiagnostics
+from neuron_whisper.audio.flac_frames import MAX_HEADER_BYTES, read_first_sample
 from neuron_whisper.audio.limits import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioLimits, DecodedAmount
+from neuron_whisper.audio.timeline import TimedFrame, Timeline
 from neuron_whisper.errors import AudioUnreadable
 
 MAX_RATE_CHANGES = 64  # each may cost a new resampling filter, up to half a second of work
 FRAME_PLANE_POINTERS = 8  # AV_NUM_DATA_POINTERS
 HEAD_BYTES = 65_536
+MIN_RATE_MEASURED_S = 0.5
+SILENCE_VALUES = 1 << 18  # of all channels together
 
 # Only containers that hold their own samples: a playlist makes its demuxer open other files.
 DEMUXERS = "wav,w64,aiff,caf,au,flac,ogg,matroska,webm,mov,mp4,mp3,aac"
@@ -39,7 +44,13 @@ SUPPORTED_CODECS = (
 # that their decoders trim.
 EXACT_CONTAINERS = frozenset({"w64", "aiff", "caf", "au", "flac"})
 EXACT_TOLERANCE_S, LOSSY_TOLERANCE_S = 0.002, 0.25
-CONTAINERS_WITH_TIMESTAMPS = frozenset({"ogg", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
+# Those that store when a packet is heard; others count their samples, and show nothing that is missing.
+CONTAINERS_WITH_TIMESTAMPS = frozenset(
+    {"ogg", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mpegts", "mpeg", "flv", "asf", "nut", "wtv", "rm"}
+)
+CONTAINERS_THAT_STATE_THE_END = frozenset({"matroska,webm", "asf", "nut"})  # where others state the duration
+# the first timestamp that is 0 again, in seconds
+TIMESTAMP_WRAPS = {"mpegts": 2**33 / 90_000, "mpeg": 2**33 / 90_000, "flv": 2**32 / 1000}
 CONTAINERS_WITHOUT_DURATION = frozenset({"wav", "aac", "ogg"})  # FFmpeg estimates it from the size of the file
 
 
@@ -58,6 +69,8 @@ class AudioDecoder:
     _diagnostics: DecodeDiagnostics = field(default_factory=DecodeDiagnostics)
     _amount: DecodedAmount = field(init=False)
     _rates: list[int] = field(default_factory=list)
+    _decoded_bytes: int = 0  # of packets
+    _last_flac_sample: int = 0
     _interleaver: tuple[tuple[int, str, str], av.AudioResampler] | None = None
 
     def __post_init__(self) -> None:
@@ -78,7 +91,9 @@ class AudioDecoder:
         with self._open(head) as container:
             stream = self._select_audio_stream(container)
             self._read_expected_duration(container, stream, head)
-            for frame in self._decode_frames(container, stream):
+            timeline = self._create_timeline(container, stream)
+            for silence_s, frame in timeline.place(self._decode_frames(container, stream)):
+                yield from self._generate_silence(silence_s, frame)
                 yield self._convert_frame(frame)
         if not self._rates:
             why = f" ({self._diagnostics.last_error})" if self._diagnostics.last_error else ""
@@ -139,7 +154,6 @@ class AudioDecoder:
         """Read from the headers what the decoded audio is compared with at the end."""
         kind, diagnostics, position = container.format.name, self._diagnostics, self.file.tell()
         diagnostics.tolerance_s = EXACT_TOLERANCE_S if kind in EXACT_CONTAINERS else LOSSY_TOLERANCE_S
-        diagnostics.has_reliable_timestamps = kind in CONTAINERS_WITH_TIMESTAMPS
         if kind == "wav":
             missing = sniff.count_wav_missing_bytes(head, self.file.seek(0, 2))
             if missing:
@@ -154,12 +168,31 @@ class AudioDecoder:
             states_duration = sniff.has_mp3_length_header(self.file)
         if states_duration and self.demuxer is None:
             diagnostics.expected_s = _stated_duration_s(container, stream)
+        if (
+            kind in CONTAINERS_THAT_STATE_THE_END
+            and len(container.streams) == 1
+            and stream.start_time
+            and stream.time_base
+        ):
+            diagnostics.expected_s -= max(0.0, float(stream.start_time * stream.time_base))
         self.file.seek(position)
+
+    def _create_timeline(self, container: InputContainer, stream: AudioStream) -> Timeline:
+        kind = container.format.name
+        return Timeline(
+            self._diagnostics,
+            zero_s=_earliest_start_s(container, stream),
+            wrap_s=TIMESTAMP_WRAPS.get(kind),
+            has_timestamps=kind in CONTAINERS_WITH_TIMESTAMPS,
+        )
 
     # --- decoding -----------------------------------------------------------------------------
 
-    def _decode_frames(self, container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
-        packets = container.demux(stream)
+    def _decode_frames(self, container: InputContainer, stream: AudioStream) -> Iterator[TimedFrame[AudioFrame]]:
+        packets, lost_s = container.demux(stream), 0.0
+        is_flac = stream.codec_context.name == "flac" and container.format.name in ("flac", "ogg")
+        flac_rate = stream.rate if is_flac else 0
+        flac_block_samples = int.from_bytes((stream.codec_context.extradata or b"")[2:4], "big") if is_flac else 0
         while True:
             try:
                 packet = next(packets, None)
@@ -174,8 +207,40 @@ class AudioDecoder:
                 frames = stream.decode(packet)
             except av.FFmpegError as error:
                 self._diagnostics.record_bad_packet(error)
+                lost_s += max(_packet_duration_s(packet), packet.size * self._seconds_per_byte)
                 continue
-            yield from frames
+            self._decoded_bytes += packet.size
+            for number, frame in enumerate(frames):
+                duration_s = frame.samples / frame.sample_rate if frame.sample_rate else 0.0
+                start_s = frame.time
+                if is_flac:  # FFmpeg counts frames, also where one is damaged
+                    start_s = self._read_flac_start_s(packet, flac_rate, flac_block_samples) if number == 0 else None
+                yield TimedFrame(content=frame, start_s=start_s, duration_s=duration_s, lost_s=lost_s)
+                lost_s = 0.0
+
+    def _read_flac_start_s(self, packet: av.Packet[Any], rate: int, block_samples: int) -> float | None:
+        """The timestamp in a frame's header; None from where the numbers begin again."""
+        first = read_first_sample(bytes(memoryview(packet)[:MAX_HEADER_BYTES]), block_samples)
+        if first is None or not rate or first < self._last_flac_sample:
+            return None
+        self._last_flac_sample = first
+        return first / rate
+
+    @property
+    def _seconds_per_byte(self) -> float:
+        """Of the packets so far: what a damaged one stands for, whose size is all that is known."""
+        return self._amount.seconds / self._decoded_bytes if self._amount.seconds > MIN_RATE_MEASURED_S else 0.0
+
+    def _generate_silence(self, seconds: float, frame: AudioFrame) -> Iterator[AudioBlock]:
+        """Silence of the format of `frame`, which counts towards the limit of seconds."""
+        rate, channels = frame.sample_rate, frame.layout.nb_channels
+        self._check_format(rate=rate, channels=channels)
+        self._amount.add(seconds, 0)
+        remaining = round(seconds * rate)
+        while remaining > 0:
+            n = min(remaining, max(1, SILENCE_VALUES // channels))
+            yield AudioBlock(rate, np.zeros((channels, n), np.float32))
+            remaining -= n
 
     def _convert_frame(self, frame: AudioFrame) -> AudioBlock:
         rate, channels = frame.sample_rate, frame.layout.nb_channels
@@ -186,7 +251,7 @@ class AudioDecoder:
                 raise AudioUnreadable(self.name, f"the sample rate changes over {MAX_RATE_CHANGES} times")
         duration_s = frame.samples / rate
         self._amount.add(duration_s, frame.samples * channels * frame.format.bytes)
-        self._diagnostics.record_frame(frame.time, duration_s)
+        self._diagnostics.record_frame(duration_s)
         return AudioBlock(rate, _to_float32(self._make_readable(frame, channels), channels))
 
     def _make_readable(self, frame: AudioFrame, channels: int) -> AudioFrame:
@@ -218,6 +283,28 @@ def _to_float32(frame: AudioFrame, channels: int) -> NDArray[np.float32]:
         return values.astype(np.float32, order="C") / np.float32(2.0 ** (8 * values.itemsize - 1))
     with np.errstate(over="ignore"):  # a double beyond float32 becomes inf, which the loader replaces by 0
         return values.astype(np.float32, order="C")
+
+
+def _earliest_start_s(container: InputContainer, stream: AudioStream) -> float | None:
+    """The earliest timestamp of the other tracks; None when there are none, or they do not say it.
+
+    A cover is no track.
+    """
+    starts = [
+        float(other.start_time * other.time_base)
+        for other in container.streams
+        if other.index != stream.index
+        and other.start_time is not None
+        and other.time_base is not None
+        and not other.disposition & Disposition.attached_pic
+    ]
+    return min(starts, default=None)
+
+
+def _packet_duration_s(packet: av.Packet[Any]) -> float:
+    if packet.duration is None or packet.time_base is None:
+        return 0.0
+    return max(0.0, float(packet.duration * packet.time_base))
 
 
 def _stated_duration_s(container: InputContainer, stream: AudioStream) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -25,10 +27,24 @@ def encode_with_soundfile(samples: Samples, rate: int, kind: str, subtype: str |
     return file.getvalue()
 
 
-def encode_with_av(container: str, codec: str, samples: Samples, rate: int, video: str = "") -> bytes:
+def keep_time(seconds: float) -> float | None:
+    return seconds
+
+
+def encode_with_av(
+    container: str,
+    codec: str,
+    samples: Samples,
+    rate: int,
+    video: str = "",
+    *,
+    place: Callable[[float], float | None] = keep_time,
+    options: dict[str, str] | None = None,
+) -> bytes:
+    """`place`: the timestamp of an audio packet, in seconds, from its own; None drops it."""
     layout = "mono" if samples.shape[1] == 1 else "stereo"
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
+    with av.open(file, "w", format=container, options=options) as output:
         pictures = output.add_stream(video, rate=5) if video else None
         sound = output.add_stream(codec, rate=rate, layout=layout) if codec else None
         if isinstance(pictures, av.VideoStream):
@@ -44,9 +60,27 @@ def encode_with_av(container: str, codec: str, samples: Samples, rate: int, vide
             frame.sample_rate, frame.pts = rate, 0
             fitter = av.AudioResampler(context.format, layout, rate, frame_size=context.frame_size or 1024)
             for piece in fitter.resample(frame) + fitter.resample(None):
-                output.mux(sound.encode(piece))
-            output.mux(sound.encode(None))
+                output.mux(_place_packets(sound.encode(piece), place))
+            output.mux(_place_packets(sound.encode(None), place))
     return file.getvalue()
+
+
+def _place_packets(packets: list[av.Packet[Any]], place: Callable[[float], float | None]) -> list[av.Packet[Any]]:
+    placed = []
+    for packet in packets:
+        assert packet.pts is not None
+        assert packet.time_base is not None
+        if (start_s := place(float(packet.pts * packet.time_base))) is not None:
+            packet.pts = packet.dts = round(start_s / packet.time_base)
+            placed.append(packet)
+    return placed
+
+
+def find_sound_s(samples: Samples) -> list[tuple[float, float]]:
+    """The spans in which there is sound, in tenths of a second."""
+    loud = [np.abs(samples[at : at + 1600]).max() > 0.05 for at in range(0, len(samples), 1600)]
+    edges = np.flatnonzero(np.diff([False, *loud, False]))
+    return [(float(start) / 10, float(end) / 10) for start, end in edges.reshape(-1, 2)]
 
 
 def pitch_hz(samples: Samples) -> float:

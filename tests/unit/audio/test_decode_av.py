@@ -10,11 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuron_whisper.audio.load import AudioLimits, load_audio
-from neuron_whisper.errors import (
-    AudioUnreadable,
-    NeuronWhisperError,
-)
-from tests.support.audio_files import encode_with_av, encode_with_soundfile, pitch_hz, tone
+from neuron_whisper.errors import AudioTooLong, AudioUnreadable, NeuronWhisperError
+from tests.support.audio_files import encode_with_av, encode_with_soundfile, find_sound_s, pitch_hz, tone
 
 FILES = {
     **{kind: encode_with_soundfile(tone(0.2, 16000), 16000, kind) for kind in ("WAV", "FLAC", "OGG", "AIFF")},
@@ -63,12 +60,15 @@ def test_a_wav_written_to_a_pipe_has_no_length_and_needs_no_warning() -> None:
 def test_a_flipped_bit_in_a_flac_file_costs_its_frame_and_is_no_burst_of_noise() -> None:
     quiet = np.random.default_rng(0).normal(0, 0.01, (32000, 1)).astype(np.float32)
     flac = encode_with_soundfile(quiet, 16000, "FLAC")
+    sound = load_audio(flac).samples
     for percent in range(20, 80):  # at 68 there is a burst unless checksums are looked at
         flipped = bytearray(flac)
         flipped[len(flac) * percent // 100] ^= 0x40
         clip = load_audio(bytes(flipped))
         assert np.abs(clip.samples).max() < 0.06
-        assert 1.2 < clip.duration_s < 1.8
+        where = clip.samples != 0  # what is lost is silent, and what follows is at its time
+        np.testing.assert_array_equal(clip.samples[where], sound[: len(where)][where])
+        assert 0.2 < np.count_nonzero(~where) / 16000 + 2.0 - clip.duration_s < 0.8
         assert clip.warnings
 
 
@@ -76,7 +76,9 @@ def test_a_lost_ogg_page_is_a_warning_with_its_length() -> None:
     opus = bytearray(encode_with_av("ogg", "libopus", tone(4.0, 48000), 48000))
     opus[len(opus) // 2] ^= 0x40
     clip = load_audio(bytes(opus))
-    assert clip.duration_s == pytest.approx(3.0, abs=0.05)
+    assert clip.duration_s == pytest.approx(4.0, abs=0.01)
+    ((_, before), (after, _)) = find_sound_s(clip.samples)
+    assert after - before == pytest.approx(1.0, abs=0.2)
     assert clip.warnings == ("1.00 s are missing in the middle, in 1 gap",)
 
 
@@ -127,3 +129,99 @@ def test_tags_in_a_broken_encoding_do_not_matter() -> None:
     wav = encode_with_soundfile(tone(0.5, 16000), 16000, "WAV")
     tagged = wav[:36] + info + wav[36:]
     assert load_audio(tagged).duration_s == 0.5
+
+
+# --- time, by the container's timestamps ------------------------------------------------------
+
+TIMED = [
+    ("matroska", "libopus", 48000, "mpeg4"),
+    ("webm", "libopus", 48000, "libvpx"),
+    ("matroska", "libmp3lame", 44100, "mpeg4"),
+    ("mp4", "aac", 44100, "mpeg4"),
+]
+
+
+@pytest.mark.parametrize(("container", "codec", "rate", "video"), TIMED)
+def test_a_track_that_starts_after_the_video_is_silent_until_then(
+    container: str, codec: str, rate: int, video: str
+) -> None:
+    clip = load_audio(encode_with_av(container, codec, tone(1.0, rate), rate, video, place=lambda s: s + 5.0))
+    ((start_s, _),) = find_sound_s(clip.samples)
+    assert start_s == pytest.approx(5.0, abs=0.11)
+    assert clip.duration_s == pytest.approx(6.0, abs=0.05)
+    assert clip.warnings == ()
+
+
+@pytest.mark.parametrize(("container", "codec", "rate", "video"), TIMED)
+def test_a_file_of_audio_alone_begins_at_its_first_sample(container: str, codec: str, rate: int, video: str) -> None:
+    clip = load_audio(encode_with_av(container, codec, tone(1.0, rate), rate, place=lambda s: s + 5.0))
+    assert clip.duration_s == pytest.approx(1.0, abs=0.05)
+    assert clip.warnings == ()
+
+
+@pytest.mark.parametrize("video", [True, False])
+@pytest.mark.parametrize(("container", "codec", "rate", "picture"), [*TIMED, ("ogg", "libopus", 48000, "")])
+def test_a_pause_of_the_recorder_is_silence_and_later_times_are_right(
+    container: str, codec: str, rate: int, picture: str, video: bool
+) -> None:
+    picture = picture if video else ""
+    paused = encode_with_av(
+        container, codec, tone(2.0, rate), rate, picture, place=lambda s: s if s < 1.0 else s + 20.0
+    )
+    clip = load_audio(paused)
+    ((_, before), (after, end)) = find_sound_s(clip.samples)
+    assert (before, after, end) == pytest.approx((1.0, 21.0, 22.0), abs=0.11)
+    assert clip.warnings == ("20.00 s are missing in the middle, in 1 gap",)
+
+
+@pytest.mark.parametrize(("container", "codec", "rate", "video"), TIMED)
+def test_lost_packets_are_silence_of_their_length(container: str, codec: str, rate: int, video: str) -> None:
+    lossy = encode_with_av(container, codec, tone(3.0, rate), rate, place=lambda s: None if 1.0 < s < 2.0 else s)
+    clip = load_audio(lossy)
+    ((_, before), (after, end)) = find_sound_s(clip.samples)
+    assert (before, after, end) == pytest.approx((1.0, 2.0, 3.0), abs=0.11)
+    assert clip.warnings[0].endswith("s are missing in the middle, in 1 gap")
+
+
+def test_packets_lost_one_by_one_add_up() -> None:
+    """Each of 20 ms is less than a gap; together they are two seconds."""
+    lossy = encode_with_av(
+        "webm", "libopus", tone(10.0, 48000), 48000, place=lambda s: None if round(s * 50) % 5 == 3 else s
+    )
+    clip = load_audio(lossy)
+    assert clip.duration_s == pytest.approx(10.0, abs=0.11)
+    assert "are missing in the middle" in clip.warnings[0]
+
+
+def test_jitter_and_a_drifting_clock_are_no_gaps() -> None:
+    jitter = encode_with_av("webm", "libopus", tone(4.0, 48000), 48000, place=lambda s: s + (round(s * 50) % 3) * 0.01)
+    drift = encode_with_av("webm", "libopus", tone(4.0, 48000), 48000, place=lambda s: s * 1.004)
+    for file in (jitter, drift):
+        clip = load_audio(file)
+        assert len(find_sound_s(clip.samples)) == 1
+        assert clip.duration_s == pytest.approx(4.0, abs=0.03)
+        assert clip.warnings == ()
+
+
+def test_silence_of_gaps_counts_towards_the_limit_of_seconds() -> None:
+    paused = encode_with_av("webm", "libopus", tone(2.0, 48000), 48000, place=lambda s: s if s < 1.0 else s + 3000.0)
+    with pytest.raises(AudioTooLong) as refused:
+        load_audio(paused, limits=AudioLimits(max_seconds=600))
+    assert refused.value.limit_s == 600
+
+
+def test_a_jump_that_is_too_long_for_a_pause_is_not_filled_but_told() -> None:
+    far = encode_with_av("webm", "libopus", tone(2.0, 48000), 48000, place=lambda s: s if s < 1.0 else s + 9000.0)
+    clip = load_audio(far)
+    assert clip.duration_s == pytest.approx(2.0, abs=0.03)
+    assert len(clip.warnings) == 1
+    assert "jump ahead by 9,000 s" in clip.warnings[0]
+
+
+def test_damage_in_the_middle_of_an_mp3_keeps_later_times() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (10 * 44100, 1)).astype(np.float32)
+    mp3 = bytearray(encode_with_av("mp3", "libmp3lame", noise, 44100))
+    mp3[len(mp3) * 2 // 5 : len(mp3) * 3 // 5] = bytes(len(mp3) // 5)
+    clip = load_audio(bytes(mp3))
+    assert clip.duration_s == pytest.approx(10.0, abs=0.05)
+    assert clip.warnings

@@ -8,9 +8,9 @@ BROKEN = ValueError("broken")
 
 
 def test_an_undamaged_file_has_no_warning() -> None:
-    diagnostics = DecodeDiagnostics(expected_s=2.0, tolerance_s=0.1, has_reliable_timestamps=True)
-    diagnostics.record_frame(0.0, 1.0)
-    diagnostics.record_frame(1.0, 0.95)
+    diagnostics = DecodeDiagnostics(expected_s=2.0, tolerance_s=0.1)
+    diagnostics.record_frame(1.0)
+    diagnostics.record_frame(0.95)
     assert diagnostics.messages() == ()
 
 
@@ -18,7 +18,7 @@ def test_bad_packets_at_the_end_and_in_the_middle_have_a_warning_each() -> None:
     diagnostics = DecodeDiagnostics()
     for _ in range(2):
         diagnostics.record_bad_packet(BROKEN)
-        diagnostics.record_frame(None, 1.0)
+        diagnostics.record_frame(1.0)
     diagnostics.record_bad_packet(BROKEN)
     assert diagnostics.messages() == (
         "2 damaged packets in the middle could not be decoded",
@@ -27,23 +27,33 @@ def test_bad_packets_at_the_end_and_in_the_middle_have_a_warning_each() -> None:
     assert diagnostics.last_error == "broken"
 
 
-def test_timestamps_that_jump_are_gaps_and_small_ones_are_rounding() -> None:
-    diagnostics = DecodeDiagnostics(has_reliable_timestamps=True)
-    for start in (0.0, 1.05, 3.05, 4.05):
-        diagnostics.record_frame(start, 1.0)
-    assert diagnostics.messages() == ("1.00 s are missing in the middle, in 1 gap",)
-
-
-def test_timestamps_that_are_not_reliable_are_not_looked_at() -> None:
+def test_gaps_have_a_warning_with_their_sum_and_drift_has_none() -> None:
     diagnostics = DecodeDiagnostics()
-    diagnostics.record_frame(0.0, 1.0)
-    diagnostics.record_frame(9.0, 1.0)
+    for gap_s in (1.0, 0.5):
+        diagnostics.record_gap(gap_s)
+    diagnostics.record_gap(0.2, is_loss=False)
+    assert diagnostics.messages() == ("1.50 s are missing in the middle, in 2 gaps",)
+
+
+def test_timestamps_that_jump_too_far_or_back_have_a_warning_each() -> None:
+    diagnostics = DecodeDiagnostics()
+    diagnostics.record_unfilled(9000.0)
+    diagnostics.record_jump_back(2.5)
+    ahead, back = diagnostics.messages()
+    assert "jump ahead by 9,000 s" in ahead
+    assert "jump back 1 time, by up to 2.50 s" in back
+
+
+def test_what_lies_before_the_first_frame_is_not_missing_from_the_stated_duration() -> None:
+    diagnostics = DecodeDiagnostics(expected_s=6.0, tolerance_s=0.25)
+    diagnostics.record_start(5.0)
+    diagnostics.record_frame(1.0)
     assert diagnostics.messages() == ()
 
 
 def test_a_file_shorter_than_stated_has_a_warning_with_both_durations() -> None:
     diagnostics = DecodeDiagnostics(expected_s=4.0, tolerance_s=0.25)
-    diagnostics.record_frame(None, 3.5)
+    diagnostics.record_frame(3.5)
     (message,) = diagnostics.messages()
     assert "promises 4.00 s but 3.50 s" in message
 
@@ -51,7 +61,7 @@ def test_a_file_shorter_than_stated_has_a_warning_with_both_durations() -> None:
 def test_time_that_damaged_packets_explain_has_no_second_warning() -> None:
     diagnostics = DecodeDiagnostics(expected_s=4.0, tolerance_s=0.25)
     diagnostics.record_bad_packet(BROKEN)
-    diagnostics.record_frame(None, 3.6)
+    diagnostics.record_frame(3.6)
     assert len(diagnostics.messages()) == 1
 
 

@@ -1,0 +1,91 @@
+"""Every input of ../shared/faults gives the right text, at the right times, with the right warnings.
+
+One row for each input. Inputs of the same kinds that are generated are in the tests of the modules that handle them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from neuron_whisper.audio.load import load_audio
+from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.transcriber import Transcriber
+from neuron_whisper.transcript import Transcript
+from tests.support.paths import FAULTS
+from tests.support.speech import open_model, words
+
+JFK = "and so my fellow americans ask not what your country can do for you"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultInput:
+    """A file and what is right for it.
+
+    `load` and `options`: arguments of load_audio and TranscribeOptions. `texts` are heard in this order.
+    `starts_s`: (text, second at which its first word, or without word times its segment, begins).
+    `warnings`: a part of each warning, in their order.
+    """
+
+    file: str
+    texts: tuple[str, ...]
+    model: str = "tiny.en"
+    load: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    starts_s: tuple[tuple[str, float], ...] = ()
+    within_s: float = 0.5
+    warnings: tuple[str, ...] = ()
+
+
+INPUTS = (
+    FaultInput(file="delay5.mkv", texts=(JFK,), starts_s=(("and so", 5.3),)),
+    FaultInput(
+        file="paused.webm",
+        texts=("my fellow americans", "country can do for you ask what you can do for your country"),
+        options={"word_timestamps": True},
+        starts_s=(("my fellow", 1.0), ("country can do", 26.0), ("ask what", 28.1)),
+        warnings=("20.00 s are missing in the middle, in 1 gap",),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def open_transcriber() -> Iterator[Callable[[str], Transcriber]]:
+    """Opens a model once; skips where it was not fetched."""
+    with ExitStack() as stack:
+        yield cache(lambda model: stack.enter_context(open_model(model)))
+
+
+@pytest.mark.parametrize("row", INPUTS, ids=lambda row: row.file)
+def test_an_input_that_failed_gives_what_is_right(
+    row: FaultInput, open_transcriber: Callable[[str], Transcriber]
+) -> None:
+    if not (FAULTS / row.file).is_file():
+        pytest.skip(f"no {row.file} here: not proved that such a file gives its text at its times")
+    transcript = open_transcriber(row.model).transcribe(
+        load_audio(FAULTS / row.file, **row.load), TranscribeOptions(**row.options)
+    )
+    heard = " ".join(words(transcript.text))
+    at = 0
+    for text in row.texts:
+        assert text in heard[at:]
+        at = heard.index(text, at) + len(text)
+    for text, start_s in row.starts_s:
+        assert find_start_s(transcript, text) == pytest.approx(start_s, abs=row.within_s)
+    assert len(transcript.warnings) == len(row.warnings), transcript.warnings
+    for warning, part in zip(transcript.warnings, row.warnings, strict=True):
+        assert part in warning
+
+
+def find_start_s(transcript: Transcript, text: str) -> float:
+    """The second at which `text` begins: of its first word where there are words, else of its segment."""
+    spoken = [(word.start_s, each) for s in transcript.segments for word in s.words for each in words(word.text)]
+    spoken = spoken or [(segment.start_s, each) for segment in transcript.segments for each in words(segment.text)]
+    sought = words(text)
+    return next(spoken[n][0] for n in range(len(spoken)) if [each for _, each in spoken[n : n + len(sought)]] == sought)
