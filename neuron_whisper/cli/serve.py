@@ -32,7 +32,8 @@ SETTING_PANELS = {
     **dict.fromkeys(("keys_file", "cors_origins"), "Access"),
     **dict.fromkeys(("log_format", "metrics_", "otlp_"), "Observability"),
     **dict.fromkeys(
-        ("max_", "request_timeout", "drain_s", "header_timeout", "upload_", "hang_s"), "Requests and connections"
+        ("max_", "request_timeout", "drain_s", "header_timeout", "send_timeout", "upload_", "hang_s"),
+        "Requests and connections",
     ),
 }
 

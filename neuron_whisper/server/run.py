@@ -8,16 +8,20 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+from typing import cast
 
 import uvicorn
 
 from neuron_whisper.errors import DeviceError, ListenFailed
 from neuron_whisper.server.app import build_app
 from neuron_whisper.server.config.settings import ServerSettings
-from neuron_whisper.server.http.connections import create_limited_h11_protocol
+from neuron_whisper.server.http.connection_limits import ConnectionLimits
+from neuron_whisper.server.http.connections import LimitedHttpProtocol, create_protocols
+from neuron_whisper.server.http.websocket_connections import LimitedWebSocketProtocol
 from neuron_whisper.server.models.registry import ModelRegistry
 from neuron_whisper.server.state import ServerState
 from neuron_whisper.transcriber import Transcriber
@@ -27,6 +31,7 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection, so that they close it first
 SHUTDOWN_GRACE_S = 2  # for responses being sent when the server has to stop
 BACKLOG = 2048
+CHECK_TICKS = 5  # of uvicorn, 0.1 s each, between two looks at connections that are not read
 
 
 def serve(
@@ -59,16 +64,22 @@ class DrainingServer(uvicorn.Server):
     """uvicorn with a drain before its shutdown: while requests finish, new ones get a 503 response."""
 
     def __init__(self, server_state: ServerState, on_listening: Callable[[], None] = lambda: None) -> None:
+        settings = server_state.settings
+        # h11 reads the rest of a body after an early response, so that the client sees the response
+        http_protocol, websocket_protocol = create_protocols(
+            ConnectionLimits(
+                max_connections=settings.max_connections,
+                header_timeout_s=settings.header_timeout_s,
+                send_timeout_s=settings.send_timeout_s,
+                count_closed=server_state.gateway.metrics.count_closed_connection,
+            )
+        )
         super().__init__(
             uvicorn.Config(
                 build_app(server_state),
-                # h11 reads the rest of a body after an early response, so that the client sees the response
-                http=create_limited_h11_protocol(
-                    max_connections=server_state.settings.max_connections,
-                    header_timeout_s=server_state.settings.header_timeout_s,
-                ),
-                ws="websockets-sansio",
-                ws_max_size=server_state.settings.realtime_message_bytes,
+                http=http_protocol,
+                ws=websocket_protocol,
+                ws_max_size=settings.realtime_message_bytes,
                 ws_ping_timeout=None,  # a client that is slowed down answers late; realtime_idle_s finds dead ones
                 ws_per_message_deflate=False,  # speech does not compress, and a message that expands is an attack
                 log_config=None,
@@ -99,6 +110,10 @@ class DrainingServer(uvicorn.Server):
         if self._server_state.models.device_error is not None:
             log.critical("device failed, server stops")
             return True
+        if counter % CHECK_TICKS == 0:
+            now = time.monotonic()
+            for connection in tuple(self.server_state.connections):
+                cast("LimitedHttpProtocol | LimitedWebSocketProtocol", connection).close_if_not_read(now)
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

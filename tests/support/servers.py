@@ -117,12 +117,14 @@ def wait_for(url: str, **expected: Any) -> None:
 
 
 @contextmanager
-def run_server(settings: ServerSettings | None = None, **program: Any) -> Iterator[RunningServer]:
+def run_server(
+    settings: ServerSettings | None = None, *, send_buffer_bytes: int | None = None, **program: Any
+) -> Iterator[RunningServer]:
     """A server on a free port, ended with everything it holds."""
     chosen = settings or ServerSettings(vad_filter=False)
     spoken_for, session = make_transcriber(**program)
     try:
-        with serve_in_thread(spoken_for, chosen) as (url, server):
+        with serve_in_thread(spoken_for, chosen, send_buffer_bytes=send_buffer_bytes) as (url, server):
             try:
                 yield RunningServer(url, spoken_for, session, server, chosen)
             finally:
@@ -133,11 +135,13 @@ def run_server(settings: ServerSettings | None = None, **program: Any) -> Iterat
 
 @contextmanager
 def serve_in_thread(
-    models: Transcriber | ModelRegistry, settings: ServerSettings
+    models: Transcriber | ModelRegistry, settings: ServerSettings, *, send_buffer_bytes: int | None = None
 ) -> Iterator[tuple[str, DrainingServer]]:
     """The address of a server in a thread, and the server; what is served stays its caller's to close."""
     server_state = ServerState(models, settings)
     listener = socket.create_server(("127.0.0.1", 0))
+    if send_buffer_bytes is not None:  # of the kernel, which would take a megabyte for a client that does not read
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
     started = threading.Event()
     server = DrainingServer(server_state, started.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -163,6 +163,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(ge=0.1, le=DAY_S, description="Seconds from the start of a connection to the end of a request's headers."),
     ] = 20.0
+    send_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=DAY_S,
+            description="Abort a connection whose client reads less than 1 KiB/s of its response for so many seconds.",
+        ),
+    ] = 30.0
     upload_idle_s: Annotated[
         float, Meta(ge=0.1, le=DAY_S, description="Abort an upload that pauses for this many seconds.")
     ] = 30.0

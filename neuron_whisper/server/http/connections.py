@@ -1,74 +1,225 @@
-"""Limits on HTTP connections: how many are open, and how long one may take to send a request's headers."""
+"""HTTP connections: how many are open, how long each may take to send and to read, how small its chunks may be."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
+import h11
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from neuron_whisper.server.http.connection_limits import ConnectionLimits
+from neuron_whisper.server.http.piece_budget import PieceBudget
+from neuron_whisper.server.http.send_progress import SendProgress
+from neuron_whisper.server.http.websocket_connections import LimitedWebSocketProtocol, find_handshake_problem
+
+READ_BYTES = 16 * 1024  # read at once: what is parsed before other connections have their turn is bounded by it
+TURN_EVENTS = 64  # of h11, handled before other connections have their turn
 
 SERVICE_UNAVAILABLE = (
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
 )
 
 
-def create_limited_h11_protocol(*, max_connections: int, header_timeout_s: float) -> type[H11Protocol]:
-    """uvicorn's HTTP protocol with a limit on open connections and a timeout for request headers.
+class ChunksTooSmall(h11.RemoteProtocolError):
+    """The chunks of a body exceed their PieceBudget."""
 
-    uvicorn itself waits forever for a first request, and for the rest of the headers after their first byte.
+
+class MeteredConnection(h11.Connection):
+    """h11's parser for a server, which takes a limited number of events at a turn. Raises ChunksTooSmall."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER)
+        self._chunks = PieceBudget()
+        self._events_left = TURN_EVENTS
+        self.has_more = False  # whether the turn ended before the received bytes did
+        self.problem = ""  # of the client's bytes, where h11 itself has none
+
+    def begin_turn(self) -> None:
+        self._events_left, self.has_more = TURN_EVENTS, False
+
+    def next_event(self) -> Any:
+        if self._events_left == 0:
+            self.has_more = True
+            return h11.NEED_DATA
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            self._events_left -= 1
+            if event.chunk_start and not self._chunks.spend(len(event.data)):
+                self.problem = "the chunks of the body are too small; send at least 64 bytes in each"
+                raise ChunksTooSmall(self.problem)
+        return event
+
+
+class TurnFlowControl(FlowControl):
+    """uvicorn's flow control, with a second reason not to read: bytes that were read wait for their turn."""
+
+    _is_held = False
+
+    def hold_reading(self) -> None:
+        self._is_held = True
+        self._transport.pause_reading()
+
+    def release_reading(self) -> None:
+        self._is_held = False
+        if not self.read_paused:
+            self._transport.resume_reading()
+
+    def resume_reading(self) -> None:
+        if self._is_held:
+            self.read_paused = False
+        else:
+            super().resume_reading()
+
+
+class LimitedHttpProtocol(H11Protocol, asyncio.BufferedProtocol):
+    """uvicorn's HTTP protocol with limits. Subclasses set `limits` and `read_buffer`.
+
+    uvicorn itself waits forever for a first request, for the rest of the headers after their first byte, and for a
+    client that reads nothing; and it handles all that it reads at once, 256 KiB, before another connection.
     """
 
-    class LimitedProtocol(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-            super().connection_made(transport)
-            self._is_websocket = False
-            self._header_timer: asyncio.TimerHandle | None = None
-            if len(self.connections) > max_connections:
-                transport.write(SERVICE_UNAVAILABLE)
-                transport.close()
-                return
+    limits: ConnectionLimits
+    read_buffer: bytearray  # shared by the connections of an event loop, which reads from one at a time
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.conn: MeteredConnection = MeteredConnection()
+        self._sending = SendProgress()
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._next_turn: asyncio.Handle | None = None
+        self._is_websocket = False
+        self.idle_since = 0.0
+
+    # --- asyncio's callbacks --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        self.flow: TurnFlowControl = TurnFlowControl(transport)
+        self.idle_since = self.loop.time()
+        if not self.limits.make_room(self.connections, self.idle_since):
+            self.limits.count_closed("connections")
+            transport.write(SERVICE_UNAVAILABLE)
+            transport.close()
+            return
+        self._start_header_timer()
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.read_buffer
+
+    def buffer_updated(self, n_bytes: int) -> None:
+        self.data_received(bytes(memoryview(self.read_buffer)[:n_bytes]))
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._update_header_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_header_timer()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        self._sending.restart()
+        super().resume_writing()
+
+    # --- a turn: a limited number of events -----------------------------------------------------
+
+    def handle_events(self) -> None:
+        self.conn.begin_turn()
+        super().handle_events()
+        if self.conn.has_more and self._next_turn is None and not self.transport.is_closing():
+            self.flow.hold_reading()
+            self._next_turn = self.loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._next_turn = None
+        if not self.transport.is_closing():
+            self.flow.release_reading()
+            self.handle_events()
+            self._update_header_timer()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer an invalid request, and close. Where a response has begun, its client does not get another one."""
+        if self.conn.problem:
+            self.limits.count_closed("chunks")
+            msg = self.conn.problem
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    # --- time to send the headers, and to read the response -------------------------------------
+
+    def on_response_complete(self) -> None:
+        self._sending.restart()
+        self.idle_since = self.loop.time()
+        super().on_response_complete()
+        if self.is_responding:  # the next request has arrived already
+            self._cancel_header_timer()
+        elif self.conn.trailing_data[0] and self._header_timer is None:  # or a part of it
             self._start_header_timer()
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self._is_websocket:
-                return
-            if self._is_responding():
-                self._cancel_header_timer()
-            elif self._header_timer is None:
-                self._start_header_timer()
+    @property
+    def is_responding(self) -> bool:
+        """Whether a request's headers have arrived and its response is not complete."""
+        return self.cycle is not None and not self.cycle.response_complete
 
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            if self._is_responding():  # the next request has arrived already
-                self._cancel_header_timer()
-            elif self.conn.trailing_data[0] and self._header_timer is None:  # or a part of it
-                self._start_header_timer()
-
-        def connection_lost(self, exc: Exception | None) -> None:
+    def _update_header_timer(self) -> None:
+        if self._is_websocket:
+            return
+        if self.is_responding:
             self._cancel_header_timer()
-            super().connection_lost(exc)
+        elif self._header_timer is None:
+            self._start_header_timer()
 
-        def _is_responding(self) -> bool:
-            """Whether a request's headers have arrived and its response is not complete."""
-            return self.cycle is not None and not self.cycle.response_complete
+    def _start_header_timer(self) -> None:
+        self._header_timer = self.loop.call_later(self.limits.header_timeout_s, self._abort_if_idle)
 
-        def _start_header_timer(self) -> None:
-            self._header_timer = self.loop.call_later(header_timeout_s, self._abort_if_idle)
+    def _cancel_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
-        def _cancel_header_timer(self) -> None:
-            if self._header_timer is not None:
-                self._header_timer.cancel()
-                self._header_timer = None
+    def _abort_if_idle(self) -> None:
+        if not self.is_responding and not self.transport.is_closing():
+            self.limits.count_closed("headers")
+            self.transport.abort()
 
-        def _abort_if_idle(self) -> None:
-            if not self._is_responding() and not self.transport.is_closing():
-                self.transport.abort()
+    def close_if_not_read(self, now: float) -> None:
+        """Abort the connection where its client does not read what was sent to it."""
+        is_closing = self.transport.is_closing()
+        is_waited_for = is_closing or self.flow.write_paused or not self.is_responding
+        unsent = self.transport.get_write_buffer_size() if is_waited_for else 0
+        limit_s = self.limits.close_s if is_closing else self.limits.send_timeout_s
+        if self._sending.is_stalled(unsent, now, limit_s=limit_s):
+            self.limits.count_closed("not_read")
+            self.transport.abort()
 
-        # from here on a WebSocket protocol owns the connection: no more request headers will arrive
-        def handle_websocket_upgrade(self, event: Any) -> None:
-            self._is_websocket = True
-            self._cancel_header_timer()
-            super().handle_websocket_upgrade(event)
+    # --- from here on a WebSocket protocol owns the connection ----------------------------------
 
-    return LimitedProtocol
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        if (problem := find_handshake_problem(event)) is not None:
+            self.limits.count_closed("handshake")
+            self.send_400_response(problem)
+            return
+        self._is_websocket = True
+        self._cancel_header_timer()
+        self.connections.discard(self)
+        protocol = cast("type[LimitedWebSocketProtocol]", self.ws_protocol_class)(
+            config=self.config, server_state=self.server_state, app_state=self.app_state
+        )
+        protocol.connection_made(self.transport)
+        self.transport.set_protocol(protocol)
+        protocol.open(event, early_data=self.conn.trailing_data[0])
+
+
+def create_protocols(limits: ConnectionLimits) -> tuple[type[LimitedHttpProtocol], type[LimitedWebSocketProtocol]]:
+    """The protocols of one server's event loop."""
+    attributes = {"limits": limits, "read_buffer": bytearray(READ_BYTES)}
+    return (
+        type("HttpProtocol", (LimitedHttpProtocol,), attributes),
+        type("WebSocketProtocol", (LimitedWebSocketProtocol,), attributes),
+    )

@@ -60,6 +60,12 @@ class Metrics:
         self._rejected = Counter(
             f"{METRIC_PREFIX}requests_rejected", "Rejected requests by reason.", ["reason"], registry=self._registry
         )
+        self._connections_closed = Counter(
+            f"{METRIC_PREFIX}connections_closed",
+            "Connections that a limit refused or closed, by reason.",
+            ["reason"],
+            registry=self._registry,
+        )
         self._cancelled = Counter(
             f"{METRIC_PREFIX}requests_cancelled", "Requests whose client disconnected.", registry=self._registry
         )
@@ -95,6 +101,10 @@ class Metrics:
     def count_rejected(self, reason: str) -> None:
         """Count what a limit rejected within a request or a session that goes on."""
         self._rejected.labels(reason).inc()
+
+    def count_closed_connection(self, reason: str) -> None:
+        """Count a connection that a limit refused or closed."""
+        self._connections_closed.labels(reason).inc()
 
     def render(self) -> bytes:
         """Prometheus' text format, version 0.0.4."""
