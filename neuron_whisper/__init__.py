@@ -1,11 +1,12 @@
 """Whisper speech-to-text on CPUs and AWS Neuron devices: load_model() is the Python API.
 
 The names below are stable. They are loaded on first use, so that `import neuron_whisper` loads neither numpy nor
-OpenVINO.
+OpenVINO. It turns OpenVINO's telemetry off in this process.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,10 @@ if TYPE_CHECKING:
     from neuron_whisper.transcript import Retry, Segment, SkippedRegion, Transcript, Word
 
 __version__ = "0.3.0"
+
+# Importing OpenVINO would start a process that looks up an analytics host, and write ~/intel. Without this package it
+# takes a stub of its own. Here, because every process of ours imports this module before any other.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: not to be imported
 
 __all__ = [
     "ArtifactError",

@@ -32,11 +32,12 @@ def convert_to_ctranslate2(source: Path, destination: Path) -> None:
 
 def convert_to_genai(source: Path, destination: Path) -> None:
     """A Hugging Face directory -> what openvino_genai reads: float16 weights, the decoder with its state."""
-    # its command, not its function: only the command converts the tokenizer too
+    # its command, not its function: only the command converts the tokenizer too. By way of this package, which turns
+    # OpenVINO's telemetry off
     command = [
         sys.executable,
-        "-m",
-        "optimum.commands.optimum_cli",
+        "-c",
+        "import runpy, neuron_whisper; runpy.run_module('optimum.commands.optimum_cli', run_name='__main__')",
         "export",
         "openvino",
         "--model",
