@@ -21,6 +21,7 @@ from neuron_whisper.server.app import build_app
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.http.connection_limits import ConnectionLimits
 from neuron_whisper.server.http.connections import LimitedHttpProtocol, create_protocols
+from neuron_whisper.server.http.descriptors import AcceptErrors, fit_connections
 from neuron_whisper.server.http.websocket_connections import LimitedWebSocketProtocol
 from neuron_whisper.server.models.registry import ModelRegistry
 from neuron_whisper.server.state import ServerState
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection, so that they close it first
 SHUTDOWN_GRACE_S = 2  # for responses being sent when the server has to stop
-BACKLOG = 2048
+BACKLOG = 128  # connections that wait to be accepted; asyncio accepts as many before it does anything else
 CHECK_TICKS = 5  # of uvicorn, 0.1 s each, between two looks at connections that are not read
 
 
@@ -68,7 +69,7 @@ class DrainingServer(uvicorn.Server):
         # h11 reads the rest of a body after an early response, so that the client sees the response
         http_protocol, websocket_protocol = create_protocols(
             ConnectionLimits(
-                max_connections=settings.max_connections,
+                max_connections=fit_connections(settings.max_connections),
                 header_timeout_s=settings.header_timeout_s,
                 send_timeout_s=settings.send_timeout_s,
                 count_closed=server_state.gateway.metrics.count_closed_connection,
@@ -82,6 +83,7 @@ class DrainingServer(uvicorn.Server):
                 ws_max_size=settings.realtime_message_bytes,
                 ws_ping_timeout=None,  # a client that is slowed down answers late; realtime_idle_s finds dead ones
                 ws_per_message_deflate=False,  # speech does not compress, and a message that expands is an attack
+                backlog=BACKLOG,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -95,6 +97,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(AcceptErrors(self._server_state.gateway.metrics.count_closed_connection))
         await super().startup(sockets)
         self._reload_keys_on_sighup()
         self._on_listening()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -27,6 +30,7 @@ from tests.support.hostile_connections import (
     read_response,
     run_at_once,
 )
+from tests.support.paths import ROOT
 from tests.support.servers import RunningServer, run_server, tone
 
 SOON_S = 1.0  # on a machine that runs other tests as well; the attacks made it 2 to 9 s
@@ -249,3 +253,83 @@ def test_a_websocket_that_is_not_read_is_closed(server: RunningServer) -> None:
             for _ in range(1000):
                 connection.sendall(invalid)
         wait_until_counted(server, "not_read", before + 1)
+
+
+# --- more connections than descriptors ------------------------------------------------------------
+
+FEW_DESCRIPTORS = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+from tests.support.servers import main
+main("0")
+"""
+NO_DESCRIPTORS = """
+import resource, sys
+from tests.support.servers import run_server
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+with run_server() as server:
+    held = []
+    try:
+        while True:
+            held.append(open("/dev/null"))
+    except OSError:
+        print(server.url, flush=True)
+    sys.stdin.readline()
+    for file in held:
+        file.close()
+    sys.stdin.readline()
+"""
+MAX_LOG_BYTES = 2000
+
+
+@contextmanager
+def run_child(program: str, log: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A child process that prints its server's URL, and the URL; its log goes to a file."""
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as child,
+    ):
+        try:
+            assert child.stdout is not None
+            yield child, child.stdout.readline().strip()
+        finally:
+            child.kill()
+
+
+def test_more_connections_than_descriptors_lock_nobody_out(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with run_child(FEW_DESCRIPTORS, log) as (_, url), ExitStack() as stack:
+        host, _, port = url.removeprefix("http://").partition(":")
+        for _ in range(250):
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+        answers: list[int] = []
+        ends = time.monotonic() + 20
+        while answers.count(200) < 5:  # 503 until the first of them are idle for a second
+            assert time.monotonic() < ends, answers
+            answers.append(httpx.get(url + "/health/live", timeout=10).status_code)
+        assert set(answers) <= {200, 503}
+        assert 'connections_closed_total{reason="idle"}' in httpx.get(url + "/metrics", timeout=10).text
+    assert log.stat().st_size < MAX_LOG_BYTES
+
+
+def test_a_process_without_descriptors_says_so_in_one_line_and_serves_when_there_are_some(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with run_child(NO_DESCRIPTORS, log) as (child, url):
+        assert child.stdin is not None
+        host, _, port = url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as waiting:
+            waiting.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            while "no connection" not in log.read_text():
+                time.sleep(0.05)
+            child.stdin.write("\n")
+            child.stdin.flush()
+            assert waiting.recv(100).startswith(b"HTTP/1.1 200")
+        assert 'connections_closed_total{reason="descriptors"}' in httpx.get(url + "/metrics", timeout=10).text
+    assert log.read_text().count("\n") <= 2  # that there are few, and that there are none

@@ -1,0 +1,72 @@
+"""File descriptors of connections; tests/integration/test_hostile_connections.py has a server that lacks them."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from neuron_whisper.server.http.descriptors import RESERVED, AcceptErrors
+from tests.support.paths import ROOT
+
+FIT = """
+import resource, sys
+from neuron_whisper.server.http.descriptors import fit_connections
+soft, hard, wanted = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+print(fit_connections(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+def fit(soft: int, hard: int, wanted: int) -> tuple[int, int]:
+    """How many connections fit, and the soft limit afterwards."""
+    command = [sys.executable, "-c", FIT, *map(str, (soft, hard, wanted))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    n_connections, limit = done.stdout.split()
+    return int(n_connections), int(limit)
+
+
+def test_the_soft_limit_is_raised_as_far_as_the_connections_need() -> None:
+    n_connections, limit = fit(128, 1024, 200)
+    assert n_connections == 200
+    assert 300 + RESERVED < limit < 300 + RESERVED + 50
+
+
+def test_the_hard_limit_bounds_the_connections() -> None:
+    n_connections, limit = fit(128, 256, 4096)
+    assert limit == 256
+    assert 100 < n_connections < (256 - RESERVED) * 2 / 3
+
+
+def test_a_limit_that_suffices_stays() -> None:
+    assert fit(900, 1024, 200) == (200, 900)
+
+
+def test_a_failed_accept_is_counted_and_logged_once_in_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    now, counts = 0.0, Counter[str]()
+    handle = AcceptErrors(lambda reason: counts.update([reason]), clock=lambda: now)
+    loop = asyncio.new_event_loop()
+    try:
+        for now in (0.0, 1.0, 9.0, 10.0, 11.0):  # noqa: B007  # the clock reads it
+            handle(loop, {"exception": OSError(errno.EMFILE, "Too many open files"), "socket": object()})
+    finally:
+        loop.close()
+    assert counts == Counter(descriptors=5)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_other_errors_are_logged_as_ever(caplog: pytest.LogCaptureFixture) -> None:
+    counts = Counter[str]()
+    loop = asyncio.new_event_loop()
+    try:
+        AcceptErrors(lambda reason: counts.update([reason]))(loop, {"message": "odd", "exception": ValueError("odd")})
+    finally:
+        loop.close()
+    assert not counts
+    assert [record.exc_info is not None for record in caplog.records] == [True]
