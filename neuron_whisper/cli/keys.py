@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,16 +44,17 @@ def create(context: CliContext, key_id: str, file: Path, admin: bool, max_reques
     from neuron_whisper.errors import InvalidOption
     from neuron_whisper.server.http.api_keys import create_key, write_keys
 
-    stored = _read_existing(file)
-    if any(key.id == key_id for key in stored):
-        raise InvalidOption("id", key_id, f"an id that {file} does not have yet")
     text, key = create_key(
         key_id,
         ("user", "admin") if admin else ("user",),
         created=f"{datetime.now(UTC):%Y-%m-%d}",
         max_requests=max_requests,
     )
-    write_keys(file, [*stored, key])
+    with _lock(file):
+        stored = _read_existing(file)
+        if any(key.id == key_id for key in stored):
+            raise InvalidOption("id", key_id, f"an id that {file} does not have yet")
+        write_keys(file, [*stored, key])
     context.info(f"added {key_id} to {file}; this key is shown once:")
     click.echo(text)
 
@@ -75,12 +78,28 @@ def revoke(context: CliContext, key_id: str, file: Path) -> None:
     from neuron_whisper.errors import InvalidOption
     from neuron_whisper.server.http.api_keys import write_keys
 
-    stored = _read_existing(file)
-    left = [key for key in stored if key.id != key_id]
-    if len(left) == len(stored):
-        raise InvalidOption("id", key_id, f"one of {', '.join(key.id for key in stored) or 'none: there is no key'}")
-    write_keys(file, left)
+    with _lock(file):
+        stored = _read_existing(file)
+        left = [key for key in stored if key.id != key_id]
+        if len(left) == len(stored):
+            allowed = f"one of {', '.join(key.id for key in stored) or 'none: there is no key'}"
+            raise InvalidOption("id", key_id, allowed)
+        write_keys(file, left)
     context.info(f"removed {key_id} from {file}")
+
+
+@contextmanager
+def _lock(file: Path) -> Iterator[None]:
+    """Wait until no other command changes the file. Raises InvalidOption where its directory does not exist."""
+    from neuron_whisper.errors import InvalidOption
+    from neuron_whisper.server.http.api_keys import lock_keys
+
+    try:
+        with lock_keys(file):
+            yield
+    except OSError as error:
+        allowed = f"a file in a directory of yours: {error.strerror}"
+        raise InvalidOption("keys_file", str(file), allowed) from error
 
 
 def _read_existing(file: Path) -> tuple[StoredKey, ...]:

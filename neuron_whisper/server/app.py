@@ -22,6 +22,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from neuron_whisper import __version__
 from neuron_whisper.server.audio.routes import create_transcription, create_translation
 from neuron_whisper.server.config.settings import ServerSettings
+from neuron_whisper.server.http.body_headers import check_body_headers
 from neuron_whisper.server.http.errors import handle_exception
 from neuron_whisper.server.http.middleware import InstrumentedApp, require_api_key
 from neuron_whisper.server.http.multipart import MAX_FORM_OVERHEAD_BYTES
@@ -106,7 +107,7 @@ def build_app(server_state: ServerState) -> Litestar:
         ],
         dependencies={"server_state": Provide(provide_server_state, sync_to_thread=False)},
         exception_handlers={Exception: handle_exception},
-        guards=[require_api_key],
+        guards=[check_body_headers, require_api_key],
         cors_config=_build_cors_config(server_state.settings),
         lifespan=[lifespan],
         # for bodies read by Litestar; the audio routes read theirs themselves, with limits for each part

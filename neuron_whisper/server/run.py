@@ -87,6 +87,9 @@ class DrainingServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                # uvicorn's own default believes every client on this machine
+                proxy_headers=bool(server_state.settings.forwarded_allow_ips),
+                forwarded_allow_ips=list(server_state.settings.forwarded_allow_ips),
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
             )

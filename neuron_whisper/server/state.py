@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 
@@ -16,6 +16,7 @@ from neuron_whisper.audio.load import load_audio
 from neuron_whisper.errors import DeviceError, EngineDraining, Overloaded, QueueFull
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.http.admission import Admission, AdmissionTicket
+from neuron_whisper.server.http.api_keys import Client, get_share
 from neuron_whisper.server.http.middleware import RequestGateway
 from neuron_whisper.server.http.origins import PageOrigins
 from neuron_whisper.server.http.request_context import RequestContext, current_request, measure_stage
@@ -47,13 +48,24 @@ class ServerState:
             max_wait_s=settings.max_wait_s,
         )
         self.gateway = RequestGateway(settings, Metrics(self.models, self.admission))
-        self.jobs = JobService(settings, self.models, self.idle) if settings.jobs_dir is not None else None
+        self.jobs = self._create_jobs() if settings.jobs_dir is not None else None
         if self.jobs is not None:
             self.gateway.metrics.register(JobsCollector(self.jobs))
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_aborting = False
         # a pool of its own bounds how much audio is decoded at once, without delaying transcriptions
         self._decoder_threads = ThreadPoolExecutor(min(MAX_DECODERS, os.cpu_count() or 1), "decode-audio")
+
+    def _create_jobs(self) -> JobService:
+        return JobService(self.settings, self.models, self.idle, count_keys=lambda: self.gateway.n_keys)
+
+    def acquire_session(self, client: Client | None) -> AbstractContextManager[None]:
+        """Hold a realtime session open for the client while the block runs. Raises CapacityError."""
+        if client is None or not client.has_key:
+            return self.session_limiter.acquire()
+        per_key = self.settings.realtime_sessions_per_key
+        share = get_share(self.settings.realtime_sessions, per_key, self.gateway.n_keys)
+        return self.session_limiter.acquire(client.id, share)
 
     @property
     def is_draining(self) -> bool:

@@ -213,11 +213,11 @@ def test_jobs_and_bytes_over_the_limits_are_refused(tmp_path: Path) -> None:
     settings = jobs_settings(tmp_path, jobs_max=2, jobs_max_bytes=100_000, jobs_max_upload_bytes=70_000)
     with run_server(settings) as server, server.client() as client:
         server.session.gate.clear()
+        read_error(client.post(JOBS, files={"file": tone(seconds=3.0)}), 413)
         first = create_job(client, tone(seconds=2.0), **NO_FALLBACK)  # 64 kB
         answer = client.post(JOBS, files={"file": tone(seconds=2.0)})
         assert read_error(answer, 503)["code"] == "jobs_full"
         assert int(answer.headers["retry-after"]) >= 1
-        read_error(client.post(JOBS, files={"file": tone(seconds=3.0)}), 413)
         create_job(client, tone(seconds=0.5))
         assert read_error(client.post(JOBS, files={"file": tone(seconds=0.1)}), 503)["code"] == "jobs_full"
         assert len(list((tmp_path / "jobs" / "uploads").iterdir())) == 2

@@ -20,6 +20,7 @@ from tests.support.job_clients import (
     NO_FALLBACK,
     FakeRemoteServer,
     create_job,
+    get_job,
     get_result,
     run_remote_server,
     wait_for_job,
@@ -67,6 +68,24 @@ def test_a_job_of_a_url_has_the_result_of_a_job_of_the_file(tmp_path: Path) -> N
         wait_for_job(client, job["id"], "succeeded")
         assert get_result(client, job["id"]).text == server.post(response_format="text", **NO_FALLBACK).text
         assert list((tmp_path / "jobs" / "uploads").iterdir()) == []
+
+
+def test_a_slow_host_holds_neither_the_job_slot_nor_the_downloads(tmp_path: Path) -> None:
+    with run_remote_server() as slow, run_remote_server() as other:
+        origins = (slow.url, other.url)
+        with run_jobs_server(tmp_path, other, jobs_url_origins=origins, jobs_at_once=1) as (_, client):
+            slow.files["/slow.wav"] = other.files["/talk.wav"] = tone()
+            slow.held_paths = {"/slow.wav"}
+            # another name of the address, as a slow host has its own
+            waiting = [create_job_from_url(client, f"{slow.url}/slow.wav") for _ in range(5)]
+            wait_for_job(client, waiting[1]["id"], lambda job: (job["progress"] or {}).get("stage") == "downloading")
+            uploaded = create_job(client)
+            wait_for_job(client, uploaded["id"], "succeeded")
+            assert get_job(client, waiting[0]["id"])["progress"]["stage"] == "downloading"
+            assert get_job(client, waiting[2]["id"])["status"] == "queued"
+            slow.release.set()
+            for job in waiting:
+                assert wait_for_job(client, job["id"], "succeeded")["attempts"] == 1
 
 
 @pytest.mark.parametrize("announces_length", [True, False])

@@ -53,6 +53,54 @@ def test_a_socket_needs_an_api_key_and_browsers_may_send_theirs_as_subprotocol(t
     assert found == (401, "session.created", "transcription_session.created", "realtime")
 
 
+def test_a_revoked_key_closes_its_open_sockets_and_no_others(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    ann, stored_ann = create_key("ann", ("user",), created="", max_requests=None)
+    bob, stored_bob = create_key("bob", ("user",), created="", max_requests=None)
+    _, renewed_ann = create_key("ann", ("user",), created="", max_requests=None)
+    write_keys(file, [stored_ann, stored_bob])
+
+    def send_key(text: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {text}"}
+
+    with run_server(ServerSettings(vad_filter=False, keys_file=file)) as guarded:
+
+        async def talk() -> tuple[int, str]:
+            async with (
+                open_client(guarded, additional_headers=send_key(ann)) as revoked,
+                open_client(guarded, additional_headers=send_key(bob)) as other,
+            ):
+                await revoked.receive()
+                await other.receive()
+                write_keys(file, [renewed_ann, stored_bob])
+                error = (await revoked.receive())["error"]
+                code = await revoked.wait_closed()
+                assert error["code"] == "invalid_api_key"
+                await other.send({"type": "input_audio_buffer.clear"})
+                return code, (await other.receive())["type"]
+
+        assert asyncio.run(talk()) == (1008, "input_audio_buffer.cleared")
+
+
+def test_a_key_cannot_hold_every_session(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    ann, stored_ann = create_key("ann", ("user",), created="", max_requests=None)
+    bob, stored_bob = create_key("bob", ("user",), created="", max_requests=None)
+    write_keys(file, [stored_ann, stored_bob])
+    with run_server(ServerSettings(vad_filter=False, keys_file=file, realtime_sessions=2)) as guarded:
+
+        async def talk() -> tuple[int, dict[str, Any], str]:
+            first, second = ({"Authorization": f"Bearer {text}"} for text in (ann, bob))
+            async with open_client(guarded, additional_headers=first) as held:
+                await held.receive()
+                status, error = await open_refused(guarded, "/v1/realtime", additional_headers=first)
+                async with open_client(guarded, additional_headers=second) as other:
+                    return status, error, (await other.receive())["type"]
+
+        status, error, event = asyncio.run(talk())
+    assert (status, error["code"], event) == (429, "rate_limit_exceeded", "session.created")
+
+
 def test_an_idle_client_gets_its_pending_text_and_is_closed() -> None:
     # the header timeout does not apply to an open socket
     settings = ServerSettings(vad_filter=False, realtime_idle_s=1.0, header_timeout_s=0.5)

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from litestar.types import Scope
 
 from neuron_whisper.errors import (
     InvalidOption,
 )
 from neuron_whisper.server import ServerSettings
+from neuron_whisper.server.http.api_keys import Client
+from neuron_whisper.server.http.middleware import RequestGateway
 from tests.support.servers import TRANSCRIPTIONS, RunningServer, read_error, run_server, tone
 
 FORM = {"content-type": "multipart/form-data; boundary=edge"}
@@ -161,3 +164,38 @@ def test_a_disconnect_during_the_upload_leaves_the_server_usable(server: Running
         server.wait_for(requests=1)
     server.wait_for(requests=0)
     assert server.post().status_code == 200
+
+
+# --- addresses behind a proxy ---------------------------------------------------------------------
+
+
+def read_client(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the clients of two requests that claim another address."""
+    clients: list[str] = []
+    authenticate = RequestGateway.authenticate
+
+    def note_client(gateway: RequestGateway, scope: Scope) -> Client:
+        client = authenticate(gateway, scope)
+        clients.append(client.id)
+        return client
+
+    monkeypatch.setattr(RequestGateway, "authenticate", note_client)
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # uvicorn's own variable
+    with run_server(settings) as server, server.client() as client:
+        for forwarded in ("203.0.113.7", "198.51.100.1, 203.0.113.8"):
+            client.get("/v1/models", headers={"x-forwarded-for": forwarded})
+    return clients
+
+
+def test_a_forwarded_address_is_not_believed_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_client(ServerSettings(vad_filter=False), monkeypatch) == ["127.0.0.1"] * 2
+    others = ServerSettings(vad_filter=False, forwarded_allow_ips=("10.0.0.0/8",))
+    assert read_client(others, monkeypatch) == ["127.0.0.1"] * 2
+
+
+@pytest.mark.parametrize("proxies", [("127.0.0.1",), ("10.0.0.1", "127.0.0.0/8")])
+def test_the_last_address_of_a_trusted_proxy_is_the_clients(
+    proxies: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ServerSettings(vad_filter=False, forwarded_allow_ips=proxies)
+    assert read_client(settings, monkeypatch) == ["203.0.113.7", "203.0.113.8"]

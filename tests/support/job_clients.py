@@ -76,6 +76,8 @@ class FakeRemoteServer:
         self.redirects: dict[str, str] = {}
         self.sends_content_length = True
         self.statuses: list[int] = []
+        self.held_paths: set[str] = set()  # answered when `release` is set
+        self.release = threading.Event()
         self.posts: list[tuple[dict[str, str], bytes]] = []
         self.posted_paths: list[str] = []
         self.requested_paths: list[str] = []
@@ -87,6 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.remote.requested_paths.append(self.path)
+        if self.path in self.remote.held_paths:
+            self.remote.release.wait(TIMEOUT_S)
         if self.path in self.remote.redirects:
             self.send_response(302)
             self.send_header("location", self.remote.redirects[self.path])
@@ -125,6 +129,7 @@ def run_remote_server() -> Iterator[FakeRemoteServer]:
     try:
         yield here
     finally:
+        here.release.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -78,6 +79,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     realtime_sessions: Annotated[
         int, Meta(ge=0, le=100000, description="Realtime sessions (WebSockets) at once; 0 disables them.")
     ] = 32
+    realtime_sessions_per_key: Annotated[
+        int,
+        Meta(ge=0, le=100000, description="Realtime sessions of one API key at once; 0: half where there are several."),
+    ] = 0
     realtime_buffer_s: Annotated[
         float,
         Meta(
@@ -130,6 +135,16 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
             "https://app.example.com, https://*.example.com, app://obsidian.md, file:// or null."
         ),
     ] = ()
+    forwarded_allow_ips: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses or networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are "
+            "believed, such as 10.0.0.2,10.1.0.0/16; *: every client's."
+        ),
+    ] = ()
+    root_path: Annotated[
+        str, Meta(description="Path below which a reverse proxy serves this server, such as /speech; it strips it.")
+    ] = ""
     metrics_need_key: Annotated[bool, Meta(description="Require an admin key for GET /metrics.")] = False
     otlp_endpoint: Annotated[
         str | None,
@@ -191,13 +206,24 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     jobs_dir: Annotated[
         Path | None,
         Meta(
-            description="Directory of the job queue, readable by this user alone; without it /v1/jobs does not exist."
+            description="Directory of the job queue, of this user with mode 0700; without it /v1/jobs does not exist."
         ),
     ] = None
     jobs_max: Annotated[int, Meta(ge=1, le=1000000, description="Stored jobs at most, finished ones included.")] = 1000
     jobs_max_bytes: Annotated[
         int, Meta(ge=1, le=1024**5, description="Bytes of stored uploads and results at most.")
     ] = 20480 * MIB
+    jobs_max_per_key: Annotated[
+        int, Meta(ge=0, le=1000000, description="Stored jobs of one API key; 0: half of them where there are several.")
+    ] = 0
+    jobs_max_bytes_per_key: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1024**5,
+            description="Bytes of stored uploads and results of one API key; 0: half where there are several.",
+        ),
+    ] = 0
     jobs_max_upload_bytes: Annotated[int, Meta(ge=1, le=1024**4, description="Largest file of a job.")] = 1024 * MIB
     jobs_max_audio_s: Annotated[
         float, Meta(ge=0.1, le=7 * DAY_S, description="Longest audio of a job, in seconds.")
@@ -245,6 +271,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         if not self.host:
             raise InvalidOption("host", self.host, "an address or a name of this machine, such as 127.0.0.1")
         PageOrigins(self.cors_origins)
+        for address in self.forwarded_allow_ips:
+            if address != "*" and not _is_network(address):
+                raise InvalidOption(
+                    "forwarded_allow_ips", address, "an IP address, a network such as 10.1.0.0/16, or *"
+                )
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", self.root_path):
+            raise InvalidOption("root_path", self.root_path, "a path such as /speech, without a slash at its end")
         if self.otlp_endpoint is not None and not re.fullmatch(r"https?://[^/\s]+(/[^\s?#]*)?", self.otlp_endpoint):
             raise InvalidOption("otlp_endpoint", self.otlp_endpoint, "an address such as http://127.0.0.1:4318")
         for alias in self.aliases:
@@ -269,3 +302,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
             # the same bytes per second as a request
             max_decoded_bytes=int(self.max_decoded_bytes * max(1.0, self.jobs_max_audio_s / self.max_audio_s)),
         )
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True

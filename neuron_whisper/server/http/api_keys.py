@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import hashlib
 import hmac
 import logging
+import os
 import re
 import secrets
 import stat
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +56,7 @@ class Client:
     roles: frozenset[str] = frozenset()
     max_requests: int | None = None
     has_key: bool = False
+    key_sha256: str = field(default="", repr=False)  # tells a key from a later one of the same id
 
 
 def create_key(key_id: str, roles: Sequence[Role], *, created: str, max_requests: int | None) -> tuple[str, StoredKey]:
@@ -65,11 +70,17 @@ def create_key(key_id: str, roles: Sequence[Role], *, created: str, max_requests
     return text, stored
 
 
+def get_share(limit: int, per_key: int, n_keys: int) -> int:
+    """What one API key may have of `limit`: `per_key`, or with 0 a half where there are other keys."""
+    if per_key:
+        return min(limit, per_key)
+    return max(1, limit // 2) if n_keys > 1 else limit
+
+
 def read_keys(path: Path) -> tuple[StoredKey, ...]:
-    """The keys of a file. Raises InvalidOption where it is not one, or is writable by others: they could add keys."""
+    """The keys of a file. Raises InvalidOption where it is not one, or others can write it: they could add keys."""
     try:
-        if path.stat().st_mode & stat.S_IWOTH:
-            raise InvalidOption("keys_file", str(path), "a file that others cannot write: chmod o-w")
+        _refuse_writable_by_others(path)
         keys = msgspec.json.decode(path.read_bytes(), type=KeyFile).keys
     except OSError as error:
         raise InvalidOption("keys_file", str(path), f"a file that can be read: {error.strerror}") from error
@@ -81,6 +92,31 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
     if len({key.id for key in keys}) < len(keys):
         raise InvalidOption("keys_file", str(path), "each id once")
     return keys
+
+
+def _refuse_writable_by_others(path: Path) -> None:
+    """Raises InvalidOption for a file, or a directory in which it could be replaced; sticky ones, as /tmp, are fine."""
+    for place in (path, path.resolve()):
+        mode, directory_mode = place.stat().st_mode, place.parent.stat().st_mode
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise InvalidOption("keys_file", str(path), f"a file that only its owner can write: chmod go-w {place}")
+        if directory_mode & stat.S_IWOTH and not directory_mode & stat.S_ISVTX:
+            allowed = f"a file in a directory that others cannot write: chmod o-w {place.parent.absolute()}"
+            raise InvalidOption("keys_file", str(path), allowed)
+
+
+@contextmanager
+def lock_keys(path: Path) -> Iterator[None]:
+    """Hold the lock of the directory of a key file while the block reads, changes and writes it. Raises OSError.
+
+    The directory's, as the file is replaced: two processes would lock different files.
+    """
+    descriptor = os.open(path.resolve().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_keys(path: Path, keys: Sequence[StoredKey]) -> None:
@@ -110,7 +146,22 @@ class ApiKeyStore:
                 found = key
         if found is None:
             return None
-        return Client(id=found.id, roles=frozenset(found.roles), max_requests=found.max_requests, has_key=True)
+        return Client(
+            id=found.id,
+            roles=frozenset(found.roles),
+            max_requests=found.max_requests,
+            has_key=True,
+            key_sha256=found.sha256,
+        )
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    async def wait_until_revoked(self, client: Client) -> None:
+        """Return when the client's key is no longer in the file, at most CHECK_INTERVAL_S later."""
+        while any(key.sha256 == client.key_sha256 for key in self._keys):
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            self._reload_if_changed()
 
     def reload(self) -> None:
         """Read the file now. Where it cannot be read, the keys stay as they are and the error is logged."""

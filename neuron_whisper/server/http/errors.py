@@ -34,6 +34,7 @@ from neuron_whisper.errors import (
     UnknownModel,
     UrlFetchFailed,
 )
+from neuron_whisper.server.http.body_headers import IDENTITY, AmbiguousLength, UnsupportedEncoding
 from neuron_whisper.server.http.request_context import STATE_KEY, RequestContext
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
 TEXT_TOO_LONG = "text_too_long"
+AMBIGUOUS_LENGTH = "ambiguous_length"
 DEVICE_RETRY_AFTER_S = 5
 
 
@@ -138,6 +140,11 @@ def _to_error_response(error: Exception, request: Request[Any, Any, Any] | None 
                 code="invalid_api_key" if error.key_was_sent else None,
                 headers={"www-authenticate": "Bearer"},
             )
+        case AmbiguousLength():
+            return make_error_response(400, str(error), code=AMBIGUOUS_LENGTH, headers={"connection": "close"})
+        case UnsupportedEncoding():
+            headers = {"accept-encoding": IDENTITY}
+            return make_error_response(415, str(error), code="unsupported_encoding", headers=headers)
         case PermissionDenied():
             return make_error_response(403, str(error), code="insufficient_permissions")
         case UploadTooSlow():

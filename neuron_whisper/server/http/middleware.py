@@ -56,6 +56,11 @@ class RequestGateway:
         self.tracing = TraceExporter(settings.otlp_endpoint) if settings.otlp_endpoint is not None else None
         self.api_keys = ApiKeyStore(settings.keys_file) if settings.keys_file is not None else None
 
+    @property
+    def n_keys(self) -> int:
+        """Number of API keys; 0 where none are configured."""
+        return 0 if self.api_keys is None else len(self.api_keys)
+
     def authenticate(self, scope: Scope) -> Client:
         """The client of a request: by its key, or by its address where no keys are configured.
 

@@ -39,6 +39,8 @@ class Form:
     upload: SpooledTemporaryFile[bytes] | None = None
     upload_name: str = "audio"
     upload_bytes: int = 0
+    count_upload: Callable[[int], None] = lambda n_bytes: None
+    """Called with the number of bytes that arrived, before they are stored; it may raise."""
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +120,7 @@ def _append_upload(form: Form, piece: bytes | bytearray | None, max_bytes: int) 
     form.upload_bytes += len(piece)
     if form.upload_bytes > max_bytes:
         raise AudioTooLarge(form.upload_name, "the upload", max_bytes)
+    form.count_upload(len(piece))
     form.upload.write(piece)  # on the event loop: a chunk is at most 64 KiB and goes to the page cache
 
 

@@ -21,6 +21,7 @@ ERROR_DESCRIPTIONS = {
     "404": "Unknown model",
     "408": "The upload paused or is too slow",
     "413": "The upload or its audio exceeds a limit",
+    "415": "The body has a Content-Encoding, or another type than application/json where JSON is expected",
     "429": "Too many requests of this client in flight; see Retry-After",
     "500": "Internal server error",
     "503": "No capacity now, or the server is shutting down; see Retry-After",

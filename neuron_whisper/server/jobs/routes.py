@@ -16,7 +16,7 @@ from litestar.params import FromPath, Parameter
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.http.multipart import Form, read_form
 from neuron_whisper.server.http.request_context import RequestContext
-from neuron_whisper.server.jobs.entities import STATUSES, JobStatus
+from neuron_whisper.server.jobs.entities import STATUSES, Job, JobStatus
 from neuron_whisper.server.jobs.openapi import (
     CreateJobOperation,
     JobOperation,
@@ -59,6 +59,25 @@ class JobDeleted(msgspec.Struct, frozen=True, kw_only=True):
     object: str = "job.deleted"
 
 
+async def _receive_job(
+    request: AnyRequest, jobs: JobService, owner: str, idempotency_key: str | None, size_bytes: int
+) -> Job:
+    """Read the form and store its job. Raises InputError, CapacityError."""
+    usage = await jobs.measure_usage(owner)
+    with (
+        jobs.reserve_upload(owner, usage, size_bytes) as incoming,
+        Form(upload_dir=str(jobs.uploads_directory), count_upload=incoming.count) as form,
+    ):
+        await read_form(request, form, check_field, jobs.settings.jobs_max_upload_bytes)
+        job_request = parse_job_form(form)
+        upload = form.take_upload() if form.upload is not None else None
+        job = await jobs.add(
+            job_request, owner=owner, idempotency_key=idempotency_key, upload=upload, upload_name=form.upload_name
+        )
+        RequestContext.from_scope(request.scope).log_fields |= {"job": job.id, "upload_bytes": form.upload_bytes}
+        return job
+
+
 def _get_job_service(server_state: ServerState) -> JobService:
     assert server_state.jobs is not None, "the routes exist only with jobs_dir"
     return server_state.jobs
@@ -86,27 +105,14 @@ def _to_response(jobs: JobService, view: JobView) -> JobResponse:
 )
 async def create_job(request: AnyRequest, server_state: NamedDependency[ServerState]) -> Response[JobResponse]:
     jobs, owner = _get_job_service(server_state), _get_owner(request)
-    log_fields = RequestContext.from_scope(request.scope).log_fields
     key = request.headers.get("idempotency-key")
     if key is not None and not IDEMPOTENCY_KEY_PATTERN.fullmatch(key):
         raise InvalidOption("Idempotency-Key", key[:80], "use 1 to 128 printable ASCII characters without spaces")
     header = request.headers.get("content-length", "")
-    size_bytes = int(header) if re.fullmatch("[0-9]{1,18}", header) else None
-    with (
-        server_state.track_request(),
-        jobs.reserve_upload(size_bytes),
-        Form(upload_dir=str(jobs.uploads_directory)) as form,
-    ):
-        if (existing := await jobs.find_by_idempotency_key(owner, key)) is None:
-            await read_form(request, form, check_field, jobs.settings.jobs_max_upload_bytes)
-            job_request = parse_job_form(form)
-            upload = form.take_upload() if form.upload is not None else None
-            job = await jobs.add(
-                job_request, owner=owner, idempotency_key=key, upload=upload, upload_name=form.upload_name
-            )
-            log_fields |= {"job": job.id, "upload_bytes": form.upload_bytes}
-        else:
-            job = existing
+    size_bytes = int(header) if re.fullmatch("[0-9]{1,18}", header) else 0
+    with server_state.track_request():
+        existing = await jobs.find_by_idempotency_key(owner, key)
+        job = existing or await _receive_job(request, jobs, owner, key, size_bytes)
     body = _to_response(jobs, JobView(job=job))
     return Response(body, headers={"location": f"/v1/jobs/{job.id}"}, status_code=201 if existing is None else 200)
 

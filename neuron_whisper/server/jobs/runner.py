@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -23,10 +25,11 @@ from neuron_whisper.longform.drivers import TranscriptEvent
 from neuron_whisper.server.audio.request import translate_field_names
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.http.errors import to_error_fields
-from neuron_whisper.server.jobs.download import download
+from neuron_whisper.server.jobs.download import DownloadLimits, download
 from neuron_whisper.server.jobs.entities import Job, JobError, JobStatus
 from neuron_whisper.server.jobs.files import JobFiles
 from neuron_whisper.server.jobs.outbound import RestrictedHttpClient
+from neuron_whisper.server.jobs.quota import StorageLimits, UploadLedger
 from neuron_whisper.server.jobs.request import JOB_FORM, to_audio_request
 from neuron_whisper.server.jobs.store import TOO_MANY_ATTEMPTS, DeliveryFactory, JobStore
 from neuron_whisper.server.models.registry import ModelRegistry
@@ -37,6 +40,8 @@ log = logging.getLogger(__name__)
 
 MAX_POLL_INTERVAL_S = 60.0
 STORE_RETRY_S = 5.0  # while the disk is full
+MAX_DOWNLOADS = 4  # at once, beside the jobs that are transcribed
+MAX_DOWNLOADS_PER_HOST = 2  # so that slow ones leave room
 FINAL_WRITE_TIMEOUT_S = 5.0
 SERVER_STOPPED = "the server was stopped while the job ran"
 DEVICE_FAILED = "the device failed while the job ran"
@@ -53,6 +58,7 @@ class RunningJob:
     done_s: float = 0.0
     total_s: float | None = None
     segments: list[Segment] = field(default_factory=list)
+    needs_download: bool = False  # it ends when the file is here, and the job is queued for its transcription
     task: asyncio.Task[None] = field(init=False)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     is_cancelled: bool = False  # by its owner
@@ -67,7 +73,7 @@ class RunningJob:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
     """The outcome of an attempt. A queued job is started again: at once, for the `restart_reason` that its owner sees,
-    or after `wait_s`, when the attempt could not begin for the `waiting_reason`.
+    or after `wait_s`, when the attempt could not begin for the `waiting_reason`; `is_downloaded`: in its turn.
     """
 
     status: JobStatus
@@ -76,6 +82,7 @@ class AttemptResult:
     restart_reason: str | None = None
     waiting_reason: str = ""
     wait_s: float = 0.0
+    is_downloaded: bool = False
 
     @property
     def log_fields(self) -> str:
@@ -84,7 +91,7 @@ class AttemptResult:
 
 
 class JobRunner:
-    """`settings.jobs_at_once` tasks of the event loop that run jobs until `stop`.
+    """`settings.jobs_at_once` tasks of the event loop that run jobs until `stop`, and MAX_DOWNLOADS that fetch audio.
 
     A job yields to requests: after each segment it waits until no request is in flight (`idle` is set), at most as
     long as it has worked since its last wait. So requests make it take at most twice its time.
@@ -101,21 +108,26 @@ class JobRunner:
         idle: asyncio.Event,
         create_delivery: DeliveryFactory,
         on_end: Callable[[], None],
+        uploads: UploadLedger,
+        get_limits: Callable[[], StorageLimits],
     ) -> None:
         self._store, self._files, self._models, self._http_client = store, files, models, http_client
         self._settings, self._idle, self._create_delivery, self._on_end = settings, idle, create_delivery, on_end
         self.running: dict[str, RunningJob] = {}
-        self._wake_event = asyncio.Event()
+        self._uploads, self._get_limits = uploads, get_limits
+        self._wake_events = {needs_download: asyncio.Event() for needs_download in (False, True)}
         self._workers: list[asyncio.Task[None]] = []
         self._is_stopping = False
         self._decoders = ThreadPoolExecutor(settings.jobs_at_once, "decode-job")
 
     def start(self) -> None:
-        self._workers = [asyncio.ensure_future(self._run_worker()) for _ in range(self._settings.jobs_at_once)]
+        kinds = (*[False] * self._settings.jobs_at_once, *[True] * MAX_DOWNLOADS)
+        self._workers = [asyncio.ensure_future(self._run_worker(needs_download)) for needs_download in kinds]
 
     def wake(self) -> None:
         """Look for a new job now."""
-        self._wake_event.set()
+        for event in self._wake_events.values():
+            event.set()
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a running job for its owner and wait until it has ended; it may have ended by itself."""
@@ -143,28 +155,38 @@ class JobRunner:
 
     # --- a worker ---------------------------------------------------------------------------------
 
-    async def _run_worker(self) -> None:
+    async def _run_worker(self, needs_download: bool) -> None:
         while True:
-            self._wake_event.clear()
+            self._wake_events[needs_download].clear()
             try:
-                job = await self._claim()
+                job = await self._claim(needs_download)
             except Exception:  # a full or broken disk; requests go on without it
                 log.exception("job store unavailable retry_s=%g", STORE_RETRY_S)
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
             if job is None:
-                await self._wait_for_job()
+                await self._wait_for_job(needs_download)
                 continue
-            running = RunningJob(job=job)
+            running = RunningJob(job=job, needs_download=needs_download)
             running.task = asyncio.ensure_future(self._run_job(running))
             self.running[job.id] = running
             await asyncio.wait({running.task})
             del self.running[job.id]
+            if needs_download:
+                self.wake()  # its file is here, and its host has room for another
             if self._is_stopping or self._models.device_error is not None:
                 return  # the process ends; the next one continues
 
-    async def _claim(self) -> Job | None:
-        claim = asyncio.ensure_future(asyncio.to_thread(self._store.claim, time.time()))
+    async def _claim(self, needs_download: bool) -> Job | None:
+        hosts = Counter(_get_host(running.job) for running in self.running.values() if running.needs_download)
+        claim = asyncio.ensure_future(
+            asyncio.to_thread(
+                self._store.claim,
+                time.time(),
+                needs_download=needs_download,
+                accept=lambda job: hosts[_get_host(job)] < MAX_DOWNLOADS_PER_HOST,
+            )
+        )
         try:
             return await asyncio.shield(claim)
         except asyncio.CancelledError:
@@ -173,12 +195,14 @@ class JobRunner:
                 await asyncio.to_thread(self._store.requeue, job.id, SERVER_STOPPED)
             raise
 
-    async def _wait_for_job(self) -> None:
-        next_at = await asyncio.to_thread(self._store.get_next_claim_time)
+    async def _wait_for_job(self, needs_download: bool) -> None:
+        next_at = await asyncio.to_thread(self._store.get_next_claim_time, needs_download=needs_download)
         wait_s = MAX_POLL_INTERVAL_S if next_at is None else min(MAX_POLL_INTERVAL_S, max(0.0, next_at - time.time()))
+        if needs_download:
+            wait_s = max(1.0, wait_s)  # a job that may run may wait for its host
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
-                await self._wake_event.wait()
+                await self._wake_events[needs_download].wait()
 
     async def _run_job(self, running: RunningJob) -> None:
         """Run one attempt and store its outcome."""
@@ -196,6 +220,9 @@ class JobRunner:
         job = running.job
         try:
             with translate_field_names(JOB_FORM):
+                if running.needs_download:
+                    await self._download(running)
+                    return AttemptResult(status="queued", is_downloaded=True)
                 return AttemptResult(status="succeeded", transcript=await self._transcribe(running))
         except asyncio.CancelledError:
             return (
@@ -231,7 +258,9 @@ class JobRunner:
     def _persist(self, job: Job, result: AttemptResult) -> None:
         """Store the outcome, in a thread: the result file before the job's row, and the upload is deleted last."""
         if result.status == "queued":
-            if result.restart_reason is not None:
+            if result.is_downloaded:
+                self._store.queue_downloaded(job.id)
+            elif result.restart_reason is not None:
                 self._store.requeue(job.id, result.restart_reason)
             else:
                 self._store.defer(job.id, result.waiting_reason, now=time.time(), wait_s=result.wait_s)
@@ -262,7 +291,6 @@ class JobRunner:
         job, settings = running.job, self._settings
         request = to_audio_request(job.fields, job.task, vad_filter=settings.vad_filter)
         self._models.find(job.model)  # by id: aliases may have changed since the job was created
-        await self._ensure_upload(running)
         running.stage = "decoding"
         loop = asyncio.get_running_loop()
         clip = await loop.run_in_executor(self._decoders, self._decode, job)
@@ -285,27 +313,35 @@ class JobRunner:
             async with asyncio.timeout(max_wait_s):
                 await self._idle.wait()
 
-    async def _ensure_upload(self, running: RunningJob) -> None:
-        """Download the audio, unless it was uploaded or an earlier attempt downloaded it."""
+    async def _download(self, running: RunningJob) -> None:
+        """Fetch the audio, unless an earlier attempt did. Raises InputError, CapacityError."""
         job, settings = running.job, self._settings
-        if await asyncio.to_thread(self._files.upload_path(job.id).exists):
-            return
-        if job.url is None:
-            raise UrlFetchFailed(job.file_name, "the upload is missing from the jobs directory")
+        assert job.url is not None
         running.stage = "downloading"
-        size_bytes = await download(
-            self._http_client,
-            job.url,
-            self._files,
-            job.id,
-            max_bytes=settings.jobs_max_upload_bytes,
-            timeout_s=settings.jobs_url_timeout_s,
-        )
+        path = self._files.upload_path(job.id)
+        if not await asyncio.to_thread(path.exists):
+            usage = await asyncio.to_thread(self._store.measure_usage, job.owner)
+            with self._uploads.open(job.owner, replace(usage, jobs=0, own_jobs=0), self._get_limits()) as incoming:
+                limits = DownloadLimits(
+                    max_bytes=settings.jobs_max_upload_bytes,
+                    timeout_s=settings.jobs_url_timeout_s,
+                    min_bytes_per_s=settings.upload_least_bytes_s,
+                    count=incoming.count,
+                )
+                await download(self._http_client, job.url, self._files, job.id, limits)
+        size_bytes = (await asyncio.to_thread(path.stat)).st_size
         try:
-            await asyncio.to_thread(self._store.set_upload_size, job.id, size_bytes, max_bytes=settings.jobs_max_bytes)
+            await asyncio.to_thread(self._store.set_upload_size, job.id, job.owner, size_bytes, self._get_limits())
         except CapacityError:
             await asyncio.to_thread(self._files.delete_upload, job.id)
             raise
 
     def _decode(self, job: Job) -> AudioClip:
-        return load_audio(self._files.upload_path(job.id), name=job.file_name, limits=self._settings.job_limits)
+        path = self._files.upload_path(job.id)
+        if not path.exists():
+            raise UrlFetchFailed(job.file_name, "the upload is missing from the jobs directory")
+        return load_audio(path, name=job.file_name, limits=self._settings.job_limits)
+
+
+def _get_host(job: Job) -> str:
+    return urlsplit(job.url or "").hostname or ""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +15,13 @@ from typing import BinaryIO, cast
 
 import msgspec
 
-from neuron_whisper.errors import EngineDraining, InvalidJobState, JobsFull, MissingOption
+from neuron_whisper.errors import EngineDraining, InvalidJobState, MissingOption
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.jobs.download import file_name_from_url
 from neuron_whisper.server.jobs.entities import FINAL_STATUSES, Job, JobStatus, WebhookDelivery
 from neuron_whisper.server.jobs.files import JobFiles
 from neuron_whisper.server.jobs.outbound import AllowedOrigins, RestrictedHttpClient, parse_private_networks
+from neuron_whisper.server.jobs.quota import IncomingUpload, StorageLimits, StorageUsage, UploadLedger
 from neuron_whisper.server.jobs.request import JobRequest, to_audio_request
 from neuron_whisper.server.jobs.runner import JobRunner, RunningJob
 from neuron_whisper.server.jobs.schemas import encode_webhook_event
@@ -50,7 +51,13 @@ class JobService:
     Raises InvalidOption for a directory, origin, network or secret that cannot be used.
     """
 
-    def __init__(self, settings: ServerSettings, models: ModelRegistry, idle: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        models: ModelRegistry,
+        idle: asyncio.Event,
+        count_keys: Callable[[], int] = lambda: 0,
+    ) -> None:
         assert settings.jobs_dir is not None
         self.settings = settings
         self.url_origins = AllowedOrigins("jobs_url_origins", settings.jobs_url_origins)
@@ -59,7 +66,7 @@ class JobService:
         if self.webhook_origins and settings.webhook_secret is None:
             raise MissingOption("webhook_secret", "webhook_origins need it: it signs the webhooks")
         signer = create_signer(settings.webhook_secret) if settings.webhook_secret is not None else None
-        self._models = models
+        self._models, self._count_keys, self._uploads = models, count_keys, UploadLedger()
         self._files = JobFiles(settings.jobs_dir)
         try:
             self._store = JobStore(self._files.database_path)
@@ -79,9 +86,10 @@ class JobService:
             idle=idle,
             create_delivery=_create_delivery,
             on_end=self._webhook_sender.wake,
+            uploads=self._uploads,
+            get_limits=self._get_limits,
         )
         self._tasks: list[asyncio.Task[None]] = []
-        self._reserved_bytes: dict[object, int] = {}  # bytes that uploads in progress may take
         self._is_stopped = False
 
     # --- life -------------------------------------------------------------------------------------
@@ -144,21 +152,24 @@ class JobService:
         """Where incoming uploads are spooled: on the disk where they will be stored."""
         return self._files.uploads_directory
 
+    def _get_limits(self) -> StorageLimits:
+        return StorageLimits.from_settings(self.settings, self._count_keys())
+
+    async def measure_usage(self, owner: str) -> StorageUsage:
+        """What is stored, and what of it is this owner's."""
+        return await asyncio.to_thread(self._store.measure_usage, owner)
+
     @contextmanager
-    def reserve_upload(self, content_length: int | None) -> Iterator[None]:
-        """Reserve space for an incoming upload. Raises JobsFull when others have reserved it, and EngineDraining."""
+    def reserve_upload(self, owner: str, usage: StorageUsage, content_length: int) -> Iterator[IncomingUpload]:
+        """An incoming upload, which takes room as its bytes arrive; `content_length` 0: not known.
+
+        Raises JobsFull where it does not fit beside what is stored and what has arrived, and EngineDraining.
+        """
         if self._is_stopped:
             raise EngineDraining
-        max_bytes = self.settings.jobs_max_upload_bytes
-        needed_bytes = min(max_bytes, content_length or max_bytes)
-        if sum(self._reserved_bytes.values()) + needed_bytes > self.settings.jobs_max_bytes:
-            raise JobsFull(f"{self.settings.jobs_max_bytes:,} bytes of jobs may be stored")
-        reservation = object()
-        self._reserved_bytes[reservation] = needed_bytes
-        try:
-            yield
-        finally:
-            del self._reserved_bytes[reservation]
+        with self._uploads.open(owner, usage, self._get_limits()) as incoming:
+            incoming.check(min(self.settings.jobs_max_upload_bytes, content_length))
+            yield incoming
 
     def count_stored(self) -> StoredCounts:
         """Jobs and bytes in the store now."""
@@ -215,11 +226,7 @@ class JobService:
         """Store the upload and then the job's row, in a thread, so that a stored job has its upload."""
         size_bytes = 0 if upload is None else self._files.store_upload(job.id, upload)
         try:
-            stored = self._store.add(
-                replace(job, upload_bytes=size_bytes),
-                max_jobs=self.settings.jobs_max,
-                max_bytes=self.settings.jobs_max_bytes,
-            )
+            stored = self._store.add(replace(job, upload_bytes=size_bytes), self._get_limits())
         except BaseException:
             self._files.delete_upload(job.id)
             raise

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import (
     JSON,
     Column,
+    ColumnElement,
     Connection,
     Float,
     Integer,
@@ -21,11 +22,13 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    and_,
     create_engine,
     delete,
     event,
     func,
     insert,
+    not_,
     or_,
     select,
     text,
@@ -35,10 +38,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
-from neuron_whisper.errors import InvalidOption, JobsFull, StorageFull, UnknownJob
+from neuron_whisper.errors import InvalidOption, StorageFull, UnknownJob
 from neuron_whisper.server.jobs.entities import FINAL_STATUSES, Job, JobError, JobStatus, WebhookDelivery
+from neuron_whisper.server.jobs.quota import StorageLimits, StorageUsage
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MAX_DEFERRAL_S = 600.0
 SERVER_CRASHED = "the server crashed while the job ran"
 TOO_MANY_ATTEMPTS = "too_many_attempts"
@@ -89,6 +93,7 @@ _deliveries = Table(
     Column("last_error", String),
 )
 _STORED_BYTES = _jobs.c.upload_bytes + _jobs.c.result_bytes
+_needs_download = and_(_jobs.c.url.is_not(None), _jobs.c.upload_bytes == 0)
 _job_columns = [column for column in _jobs.c if column.name != "number"]
 
 
@@ -126,6 +131,7 @@ class JobStore:
                 _migrate_from_1(db)
             _metadata.create_all(db)
             db.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+        self._erase_deleted("VACUUM" if version in (1, 2) else "")  # older versions did not overwrite what they deleted
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -138,13 +144,19 @@ class JobStore:
                     raise StorageFull from error
                 raise
 
+    def _erase_deleted(self, *statements: str) -> None:
+        """Copy the write-ahead log into the database and empty it: it has deleted rows until then."""
+        with self._lock, self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+            for statement in (*filter(None, statements), "PRAGMA wal_checkpoint(TRUNCATE)"):
+                db.execute(text(statement))
+
     def close(self) -> None:
         with self._lock:
             self._engine.dispose()
 
     # --- jobs -------------------------------------------------------------------------------------
 
-    def add(self, job: Job, *, max_jobs: int, max_bytes: int) -> Job:
+    def add(self, job: Job, limits: StorageLimits) -> Job:
         """Store a new job; if its owner used the idempotency key before, return that job instead.
 
         Raises JobsFull.
@@ -154,15 +166,14 @@ class JobStore:
                 existing := _find_by_idempotency_key(db, job.owner, job.idempotency_key)
             ):
                 return existing
-            count, stored = db.execute(
-                select(func.count(), func.coalesce(func.sum(_STORED_BYTES), 0)).select_from(_jobs)
-            ).one()
-            if count >= max_jobs:
-                raise JobsFull(f"{max_jobs:,} jobs are stored")
-            if stored + job.upload_bytes > max_bytes:
-                raise JobsFull(f"{max_bytes:,} bytes of jobs may be stored")
+            limits.check(_measure_usage(db, job.owner), job.upload_bytes)
             db.execute(insert(_jobs).values(**asdict(job)))
             return job
+
+    def measure_usage(self, owner: str) -> StorageUsage:
+        """Jobs and bytes stored, and those of this owner."""
+        with self._transaction() as db:
+            return _measure_usage(db, owner)
 
     def get(self, job_id: str, owner: str | None = None) -> Job:
         """The job. Raises UnknownJob, also for a job of another owner than `owner`."""
@@ -194,21 +205,24 @@ class JobStore:
                 query = query.where(_jobs.c.status == status)
             return [_job_from_row(row) for row in db.execute(query).mappings()]
 
-    def claim(self, now: float) -> Job | None:
-        """Mark the oldest job that may run as running, count the attempt, and return it."""
+    def claim(
+        self, now: float, *, needs_download: bool = False, accept: Callable[[Job], bool] = lambda job: True
+    ) -> Job | None:
+        """Mark the oldest job that may run and is accepted as running, count the attempt, and return it.
+
+        `needs_download`: one whose audio is still to be fetched from its URL; otherwise one whose audio is here.
+        """
         at = _jobs.c.not_before
+        query = (
+            select(*_job_columns)
+            # deferred for longer than any job can be: the clock was set back
+            .where(_jobs.c.status == "queued", or_(at <= now, at > now + MAX_DEFERRAL_S))
+            .where(_needs_download if needs_download else not_(_needs_download))
+            .order_by(_jobs.c.number)
+        )
         with self._transaction() as db:
-            row = (
-                db.execute(
-                    select(*_job_columns)
-                    # deferred for longer than any job can be: the clock was set back
-                    .where(_jobs.c.status == "queued", or_(at <= now, at > now + MAX_DEFERRAL_S))
-                    .order_by(_jobs.c.number)
-                    .limit(1)
-                )
-                .mappings()
-                .one_or_none()
-            )
+            rows = db.execute(query if needs_download else query.limit(1)).mappings()
+            row = next((row for row in rows if accept(_job_from_row(row))), None)
             if row is None:
                 return None
             changes: dict[str, Any] = {
@@ -220,10 +234,12 @@ class JobStore:
             db.execute(update(_jobs).where(_jobs.c.id == row["id"]).values(**changes))
         return replace(_job_from_row(row), **changes)
 
-    def get_next_claim_time(self) -> float | None:
+    def get_next_claim_time(self, *, needs_download: bool = False) -> float | None:
         """When the next queued job may run; None where no job is queued."""
+        wanted = _needs_download if needs_download else not_(_needs_download)
         with self._transaction() as db:
-            earliest = db.execute(select(func.min(_jobs.c.not_before)).where(_jobs.c.status == "queued")).scalar_one()
+            query = select(func.min(_jobs.c.not_before)).where(_jobs.c.status == "queued", wanted)
+            earliest = db.execute(query).scalar_one()
         return None if earliest is None else float(earliest)
 
     def requeue(self, job_id: str, reason: str) -> None:
@@ -247,15 +263,18 @@ class JobStore:
                 )
             )
 
-    def set_upload_size(self, job_id: str, size_bytes: int, *, max_bytes: int) -> None:
+    def set_upload_size(self, job_id: str, owner: str, size_bytes: int, limits: StorageLimits) -> None:
         """Store the size of a downloaded file. Raises JobsFull."""
         with self._transaction() as db:
-            stored = db.execute(
-                select(func.coalesce(func.sum(_STORED_BYTES), 0)).where(_jobs.c.id != job_id)
-            ).scalar_one()
-            if stored + size_bytes > max_bytes:
-                raise JobsFull(f"{max_bytes:,} bytes of jobs may be stored")
+            usage = _measure_usage(db, owner)
+            limits.check(replace(usage, jobs=usage.jobs - 1, own_jobs=usage.own_jobs - 1), size_bytes)
             db.execute(update(_jobs).where(_jobs.c.id == job_id).values(upload_bytes=size_bytes))
+
+    def queue_downloaded(self, job_id: str) -> None:
+        """Queue a running job whose file was downloaded; that was no attempt."""
+        with self._transaction() as db:
+            changes = {"status": "queued", "attempts": _jobs.c.attempts - 1, "started_at": None}
+            db.execute(_update_if_status(job_id, "running").values(**changes))
 
     def end(
         self,
@@ -302,10 +321,11 @@ class JobStore:
             return True
 
     def delete(self, job_id: str) -> None:
-        """Delete a job and its webhooks."""
+        """Delete a job and its webhooks, so that the files have nothing of them."""
         with self._transaction() as db:
             db.execute(delete(_jobs).where(_jobs.c.id == job_id))
             db.execute(delete(_deliveries).where(_deliveries.c.job_id == job_id))
+        self._erase_deleted()
 
     def recover(
         self, now: float, *, max_attempts: int, create_delivery: DeliveryFactory = lambda job: None
@@ -376,6 +396,7 @@ def _configure_connection(connection: Any, record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # a stored job survives a power cut
+    cursor.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
     cursor.close()
 
 
@@ -384,6 +405,16 @@ def _migrate_from_1(db: Connection) -> None:
     db.execute(text("ALTER TABLE jobs RENAME COLUMN restarted TO restart_reason"))
     db.execute(text("ALTER TABLE jobs RENAME COLUMN waits_for TO waiting_reason"))
     db.execute(update(_deliveries).where(_deliveries.c.status == "given_up").values(status="failed"))
+
+
+def _measure_usage(db: Connection, owner: str) -> StorageUsage:
+    def measure(*conditions: ColumnElement[bool]) -> tuple[int, int]:
+        size = func.coalesce(func.sum(_STORED_BYTES), 0)
+        count, stored = db.execute(select(func.count(), size).select_from(_jobs).where(*conditions)).one()
+        return int(count), int(stored)
+
+    (jobs, size_bytes), (own_jobs, own_bytes) = measure(), measure(_jobs.c.owner == owner)
+    return StorageUsage(jobs=jobs, size_bytes=size_bytes, own_jobs=own_jobs, own_bytes=own_bytes)
 
 
 def _update_if_status(job_id: str, *statuses: JobStatus) -> Any:

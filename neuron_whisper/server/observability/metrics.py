@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from neuron_whisper.engine.interface import PoolStatus
 from neuron_whisper.engine.stats import HistogramSnapshot
 from neuron_whisper.server.http.admission import Admission
-from neuron_whisper.server.http.errors import CLIENT_CLOSED_REQUEST, TEXT_TOO_LONG
+from neuron_whisper.server.http.errors import AMBIGUOUS_LENGTH, CLIENT_CLOSED_REQUEST, TEXT_TOO_LONG
 from neuron_whisper.server.http.request_context import RequestContext
 from neuron_whisper.server.models.registry import ModelRegistry
 
@@ -27,7 +27,8 @@ METRIC_PREFIX = "neuron_whisper_"
 REQUEST_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 RTF_BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 UNKNOWN_ROUTE = "other"  # one label for all unknown paths
-REJECTED_STATUSES = (401, 403, 408, 413, 429, 503)
+REJECTED_STATUSES = (401, 403, 408, 413, 415, 429, 503, 507)
+REJECTED_CODES = (TEXT_TOO_LONG, AMBIGUOUS_LENGTH)  # of 400, whose others are mistakes
 
 ENGINE_HISTOGRAMS = {
     "encode_s": ("encode_seconds", "Seconds of an encode call, a batch of windows."),
@@ -90,7 +91,7 @@ class Metrics:
         self._requests.labels(route, str(context.status or CLIENT_CLOSED_REQUEST), context.error_code).inc()
         if not context.status or context.status == CLIENT_CLOSED_REQUEST:
             self._cancelled.inc()
-        elif context.status in REJECTED_STATUSES or (context.status, context.error_code) == (400, TEXT_TOO_LONG):
+        elif context.status in REJECTED_STATUSES or (context.status == 400 and context.error_code in REJECTED_CODES):
             self._rejected.labels(context.error_code or str(context.status)).inc()
         elif scope["type"] == ScopeType.HTTP:
             self._request_seconds.labels(route).observe(took_s)

@@ -26,7 +26,7 @@ from neuron_whisper.errors import (
     TextTooLong,
 )
 from neuron_whisper.live import FinalText, LiveEvent, LiveOptions, LiveSession, PartialText
-from neuron_whisper.server.http.errors import TEXT_TOO_LONG, handle_exception, make_error_response
+from neuron_whisper.server.http.errors import TEXT_TOO_LONG, AuthenticationFailed, handle_exception, make_error_response
 from neuron_whisper.server.http.origins import PageOrigins
 from neuron_whisper.server.http.request_context import RequestContext
 from neuron_whisper.server.realtime.config import PCM_RATE
@@ -46,7 +46,7 @@ NORMAL_CLOSURE, GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 
 class SessionClosed(Exception):
     """Ends the session with this close code; with `finishes`, the pending text is sent first."""
 
-    def __init__(self, code: int, reason: str, *, finishes: bool = False, error: NeuronWhisperError | None = None):
+    def __init__(self, code: int, reason: str, *, finishes: bool = False, error: Exception | None = None):
         self.code, self.reason, self.finishes, self.error = code, reason, finishes, error
         super().__init__(reason)
 
@@ -60,7 +60,8 @@ class RealtimeConnection(ABC):
     def __init__(self, socket: AnySocket, server_state: ServerState) -> None:
         self.socket, self.server_state = socket, server_state
         self.id = f"sess_{secrets.token_hex(12)}"
-        self.log_fields = RequestContext.from_scope(socket.scope).log_fields
+        context = RequestContext.from_scope(socket.scope)
+        self.log_fields, self._client = context.log_fields, context.client
         self.log_fields |= {"utterances": 0, "partials": 0}
         self._resources = AsyncExitStack()
         self._live: LiveSession | None = None
@@ -110,7 +111,7 @@ class RealtimeConnection(ABC):
             try:
                 check_origin(self.socket, self.server_state.allowed_origins)
                 resources.enter_context(self.server_state.track_request())
-                resources.enter_context(self.server_state.session_limiter.acquire())
+                resources.enter_context(self.server_state.acquire_session(self._client))
                 await self.on_handshake()
             except (NeuronWhisperError, HTTPException) as error:
                 await reject_handshake(self.socket, error)
@@ -164,24 +165,36 @@ class RealtimeConnection(ABC):
         """Read and write until the client, the writer or the server ends it. Raises SessionClosed and their errors."""
         reader = asyncio.create_task(self._read_messages())
         drain = asyncio.create_task(self.server_state.drain_started.wait())
-        ends: set[asyncio.Task[Any]] = {reader, drain}
+        revocation = asyncio.create_task(self._wait_until_revoked())
+        ends: set[asyncio.Task[Any]] = {reader, drain, revocation}
         try:
-            while not reader.done() and not drain.done():
+            while not any(task.done() for task in ends):
                 writer = self._writer
                 assert writer is not None
                 await asyncio.wait({*ends, writer}, return_when=asyncio.FIRST_COMPLETED)
                 if writer.done() and writer is self._writer:
                     writer.result()
                     return
+            if revocation.done():
+                error = AuthenticationFailed(key_was_sent=True)
+                raise SessionClosed(POLICY_VIOLATION, "the API key was revoked", error=error)
             if not reader.done():
                 await asyncio.wait({reader}, timeout=DRAIN_READ_S)
             if reader.done():
                 reader.result()
             raise SessionClosed(GOING_AWAY, "the server is shutting down", finishes=True)
         finally:
-            for task in (reader, drain):
+            for task in ends:
                 task.cancel()
-            await asyncio.gather(reader, drain, return_exceptions=True)
+            await asyncio.gather(*ends, return_exceptions=True)
+
+    async def _wait_until_revoked(self) -> None:
+        """Return when the client's API key was revoked; without keys never."""
+        keys = self.server_state.gateway.api_keys
+        if keys is None or self._client is None:
+            await asyncio.Event().wait()
+        else:
+            await keys.wait_until_revoked(self._client)
 
     async def _read_messages(self) -> None:
         idle_s = self.server_state.settings.realtime_idle_s

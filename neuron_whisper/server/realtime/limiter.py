@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from neuron_whisper.errors import CapacityError
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from neuron_whisper.errors import CapacityError, ClientBusy
 
 
 class TooManySessions(CapacityError):
@@ -12,20 +16,38 @@ class TooManySessions(CapacityError):
         super().__init__(f"{limit} realtime sessions are open, which is the limit", retry_after_s=5.0)
 
 
-class SessionLimiter:
-    """Counts open sessions. Used by one event loop."""
+class TooManySessionsOfKey(ClientBusy):
+    """The limit of open sessions of one API key is reached."""
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.n_open = limit, 0
+        self.limit = limit
+        CapacityError.__init__(
+            self, f"{limit} realtime sessions of your API key are open, which is the limit", retry_after_s=5.0
+        )
 
-    def acquire(self) -> SessionLimiter:
-        """A context that holds one session open. Raises TooManySessions."""
+
+class SessionLimiter:
+    """Counts open sessions, in all and by client. Used by one event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._n_open: Counter[str] = Counter()
+
+    @property
+    def n_open(self) -> int:
+        return self._n_open.total()
+
+    @contextmanager
+    def acquire(self, client: str = "", client_limit: int | None = None) -> Iterator[None]:
+        """Hold one session open while the block runs. Raises TooManySessions, TooManySessionsOfKey."""
         if self.n_open >= self.limit:
             raise TooManySessions(self.limit)
-        return self
-
-    def __enter__(self) -> None:
-        self.n_open += 1
-
-    def __exit__(self, *error: object) -> None:
-        self.n_open -= 1
+        if client_limit is not None and self._n_open[client] >= client_limit:
+            raise TooManySessionsOfKey(client_limit)
+        self._n_open[client] += 1
+        try:
+            yield
+        finally:
+            self._n_open[client] -= 1
+            if not self._n_open[client]:
+                del self._n_open[client]

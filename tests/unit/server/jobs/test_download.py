@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from neuron_whisper.errors import AudioTooLarge, UrlFetchFailed
+from neuron_whisper.errors import AudioTooLarge, AudioUnreadable, JobsFull, UrlFetchFailed
 from neuron_whisper.server.jobs import download as download_module
-from neuron_whisper.server.jobs.download import download, file_name_from_url
+from neuron_whisper.server.jobs.download import DownloadLimits, download, file_name_from_url
 from neuron_whisper.server.jobs.files import JobFiles
 from neuron_whisper.server.jobs.outbound import PermanentUrlFailure, RestrictedHttpClient, parse_private_networks
 from tests.support.job_clients import FakeRemoteServer, run_remote_server
@@ -23,11 +23,22 @@ def files(tmp_path: Path) -> Iterator[JobFiles]:
     opened.close()
 
 
-def fetch(files: JobFiles, url: str, *, max_bytes: int = 1000, timeout_s: float = 20.0) -> int:
+def fetch(
+    files: JobFiles,
+    url: str,
+    *,
+    max_bytes: int = 1000,
+    timeout_s: float = 20.0,
+    min_bytes_per_s: float = 0.0,
+    count: Callable[[int], None] = lambda n_bytes: None,
+) -> int:
     async def run() -> int:
         client = RestrictedHttpClient(parse_private_networks(("127.0.0.0/8",)))
         try:
-            return await download(client, url, files, "job_1", max_bytes=max_bytes, timeout_s=timeout_s)
+            limits = DownloadLimits(
+                max_bytes=max_bytes, timeout_s=timeout_s, min_bytes_per_s=min_bytes_per_s, count=count
+            )
+            return await download(client, url, files, "job_1", limits)
         finally:
             await client.close()
 
@@ -95,3 +106,28 @@ def test_a_download_that_takes_too_long_fails(files: JobFiles, remote: FakeRemot
     remote.statuses = [503]  # the retry waits for a second
     with pytest.raises(UrlFetchFailed):
         fetch(files, f"{remote.url}/talk.wav", timeout_s=0.05)
+
+
+def test_a_slow_host_is_given_up(files: JobFiles, remote: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download_module, "RATE_GRACE_S", 0.0)
+    with pytest.raises(PermanentUrlFailure):
+        fetch(files, f"{remote.url}/talk.wav", min_bytes_per_s=1e12)
+    assert not files.upload_path("job_1").exists()
+
+
+def test_bytes_are_counted_as_they_arrive(files: JobFiles, remote: FakeRemoteServer) -> None:
+    counted: list[int] = []
+    fetch(files, f"{remote.url}/talk.wav", count=counted.append)
+    assert sum(counted) == 400
+
+    def refuse(n_bytes: int) -> None:
+        raise JobsFull("no byte more")
+
+    with pytest.raises(JobsFull):
+        fetch(files, f"{remote.url}/talk.wav", count=refuse)
+
+
+def test_an_empty_file_is_no_audio(files: JobFiles, remote: FakeRemoteServer) -> None:
+    remote.files["/empty.wav"] = b""
+    with pytest.raises(AudioUnreadable):
+        fetch(files, f"{remote.url}/empty.wav")

@@ -13,6 +13,7 @@ from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.jobs.entities import Job
 from neuron_whisper.server.jobs.files import JobFiles
 from neuron_whisper.server.jobs.outbound import RestrictedHttpClient
+from neuron_whisper.server.jobs.quota import StorageLimits, UploadLedger
 from neuron_whisper.server.jobs.runner import DEVICE_FAILED, SERVER_STOPPED, AttemptResult, JobRunner, RunningJob
 from neuron_whisper.server.jobs.store import JobStore
 from neuron_whisper.server.models.registry import ModelRegistry
@@ -52,11 +53,13 @@ async def start_runner(
         idle=idle,
         create_delivery=lambda _: None,
         on_end=lambda: None,
+        uploads=UploadLedger(),
+        get_limits=lambda: StorageLimits.from_settings(settings, 0),
     )
     try:
         with files.write_atomically(files.upload_path(job.id)) as file:
             file.write(tone(seconds=0.2))
-        store.add(job, max_jobs=1, max_bytes=1)
+        store.add(job, StorageLimits(max_jobs=1, max_bytes=1, max_own_jobs=1, max_own_bytes=1))
         runner.start()
         yield runner, store, session
     finally:

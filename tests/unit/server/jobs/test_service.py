@@ -127,20 +127,36 @@ def test_an_invalid_request_stores_nothing(tmp_path: Path, changes: dict[str, An
     run_service(tmp_path, work)
 
 
-def test_uploads_reserve_what_they_may_take(tmp_path: Path) -> None:
+def test_uploads_take_room_as_their_bytes_arrive(tmp_path: Path) -> None:
     async def work(service: JobService) -> None:
-        with service.reserve_upload(600):
-            with pytest.raises(JobsFull), service.reserve_upload(600):
+        usage = await service.measure_usage("")
+        with service.reserve_upload("", usage, 0) as first, service.reserve_upload("", usage, 600) as second:
+            first.count(600)
+            second.count(400)  # what it announced takes no room before it arrives
+            with pytest.raises(JobsFull):
+                first.count(1)
+            with pytest.raises(JobsFull), service.reserve_upload("", usage, 1):
                 pass
-            with service.reserve_upload(400):
-                pass
-        with service.reserve_upload(1000):
+        with service.reserve_upload("", usage, 1000):
             pass
         await service.stop()
-        with pytest.raises(EngineDraining), service.reserve_upload(1):
+        with pytest.raises(EngineDraining), service.reserve_upload("", usage, 1):
             pass
 
     run_service(tmp_path, work, jobs_max_bytes=1000, jobs_max_upload_bytes=1000)
+
+
+def test_stored_jobs_take_room_from_uploads(tmp_path: Path) -> None:
+    async def work(service: JobService) -> None:
+        await add(service)
+        usage = await service.measure_usage("")
+        assert (usage.jobs, usage.size_bytes) == (1, len(tone(seconds=0.2)))
+        with pytest.raises(JobsFull), service.reserve_upload("", usage, 5_000):
+            pass
+        with service.reserve_upload("", usage, 0) as incoming, pytest.raises(JobsFull):
+            incoming.count(5_000)
+
+    run_service(tmp_path, work, is_blocked=True, jobs_max_bytes=10_000)
 
 
 def test_webhook_origins_need_a_secret(tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ from sqlalchemy.exc import DatabaseError
 
 from neuron_whisper.errors import InvalidOption, JobsFull, StorageFull, UnknownJob
 from neuron_whisper.server.jobs.entities import Job, WebhookDelivery
+from neuron_whisper.server.jobs.quota import StorageLimits, StorageUsage
 from neuron_whisper.server.jobs.store import SERVER_CRASHED, JobStore
 
 NOW = 1_800_000_000.0
 DAY_S = 86_400.0
+LIMITS = StorageLimits(max_jobs=10, max_bytes=1000, max_own_jobs=10, max_own_bytes=1000)
 
 
 def make_job(number: int, **facts: Any) -> Job:
@@ -38,7 +40,7 @@ def make_job(number: int, **facts: Any) -> Job:
 
 def add_jobs(store: JobStore, *jobs: Job) -> None:
     for each in jobs:
-        store.add(each, max_jobs=10, max_bytes=1000)
+        store.add(each, LIMITS)
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def test_an_owner_has_access_to_its_own_jobs_only(store: JobStore) -> None:
         store.get("job_1", "bob")
     with pytest.raises(UnknownJob):
         store.list_page("bob", limit=10, after="job_1")
-    assert store.add(make_job(3, owner="ann", idempotency_key="k"), max_jobs=10, max_bytes=1000).id == "job_1"
+    assert store.add(make_job(3, owner="ann", idempotency_key="k"), LIMITS).id == "job_1"
 
 
 def test_jobs_and_bytes_are_bounded(store: JobStore) -> None:
@@ -131,7 +133,76 @@ def test_jobs_and_bytes_are_bounded(store: JobStore) -> None:
     with pytest.raises(JobsFull):
         add_jobs(store, make_job(10, upload_bytes=101))
     with pytest.raises(JobsFull):
-        store.set_upload_size("job_1", 201, max_bytes=1000)
+        store.set_upload_size("job_1", "", 201, LIMITS)
+
+
+def test_an_owner_has_a_share_of_jobs_and_bytes(store: JobStore) -> None:
+    limits = replace(LIMITS, max_own_jobs=2, max_own_bytes=300)
+    store.add(make_job(1, owner="ann"), limits)
+    with pytest.raises(JobsFull):
+        store.add(make_job(2, owner="ann", upload_bytes=201), limits)
+    store.add(make_job(3, owner="ann"), limits)
+    with pytest.raises(JobsFull):
+        store.add(make_job(4, owner="ann", upload_bytes=0), limits)
+    store.add(make_job(5, owner="bob"), limits)
+    assert store.measure_usage("ann") == StorageUsage(jobs=3, size_bytes=300, own_jobs=2, own_bytes=200)
+
+
+def test_a_job_is_transcribed_when_its_audio_is_here(store: JobStore) -> None:
+    url = "https://files.example.org/a.mp3"
+    add_jobs(store, make_job(1, url=url, upload_bytes=0), make_job(2))
+    here = store.claim(NOW)
+    assert here is not None
+    assert here.id == "job_2"
+    assert store.claim(NOW) is None
+    assert store.get_next_claim_time() is None
+    assert store.get_next_claim_time(needs_download=True) == 0.0
+    assert store.claim(NOW, needs_download=True, accept=lambda job: job.url != url) is None
+    fetched = store.claim(NOW, needs_download=True)
+    assert fetched is not None
+    store.set_upload_size(fetched.id, "", 50, LIMITS)
+    store.queue_downloaded(fetched.id)
+    assert store.claim(NOW, needs_download=True) is None
+    again = store.claim(NOW)
+    assert again is not None
+    assert (again.id, again.attempts, again.upload_bytes) == ("job_1", 1, 50)
+
+
+def read_files(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.iterdir())
+
+
+def test_a_deleted_job_leaves_nothing_in_the_files(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "jobs.sqlite3")
+    secret = "the-prompt-of-ann"
+    add_jobs(
+        store, *(make_job(n, fields={"prompt": [secret * 40]}, webhook_url="https://hook.example") for n in (1, 2))
+    )
+    store.claim(NOW)
+    store.end("job_1", "succeeded", NOW, create_delivery=create_delivery)
+    assert secret.encode() in read_files(tmp_path)
+    for job in ("job_1", "job_2"):
+        store.delete(job)
+    assert secret.encode() not in read_files(tmp_path)
+    assert b"job_1" not in read_files(tmp_path)
+    store.close()
+
+
+def test_what_an_earlier_version_deleted_is_erased_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    store = JobStore(path)
+    add_jobs(store, make_job(1, file_name="private.wav" * 300), make_job(2))
+    store.close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA secure_delete = OFF")
+        db.execute("DELETE FROM jobs WHERE id = 'job_1'")
+        db.execute("PRAGMA user_version = 2")
+        db.commit()
+    assert b"private.wav" in read_files(tmp_path)
+    reopened = JobStore(path)
+    assert b"private.wav" not in read_files(tmp_path)
+    assert reopened.get("job_2").id == "job_2"
+    reopened.close()
 
 
 def test_a_full_disk_leaves_the_stored_jobs_as_they_are(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.jobs.entities import Job, WebhookDelivery
 from neuron_whisper.server.jobs.outbound import RestrictedHttpClient, parse_private_networks
+from neuron_whisper.server.jobs.quota import StorageLimits
 from neuron_whisper.server.jobs.store import JobStore
 from neuron_whisper.server.jobs.webhooks import MAX_ATTEMPTS, WebhookSender, create_signer
 from tests.support.job_clients import FakeRemoteServer, run_remote_server
@@ -77,7 +78,7 @@ def send(store: JobStore, url: str, *, until: str, first_retry_s: float = 0.001)
         response_format="json",
         file_name="a.wav",
     )
-    store.add(job, max_jobs=1, max_bytes=1)
+    store.add(job, StorageLimits(max_jobs=1, max_bytes=1, max_own_jobs=1, max_own_bytes=1))
     message = WebhookDelivery(id="msg_1", job_id=job.id, url=f"{url}/hook", payload='{"type":"job.cancelled"}')
     store.cancel_queued(job.id, time.time(), create_delivery=lambda _: message)
 
