@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -11,27 +12,30 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec import structs
 
 from neuron_whisper import __version__
-from neuron_whisper.artifact.golden import make_golden, write_golden
+from neuron_whisper.artifact.golden import GoldenTokens, make_golden, write_golden
 from neuron_whisper.artifact.key import compute_artifact_key, make_artifact_name
 from neuron_whisper.artifact.loader import Artifact
 from neuron_whisper.artifact.manifest import FORMAT, Manifest, spec_to_data
 from neuron_whisper.artifact.source_hash import graph_source_files, hash_sources
 from neuron_whisper.artifact.store import ArtifactStore
-from neuron_whisper.errors import TargetUnavailable
+from neuron_whisper.audio.clip import WINDOW_FRAMES
+from neuron_whisper.audio.mel import SUPPORTED_N_MELS
+from neuron_whisper.errors import CheckpointError, TargetUnavailable
 from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
 from neuron_whisper.model.parameters import expected_shapes
 from neuron_whisper.model.sharding import check_tp
-from neuron_whisper.model.transformers_tokenizer import has_slow_tokenizer, tokenizer_json_from_transformers
 from neuron_whisper.planning.cost_model import DTYPE_BYTES
 from neuron_whisper.profile import CompileProfile, find_profile_name
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec, Progress, spec_from_profile
 from neuron_whisper.target.registry import install_command, load_target, missing_packages
 from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
-from neuron_whisper.text.tokenizer import GENERATION_CONFIG_NAME, Tokenizer
+from neuron_whisper.text.tokenizer import Tokenizer
+from neuron_whisper.text.vocabulary import GENERATION_CONFIG_NAME, Vocabulary, read_vocabulary
 
 DEFAULT_FAMILY = "inf2"  # instance family when a Neuron artifact is compiled on another machine without an instance
 WEIGHT_DTYPE_BYTES = {**DTYPE_BYTES, "int8": 1}
@@ -39,10 +43,14 @@ WEIGHT_DTYPE_BYTES = {**DTYPE_BYTES, "int8": 1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildSpec:
-    """Everything that decides an artifact, before anything is compiled."""
+    """Everything that decides an artifact, before anything is compiled.
+
+    The checkpoint's token embedding has the rows of `vocabulary`, in its order.
+    """
 
     model: str
     checkpoint: Checkpoint
+    vocabulary: Vocabulary
     profile: CompileProfile
     profile_name: str | None = None
     spec: ProgramSpec
@@ -111,21 +119,28 @@ def resolve_build_spec(
 ) -> BuildSpec:
     """Resolve spec, facts and key. Imports no torch. `profile_name` None: that of the packaged profile, if it is one.
 
-    Raises InvalidOption (an impossible size), TargetUnavailable with its install line.
+    Raises InvalidOption (an impossible size), TargetUnavailable with its install line, CheckpointError for a model
+    that could not be served: its vocabulary contradicts itself, or its windows are not 30 s.
     """
     target = load_target(profile.target.name)
     check_tp(checkpoint.dims, profile.target.tp)
-    spec = resolve_program_spec(checkpoint, profile)
-    facts = {
+    _check_window(checkpoint)
+    vocabulary = read_vocabulary(checkpoint.directory, n_rows=checkpoint.dims.n_vocab, n_mels=checkpoint.dims.n_mels)
+    checkpoint = checkpoint.select_tokens(vocabulary.rows)
+    spec = replace(resolve_program_spec(checkpoint, profile), special=vocabulary.special)
+    facts: dict[str, Any] = {
         "format": FORMAT,
         "graph_sources": hash_sources(graph_source_files(profile.target.name)),
         "checkpoint": checkpoint.compute_digests(digest_cache),
         "profile": _make_profile_facts(profile),
         "toolchain": dict(target.toolchain()),
     }
+    if not vocabulary.is_openai_order:  # left out otherwise, so that artifacts from before keep their key
+        facts["vocabulary"] = hashlib.sha256(json.dumps(list(vocabulary.rows)).encode()).hexdigest()
     return BuildSpec(
         model=model,
         checkpoint=checkpoint,
+        vocabulary=vocabulary,
         profile=profile,
         profile_name=profile_name or find_profile_name(profile),
         spec=spec,
@@ -138,6 +153,18 @@ def resolve_program_spec(checkpoint: Checkpoint, profile: CompileProfile) -> Pro
     """The program's sizes: the profile's, cut to the model's text context. Raises InvalidOption."""
     heads = checkpoint.alignment_heads or default_alignment_heads(checkpoint.dims)
     return replace(spec_from_profile(checkpoint.dims, profile), alignment_heads=heads)
+
+
+def _check_window(checkpoint: Checkpoint) -> None:
+    """Raises CheckpointError for a model whose windows no clip could be cut to."""
+    dims = checkpoint.dims
+    if dims.n_mels not in SUPPORTED_N_MELS:
+        allowed = " or ".join(map(str, SUPPORTED_N_MELS))
+        raise CheckpointError(checkpoint.path, "", expected=f"{allowed} mel bins", found=f"{dims.n_mels}")
+    if dims.n_frames != WINDOW_FRAMES:
+        raise CheckpointError(
+            checkpoint.path, "", expected=f"windows of {WINDOW_FRAMES} frames (30 s)", found=f"{dims.n_frames} frames"
+        )
 
 
 def _make_profile_facts(profile: CompileProfile) -> dict[str, Any]:
@@ -167,7 +194,10 @@ def build(
         if (stored := store.find(build_spec.key)) is not None:  # the one we waited for
             return stored
         with store.stage(build_spec.name) as staging:
-            _write_tokenizer(build_spec.checkpoint, staging.path)  # first: a wrong one costs no compilation
+            # first what a wrong checkpoint fails at: it costs no compilation
+            _write_tokenizer(build_spec, staging.path)
+            progress("golden tokens", 0, None)
+            write_golden(_make_finite_golden(build_spec), staging.path)
             target.compile(
                 CompileRequest(
                     spec=build_spec.spec,
@@ -178,9 +208,6 @@ def build(
                     jobs=jobs,
                 )
             )
-            progress("golden tokens", 0, None)
-            write_golden(make_golden(build_spec.checkpoint, build_spec.spec, build_spec.profile), staging.path)
-
             (staging.path / "config.json").write_text(json.dumps(asdict(build_spec.spec.dims), indent=2) + "\n")
             return store.publish(
                 staging,
@@ -200,26 +227,43 @@ def build(
             )
 
 
-def _write_tokenizer(checkpoint: Checkpoint, directory: Path) -> None:
+def _make_finite_golden(build_spec: BuildSpec) -> GoldenTokens:
+    """The reference's tokens. Raises CheckpointError for weights with which it has none, naming the first of them."""
+    checkpoint = build_spec.checkpoint
+    golden = make_golden(checkpoint, build_spec.spec, build_spec.profile)
+    if all(map(math.isfinite, (*golden.logprobs, *golden.margins))):
+        return golden
+    for name in checkpoint.parameter_names:
+        if not np.isfinite(checkpoint.tensor(name)).all():
+            raise CheckpointError(checkpoint.path, name, expected="finite values", found="NaN or infinity")
+    raise CheckpointError(
+        checkpoint.path, "", expected="weights that give finite log-probabilities", found="NaN or infinity"
+    )
+
+
+def _write_tokenizer(build_spec: BuildSpec, directory: Path) -> None:
     """tokenizer.json, and generation_config.json where the model suppresses other tokens than openai/whisper does.
 
     Raises CheckpointError when the tokenizer is not one of the model's vocabulary.
     """
     path = directory / "tokenizer.json"
-    path.write_bytes(_read_tokenizer_json(checkpoint))
-    tokenizer = Tokenizer.from_file(path, checkpoint.dims.n_vocab)
-    if checkpoint.suppress_tokens is not None:
-        text_tokens = tuple(sorted({token for token in checkpoint.suppress_tokens if token < tokenizer.special.eot}))
+    path.write_bytes(_make_tokenizer_json(build_spec))
+    tokenizer = Tokenizer.from_layout(path, build_spec.spec.special)
+    if build_spec.checkpoint.suppress_tokens is not None:
+        tokens = build_spec.vocabulary.to_program_ids(build_spec.checkpoint.suppress_tokens)
+        text_tokens = tuple(token for token in tokens if token < tokenizer.special.eot)
         if text_tokens != tokenizer.non_speech_tokens:
             settings = {"suppress_tokens": text_tokens}
             (directory / GENERATION_CONFIG_NAME).write_text(json.dumps(settings) + "\n")
 
 
-def _read_tokenizer_json(checkpoint: Checkpoint) -> bytes:
-    """The checkpoint's own, one made of its slow tokenizer's files, or the one of openai-whisper's vocabulary."""
-    if checkpoint.tokenizer_file is not None:
+def _make_tokenizer_json(build_spec: BuildSpec) -> bytes:
+    """The checkpoint's own, one made of its other files, or the one of openai-whisper's vocabulary."""
+    checkpoint, vocabulary = build_spec.checkpoint, build_spec.vocabulary
+    if checkpoint.tokenizer_file is not None and vocabulary.is_openai_order:
         return checkpoint.tokenizer_file.read_bytes()
-    if checkpoint.format == "huggingface" and has_slow_tokenizer(checkpoint.directory):
-        return tokenizer_json_from_transformers(checkpoint.directory).encode()
-    dims = checkpoint.dims
-    return tokenizer_json_from_tiktoken(find_packaged_ranks(dims.is_multilingual), dims.n_vocab).encode()
+    text = vocabulary.to_tokenizer_json()
+    if text is None:
+        special = vocabulary.special
+        text = tokenizer_json_from_tiktoken(find_packaged_ranks(special.is_multilingual), special.n_vocab)
+    return text.encode()

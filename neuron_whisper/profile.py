@@ -13,6 +13,7 @@ import msgspec
 from neuron_whisper.errors import ProfileError
 
 DEFAULT_PROFILE = "cpu"
+PROFILE_LIMIT_BYTES = 16 << 10  # ten times the longest; a dotted key takes tomllib the square of its length
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]  # far above any size that makes sense
 DType = Literal["float32", "bfloat16", "float16"]
@@ -102,10 +103,12 @@ def parse_profile(text: str, source: str = "profile", overrides: Mapping[str, ob
 
     Raises ProfileError which names the source, the key, the value and what is allowed.
     """
+    if len(text) > PROFILE_LIMIT_BYTES:
+        raise ProfileError(source, f"it has more than {PROFILE_LIMIT_BYTES} characters")
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError(source, f"not TOML: {error}") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # TOMLDecodeError is a ValueError
+        raise ProfileError(source, f"not TOML: {str(error) or type(error).__name__}") from None
     for key, value in (overrides or {}).items():
         table, _, name = key.partition(".")
         inner = data.setdefault(table, {})
@@ -135,7 +138,11 @@ def _describe_value_at(data: Mapping[str, Any], message: str) -> str:
     if isinstance(value, Mapping):
         return ""
     words = f"; allowed: {', '.join(map(str, get_args(kind)))}" if get_origin(kind) is Literal else ""
-    return f" (found {value!r}{words})"
+    try:
+        found = repr(value)[:200]
+    except (ValueError, RecursionError):  # of an integer of thousands of digits, or of a deep list
+        found = type(value).__name__
+    return f" (found {found}{words})"
 
 
 def find_profiles_directory() -> Path:
@@ -167,7 +174,9 @@ def load_profile(name_or_path: str, overrides: Mapping[str, object] | None = Non
     if not path.is_file():
         raise ProfileError(name_or_path, f"no such profile; known: {', '.join(known)}; or give a .toml file")
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(PROFILE_LIMIT_BYTES + 1)
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ProfileError(str(path), str(error)) from None
     return parse_profile(text, str(path), overrides)

@@ -98,7 +98,7 @@ class Transcriber:
             held.enter_context(store.lock_shared(artifact))
             target = load_target(target_table.name)
             check_artifact(artifact, target.toolchain())
-            tokenizer = Tokenizer.from_file(artifact.path / "tokenizer.json", spec.dims.n_vocab)
+            tokenizer = Tokenizer.from_layout(artifact.path / "tokenizer.json", spec.special)
             engine: WindowEngine
             if replicas == 1:
                 session = target.open(artifact.path, spec, artifact.profile, threads=threads)

@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     artifact = store.resolve(args.artifact)
     target = load_target(artifact.profile.target.name)
     check_artifact(artifact, target.toolchain())
-    tokenizer = Tokenizer.from_file(artifact.path / "tokenizer.json", artifact.spec.dims.n_vocab)
+    tokenizer = Tokenizer.from_layout(artifact.path / "tokenizer.json", artifact.spec.special)
     session = target.open(artifact.path, artifact.spec, artifact.profile, threads=args.threads)
     if not isinstance(session, CpuSession):
         raise SystemExit(f"{artifact.name} is not for the cpu target")

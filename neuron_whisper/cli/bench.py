@@ -355,7 +355,7 @@ class _BenchSelection:
                 source=str(artifact.path),
                 threads=self.threads,
                 decoding=self.decoding,
-                is_multilingual=artifact.spec.dims.is_multilingual,
+                is_multilingual=artifact.spec.special.is_multilingual,
                 cache=str(self.context.cache),
             ),
             facts={

@@ -35,7 +35,7 @@ class ArtifactSessionFactory:
         artifact = read_artifact(self.path)
         target = load_target(artifact.manifest.target)
         check_artifact(artifact, target.toolchain(), verify_digests=False)
-        tokenizer = Tokenizer.from_file(self.path / "tokenizer.json", artifact.spec.dims.n_vocab)
+        tokenizer = Tokenizer.from_layout(self.path / "tokenizer.json", artifact.spec.special)
         session = target.open(self.path, artifact.spec, artifact.profile, threads=threads)
         if self.verify:
             verify_session(session, artifact)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.ctranslate2 import read_ctranslate2
 from neuron_whisper.model.digests import hash_file
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.huggingface import WEIGHT_FILES, find_weight_index, read_huggingface
+from neuron_whisper.model.huggingface import (
+    ADAPTER_CONFIG,
+    SLOW_TOKENIZER_FILES,
+    WEIGHT_FILES,
+    describe_adapter,
+    find_weight_index,
+    read_huggingface,
+)
 from neuron_whisper.model.openai_pt import read_openai
 from neuron_whisper.model.parameters import (
     ENCODER_POSITIONS,
@@ -21,8 +29,7 @@ from neuron_whisper.model.parameters import (
     expected_shapes,
     sinusoids,
 )
-from neuron_whisper.model.stored_tensors import CheckpointContents, StoredTensor
-from neuron_whisper.model.transformers_tokenizer import SLOW_TOKENIZER_FILES
+from neuron_whisper.model.stored_tensors import CheckpointContents, RowSelection, StoredTensor
 
 __all__ = ["Checkpoint", "detect_format", "expected_shapes", "open_checkpoint"]
 
@@ -47,7 +54,7 @@ class Checkpoint:
     files: tuple[Path, ...]
     tokenizer_file: Path | None
     suppress_tokens: tuple[int, ...] | None = None
-    tensors: Mapping[str, StoredTensor] = field(repr=False)
+    tensors: Mapping[str, StoredTensor | RowSelection] = field(repr=False)
 
     @property
     def directory(self) -> Path:
@@ -73,6 +80,17 @@ class Checkpoint:
         if name == ENCODER_POSITIONS and name not in self.tensors:
             return sinusoids(self.dims.n_audio_ctx, self.dims.n_audio_state)
         return self.tensors[name].read()
+
+    def select_tokens(self, rows: Sequence[int]) -> Checkpoint:
+        """The same model with these rows of the token embedding, in this order, as its vocabulary."""
+        embedding = self.tensors[TOKEN_EMBEDDING]
+        if rows == range(self.dims.n_vocab) or isinstance(embedding, RowSelection):
+            return self
+        return replace(
+            self,
+            dims=replace(self.dims, n_vocab=len(rows)),
+            tensors={**self.tensors, TOKEN_EMBEDDING: RowSelection(embedding, rows)},
+        )
 
     def compute_digests(self, cache_dir: Path | None = None) -> dict[str, str]:
         """File name -> sha256, of the weight files and of the configs and tokenizer in their directory.
@@ -101,6 +119,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     Raises CheckpointError, naming file, tensor, expected and found, when it is not a whole Whisper model.
     """
+    if (path / ADAPTER_CONFIG).is_file():
+        raise describe_adapter(path)
     kind = detect_format(path)
     if kind is None:
         known = ", ".join((*WEIGHT_FILES, "model.bin"))
@@ -126,7 +146,7 @@ def _validate_suppress_tokens(path: Path, value: object) -> tuple[int, ...] | No
         return None
     is_short = isinstance(value, list) and len(value) <= MAX_SUPPRESS_TOKENS
     if not isinstance(value, list) or not is_short or not all(type(it) is int and it >= 0 for it in value):
-        raise CheckpointError(path, "", expected="suppress_tokens to be a list of token ids", found=repr(value)[:80])
+        raise CheckpointError(path, "", expected="suppress_tokens to be a list of token ids", found=reprlib.repr(value))
     return tuple(value)
 
 

@@ -7,7 +7,6 @@ variable) each. A str is a u16 length that counts its closing NUL, and the chara
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import struct
@@ -16,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from neuron_whisper.errors import CheckpointError
+from neuron_whisper.host.json_files import read_json_file
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, check_dims, expected_shapes
 from neuron_whisper.model.stored_tensors import (
@@ -68,12 +68,13 @@ def find_weight_parts(directory: Path) -> tuple[Path, ...]:
     if whole.exists():
         return (whole,)
     found = (re.fullmatch(r"model\.bin\.part(\d+)", path.name) for path in directory.glob("model.bin.part*"))
-    last = max((int(part[1]) for part in found if part), default=0)
-    parts = tuple(directory / f"model.bin.part{number}" for number in range(1, last + 1))
-    for part in parts:
-        if not part.exists():
+    numbers = {int(part[1]) for part in found if part}
+    last = max(numbers, default=0)
+    for number in range(1, last + 1):  # ends at the first that is missing, whatever the last one's number
+        part = directory / f"model.bin.part{number}"
+        if number not in numbers or not part.exists():
             raise CheckpointError(part, "", expected=f"{last} parts, this one too", found="no such file")
-    return parts
+    return tuple(directory / f"model.bin.part{number}" for number in range(1, last + 1))
 
 
 def read_ctranslate2(directory: Path) -> CheckpointContents:
@@ -206,7 +207,10 @@ def _infer_dims(stored: Mapping[str, StoredTensor], settings: Mapping[str, float
             raise CheckpointError(
                 file.path, f"{side}/num_heads", expected="the number of heads", found="no such variable"
             )
-        return int(settings[f"{side}/num_heads"])
+        found = settings[f"{side}/num_heads"]
+        if not found.is_integer():  # nor NaN, nor infinity
+            raise CheckpointError(file.path, f"{side}/num_heads", expected="a whole number", found=found)
+        return int(found)
 
     def layers(side: str) -> int:
         found = (re.match(rf"{side}/layer_(\d+)/", name) for name in stored)
@@ -254,7 +258,7 @@ def _read_alignment_heads(directory: Path) -> object:
     if not path.exists():
         return None
     try:
-        config = json.loads(path.read_bytes())
-    except ValueError as error:
+        config = read_json_file(path)
+    except (OSError, ValueError) as error:
         raise CheckpointError(path, "", expected="JSON", found=error) from error
     return config.get("alignment_heads") if isinstance(config, dict) else None

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from neuron_whisper.errors import FetchFailed, UnknownModel
-from neuron_whisper.model.huggingface import WEIGHT_FILES, list_shard_files
+from neuron_whisper.model.huggingface import ADAPTER_CONFIG, WEIGHT_FILES, list_shard_files
 from neuron_whisper.model.progress import DownloadProgress, track_download
+from neuron_whisper.model.stored_tensors import MERGE_ADVICE
 
 T = TypeVar("T")
 
@@ -95,6 +96,8 @@ def fetch_snapshot(repo: str, revision: str | None, *, timeout_s: float, progres
         info = _call_with_timeout(timeout_s + 1, ask)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
         files = select_files(sizes)
+        if not files and ADAPTER_CONFIG in sizes:
+            raise FetchFailed(repo, f"it is a LoRA adapter, not a model; {MERGE_ADVICE}")
         if not files:
             raise FetchFailed(repo, f"the repository has none of {', '.join(WEIGHT_FILES)}, model.bin")
         folder = repo_folder_name(repo_id=repo, repo_type="model")

@@ -5,30 +5,46 @@ A safetensors file is a u64 header length, a JSON header {name: {dtype, shape, d
 
 from __future__ import annotations
 
-import json
 import math
+import reprlib
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from neuron_whisper.errors import CheckpointError
+from neuron_whisper.host.json_files import parse_json, read_json_file
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import ENCODER_POSITIONS, TOKEN_EMBEDDING, check_dims, expected_shapes
 from neuron_whisper.model.stored_tensors import (
+    BUFFERS,
+    MERGE_ADVICE,
     STORED_DTYPES,
     CheckpointContents,
     StoredTensor,
     TensorSource,
     WeightFile,
+    are_sizes,
     map_tensors,
+    strip_prefix,
 )
 from neuron_whisper.model.torch_zip import TorchZip
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # first choice first; sharded: with .index.json behind
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
+MAX_HEADER_BYTES = 8 << 20  # large-v3's has 0.2 MB; safetensors allows 100 MB, of which Python makes gigabytes
+MAX_SHARDS = 1000
 PROJECTION = "proj_out.weight"
+
+# A tokenizer without tokenizer.json, as older trainers save it. All decide the result; the first two have to be there.
+SLOW_TOKENIZER_FILES = (
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+)
+ADAPTER_CONFIG = "adapter_config.json"  # peft's, beside the weights of a LoRA adapter
 
 # Settings that change the meaning of the weights, with Whisper's value.
 EXPECTED_SETTINGS = {"model_type": "whisper", "activation_function": "gelu", "scale_embedding": False}
@@ -53,6 +69,21 @@ _RENAMES = (
 )
 
 
+def has_slow_tokenizer(directory: Path) -> bool:
+    return all((directory / name).is_file() for name in SLOW_TOKENIZER_FILES[:2])
+
+
+def describe_adapter(directory: Path) -> CheckpointError:
+    """The error for a directory with a LoRA adapter: which model it belongs to, and what to do."""
+    path = directory / ADAPTER_CONFIG
+    try:
+        base = _read_json(path).get("base_model_name_or_path")
+    except CheckpointError:
+        base = None
+    of = f" of {base[:200]}" if isinstance(base, str) and base else ""
+    return CheckpointError(path, "", expected=f"whole weights; {MERGE_ADVICE}", found=f"a LoRA adapter{of}")
+
+
 def find_weight_index(directory: Path) -> Path | None:
     """The file that holds or lists the weights: model.safetensors, its index, or the .bin forms; or None."""
     names = [name for whole in WEIGHT_FILES for name in (whole, f"{whole}.index.json")]
@@ -67,9 +98,14 @@ def list_shard_files(index: Path) -> tuple[Path, ...]:
     if index.suffix != ".json":
         return (index,)
     weight_map = _read_json(index).get("weight_map")
-    names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
-    if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise CheckpointError(index, "", expected="a weight_map to files in its directory", found=names)
+    values = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not values or any(not isinstance(name, str) or Path(name).name != name for name in values):
+        raise CheckpointError(
+            index, "", expected="a weight_map to files in its directory", found=reprlib.repr(weight_map)
+        )
+    names = sorted(set(values))
+    if len(names) > MAX_SHARDS:
+        raise CheckpointError(index, "", expected=f"at most {MAX_SHARDS} files", found=len(names))
     return tuple(index.parent / name for name in names)
 
 
@@ -82,8 +118,8 @@ def read_huggingface(directory: Path) -> CheckpointContents:
     found: dict[str, StoredTensor] = {}
     for file in files:
         found |= _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch_state(file)
-    # A bare WhisperModel was saved without the "model." in front.
-    stored = {name.removeprefix("model."): tensor for name, tensor in found.items()}
+    # "model." is in front, or nothing (a bare WhisperModel), or what a trainer's wrapper added
+    stored = strip_prefix(found, "encoder.conv1.weight", PROJECTION)
     shapes = expected_shapes(dims)
     if to_huggingface_name(ENCODER_POSITIONS) not in stored:
         del shapes[ENCODER_POSITIONS]  # they are sinusoids, which Checkpoint computes
@@ -117,7 +153,7 @@ def _read_dims(path: Path) -> WhisperDims:
     config = _read_json(path)
     for name, expected in EXPECTED_SETTINGS.items():
         if config.get(name, expected) != expected:
-            raise CheckpointError(path, "", expected=f"{name} {expected!r}", found=repr(config[name]))
+            raise CheckpointError(path, "", expected=f"{name} {expected!r}", found=reprlib.repr(config[name]))
     try:
         return check_dims(WhisperDims.from_hf_config(config), path)
     except KeyError as error:
@@ -126,7 +162,7 @@ def _read_dims(path: Path) -> WhisperDims:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = read_json_file(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(path, "", expected="readable JSON", found=error) from error
     if not isinstance(value, dict):
@@ -138,7 +174,7 @@ def _read_torch_state(path: Path) -> dict[str, StoredTensor]:
     archive = TorchZip(path)
     if not isinstance(archive.contents, Mapping):
         raise CheckpointError(path, "", expected="a dict of tensors", found=type(archive.contents).__name__)
-    return {str(name): archive.locate_tensor(str(name), value) for name, value in archive.contents.items()}
+    return archive.locate_tensors(archive.contents)
 
 
 def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
@@ -152,35 +188,48 @@ def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
             path, "", expected=f"a header of {header_size} bytes", found=f"{file.size_bytes} bytes in all"
         )
     try:
-        header = json.loads(file.read_bytes(8, header_size).tobytes())
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(path, "", expected="a header of JSON", found=error) from error
-    start = 8 + header_size
-    tensors = {name: _parse_entry(file, name, entry, start) for name, entry in entries.items()}
-    end = max((tensor.end_offset for tensor in tensors.values()), default=start)
+        header = parse_json(file.read_bytes(8, header_size).tobytes())
+    except ValueError as error:
+        raise CheckpointError(path, "", expected="a header of JSON", found=reprlib.repr(str(error))) from error
+    if not isinstance(header, dict):
+        raise CheckpointError(path, "", expected="a header of tensors", found=type(header).__name__)
+    start, end, tensors = 8 + header_size, 8 + header_size, {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            first, last = _parse_offsets(file, name, entry, start)
+            end = max(end, start + last)
+            if not name.endswith(BUFFERS):
+                tensors[name] = _parse_entry(file, name, entry, (start + first, start + last))
     if end != file.size_bytes:
         raise CheckpointError(path, "", expected=f"{end} bytes", found=f"{file.size_bytes} bytes")
     return tensors
 
 
-def _parse_entry(file: WeightFile, name: str, entry: object, start: int) -> StoredTensor:
+def _parse_offsets(file: WeightFile, name: str, entry: object, start: int) -> tuple[int, int]:
+    """The first and last byte of a tensor behind the header, checked to be inside the file."""
     match entry:
-        case {"dtype": str(code), "shape": list(shape), "data_offsets": [int(first), int(last)]}:
+        case {"dtype": str(), "shape": list(), "data_offsets": [int(first), int(last)]}:
             pass
         case _:
-            raise CheckpointError(file.path, name, expected="dtype, shape and data_offsets", found=entry)
-    if code not in DTYPES:
-        raise CheckpointError(file.path, name, expected=f"one of {', '.join(DTYPES)}", found=code)
-    if not all(type(size) is int and size >= 0 for size in shape):
-        raise CheckpointError(file.path, name, expected="a shape", found=shape)
-    expected = math.prod(shape) * STORED_DTYPES[DTYPES[code]].itemsize
-    if first < 0 or last - first != expected:
-        raise CheckpointError(
-            file.path, name, expected=f"{expected} bytes for {tuple(shape)}", found=f"bytes {first} to {last}"
-        )
+            raise CheckpointError(file.path, name, expected="dtype, shape and data_offsets", found=reprlib.repr(entry))
+    if first < 0 or last < first:
+        raise CheckpointError(file.path, name, expected="bytes in order", found=f"bytes {first} to {last}")
     if start + last > file.size_bytes:
         raise CheckpointError(
             file.path, name, expected=f"at least {start + last} bytes", found=f"{file.size_bytes} bytes"
         )
-    return StoredTensor(file=file, name=name, dtype=DTYPES[code], shape=tuple(shape), offset=start + first)
+    return first, last
+
+
+def _parse_entry(file: WeightFile, name: str, entry: Mapping[str, Any], place: tuple[int, int]) -> StoredTensor:
+    code, shape, (first, last) = entry["dtype"], entry["shape"], place
+    if code not in DTYPES:
+        raise CheckpointError(file.path, name, expected=f"one of {', '.join(DTYPES)}", found=reprlib.repr(code))
+    if not are_sizes(shape):
+        raise CheckpointError(file.path, name, expected="a shape", found=reprlib.repr(shape))
+    expected = math.prod(shape) * STORED_DTYPES[DTYPES[code]].itemsize
+    if last - first != expected:
+        raise CheckpointError(
+            file.path, name, expected=f"{expected} bytes for {tuple(shape)}", found=f"{last - first} bytes"
+        )
+    return StoredTensor(file=file, name=name, dtype=DTYPES[code], shape=tuple(shape), offset=first)

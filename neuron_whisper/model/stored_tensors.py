@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,21 @@ STORED_DTYPES: Mapping[str, np.dtype[Any]] = {
     "int16": np.dtype("<i2"),
     "int32": np.dtype("<i4"),
 }
+
+
+# Buffers that some versions of openai/whisper, and trainers, store with the parameters; the first may be sparse.
+BUFFERS = ("alignment_heads", "decoder.mask", ".position_ids", ".num_batches_tracked")
+MAX_RANK, MAX_SIZE = 8, 1 << 40  # of a shape; a hostile one has a million sizes of a thousand digits
+
+# What to do with a LoRA adapter, in peft's words.
+MERGE_ADVICE = (
+    "merge the adapter into its model (peft: merge_and_unload(), then save_pretrained) and give that directory"
+)
+
+
+def are_sizes(values: Sequence[object]) -> bool:
+    """Whether these can be a tensor's sizes, strides or offset: few whole numbers that a file could hold."""
+    return len(values) <= MAX_RANK and all(type(value) is int and 0 <= value <= MAX_SIZE for value in values)
 
 
 class WeightFile:
@@ -136,6 +151,31 @@ class StoredTensor:
 
 
 @dataclass(frozen=True, slots=True)
+class RowSelection:
+    """Some rows of a stored matrix, in an order of their own. A view of the file where they are its first ones."""
+
+    tensor: StoredTensor
+    rows: Sequence[int]
+
+    @property
+    def dtype(self) -> str:
+        return self.tensor.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows), *self.tensor.shape[1:])
+
+    def read(self) -> NDArray[Any]:
+        """As StoredTensor.read."""
+        values: NDArray[Any] = self.tensor.read()
+        if self.rows == range(len(self.rows)):
+            return values[: len(self.rows)]
+        chosen: NDArray[Any] = values[np.asarray(self.rows)]
+        chosen.flags.writeable = False
+        return chosen
+
+
+@dataclass(frozen=True, slots=True)
 class TensorSource:
     """A canonical tensor is part `part` of `parts` equal row blocks of the stored tensor `name`."""
 
@@ -153,6 +193,23 @@ class CheckpointContents:
     files: tuple[Path, ...]
     alignment_heads: object = None
     suppress_tokens: object = None
+
+
+def strip_prefix(stored: Mapping[str, StoredTensor], anchor: str, projection: str = "") -> dict[str, StoredTensor]:
+    """Tensors without what a trainer's wrapper put before every name, such as `module.` or `model.`.
+
+    `anchor` is a parameter that every model has: what stands before it is the prefix. The output projection is
+    outside of the inner model in some: its prefix is the beginning of the others'.
+    """
+    prefixes = [name.removesuffix(anchor) for name in stored if name == anchor or name.endswith(f".{anchor}")]
+    if len(prefixes) != 1:
+        return dict(stored)
+    prefix = prefixes[0]
+    found: dict[str, StoredTensor] = {}
+    for name, tensor in stored.items():
+        is_projection = projection and name.endswith(projection) and prefix.startswith(name.removesuffix(projection))
+        found[projection if is_projection else name.removeprefix(prefix)] = tensor
+    return found
 
 
 def map_tensors(
@@ -186,8 +243,8 @@ def map_tensors(
         arranged[canonical] = tensor.slice_rows(place.part, place.parts)
     surplus = stored.keys() - {place.name for place in sources.values()} - set(ignored_names)
     if surplus:
-        tensor = stored[min(surplus)]
-        raise CheckpointError(
-            tensor.file.path, min(surplus), expected="no tensor of this name", found=f"shape {tensor.shape}"
-        )
+        tensor, expected = stored[min(surplus)], "no tensor of this name"
+        if any("lora_" in name for name in surplus):
+            expected = f"no LoRA weights; {MERGE_ADVICE}"
+        raise CheckpointError(tensor.file.path, min(surplus), expected=expected, found=f"shape {tensor.shape}")
     return arranged

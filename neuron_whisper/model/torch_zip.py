@@ -7,62 +7,19 @@ and <top>/data/<key>, the raw storages, which are mapped where they lie.
 
 from __future__ import annotations
 
-import pickle
+import reprlib
 import struct
 import zipfile
-from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
 
 from neuron_whisper.errors import CheckpointError
-from neuron_whisper.model.stored_tensors import STORED_DTYPES, StoredTensor, WeightFile
+from neuron_whisper.model.stored_tensors import BUFFERS, STORED_DTYPES, StoredTensor, WeightFile, are_sizes
+from neuron_whisper.model.torch_pickle import FLOAT_STORAGES, PickledTensor, PickleRefused, read_pickle
 
-STORAGES = {"FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16"}
-MAX_PICKLE_BYTES = 64 << 20  # large-v3's is 0.2 MB; the pickle is read into memory, so it has a limit
+MAX_PICKLE_BYTES = 4 << 20  # large-v3's is 0.2 MB; the pickle is read into memory, so it has a limit
+MAX_BYTEORDER_BYTES = 16  # "little" or "big"
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., lengths of the name and of the extra field
-
-
-class PickledTensor(NamedTuple):
-    """A tensor as the pickle describes it: nothing is checked yet. Sizes count elements."""
-
-    dtype: Any
-    storage_key: Any
-    offset: Any
-    shape: Any
-    strides: Any
-
-
-class _Storage(NamedTuple):
-    dtype: Any
-    key: Any
-
-
-class _RebuildTensor:
-    """Takes the place of torch._utils._rebuild_tensor_v2. No attributes, so that a pickle cannot alter it."""
-
-    __slots__ = ()
-
-    def __call__(self, storage: _Storage, offset: Any, shape: Any, strides: Any, *_: Any) -> PickledTensor:
-        return PickledTensor(storage.dtype, storage.key, offset, shape, strides)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Knows tensors and OrderedDict, and refuses every other name."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _RebuildTensor()
-        if module == "torch" and name in STORAGES:
-            return STORAGES[name]
-        raise pickle.UnpicklingError(f"{module}.{name}")
-
-    def persistent_load(self, pid: Any) -> _Storage:
-        kind, dtype, key, _location, _size = pid
-        if kind != "storage":
-            raise pickle.UnpicklingError(f"a persistent {kind!r}")
-        return _Storage(dtype, key)
 
 
 class TorchZip:
@@ -74,34 +31,52 @@ class TorchZip:
         self._members: dict[str, zipfile.ZipInfo] = {}
         try:
             with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-                pickles = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
-                if len(pickles) != 1:
-                    raise self._make_error("one data.pkl", f"{len(pickles)} of them")
-                top = pickles[0].removesuffix("data.pkl")
-                self._members = {i.filename.removeprefix(top): i for i in archive.infolist()}
-                if self._members["data.pkl"].file_size > MAX_PICKLE_BYTES:
-                    raise self._make_error(f"data.pkl below {MAX_PICKLE_BYTES} bytes", "a larger one")
-                if "byteorder" in self._members and archive.read(f"{top}byteorder").strip() != b"little":
-                    raise self._make_error("little-endian storages", "another byte order")
-                with archive.open(pickles[0]) as stream:
-                    self.contents = self._unpickle(stream)
-        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-            raise self._make_error("a zip file as torch.save writes it", error) from error
+                self.contents = self._read_pickle(archive)
+        except CheckpointError:
+            raise
+        except PickleRefused as error:
+            raise self._make_error("tensors and nothing else", error) from error
+        except Exception as error:  # a damaged zip file makes zipfile and zlib raise anything
+            found = reprlib.repr(str(error) or error)
+            raise self._make_error("a zip file as torch.save writes it", found) from error
+
+    def _read_pickle(self, archive: zipfile.ZipFile) -> object:
+        names = archive.namelist()
+        pickles = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
+        if len(pickles) != 1:
+            raise self._make_error("one data.pkl", f"{len(pickles)} of them")
+        top = pickles[0].removesuffix("data.pkl")
+        self._members = {i.filename.removeprefix(top): i for i in archive.infolist()}
+        for name, limit in (("data.pkl", MAX_PICKLE_BYTES), ("byteorder", MAX_BYTEORDER_BYTES)):
+            if name in self._members and self._members[name].file_size > limit:
+                raise self._make_error(f"{name} of at most {limit} bytes", f"{self._members[name].file_size} bytes")
+        if "byteorder" in self._members and archive.read(f"{top}byteorder").strip() != b"little":
+            raise self._make_error("little-endian storages", "another byte order")
+        return read_pickle(archive.read(pickles[0]))
+
+    def locate_tensors(self, state: Mapping[str, object]) -> dict[str, StoredTensor]:
+        """Every tensor of a state dict but the buffers, which are not read."""
+        return {name: self.locate_tensor(name, value) for name, value in state.items() if not name.endswith(BUFFERS)}
 
     def locate_tensor(self, name: str, pickled: object) -> StoredTensor:
         """The tensor that the pickle describes, after checking that all of it is inside its storage."""
-        if not isinstance(pickled, PickledTensor) or pickled.dtype not in STORAGES.values():
-            raise self._make_error("a tensor of floats", type(pickled).__name__, name)
+        if not isinstance(pickled, PickledTensor):
+            raise self._make_error("a tensor", type(pickled).__name__, name)
+        if pickled.dtype not in FLOAT_STORAGES.values():
+            raise self._make_error("a tensor of floats", pickled.dtype, name)
         shape, strides, start = pickled.shape, pickled.strides, pickled.offset
-        numbers = (start, *shape, *strides) if isinstance(shape, tuple) and isinstance(strides, tuple) else ()
-        if (
-            not all(type(number) is int and number >= 0 for number in numbers)
-            or len(numbers) != 1 + 2 * len(shape)
-            or 0 in shape
-        ):
-            raise self._make_error("sizes, strides and an offset", pickled, name)
-        offset, size = self._locate_storage(str(pickled.storage_key), name)
+        is_placed = (
+            isinstance(shape, tuple)
+            and isinstance(strides, tuple)
+            and len(shape) == len(strides)
+            and are_sizes(shape)
+            and are_sizes(strides)
+            and are_sizes([start])
+            and 0 not in shape
+        )
+        if not is_placed:
+            raise self._make_error("sizes, strides and an offset", reprlib.repr(tuple(pickled)), name)
+        offset, size = self._locate_storage(pickled.storage_key, name)
         row_major = [1]
         for length in reversed(shape[1:]):
             row_major.insert(0, row_major[0] * length)
@@ -132,16 +107,6 @@ class TorchZip:
         if offset + member.file_size > self._file.size_bytes:
             raise self._make_error(f"{offset + member.file_size} bytes", f"{self._file.size_bytes} bytes", tensor)
         return offset, member.file_size
-
-    def _unpickle(self, stream: IO[bytes]) -> Any:
-        try:
-            return _Unpickler(stream).load()
-        except pickle.UnpicklingError as error:
-            raise self._make_error("tensors and nothing else", error) from error
-        except zipfile.BadZipFile:
-            raise
-        except Exception as error:  # a damaged pickle can fail in any way; none of them is ours
-            raise self._make_error("a readable data.pkl", repr(error)) from error
 
     def _make_error(self, expected: object, found: object, tensor: str = "") -> CheckpointError:
         return CheckpointError(self.path, tensor, expected=expected, found=found)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from neuron_whisper.text.languages import LANGUAGES
+
 TASKS = ("transcribe", "translate")
 TIMESTAMP_STEP_S = 0.02  # one timestamp token; two encoder frames of 10 ms
 N_TIMESTAMPS = 1501  # <|0.00|> ... <|30.00|>
@@ -29,6 +31,11 @@ class SpecialTokens:
     timestamp_begin: int
     blank: int
     is_multilingual: bool
+
+    @property
+    def n_vocab(self) -> int:
+        """How many tokens there are, the last timestamp counted."""
+        return self.timestamp_end + 1
 
     @property
     def timestamp_end(self) -> int:
@@ -66,3 +73,19 @@ class SpecialTokens:
             blank=blank,
             is_multilingual=is_multilingual,
         )
+
+
+def special_token_names(special: SpecialTokens) -> list[str]:
+    """Names of the tokens from `special.eot` to the last timestamp: "<|endoftext|>" ... "<|30.00|>"."""
+    return [
+        "<|endoftext|>",
+        "<|startoftranscript|>",
+        *(f"<|{code}|>" for code in tuple(LANGUAGES)[: special.n_languages]),
+        "<|translate|>",
+        "<|transcribe|>",
+        "<|startoflm|>",
+        "<|startofprev|>",
+        "<|nospeech|>",
+        "<|notimestamps|>",
+        *(f"<|{n * TIMESTAMP_STEP_S:.2f}|>" for n in range(N_TIMESTAMPS)),
+    ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import importlib.util
 import itertools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from neuron_whisper.errors import CheckpointError
-from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, make_special_tokens, special_token_names
+from neuron_whisper.text.special_tokens import special_token_names
+from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, make_special_tokens
+from neuron_whisper.text.tokenizer_files import AddedToken, format_tokenizer_json
 
 
 def find_packaged_ranks(multilingual: bool) -> Path:
@@ -48,43 +49,13 @@ def tokenizer_json_from_tiktoken(ranks_file: Path, n_vocab: int) -> str:
             expected=f"text tokens 0 to {special.eot - 1} for a vocabulary of {n_vocab}",
             found=f"{len(ranks)} tokens",
         )
+    # timestamps are part of a transcript, so they are not special; Hugging Face's files have them so too
     added = [
-        {
-            "id": token,
-            "content": name,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-            # timestamps are part of a transcript, so they are not special; Hugging Face's files have them so too
-            "special": token < special.timestamp_begin,
-        }
+        AddedToken(id=token, content=name, is_special=token < special.timestamp_begin)
         for token, name in enumerate(special_token_names(special), start=special.eot)
     ]
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    whole = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        "normalizer": None,
-        "pre_tokenizer": byte_level,
-        "post_processor": None,
-        "decoder": byte_level,
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": "",
-            "end_of_word_suffix": "",
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {_to_visible(token): rank for token, rank in ranks.items()},
-            "merges": [[_to_visible(left), _to_visible(right)] for left, right in _recover_merges(ranks_file, ranks)],
-        },
-    }
-    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+    merges = ((_to_visible(left), _to_visible(right)) for left, right in _recover_merges(ranks_file, ranks))
+    return format_tokenizer_json({_to_visible(token): rank for token, rank in ranks.items()}, merges, added)
 
 
 def _read_ranks(file: Path) -> dict[bytes, int]:

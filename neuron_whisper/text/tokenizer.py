@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -13,9 +12,10 @@ import tokenizers
 
 from neuron_whisper.errors import CheckpointError, InvalidOption
 from neuron_whisper.text.languages import LANGUAGES, NO_SPACE_LANGUAGES
-from neuron_whisper.text.special_tokens import N_TIMESTAMPS, TASKS, TIMESTAMP_STEP_S, SpecialTokens
+from neuron_whisper.text.special_tokens import TASKS, SpecialTokens, special_token_names
+from neuron_whisper.text.tokenizer_files import FILE_ERRORS, AddedToken, read_json_table, read_tokenizer_json
+from neuron_whisper.text.vocabulary import GENERATION_CONFIG_NAME
 
-GENERATION_CONFIG_NAME = "generation_config.json"  # Hugging Face's name: a model's own list of suppressed tokens
 REPLACEMENT_CHARACTER = "\ufffd"  # stands for bytes that are not UTF-8
 
 # Symbols that are written but not spoken (openai/whisper tokenizer.py non_speech_tokens): speaker tags, stage
@@ -62,20 +62,14 @@ BYTE_TO_UNICODE = _bytes_to_unicode()
 _UNICODE_TO_BYTE = MappingProxyType({character: byte for byte, character in BYTE_TO_UNICODE.items()})
 
 
-def special_token_names(special: SpecialTokens) -> list[str]:
-    """Names of the tokens from `special.eot` to the last timestamp: "<|endoftext|>" ... "<|30.00|>"."""
-    return [
-        "<|endoftext|>",
-        "<|startoftranscript|>",
-        *(f"<|{code}|>" for code in tuple(LANGUAGES)[: special.n_languages]),
-        "<|translate|>",
-        "<|transcribe|>",
-        "<|startoflm|>",
-        "<|startofprev|>",
-        "<|nospeech|>",
-        "<|notimestamps|>",
-        *(f"<|{n * TIMESTAMP_STEP_S:.2f}|>" for n in range(N_TIMESTAMPS)),
-    ]
+def _to_library_token(token: AddedToken) -> tokenizers.AddedToken:
+    return tokenizers.AddedToken(
+        token.content,
+        lstrip=token.strips_left,
+        rstrip=token.strips_right,
+        single_word=token.is_single_word,
+        normalized=False,
+    )
 
 
 def make_special_tokens(file: Path | str, n_vocab: int) -> SpecialTokens:
@@ -89,12 +83,10 @@ def make_special_tokens(file: Path | str, n_vocab: int) -> SpecialTokens:
 
 def _read_suppress_tokens(file: Path) -> list[int] | None:
     """`suppress_tokens` of a generation_config.json; None without the file or the list."""
-    if not file.is_file():
-        return None
+    tokens = read_json_table(file).get("suppress_tokens")
     try:
-        tokens = json.loads(file.read_bytes()).get("suppress_tokens")
         return None if tokens is None else [int(token) for token in tokens]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except FILE_ERRORS as error:
         raise CheckpointError(file, "", expected="a list suppress_tokens of token ids", found=f"{error!r}") from error
 
 
@@ -112,56 +104,61 @@ class Tokenizer:
         merges: Sequence[tuple[str, str]],
         special: SpecialTokens,
         suppress_tokens: Sequence[int] | None = None,
+        added: Sequence[AddedToken] = (),
     ) -> None:
-        """`vocabulary`: ids 0 ... eot - 1 by GPT-2 spelling, each id once; `merges`: pairs, first wins.
+        """`vocabulary`: ids from 0 on by GPT-2 spelling, each id once; `merges`: pairs, first wins.
 
-        `suppress_tokens`: the model's own default list, None for openai/whisper's.
+        `suppress_tokens`: the model's own default list, None for openai/whisper's. `added`: tokens from the
+        vocabulary's end to eot - 1, special ones last: these are chosen, but spell nothing and are never encoded.
         """
         self.special = special
         self.languages = tuple(LANGUAGES)[: special.n_languages]
         texts = {token: spelling for spelling, token in vocabulary.items()}
+        text_end = special.eot - len(added)
+        self._hidden_begin = special.eot - sum(token.is_special for token in added)
         self._bytes = (
-            *(bytes(map(_UNICODE_TO_BYTE.__getitem__, texts[token])) for token in range(special.eot)),
+            *(bytes(map(_UNICODE_TO_BYTE.__getitem__, texts[token])) for token in range(text_end)),
+            *(b"" if token.is_special else token.content.encode() for token in added),
             *(name.encode() for name in special_token_names(special)),
         )
         self._suppress_tokens = suppress_tokens
         self._library = tokenizers.Tokenizer(tokenizers.models.BPE(dict(vocabulary), list(merges)))
         self._library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        self._library.add_tokens([_to_library_token(token) for token in added if not token.is_special])
+        for token in added:
+            if not token.is_special and self._library.token_to_id(token.content) != token.id:
+                raise ValueError(f"the added token {token.content!r} is a token already")
 
     @classmethod
     def from_file(cls, path: Path, n_vocab: int) -> Tokenizer:
-        """Reads a tokenizer.json of a model with `n_vocab` logits, and a generation_config.json in its directory.
+        """Reads a tokenizer.json of one of OpenAI's vocabularies, as `from_layout` does. Raises CheckpointError."""
+        return cls.from_layout(path, make_special_tokens(path, n_vocab))
+
+    @classmethod
+    def from_layout(cls, path: Path, special: SpecialTokens) -> Tokenizer:
+        """Reads a tokenizer.json of this layout, and a generation_config.json in its directory.
 
         Raises CheckpointError when the file is not byte-level BPE or is for another vocabulary.
         """
-        special = make_special_tokens(path, n_vocab)
-        try:
-            stored = json.loads(path.read_bytes())
-            spellings = {spelling: int(token) for spelling, token in stored["model"]["vocab"].items()}
-            # before tokenizers 0.20 a merge was written as one string
-            pairs = (m.split(" ") if isinstance(m, str) else m for m in stored["model"]["merges"])
-            merges = [(str(left), str(right)) for left, right in pairs]
-            added = {token["content"]: token["id"] for token in stored["added_tokens"]}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                path, "", expected="a tokenizer.json with vocabulary and merges", found=f"{error!r}"
-            ) from error
+        files = read_tokenizer_json(path)
         # Some files repeat <|endoftext|> in the text vocabulary.
-        vocabulary = {spelling: token for spelling, token in spellings.items() if token < special.eot}
-        if sorted(vocabulary.values()) != list(range(special.eot)):
+        vocabulary = {spelling: token for spelling, token in files.vocabulary.items() if token < special.eot}
+        ids = {token.content: token.id for token in files.added}
+        added = [token for token in files.added if len(vocabulary) <= token.id < special.eot]
+        if [*sorted(vocabulary.values()), *(token.id for token in added)] != list(range(special.eot)):
             raise CheckpointError(
                 path, "", expected=f"text tokens 0 to {special.eot - 1}", found=f"{len(vocabulary)} tokens"
             )
-        names = dict(zip(special_token_names(special), range(special.eot, n_vocab), strict=True))
-        for name in names.keys() & added.keys():
-            if added[name] != names[name]:
-                expected = f"{name} to be {names[name]} in a vocabulary of {n_vocab}"
-                raise CheckpointError(path, "", expected=expected, found=added[name])
+        names = dict(zip(special_token_names(special), range(special.eot, special.n_vocab), strict=True))
+        for name in names.keys() & ids.keys():
+            if ids[name] != names[name]:
+                expected = f"{name} to be {names[name]} in a vocabulary of {special.n_vocab}"
+                raise CheckpointError(path, "", expected=expected, found=ids[name])
         suppress_tokens = _read_suppress_tokens(path.with_name(GENERATION_CONFIG_NAME))
         try:
-            return cls(vocabulary, merges, special, suppress_tokens)
+            return cls(vocabulary, files.merges, special, suppress_tokens, added)
         except Exception as error:  # the library raises a bare Exception for a merge of unknown tokens
-            raise CheckpointError(path, "", expected="GPT-2's byte-level BPE", found=f"{error!r}") from error
+            raise CheckpointError(path, "", expected="GPT-2's byte-level BPE", found=f"{error!r}"[:200]) from error
 
     @property
     def n_vocab(self) -> int:
@@ -192,6 +189,10 @@ class Tokenizer:
     def decode_with_timestamps(self, tokens: Iterable[int]) -> str:
         """Text with control tokens and timestamps spelled out: " and so<|1.08|>"."""
         return self._join_tokens(tokens)
+
+    def _is_hidden(self, token: int) -> bool:
+        """Whether the token is part of the text vocabulary, and an added special one that spells nothing."""
+        return self._hidden_begin <= token < self.special.eot
 
     def _join_tokens(self, tokens: Iterable[int]) -> str:
         return b"".join([self._bytes[token] for token in tokens]).decode("utf-8", "replace")
@@ -306,6 +307,8 @@ class Tokenizer:
         for token in tokens:
             group.append(token)
             piece = self.decode_with_timestamps(group)
+            if self._is_hidden(token):
+                continue
             broken = piece.find(REPLACEMENT_CHARACTER)
             # a replacement that the whole text has, too, does not go away when more tokens come
             if broken < 0 or whole[done + broken : done + broken + 1] == REPLACEMENT_CHARACTER:

@@ -12,11 +12,12 @@ import transformers
 
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.model.checkpoint import open_checkpoint
-from neuron_whisper.model.transformers_tokenizer import tokenizer_json_from_transformers
 from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 from neuron_whisper.text.tokenizer import Tokenizer
+from neuron_whisper.text.vocabulary import read_vocabulary
 
 N_VOCAB = 51864
+N_MELS = 80
 SENTENCE = " And so, my fellow Americans: ask not <|endoftext|> what, 1961 café 日本"
 
 
@@ -50,10 +51,16 @@ def fine_tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def make_tokenizer_json(directory: Path) -> str:
+    text = read_vocabulary(directory, n_rows=N_VOCAB, n_mels=N_MELS).to_tokenizer_json()
+    assert text is not None
+    return text
+
+
 @pytest.fixture(scope="module")
 def converted(fine_tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     path = tmp_path_factory.mktemp("converted") / "tokenizer.json"
-    path.write_text(tokenizer_json_from_transformers(fine_tuned), encoding="utf-8")
+    path.write_text(make_tokenizer_json(fine_tuned), encoding="utf-8")
     return Tokenizer.from_file(path, N_VOCAB)
 
 
@@ -79,7 +86,7 @@ def test_generation_settings_are_read_with_the_checkpoint(fine_tuned: Path) -> N
 
 
 def test_the_tokens_that_transformers_suppresses_are_the_default_ones(fine_tuned: Path, tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text(tokenizer_json_from_transformers(fine_tuned), encoding="utf-8")
+    (tmp_path / "tokenizer.json").write_text(make_tokenizer_json(fine_tuned), encoding="utf-8")
     (tmp_path / "generation_config.json").write_bytes((fine_tuned / "generation_config.json").read_bytes())
     tokenizer = Tokenizer.from_file(tmp_path / "tokenizer.json", N_VOCAB)
     assert tokenizer.default_suppress_tokens == (1, 2)
@@ -89,10 +96,10 @@ def test_a_damaged_slow_tokenizer_is_a_checkpoint_error(fine_tuned: Path, tmp_pa
     (tmp_path / "vocab.json").write_text("[")
     (tmp_path / "merges.txt").write_bytes((fine_tuned / "merges.txt").read_bytes())
     with pytest.raises(CheckpointError) as refused:
-        tokenizer_json_from_transformers(tmp_path)
-    assert refused.value.file == tmp_path
+        make_tokenizer_json(tmp_path)
+    assert refused.value.file == tmp_path / "vocab.json"
 
 
-def test_a_checkpoint_with_a_tokenizer_json_does_not_load_transformers() -> None:
+def test_compiling_does_not_load_transformers() -> None:
     code = "import sys, neuron_whisper.build; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

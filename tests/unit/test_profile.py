@@ -158,3 +158,66 @@ def test_a_profile_is_loaded_by_path_or_by_name_and_else_the_known_names_are_lis
     path.write_bytes(b"\xff")
     with pytest.raises(ProfileError, match=r"mine\.toml"):
         load_profile(str(path))
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "a = " + "[" * 7_900,
+        "a = " + "{b=" * 4_000,
+        "a" + ".b" * 4_000 + " = 1",
+        "[" + "a." * 7_900 + "b]",
+        "format = " + "9" * 5000,
+        "format = 99999999999999999999999",
+        "a = 2026-02-31",
+        "[target]\nname = 'cpu'\ntp = 0x" + "f" * 5000,
+        "[shapes]\nprompt_buckets = [4, nan]",
+        "[shapes]\nprompt_buckets = {0 = 1}",
+        "[shapes]\n'prompt_buckets[...]' = 1",
+    ],
+)
+def test_a_hostile_profile_is_a_profile_error_of_one_line(toml: str) -> None:
+    with pytest.raises(ProfileError) as refused:
+        parse_profile(toml, "mine.toml")
+    assert refused.value.source == "mine.toml"
+    assert len(str(refused.value)) < 20_000
+
+
+def test_a_profile_beyond_the_limit_is_not_parsed(tmp_path: Path) -> None:
+    (tmp_path / "huge.toml").write_text("a" + ".b" * 1_000_000 + " = 1")
+    with pytest.raises(ProfileError):
+        load_profile(str(tmp_path / "huge.toml"))
+
+
+TOML_PARTS = st.sampled_from(
+    [
+        "format",
+        "target",
+        "shapes",
+        "name",
+        "tp",
+        "[",
+        "]",
+        "{",
+        "}",
+        "=",
+        ".",
+        ",",
+        '"',
+        "'",
+        "\n",
+        "1",
+        "-",
+        "nan",
+        " ",
+    ]
+) | st.text(max_size=3)
+
+
+@given(st.lists(TOML_PARTS, max_size=30).map("".join))
+def test_any_text_is_a_profile_or_a_profile_error(text: str) -> None:
+    try:
+        profile = parse_profile(text)
+    except ProfileError:
+        return
+    assert profile.format == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +41,28 @@ def test_another_activation_or_spec_is_refused(tmp_path: Path) -> None:
     (hf / "config.json").write_text(json.dumps(hf_config() | {"model_type": "bert"}))
     with pytest.raises(CheckpointError, match="model_type 'whisper', found 'bert'"):
         open_checkpoint(hf)
+
+
+def test_a_part_of_an_endless_number_names_the_first_that_is_missing(tmp_path: Path) -> None:
+    CT2().write(tmp_path, parts=2)
+    (tmp_path / "model.bin.part99999999999").touch()
+    with pytest.raises(CheckpointError) as refused:
+        open_checkpoint(tmp_path)
+    assert refused.value.file == tmp_path / "model.bin.part3"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2.5])
+def test_a_number_of_heads_that_is_no_whole_number_is_refused(value: float, tmp_path: Path) -> None:
+    checkpoint = CT2()
+    checkpoint.variables["encoder/num_heads"] = (0, (), struct.pack("<f", value))
+    with pytest.raises(CheckpointError) as refused:
+        open_checkpoint(checkpoint.write(tmp_path))
+    assert refused.value.tensor == "encoder/num_heads"
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff", b"1" * 5000])
+def test_a_hostile_config_is_a_checkpoint_error(content: bytes, tmp_path: Path) -> None:
+    (CT2().write(tmp_path) / "config.json").write_bytes(content)
+    with pytest.raises(CheckpointError) as refused:
+        open_checkpoint(tmp_path)
+    assert refused.value.file == tmp_path / "config.json"
