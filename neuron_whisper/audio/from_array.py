@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from neuron_whisper.audio.clip import SAMPLE_RATE, AudioClip
+from neuron_whisper.audio.levels import MAX_SAMPLE_VALUE, IntegerSizeDetector, find_peak
 from neuron_whisper.audio.limits import MAX_RATE, MIN_RATE
-from neuron_whisper.audio.load import MAX_SAMPLE_VALUE
 from neuron_whisper.audio.resample import resample
 from neuron_whisper.errors import InvalidOption
 
@@ -20,8 +20,8 @@ def clip_from_array(array: Any, sample_rate: int | None = None) -> AudioClip:
     """Checks mono samples and converts them to float32 at 16 kHz.
 
     `array` is a numpy array, or anything that numpy makes one of without a change of type: (n,) float32 or float64 of
-    about [-1, 1], or int16, which is scaled. `sample_rate` None: 16 kHz. Raises InvalidOption about `audio` or
-    `sample_rate`.
+    about [-1, 1], or int16, which is scaled. Floats that hold integers are scaled too, with a warning. `sample_rate`
+    None: 16 kHz. Raises InvalidOption about `audio` or `sample_rate`.
     """
     samples = np.asarray(array)
     if samples.dtype.kind == "c":
@@ -34,14 +34,18 @@ def clip_from_array(array: Any, sample_rate: int | None = None) -> AudioClip:
         )
     if not samples.size:
         raise InvalidOption(FIELD, "empty array", "at least one sample")
+    size = IntegerSizeDetector()
     if samples.dtype == np.int16:
         mono = samples.astype(np.float32) / np.float32(INT16_SCALE)
     else:
-        if not np.abs(samples).max() <= MAX_SAMPLE_VALUE:  # NaN is not, either
+        if not find_peak(samples) <= MAX_SAMPLE_VALUE:  # NaN is not, either
             raise InvalidOption(FIELD, "array with NaN or infinity", "finite samples of about -1 to 1")
         mono = samples.astype(np.float32)  # a copy: the caller may change the array while it is decoded
+        size.record(mono)
+        mono *= np.float32(size.scale)
     rate = _check_rate(sample_rate)
-    return AudioClip(samples=mono if rate == SAMPLE_RATE else resample(mono, rate), source="array")
+    resampled = mono if rate == SAMPLE_RATE else resample(mono, rate)
+    return AudioClip(samples=resampled, source="array", warnings=tuple(size.messages()))
 
 
 def _check_rate(sample_rate: int | None) -> int:

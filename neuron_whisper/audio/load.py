@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from neuron_whisper.audio.clip import AudioBlock, AudioClip
 from neuron_whisper.audio.decode_av import AudioDecoder
 from neuron_whisper.audio.decode_soundfile import SoundFileDecoder, open_sound_file
+from neuron_whisper.audio.downmix import Downmixer
+from neuron_whisper.audio.levels import IntegerSizeDetector, silence_invalid_samples
 from neuron_whisper.audio.limits import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioLimits
 from neuron_whisper.audio.resample import Resampler
 from neuron_whisper.audio.sample_buffer import SpillableBuffer
@@ -24,7 +26,6 @@ from neuron_whisper.errors import AudioTooLarge, AudioUnreadable, InvalidOption
 __all__ = ["AudioLimits", "RawEncoding", "RawFormat", "load_audio"]
 
 RawEncoding = Literal["s16le", "s32le", "f32le", "u8", "mulaw", "alaw"]
-MAX_SAMPLE_VALUE = 1e12  # far beyond any recording, far below where the power of a spectrum overflows float32
 READ_CHUNK_BYTES = 1 << 20
 
 
@@ -56,6 +57,7 @@ def load_audio(
     """Decode `source` to mono float32 at 16 kHz; the string "-" is stdin.
 
     The content decides the format, never the name. Channels are averaged, or `channel` (from 0) is taken alone.
+    Where channels cancel each other the louder one is taken, and floats that hold integers are scaled.
     Damaged parts are left out, and `AudioClip.warnings` says so. The samples of more than ten minutes are in a
     temporary file that is mapped into memory.
 
@@ -145,41 +147,66 @@ def _to_mono_16k(
 ) -> tuple[NDArray[np.float32], list[str]]:
     """All blocks as one mono signal at 16 kHz, and warnings about it."""
     buffer = stack.enter_context(closing(SpillableBuffer()))
-    resampler: Resampler | None = None
-    silenced, replaced = 0, False
+    mixer, size = _MonoMixer(buffer), IntegerSizeDetector()
+    silenced, replaced, is_first = 0, False, True
     for block in blocks:
-        values, bad = _silence_invalid_samples(block.samples)
+        values, bad = silence_invalid_samples(block.samples)
         silenced += bad
-        if resampler is None:
+        if is_first:
             _check_channel(channel, len(values))
+            is_first = False
         if channel is not None and channel < len(values):
-            mono = values[channel]
+            values = values[channel : channel + 1]
         else:
-            mono = values[0] if len(values) == 1 else values.mean(axis=0)
             replaced |= channel is not None
-        if resampler is None or resampler.rate != block.rate:
-            if resampler is not None:
-                buffer.append(resampler.finish())
-            resampler = Resampler(block.rate)
-        buffer.append(resampler.push(mono))
-    if resampler is not None:
-        buffer.append(resampler.finish())
+        size.record(values)
+        mixer.push(block.rate, values)
+    mixer.finish()
     notes = []
     if silenced:
         notes.append(f"{silenced:,} samples were not numbers, or absurdly large, and became silence")
     if replaced:
         notes.append(f"channel {channel} ends before the audio does; the mean of the others stands in for it")
-    return buffer.finish(), notes
+    if mixer.cancelled_s:
+        seconds = f"{max(mixer.cancelled_s, 0.1):.1f} s"
+        notes.append(f"the channels cancel each other for {seconds}: the louder one is taken there, not their mean")
+    return buffer.finish(size.scale), [*notes, *size.messages()]
+
+
+class _MonoMixer:
+    """Mixes and resamples blocks whose rate and channels may change, into a buffer."""
+
+    def __init__(self, buffer: SpillableBuffer) -> None:
+        self._buffer = buffer
+        self._downmixer: Downmixer | None = None
+        self._resampler: Resampler | None = None
+        self.cancelled_s = 0.0
+
+    def push(self, rate: int, samples: NDArray[np.float32]) -> None:
+        """Take samples (channels, n) at `rate` Hz."""
+        downmixer, resampler = self._downmixer, self._resampler
+        if downmixer is None or (downmixer.rate, downmixer.channels) != (rate, len(samples)):
+            self._end_mixture()
+            downmixer = self._downmixer = Downmixer(rate, len(samples))
+        if resampler is None or resampler.rate != rate:
+            if resampler is not None:
+                self._buffer.append(resampler.finish())
+            resampler = self._resampler = Resampler(rate)
+        self._buffer.append(resampler.push(downmixer.push(samples)))
+
+    def _end_mixture(self) -> None:
+        if self._downmixer is not None and self._resampler is not None:
+            self._buffer.append(self._resampler.push(self._downmixer.finish()))
+            self.cancelled_s += self._downmixer.cancelled_s
+
+    def finish(self) -> None:
+        """Write the rest."""
+        self._end_mixture()
+        if self._resampler is not None:
+            self._buffer.append(self._resampler.finish())
 
 
 def _check_channel(channel: int | None, channels: int) -> None:
     if channel is not None and channel >= channels:
         numbers = "only channel 0" if channels == 1 else f"channels 0 to {channels - 1}"
         raise InvalidOption("channel", channel, f"the audio has {numbers}")
-
-
-def _silence_invalid_samples(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """Replace NaN, infinities and values that would overflow later by 0 -> the samples, and how many were replaced."""
-    valid = np.abs(values) <= MAX_SAMPLE_VALUE  # False for NaN
-    bad = values.size - int(np.count_nonzero(valid))
-    return (np.where(valid, values, np.float32(0)), bad) if bad else (values, 0)

@@ -43,15 +43,26 @@ class SpillableBuffer:
         self._memory[self._memory_length : end] = piece
         self._memory_length = end
 
-    def finish(self) -> NDArray[np.float32]:
-        """All samples, (n,); read-only when they are in a file."""
+    def finish(self, scale: float = 1.0) -> NDArray[np.float32]:
+        """All samples times `scale`, (n,); read-only when they are in a file."""
         if self._file is not None:
             self._spill()
         if self._file is not None:
             with self._file as file:
+                if scale != 1.0:
+                    self._scale_file(scale)
                 return np.memmap(file, np.float32, mode="r", shape=(self._file_length,))
         self._memory.resize(self._memory_length, refcheck=False)
+        if scale != 1.0:
+            self._memory *= np.float32(scale)
         return self._memory
+
+    def _scale_file(self, scale: float) -> None:
+        samples = np.memmap(self._file, np.float32, mode="r+", shape=(self._file_length,))
+        for start in range(0, len(samples), INITIAL_SAMPLES):
+            samples[start : start + INITIAL_SAMPLES] *= np.float32(scale)
+            samples.flush()  # memory stays small only where pages are written
+            release_pages(samples, start + INITIAL_SAMPLES)
 
     def _spill(self) -> None:
         """Move the samples in memory to the file. If that fails, read all samples back and keep them in memory."""

@@ -24,6 +24,25 @@ def test_float64_and_int16_become_float32() -> None:
     assert clip_from_array(np.array([-32768, 16384], np.int16)).samples.tolist() == [-1.0, 0.5]
 
 
+@pytest.mark.parametrize("bits", [16, 24])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_floats_of_integer_size_are_scaled_with_a_warning(bits: int, kind: type, rate: int) -> None:
+    wave = 0.5 * np.sin(np.arange(rate) * 0.1)
+    clip = clip_from_array((wave * 2 ** (bits - 1)).astype(kind), rate)
+    expected = clip_from_array(wave, rate)
+    np.testing.assert_allclose(clip.samples, expected.samples, atol=1e-5)
+    assert expected.warnings == ()
+    (warning,) = clip.warnings
+    assert f"{bits}-bit" in warning
+
+
+def test_the_callers_array_is_left_as_it_is() -> None:
+    samples = np.full(100, 20_000.0, np.float32)
+    clip_from_array(samples)
+    assert samples.tolist() == [20_000.0] * 100
+
+
 def test_an_object_with_an_array_in_it_is_one() -> None:
     class Tensor:
         def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:

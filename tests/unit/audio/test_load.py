@@ -140,6 +140,28 @@ def test_floats_beyond_one_stay_and_what_is_no_number_is_silenced() -> None:
     assert clip.warnings == ("4 samples were not numbers, or absurdly large, and became silence",)
 
 
+@pytest.mark.parametrize(("bits", "container"), [(16, "wav"), (24, "wav"), (16, "matroska"), (24, "matroska")])
+def test_floats_of_integer_size_are_scaled_with_a_warning(bits: int, container: str) -> None:
+    """By libsndfile and by FFmpeg."""
+    integers = (tone(0.5, 16000) * 2.0 ** (bits - 1)).astype(np.float32)
+    clip = load_audio(encode_with_av(container, "pcm_f32le", integers, 16000))
+    np.testing.assert_allclose(clip.samples, tone(0.5, 16000)[:, 0], atol=1e-5)
+    (warning,) = clip.warnings
+    assert f"{bits}-bit" in warning
+
+
+@pytest.mark.parametrize("container", ["wav", "matroska"])
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_opposite_phases_do_not_cancel(container: str, rate: int) -> None:
+    opposite = tone(1.0, rate, 2) * np.array([1, -1], np.float32)
+    clip = load_audio(encode_with_av(container, "pcm_s16le", opposite, rate))
+    assert pitch_hz(clip.samples) == pytest.approx(440, abs=1.5)
+    assert np.abs(clip.samples).max() == pytest.approx(0.5, rel=0.02)
+    (warning,) = clip.warnings
+    assert "1.0 s" in warning
+    assert load_audio(encode_with_av(container, "pcm_s16le", opposite, rate), channel=1).warnings == ()
+
+
 # --- sources ----------------------------------------------------------------------------------
 
 

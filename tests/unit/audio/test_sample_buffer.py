@@ -38,6 +38,17 @@ def test_nothing_is_lost_or_swapped_wherever_it_lies(pieces: list[int], held_sam
     assert isinstance(whole, np.memmap) == (sum(pieces) > held_samples)
 
 
+@pytest.mark.parametrize("max_memory_s", [1, 100])
+def test_samples_are_scaled_wherever_they_lie(max_memory_s: float) -> None:
+    growing = SpillableBuffer(max_memory_s)
+    pieces = [np.random.default_rng(n).standard_normal(RATE).astype(np.float32) for n in range(70)]
+    for piece in pieces:
+        growing.append(piece)
+    whole = growing.finish(2.0**-15)
+    assert isinstance(whole, np.memmap) == (max_memory_s < 70)
+    np.testing.assert_array_equal(whole, np.concatenate(pieces) * np.float32(2.0**-15))
+
+
 def test_the_file_has_no_name_and_what_is_forgotten_can_be_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

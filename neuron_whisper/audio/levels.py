@@ -1,0 +1,68 @@
+"""The size of samples: values that are no audio, and floats that hold integers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_SAMPLE_VALUE = 1e12  # far beyond any recording, far below where the power of a spectrum overflows float32
+MAX_FLOAT_LEVEL = 16.0  # 24 dB beyond full scale; larger floats are integers that were not scaled
+INTEGER_BITS = (16, 24, 32)
+SPIKE_SAMPLES, SPIKE_SHARE = 800, 0.01  # so many large samples, or a smaller part of the signal, say nothing about it
+
+
+def find_peak(samples: NDArray[np.float32]) -> float:
+    """The largest magnitude, 0 without samples; NaN if one is NaN."""
+    return float(max(samples.max(), -samples.min())) if samples.size else 0.0
+
+
+def silence_invalid_samples(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """Replace NaN, infinities and values that would overflow later by 0 -> the samples, and how many were replaced."""
+    if find_peak(samples) <= MAX_SAMPLE_VALUE:
+        return samples, 0
+    valid = np.abs(samples) <= MAX_SAMPLE_VALUE  # False for NaN
+    return np.where(valid, samples, np.float32(0)), samples.size - int(np.count_nonzero(valid))
+
+
+class IntegerSizeDetector:
+    """Tells floats of about [-1, 1] from floats that hold 16-, 24- or 32-bit integers; record all samples of a signal.
+
+    A few large samples among others are damage, not a scale: JFK in 16-bit integers -> 16; one sample of 1e6 -> None.
+    """
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._peak = 0.0
+        # twice the full scale: what was resampled or compressed overshoots
+        self._limits = (MAX_FLOAT_LEVEL, *(2.0**bits for bits in INTEGER_BITS[:-1]))
+        self._n_beyond = [0] * len(self._limits)
+
+    def record(self, samples: NDArray[np.float32]) -> None:
+        """Record samples without NaN, of any shape."""
+        self._n += samples.size
+        peak = find_peak(samples)
+        self._peak = max(self._peak, peak)
+        if peak > MAX_FLOAT_LEVEL:
+            magnitudes = np.abs(samples)
+            for i, limit in enumerate(self._limits):
+                self._n_beyond[i] += int(np.count_nonzero(magnitudes > limit))
+
+    @property
+    def bits(self) -> int | None:
+        """How many bits the integers have; None for floats of about [-1, 1]."""
+        enough = max(1.0, min(SPIKE_SAMPLES, SPIKE_SHARE * self._n))
+        if self._n_beyond[0] < enough:
+            return None
+        return INTEGER_BITS[sum(count >= enough for count in self._n_beyond[1:])]
+
+    @property
+    def scale(self) -> float:
+        """What the samples are multiplied by, a power of two; 1 for floats of about [-1, 1]."""
+        return 1.0 if self.bits is None else 2.0 ** (1 - self.bits)
+
+    def messages(self) -> list[str]:
+        """A warning where the samples have to be scaled."""
+        if self.bits is None:
+            return []
+        divisor = 2 ** (self.bits - 1)
+        return [f"the samples are floats of {self.bits}-bit size, up to {self._peak:,.0f}; divided by {divisor:,}"]
