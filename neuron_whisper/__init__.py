@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         AudioUnreadable,
         BuildError,
         CapacityError,
+        DecodingFailed,
         DeviceError,
         EngineDraining,
         InputError,
@@ -62,6 +63,7 @@ __all__ = [
     "AudioUnreadable",
     "BuildError",
     "CapacityError",
+    "DecodingFailed",
     "DeviceError",
     "EngineDraining",
     "FinalText",
@@ -103,8 +105,8 @@ _MODULES = {
     "neuron_whisper.audio.vad_options": "VadOptions",
     "neuron_whisper.decode.options": "TranscribeOptions",
     "neuron_whisper.errors": "ArtifactError AudioTooLarge AudioTooLong AudioUnreadable BuildError CapacityError"
-    " DeviceError EngineDraining InputError InvalidOption MissingOption ModelClosed ModelForked NeuronWhisperError"
-    " ProfileError QueueFull TargetUnavailable UnknownModel UnknownOption",
+    " DecodingFailed DeviceError EngineDraining InputError InvalidOption MissingOption ModelClosed ModelForked"
+    " NeuronWhisperError ProfileError QueueFull TargetUnavailable UnknownModel UnknownOption",
     "neuron_whisper.live.events": "FinalText LiveEvent PartialText SpeechStarted SpeechStopped TextPiece"
     " UtteranceCommitted UtteranceFailed",
     "neuron_whisper.live.options": "LiveOptions TurnDetection",

@@ -12,6 +12,7 @@
   - ArtifactError: the artifact must be compiled again, or the cache repaired
     - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactOutdated, ArtifactUnsafe, GoldenTokenMismatch
   - TargetUnavailable: the operator installs what the message names
+  - DecodingFailed: this request cannot be decoded; others are not affected
   - DeviceError: the process ends and its supervisor starts it again
 """
 
@@ -414,6 +415,14 @@ class TargetUnavailable(NeuronWhisperError):
         if self.available:
             parts.append(f"targets that work here: {', '.join(self.available)}")
         super().__init__("\n".join(parts))
+
+
+class DecodingFailed(NeuronWhisperError):
+    """One window could not be decoded for a `reason` that lies in its own data or in the code; other windows can."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"a window of this audio could not be decoded: {reason}")
 
 
 class DeviceError(NeuronWhisperError):

@@ -25,7 +25,7 @@ from neuron_whisper.cli.decoding import (
 )
 from neuron_whisper.cli.loading import ModelSelection, model_options, open_transcriber
 from neuron_whisper.cli.progress import create_progress_bar
-from neuron_whisper.errors import InputError, InvalidOption
+from neuron_whisper.errors import DecodingFailed, InputError, InvalidOption
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -240,20 +240,22 @@ class _FileJob:
 def _run_all(job: _FileJob, files: Sequence[str], *, at_once: int) -> int:
     """Transcribe every file, `at_once` at a time, print in their order, and return how many failed.
 
-    A file that fails by an InputError does not stop the others; CapacityError and DeviceError concern all: raised.
+    A file that fails by an InputError or DecodingFailed does not stop the others; CapacityError and DeviceError
+    concern all: raised.
     """
     n_failed = 0
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="file")
     segments: list[SimpleQueue[Segment | None]] = [SimpleQueue() for _ in files]
     try:
         futures = [pool.submit(job.run, file, queue.put) for file, queue in zip(files, segments, strict=True)]
-        for future, queue in zip(futures, segments, strict=True):
+        for file, future, queue in zip(files, futures, segments, strict=True):
             for segment in iter(queue.get, None):  # until the file has ended
                 job.echo_segment(segment)
             try:
                 transcript = future.result()
-            except InputError as error:
-                job.progress.write_line(f"error: {error}")
+            except (InputError, DecodingFailed) as error:
+                about = f"{file}: " if isinstance(error, (InvalidOption, DecodingFailed)) else ""  # others name it
+                job.progress.write_line(f"error: {about}{error}")
                 n_failed += 1
                 continue
             if job.output_dir is None and not job.shows_segments:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuron_whisper.decode.window import (
     AlignRequest,
@@ -25,14 +26,25 @@ from neuron_whisper.engine.futures import set_exception, set_result
 from neuron_whisper.engine.slots import SlotTable
 from neuron_whisper.engine.stats import EngineStats, EngineStatsRecorder, Histogram
 from neuron_whisper.engine.step_batch import StepBatch
-from neuron_whisper.errors import DeviceError, EngineDraining, InvalidOption, QueueFull
-from neuron_whisper.target.interfaces import PrefillInputs, Session
+from neuron_whisper.errors import (
+    DecodingFailed,
+    DeviceError,
+    EngineDraining,
+    InvalidOption,
+    NeuronWhisperError,
+    QueueFull,
+)
+from neuron_whisper.target.interfaces import PrefillInputs, ProgramSpec, Session
 from neuron_whisper.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class _NotANumberError(ArithmeticError):
+    """The device returned NaN for a window, which may lie in its slot's K/V from now on."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,7 +78,8 @@ class Engine:
     """Decodes windows on one session, which only the engine's thread uses from now on.
 
     A window that joins or leaves changes no other window's tokens: rows do not mix. A cancelled future frees its
-    slot at the next step. After a DeviceError every window fails with it and no window is accepted any more.
+    slot at the next step. What goes wrong with one window's data fails that window alone. After an error of a device
+    call, a DeviceError, every window fails with it and no window is accepted any more.
     """
 
     def __init__(
@@ -98,11 +111,9 @@ class Engine:
 
         `waited_s` is how long it waited in a pool's queue, for the statistics.
 
-        Raises QueueFull, EngineDraining, DeviceError, InvalidOption (a mel of the wrong shape, too many beams).
+        Raises QueueFull, EngineDraining, DeviceError, InvalidOption (a mel that is none, too many beams).
         """
-        dims = self._session.spec.dims
-        if request.mel.shape != (dims.n_mels, dims.n_frames):
-            raise InvalidOption("mel", request.mel.shape, f"shape {(dims.n_mels, dims.n_frames)} with this model")
+        check_mel(request.mel, self._session.spec)
         decoder = WindowDecoder(request.options, self._tokenizer, self._session.spec, request.frames)
         entry = _EngineRequest(request, decoder, time.monotonic() - waited_s)
         with self._changed:
@@ -171,7 +182,7 @@ class Engine:
                 self._schedule()
                 self._step()
         except Exception as error:  # after any error the session's state is unknown
-            device_error = error if isinstance(error, DeviceError) else DeviceError(f"{type(error).__name__}: {error}")
+            device_error = error if isinstance(error, DeviceError) else _to_device_error(error)
             log.exception("engine stopped")
             with self._changed:
                 self._device_error = device_error
@@ -208,7 +219,7 @@ class Engine:
             by_frames.setdefault(self._session.spec.frames_to_encode(entry.window.frames), []).append((slot, entry))
         for frames, group in by_frames.items():
             mel = np.stack([entry.window.mel[:, :frames] for _, entry in group])
-            self._time_call(self._stats.encode_s, self._session.encode, [slot for slot, _ in group], mel)
+            self._call_device(self._stats.encode_s, self._session.encode, [slot for slot, _ in group], mel)
         log.debug("encode windows=%d ms=%.1f", len(batch), 1e3 * (time.monotonic() - now))
         for slot, entry in batch:
             self._run_until_step(slot, entry)
@@ -219,19 +230,20 @@ class Engine:
             while entry.decoder.result is None:
                 match entry.decoder.next_request():
                     case PrefillInputs() as inputs:
-                        output = self._time_call(self._stats.prefill_s, self._session.prefill, slot, inputs)
+                        output = self._call_device(self._stats.prefill_s, self._session.prefill, slot, inputs)
+                        _check_numbers(output.language_logprobs, output.top_tokens.logprobs)
                         entry.decoder.receive_prefill(output)
                     case AlignRequest() as request:
-                        attention = self._time_call(self._stats.align_s, self._session.align, slot, request.tokens)
+                        attention = self._call_device(self._stats.align_s, self._session.align, slot, request.tokens)
                         entry.decoder.receive_alignment(attention)
                     case StepRequest() as request:
                         entry.next_step = request
                         return
-        except InvalidOption as error:  # this window cannot be decoded; the others can
-            self._release(slot)
-            set_exception(entry.future, error)
-            return
-        self._complete(slot, entry)
+            self._complete(slot, entry)
+        except DeviceError:
+            raise
+        except Exception as error:  # this window cannot be decoded; the others can
+            self._fail(slot, entry, error)
 
     def _step(self) -> None:
         """Decode one token for every row of every window in a slot."""
@@ -245,33 +257,69 @@ class Engine:
             assert request is not None
             (logits_rows if request.needs_logits else top_k_rows).append((slot, entry, request))
         beams = self._session.spec.beams
-        if top_k_rows:
-            top_k = self._time_call(
-                self._stats.step_s,
-                self._session.decode,
-                self._step_batch.fill((slot, request) for slot, _, request in top_k_rows),
-            )
-            for slot, entry, _ in top_k_rows:
-                entry.decoder.receive_step(top_k, slot * beams)
-        if logits_rows:
-            logprobs = self._time_call(
-                self._stats.step_s,
-                self._session.logits,
-                self._step_batch.fill((slot, request) for slot, _, request in logits_rows),
-            )
-            for slot, entry, _ in logits_rows:
-                entry.decoder.receive_logits(logprobs, slot * beams)
-        if n_rows := sum(len(request.tokens) for _, _, request in (*top_k_rows, *logits_rows)):
+        received: list[tuple[int, _EngineRequest]] = []
+        n_rows = 0
+        if top_k_rows := self._fill_step(top_k_rows):
+            top_k = self._call_device(self._stats.step_s, self._session.decode, self._step_batch.inputs)
+            n_rows += sum(len(request.tokens) for _, _, request in top_k_rows)
+            for slot, entry, request in top_k_rows:
+                first = slot * beams
+                receive = partial(entry.decoder.receive_step, top_k, first)
+                if self._receive(slot, entry, top_k.logprobs[first : first + len(request.tokens)], receive):
+                    received.append((slot, entry))
+        if logits_rows := self._fill_step(logits_rows):
+            logprobs = self._call_device(self._stats.step_s, self._session.logits, self._step_batch.inputs)
+            n_rows += sum(len(request.tokens) for _, _, request in logits_rows)
+            for slot, entry, request in logits_rows:
+                first = slot * beams
+                receive = partial(entry.decoder.receive_logits, logprobs, first)
+                if self._receive(slot, entry, logprobs[first : first + len(request.tokens)], receive):
+                    received.append((slot, entry))
+        if n_rows:
             self._steps += 1
             self._stats.rows.observe(n_rows)
-        for slot, entry, _ in (*top_k_rows, *logits_rows):
+        for slot, entry in received:
             self._run_until_step(slot, entry)
 
-    def _time_call(self, histogram: Histogram, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the device. The start is published, so that `status` shows a call that does not return."""
+    def _fill_step(
+        self, rows: list[tuple[int, _EngineRequest, StepRequest]]
+    ) -> list[tuple[int, _EngineRequest, StepRequest]]:
+        """Fill the step batch with these windows' rows; returns those that are in it."""
+        self._step_batch.clear()
+        filled = []
+        for slot, entry, request in rows:
+            try:
+                self._step_batch.add(slot, request)
+            except Exception as error:
+                self._fail(slot, entry, error)
+            else:
+                filled.append((slot, entry, request))
+        return filled
+
+    def _receive(
+        self, slot: int, entry: _EngineRequest, logprobs: NDArray[np.float32], receive: Callable[[], None]
+    ) -> bool:
+        """Give a window the output of its step; False if that made it fail."""
+        try:
+            _check_numbers(logprobs)
+            receive()
+        except Exception as error:
+            self._fail(slot, entry, error)
+            return False
+        return True
+
+    def _call_device(self, histogram: Histogram, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the device. The start is published, so that `status` shows a call that does not return.
+
+        Raises InvalidOption, when a window was refused before anything was done, and DeviceError for all else.
+        """
         self._device_call_started_at = started_at = time.monotonic()
         try:
             return call(*args, **kwargs)
+        except (DeviceError, InvalidOption):
+            raise
+        except Exception as error:
+            raise _to_device_error(error) from error
         finally:
             self._device_call_started_at = None
             histogram.observe(time.monotonic() - started_at)
@@ -280,11 +328,31 @@ class Engine:
         """Free the slot of a window that is done and deliver its result."""
         result = entry.decoder.result
         assert result is not None
-        self._release(slot)
-        self._completed += 1
         self._stats.tokens += len(result.tokens)
         self._stats.fallbacks.update(it.rejection_reason for it in result.attempts if it.rejection_reason)
+        self._completed += 1
+        self._release(slot)
         set_result(entry.future, result)
+
+    def _fail(self, slot: int, entry: _EngineRequest, error: Exception) -> None:
+        """Free the slot of a window that cannot be decoded and deliver the reason.
+
+        Raises DeviceError when no slot is left whose K/V are numbers.
+        """
+        if not isinstance(error, NeuronWhisperError):
+            log.error("a window cannot be decoded", exc_info=error)
+        if isinstance(error, _NotANumberError):
+            with self._changed:
+                self._slots.retire(slot)
+                self._changed.notify_all()
+            error = DecodingFailed("the model's output is not a number")
+        else:
+            self._release(slot)
+        if not isinstance(error, NeuronWhisperError):
+            error = DecodingFailed(f"{type(error).__name__}: {error}")
+        set_exception(entry.future, error)
+        if not self._slots.n_free + self._slots.n_taken:
+            raise DeviceError("the model's output was not a number in every slot")
 
     def _release(self, slot: int) -> None:
         with self._changed:
@@ -301,3 +369,23 @@ class Engine:
             self._changed.notify_all()
         for entry in entries:
             set_exception(entry.future, error)
+
+
+def check_mel(mel: NDArray[np.float32], spec: ProgramSpec) -> None:
+    """Raises InvalidOption unless `mel` is what the program takes: its K/V would harm the slot's next windows, too."""
+    shape = spec.dims.n_mels, spec.dims.n_frames
+    if mel.shape != shape:
+        raise InvalidOption("mel", mel.shape, f"shape {shape} with this model")
+    if mel.dtype != np.float32 or not np.isfinite(mel).all():
+        what = f"{mel.dtype}" if mel.dtype != np.float32 else "NaN or infinity"
+        raise InvalidOption("mel", what, "finite numbers of float32")
+
+
+def _check_numbers(*outputs: NDArray[np.float32]) -> None:
+    """-inf is the log-probability of a token that is not allowed."""
+    if any(np.isnan(values.max(initial=-np.inf)) for values in outputs):
+        raise _NotANumberError
+
+
+def _to_device_error(error: Exception) -> DeviceError:
+    return DeviceError(f"{type(error).__name__}: {error}")

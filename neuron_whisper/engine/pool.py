@@ -11,6 +11,7 @@ from functools import partial
 
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.engine.dispatcher import Dispatcher, PoolRequest
+from neuron_whisper.engine.engine import check_mel
 from neuron_whisper.engine.futures import set_exception, set_result
 from neuron_whisper.engine.interface import PoolStatus
 from neuron_whisper.engine.messages import (
@@ -32,7 +33,7 @@ from neuron_whisper.engine.stats import EngineStats
 from neuron_whisper.engine.watchdog import PoolTimeouts, Watchdog
 from neuron_whisper.engine.worker_process import WorkerProcess
 from neuron_whisper.engine.worker_resources import WorkerResources
-from neuron_whisper.errors import DeviceError, EngineDraining, InvalidOption, NeuronWhisperError, QueueFull
+from neuron_whisper.errors import DeviceError, EngineDraining, NeuronWhisperError, QueueFull
 from neuron_whisper.target.interfaces import ProgramSpec
 
 log = logging.getLogger(__name__)
@@ -101,11 +102,9 @@ class EnginePool:
     def submit(self, request: WindowRequest, *, is_first: bool = True) -> Future[DecodingResult]:
         """As Engine.submit; the limit holds for all workers together. Never waits for a worker.
 
-        Raises QueueFull, EngineDraining, DeviceError, InvalidOption (a mel of the wrong shape).
+        Raises QueueFull, EngineDraining, DeviceError, InvalidOption (a mel that is none).
         """
-        dims = self._spec.dims
-        if request.mel.shape != (dims.n_mels, dims.n_frames):
-            raise InvalidOption("mel", request.mel.shape, f"shape {(dims.n_mels, dims.n_frames)} with this model")
+        check_mel(request.mel, self._spec)
         with self._changed:
             if self._device_error is not None:
                 raise DeviceError(str(self._device_error))

@@ -34,6 +34,10 @@ class SlotTable(Generic[T]):
         del self._occupants[slot]
         heapq.heappush(self._free, slot)
 
+    def retire(self, slot: int) -> None:
+        """Take the slot's occupant out, and never give the slot to another."""
+        del self._occupants[slot]
+
     def items(self) -> Iterator[tuple[int, T]]:
         """(slot, occupant) ordered by slot; a snapshot, so that slots may be released during the iteration."""
         return iter(sorted(self._occupants.items(), key=lambda item: item[0]))

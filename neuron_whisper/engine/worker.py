@@ -99,7 +99,7 @@ def _run_worker(channel: Channel) -> int:
 def _serve(channel: Channel, engine: Engine) -> None:
     """Decode the windows that come in, until Stop. Raises EOFError when the pool has ended."""
     from neuron_whisper.engine.messages import CancelWindow, DecodeWindow, Rejected, SerializedError, Stop
-    from neuron_whisper.errors import DeviceError, NeuronWhisperError
+    from neuron_whisper.errors import DecodingFailed, DeviceError, NeuronWhisperError
 
     futures: dict[int, Future[DecodingResult]] = {}
     while not isinstance(message := channel.receive(), Stop):
@@ -112,6 +112,10 @@ def _serve(channel: Channel, engine: Engine) -> None:
                     log.debug("a window came after the device error")  # another worker decodes it
                 except NeuronWhisperError as error:
                     channel.send(Rejected(id=message.id, error=SerializedError.from_error(error)))
+                except Exception as error:  # this window cannot be decoded; the others can
+                    log.exception("a window cannot be decoded")
+                    failed = DecodingFailed(f"{type(error).__name__}: {error}")
+                    channel.send(Rejected(id=message.id, error=SerializedError.from_error(failed)))
                 else:
                     futures[message.id] = future
                     future.add_done_callback(partial(_send_result, channel, futures, message.id))

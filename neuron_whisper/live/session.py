@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import SAMPLE_RATE, WINDOW_S
+from neuron_whisper.audio.levels import MAX_FLOAT_LEVEL, find_peak
 from neuron_whisper.decode.window import DecodingResult
 from neuron_whisper.errors import InvalidOption, NeuronWhisperError
 from neuron_whisper.live.events import LiveEvent
@@ -66,7 +67,8 @@ class LiveSession:
         return self._state_machine.uncommitted_s
 
     async def feed(self, samples: NDArray[np.float32]) -> None:
-        """Takes samples at 16 kHz, any number of them."""
+        """Takes samples at 16 kHz, any number of them. Raises InvalidOption for what is no mono audio."""
+        _check_samples(samples)
         for start in range(0, len(samples), FEED_SAMPLES):
             while not self._is_closed and (
                 self._state_machine.buffered_s > self._max_buffered_s or self._events.qsize() > MAX_EVENTS
@@ -171,3 +173,12 @@ class LiveSession:
             self._error, self._is_closed = error, True
             self._progress.set()
             self._events.put_nowait(None)
+
+
+def _check_samples(samples: NDArray[np.float32]) -> None:
+    if samples.ndim != 1 or samples.dtype.kind != "f":
+        what = f"{samples.dtype} array of shape {samples.shape}"
+        raise InvalidOption("samples", what, "mono samples of float32: an array of one dimension")
+    peak = find_peak(samples)
+    if not peak <= MAX_FLOAT_LEVEL:  # NaN is not, either
+        raise InvalidOption("samples", peak, "finite samples of about -1 to 1; 16-bit integers are divided by 32768")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from neuron_whisper.audio.clip import FRAMES_PER_SECOND, WINDOW_S, AudioClip
+from neuron_whisper.audio.clip import FRAMES_PER_SECOND, HOP_SAMPLES, WINDOW_S, AudioClip
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.speech import (
     BATCHED_VAD,
@@ -16,7 +16,7 @@ from neuron_whisper.audio.speech import (
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.decode.language import resolve_language
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
-from neuron_whisper.errors import CheckpointError
+from neuron_whisper.errors import CheckpointError, InvalidOption
 from neuron_whisper.longform.batched import decode_batched
 from neuron_whisper.longform.chinese_script import convert_script
 from neuron_whisper.longform.plan import Plan
@@ -36,8 +36,9 @@ def plan_transcription(
 ) -> Plan:
     """Plans a clip as `options.long_form` says, or by its length; a batched plan decodes `concurrency` windows at once.
 
-    Raises InvalidOption as resolve_language does and for a script that needs OpenCC, and CheckpointError if `long_form`
-    is batched and the voice detector's weights are missing; without them any other clip is decoded sequentially.
+    Raises InvalidOption as resolve_language does, for a script that needs OpenCC and for clip_timestamps behind the
+    clip's end, and CheckpointError if `long_form` is batched and the voice detector's weights are missing; without
+    them any other clip is decoded sequentially.
     """
     convert = load_converter(options.chinese_script) if options.chinese_script is not None else None
     plan = _choose_plan(clip, options, tokenizer, n_mels=n_mels, concurrency=concurrency)
@@ -48,6 +49,7 @@ def _choose_plan(
     clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, concurrency: int
 ) -> Plan:
     language = resolve_language(options, tokenizer)
+    ranges = _to_frame_ranges(options.clip_timestamps, len(clip.samples) // HOP_SAMPLES)
     is_batched = options.long_form == "batched" or (
         options.long_form == "auto" and options.vad_filter and clip.duration_s >= MIN_BATCHED_S
     )
@@ -64,7 +66,6 @@ def _choose_plan(
     clip_context = ClipContext(mel=mel, options=options, tokenizer=tokenizer, speech_map=speech_map)
     initial = clip_context.encode_initial_prompt()
     prompt_state = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
-    ranges = _to_frame_ranges(options.clip_timestamps, mel.content_frames)
     if not is_batched:
         return decode_sequential(clip_context, prompt_state, ranges)
     assert speech_map is not None
@@ -93,7 +94,15 @@ def _to_batched_vad(vad: VadOptions) -> VadOptions:
 
 
 def _to_frame_ranges(times: tuple[float, ...], content_frames: int) -> list[tuple[int, int]]:
-    """Turns seconds into frame ranges: (1.0, 2.0, 5.0) of 9 s -> [(100, 200), (500, 900)]; () -> the whole clip."""
+    """Turns seconds into frame ranges: (1.0, 2.0, 5.0) of 9 s -> [(100, 200), (500, 900)]; () -> the whole clip.
+
+    Raises InvalidOption for a range that begins at or behind the end of the clip; one may end behind it.
+    """
     frames = [min(content_frames, round(time * FRAMES_PER_SECOND)) for time in times] or [0]
+    for start_s, frame in zip(times[::2], frames[::2], strict=False):  # of no times there is a frame, 0
+        if start_s and frame == content_frames:
+            end_s = content_frames / FRAMES_PER_SECOND
+            allowed = f"the range from {start_s:g} s begins behind the audio, which ends at {end_s:g} s"
+            raise InvalidOption("clip_timestamps", list(times), allowed)
     ends = [*frames, content_frames] if len(frames) % 2 else frames
     return list(zip(ends[::2], ends[1::2], strict=True))

@@ -222,6 +222,17 @@ def test_one_bad_file_does_not_stop_the_others_and_answers_keep_their_order(
     assert "Traceback" not in done.err
 
 
+def test_a_range_behind_the_end_of_a_file_is_refused_for_that_file(
+    cli: Cli, cache: Path, wav: Path, tmp_path: Path
+) -> None:
+    longer = tmp_path / "longer.wav"
+    longer.write_bytes(tone(3.5))
+    done = cli("transcribe", wav, longer, "--artifact", LABEL, "--clip-timestamps", "2,3", "--cache", cache)
+    assert done.code == 1
+    assert f"error: {wav}: clip_timestamps: [2.0, 3.0] is not allowed" in done.err
+    assert f"error: {longer}" not in done.err
+
+
 def test_a_terminal_shows_what_a_pipe_gets(cache: Path, wav: Path) -> None:
     args = ("transcribe", str(wav), "--artifact", LABEL, "--cache", str(cache), "--no-vad")
     piped = run_child(*args)

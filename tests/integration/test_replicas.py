@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from neuron_whisper.engine.interface import PoolStatus
 from neuron_whisper.engine.pool import EnginePool
 from neuron_whisper.engine.watchdog import PoolTimeouts
 from neuron_whisper.errors import (
+    DecodingFailed,
     DeviceError,
     EngineDraining,
     InvalidOption,
@@ -264,9 +266,13 @@ def test_a_window_that_a_worker_rejects_fails_with_its_error_and_no_other_does()
         unknown = WindowRequest(
             mel=window_request(0).mel, options=window_request(0).options.__class__(language="xx", task="transcribe")
         )
-        refused, good = pool.submit(unknown), pool.submit(window_request(1))
-        with pytest.raises((InvalidOption, DeviceError)):
+        prompted = replace(window_request(0).options, prompt=("seven",))  # type: ignore[arg-type]  # as a bug would
+        impossible = replace(window_request(0), options=prompted)
+        refused, failed, good = (pool.submit(window) for window in (unknown, impossible, window_request(1)))
+        with pytest.raises(InvalidOption):
             refused.result(TIMEOUT_S)
+        with pytest.raises(DecodingFailed):  # a bug, in effect: no prompt is such a token
+            failed.result(TIMEOUT_S)
         assert wait_for_results([good]) == decode_in_process(range(1, 2))
 
 

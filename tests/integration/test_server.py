@@ -69,6 +69,7 @@ def test_an_unknown_field_is_named_with_close_matches(server: RunningServer) -> 
         ("response_format", "tsv"),
         ("stream", "maybe"),
         ("prompt", "p" * 70_000),
+        ("clip_timestamps", "3600"),  # behind the end of the audio
         ("model[]", "base"),
         ("", "nothing"),
     ],

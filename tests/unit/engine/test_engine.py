@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.engine.engine import Engine
-from neuron_whisper.errors import DeviceError, EngineDraining, InvalidOption, QueueFull
+from neuron_whisper.errors import DecodingFailed, DeviceError, EngineDraining, InvalidOption, QueueFull
+from neuron_whisper.target.interfaces import ProgramSpec, StepInputs, TopTokens
 from neuron_whisper.text.tokenizer import Tokenizer
 from tests.support.fake_session import FakeSession
 from tests.support.tiny_program import DIMS, SPECIAL, TEXT_TOKENS, mel, spec
@@ -251,6 +254,108 @@ def test_a_device_error_fails_every_window_and_ends_the_engine() -> None:
     assert session.is_closed
     with pytest.raises(DeviceError):
         shared.submit(window_request(1))
+
+
+# --- one fault is one window's ----------------------------------------------------------------------
+
+
+class FaultySession(FakeSession):
+    """A device that returns NaN for the windows whose mel begins with MARK, or raises `error` at a step."""
+
+    MARK = 77.0
+
+    def __init__(self, program: ProgramSpec, *, error: Exception | None = None) -> None:
+        super().__init__(program)
+        self._error = error
+        self._marked: set[int] = set()
+
+    def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        super().encode(slots, mel)
+        for slot, window in zip(slots, mel, strict=True):
+            (self._marked.add if window[0, 0] == self.MARK else self._marked.discard)(slot)
+
+    def logits_after(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
+        logits = super().logits_after(slot, tokens)
+        is_step = len(tokens) > self._prompt_length[slot]
+        return np.full_like(logits, np.nan) if slot in self._marked and is_step else logits
+
+    def decode(self, inputs: StepInputs) -> TopTokens:
+        if self._error is not None:
+            raise self._error
+        return super().decode(inputs)
+
+
+def marked_request(seed: int) -> WindowRequest:
+    marked = mel(1, seed=seed)[0]
+    marked[0, 0] = FaultySession.MARK
+    return WindowRequest(mel=marked, options=window_request(0).options)
+
+
+def test_a_window_whose_output_is_no_number_fails_alone_and_its_slot_is_not_used_again() -> None:
+    session = FaultySession(spec(slots=2, beams=1))
+    session.gate.clear()  # both kinds are in a step together
+    with running_engine(session) as shared:
+        bad, *good = [shared.submit(window) for window in (marked_request(0), *map(window_request, (1, 2, 3)))]
+        session.gate.set()
+        with pytest.raises(DecodingFailed):
+            bad.result(TIMEOUT_S)
+        found = [future.result(TIMEOUT_S).tokens for future in good]
+        assert shared.device_error is None
+    assert found == [decode_alone(window_request(seed)).tokens for seed in (1, 2, 3)]
+    assert session.active_per_step[-1] == 1
+
+
+@pytest.mark.parametrize("temperatures", [(0.0,), (0.7,)])
+def test_a_device_that_returns_no_number_in_any_slot_is_given_up(temperatures: tuple[float, ...]) -> None:
+    with running_engine(FaultySession(spec(slots=2, beams=1))) as shared:
+        for seed in range(2):
+            options = replace(window_request(0).options, temperatures=temperatures)
+            with pytest.raises(DecodingFailed):
+                shared.submit(replace(marked_request(seed), options=options)).result(TIMEOUT_S)
+        with pytest.raises(DeviceError):
+            shared.submit(window_request(1)).result(TIMEOUT_S)
+        assert shared.device_error is not None
+
+
+def test_a_window_that_the_code_cannot_decode_fails_alone() -> None:
+    session = FakeSession(spec(slots=2, beams=1))
+    session.gate.clear()
+    with running_engine(session) as shared:
+        unknown = shared.submit(window_request(0, language="xx"))  # FakeTokenizer asserts
+        too_long = shared.submit(window_request(0, prompt=("seven",)))  # type: ignore[arg-type]  # as a bug would
+        good = [shared.submit(window_request(seed)) for seed in (1, 2)]
+        session.gate.set()
+        for future in (unknown, too_long):
+            with pytest.raises(DecodingFailed):
+                future.result(TIMEOUT_S)
+        assert [future.result(TIMEOUT_S).tokens for future in good] == [
+            decode_alone(window_request(seed)).tokens for seed in (1, 2)
+        ]
+        assert shared.drain(TIMEOUT_S)
+        assert shared.device_error is None
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("shape"), DeviceError("lost")])
+def test_whatever_a_device_call_raises_is_the_devices(error: Exception) -> None:
+    errors: list[DeviceError] = []
+    shared = Engine(FaultySession(spec(slots=1, beams=1), error=error), TOKENIZER, on_device_error=errors.append)
+    with pytest.raises(DeviceError):
+        shared.submit(window_request(1)).result(TIMEOUT_S)
+    shared.close()
+    assert len(errors) == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_mel_with_a_value_that_is_no_number_is_refused_by_name(value: float) -> None:
+    with running_engine(FakeSession(spec(slots=1, beams=1))) as shared:
+        wrong = window_request(1)
+        wrong.mel[3, 7] = value
+        with pytest.raises(InvalidOption) as refused:
+            shared.submit(wrong)
+        assert refused.value.field == "mel"
+        with pytest.raises(InvalidOption):
+            shared.submit(replace(window_request(1), mel=window_request(1).mel.astype(np.float64)))
+        assert shared.submit(window_request(1)).result(TIMEOUT_S).tokens
 
 
 def test_a_window_with_a_mel_of_another_model_is_refused_by_name() -> None:

@@ -23,3 +23,10 @@ def test_the_slot_table_never_gives_a_slot_twice(operations: list[bool], slots: 
             del taken[slot]
         assert dict(table.items()) == taken
         assert table.n_free + table.n_taken == slots
+
+
+def test_a_retired_slot_is_given_to_no_other() -> None:
+    table: SlotTable[str] = SlotTable(2)
+    table.retire(table.take("a"))
+    assert table.take("b") == 1
+    assert (table.n_free, table.n_taken) == (0, 1)

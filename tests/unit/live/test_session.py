@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future
 
+import numpy as np
 import pytest
 
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
@@ -114,3 +115,26 @@ def test_a_buffer_without_room_for_a_window_is_refused() -> None:
     with pytest.raises(InvalidOption) as refused:
         LiveSession(make_state_machine(), TextEngine(), max_buffered_s=31.0)
     assert refused.value.field == "max_buffered_s"
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.array([0.1, np.nan, 0.1], np.float32),
+        np.array([0.1, -np.inf], np.float32),
+        np.array([200.0, -32768.0], np.float32),
+        np.array([200, -32768], np.int16),
+        np.zeros((2, 160), np.float32),
+    ],
+)
+def test_samples_that_are_no_audio_are_refused_and_the_session_goes_on(samples: np.ndarray) -> None:
+    async def run() -> list[LiveEvent]:
+        session = LiveSession(make_state_machine(), TextEngine())
+        with pytest.raises(InvalidOption) as refused:
+            await session.feed(samples)
+        assert refused.value.field == "samples"
+        await session.feed(speech_and_silence(1.5, 1.0))
+        await session.finish()
+        return [event async for event in session]
+
+    assert isinstance(asyncio.run(run())[-1], FinalText)

@@ -32,6 +32,23 @@ def test_only_the_given_ranges_are_decoded() -> None:
     assert [request.frames for request in decoder.requests] == [400, 900]
 
 
+@pytest.mark.parametrize("times", [(12.0,), (10.0, 11.0), (2.0, 4.0, 30.0, 31.0)])
+@pytest.mark.parametrize("long_form", ["sequential", "batched"])
+def test_a_range_that_begins_behind_the_clip_is_refused_by_name(times: tuple[float, ...], long_form: str) -> None:
+    options = TranscribeOptions(clip_timestamps=times, long_form=long_form)
+    with pytest.raises(InvalidOption) as refused:
+        plan_transcription(make_clip(10), options, TOKENIZER, n_mels=80, concurrency=1)
+    assert (refused.value.field, refused.value.value) == ("clip_timestamps", list(times))
+
+
+@pytest.mark.parametrize("times", [(0.0,), (9.5,), (2.0, 40.0)])
+def test_a_range_may_end_behind_the_clip(times: tuple[float, ...]) -> None:
+    options = TranscribeOptions(clip_timestamps=times, vad_filter=False)
+    plan = plan_transcription(make_clip(10), options, TOKENIZER, n_mels=80, concurrency=1)
+    found, _, _ = run_to_end(plan, ScriptedDecoder())
+    assert [(segment.start_s, segment.end_s) for segment in found] == [(times[0], 10.0)]
+
+
 def test_a_language_that_the_model_does_not_know_is_refused_before_anything_is_decoded() -> None:
     with pytest.raises(InvalidOption, match="language"):
         plan_transcription(make_clip(1), TranscribeOptions(language="ja"), TOKENIZER, n_mels=80, concurrency=1)
