@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -16,13 +17,14 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio import sniff
 from neuron_whisper.audio.clip import AudioBlock
+from neuron_whisper.audio.container.encryption import ENCRYPTED, count_encrypted_tracks
+from neuron_whisper.audio.container.flac_frames import MAX_HEADER_BYTES, read_first_sample
+from neuron_whisper.audio.container.timeline import TimedFrame, Timeline
+from neuron_whisper.audio.container.tracks import AudioTrack, TrackChoice, choose_track
 from neuron_whisper.audio.decode_warnings import DecodeDiagnostics
-from neuron_whisper.audio.flac_frames import MAX_HEADER_BYTES, read_first_sample
-from neuron_whisper.audio.limits import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioLimits, DecodedAmount
-from neuron_whisper.audio.timeline import TimedFrame, Timeline
+from neuron_whisper.audio.limits import MAX_CHANNELS, MAX_RATE, MAX_RATE_CHANGES, MIN_RATE, AudioLimits, DecodedAmount
 from neuron_whisper.errors import AudioUnreadable
 
-MAX_RATE_CHANGES = 64  # each may cost a new resampling filter, up to half a second of work
 FRAME_PLANE_POINTERS = 8  # AV_NUM_DATA_POINTERS
 HEAD_BYTES = 65_536
 MIN_RATE_MEASURED_S = 0.5
@@ -58,7 +60,8 @@ CONTAINERS_WITHOUT_DURATION = frozenset({"wav", "aac", "ogg"})  # FFmpeg estimat
 class AudioDecoder:
     """One seekable file being decoded. Iterate `decode_blocks` to the end, then read `warnings`. For one thread.
 
-    `demuxer` and `demuxer_options` are for headerless samples; otherwise the content decides.
+    `demuxer` and `demuxer_options` are for headerless samples; otherwise the content decides. `amount`: of the
+    recordings before this one in the same file.
     """
 
     file: BinaryIO
@@ -66,15 +69,19 @@ class AudioDecoder:
     limits: AudioLimits
     demuxer: str | None = None
     demuxer_options: Mapping[str, str] = field(default_factory=dict)
+    track: TrackChoice = field(default_factory=TrackChoice)
+    amount: DecodedAmount | None = None
     _diagnostics: DecodeDiagnostics = field(default_factory=DecodeDiagnostics)
     _amount: DecodedAmount = field(init=False)
     _rates: list[int] = field(default_factory=list)
     _decoded_bytes: int = 0  # of packets
+    _decoded_s: float = 0.0  # of their frames
+    _encrypted_tracks: int = 0
     _last_flac_sample: int = 0
     _interleaver: tuple[tuple[int, str, str], av.AudioResampler] | None = None
 
     def __post_init__(self) -> None:
-        self._amount = DecodedAmount(self.name, self.limits)
+        self._amount = self.amount or DecodedAmount(self.name, self.limits)
 
     def decode_blocks(self) -> Iterator[AudioBlock]:
         """Decode block by block; damage that can be skipped becomes a warning.
@@ -85,6 +92,7 @@ class AudioDecoder:
         if not head:
             raise AudioUnreadable(self.name, "the file is empty")
         self.file.seek(0)
+        self._encrypted_tracks = count_encrypted_tracks(self.file) if self.demuxer is None else 0
         header = sniff.parse_wav_format(head) if self.demuxer is None else None
         if header is not None:  # the demuxer refuses such a file without a reason
             self._check_format(rate=header.sample_rate, channels=header.channels)
@@ -96,8 +104,32 @@ class AudioDecoder:
                 yield from self._generate_silence(silence_s, frame)
                 yield self._convert_frame(frame)
         if not self._rates:
+            if self._encrypted_tracks:
+                raise AudioUnreadable(self.name, ENCRYPTED)
             why = f" ({self._diagnostics.last_error})" if self._diagnostics.last_error else ""
             raise AudioUnreadable(self.name, f"it holds no samples that can be decoded{why}")
+
+    def read_sample_format(self) -> tuple[str | None, dict[str, str]]:
+        """The demuxer and its options for what lies behind the header, without one.
+
+        No demuxer: that of the file decodes it, with these options. Raises AudioUnreadable.
+        """
+        head = self.file.read(HEAD_BYTES)
+        self.file.seek(0)
+        with self._open(head) as container:
+            context = self._select_audio_stream(container).codec_context
+            rate, channels = context.sample_rate, context.channels
+            name = context.name
+        self.file.seek(0)
+        self._diagnostics.notes.clear()
+        if not name.startswith("pcm_"):
+            return None, {"ignore_length": "1"}
+        return name.removeprefix("pcm_"), {"sample_rate": str(rate), "ch_layout": f"{channels} channels"}
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """One sentence for each kind of damage, and for a track that was chosen."""
+        return self._diagnostics.messages()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -121,16 +153,24 @@ class AudioDecoder:
             # tags are not used, so their encoding must not matter
             return av.open(self.file, "r", format=self.demuxer, options=options, metadata_errors="ignore")
         except (av.FFmpegError, OSError, ValueError):
-            raise AudioUnreadable(self.name, sniff.explain_not_audio(head)) from None
+            reason = ENCRYPTED if self._encrypted_tracks else sniff.explain_not_audio(head)
+            raise AudioUnreadable(self.name, reason) from None
 
     def _select_audio_stream(self, container: InputContainer) -> AudioStream:
-        stream = container.streams.best("audio")
-        if stream is None and container.streams.audio:  # there are some, whose parameters FFmpeg could not determine
-            stream = container.streams.audio[0]
-        if not isinstance(stream, AudioStream):
+        streams = container.streams.audio
+        if not streams:
             kinds = sorted({other.type for other in container.streams})
             content = f"; it holds only {', '.join(kinds)}" if kinds else ""
             raise AudioUnreadable(self.name, f"there is no audio stream in the file{content}")
+        if self._encrypted_tracks >= len(streams):
+            raise AudioUnreadable(self.name, ENCRYPTED)
+        best = container.streams.best("audio")  # None where FFmpeg could not determine the parameters of any
+        best_index = -1 if best is None else best.index
+        tracks = [AudioTrack(it.metadata.get("language", ""), it.index == best_index) for it in streams]
+        number, note = choose_track(tracks, self.track)
+        if note:
+            self._diagnostics.notes.append(note)
+        stream = streams[number]
         context = stream.codec_context
         codec = getattr(context, "name", "an unknown one")  # there is no context without a decoder
         if codec not in SUPPORTED_CODECS:
@@ -168,13 +208,6 @@ class AudioDecoder:
             states_duration = sniff.has_mp3_length_header(self.file)
         if states_duration and self.demuxer is None:
             diagnostics.expected_s = _stated_duration_s(container, stream)
-        if (
-            kind in CONTAINERS_THAT_STATE_THE_END
-            and len(container.streams) == 1
-            and stream.start_time
-            and stream.time_base
-        ):
-            diagnostics.expected_s -= max(0.0, float(stream.start_time * stream.time_base))
         self.file.seek(position)
 
     def _create_timeline(self, container: InputContainer, stream: AudioStream) -> Timeline:
@@ -212,6 +245,7 @@ class AudioDecoder:
             self._decoded_bytes += packet.size
             for number, frame in enumerate(frames):
                 duration_s = frame.samples / frame.sample_rate if frame.sample_rate else 0.0
+                self._decoded_s += duration_s
                 start_s = frame.time
                 if is_flac:  # FFmpeg counts frames, also where one is damaged
                     start_s = self._read_flac_start_s(packet, flac_rate, flac_block_samples) if number == 0 else None
@@ -229,7 +263,8 @@ class AudioDecoder:
     @property
     def _seconds_per_byte(self) -> float:
         """Of the packets so far: what a damaged one stands for, whose size is all that is known."""
-        return self._amount.seconds / self._decoded_bytes if self._amount.seconds > MIN_RATE_MEASURED_S else 0.0
+        is_known = self._decoded_s > MIN_RATE_MEASURED_S and self._decoded_bytes
+        return self._decoded_s / self._decoded_bytes if is_known else 0.0
 
     def _generate_silence(self, seconds: float, frame: AudioFrame) -> Iterator[AudioBlock]:
         """Silence of the format of `frame`, which counts towards the limit of seconds."""
@@ -308,8 +343,20 @@ def _packet_duration_s(packet: av.Packet[Any]) -> float:
 
 
 def _stated_duration_s(container: InputContainer, stream: AudioStream) -> float:
+    """From the first sample to the last, by the headers; 0 where they do not state it of this track."""
+    if container.format.name in CONTAINERS_THAT_STATE_THE_END:
+        starts_s = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
+        if len(container.streams) > 1:  # FFmpeg gives every track the duration of the longest
+            return _parse_clock_s(stream.metadata.get("DURATION", ""))
+        return max(0.0, (container.duration or 0) / av.time_base - max(0.0, starts_s))
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and len(container.streams) == 1:
         return container.duration / av.time_base
     return 0.0
+
+
+def _parse_clock_s(text: str) -> float:
+    """ "00:00:11.021000000" -> 11.021; 0 for anything else."""
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text.strip("\0 "))
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0

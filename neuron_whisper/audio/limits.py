@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from neuron_whisper.errors import AudioTooLarge, AudioTooLong, InvalidOption
 
 MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
+MAX_RATE_CHANGES = 64  # each may cost a new resampling filter, up to half a second of work
 MAX_CHANNELS = 512  # FFmpeg's limit
 ROUNDING_TOLERANCE_S = 1e-6  # of the sum of all frames' durations
 

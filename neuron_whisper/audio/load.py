@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import AudioBlock, AudioClip
+from neuron_whisper.audio.container.parts import find_parts
+from neuron_whisper.audio.container.tracks import AudioTrack, TrackChoice, choose_track
 from neuron_whisper.audio.decode_av import AudioDecoder
+from neuron_whisper.audio.decode_parts import PartsDecoder
 from neuron_whisper.audio.decode_soundfile import SoundFileDecoder, open_sound_file
 from neuron_whisper.audio.downmix import Downmixer
 from neuron_whisper.audio.levels import IntegerSizeDetector, silence_invalid_samples
@@ -53,23 +56,29 @@ def load_audio(
     channel: int | None = None,
     limits: AudioLimits | None = None,
     raw: RawFormat | None = None,
+    audio_track: int | str | None = None,
+    language: str | None = None,
 ) -> AudioClip:
     """Decode `source` to mono float32 at 16 kHz; the string "-" is stdin.
 
     The content decides the format, never the name. Channels are averaged, or `channel` (from 0) is taken alone.
     Where channels cancel each other the louder one is taken, and floats that hold integers are scaled.
-    Damaged parts are left out, and `AudioClip.warnings` says so. The samples of more than ten minutes are in a
-    temporary file that is mapped into memory.
 
-    Raises AudioUnreadable, AudioTooLong, AudioTooLarge, and InvalidOption for a channel that is not there.
+    Of several audio tracks `audio_track`, a number from 0 or the code of a language, is taken; without it the one that
+    is tagged with `language`, else the one that a player would play. Recordings that lie one behind the other in the
+    file are all decoded. What is missing is silence, damaged parts are left out, and `AudioClip.warnings` says so. The
+    samples of more than ten minutes are in a temporary file that is mapped into memory.
+
+    Raises AudioUnreadable, AudioTooLong, AudioTooLarge, and InvalidOption for a channel or track that is not there.
     """
     limits = limits or AudioLimits()
     if channel is not None and channel < 0:
         raise InvalidOption("channel", channel, "channels are counted from 0")
+    track = TrackChoice(track=audio_track, language=language)
     name = name or _default_name(source)
     with ExitStack() as stack:
         file = _open(source, name, limits.max_bytes, stack)
-        decoder = _create_decoder(file, name, limits, raw)
+        decoder = _create_decoder(file, name, limits, raw, track)
         samples, notes = _to_mono_16k(decoder.decode_blocks(), channel, stack)
     if not len(samples):
         raise AudioUnreadable(name, "it holds no samples")
@@ -77,11 +86,18 @@ def load_audio(
 
 
 def _create_decoder(
-    file: BinaryIO, name: str, limits: AudioLimits, raw: RawFormat | None
-) -> AudioDecoder | SoundFileDecoder:
+    file: BinaryIO, name: str, limits: AudioLimits, raw: RawFormat | None, track: TrackChoice
+) -> AudioDecoder | SoundFileDecoder | PartsDecoder:
     """libsndfile for undamaged files of uncompressed samples, FFmpeg for all others."""
     if raw is None:
-        return open_sound_file(file, name, limits) or AudioDecoder(file, name, limits)
+        sound = open_sound_file(file, name, limits)
+        if sound is not None:
+            choose_track([AudioTrack("")], track)
+            return sound
+        found = find_parts(file)
+        if len(found.parts) > 1 or found.notes:
+            return PartsDecoder(file, name, limits, found, track)
+        return AudioDecoder(file, name, limits, track=track)
     options = {"sample_rate": str(raw.sample_rate), "ch_layout": f"{raw.channels} channels"}
     return AudioDecoder(file, name, limits, demuxer=raw.encoding, demuxer_options=options)
 

@@ -6,6 +6,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from neuron_whisper.audio.container.sample_layout import is_placeholder
+
 # magic bytes -> a name for the file, for one that no demuxer recognises
 KNOWN_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
@@ -32,7 +34,6 @@ KNOWN_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"ID3", "an ID3 tag with no sound behind it"),
 )
 OGG_LAST_PAGE_BYTES = 65_536  # a page is at most 65,307 bytes
-UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # in a WAV that was written to a pipe
 
 
 def explain_not_audio(head: bytes) -> str:
@@ -75,10 +76,13 @@ def parse_wav_format(head: bytes) -> WavFormat | None:
 
 
 def count_wav_missing_bytes(head: bytes, file_bytes: int) -> int:
-    """How many bytes of samples a WAV header states beyond the end of the file."""
+    """How many bytes of samples a WAV header states beyond the end of the file; 0 when it states no real size."""
+    frame_bytes = 1
     for name, start, size in _iter_riff_chunks(head):
+        if name == b"fmt " and start + 14 <= len(head):
+            frame_bytes = max(1, int.from_bytes(head[start + 12 : start + 14], "little"))
         if name == b"data":
-            return 0 if size in UNKNOWN_SIZES else max(0, start + size - file_bytes)
+            return 0 if is_placeholder(size, frame_bytes) else max(0, start + size - file_bytes)
     return 0
 
 

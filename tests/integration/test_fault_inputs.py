@@ -52,6 +52,19 @@ INPUTS = (
         starts_s=(("my fellow", 1.0), ("country can do", 26.0), ("ask what", 28.1)),
         warnings=("20.00 s are missing in the middle, in 1 gap",),
     ),
+    FaultInput(
+        file="two_wavs_joined.wav",
+        model="base",
+        texts=("has never been surpassed", "ask not what your country can do for you"),
+        warnings=("2 recordings, one behind the other",),
+    ),
+    FaultInput(file="chained.ogg", texts=("my fellow americans", "has never been surpassed")),
+    FaultInput(
+        file="two_tracks_de_en.mkv",
+        load={"language": "en"},
+        texts=("my fellow americans",),
+        warnings=("0 (ger), 1 (eng); track 1 was taken",),
+    ),
 )
 
 

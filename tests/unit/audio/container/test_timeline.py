@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neuron_whisper.audio.container.timeline import MAX_GAP_S, MIN_GAP_S, TimedFrame, Timeline
 from neuron_whisper.audio.decode_warnings import DecodeDiagnostics
-from neuron_whisper.audio.timeline import MAX_GAP_S, MIN_GAP_S, TimedFrame, Timeline
 
 WRAP_S = 2**33 / 90_000
 

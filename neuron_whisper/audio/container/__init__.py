@@ -1,0 +1,1 @@
+"""What lies in an audio file: recordings, tracks, timestamps, encryption."""
