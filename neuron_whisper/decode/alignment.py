@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from neuron_whisper.decode.dtw import dtw
 from neuron_whisper.text.special_tokens import TIMESTAMP_STEP_S
 from neuron_whisper.text.tokenizer import Tokenizer
+from neuron_whisper.text.word_splitting import CHARACTER_LANGUAGES, OPENAI, WHOLE, join_whole_words
 
 MEL_FRAMES_PER_STEP = 2  # the encoder halves the frame rate: 10 ms -> 20 ms
 STEPS_PER_SECOND = round(1 / TIMESTAMP_STEP_S)
@@ -122,6 +123,7 @@ def align_words(
     *,
     language: str | None,
     n_frames: int,
+    splitting: str = WHOLE,
 ) -> list[list[WordTiming]]:
     """Splits each of a window's texts (text tokens of its segments) into words and times them by their attention.
 
@@ -138,7 +140,7 @@ def align_words(
     first = 0
     for tokens in texts:
         timings = []
-        for text, group in split_words(tokenizer, tokens, language):
+        for text, group in split_words(tokenizer, tokens, language, splitting):
             last = first + len(group)
             timings.append(
                 WordTiming(
@@ -154,12 +156,22 @@ def align_words(
     return timed
 
 
-def split_words(tokenizer: Tokenizer, tokens: Sequence[int], language: str | None) -> list[tuple[str, list[int]]]:
-    """Splits text tokens into words. The joined words equal tokenizer.decode(tokens).
+def split_words(
+    tokenizer: Tokenizer, tokens: Sequence[int], language: str | None, splitting: str = WHOLE
+) -> list[tuple[str, list[int]]]:
+    """Splits text tokens into words, one of WORD_SPLITTINGS. The joined words equal tokenizer.decode(tokens).
 
     As Tokenizer.split_to_word_tokens, but bytes that are not a character yet, such as half of one at the end, stay
     with the word before if splitting there would add a character.
     """
+    if splitting == OPENAI:
+        return _split_as_openai(tokenizer, tokens, language)
+    # for all of these: wherever a character ends
+    by_character = "zh" if language in CHARACTER_LANGUAGES else language
+    return join_whole_words(_split_as_openai(tokenizer, tokens, by_character), language)
+
+
+def _split_as_openai(tokenizer: Tokenizer, tokens: Sequence[int], language: str | None) -> list[tuple[str, list[int]]]:
     words, groups = tokenizer.split_to_word_tokens(tokens, language)
     whole = tokenizer.decode(tokens)
     if "".join(words) == whole:

@@ -14,6 +14,7 @@ from neuron_whisper.option_spec import FINITE, SAME, check_options, option
 from neuron_whisper.text.chinese import SCRIPTS
 from neuron_whisper.text.languages import to_language_code
 from neuron_whisper.text.special_tokens import TASKS
+from neuron_whisper.text.word_splitting import WHOLE, WORD_SPLITTINGS
 
 LONG_FORMS = ("auto", "sequential", "batched")
 # faster-whisper's defaults, but with a minimum of speech: an organ's chord passes for 40 ms of it
@@ -364,6 +365,15 @@ class TranscribeOptions:
         realtime_field="words",
         openai_whisper=SAME,
         faster_whisper=SAME,
+    )
+    word_splitting: str = option(
+        WHOLE,
+        "choice",
+        "Where words end: whole keeps aujourd'hui and $1,250.75 in one, openai splits them as openai-whisper does.",
+        group=TEXT,
+        choices=WORD_SPLITTINGS,
+        flags=(SAME,),
+        form_field=SAME,
     )
     prepend_punctuations: str = option(
         PREPEND_PUNCTUATIONS,

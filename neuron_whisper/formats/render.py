@@ -214,8 +214,10 @@ def _render_tsv(transcript: Transcript) -> str:
     return "".join(rows)
 
 
-def _render_cues(transcript: Transcript, options: SubtitleOptions, separator: str, *, hours: bool) -> Iterator[str]:
-    found = build_cues(transcript, options) if options.needs_words else _cues_from_segments(transcript)
+def _render_cues(
+    transcript: Transcript, options: SubtitleOptions, separator: str, *, hours: bool, escape: Callable[[str], str]
+) -> Iterator[str]:
+    found = build_cues(transcript, options, escape) if options.needs_words else _cues_from_segments(transcript, escape)
     for cue in found:
         start, end = (
             format_timestamp(to_milliseconds(second), separator, hours=hours) for second in (cue.start_s, cue.end_s)
@@ -224,17 +226,23 @@ def _render_cues(transcript: Transcript, options: SubtitleOptions, separator: st
         yield f"{start} --> {end}\n{re.sub('--+>', '->', cue.text)}\n\n"
 
 
-def _cues_from_segments(transcript: Transcript) -> Iterator[Cue]:
+def _cues_from_segments(transcript: Transcript, escape: Callable[[str], str]) -> Iterator[Cue]:
     for segment, text in _segments_with_text(transcript):
-        yield Cue(start_s=segment.start_s, end_s=segment.end_s, text=text)
+        yield Cue(start_s=segment.start_s, end_s=segment.end_s, text=escape(text))
 
 
 def _render_srt(transcript: Transcript, options: SubtitleOptions) -> str:
-    return "".join(f"{n}\n{cue}" for n, cue in enumerate(_render_cues(transcript, options, ",", hours=True), start=1))
+    cues = _render_cues(transcript, options, ",", hours=True, escape=str)
+    return "".join(f"{n}\n{cue}" for n, cue in enumerate(cues, start=1))
 
 
 def _render_vtt(transcript: Transcript, options: SubtitleOptions) -> str:
-    return "WEBVTT\n\n" + "".join(_render_cues(transcript, options, ".", hours=False))
+    return "WEBVTT\n\n" + "".join(_render_cues(transcript, options, ".", hours=False, escape=_escape_vtt))
+
+
+def _escape_vtt(text: str) -> str:
+    """Escapes what begins a tag or a character reference in WebVTT, and the end of an arrow."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _render_json(transcript: Transcript) -> str:

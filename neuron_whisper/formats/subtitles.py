@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from neuron_whisper.errors import InvalidOption
@@ -88,9 +88,13 @@ class Cue:
     text: str
 
 
-def build_cues(transcript: Transcript, options: SubtitleOptions) -> Iterator[Cue]:
-    """Builds cues in order of time from word times. Raises InvalidOption if a segment with text has no words."""
-    for words in _group_words(_segments_with_words(transcript, options), options):
+def build_cues(transcript: Transcript, options: SubtitleOptions, escape: Callable[[str], str] = str) -> Iterator[Cue]:
+    """Builds cues in order of time from word times. Raises InvalidOption if a segment with text has no words.
+
+    `escape` makes a word's text what the format writes; the limits count characters before it.
+    """
+    for grouped in _group_words(_segments_with_words(transcript, options), options):
+        words = [replace(word, text=escape(word.text)) for word in grouped]
         text = "".join(word.text for word in words)
         if not options.highlight_words:
             yield Cue(start_s=words[0].start_s, end_s=words[-1].end_s, text=text)

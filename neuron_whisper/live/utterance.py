@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
 from neuron_whisper.audio.mel import LogMel
+from neuron_whisper.decode.alignment import split_words
 from neuron_whisper.decode.language import resolve_language
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.live.events import FinalText, PartialText, TextPiece
@@ -19,6 +20,7 @@ from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.longform.region import ClipContext, PromptState, decode_window, with_id
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.tokenizer import REPLACEMENT_CHARACTER, Tokenizer
+from neuron_whisper.text.word_splitting import WHOLE
 from neuron_whisper.transcript import Segment, SkippedRegion
 
 MIN_PARTIAL_TOKENS, PARTIAL_TOKENS_PER_S = 16, 8  # of partial text: fast speech has 6 a second, a loop has no end
@@ -175,7 +177,8 @@ class Utterance:
         if result.is_silence or (limit is not None and result.compression_ratio > limit):
             return None
         language = result.language or self.prompt_state.language
-        pieces = split_pieces(self.tokenizer, result.tokens, result.token_logprobs, language)
+        splitting = options.word_splitting
+        pieces = split_pieces(self.tokenizer, result.tokens, result.token_logprobs, language, splitting)
         while pieces and REPLACEMENT_CHARACTER in pieces[-1].text:
             pieces.pop()  # a character that is not complete yet
         self.agreement.add_hypothesis(pieces)
@@ -196,18 +199,24 @@ class Utterance:
         )
 
     def _split_segment(self, segment: Segment) -> list[TextPiece]:
-        return split_pieces(self.tokenizer, segment.tokens, segment.token_logprobs, self.prompt_state.language)
+        splitting = self.options.transcribe.word_splitting
+        return split_pieces(
+            self.tokenizer, segment.tokens, segment.token_logprobs, self.prompt_state.language, splitting
+        )
 
 
 def split_pieces(
-    tokenizer: Tokenizer, tokens: Sequence[int], logprobs: Sequence[float], language: str | None
+    tokenizer: Tokenizer,
+    tokens: Sequence[int],
+    logprobs: Sequence[float],
+    language: str | None,
+    splitting: str = WHOLE,
 ) -> list[TextPiece]:
     """Splits text tokens into words; timestamps are left out."""
     eot = tokenizer.special.eot
     paired = [(token, logprob) for token, logprob in zip(tokens, logprobs, strict=False) if token < eot]
-    texts, groups = tokenizer.split_to_word_tokens([token for token, _ in paired], language)
     pieces, done = [], 0
-    for text, group in zip(texts, groups, strict=True):
+    for text, group in split_words(tokenizer, [token for token, _ in paired], language, splitting):
         piece_logprobs = tuple(logprob for _, logprob in paired[done : done + len(group)])
         pieces.append(TextPiece(text=text, tokens=tuple(group), logprobs=piece_logprobs))
         done += len(group)

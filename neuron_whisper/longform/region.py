@@ -211,6 +211,7 @@ def _add_words(
         clip.tokenizer,
         language=language,
         n_frames=frames,
+        splitting=options.word_splitting,
     )
     return assign_words(
         segments,

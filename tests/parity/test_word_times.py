@@ -30,6 +30,7 @@ from neuron_whisper.target.interfaces import ProgramSpec
 from neuron_whisper.target.reference.session import ReferenceSession
 from neuron_whisper.text.special_tokens import SpecialTokens
 from neuron_whisper.text.tokenizer import Tokenizer
+from neuron_whisper.text.word_splitting import OPENAI
 from tests.support.openai_model import noise, openai_model, reference_session, tokenizer
 from tests.support.paths import SPEECH
 
@@ -85,6 +86,7 @@ def test_word_times_of_a_model_are_openais(n_vocab: int, directory: Path) -> Non
             our_tokenizer,
             language="en",
             n_frames=n_frames,
+            splitting=OPENAI,
         )
         assert compare_words(found, expected) == [0.0] * (2 * len(expected))
     session.close()
@@ -144,6 +146,7 @@ def test_word_times_of_real_speech_are_openais() -> None:
         our_tokenizer,
         language="en",
         n_frames=n_frames,
+        splitting=OPENAI,
     )
     session.close()
     differences = compare_words(found, expected)

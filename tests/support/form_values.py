@@ -20,6 +20,7 @@ OPTIONS: dict[str, tuple[str, str, object]] = {
     "logprob_threshold": ("-0.5", "logprob_threshold", -0.5),
     "no_speech_threshold": ("none", "no_speech_threshold", None),
     "repetition_cut": ("false", "repetition_cut", False),
+    "word_splitting": ("openai", "word_splitting", "openai"),
     "hallucination_silence_threshold": ("2", "hallucination_silence_threshold_s", 2.0),
     "max_new_tokens": ("20", "max_new_tokens", 20),
     "without_timestamps": ("true", "without_timestamps", True),

@@ -38,6 +38,7 @@ class NeuronWhisper:
             vad_filter=decoding.extras,
             repetition_cut=decoding.extras,
             word_timestamps=decoding.word_timestamps,
+            word_splitting="openai",  # as all peers split
         )
         transcript = self._transcriber.transcribe(AudioClip(samples=samples), options)
         segments = transcript.segments

@@ -24,6 +24,7 @@ from neuron_whisper.decode.segments import split_at_timestamps
 from neuron_whisper.decode.words import assign_words
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.text.tokenizer import Tokenizer
+from neuron_whisper.text.word_splitting import OPENAI, WHOLE
 from tests.support.openai_model import tokenizer
 
 ENGLISH, MULTILINGUAL = 51864, 51865
@@ -129,7 +130,7 @@ def test_text_is_split_into_words_as_by_openai(language: str, words: Tokenizer) 
         warnings.simplefilter("ignore", ResourceWarning)  # it leaves its vocabulary file open
         theirs = whisper.tokenizer.get_tokenizer(True, language=language, task="transcribe")
     tokens = words.encode(text)
-    found = split_words(words, tokens, language)
+    found = split_words(words, tokens, language, OPENAI)
     expected = theirs.split_to_word_tokens([*tokens, theirs.eot])
     assert [word for word, _ in found] == expected[0][:-1]
     assert [group for _, group in found] == expected[1][:-1]
@@ -141,7 +142,7 @@ def test_words_joined_are_the_text_whatever_the_tokens(words: Tokenizer, data: s
     # ids below 256 are single bytes, most of them no character
     tokens = data.draw(st.lists(st.integers(0, 255) | st.integers(0, 50256), max_size=12))
     language = data.draw(st.sampled_from(["en", "ja"]))
-    found = split_words(words, tokens, language)
+    found = split_words(words, tokens, language, OPENAI)
     assert "".join(word for word, _ in found) == words.decode(tokens)
     assert [token for _, group in found for token in group] == tokens
     assert all(group for _, group in found)
@@ -199,3 +200,35 @@ def test_word_times_never_go_back_and_stay_in_segment_and_window(
             assert at <= word.start_s
             at = word.end_s
     assert at <= (seek + n_frames) / 100
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("fr", " Rien aujourd'hui, non.", [" Rien", " aujourd'hui", ",", " non", "."]),
+        ("en", " It cost $1,250.75 at 10:30.", [" It", " cost", " $1,250.75", " at", " 10:30", "."]),
+        ("en", " We won 3-2 by e-mail.", [" We", " won", " 3-2", " by", " e-mail", "."]),
+        ("en", " Four o'clock: 50%!", [" Four", " o'clock", ":", " 50%", "!"]),
+        ("ja", "iPhone15で10:30に", ["iPhone15", "で", "10:30", "に"]),
+        ("km", "ខ្មែរ", ["ខ្មែ", "រ"]),
+    ],
+)
+def test_whole_words_do_not_end_inside_of_one(language: str, text: str, expected: list[str], words: Tokenizer) -> None:
+    found = split_words(words, words.encode(text), language)
+    assert [word for word, _ in found] == expected
+    assert [token for _, group in found for token in group] == words.encode(text)
+    assert [word for word, _ in split_words(words, words.encode(text), language, OPENAI)] != expected
+
+
+def test_a_whole_word_has_the_times_of_its_parts_and_their_mean_probability(words: Tokenizer) -> None:
+    text = words.encode(" at 10:30")
+    made = build_alignment_tokens(words, text, language="en", task="transcribe", max_tokens=64)
+    attention = attention_of(np.random.default_rng(3), 2, len(made.tokens))
+    logprobs = [-0.1 * n for n in range(len(text))]
+    whole, parts = (
+        align_words(attention, made.first_row, [text], logprobs, words, language="en", n_frames=3000, splitting=it)[0]
+        for it in (WHOLE, OPENAI)
+    )
+    assert [word.text for word in whole] == [" at", " 10:30"]
+    assert (whole[1].start_s, whole[1].end_s) == (parts[1].start_s, parts[-1].end_s)
+    assert whole[1].probability == pytest.approx(np.exp(logprobs[1:]).mean())

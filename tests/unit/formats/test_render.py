@@ -23,7 +23,7 @@ from neuron_whisper.formats.render import (
     write_files,
 )
 from neuron_whisper.transcript import Segment, Word
-from tests.support.transcripts import QUOTE, TWO_SEGMENTS, make_segment, make_transcript
+from tests.support.transcripts import QUOTE, TWO_SEGMENTS, make_segment, make_segment_of_words, make_transcript
 
 TIMES = [
     (0.0, "00:00:00,000", "00:00.000", 0),
@@ -63,7 +63,7 @@ def test_srt_is_numbered_and_has_hours_and_commas() -> None:
 
 def test_vtt_has_hours_where_there_are_any() -> None:
     assert render(TWO_SEGMENTS, "vtt") == (
-        "WEBVTT\n\n00:00.000 --> 00:01.001\nAnd so,\n\n00:01.001 --> 01:01:01.500\nmy fellow -> friends.\n\n"
+        "WEBVTT\n\n00:00.000 --> 00:01.001\nAnd so,\n\n00:01.001 --> 01:01:01.500\nmy fellow --&gt; friends.\n\n"
     )
 
 
@@ -73,7 +73,36 @@ def test_vtt_has_hours_where_there_are_any() -> None:
 )
 def test_no_arrow_of_times_is_left_in_a_cue(text: str, shown: str) -> None:
     transcript = make_transcript(make_segment(0, 1, text))
-    assert render(transcript, "vtt") == f"WEBVTT\n\n00:00.000 --> 00:01.000\n{shown}\n\n"
+    assert render(transcript, "srt") == f"1\n00:00:00,000 --> 00:00:01,000\n{shown}\n\n"
+    assert "-->" not in render(transcript, "vtt").replace(" --> ", "", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("AT&T", "AT&amp;T"),
+        ("x < y > z", "x &lt; y &gt; z"),
+        ("<i>&lt;", "&lt;i&gt;&amp;lt;"),
+        ("<c.red>", "&lt;c.red&gt;"),
+        ("a --> b", "a --&gt; b"),
+    ],
+)
+def test_vtt_escapes_what_begins_a_tag_or_a_reference_and_srt_writes_it_as_it_is(text: str, shown: str) -> None:
+    for segment in (make_segment(0, 1, text), make_segment_of_words(f" {text}")):
+        transcript = make_transcript(segment)
+        assert render(transcript, "vtt").split("\n")[3] == shown
+    assert render(make_transcript(make_segment(0, 1, "AT&T <x>")), "srt").split("\n")[2] == "AT&T <x>"
+
+
+def test_vtt_escapes_words_and_not_the_tags_that_underline_them() -> None:
+    transcript = make_transcript(make_segment_of_words(" R&D", " <3"))
+    shown = render(transcript, "vtt", SubtitleOptions(highlight_words=True)).split("\n")
+    assert (shown[3], shown[9]) == ("<u>R&amp;D</u> &lt;3", "R&amp;D <u>&lt;3</u>")
+
+
+def test_the_width_of_a_line_counts_characters_before_they_are_escaped() -> None:
+    transcript = make_transcript(make_segment_of_words(" &&&&", " b"))
+    assert render(transcript, "vtt", SubtitleOptions(max_line_width=6)).split("\n")[3] == "&amp;&amp;&amp;&amp; b"
 
 
 def test_tsv_is_whole_milliseconds_under_a_header() -> None:
@@ -261,7 +290,7 @@ def test_files_are_openai_whispers(fmt: str, tmp_path: Path) -> None:
     file = io.StringIO()
     theirs = {"segments": [{"start": s.start_s, "end": s.end_s, "text": s.text} for s in TWO_SEGMENTS.segments]}
     utils.get_writer(fmt, str(tmp_path)).write_result(theirs, file=file)
-    assert render(TWO_SEGMENTS, fmt) == file.getvalue()
+    assert render(TWO_SEGMENTS, fmt).replace("--&gt;", "->") == file.getvalue()  # it shortens arrows in WebVTT too
 
 
 # --- subtitles laid out by words ------------------------------------------------------------------

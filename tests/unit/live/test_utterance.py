@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.utterance import MIN_PARTIAL_TOKENS, Utterance, shift_segment, split_pieces
@@ -66,6 +67,12 @@ def test_pieces_are_words_with_their_tokens_and_no_timestamps() -> None:
     pieces = split_pieces(TOKENIZER, tokens, [float(-n) for n in range(len(tokens))], "en")
     assert [piece.text for piece in pieces] == [" so", " it"]
     assert [piece.logprobs for piece in pieces] == [(-1.0, -2.0, -3.0), (-4.0, -5.0, -6.0)]
+
+
+@pytest.mark.parametrize(("splitting", "texts"), [("whole", [" 3-2"]), ("openai", [" 3", "-2"])])
+def test_pieces_are_split_as_the_options_say(splitting: str, texts: list[str]) -> None:
+    pieces = split_pieces(TOKENIZER, [*b" 3-2"], [0.0] * 4, "en", splitting)
+    assert [piece.text for piece in pieces] == texts
 
 
 def test_a_shifted_segment_moves_with_its_words() -> None:
