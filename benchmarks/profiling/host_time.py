@@ -28,8 +28,8 @@ from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.audio.mel import LogMel
-from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.window import WindowRequest
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.target.cpu.runtime.session import CpuSession
 from neuron_whisper.target.interfaces import PrefillInputs, PrefillOutput, ProgramSpec, StepInputs, TopTokens

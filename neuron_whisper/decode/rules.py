@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.options import WindowOptions
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.target.interfaces import (
     N_RULES,
     RULE_BLANK,

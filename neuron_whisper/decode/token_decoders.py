@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.rules import RuleState, TokenRules
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.text.special_tokens import SpecialTokens
 
 Tokens = NDArray[np.int32]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.decode.alignment import build_alignment_tokens
-from neuron_whisper.decode.options import TranscribeOptions, WindowOptions
+from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.decode.repetition import find_loop_start, truncate_loop
 from neuron_whisper.decode.rules import ALLOW_ALL_RULES, build_suppression_mask
 from neuron_whisper.decode.segments import split_at_timestamps
@@ -23,6 +23,7 @@ from neuron_whisper.decode.token_decoders import (
     TokenDecoder,
     TokenSequence,
 )
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.target.interfaces import PrefillInputs, PrefillOutput, ProgramSpec, TopTokens
 from neuron_whisper.text.tokenizer import Tokenizer

@@ -14,9 +14,10 @@ from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.speech import MAX_GAP_S
 from neuron_whisper.decode.alignment import align_words
 from neuron_whisper.decode.hallucination import remove_hallucinations
-from neuron_whisper.decode.options import TranscribeOptions, WindowOptions, create_window_options
+from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.decode.segments import SegmentTokens, split_at_timestamps
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.decode.window_options import WindowOptions, create_window_options
 from neuron_whisper.decode.words import SegmentWithWords, assign_words, find_last_word_end
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.tokenizer import Tokenizer

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.window import WindowRequest
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.profile import load_profile, parse_profile

@@ -16,8 +16,9 @@ from whisper.decoding import DecodingOptions
 
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.mel import LogMel
-from neuron_whisper.decode.options import TranscribeOptions, WindowOptions
+from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.decode.window import WindowRequest
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.transcriber import Transcriber
 from tests.support.openai_model import noise, openai_model, reference_session, tokenizer

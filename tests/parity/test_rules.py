@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from whisper.decoding import ApplyTimestampRules, SuppressBlank, SuppressTokens
 
-from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.rules import apply_rules, build_suppression_mask, compute_rules
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.graph.logit_processor import SpecialTokenIds, log_probabilities, mask_logits, top_k_tokens
 from neuron_whisper.target.interfaces import MASKED_LOGIT, MASKED_LOGPROB, mask_logprobs
 from tests.support.rule_histories import BEGIN, draw_histories, random_logits, window_options

@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.engine.pool import EnginePool
 from neuron_whisper.engine.watchdog import PoolTimeouts
 from neuron_whisper.engine.worker_resources import WorkerResources

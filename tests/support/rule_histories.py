@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.options import WindowOptions
+from neuron_whisper.decode.window_options import WindowOptions
 from tests.support.tiny_program import DIMS, SPECIAL
 
 BEGIN = SPECIAL.timestamp_begin

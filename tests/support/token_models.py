@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.rules import apply_rules
 from neuron_whisper.decode.token_decoders import (
     DecoderConfig,
     TokenDecoder,
     TokenSequence,
 )
+from neuron_whisper.decode.window_options import WindowOptions
 from tests.support.tiny_program import DIMS, SPECIAL
 
 PROMPT = [SPECIAL.sot, SPECIAL.first_language, SPECIAL.transcribe]

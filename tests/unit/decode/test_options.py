@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions, create_window_options
+from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.option_spec import list_option_specs
 
@@ -55,24 +55,6 @@ def test_languages_become_codes_and_a_temperature_a_sequence() -> None:
     options = TranscribeOptions(language="German", languages=["English", "de"], temperature=0.3)  # type: ignore[arg-type]
     assert (options.language, options.languages, options.temperatures) == ("de", ("en", "de"), (0.3,))
     assert TranscribeOptions().temperatures == TEMPERATURES
-
-
-def test_a_window_takes_every_option_that_is_not_encoded_for_it() -> None:
-    options = TranscribeOptions(
-        temperature=(0.0, 0.4), beam_size=3, patience=2.0, seed=7, logprob_threshold=None, word_timestamps=True
-    )
-    window = create_window_options(
-        options,
-        language="de",
-        prompt=(1,),
-        prefix=(2,),
-        include_prefix=True,
-        hotwords=(3,),
-        suppress_tokens=frozenset({4}),
-    )
-    assert (window.temperatures, window.beam_size, window.patience, window.seed) == ((0.0, 0.4), 3, 2.0, 7)
-    assert (window.logprob_threshold, window.compression_ratio_threshold) == (None, 2.4)
-    assert (window.language, window.prompt, window.suppress_tokens) == ("de", (1,), frozenset({4}))
 
 
 def parameters_of(package: str, *modules: str) -> set[str]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.rules import TokenRules, apply_rules, build_suppression_mask, compute_rules
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.target.interfaces import N_RULES
 from tests.support.rule_histories import BEGIN, draw_histories, window_options
 from tests.support.tiny_program import DIMS, SPECIAL

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuron_whisper.decode.options import TEMPERATURES, WindowOptions
+from neuron_whisper.decode.options import TEMPERATURES
 from neuron_whisper.decode.window import DecodingResult, WindowDecoder, WindowRequest, compression_ratio
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.errors import InvalidOption
 from tests.support.fake_session import FakeSession

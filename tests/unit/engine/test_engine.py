@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from neuron_whisper.decode.options import WindowOptions
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.errors import DecodingFailed, DeviceError, EngineDraining, InvalidOption, QueueFull
 from neuron_whisper.target.interfaces import ProgramSpec, StepInputs, TopTokens
