@@ -11,7 +11,7 @@ from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.option_spec import FINITE, SAME, check_options, option
 from neuron_whisper.text.chinese import SCRIPTS
-from neuron_whisper.text.languages import to_language_code
+from neuron_whisper.text.languages import parse_language
 from neuron_whisper.text.special_tokens import TASKS
 from neuron_whisper.text.word_splitting import WHOLE, WORD_SPLITTINGS
 
@@ -441,8 +441,8 @@ class TranscribeOptions:
         if not isinstance(self.vad, VadOptions):
             raise InvalidOption("vad", self.vad, "a VadOptions; vad_filter=False switches it off")
         if self.language is not None:
-            object.__setattr__(self, "language", to_language_code(self.language))
-        object.__setattr__(self, "languages", tuple(to_language_code(name) for name in self.languages))
+            object.__setattr__(self, "language", parse_language(self.language))
+        object.__setattr__(self, "languages", tuple(filter(None, map(parse_language, self.languages))))
         object.__setattr__(self, "temperature", self.temperatures)
         if self.language and self.languages and self.language not in self.languages:
             raise InvalidOption("language", self.language, f"one of languages: {', '.join(self.languages)}")

@@ -17,7 +17,7 @@ from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, SecurityScheme, Server
 
 from neuron_whisper import __version__
 from neuron_whisper.server.audio.routes import create_transcription, create_translation
@@ -119,7 +119,8 @@ def build_app(server_state: ServerState) -> Litestar:
             description="Speech to text with OpenAI's audio API. Unsupported fields are rejected by name.",
             path="/schema",
             components=Components(security_schemes={SECURITY_SCHEME_NAME: SECURITY_SCHEME} if has_keys else None),
-            render_plugins=[SwaggerUi(), JsonRenderPlugin()],
+            render_plugins=[SwaggerUi(server_state.settings.root_path), JsonRenderPlugin()],
+            servers=[Server(url=server_state.settings.root_path or "/")],
         ),
     )
     app.attach(server_state.gateway)

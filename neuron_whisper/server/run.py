@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection, so that they close it first
 SHUTDOWN_GRACE_S = 2  # for responses being sent when the server has to stop
 BACKLOG = 128  # connections that wait to be accepted; asyncio accepts as many before it does anything else
+ANY_IPV6_ADDRESS = "::"  # takes IPv4 as well
 CHECK_TICKS = 5  # of uvicorn, 0.1 s each, between two looks at connections that are not read
 
 
@@ -168,8 +169,11 @@ def _is_loopback(host: str) -> bool:
 
 def _listen(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    is_dual_stack = settings.host == ANY_IPV6_ADDRESS and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        return socket.create_server(
+            (settings.host, settings.port), family=family, backlog=BACKLOG, dualstack_ipv6=is_dual_stack
+        )
     except OSError as error:
         address = f"{settings.host}:{settings.port}"
         raise ListenFailed(address, error.strerror or str(error)) from error

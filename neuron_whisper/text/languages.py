@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from neuron_whisper.errors import InvalidOption
+from neuron_whisper.text.iso_639 import ISO_639_CODES
 
 # Code -> English name. The order is the order of the language tokens (openai/whisper tokenizer.py), so it
 # is part of the format: a model with n languages knows the first n. Only the large-v3 family has the last.
@@ -130,46 +131,59 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "sinhalese": "si",
         "castilian": "es",
         "mandarin": "zh",
+        "mandarin chinese": "zh",
+        "simplified chinese": "zh",
+        "traditional chinese": "zh",
+        "brazilian portuguese": "pt",
+        "farsi": "fa",
+        "filipino": "tl",
+        "bangla": "bn",
+        "slovene": "sl",
+        "modern greek": "el",
+        "norwegian bokmål": "no",
+        "norwegian bokmal": "no",
+        "bokmål": "no",
+        "norwegian nynorsk": "nn",
     }
 )
 
-# Codes of the language tag registry for languages that Whisper has under another code.
-LANGUAGE_TAGS: Mapping[str, str] = MappingProxyType(
-    {
-        "jv": "jw",
-        "nb": "no",
-        "iw": "he",
-        "in": "id",
-        "fil": "tl",
-        "cmn": "zh",
-    }
-)
-
+DETECTED = frozenset({"", "auto", "und"})  # what clients send for a language that is not known
 NO_SPACE_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # written without spaces between words
 
 _CODE_BY_NAME = MappingProxyType({name: code for code, name in LANGUAGES.items()})
 
 
-def to_language_code(text: str) -> str:
-    """The code of a language given as a code, an English name, an alias or a language tag, in any case.
+def parse_language(text: str) -> str | None:
+    """The code of a language as `to_language_code` gives it; None for "", "auto" and "und": it is to be detected."""
+    return None if text.strip().lower() in DETECTED else to_language_code(text)
 
-    "EN" -> "en", "Japanese" -> "ja", "flemish" -> "nl", "pt-BR" -> "pt", "zh_CN" -> "zh", "zh-yue" -> "yue".
-    Raises InvalidOption, with the closest names, when it is none of them.
+
+def to_language_code(text: str) -> str:
+    """The code of a language given as an ISO 639 code, an English name, an alias or a language tag, in any case.
+
+    "EN" -> "en", "deu" -> "de", "Japanese" -> "ja", "Chinese (Taiwan)" -> "zh", "pt-BR" -> "pt", "zh_CN.UTF-8" -> "zh",
+    "zh-yue" -> "yue". Raises InvalidOption, with the closest names, when it is none of them.
     """
     name = " ".join(text.lower().split())
-    if name in LANGUAGES:
-        return name
-    for table in (_CODE_BY_NAME, ALIASES, LANGUAGE_TAGS):
-        if name in table:
-            return table[name]
-    primary, *subtags = re.split("[-_]", name)
-    if subtags and all(re.fullmatch("[a-z0-9]{1,8}", subtag) for subtag in subtags):
-        if primary == "zh" and "yue" in subtags:
-            return "yue"
-        code = LANGUAGE_TAGS.get(primary, primary)
-        if code in LANGUAGES:
+    plain = re.fullmatch(r"(.*?)\s*(\([^()]*\)|\.[a-z0-9-]+|@[a-z]+)?", name, re.DOTALL)
+    for spelled in (name, plain[1] if plain else name):  # without a region in brackets, or a locale's encoding
+        for table in (_CODE_BY_NAME, ALIASES, ISO_639_CODES):
+            if spelled in table:
+                return table[spelled]
+        if (code := _find_tag(spelled)) is not None:
             return code
     raise InvalidOption("language", text, _describe_allowed(name))
+
+
+def _find_tag(tag: str) -> str | None:
+    """The code of a BCP 47 language tag, or of a code alone: its region and script make no difference."""
+    primary, *subtags = re.split("[-_]", tag)
+    if not all(re.fullmatch("[a-z0-9]{1,8}", subtag) for subtag in subtags):
+        return None
+    if primary in ("zh", "zho", "chi") and "yue" in subtags:
+        return "yue"
+    code = ISO_639_CODES.get(primary, primary)
+    return code if code in LANGUAGES else None
 
 
 def _describe_allowed(name: str) -> str:

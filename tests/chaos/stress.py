@@ -29,6 +29,7 @@ from tests.support.hostile_clients import (
     count_threads,
     disconnect,
     half_close,
+    send_long_texts,
     send_uploads,
     slow_loris,
 )
@@ -179,6 +180,9 @@ def _run_stress(server: StressedServer, given: argparse.Namespace, clip: bytes) 
     closed = server.run_load("slow-loris", slow_loris(server.url, given.slow, for_s=60.0))
     if closed < given.slow:
         server.problems.append(f"{given.slow - closed} slow connections were left open")
+    refused = server.run_load("texts of 15 MB", send_long_texts(server.url, 10))
+    if refused < 20:
+        server.problems.append(f"{20 - refused} long texts were not refused")
     server.run_load("half-closed", half_close(server.url, 50))
     server.run_load("disconnects", disconnect(server.url, given.disconnects, given.seed))
     server.check_leaks()

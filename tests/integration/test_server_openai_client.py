@@ -290,7 +290,6 @@ def test_another_model_is_not_found(client: openai.OpenAI) -> None:
         ("chunking_strategy", {"chunking_strategy": {"type": "server_vad", "threshold": 4}}),
         ("known_speaker_names", {"known_speaker_names": ["agent"]}),
         ("known_speaker_references", {"known_speaker_references": ["data:audio/wav;base64,AAA="]}),
-        ("timestamp_granularities", {"timestamp_granularities": ["segment"]}),
         ("response_format", {"response_format": "diarized_json"}),
         ("temperature", {"temperature": 1.7}),
         ("language", {"language": "klingon"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import socket
 import struct
@@ -14,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+from websockets.asyncio.client import connect
 
 from tests.support.hostile_files import Upload
 from tests.support.servers import TRANSCRIPTIONS, tone
@@ -162,3 +164,19 @@ def count_open_files(pid: int) -> int:
 
 def count_threads(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+async def send_long_texts(url: str, n: int) -> int:
+    """Prompts of 15 MB in realtime sessions, and 1.6 MB of keywords in forms; returns how many were refused."""
+    refused = 0
+    session = {"type": "transcription", "audio": {"input": {"transcription": {"prompt": "many words " * 1_400_000}}}}
+    keywords = [("keywords[]", (None, "many words " * 1_450)) for _ in range(100)]
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, verify=False, trust_env=False) as http:
+        for _ in range(n):
+            async with connect(f"{url.replace('http', 'ws', 1)}/v1/realtime", max_size=None) as socket:
+                await socket.recv()
+                await socket.send(json.dumps({"type": "session.update", "session": session}))
+                refused += json.loads(await socket.recv()).get("error", {}).get("code") == "text_too_long"
+            response = await http.post(TRANSCRIPTIONS, files=[("file", ("tone.wav", tone())), *keywords])
+            refused += response.status_code == 400
+    return refused

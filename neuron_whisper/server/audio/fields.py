@@ -15,6 +15,7 @@ from neuron_whisper.errors import InvalidOption, UnknownOption
 from neuron_whisper.formats.subtitles import SubtitleOptions
 from neuron_whisper.option_spec import FINITE, OptionSpec, list_option_specs
 from neuron_whisper.server.audio.chunking import ALLOWED_CHUNKING, ServerVad, is_bracket_field, read_chunking
+from neuron_whisper.server.audio.ignored_fields import is_ignored
 from neuron_whisper.server.http.field_types import (
     BOOLEAN,
     TEXT,
@@ -26,7 +27,7 @@ from neuron_whisper.server.http.field_types import (
     truncate,
 )
 from neuron_whisper.server.http.openapi import get_schema
-from neuron_whisper.text.languages import LANGUAGES, to_language_code
+from neuron_whisper.text.languages import LANGUAGES, parse_language
 
 RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 MAX_COMMA_VALUES = 1000
@@ -56,8 +57,8 @@ UNSUPPORTED_FIELDS: Mapping[str, str] = MappingProxyType(
 _LANGUAGE_TYPE = FieldType(
     schema={"type": "string", "enum": ["", *LANGUAGES, *LANGUAGES.values()]},
     allowed="a language's code or English name, such as de or German",
-    parse=to_language_code,
-    blank_is_none=True,
+    parse=parse_language,
+    splits_at_commas=True,
 )
 _CHUNKING_TYPE = FieldType(
     schema={"anyOf": [{"type": "string", "enum": ["auto"]}, get_schema(ServerVad)]},
@@ -92,7 +93,8 @@ _REQUEST_FIELDS = (
         name="timestamp_granularities",
         field_type=choice("word", "segment"),
         is_list=True,
-        description="With verbose_json: what has timestamps. word alone leaves the segments out. Default: segment.",
+        description="With verbose_json, otherwise ignored: what has timestamps. word alone leaves the segments out. "
+        "Default: segment.",
     ),
     FormField(
         name="include",
@@ -207,12 +209,6 @@ def _format_value(value: Any) -> str:
 
 
 REQUIREMENTS = (
-    Requirement(
-        name="timestamp_granularities",
-        requires="response_format",
-        required_values=("verbose_json",),
-        required_default="json",
-    ),
     Requirement(name="include", requires="response_format", required_values=("json",), required_default="json"),
     Requirement(
         name="stream",
@@ -249,13 +245,18 @@ class AudioForm:
     fields: tuple[FormField, ...] = FIELDS
 
     def check_field(self, name: str, value: str) -> None:
-        """Raises InvalidOption for an unknown field, with the reason where another API has it."""
+        """Raises InvalidOption for an unknown field, with the reason where another API has it.
+
+        A blank field, and one of another API that means nothing here, is none.
+        """
         if is_bracket_field(name):
             return
         bare_name = name.removesuffix("[]")
         for known in self.fields:
             if name in (known.name, known.form_name):
                 return
+        if is_ignored(name, value, self.task):
+            return
         if bare_name in UNSUPPORTED_FIELDS:
             raise InvalidOption(bare_name, truncate(value), f"not supported here: {UNSUPPORTED_FIELDS[bare_name]}")
         raise UnknownOption(truncate(bare_name) or "(unnamed field)", [known.form_name for known in self.fields])

@@ -14,6 +14,7 @@ from neuron_whisper.option_spec import check_text_length
 from neuron_whisper.server.audio.chunking import CHUNKING_FIELD as CHUNKING
 from neuron_whisper.server.audio.chunking import ServerVad, fold_bracket_fields
 from neuron_whisper.server.audio.fields import NO_DIARIZATION, REQUIREMENTS, AudioForm
+from neuron_whisper.server.audio.ignored_fields import list_ignored_fields
 from neuron_whisper.server.http.multipart import Form
 
 # options that are set by a form field of another name
@@ -22,7 +23,10 @@ _FIELD_OF_OPTION: Mapping[str, str] = {"word_timestamps": "timestamp_granulariti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioRequest:
-    """A parsed form. `model` None: the default model. `timestamp_granularities`: what verbose_json has times of."""
+    """A parsed form. `model` None: the default model. `timestamp_granularities`: what verbose_json has times of.
+
+    `warnings` name the fields that were ignored.
+    """
 
     model: str | None
     response_format: str
@@ -31,6 +35,7 @@ class AudioRequest:
     timestamp_granularities: frozenset[str]
     include_logprobs: bool
     stream: bool
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def from_form(cls, form: Form, endpoint: AudioForm, *, vad_filter: bool = True) -> AudioRequest:
@@ -41,7 +46,13 @@ class AudioRequest:
         given = {field.name: field.parse(texts) for field in endpoint.fields if field.is_given(texts)}
         for requirement in REQUIREMENTS:
             requirement.check(given)
-        granularities = frozenset(given.get("timestamp_granularities", ("segment",)))
+        response_format = given.get("response_format", "json")
+        warnings = [f"{name}: ignored, it changes nothing here" for name in list_ignored_fields(texts, given)]
+        granularities = frozenset({"segment"})
+        if response_format == "verbose_json":
+            granularities = frozenset(given.get("timestamp_granularities", granularities))
+        elif "timestamp_granularities" in given:
+            warnings.append("timestamp_granularities: ignored, it needs response_format=verbose_json")
         subtitles = SubtitleOptions(
             **{field.name: given[field.name] for field in fields(SubtitleOptions) if field.name in given}
         )
@@ -62,12 +73,13 @@ class AudioRequest:
         with translate_field_names(endpoint):
             return cls(
                 model=given.get("model"),
-                response_format=given.get("response_format", "json"),
+                response_format=response_format,
                 options=TranscribeOptions(**options),
                 subtitles=subtitles,
                 timestamp_granularities=granularities,
                 include_logprobs="include" in given,
                 stream=given.get("stream", False),
+                warnings=tuple(warnings),
             )
 
 

@@ -39,12 +39,12 @@ class ResponseFormatter:
         return Response(msgspec.json.encode(body), media_type="application/json")
 
     def format_json(self, transcript: Transcript) -> dict[str, Any]:
-        """OpenAI's Transcription without `usage`; `warnings` of a damaged file are an extension."""
+        """OpenAI's Transcription without `usage`; `warnings` of the file and of ignored fields are an extension."""
         languages = dict.fromkeys(segment.language or transcript.language for segment in transcript.segments)
         body: dict[str, Any] = {"text": transcript.text.strip(), "languages": [{"code": code} for code in languages]}
         if self.request.include_logprobs:
             body["logprobs"] = self.format_logprobs(transcript.segments)
-        return body | _format_warnings(transcript)
+        return body | self._format_warnings(transcript)
 
     def format_verbose_json(self, transcript: Transcript) -> dict[str, Any]:
         """OpenAI's TranscriptionVerbose without `usage`. As there, the language of a translation is English."""
@@ -56,7 +56,7 @@ class ResponseFormatter:
             del body["segments"]
         if "word" in self.request.timestamp_granularities:
             body["words"] = words
-        return body | _format_warnings(transcript)
+        return body | self._format_warnings(transcript)
 
     def format_logprobs(self, segments: Iterable[Segment]) -> list[dict[str, Any]]:
         """Text tokens with their log probabilities; `bytes`, as a token may be a part of a character."""
@@ -81,6 +81,6 @@ class ResponseFormatter:
             "input_token_details": {"audio_tokens": audio, "text_tokens": prompt},
         }
 
-
-def _format_warnings(transcript: Transcript) -> dict[str, Any]:
-    return {"warnings": transcript.warnings} if transcript.warnings else {}
+    def _format_warnings(self, transcript: Transcript) -> dict[str, Any]:
+        warnings = [*self.request.warnings, *transcript.warnings]
+        return {"warnings": warnings} if warnings else {}

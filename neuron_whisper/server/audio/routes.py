@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from neuron_whisper.audio.clip import AudioClip
-from neuron_whisper.errors import DeadlineExceeded
+from neuron_whisper.errors import DeadlineExceeded, InvalidOption
 from neuron_whisper.longform.drivers import TranscriptEvent
 from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS, AudioForm
 from neuron_whisper.server.audio.openapi import TranscriptionOperation, TranslationOperation
@@ -21,6 +21,7 @@ from neuron_whisper.server.audio.response import ResponseFormatter
 from neuron_whisper.server.audio.sse import EventStream, SegmentEventFormatter, add_keepalives
 from neuron_whisper.server.http.disconnect import cancel_on_disconnect
 from neuron_whisper.server.http.errors import ClientDisconnected, handle_exception
+from neuron_whisper.server.http.field_types import truncate
 from neuron_whisper.server.http.multipart import Form, read_form
 from neuron_whisper.server.http.request_context import RequestContext, measure_stage
 from neuron_whisper.server.state import ServerState
@@ -93,7 +94,9 @@ class AudioResponse:
             with measure_stage("receive"):
                 await read_form(request, form, endpoint.check_field, server_state.settings.max_upload_bytes)
             audio_request = AudioRequest.from_form(form, endpoint, vad_filter=server_state.settings.vad_filter)
-            server_state.models.find(audio_request.model)  # rejects an unknown model before the audio is decoded
+            model = server_state.models.find(audio_request.model)  # rejects an unknown one before the audio is decoded
+            if model.transcriber is not None:
+                _check_model(model.transcriber, audio_request)
             log_fields |= {"upload_bytes": form.upload_bytes, "format": audio_request.response_format}
             upload, name = form.take_upload(), form.upload_name
 
@@ -102,6 +105,7 @@ class AudioResponse:
             async with server_state.models.use(
                 audio_request.model
             ) as transcriber:  # loaded after decoding: an unreadable file loads no model
+                _check_model(transcriber, audio_request)
                 formatter = ResponseFormatter(request=audio_request, tokenizer=transcriber.tokenizer)
                 with measure_stage("transcribe"):
                     if audio_request.stream:
@@ -115,6 +119,13 @@ class AudioResponse:
             response = await cancel_on_disconnect(request.receive, work())
         if response is not None:
             await response.to_asgi_response(app=None, request=request)(scope, request.receive, send)
+
+
+def _check_model(transcriber: Transcriber, request: AudioRequest) -> None:
+    """Raises InvalidOption for a translation by an English-only model: the client chose the model, not a task."""
+    if request.options.task == "translate" and not transcriber.tokenizer.special.is_multilingual:
+        allowed = "a multilingual model: this one is English-only and cannot translate"
+        raise InvalidOption("model", truncate(request.model or transcriber.name), allowed)
 
 
 async def _stream_segments(

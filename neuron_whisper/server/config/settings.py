@@ -46,7 +46,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         bool | None,
         Meta(description="Check an artifact's golden tokens before serving; by default on a Neuron device."),
     ] = None
-    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0: all IPv4 addresses.")] = "127.0.0.1"
+    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0: all IPv4 addresses, ::: all of both.")] = (
+        "127.0.0.1"
+    )
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0: any free port.")] = 8000
     max_upload_bytes: Annotated[
         int,

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 
 from neuron_whisper.errors import (
     AudioTooLarge,
@@ -192,11 +192,26 @@ def _to_http_error_response(error: HTTPException, request: Request[Any, Any, Any
             return make_error_response(404, f"unknown URL: {url}", code="unknown_url")
         case 405:
             allowed = {name.lower(): value for name, value in (error.headers or {}).items()}
+            if "GET" in allowed.get("allow", "").split(", "):
+                allowed["allow"] += ", HEAD"
             message = f"method not allowed: {url}; use {allowed.get('allow', 'another method')}"
             return make_error_response(405, message, code="method_not_allowed", headers=allowed)
+        case 400 if isinstance(error, ValidationException):
+            return _to_validation_response(error)
         case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return make_error_response(status, error.detail, headers=error.headers)
     return _to_internal_error_response(error, request)
+
+
+def _to_validation_response(error: ValidationException) -> Response[dict[str, Any]]:
+    """The response for a query parameter, or a field of a JSON body, that Litestar rejects."""
+    first = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
+    field = first.get("key") if isinstance(first, dict) else None
+    reason = str(first.get("message", "this value is not possible")) if isinstance(first, dict) else ""
+    if not isinstance(field, str) or field == "data":  # Litestar's name for the body
+        detail = reason[:200] if reason.startswith("Object") else "not the JSON object that this URL expects"
+        return make_error_response(400, f"the body: {detail}", code="invalid_value")
+    return make_error_response(400, f"{field}: {reason[:200]}", param=field, code="invalid_value")
 
 
 def _to_internal_error_response(error: Exception, request: Request[Any, Any, Any] | None) -> Response[dict[str, Any]]:

@@ -23,18 +23,20 @@ NONE = "none"  # switches a threshold off
 class FieldType:
     """`parse` gives the value of a text and raises ValueError or InvalidOption; `allowed` describes the values.
 
-    `blank_is_none`: an empty text counts as not given, as clients send it for a setting that was left empty.
+    `splits_at_commas`: a list of such values may be one text, "word,segment" or '["word", "segment"]'.
     """
 
     schema: Mapping[str, Any]
     allowed: str
     parse: Callable[[str], object]
-    blank_is_none: bool = False
+    splits_at_commas: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormField:
-    """A field of a form. A list is sent as `name[]`, once for each of its values.
+    """A field of a form. A list is sent as `name[]`, once for each of its values, or at once with commas between.
+
+    Values are stripped, and a blank one counts as not given: clients send it for a setting that was left empty.
 
     `option` is the field of TranscribeOptions that it sets, if it sets exactly one.
     """
@@ -66,8 +68,10 @@ class FormField:
 
     def _select_texts(self, texts: Mapping[str, Sequence[str]]) -> list[str]:
         names = (self.form_name, self.name) if self.is_list else (self.name,)
-        sent = [text for name in names for text in texts.get(name, ())]
-        return [text for text in sent if text.strip()] if self.field_type.blank_is_none else sent
+        sent = [text.strip() for name in names for text in texts.get(name, ())]
+        if self.is_list and self.field_type.splits_at_commas:
+            sent = [part.strip() for text in sent for part in _split_list(text)]
+        return [text for text in sent if text]
 
     def _parse_value(self, text: str) -> object:
         try:
@@ -81,6 +85,16 @@ class FormField:
             raise InvalidOption(self.name, truncate(text), error.allowed) from None
 
 
+def _split_list(text: str) -> list[str]:
+    """'word,segment' -> ["word", "segment"], and so '["word", "segment"]', as some clients send a list."""
+    if text.startswith("["):
+        try:
+            return msgspec.json.decode(text, type=list[str])
+        except (msgspec.DecodeError, RecursionError):
+            return [text]
+    return text.split(",")
+
+
 def truncate(value: str) -> str:
     """A client's value, short enough for an error message."""
     return value if len(value) <= MAX_ECHO_CHARS else value[:MAX_ECHO_CHARS] + "…"
@@ -89,30 +103,30 @@ def truncate(value: str) -> str:
 # --- types ----------------------------------------------------------------------------------------
 
 
-def _convert(annotation: Any, allowed: str, *, blank_is_none: bool = False) -> FieldType:
+def _convert(annotation: Any, allowed: str, *, splits_at_commas: bool = False) -> FieldType:
     return FieldType(
         schema=msgspec.json.schema(annotation),
         allowed=allowed,
         parse=lambda text: msgspec.convert(text, annotation),
-        blank_is_none=blank_is_none,
+        splits_at_commas=splits_at_commas,
     )
 
 
 def choice(*words: str, allowed: str | None = None) -> FieldType:
     """One of these words."""
-    return _convert(Literal[words], allowed or f"one of {', '.join(words)}")
+    return _convert(Literal[words], allowed or f"one of {', '.join(words)}", splits_at_commas=True)
 
 
 def _parse_boolean(text: str) -> bool:
-    if text.strip().lower() not in ("true", "false"):  # msgspec takes 0 and 1 as well
+    word = text.strip().lower()
+    if word not in ("true", "false", "1", "0"):
         raise ValueError(text)
-    return text.strip().lower() == "true"
+    return word in ("true", "1")
 
 
 TEXT = _convert(
     Annotated[str, Meta(max_length=MAX_TEXT_CHARS)],
     f"text of at most {MAX_TEXT_CHARS:,} characters",
-    blank_is_none=True,
 )
 BOOLEAN = FieldType(schema=msgspec.json.schema(bool), allowed="true or false", parse=_parse_boolean)
 

@@ -32,6 +32,7 @@ from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.http.api_keys import ApiKeyStore, Client
 from neuron_whisper.server.http.errors import AuthenticationFailed, PermissionDenied, make_error_response
 from neuron_whisper.server.http.request_context import STATE_KEY, RequestContext, current_request
+from neuron_whisper.server.http.routing import is_root_without_slash, to_routed_scope
 from neuron_whisper.server.http.upload_limits import limit_slow_upload
 from neuron_whisper.server.observability.metrics import Metrics
 from neuron_whisper.server.observability.tracing import TraceExporter
@@ -109,28 +110,33 @@ class InstrumentedApp(Litestar):
         else:
             await super().__call__(scope, receive, send)
 
-    async def _handle_http(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        context = _start_request(scope)
+    async def _handle_http(self, client_scope: HTTPScope, receive: Receive, send: Send) -> None:
+        context = _start_request(client_scope)
         settings = self.gateway.settings
+        scope = to_routed_scope(client_scope, settings.root_path)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
                 message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, context.id.encode())]
             elif self.gateway.tracing is not None and not message.get("more_body", False):
-                self.gateway.tracing.describe_request(context, scope, scope["method"])
+                self.gateway.tracing.describe_request(context, scope, client_scope["method"])
             await send(message)
 
         receive_in_time = limit_slow_upload(
             receive, idle_s=settings.upload_idle_s, min_bytes_per_s=settings.upload_least_bytes_s
         )
         try:
-            await super().__call__(scope, receive_in_time, send_with_id)
+            if is_root_without_slash(client_scope, settings.root_path):
+                await _redirect(send_with_id, f"{settings.root_path}/")
+            else:
+                await super().__call__(scope, receive_in_time, send_with_id)
         finally:
-            self._finish_request(context, scope, scope["method"])
+            self._finish_request(context, scope, client_scope["method"])
 
-    async def _handle_websocket(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
-        context = _start_request(scope)
+    async def _handle_websocket(self, client_scope: WebSocketScope, receive: Receive, send: Send) -> None:
+        context = _start_request(client_scope)
+        scope = to_routed_scope(client_scope, self.gateway.settings.root_path)
 
         async def send_and_note_status(message: Message) -> None:
             if message["type"] == "websocket.accept":
@@ -222,6 +228,12 @@ def _read_api_key(headers: Iterable[tuple[bytes, bytes]], *, is_websocket: bool)
             if protocol.strip().startswith(SUBPROTOCOL_KEY):
                 return protocol.strip().removeprefix(SUBPROTOCOL_KEY)
     return ""
+
+
+async def _redirect(send: Send, location: str) -> None:
+    headers = [(b"location", location.encode()), (b"content-length", b"0")]
+    await send(cast("Message", {"type": "http.response.start", "status": 308, "headers": headers}))
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _reject_websocket(scope: WebSocketScope, send: Send, message: str, context: RequestContext) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote_to_bytes
 
 from litestar import Request
 from litestar.exceptions import ClientException
@@ -18,6 +20,7 @@ from multipart import (  # type: ignore[import-untyped]  # it ships no types
 )
 
 from neuron_whisper.errors import AudioTooLarge, InvalidOption, MissingOption, TextTooLong
+from neuron_whisper.server.http.charsets import decode_header, decode_text, is_text_charset
 from neuron_whisper.server.http.errors import ClientDisconnected
 
 UPLOAD_MEMORY_BYTES = 1 << 20  # of an upload; what exceeds it goes to a temporary file
@@ -25,6 +28,7 @@ MAX_TEXT_BYTES = 1 << 16  # of one text field; more than any prompt that Whisper
 MAX_PARTS = 256
 MAX_FORM_OVERHEAD_BYTES = 4 << 20  # of a body, in addition to its upload
 MAX_FILENAME_CHARS = 100
+EXTENDED_FILENAME = re.compile(r";\s*filename\*\s*=\s*\"?([\w.:-]+)'[^']*'([^\s;\"]+)", re.ASCII | re.IGNORECASE)
 
 FieldCheck = Callable[[str, str], None]
 """check(name, value): raises InvalidOption when the form has no field `name`."""
@@ -59,12 +63,9 @@ class Form:
         upload.seek(0)
         return upload
 
-    def add_text(self, name: str, value: bytes) -> None:
-        """Add a text field. Raises InvalidOption where it is not UTF-8."""
-        try:
-            self.texts.setdefault(name, []).append(value.decode())
-        except UnicodeDecodeError:
-            raise InvalidOption(name, value[:32], "text in UTF-8") from None
+    def add_text(self, name: str, value: bytes, charset: str | None = None) -> None:
+        """Add a text field, in UTF-8 or the charset that its part declares. Raises InvalidOption where it is not."""
+        self.texts.setdefault(name, []).append(decode_text(name, value, charset))
 
 
 async def read_form(request: Request[Any, Any, Any], form: Form, check_field: FieldCheck, max_bytes: int) -> None:
@@ -78,39 +79,48 @@ async def read_form(request: Request[Any, Any, Any], form: Form, check_field: Fi
     if kind != "multipart/form-data" or not boundary:
         raise ClientException("send the request as multipart/form-data with a boundary")
     part: MultipartSegment | None = None
-    text = bytearray()
+    name, text = "", bytearray()
     try:
-        with PushMultipartParser(boundary, max_segment_count=MAX_PARTS) as parser:
+        # any byte is a character of latin-1: names are decoded here
+        with PushMultipartParser(boundary, max_segment_count=MAX_PARTS, header_charset="latin-1") as parser:
             async for chunk in _read_body(request, max_bytes + MAX_FORM_OVERHEAD_BYTES, max_bytes):
                 if parser.closed:
                     continue  # an epilogue, which has no meaning
                 for event in parser.parse(chunk):
                     if isinstance(event, MultipartSegment):
-                        part, text = event, bytearray()
-                        _begin_part(form, part, check_field)
-                    elif part is not None and part.name == "file":
+                        part, name, text = event, decode_header(event.name or ""), bytearray()
+                        _begin_part(form, part, name, check_field)
+                    elif part is not None and name == "file":
                         _append_upload(form, event, max_bytes)
                     elif part is not None and event is not None:
                         text += event
                         if len(text) > MAX_TEXT_BYTES:
-                            check_field(part.name or "", "a long value")
-                            raise TextTooLong(part.name or "", len(text), MAX_TEXT_BYTES, unit="bytes")
+                            check_field(name, "a long value")
+                            raise TextTooLong(name, len(text), MAX_TEXT_BYTES, unit="bytes")
                     elif part is not None:
-                        form.add_text(part.name or "", bytes(text))
-                        check_field(part.name or "", form.texts[part.name or ""][-1])
+                        form.add_text(name, bytes(text), part.charset)
+                        check_field(name, form.texts[name][-1])
     except MultipartError as error:
         raise ClientException(f"the form cannot be read: {error}") from error
 
 
-def _begin_part(form: Form, part: MultipartSegment, check_field: FieldCheck) -> None:
-    if part.name != "file":
+def _begin_part(form: Form, part: MultipartSegment, name: str, check_field: FieldCheck) -> None:
+    if name != "file":
         if part.filename is not None:  # reject an upload in the wrong field before its megabytes are read
-            check_field(part.name or "", "an upload")
+            check_field(name, "an upload")
         return
     if form.upload is not None:
         raise InvalidOption("file", "a second file", "one file per request")
     form.upload = SpooledTemporaryFile(UPLOAD_MEMORY_BYTES, dir=form.upload_dir)  # noqa: SIM115  # the form closes it
-    form.upload_name = _sanitize_filename(part.filename)
+    form.upload_name = _sanitize_filename(_read_filename(part))
+
+
+def _read_filename(part: MultipartSegment) -> str | None:
+    """The part's file name, in whatever encoding; `filename*` of RFC 5987 where it has one."""
+    if match := EXTENDED_FILENAME.search(part.header("Content-Disposition", "")):
+        charset, encoded = match[1], unquote_to_bytes(match[2])
+        return encoded.decode(charset if is_text_charset(charset) else "utf-8", "replace")
+    return None if part.filename is None else decode_header(part.filename)
 
 
 def _append_upload(form: Form, piece: bytes | bytearray | None, max_bytes: int) -> None:

@@ -132,7 +132,9 @@ class RestrictedHttpClient:
         except httpcore.TimeoutException:
             raise UrlFetchFailed(host, "no response in time") from None
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise UrlFetchFailed(host, f"the connection failed: {str(error)[:200] or type(error).__name__}") from None
+            raise UrlFetchFailed(
+                host, f"the connection failed: {str(error)[:200] or 'it was closed or reset'}"
+            ) from None
 
     async def close(self) -> None:
         await self._pool.aclose()

@@ -114,7 +114,11 @@ async def create_job(request: AnyRequest, server_state: NamedDependency[ServerSt
         existing = await jobs.find_by_idempotency_key(owner, key)
         job = existing or await _receive_job(request, jobs, owner, key, size_bytes)
     body = _to_response(jobs, JobView(job=job))
-    return Response(body, headers={"location": f"/v1/jobs/{job.id}"}, status_code=201 if existing is None else 200)
+    return Response(
+        body,
+        headers={"location": f"{server_state.settings.root_path}/v1/jobs/{job.id}"},
+        status_code=201 if existing is None else 200,
+    )
 
 
 @get(
@@ -243,7 +247,7 @@ def _make_options_handler(path: str, *methods: str) -> HTTPRouteHandler:
 
     @route(path, http_method=HttpMethod.OPTIONS, include_in_schema=False, status_code=204)
     async def options() -> Response[None]:
-        return Response(None, headers={"allow": ", ".join(sorted((*methods, "OPTIONS")))})
+        return Response(None, headers={"allow": ", ".join(sorted({*methods, "HEAD", "OPTIONS"}))})
 
     return options
 

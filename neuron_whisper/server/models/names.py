@@ -33,7 +33,7 @@ class ModelNames:
     `models` has a sequence of names for each model. Its primary name is the first that no earlier model has: of two
     artifacts of one model the second gets the next of its names. A name of two models refers to the first.
     `default` (any name; None: the first model) is used where a request names no model, and for `whisper-1`.
-    `aliases` override all names except primary names.
+    `aliases` override all names except primary names; one may refer to another, and `default` to any.
 
     Raises InvalidOption for a model without a unique name, for an alias or a default that refers to no model, and
     for an alias that is a primary name.
@@ -54,16 +54,19 @@ class ModelNames:
                 if other != OPENAI_ALIAS:
                     primary_by_name.setdefault(other, name)
         self.primary_names = tuple(primary_names)
-        self.default = (
-            primary_names[0] if default is None else self._resolve_setting(primary_by_name, "default_model", default)
-        )
-        primary_by_name.setdefault(OPENAI_ALIAS, self.default)
-        resolved = {
-            alias: self._resolve_setting(primary_by_name, "alias", name) for alias, name in (aliases or {}).items()
-        }
-        for alias, name in resolved.items():
+        aliases = aliases or {}
+        for alias, name in aliases.items():
             if alias in primary_names:
                 raise InvalidOption("alias", f"{alias}={name}", f"{alias} is the name of a served model")
+        if default is None or (default == OPENAI_ALIAS and default not in aliases):
+            self.default = primary_names[0]
+        else:
+            self.default = self._resolve_setting(primary_by_name, "default_model", _follow(aliases, default))
+        primary_by_name.setdefault(OPENAI_ALIAS, self.default)
+        resolved = {
+            alias: self._resolve_setting(primary_by_name, "alias", _follow(aliases, name, start=alias))
+            for alias, name in aliases.items()
+        }
         self._primary_by_name = MappingProxyType(primary_by_name | resolved)
 
     def resolve(self, name: str | None) -> str:
@@ -85,6 +88,15 @@ class ModelNames:
         if name not in primary_by_name:
             raise InvalidOption(field, name, _describe_known_names(primary_by_name))
         return primary_by_name[name]
+
+
+def _follow(aliases: Mapping[str, str], name: str, *, start: str = "") -> str:
+    """The name at the end of a chain of aliases; that at which it turns in a circle, or comes back to `start`."""
+    seen = {start}
+    while name in aliases and name not in seen:
+        seen.add(name)
+        name = aliases[name]
+    return name
 
 
 def _describe_known_names(names: Iterable[str]) -> str:

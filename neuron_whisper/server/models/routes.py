@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
-from litestar import get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from neuron_whisper.server.http.errors import make_error_response
 from neuron_whisper.server.http.middleware import require_admin
 from neuron_whisper.server.http.openapi import GuardedOperation
 from neuron_whisper.server.models.registry import ModelState, ServedModel
@@ -14,6 +17,11 @@ from neuron_whisper.server.state import ServerState
 
 MAX_BODY_BYTES = 64 * 1024  # of JSON, which is parsed on the event loop
 UNLOAD_WAIT_S = 10.0  # for the requests that use the model; after it the response says "unloading"
+
+
+def refuse_nested_json(request: Request[Any, Any, Any], error: RecursionError) -> Response[dict[str, Any]]:
+    """The response for JSON that is nested deeper than the decoder goes."""
+    return make_error_response(400, "the JSON is nested too deeply", code="invalid_value")
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +82,7 @@ async def retrieve_model(server_state: NamedDependency[ServerState], model: From
     status_code=200,
     guards=[require_admin],
     request_max_body_size=MAX_BODY_BYTES,
+    exception_handlers={RecursionError: refuse_nested_json},
     operation_id="loadModel",
     tags=["models"],
     operation_class=GuardedOperation,
@@ -89,6 +98,7 @@ async def load_model(server_state: NamedDependency[ServerState], data: JSONBody[
     status_code=200,
     guards=[require_admin],
     request_max_body_size=MAX_BODY_BYTES,
+    exception_handlers={RecursionError: refuse_nested_json},
     operation_id="unloadModel",
     tags=["models"],
     operation_class=GuardedOperation,

@@ -90,7 +90,7 @@ class RealtimeConfig:
             return self
         fields = {**self.transcription, **read_fields(update, TranscribeOptions)}
         create_options(TranscribeOptions, fields, path)  # refuses an invalid value with its path
-        model = self.model if update.model is UNSET else update.model or None
+        model = self.model if update.model is UNSET else (update.model or "").strip() or None
         return replace(self, model=model, transcription={name: value for name, value in fields.items() if value})
 
     def _with_turn_detection(self, update: TurnDetectionUpdate | UnsetType | None, path: str) -> RealtimeConfig:

@@ -266,6 +266,12 @@ async def create_pcm_stream(encoding: str, rate: int) -> PcmStream:
     return await asyncio.to_thread(create)
 
 
+def read_query(socket: AnySocket) -> dict[str, str]:
+    """The query parameters of the URL, stripped; a blank one is absent."""
+    stripped = {name: str(value).strip() for name, value in socket.query_params.items()}
+    return {name: value for name, value in stripped.items() if value}
+
+
 def check_origin(socket: AnySocket, allowed: PageOrigins) -> None:
     """Raises HTTPException for a page of another origin: browsers send no preflight request for WebSockets."""
     origin = socket.headers.get("origin")

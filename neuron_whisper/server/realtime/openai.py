@@ -32,6 +32,7 @@ from neuron_whisper.server.realtime.connection import (
     SessionClosed,
     build_error_object,
     create_pcm_stream,
+    read_query,
 )
 from neuron_whisper.server.realtime.conversion import JsonObject, convert, truncate_value
 from neuron_whisper.server.realtime.events import (
@@ -89,7 +90,7 @@ class OpenAIConnection(RealtimeConnection):
         self._client_event_id: str | None = None  # of the event that is being handled
 
     async def on_handshake(self) -> None:
-        given = {name: str(value) for name, value in self.socket.query_params.items()}
+        given = read_query(self.socket)
         query = convert(given, RealtimeQuery, kind="query parameter")
         self._config = RealtimeConfig(model=query.model)
         self._pcm = await create_pcm_stream(self._config.encoding, self._config.rate)

@@ -34,6 +34,7 @@ from neuron_whisper.server.realtime.connection import (
     SessionClosed,
     build_error_object,
     create_pcm_stream,
+    read_query,
 )
 from neuron_whisper.server.realtime.conversion import JsonObject, convert, truncate_value
 from neuron_whisper.server.realtime.messages import MAX_TEXT_MESSAGE_CHARS
@@ -83,7 +84,7 @@ class RawStreamConnection(RealtimeConnection):
     """A client that sends raw audio in binary messages, and StreamMessages as text."""
 
     async def on_handshake(self) -> None:
-        given = {name: str(value) for name, value in self.socket.query_params.items() if value}
+        given = read_query(self.socket)
         query = convert(given, StreamQuery, strict=False, kind="query parameter")
         default_rate = DEFAULT_RATE if query.encoding == "pcm16" else G711_RATE
         self._pcm = await create_pcm_stream(query.encoding, query.sample_rate or default_rate)

@@ -21,12 +21,13 @@ class SwaggerUi(SwaggerRenderPlugin):
     `examples` of a property, Swagger UI leaves out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root_path: str = "") -> None:
+        assets_url = f"{root_path}{ASSETS_URL}"
         super().__init__(
-            js_url=f"{ASSETS_URL}/swagger-ui-bundle.js",
-            css_url=f"{ASSETS_URL}/swagger-ui.css",
-            standalone_preset_js_url=f"{ASSETS_URL}/swagger-ui-standalone-preset.js",
-            favicon=f"<link rel='icon' href='{ASSETS_URL}/favicon-32x32.png'>",
+            js_url=f"{assets_url}/swagger-ui-bundle.js",
+            css_url=f"{assets_url}/swagger-ui.css",
+            standalone_preset_js_url=f"{assets_url}/swagger-ui-standalone-preset.js",
+            favicon=f"<link rel='icon' href='{assets_url}/favicon-32x32.png'>",
             path="/",
         )
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.text.languages import ALIASES, LANGUAGES, NO_SPACE_LANGUAGES, to_language_code
+from neuron_whisper.text.languages import ALIASES, LANGUAGES, NO_SPACE_LANGUAGES, parse_language, to_language_code
 
 
 def test_there_are_a_hundred_languages_and_cantonese_is_the_last() -> None:
@@ -53,6 +53,25 @@ def test_there_are_a_hundred_languages_and_cantonese_is_the_last() -> None:
         ("jv", "jw"),
         ("nb-NO", "no"),
         ("iw", "he"),
+        ("deu", "de"),
+        ("ger", "de"),
+        ("GER", "de"),
+        ("cmn", "zh"),
+        ("cmn-Hans-CN", "zh"),
+        ("eng-US", "en"),
+        ("fil-PH", "tl"),
+        ("nob", "no"),
+        ("nno", "nn"),
+        ("msa", "ms"),
+        ("zho-yue", "yue"),
+        ("zh-cmn-Hans", "zh"),
+        ("de_DE.UTF-8", "de"),
+        ("sr_RS@latin", "sr"),
+        ("de-u-co-phonebk", "de"),
+        ("English (United States)", "en"),
+        ("Chinese (Simplified)", "zh"),
+        ("Norwegian Bokmål", "no"),
+        ("Farsi", "fa"),
     ],
 )
 def test_a_language_is_known_by(text: str, code: str) -> None:
@@ -61,7 +80,25 @@ def test_a_language_is_known_by(text: str, code: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "xx", "english-us", "en-", "-en", "en US", "en-US!", "xx-US", "<|en|>", "auto", "en-a/b"],
+    [
+        "",
+        " ",
+        "xx",
+        "english-us",
+        "en-",
+        "-en",
+        "en US",
+        "en-US!",
+        "xx-US",
+        "<|en|>",
+        "auto",
+        "und",
+        "en-a/b",
+        "eng-",
+        "(en)",
+        "en@",
+        "xyz",
+    ],
 )
 def test_what_is_no_language_is_refused(text: str) -> None:
     with pytest.raises(InvalidOption) as caught:
@@ -103,3 +140,8 @@ def test_the_languages_are_openai_whispers_in_its_order() -> None:
     assert list(LANGUAGES.items()) == list(theirs.LANGUAGES.items())
     for name, code in theirs.TO_LANGUAGE_CODE.items():
         assert to_language_code(name) == code
+
+
+@pytest.mark.parametrize("text", ["", " ", "auto", "AUTO", " und "])
+def test_a_language_that_is_not_known_is_detected(text: str) -> None:
+    assert parse_language(text) is None

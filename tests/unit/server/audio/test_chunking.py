@@ -47,7 +47,6 @@ def test_server_vad_sets_vad_options_as_json_and_as_fields(texts: dict[str, list
         {"chunking_strategy": ['{"type": "server_vad", "silence_duration_ms": null}']},
         {"chunking_strategy": ['{"type": "server_vad", "silence_duration_ms": "300"}']},
         {"chunking_strategy": ["[]"]},
-        {"chunking_strategy": [""]},
         {"chunking_strategy": ["auto", "auto"]},
         {"chunking_strategy": ["auto"], "chunking_strategy[type]": ["server_vad"]},
         {"chunking_strategy[prefix_padding_ms]": ["-1"]},

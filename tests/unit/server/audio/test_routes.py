@@ -116,3 +116,14 @@ def test_concurrent_streams_have_their_own_text() -> None:
             for n in range(8)
         ]
     assert together == alone
+
+
+def test_a_translation_by_an_english_only_model_blames_the_model() -> None:
+    with run_server(is_multilingual=False) as server:
+        for name in ("turbo", "whisper-1"):
+            error = read_error(server.post(path="/v1/audio/translations", model=name), 400)
+            assert (error["param"], error["code"]) == ("model", "invalid_value")
+            assert name in error["message"]
+        error = read_error(server.post(path="/v1/audio/translations", stream="true"), 400)
+        assert error["param"] == "model"
+        assert server.post().status_code == 200

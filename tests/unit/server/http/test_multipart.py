@@ -23,8 +23,9 @@ def small() -> Iterator[RunningServer]:
         yield made
 
 
-def raw_part(headers: str, content: bytes) -> bytes:
-    return f"--edge\r\n{headers}\r\n\r\n".encode() + content + b"\r\n"
+def raw_part(headers: str | bytes, content: bytes) -> bytes:
+    head = headers.encode() if isinstance(headers, str) else headers
+    return b"--edge\r\n" + head + b"\r\n\r\n" + content + b"\r\n"
 
 
 def test_a_form_without_a_file_is_rejected(server: RunningServer) -> None:
@@ -60,17 +61,49 @@ def test_a_body_that_is_not_a_form_gets_400(server: RunningServer, headers: dict
         'form-data; name="file"; filename=""',
         'form-data; name="file"',
         'form-data; name="file"; filename="../../etc/passwd"',
+        b'form-data; name="file"; filename="Gr\xfc\xdfe.wav"',
+        'form-data; name="file"; filename="録音.wav"'.encode("shift_jis"),
+        "form-data; name=\"file\"; filename*=UTF-8''%E9%8C%B2.wav",
+        'form-data; name="file"; filename="a"; filename*=klingon\'de\'%FF%00.wav',
         'form-data; name="file"; filename="' + "n" * 3000 + '"',
     ],
 )
-def test_any_file_name_is_accepted(server: RunningServer, disposition: str) -> None:
+def test_any_file_name_is_accepted(server: RunningServer, disposition: str | bytes) -> None:
+    head = b"Content-Disposition: " + (disposition.encode() if isinstance(disposition, str) else disposition)
     with server.client() as client:
-        good = raw_part(f"Content-Disposition: {disposition}", tone()) + b"--edge--\r\n"
+        good = raw_part(head, tone()) + b"--edge--\r\n"
         assert client.post(TRANSCRIPTIONS, headers=FORM, content=good).json()["text"] == server.post().json()["text"]
-        bad = raw_part(f"Content-Disposition: {disposition}", b"no sound") + b"--edge--\r\n"
+        bad = raw_part(head, b"no sound") + b"--edge--\r\n"
         message = read_error(client.post(TRANSCRIPTIONS, headers=FORM, content=bad), 400)["message"]
     assert "/" not in message.split(": ")[0]
     assert len(message) < 300
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ('filename="録音.wav"'.encode(), "録音.wav"),
+        (b'filename="Gr\xfc\xdfe.wav"', "Grüße.wav"),
+        (b"filename*=UTF-8''%E9%8C%B2%E9%9F%B3.wav", "録音.wav"),
+        (b"filename=\"x.wav\"; filename*=iso-8859-1'de'Gr%FC%DFe.wav", "Grüße.wav"),
+    ],
+)
+def test_a_file_name_is_read_in_its_encoding(server: RunningServer, disposition: bytes, name: str) -> None:
+    body = raw_part(b'Content-Disposition: form-data; name="file"; ' + disposition, b"no sound") + b"--edge--\r\n"
+    with server.client() as client:
+        error = read_error(client.post(TRANSCRIPTIONS, headers=FORM, content=body), 400)
+    assert error["message"].startswith(f"{name}: ")
+
+
+def test_a_part_is_read_in_its_declared_charset(server: RunningServer) -> None:
+    head = 'Content-Disposition: form-data; name="{}"\r\nContent-Type: text/plain; charset={}'
+    upload = raw_part('Content-Disposition: form-data; name="file"; filename="a.wav"', tone())
+    with server.client() as client:
+        for charset, status in (("iso-8859-1", 200), ("utf-8", 400), ("klingon", 400)):
+            body = raw_part(head.format("prompt", charset), "Grüße".encode("latin-1")) + upload + b"--edge--\r\n"
+            answer = client.post(TRANSCRIPTIONS, headers=FORM, content=body)
+            assert answer.status_code == status, charset
+            assert status == 200 or read_error(answer, 400)["param"] == "prompt"
 
 
 def test_an_upload_above_the_limit_is_rejected_by_content_length(small: RunningServer) -> None:

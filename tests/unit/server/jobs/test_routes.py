@@ -73,7 +73,9 @@ def test_a_page_after_an_unknown_job_is_404(client: httpx.Client) -> None:
     read_error(client.get(JOBS, params={"after": "job_nowhere"}), 404)
 
 
-@pytest.mark.parametrize(("path", "methods"), [(JOBS, "GET, OPTIONS, POST"), (f"{JOBS}/job_1", "DELETE, GET, OPTIONS")])
+@pytest.mark.parametrize(
+    ("path", "methods"), [(JOBS, "GET, HEAD, OPTIONS, POST"), (f"{JOBS}/job_1", "DELETE, GET, HEAD, OPTIONS")]
+)
 def test_options_name_every_method(client: httpx.Client, path: str, methods: str) -> None:
     assert client.options(path).headers["allow"] == methods
 

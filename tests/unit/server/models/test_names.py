@@ -38,6 +38,9 @@ def test_aliases_override_other_names() -> None:
         "turbo",
         "base",
     )
+    chained = ModelNames([["a"], ["b"]], aliases={"x": "y", "y": "b", "z": "whisper-1"}, default="x")
+    assert [chained.resolve(name) for name in ("x", "y", "z", None)] == ["b"] * 4
+    assert ModelNames([["a"], ["b"]], default="whisper-1").resolve(None) == "a"
     assert ModelNames([["a"], ["b"]], default="b").resolve("whisper-1") == "b"
 
 
@@ -47,6 +50,8 @@ def test_aliases_override_other_names() -> None:
         ([["a"]], {"aliases": {"x": "b"}}, "alias"),
         ([["a"], ["b"]], {"aliases": {"b": "a"}}, "alias"),
         ([["a"]], {"default": "b"}, "default_model"),
+        ([["a"]], {"aliases": {"x": "y", "y": "x"}}, "alias"),
+        ([["a"]], {"aliases": {"x": "x"}, "default": "x"}, "default_model"),
         ([["a"], ["a"]], {}, "model"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 
 from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.models.registry import ModelRegistry
@@ -94,6 +95,15 @@ def test_a_large_body_without_audio_is_refused() -> None:
         error = read_error(client.post("/v1/models/load", json={"model": "x" * 70_000}), 413)
         assert error["type"] == "invalid_request_error"
         assert client.post("/v1/models/load", json={"model": "whisper-1"}).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"model": 3}', b'{"modl": "a"}', b"[" * 5_000, b"", b"\xff"])
+def test_a_wrong_body_is_a_clients_error(body: bytes) -> None:
+    with run_server(ServerSettings(vad_filter=False, model_admin=True)) as server, server.client() as client:
+        headers = {"content-type": "application/json"}
+        message = read_error(client.post("/v1/models/load", content=body, headers=headers), 400)["message"]
+    assert "Error" not in message
+    assert "Exception" not in message
 
 
 def test_a_device_error_of_any_model_is_reported_and_ends_the_server() -> None:

@@ -31,6 +31,15 @@ def test_a_handshake_with_invalid_parameters_is_rejected(
     assert (found, error["param"]) == (status, param)
 
 
+@pytest.mark.parametrize("path", ["/v1/realtime?model=&intent=", "/v1/audio/stream?language=%20&model=%20turbo&vad=0"])
+def test_a_blank_parameter_is_absent(server: RunningServer, path: str) -> None:
+    async def greet() -> str:
+        async with open_client(server, path) as client:
+            return str((await client.receive())["type"])
+
+    assert asyncio.run(greet()) in ("session.created", "ready")
+
+
 def test_a_page_of_another_origin_is_rejected(server: RunningServer) -> None:
     status, _ = asyncio.run(open_refused(server, "/v1/realtime", origin="https://elsewhere.example"))
     assert status == 403

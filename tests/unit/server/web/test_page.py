@@ -9,6 +9,13 @@ import re
 from tests.support.servers import RunningServer
 
 
+def test_the_pages_links_are_relative(server: RunningServer) -> None:
+    with server.client() as client:
+        html = client.get("/").text
+    assert not re.findall(r"""(?:href=|fetch\()["']/""", html)
+    assert 'fetch("v1/models"' in html
+
+
 def test_the_policy_allows_the_pages_own_script_and_no_other_host(server: RunningServer) -> None:
     with server.client() as client:
         response = client.get("/")
