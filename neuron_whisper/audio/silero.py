@@ -20,6 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from neuron_whisper.audio.levels import PEAK_CHUNKS, QuietGain, find_peak
 from neuron_whisper.audio.onnx_tensors import Tensors, read_onnx_tensors
 from neuron_whisper.audio.sample_buffer import release_pages
 from neuron_whisper.errors import CheckpointError
@@ -59,16 +60,16 @@ WEIGHT_SHAPES: Mapping[str, tuple[int, ...]] = {
 def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """The probability of speech in each 512 samples at 16 kHz, (ceil(n / 512),); the last chunk is filled with zeros.
 
+    A quiet stretch is heard a second time, louder: the network knows speech only above a level, and Whisper at any.
     Works in blocks: memory is the result and a few MB. Raises CheckpointError when the weights are not installed.
     """
-    model = load_silero_model()
+    detector = _ChunkDetector(find_peak(samples[: PEAK_CHUNKS * CHUNK_SAMPLES]))
     chunks = -(-len(samples) // CHUNK_SAMPLES)
     probabilities = np.empty(chunks, np.float32)
-    state = np.zeros((2, LSTM_UNITS), np.float32)
     for start in range(0, chunks, BLOCK_CHUNKS):
         end = min(start + BLOCK_CHUNKS, chunks)
         block = _add_context(samples, start, end)
-        probabilities[start:end], state = model(block, state)
+        probabilities[start:end] = detector.push(block)
         release_pages(samples, end * CHUNK_SAMPLES)
     return probabilities
 
@@ -80,8 +81,7 @@ class SpeechStream:
     """
 
     def __init__(self) -> None:
-        self._model = load_silero_model()
-        self._state = np.zeros((2, LSTM_UNITS), np.float32)
+        self._detector = _ChunkDetector()
         self._buffer = np.zeros(CONTEXT_SAMPLES, np.float32)  # the context of the next chunk, and its first samples
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -93,9 +93,44 @@ class SpeechStream:
             end = min(start + BLOCK_CHUNKS, chunks)
             piece = buffered[start * CHUNK_SAMPLES : CONTEXT_SAMPLES + end * CHUNK_SAMPLES]
             block = sliding_window_view(piece, CONTEXT_SAMPLES + CHUNK_SAMPLES)[::CHUNK_SAMPLES]
-            probabilities[start:end], self._state = self._model(block, self._state)
+            probabilities[start:end] = self._detector.push(block)
         self._buffer = buffered[chunks * CHUNK_SAMPLES :].copy()
         return probabilities
+
+
+class _ChunkDetector:
+    """The probability of each chunk as it is, or of the chunk lifted by QuietGain where that is larger.
+
+    What is loud enough, and digital silence, is heard once. Raises CheckpointError when the weights are not installed.
+    """
+
+    def __init__(self, first_peak: float = 0.0) -> None:
+        self._model = load_silero_model()
+        self._gain = QuietGain(first_peak)
+        self._state = _initial_state()
+        self._lifted_state = _initial_state()  # of the quiet stretch that is not over
+
+    def push(self, chunks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probabilities (n,) of the next chunks with their context, (n, 576)."""
+        if not len(chunks):
+            return np.empty(0, np.float32)
+        probabilities, self._state = self._model(chunks, self._state)
+        own = chunks[:, CONTEXT_SAMPLES:]
+        gains = self._gain.push(np.maximum(own.max(axis=1), -own.min(axis=1)))
+        is_quiet = gains > 1
+        edges = np.flatnonzero(np.diff(is_quiet, prepend=False, append=False))
+        for start, end in edges.reshape(-1, 2).tolist():
+            if start:
+                self._lifted_state = _initial_state()
+            lifted, self._lifted_state = self._model(chunks[start:end] * gains[start:end, None], self._lifted_state)
+            np.maximum(probabilities[start:end], lifted, out=probabilities[start:end])
+        if not is_quiet[-1]:
+            self._lifted_state = _initial_state()
+        return probabilities
+
+
+def _initial_state() -> NDArray[np.float32]:
+    return np.zeros((2, LSTM_UNITS), np.float32)
 
 
 def _add_context(samples: NDArray[np.float32], start: int, end: int) -> NDArray[np.float32]:

@@ -65,6 +65,13 @@ INPUTS = (
         texts=("my fellow americans",),
         warnings=("0 (ger), 1 (eng); track 1 was taken",),
     ),
+    FaultInput(file="antiphase.flac", texts=(JFK,), warnings=("the channels cancel each other for 11.0 s",)),
+    FaultInput(file="float_32768.wav", texts=("fellow americans",), warnings=("floats of 16-bit size",)),
+    FaultInput(
+        file="quiet_50.flac",  # so few bits are left of it that tiny.en hears "america asked", without the detector too
+        texts=("and so my fellow america", "not what your country can do for you", "what you can do for your country"),
+        starts_s=(("and so", 0.3),),
+    ),
 )
 
 

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from neuron_whisper.audio.levels import IntegerSizeDetector, find_peak, silence_invalid_samples
+from neuron_whisper.audio.levels import (
+    QUIET_PEAK,
+    IntegerSizeDetector,
+    QuietGain,
+    find_peak,
+    silence_invalid_samples,
+)
 
 
 def noise(n: int = 16_000, level: float = 0.2) -> NDArray[np.float32]:
@@ -69,3 +75,43 @@ def test_no_value_that_is_left_is_absurd(values: list[float], share: float) -> N
     assert find_peak(kept) <= 1e12
     assert n_replaced == np.count_nonzero(~(np.abs(samples) <= 1e12))
     assert np.array_equal(kept[np.abs(samples) <= 1e12], samples[np.abs(samples) <= 1e12])
+
+
+# --- quiet stretches --------------------------------------------------------------------------------
+
+
+def find_gains(*peaks: float) -> list[float]:
+    return [float(gain) for gain in QuietGain().push(np.array(peaks, np.float32))]
+
+
+def test_the_gain_lifts_the_peak_of_the_second_so_far() -> None:
+    assert find_gains(0.005, 0.001, 0.025, 0.001) == pytest.approx([10, 10, 2, 2])
+
+
+def test_what_is_loud_enough_and_digital_silence_keep_their_level() -> None:
+    assert find_gains(QUIET_PEAK, 1.0, 0.0, 0.001) == [1.0, 1.0, 1.0, 1.0]
+    assert find_gains(0.0, 0.0) == [1.0, 1.0]
+
+
+def test_a_pause_before_a_clips_first_word_is_no_quiet_stretch() -> None:
+    gains = QuietGain(first_peak=0.5).push(np.full(40, 0.01, np.float32)).tolist()
+    assert gains[:31] == [1.0] * 31
+    assert gains[31:] == pytest.approx([5.0] * 9)
+
+
+def test_the_gain_has_a_limit() -> None:
+    assert find_gains(1e-20) == pytest.approx([1000.0])
+
+
+def test_a_loud_chunk_is_forgotten_after_a_second() -> None:
+    gains = find_gains(0.5, *([0.01] * 40))
+    assert gains[:32] == [1.0] * 32
+    assert gains[32:] == pytest.approx([5.0] * 9)
+
+
+@given(st.lists(st.floats(0, 2, width=32), max_size=80), st.integers(1, 40))
+def test_the_gains_of_pieces_are_those_of_the_whole(peaks: list[float], length: int) -> None:
+    values = np.array(peaks, np.float32)
+    pieces = QuietGain()
+    found = [pieces.push(values[at : at + length]) for at in range(0, len(values), length)]
+    assert np.array_equal(np.concatenate([np.zeros(0, np.float32), *found]), QuietGain().push(values))
