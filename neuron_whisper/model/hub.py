@@ -115,7 +115,7 @@ def fetch_snapshot(repo: str, revision: str | None, *, timeout_s: float, progres
     except RepositoryNotFoundError as error:
         raise UnknownModel(repo, hint="the Hugging Face hub knows no such model, or it is private") from error
     except Exception as error:  # each version of huggingface_hub lets other HTTP libraries' errors through
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        reason = str(error).strip().splitlines() or ["it gave no reason"]
         raise FetchFailed(repo, f"the Hugging Face hub: {reason[0]}") from error
 
 

@@ -90,7 +90,7 @@ class DrainingServer(uvicorn.Server):
                 server_header=False,
                 # uvicorn's own default believes every client on this machine
                 proxy_headers=bool(server_state.settings.forwarded_allow_ips),
-                forwarded_allow_ips=list(server_state.settings.forwarded_allow_ips),
+                forwarded_allow_ips=_list_trusted_proxies(server_state.settings),
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
             )
@@ -165,6 +165,11 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _list_trusted_proxies(settings: ServerSettings) -> list[str] | str:
+    """As uvicorn takes them: "*" alone stands for every address."""
+    return "*" if "*" in settings.forwarded_allow_ips else list(settings.forwarded_allow_ips)
 
 
 def _listen(settings: ServerSettings) -> socket.socket:

@@ -200,3 +200,8 @@ def test_the_last_address_of_a_trusted_proxy_is_the_clients(
 ) -> None:
     settings = ServerSettings(vad_filter=False, forwarded_allow_ips=proxies)
     assert read_client(settings, monkeypatch) == ["203.0.113.7", "203.0.113.8"]
+
+
+def test_a_star_believes_every_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ServerSettings(vad_filter=False, forwarded_allow_ips=("10.0.0.1", "*"))
+    assert read_client(settings, monkeypatch) == ["203.0.113.7", "198.51.100.1"]

@@ -96,21 +96,28 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
 
 def _refuse_writable_by_others(path: Path) -> None:
     """Raises InvalidOption for a file, or a directory in which it could be replaced; sticky ones, as /tmp, are fine."""
-    for place in (path, path.resolve()):
-        mode, directory_mode = place.stat().st_mode, place.parent.stat().st_mode
-        if mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise InvalidOption("keys_file", str(path), f"a file that only its owner can write: chmod go-w {place}")
-        if directory_mode & stat.S_IWOTH and not directory_mode & stat.S_ISVTX:
-            allowed = f"a file in a directory that others cannot write: chmod o-w {place.parent.absolute()}"
+    _refuse_directory_of_others(path)
+    if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise InvalidOption("keys_file", str(path), f"a file that only its owner can write: chmod go-w {path}")
+
+
+def _refuse_directory_of_others(path: Path) -> None:
+    for directory in (path.parent, path.resolve().parent):
+        mode = directory.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            allowed = f"a file in a directory that others cannot write: chmod o-w {directory.absolute()}"
             raise InvalidOption("keys_file", str(path), allowed)
 
 
 @contextmanager
 def lock_keys(path: Path) -> Iterator[None]:
-    """Hold the lock of the directory of a key file while the block reads, changes and writes it. Raises OSError.
+    """Hold the lock of the directory of a key file while the block reads, changes and writes it.
+
+    Raises OSError, and InvalidOption for a directory that everybody can write.
 
     The directory's, as the file is replaced: two processes would lock different files.
     """
+    _refuse_directory_of_others(path)
     descriptor = os.open(path.resolve().parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

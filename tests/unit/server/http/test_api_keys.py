@@ -84,6 +84,8 @@ def test_a_file_that_others_can_replace_is_rejected(tmp_path: Path) -> None:
     for path in (shared / "keys.json", link):
         with pytest.raises(InvalidOption, match="others cannot write"):
             read_keys(path)
+    with pytest.raises(InvalidOption, match="others cannot write"), lock_keys(shared / "new.json"):
+        pass
     shared.chmod(0o1777)  # sticky, as /tmp and mounted secrets are: nobody replaces another's file
     assert read_keys(link) == ()
 
