@@ -2,11 +2,11 @@
 
 - NeuronWhisperError
   - InputError: the caller changes the request
-    - AudioUnreadable, AudioTooLong, AudioTooLarge, InvalidOption (MissingOption, UnknownOption), UnknownModel,
-      UnknownJob, InvalidJobState, UrlFetchFailed
+    - AudioUnreadable (AudioForged), AudioTooLong, AudioTooLarge, AudioTooCostly, InvalidOption (MissingOption,
+      UnknownOption), UnknownModel, UnknownJob, InvalidJobState, UrlFetchFailed
   - CapacityError: the caller waits or the operator adds capacity
-    - QueueFull, Overloaded, ClientBusy, EngineDraining, DeadlineExceeded, ModelUnavailable, JobsFull,
-      StorageFull
+    - QueueFull, Overloaded, ClientBusy, EngineDraining, DeadlineExceeded, ModelUnavailable, DecoderUnavailable,
+      JobsFull, StorageFull
   - BuildError: the profile, the checkpoint or the machine must be changed to compile
     - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
   - ArtifactError: the artifact must be compiled again, or the cache repaired
@@ -46,6 +46,10 @@ class AudioUnreadable(InputError):
         super().__init__(f"{source}: {reason}")
 
 
+class AudioForged(AudioUnreadable):
+    """The headers of `source` promise more than its bytes can hold, and a decoder would reserve memory for it."""
+
+
 class AudioTooLong(InputError):
     """The audio decodes to more than `limit_s` seconds."""
 
@@ -60,6 +64,14 @@ class AudioTooLarge(InputError):
     def __init__(self, source: str, what: str, limit_bytes: int) -> None:
         self.source, self.what, self.limit_bytes = source, what, limit_bytes
         super().__init__(f"{source}: {what} is larger than the limit of {limit_bytes:,} bytes")
+
+
+class AudioTooCostly(InputError):
+    """Decoding `source` was given up: it reached the limit `limit` (memory, processor, progress, killed)."""
+
+    def __init__(self, source: str, limit: str, reason: str) -> None:
+        self.source, self.limit, self.reason = source, limit, reason
+        super().__init__(f"{source}: decoding it was given up: {reason}; convert it to WAV or FLAC")
 
 
 class InvalidOption(InputError):
@@ -253,6 +265,14 @@ class ModelUnavailable(CapacityError):
     def __init__(self, name: str, reason: str, retry_after_s: float = 30.0) -> None:
         self.name, self.reason = name, reason
         super().__init__(f"model {name!r} is not available now: {reason}", retry_after_s)
+
+
+class DecoderUnavailable(CapacityError):
+    """No process could be started to decode audio."""
+
+    def __init__(self, reason: str, retry_after_s: float = 5.0) -> None:
+        self.reason = reason
+        super().__init__(f"no process can be started to decode the audio: {reason}", retry_after_s)
 
 
 class JobsFull(CapacityError):

@@ -23,11 +23,15 @@ from neuron_whisper.audio.container.timeline import TimedFrame, Timeline
 from neuron_whisper.audio.container.tracks import AudioTrack, TrackChoice, choose_track
 from neuron_whisper.audio.decode_warnings import DecodeDiagnostics
 from neuron_whisper.audio.limits import MAX_CHANNELS, MAX_RATE, MAX_RATE_CHANGES, MIN_RATE, AudioLimits, DecodedAmount
+from neuron_whisper.audio.tables.check import check_tables
 from neuron_whisper.errors import AudioUnreadable
 
 FRAME_PLANE_POINTERS = 8  # AV_NUM_DATA_POINTERS
 HEAD_BYTES = 65_536
 MIN_RATE_MEASURED_S = 0.5
+MAX_FRUITLESS_PACKETS = 50_000  # minutes of damage; blocks of nothing but empty frames never end
+# Streams of a file, each of which gets a decoder, and bytes that are read to find the parameters of the streams.
+OPENING_LIMITS = {"max_streams": "128", "probesize": "2000000"}
 SILENCE_VALUES = 1 << 18  # of all channels together
 
 # Only containers that hold their own samples: a playlist makes its demuxer open other files.
@@ -142,9 +146,12 @@ class AudioDecoder:
     # --- opening ------------------------------------------------------------------------------
 
     def _open(self, head: bytes) -> InputContainer:
+        if self.demuxer is None:
+            check_tables(self.file, self.name)
         options = {
             "format_whitelist": self.demuxer or DEMUXERS,
             "protocol_whitelist": "none",
+            **OPENING_LIMITS,
             "max_size": "65536",  # of a WAV packet; the default of 4096 bytes makes an hour 150,000 packets
             "codec_whitelist": ",".join(SUPPORTED_CODECS),
             **self.demuxer_options,
@@ -152,6 +159,8 @@ class AudioDecoder:
         try:
             # tags are not used, so their encoding must not matter
             return av.open(self.file, "r", format=self.demuxer, options=options, metadata_errors="ignore")
+        except MemoryError:  # an FFmpegError as well
+            raise
         except (av.FFmpegError, OSError, ValueError):
             reason = ENCRYPTED if self._encrypted_tracks else sniff.explain_not_audio(head)
             raise AudioUnreadable(self.name, reason) from None
@@ -223,12 +232,15 @@ class AudioDecoder:
 
     def _decode_frames(self, container: InputContainer, stream: AudioStream) -> Iterator[TimedFrame[AudioFrame]]:
         packets, lost_s = container.demux(stream), 0.0
+        fruitless = 0  # packets since the last frame
         is_flac = stream.codec_context.name == "flac" and container.format.name in ("flac", "ogg")
         flac_rate = stream.rate if is_flac else 0
         flac_block_samples = int.from_bytes((stream.codec_context.extradata or b"")[2:4], "big") if is_flac else 0
         while True:
             try:
                 packet = next(packets, None)
+            except MemoryError:
+                raise
             except (av.FFmpegError, OSError, IndexError) as error:
                 # The demuxer cannot go on; the audio decoded so far stays. PyAV raises IndexError for a packet of
                 # a stream that did not exist when the file was opened.
@@ -236,14 +248,21 @@ class AudioDecoder:
                 return
             if packet is None:
                 return
+            fruitless += 1
+            if fruitless > MAX_FRUITLESS_PACKETS:
+                self._diagnostics.give_up(f"{MAX_FRUITLESS_PACKETS:,} packets in a row gave no sound")
+                return
             try:
                 frames = stream.decode(packet)
+            except MemoryError:
+                raise
             except av.FFmpegError as error:
                 self._diagnostics.record_bad_packet(error)
                 lost_s += max(_packet_duration_s(packet), packet.size * self._seconds_per_byte)
                 continue
             self._decoded_bytes += packet.size
             for number, frame in enumerate(frames):
+                fruitless = 0
                 duration_s = frame.samples / frame.sample_rate if frame.sample_rate else 0.0
                 self._decoded_s += duration_s
                 start_s = frame.time

@@ -34,6 +34,11 @@ class DecodeDiagnostics:
         self._trailing_bad_packets += 1
         self.last_error = getattr(error, "strerror", None) or str(error)
 
+    def give_up(self, reason: str) -> None:
+        """Record that decoding ended before the file did."""
+        self.notes.append(f"the rest was not decoded: {reason}")
+        self.last_error = reason
+
     def record_frame(self, duration_s: float) -> None:
         """Record a decoded frame."""
         self._trailing_bad_packets = 0

@@ -58,6 +58,7 @@ def load_audio(
     raw: RawFormat | None = None,
     audio_track: int | str | None = None,
     language: str | None = None,
+    buffer: SpillableBuffer | None = None,
 ) -> AudioClip:
     """Decode `source` to mono float32 at 16 kHz; the string "-" is stdin.
 
@@ -67,7 +68,8 @@ def load_audio(
     Of several audio tracks `audio_track`, a number from 0 or the code of a language, is taken; without it the one that
     is tagged with `language`, else the one that a player would play. Recordings that lie one behind the other in the
     file are all decoded. What is missing is silence, damaged parts are left out, and `AudioClip.warnings` says so. The
-    samples of more than ten minutes are in a temporary file that is mapped into memory.
+    samples of more than ten minutes are in a temporary file that is mapped into memory. `buffer` collects them, and is
+    closed; by default a new one.
 
     Raises AudioUnreadable, AudioTooLong, AudioTooLarge, and InvalidOption for a channel or track that is not there.
     """
@@ -79,7 +81,8 @@ def load_audio(
     with ExitStack() as stack:
         file = _open(source, name, limits.max_bytes, stack)
         decoder = _create_decoder(file, name, limits, raw, track)
-        samples, notes = _to_mono_16k(decoder.decode_blocks(), channel, stack)
+        buffer = stack.enter_context(closing(buffer or SpillableBuffer()))
+        samples, notes = _to_mono_16k(decoder.decode_blocks(), channel, buffer)
     if not len(samples):
         raise AudioUnreadable(name, "it holds no samples")
     return AudioClip(samples=samples, source=name, warnings=(*decoder.warnings, *notes))
@@ -159,10 +162,9 @@ def _read_all(file: BinaryIO, name: str, max_bytes: int) -> BinaryIO:
 
 
 def _to_mono_16k(
-    blocks: Iterable[AudioBlock], channel: int | None, stack: ExitStack
+    blocks: Iterable[AudioBlock], channel: int | None, buffer: SpillableBuffer
 ) -> tuple[NDArray[np.float32], list[str]]:
     """All blocks as one mono signal at 16 kHz, and warnings about it."""
-    buffer = stack.enter_context(closing(SpillableBuffer()))
     mixer, size = _MonoMixer(buffer), IntegerSizeDetector()
     silenced, replaced, is_first = 0, False, True
     for block in blocks:

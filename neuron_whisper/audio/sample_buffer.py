@@ -48,10 +48,10 @@ class SpillableBuffer:
         if self._file is not None:
             self._spill()
         if self._file is not None:
-            with self._file as file:
+            with self._file:
                 if scale != 1.0:
                     self._scale_file(scale)
-                return np.memmap(file, np.float32, mode="r", shape=(self._file_length,))
+                return self._map_file()
         self._memory.resize(self._memory_length, refcheck=False)
         if scale != 1.0:
             self._memory *= np.float32(scale)
@@ -63,6 +63,9 @@ class SpillableBuffer:
             samples[start : start + INITIAL_SAMPLES] *= np.float32(scale)
             samples.flush()  # memory stays small only where pages are written
             release_pages(samples, start + INITIAL_SAMPLES)
+
+    def _map_file(self) -> NDArray[np.float32]:
+        return np.memmap(self._file, np.float32, mode="r", shape=(self._file_length,))
 
     def _spill(self) -> None:
         """Move the samples in memory to the file. If that fails, read all samples back and keep them in memory."""

@@ -52,6 +52,7 @@ def serve(
     _warn_if_no_keys(settings)
     with _listen(settings) as listener:
         server_state = ServerState(models, settings)
+        server_state.forkserver.start()  # the first upload need not wait for its imports
         server = DrainingServer(server_state, lambda: on_listening(_format_url(settings, listener)))
         try:
             server.run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""State shared by the routes: models, settings, admission, decoder threads, requests in flight."""
+"""State shared by the routes: models, settings, admission, decoders, requests in flight."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from neuron_whisper.audio.clip import AudioClip
-from neuron_whisper.audio.load import load_audio
-from neuron_whisper.errors import DeviceError, EngineDraining, Overloaded, QueueFull
+from neuron_whisper.errors import DeviceError, EngineDraining, QueueFull
 from neuron_whisper.server.config.settings import ServerSettings
+from neuron_whisper.server.decoding.forkserver import ForkserverClient
+from neuron_whisper.server.decoding.metrics import DecodingCollector
+from neuron_whisper.server.decoding.pool import DecoderLimits, DecoderPool, DecodingStats
+from neuron_whisper.server.decoding.upload import open_with_descriptor
 from neuron_whisper.server.http.admission import Admission, AdmissionTicket
 from neuron_whisper.server.http.api_keys import Client, get_share
 from neuron_whisper.server.http.middleware import RequestGateway
@@ -48,16 +50,21 @@ class ServerState:
             max_wait_s=settings.max_wait_s,
         )
         self.gateway = RequestGateway(settings, Metrics(self.models, self.admission))
-        self.jobs = self._create_jobs() if settings.jobs_dir is not None else None
+        self.forkserver, stats = ForkserverClient(), DecodingStats()
+        limits = DecoderLimits(memory_bytes=settings.decoder_memory_bytes, stall_s=settings.decoder_stall_s)
+        n_decoders = settings.decoders or min(MAX_DECODERS, os.cpu_count() or 1)
+        self.decoders = DecoderPool(self.forkserver, stats, size=n_decoders, limits=limits)
+        self.gateway.metrics.register(DecodingCollector(stats))
+        # jobs have their own, so that long files do not take those of requests
+        job_decoders = DecoderPool(self.forkserver, stats, size=settings.jobs_at_once, limits=limits)
+        self.jobs = self._create_jobs(job_decoders) if settings.jobs_dir is not None else None
         if self.jobs is not None:
             self.gateway.metrics.register(JobsCollector(self.jobs))
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_aborting = False
-        # a pool of its own bounds how much audio is decoded at once, without delaying transcriptions
-        self._decoder_threads = ThreadPoolExecutor(min(MAX_DECODERS, os.cpu_count() or 1), "decode-audio")
 
-    def _create_jobs(self) -> JobService:
-        return JobService(self.settings, self.models, self.idle, count_keys=lambda: self.gateway.n_keys)
+    def _create_jobs(self, decoders: DecoderPool) -> JobService:
+        return JobService(self.settings, self.models, decoders, self.idle, count_keys=lambda: self.gateway.n_keys)
 
     def acquire_session(self, client: Client | None) -> AbstractContextManager[None]:
         """Hold a realtime session open for the client while the block runs. Raises CapacityError."""
@@ -128,34 +135,26 @@ class ServerState:
         for task in self._tasks:
             task.cancel()
 
-    async def decode_upload(self, upload: SpooledTemporaryFile[bytes], name: str) -> AudioClip:
-        """Decode an upload in a thread, and close it.
+    async def decode_upload(self, upload: SpooledTemporaryFile[bytes], name: str, **options: Any) -> AudioClip:
+        """Decode an upload in a child process, and close it. `options` are those of load_audio.
 
         Raises InputError, and Overloaded where the queue became too long while the upload arrived.
         """
         context = current_request.get()
-        if context is not None and context.ticket is not None:
-            try:
+        with upload:
+            if context is not None and context.ticket is not None:
                 self.admission.enqueue(context.ticket, time.monotonic())
-            except Overloaded:
-                upload.close()
-                raise
-        decoded = self._decoder_threads.submit(self._load_audio, cast("BinaryIO", upload), name)
-        # not earlier: the decoder of a cancelled request still reads it
-        decoded.add_done_callback(lambda _: upload.close())
-        with measure_stage("decode audio"):
-            clip = await asyncio.wrap_future(decoded)
+            with measure_stage("decode audio"), open_with_descriptor(upload) as file:
+                clip = await self.decoders.decode(file, name=name, limits=self.settings.audio_limits, **options)
         if context is not None:
             context.audio_s += clip.duration_s
         return clip
-
-    def _load_audio(self, upload: BinaryIO, name: str) -> AudioClip:
-        return load_audio(upload, name=name, limits=self.settings.audio_limits)
 
     def close(self) -> None:
         """Stop decoders, release the jobs directory and export the last spans. The models stay open."""
         if self.jobs is not None:
             self.jobs.close()
-        self._decoder_threads.shutdown(wait=False, cancel_futures=True)
+        self.decoders.close()
+        self.forkserver.close()
         if self.gateway.tracing is not None:
             self.gateway.tracing.close()

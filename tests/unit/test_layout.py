@@ -20,9 +20,12 @@ MAX_LINES = 500
 # Modules without a test file of their name, and the test that proves them: they need a real process, socket, device
 # or another framework. At most one module in ten.
 PROVED_ELSEWHERE = {
+    "audio/process/forkserver": "integration/test_decoders.py",
+    "audio/tables/promise": "unit/audio/tables/test_check.py",  # an exception alone
     "bench/engines/neuron_whisper": "integration/test_bench.py",
     "bench/engines/openai_whisper": "integration/test_bench.py",
     "longform/plan": "unit/longform/test_sequential.py",  # types alone
+    "server/decoding/decoder": "integration/test_decoders.py",
     "target/neuron/lowering/layers": "neuron_sim/test_neuron_target.py",
 }
 

@@ -71,6 +71,27 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
             extra={"flag": "max-decoded"},
         ),
     ] = 4096 * MIB
+    decoders: Annotated[
+        Annotated[int, Meta(ge=1, le=256)] | None,
+        Meta(
+            description="Child processes that decode uploads, one at a time each; by default one for each core, at "
+            "most 4. Jobs have jobs_at_once of their own."
+        ),
+    ] = None
+    decoder_memory_bytes: Annotated[
+        int,
+        Meta(
+            ge=64 * MIB,
+            le=1024**4,
+            description="Memory that decoding a file may take at most; a small file gets less, 256 MB and 8 bytes for "
+            "each of its own.",
+            extra={"flag": "decoder-memory"},
+        ),
+    ] = 1024 * MIB
+    decoder_stall_s: Annotated[
+        float,
+        Meta(ge=0.1, le=DAY_S, description="Give a file up when nothing of it was decoded for this many seconds."),
+    ] = 30.0
     request_timeout_s: Annotated[
         float, Meta(ge=0.1, le=7 * DAY_S, description="Seconds from a request's headers to the end of its response.")
     ] = 3600.0

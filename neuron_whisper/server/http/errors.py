@@ -13,12 +13,14 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from neuron_whisper.errors import (
+    AudioTooCostly,
     AudioTooLarge,
     AudioTooLong,
     AudioUnreadable,
     CapacityError,
     ClientBusy,
     DeadlineExceeded,
+    DecoderUnavailable,
     DeviceError,
     EngineDraining,
     InputError,
@@ -107,6 +109,8 @@ def _to_error_response(error: Exception, request: Request[Any, Any, Any] | None 
             return make_error_response(413, str(error), param="file", code="audio_too_long")
         case AudioTooLarge():
             return make_error_response(413, str(error), param="file", code="audio_too_large")
+        case AudioTooCostly():
+            return make_error_response(413, str(error), param="file", code="audio_too_costly")
         case UnknownModel():
             return make_error_response(404, str(error), param="model", code="model_not_found")
         case UnknownJob():
@@ -181,6 +185,8 @@ def _to_capacity_code(error: CapacityError) -> str:
             return "jobs_full"
         case ModelUnavailable():
             return "model_unavailable"
+        case DecoderUnavailable():
+            return "decoder_unavailable"
     return "no_capacity"
 
 

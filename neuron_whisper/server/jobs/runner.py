@@ -10,7 +10,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -19,11 +18,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from neuron_whisper.audio.clip import AudioClip
-from neuron_whisper.audio.load import load_audio
 from neuron_whisper.errors import CapacityError, DeviceError, InputError, UrlFetchFailed
 from neuron_whisper.longform.drivers import TranscriptEvent
 from neuron_whisper.server.audio.request import translate_field_names
 from neuron_whisper.server.config.settings import ServerSettings
+from neuron_whisper.server.decoding.pool import DecoderPool
 from neuron_whisper.server.http.errors import to_error_fields
 from neuron_whisper.server.jobs.download import DownloadLimits, download
 from neuron_whisper.server.jobs.entities import Job, JobError, JobStatus
@@ -102,6 +101,7 @@ class JobRunner:
         store: JobStore,
         files: JobFiles,
         models: ModelRegistry,
+        decoders: DecoderPool,
         http_client: RestrictedHttpClient,
         settings: ServerSettings,
         *,
@@ -112,13 +112,13 @@ class JobRunner:
         get_limits: Callable[[], StorageLimits],
     ) -> None:
         self._store, self._files, self._models, self._http_client = store, files, models, http_client
+        self._decoders = decoders
         self._settings, self._idle, self._create_delivery, self._on_end = settings, idle, create_delivery, on_end
         self.running: dict[str, RunningJob] = {}
         self._uploads, self._get_limits = uploads, get_limits
         self._wake_events = {needs_download: asyncio.Event() for needs_download in (False, True)}
         self._workers: list[asyncio.Task[None]] = []
         self._is_stopping = False
-        self._decoders = ThreadPoolExecutor(settings.jobs_at_once, "decode-job")
 
     def start(self) -> None:
         kinds = (*[False] * self._settings.jobs_at_once, *[True] * MAX_DOWNLOADS)
@@ -151,7 +151,7 @@ class JobRunner:
         await asyncio.wait({running.task}, timeout=FINAL_WRITE_TIMEOUT_S)
 
     def close(self) -> None:
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._decoders.close()
 
     # --- a worker ---------------------------------------------------------------------------------
 
@@ -292,8 +292,7 @@ class JobRunner:
         request = to_audio_request(job.fields, job.task, vad_filter=settings.vad_filter)
         self._models.find(job.model)  # by id: aliases may have changed since the job was created
         running.stage = "decoding"
-        loop = asyncio.get_running_loop()
-        clip = await loop.run_in_executor(self._decoders, self._decode, job)
+        clip = await self._decode(job)
         running.total_s = clip.duration_s
         async with self._models.use(job.model) as transcriber:
             running.stage = "transcribing"
@@ -336,11 +335,12 @@ class JobRunner:
             await asyncio.to_thread(self._files.delete_upload, job.id)
             raise
 
-    def _decode(self, job: Job) -> AudioClip:
+    async def _decode(self, job: Job) -> AudioClip:
         path = self._files.upload_path(job.id)
         if not path.exists():
             raise UrlFetchFailed(job.file_name, "the upload is missing from the jobs directory")
-        return load_audio(path, name=job.file_name, limits=self._settings.job_limits)
+        with path.open("rb") as file:
+            return await self._decoders.decode(file, name=job.file_name, limits=self._settings.job_limits)
 
 
 def _get_host(job: Job) -> str:

@@ -17,6 +17,7 @@ import msgspec
 
 from neuron_whisper.errors import EngineDraining, InvalidJobState, MissingOption
 from neuron_whisper.server.config.settings import ServerSettings
+from neuron_whisper.server.decoding.pool import DecoderPool
 from neuron_whisper.server.jobs.download import file_name_from_url
 from neuron_whisper.server.jobs.entities import FINAL_STATUSES, Job, JobStatus, WebhookDelivery
 from neuron_whisper.server.jobs.files import JobFiles
@@ -55,6 +56,7 @@ class JobService:
         self,
         settings: ServerSettings,
         models: ModelRegistry,
+        decoders: DecoderPool,
         idle: asyncio.Event,
         count_keys: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -81,6 +83,7 @@ class JobService:
             self._store,
             self._files,
             models,
+            decoders,
             self._http_client,
             settings,
             idle=idle,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from neuron_whisper.server.jobs.runner import DEVICE_FAILED, SERVER_STOPPED, Att
 from neuron_whisper.server.jobs.store import JobStore
 from neuron_whisper.server.models.registry import ModelRegistry
 from neuron_whisper.transcript import SkippedRegion
+from tests.support.decoders import run_decoders
 from tests.support.fake_session import FakeSession
 from tests.support.job_clients import NO_FALLBACK
 from tests.support.servers import make_transcriber, tone
@@ -44,10 +45,12 @@ async def start_runner(
     store = JobStore(files.database_path)
     client, idle = RestrictedHttpClient(), asyncio.Event()
     idle.set()
+    stack = ExitStack()
     runner = JobRunner(
         store,
         files,
         ModelRegistry.from_transcriber(transcriber, settings),
+        stack.enter_context(run_decoders()),
         client,
         settings,
         idle=idle,
@@ -67,6 +70,7 @@ async def start_runner(
         await runner.stop()
         await client.close()
         runner.close()
+        stack.close()
         store.close()
         files.close()
         transcriber.close()

@@ -16,6 +16,7 @@ from neuron_whisper.server.jobs.entities import Job
 from neuron_whisper.server.jobs.request import JobRequest
 from neuron_whisper.server.jobs.service import JobService
 from neuron_whisper.server.models.registry import ModelRegistry
+from tests.support.decoders import run_decoders
 from tests.support.job_clients import NO_FALLBACK
 from tests.support.servers import make_transcriber, tone
 
@@ -34,15 +35,16 @@ def run_service(
             session.gate.clear()
         idle = asyncio.Event()
         idle.set()
-        service = JobService(chosen, ModelRegistry.from_transcriber(transcriber, chosen), idle)
-        try:
-            await service.start()
-            return await work(service)
-        finally:
-            session.gate.set()
-            await service.stop()
-            service.close()
-            transcriber.close()
+        with run_decoders() as decoders:
+            service = JobService(chosen, ModelRegistry.from_transcriber(transcriber, chosen), decoders, idle)
+            try:
+                await service.start()
+                return await work(service)
+            finally:
+                session.gate.set()
+                await service.stop()
+                service.close()
+                transcriber.close()
 
     return asyncio.run(run())
 
