@@ -11,7 +11,7 @@ from neuron_whisper.audio.container.parts import FileParts, Part, open_part
 from neuron_whisper.audio.container.tracks import TrackChoice
 from neuron_whisper.audio.decode_av import AudioDecoder
 from neuron_whisper.audio.limits import MAX_RATE_CHANGES, AudioLimits, DecodedAmount
-from neuron_whisper.errors import AudioUnreadable
+from neuron_whisper.errors import AudioForged, AudioUnreadable
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class PartsDecoder:
             try:
                 yield from self._decode_part(part, amount)
             except AudioUnreadable as error:
-                if len(self._rates) > MAX_RATE_CHANGES:
+                if isinstance(error, AudioForged) or len(self._rates) > MAX_RATE_CHANGES:
                     raise
                 refused = refused or error
                 self._note(f"the recording that begins at byte {part.start:,} was left out: {error.reason}")

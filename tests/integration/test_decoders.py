@@ -319,7 +319,7 @@ def test_tasks_cancelled_at_any_moment_lose_no_decoder() -> None:
 ORPHANS = """
 import asyncio, os, sys
 from neuron_whisper.audio.limits import AudioLimits
-from tests.integration.test_decoders import SOUND, decode, list_descendants, open_endless_file
+from tests.integration.test_decoders import SOUND, decode, list_descendants, open_endless_file, wait_until
 from tests.support.decoders import run_decoders
 
 async def main():
@@ -328,6 +328,7 @@ async def main():
         with open_endless_file() as file:
             decoding = asyncio.ensure_future(pool.decode(file, name="a", limits=AudioLimits()))
             await decode(pool, SOUND)
+            await wait_until(lambda: len(list_descendants(os.getpid())) == 3)
             print(*list_descendants(os.getpid()), flush=True)
             await decoding
 
