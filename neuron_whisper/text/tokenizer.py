@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +16,7 @@ from neuron_whisper.text.special_tokens import TASKS, SpecialTokens, special_tok
 from neuron_whisper.text.tokenizer_files import FILE_ERRORS, AddedToken, read_json_table, read_tokenizer_json
 from neuron_whisper.text.vocabulary import GENERATION_CONFIG_NAME
 
+MAX_ENCODED_TEXTS = 16  # whose tokens are kept: a prompt is encoded once, not for every window
 REPLACEMENT_CHARACTER = "\ufffd"  # stands for bytes that are not UTF-8
 
 # Symbols that are written but not spoken (openai/whisper tokenizer.py non_speech_tokens): speaker tags, stage
@@ -90,6 +91,16 @@ def _read_suppress_tokens(file: Path) -> list[int] | None:
         raise CheckpointError(file, "", expected="a list suppress_tokens of token ids", found=f"{error!r}") from error
 
 
+def _cache_encoder(library: tokenizers.Tokenizer) -> Callable[[str], tuple[int, ...]]:
+    """`library.encode` that keeps the tokens of the latest texts, without a reference to the Tokenizer."""
+
+    @lru_cache(MAX_ENCODED_TEXTS)
+    def encode(text: str) -> tuple[int, ...]:
+        return tuple(library.encode(text, add_special_tokens=False).ids)
+
+    return encode
+
+
 class Tokenizer:
     """Byte-level BPE over the text vocabulary; ids from `special.eot` on are handled here, not by the library.
 
@@ -128,6 +139,7 @@ class Tokenizer:
         for token in added:
             if not token.is_special and self._library.token_to_id(token.content) != token.id:
                 raise ValueError(f"the added token {token.content!r} is a token already")
+        self._encode = _cache_encoder(self._library)
 
     @classmethod
     def from_file(cls, path: Path, n_vocab: int) -> Tokenizer:
@@ -174,8 +186,7 @@ class Tokenizer:
         except UnicodeEncodeError:
             # as tiktoken does: pairs of surrogates are one character, single ones are nothing
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
-        return ids
+        return list(self._encode(text))
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of the text tokens; control tokens and timestamps are left out. Broken UTF-8 is U+FFFD."""

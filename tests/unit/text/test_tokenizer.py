@@ -133,6 +133,17 @@ def test_a_known_sentence_has_known_tokens(base: Tokenizer) -> None:
     assert base.encode(" And so my fellow Americans") == [400, 370, 452, 7177, 6280]
 
 
+def test_a_text_is_encoded_once_and_its_tokens_are_the_callers_own() -> None:
+    special = SpecialTokens.from_layout(eot=256, n_languages=5, blank=ord(" "), is_multilingual=True)
+    tokenizer = Tokenizer({BYTE_TO_UNICODE[byte]: byte for byte in range(256)}, [], special)
+    cache: Any = tokenizer._encode
+    for text in ("names", "names", "others", "names"):
+        tokens = tokenizer.encode(text)
+        assert tokens == list(text.encode())
+        tokens.append(7)
+    assert (cache.cache_info().misses, cache.cache_info().hits) == (2, 2)
+
+
 def test_lone_surrogates_become_replacements_as_in_tiktoken(base: Tokenizer, theirs: Callable[..., Any]) -> None:
     for text in ("a\ud800b", "\ud83d\ude00", "\udc80"):
         assert base.encode(text) == theirs(MULTILINGUAL).encoding.encode_ordinary(text)
