@@ -158,6 +158,34 @@ def test_a_flipped_bit_gives_the_shapes_of_its_dims_or_a_checkpoint_error(
     assert shapes == expected_shapes(checkpoint.dims)
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    form=st.sampled_from(sorted(WRITERS)),
+    share=st.floats(0, 1),
+    is_behind=st.booleans(),
+    noise=st.binary(min_size=1, max_size=8)
+    | st.sampled_from([b"\xff" * 4, b"\xff" * 8, b"9" * 8, b"[" * 8, b'"', b"{"]),
+)
+def test_bytes_replaced_near_an_end_of_the_file_give_a_checkpoint_or_a_checkpoint_error(
+    form: str, share: float, is_behind: bool, noise: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = WRITERS[form](tmp_path_factory.mktemp("noise"))
+    file = open_checkpoint(path).files[0]
+    raw = bytearray(file.read_bytes())
+    at = int(share**4 * (len(raw) - 1))  # headers and directories are at the ends
+    at = len(raw) - 1 - at if is_behind else at
+    raw[at : at + len(noise)] = noise
+    file.write_bytes(raw)
+    try:
+        checkpoint = open_checkpoint(path)
+        shapes = {name: checkpoint.tensor(name).shape for name in checkpoint.parameter_names}
+    except CheckpointError as error:
+        found = str(error)
+        assert found.count("\n") == 0
+        return
+    assert shapes == expected_shapes(checkpoint.dims)
+
+
 def test_bytes_behind_the_last_tensor_are_refused(tmp_path: Path) -> None:
     hf, ct2 = write_hf(tmp_path / "hf"), CT2().write(tmp_path / "ct2")
     for path in (hf / "model.safetensors", ct2 / "model.bin"):
