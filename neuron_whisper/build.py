@@ -27,7 +27,7 @@ from neuron_whisper.audio.mel import SUPPORTED_N_MELS
 from neuron_whisper.errors import CheckpointError, TargetUnavailable
 from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
-from neuron_whisper.model.parameters import expected_shapes
+from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.model.sharding import check_tp
 from neuron_whisper.planning.cost_model import DTYPE_BYTES
 from neuron_whisper.profile import CompileProfile, find_profile_name
@@ -70,7 +70,7 @@ class BuildSpec:
             if name.startswith("encoder."):
                 encoder += math.prod(shape)
             else:
-                decoder += math.prod(shape)
+                decoder += math.prod(shape) * (1 + (name == TOKEN_EMBEDDING and self.checkpoint.has_own_projection))
         copies = load_target(self.profile.target.name).decoder_copies(self.spec)
         encoders = 1 + len(self.spec.audio_contexts)  # a graph for each length
         return (encoders * encoder + copies * decoder) * WEIGHT_DTYPE_BYTES[self.profile.weights.dtype]
@@ -125,6 +125,10 @@ def resolve_build_spec(
     target = load_target(profile.target.name)
     check_tp(checkpoint.dims, profile.target.tp)
     _check_window(checkpoint)
+    if checkpoint.has_own_projection and target.name == "neuron":
+        raise CheckpointError(
+            checkpoint.path, "", expected="an output projection that is the token embedding, on Neuron", found="another"
+        )
     vocabulary = read_vocabulary(checkpoint.directory, n_rows=checkpoint.dims.n_vocab, n_mels=checkpoint.dims.n_mels)
     checkpoint = checkpoint.select_tokens(vocabulary.rows)
     spec = replace(resolve_program_spec(checkpoint, profile), special=vocabulary.special)

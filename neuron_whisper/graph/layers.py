@@ -98,4 +98,7 @@ class PlainLayers:
         return self._all_reduce(torch.where(mine.unsqueeze(-1), rows, torch.zeros_like(rows)))
 
     def logits(self, x: Tensor) -> Tensor:
-        return self._all_gather(F.linear(x, self._parameters["decoder.token_embedding.weight"]).float())
+        projection = self._parameters.get("decoder.output_projection.weight")  # of a fine-tuned model alone
+        if projection is None:
+            projection = self._parameters["decoder.token_embedding.weight"]
+        return self._all_gather(F.linear(x, projection).float())

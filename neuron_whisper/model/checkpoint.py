@@ -25,6 +25,7 @@ from neuron_whisper.model.huggingface import (
 from neuron_whisper.model.openai_pt import read_openai
 from neuron_whisper.model.parameters import (
     ENCODER_POSITIONS,
+    OUTPUT_PROJECTION,
     TOKEN_EMBEDDING,
     expected_shapes,
     sinusoids,
@@ -63,8 +64,14 @@ class Checkpoint:
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """Every parameter, in the order of `expected_shapes`."""
-        return tuple(expected_shapes(self.dims))
+        """Every parameter, in the order of `expected_shapes`; OUTPUT_PROJECTION last, where the model has its own."""
+        names = tuple(expected_shapes(self.dims))
+        return (*names, OUTPUT_PROJECTION) if self.has_own_projection else names
+
+    @property
+    def has_own_projection(self) -> bool:
+        """Whether the output projection is another matrix than the token embedding."""
+        return OUTPUT_PROJECTION in self.tensors
 
     @property
     def dtype(self) -> str:
@@ -83,14 +90,14 @@ class Checkpoint:
 
     def select_tokens(self, rows: Sequence[int]) -> Checkpoint:
         """The same model with these rows of the token embedding, in this order, as its vocabulary."""
-        embedding = self.tensors[TOKEN_EMBEDDING]
-        if rows == range(self.dims.n_vocab) or isinstance(embedding, RowSelection):
+        if rows == range(self.dims.n_vocab):
             return self
-        return replace(
-            self,
-            dims=replace(self.dims, n_vocab=len(rows)),
-            tensors={**self.tensors, TOKEN_EMBEDDING: RowSelection(embedding, rows)},
-        )
+        matrices = {name: self.tensors[name] for name in (TOKEN_EMBEDDING, OUTPUT_PROJECTION) if name in self.tensors}
+        selected = {
+            name: RowSelection(tensor, rows) for name, tensor in matrices.items() if isinstance(tensor, StoredTensor)
+        }
+        assert len(selected) == len(matrices), "the rows of a checkpoint are selected once"
+        return replace(self, dims=replace(self.dims, n_vocab=len(rows)), tensors={**self.tensors, **selected})
 
     def compute_digests(self, cache_dir: Path | None = None) -> dict[str, str]:
         """File name -> sha256, of the weight files and of the configs and tokenizer in their directory.

@@ -17,7 +17,7 @@ from pathlib import Path
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.host.json_files import read_json_file
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.parameters import TOKEN_EMBEDDING, check_dims, expected_shapes
+from neuron_whisper.model.parameters import OUTPUT_PROJECTION, TOKEN_EMBEDDING, check_dims, expected_shapes
 from neuron_whisper.model.stored_tensors import (
     FLOAT_DTYPES,
     STORED_DTYPES,
@@ -25,6 +25,7 @@ from neuron_whisper.model.stored_tensors import (
     StoredTensor,
     TensorSource,
     WeightFile,
+    find_own_projection,
     map_tensors,
 )
 
@@ -95,9 +96,8 @@ def read_ctranslate2(directory: Path) -> CheckpointContents:
     shapes = expected_shapes(dims)
     places = {name: _locate_tensor(name) for name in shapes}
     tensors = map_tensors(stored, shapes, places, file=file.path, ignored_names={PROJECTION, *aliases})
-    projection = stored.get(PROJECTION)
-    if projection is not None and not projection.equals(tensors[TOKEN_EMBEDDING]):
-        raise CheckpointError(file.path, PROJECTION, expected="the token embedding again", found="other values")
+    if (projection := find_own_projection(stored, PROJECTION, tensors[TOKEN_EMBEDDING])) is not None:
+        tensors[OUTPUT_PROJECTION] = projection
     return CheckpointContents(
         dims=dims, tensors=tensors, files=file.parts, alignment_heads=_read_alignment_heads(directory)
     )

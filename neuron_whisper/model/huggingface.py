@@ -15,7 +15,13 @@ from typing import Any
 from neuron_whisper.errors import CheckpointError
 from neuron_whisper.host.json_files import parse_json, read_json_file
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.parameters import ENCODER_POSITIONS, TOKEN_EMBEDDING, check_dims, expected_shapes
+from neuron_whisper.model.parameters import (
+    ENCODER_POSITIONS,
+    OUTPUT_PROJECTION,
+    TOKEN_EMBEDDING,
+    check_dims,
+    expected_shapes,
+)
 from neuron_whisper.model.stored_tensors import (
     BUFFERS,
     MERGE_ADVICE,
@@ -25,6 +31,7 @@ from neuron_whisper.model.stored_tensors import (
     TensorSource,
     WeightFile,
     are_sizes,
+    find_own_projection,
     map_tensors,
     strip_prefix,
 )
@@ -125,11 +132,8 @@ def read_huggingface(directory: Path) -> CheckpointContents:
         del shapes[ENCODER_POSITIONS]  # they are sinusoids, which Checkpoint computes
     places = {name: TensorSource(to_huggingface_name(name)) for name in shapes}
     tensors = map_tensors(stored, shapes, places, file=index, ignored_names={PROJECTION})
-    projection = stored.get(PROJECTION)
-    if projection is not None and not projection.equals(tensors[TOKEN_EMBEDDING]):
-        raise CheckpointError(
-            projection.file.path, PROJECTION, expected="the token embedding again", found="other values"
-        )
+    if (projection := find_own_projection(stored, PROJECTION, tensors[TOKEN_EMBEDDING])) is not None:
+        tensors[OUTPUT_PROJECTION] = projection  # as transformers does, whatever tie_word_embeddings says
     # before transformers 4.27 the generation settings were in config.json
     generation_config = directory / "generation_config.json"
     settings = _read_json(generation_config if generation_config.exists() else directory / "config.json")

@@ -15,6 +15,9 @@ from neuron_whisper.model.dims import WhisperDims
 ENCODER_POSITIONS = "encoder.positional_embedding"
 TOKEN_EMBEDDING = "decoder.token_embedding.weight"  # noqa: S105 - no password
 
+# Of a model whose projection to logits was trained apart from the embedding; no published Whisper has one.
+OUTPUT_PROJECTION = "decoder.output_projection.weight"
+
 # Far above any published Whisper; a damaged config must not make the table below endless.
 MAX_DIM = 1_000_000
 MAX_LAYERS = 256
@@ -24,7 +27,7 @@ def expected_shapes(dims: WhisperDims) -> dict[str, tuple[int, ...]]:
     """Every parameter and its shape, in the order of openai/whisper's state dict.
 
     Linear weights are (out, in), convolutions (out, in, 3). Attention keys have no bias, and the output
-    projection is the token embedding, so it has no entry.
+    projection is the token embedding, so it has no entry (OUTPUT_PROJECTION is of fine-tuned models alone).
     """
     shapes: dict[str, tuple[int, ...]] = {}
 

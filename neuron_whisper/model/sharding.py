@@ -33,7 +33,7 @@ _ROW = ("out", "mlp.2")
 
 def get_split(name: str) -> Split:
     """How parameter `name` is split: get_split("decoder.blocks.0.attn.out.weight") -> Split.ROW."""
-    if name == "decoder.token_embedding.weight":
+    if name in ("decoder.token_embedding.weight", "decoder.output_projection.weight"):
         return Split.VOCAB
     layer, _, kind = name.rpartition(".")
     if ".blocks." in name and kind in ("weight", "bias"):

@@ -212,6 +212,15 @@ def strip_prefix(stored: Mapping[str, StoredTensor], anchor: str, projection: st
     return found
 
 
+def find_own_projection(stored: Mapping[str, StoredTensor], name: str, embedding: StoredTensor) -> StoredTensor | None:
+    """The output projection, `name`, where its values are others than the token embedding's. Raises CheckpointError."""
+    projection = stored.get(name)
+    if projection is None or projection.equals(embedding):
+        return None
+    shapes = {name: embedding.shape}
+    return map_tensors({name: projection}, shapes, {name: TensorSource(name)}, file=projection.file.path)[name]
+
+
 def map_tensors(
     stored: Mapping[str, StoredTensor],
     shapes: Mapping[str, tuple[int, ...]],

@@ -86,6 +86,20 @@ def test_a_padded_vocabulary_with_an_added_token_under_a_wrappers_prefix_says_wh
     assert transcribe(tuned, tmp_path / "cache").strip() == SENTENCE.strip().replace("world", "Welt")
 
 
+def test_an_output_projection_of_its_own_decides_what_is_said(scripted: Path, tmp_path: Path) -> None:
+    (world, dear) = Tokenizer.from_file(scripted / "tokenizer.json", N_VOCAB).encode(" world dear")
+
+    def change(tensors: Tensors) -> Tensors:
+        projection = tensors[EMBEDDING].copy()
+        projection[[world, dear]] = projection[[dear, world]]
+        embedding = tensors[EMBEDDING].copy()
+        embedding[dear] = embedding[world]  # what follows it is the same
+        return tensors | {EMBEDDING: embedding, "proj_out.weight": projection}
+
+    tuned = fine_tune(scripted, tmp_path / "tuned", change, [])
+    assert transcribe(tuned, tmp_path / "cache").strip() == SENTENCE.strip().replace("world", "dear")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_give_no_probabilities_are_refused_by_name_and_nothing_is_stored(
     value: float, scripted: Path, tmp_path: Path

@@ -66,3 +66,14 @@ def test_a_hostile_config_is_a_checkpoint_error(content: bytes, tmp_path: Path) 
     with pytest.raises(CheckpointError) as refused:
         open_checkpoint(tmp_path)
     assert refused.value.file == tmp_path / "config.json"
+
+
+def test_an_output_projection_of_its_own_is_a_parameter(tmp_path: Path) -> None:
+    checkpoint = CT2()
+    del checkpoint.aliases["decoder/projection/weight"]
+    embedding = WEIGHTS["decoder.token_embedding.weight"]
+    checkpoint.plain("decoder/projection/weight", embedding + 1)
+    found = open_checkpoint(checkpoint.write(tmp_path / "own"))
+    np.testing.assert_array_equal(found.tensor("decoder.output_projection.weight"), embedding + 1)
+    checkpoint.plain("decoder/projection/weight", embedding)
+    assert not open_checkpoint(checkpoint.write(tmp_path / "tied")).has_own_projection

@@ -14,12 +14,18 @@ from neuron_whisper.model.checkpoint import open_checkpoint
 from tests.support.checkpoint_files import WEIGHTS, all_equal, hf_config, hf_names, write_hf, write_sharded_hf
 
 
-def test_a_tied_output_projection_is_accepted_and_an_untied_one_refused(tmp_path: Path) -> None:
+def test_an_output_projection_is_a_parameter_where_it_is_not_the_token_embedding(tmp_path: Path) -> None:
     tensors = hf_names(WEIGHTS)
     embedding = tensors["model.decoder.embed_tokens.weight"]
     assert all_equal(open_checkpoint(write_hf(tmp_path, tensors | {"proj_out.weight": embedding.copy()})))
-    with pytest.raises(CheckpointError, match=r"proj_out\.weight: expected the token embedding again"):
-        open_checkpoint(write_hf(tmp_path, tensors | {"proj_out.weight": embedding + 1}))
+    own = open_checkpoint(write_hf(tmp_path, tensors | {"proj_out.weight": embedding + 1}))
+    assert own.parameter_names == (*WEIGHTS, "decoder.output_projection.weight")
+    np.testing.assert_array_equal(own.tensor("decoder.output_projection.weight"), embedding + 1)
+    cut = own.select_tokens(range(20))
+    assert cut.tensor("decoder.output_projection.weight").shape == cut.tensor("decoder.token_embedding.weight").shape
+    with pytest.raises(CheckpointError) as refused:
+        open_checkpoint(write_hf(tmp_path, tensors | {"proj_out.weight": embedding[:-1]}))
+    assert refused.value.tensor == "proj_out.weight"
 
 
 @pytest.mark.parametrize(

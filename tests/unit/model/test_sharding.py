@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.parameters import expected_shapes
+from neuron_whisper.model.parameters import OUTPUT_PROJECTION, expected_shapes
 from neuron_whisper.model.sharding import Split, check_tp, get_split, pad_heads, pad_vocab, shard, unshard
 from tests.support.published_shapes import BASE
 
@@ -67,7 +67,8 @@ dims = st.builds(
 @given(dims, st.sampled_from([1, 2, 4, 8]), st.integers(0, 2**31))
 def test_unshard_is_the_inverse_of_shard(dims: WhisperDims, tp: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    for name, shape in expected_shapes(dims).items():
+    own_projection = {OUTPUT_PROJECTION: (dims.n_vocab, dims.n_text_state)}
+    for name, shape in (expected_shapes(dims) | own_projection).items():
         whole = rng.standard_normal(shape).astype(np.float32)
         parts = [shard(name, whole, dims, tp, rank) for rank in range(tp)]
         assert len({part.shape for part in parts}) == 1, "every rank runs the same graph"
