@@ -18,6 +18,7 @@ from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.silero import SpeechStream
 from neuron_whisper.decode.language import resolve_language
 from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.decode.prompt import PromptLimits
 from neuron_whisper.decode.window import check_program_options
 from neuron_whisper.engine.engine import Engine, EngineStatus
 from neuron_whisper.engine.interface import WindowEngine
@@ -141,7 +142,10 @@ class Transcriber:
             load_converter(options.chinese_script)
 
     def _make_plan(self, clip: AudioClip, options: TranscribeOptions, concurrency: int) -> Plan:
-        return plan_transcription(clip, options, self.tokenizer, n_mels=self._n_mels, concurrency=concurrency)
+        limits = PromptLimits.from_spec(self._spec)
+        return plan_transcription(
+            clip, options, self.tokenizer, n_mels=self._n_mels, concurrency=concurrency, prompt_limits=limits
+        )
 
     # --- threads ----------------------------------------------------------------------------------
 
@@ -259,7 +263,8 @@ def build_transcript(
         duration_s=clip.duration_s,
         segments=segments,
         task=options.task,
-        warnings=clip.warnings,
+        warnings=(*clip.warnings, *outcome.warnings),
         skipped=tuple(item for item in items if isinstance(item, SkippedRegion)),
         long_form=outcome.long_form,
+        prompt_tokens=outcome.prompt_tokens,
     )

@@ -74,8 +74,8 @@ class SkippedRegion:
     """A region without text in the result, and the reason.
 
     "vad": the voice detector found no speech; "no_speech_threshold": the model's no-speech probability is above it;
-    "hallucination": anomalous words around silence; "empty": a segment without duration. `text` is the decoded text,
-    if any.
+    "hallucination": anomalous words around silence; "empty": a segment without duration; "no_text": the voice detector
+    heard speech, and the model gave no text for it. `text` is the decoded text, if any.
     """
 
     start_s: float
@@ -98,7 +98,8 @@ class SkippedRegion:
 class Transcript:
     """A whole clip. `language` is a code ("en"); its probability is None if the language was given.
 
-    `long_form` is the plan that was used: sequential or batched.
+    `long_form` is the plan that was used: sequential or batched. `prompt_tokens` counts the tokens of the prompt and
+    the hotwords that the first window was decoded with.
     """
 
     text: str
@@ -110,6 +111,7 @@ class Transcript:
     warnings: tuple[str, ...] = ()
     skipped: tuple[SkippedRegion, ...] = ()
     long_form: str = "sequential"
+    prompt_tokens: int = 0
 
     @property
     def duration(self) -> float:

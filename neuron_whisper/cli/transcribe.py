@@ -210,6 +210,8 @@ class _FileJob:
                 on_segment(segment)
 
             transcript = self.transcriber.transcribe(clip, self.options, on_segment=on_decoded)
+        for warning in transcript.warnings[len(clip.warnings) :]:
+            self.progress.write_line(f"warning: {clip.source}: {warning}")
         if self.output_dir is not None:
             write_files(transcript, self.output_dir, _stem(file), self.formats, self.subtitles)
         if self.explain:

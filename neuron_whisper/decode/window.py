@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.decode.alignment import build_alignment_tokens
 from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.decode.prompt import PromptLimits, fit_prompt
 from neuron_whisper.decode.repetition import find_loop_start, truncate_loop
 from neuron_whisper.decode.rules import ALLOW_ALL_RULES, build_suppression_mask
 from neuron_whisper.decode.segments import split_at_timestamps
@@ -58,7 +60,8 @@ class DecodingResult:
     `tokens` carry timestamps and no end token; `token_logprobs` has one for each. `language` is None for an
     English-only model; `language_probs` is empty if the language was given. `avg_logprob` counts the end token.
     `attempts` are the temperatures tried, the accepted one last. `is_silence`: the no-speech threshold applies.
-    `is_truncated`: a repetition loop at its end was removed.
+    `is_truncated`: a repetition loop at its end was removed. `finish_reason`: "stop" at the end token, "length" where
+    the tokens reached their maximum before it.
     With word timestamps `attention` (heads, T, n_audio_ctx) is the align graph's output for the text tokens of
     decode/segments.split_at_timestamps; row `first_aligned_row` belongs to the first of them.
     """
@@ -75,6 +78,7 @@ class DecodingResult:
     attempts: tuple[DecodingAttempt, ...] = ()
     is_silence: bool = False
     is_truncated: bool = False
+    finish_reason: Literal["stop", "length"] = "stop"
     first_aligned_row: int = 0
     attention: NDArray[np.float32] | None = None
 
@@ -181,16 +185,11 @@ class WindowDecoder:
         """Returns [<|startofprev|>, hotwords, prompt], start sequence, prefix; and the index of <|sot|>."""
         options, special = self._options, self._special
         sot = self._tokenizer.sot_sequence(self._detection.language, options.task, not options.without_timestamps)
-        half = self._spec.dims.n_text_ctx // 2
-        room = self._spec.prompt_buckets[-1] - 1 - len(sot)
-        prefix = list(options.prefix)[: max(0, min(half, room))]
-        self._prefix_tokens = prefix if options.include_prefix else []
-        room = max(0, min(half - 1, room - len(prefix)))
-        hotwords = [] if prefix else list(options.hotwords)[: room // 2]
-        room -= len(hotwords)
-        previous = list(options.prompt)[-room:] if room > 0 else []
-        before = [special.sot_prev, *hotwords, *previous] if hotwords or previous else []
-        return [*before, *sot, *prefix], len(before)
+        fitted = fit_prompt(options, PromptLimits.from_spec(self._spec), n_start_tokens=len(sot))
+        self._prefix_tokens = list(fitted.prefix) if options.include_prefix else []
+        before = [*fitted.hotwords, *fitted.previous]
+        before = [special.sot_prev, *before] if before else []
+        return [*before, *sot, *fitted.prefix], len(before)
 
     def _begin_attempt(self) -> TokenDecoder:
         options = self._options
@@ -339,6 +338,7 @@ class WindowDecoder:
             attempts=tuple(self._attempts),
             is_silence=self._is_silence(avg_logprob),
             is_truncated=is_truncated,
+            finish_reason="stop" if best.is_ended or is_truncated else "length",
         )
         if self._options.word_timestamps and not final.is_silence:
             final = self._begin_alignment(final)

@@ -12,8 +12,9 @@ from neuron_whisper.decode.options import TranscribeOptions
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowOptions:
     """How one 30 s window is decoded. `prompt` are tokens of the previous text, `prefix` tokens that its text begins
-    with, `hotwords` tokens before the prompt; `language` None: detect it, among `languages` if given.
-    `include_prefix`: the rules continue from the prefix, and the result begins with it.
+    with, `hotwords` tokens before the prompt; `carried_prompt` stands between them, where `prompt` has no room, too.
+    `language` None: detect it, among `languages` if given. `include_prefix`: the rules continue from the prefix, and
+    the result begins with it.
 
     The defaults are one greedy attempt without thresholds.
     """
@@ -22,6 +23,7 @@ class WindowOptions:
     task: str
     languages: tuple[str, ...] = ()
     prompt: Sequence[int] = ()
+    carried_prompt: Sequence[int] = ()
     prefix: Sequence[int] = ()
     include_prefix: bool = False
     hotwords: Sequence[int] = ()

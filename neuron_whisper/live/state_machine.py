@@ -23,7 +23,7 @@ from neuron_whisper.live.events import LiveEvent, SpeechStarted, SpeechStopped, 
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.turns import TurnTracker
 from neuron_whisper.live.utterance import Utterance
-from neuron_whisper.longform.speech_map import SpeechMap
+from neuron_whisper.longform.speech_map import SpeechMap, without_pauses
 from neuron_whisper.text.tokenizer import Tokenizer
 
 
@@ -307,7 +307,9 @@ class LiveStateMachine:
         speech_map = None
         if options.vad_filter and self._speech is not None:
             speech_map = SpeechMap(
-                self._audio.find_speech(utterance.seek, end, options.vad), options.vad.speech_pad_ms / 1000
+                self._audio.find_speech(utterance.seek, end, options.vad),
+                options.vad.speech_pad_ms / 1000,
+                pauseless_spans=self._audio.find_speech(utterance.seek, end, without_pauses(options.vad)),
             )
         return utterance.begin_window(self._audio.read(utterance.seek, end), speech_map)
 

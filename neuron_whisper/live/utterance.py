@@ -17,8 +17,10 @@ from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.live.events import FinalText, PartialText, TextPiece
 from neuron_whisper.live.local_agreement import LocalAgreement
 from neuron_whisper.live.options import LiveOptions
-from neuron_whisper.longform.region import ClipContext, PromptState, decode_window, with_id
+from neuron_whisper.longform.clip_context import ClipContext, PromptState
+from neuron_whisper.longform.region import decode_window
 from neuron_whisper.longform.speech_map import SpeechMap
+from neuron_whisper.longform.window_result import with_id
 from neuron_whisper.text.tokenizer import REPLACEMENT_CHARACTER, Tokenizer
 from neuron_whisper.text.word_splitting import WHOLE
 from neuron_whisper.transcript import Segment, SkippedRegion

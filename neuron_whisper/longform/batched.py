@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 from neuron_whisper.audio.clip import FRAMES_PER_SECOND
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.longform.clip_context import ClipContext, PromptState
 from neuron_whisper.longform.plan import AwaitAction, Plan, SubmitAction, TranscriptSummary
-from neuron_whisper.longform.region import ClipContext, PromptState, RegionDecoder, decode_region, with_id
+from neuron_whisper.longform.region import RegionDecoder, decode_region
+from neuron_whisper.longform.window_result import with_id
 from neuron_whisper.transcript import Segment, SkippedRegion
 
 GROUP_SIZE = 4  # regions decoded in order: two minutes; longer groups gave no better text
@@ -79,6 +81,7 @@ def decode_batched(
                 initial_tokens=prompt_state.initial_tokens,
                 is_first=prompt_state.is_first,
                 last_speech_s=regions_of_group[0][0] / FRAMES_PER_SECOND,
+                warnings=prompt_state.warnings,
             )
             prompt_state.is_first = False
             group = _RegionGroup(prompt_state=own, decoder=_decode_group(clip, own, regions_of_group))
@@ -113,4 +116,6 @@ def decode_batched(
         language=prompt_state.language or "en",
         language_probability=prompt_state.language_probability,
         long_form="batched",
+        warnings=tuple(prompt_state.warnings),
+        prompt_tokens=prompt_state.given_prompt_tokens,
     )

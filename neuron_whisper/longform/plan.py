@@ -27,12 +27,17 @@ class AwaitAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptSummary:
-    """The last item of a plan: the whole text and its language; the probability is None if the language was given."""
+    """The last item of a plan: the whole text and its language; the probability is None if the language was given.
+
+    `warnings` are sentences for the user; `prompt_tokens` is how many tokens of what was given as prompt were used.
+    """
 
     text: str
     language: str
     language_probability: float | None
     long_form: str = "sequential"
+    warnings: tuple[str, ...] = ()
+    prompt_tokens: int = 0
 
 
 PlanItem: TypeAlias = SubmitAction | AwaitAction | Segment | SkippedRegion | TranscriptSummary

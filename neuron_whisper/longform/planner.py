@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import cache, partial
 
 from neuron_whisper.audio.clip import FRAMES_PER_SECOND, HOP_SAMPLES, WINDOW_S, AudioClip
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.speech import (
     BATCHED_VAD,
     merge_into_windows,
-    spans_from_probabilities,
     speech_probabilities,
 )
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.decode.language import resolve_language
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
+from neuron_whisper.decode.prompt import PromptLimits
 from neuron_whisper.errors import CheckpointError, InvalidOption
 from neuron_whisper.longform.batched import decode_batched
 from neuron_whisper.longform.chinese_script import convert_script
+from neuron_whisper.longform.clip_context import ClipContext, PromptState
 from neuron_whisper.longform.plan import Plan
-from neuron_whisper.longform.region import ClipContext, PromptState
+from neuron_whisper.longform.prompt_use import measure_prompt_use
 from neuron_whisper.longform.sequential import decode_sequential
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.chinese import load_converter
@@ -32,7 +34,13 @@ MIN_BATCHED_S = 60.0  # two windows: a shorter clip has nothing to decode in par
 
 
 def plan_transcription(
-    clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, concurrency: int
+    clip: AudioClip,
+    options: TranscribeOptions,
+    tokenizer: Tokenizer,
+    *,
+    n_mels: int,
+    concurrency: int,
+    prompt_limits: PromptLimits | None = None,
 ) -> Plan:
     """Plans a clip as `options.long_form` says, or by its length; a batched plan decodes `concurrency` windows at once.
 
@@ -41,12 +49,17 @@ def plan_transcription(
     them any other clip is decoded sequentially.
     """
     convert = load_converter(options.chinese_script) if options.chinese_script is not None else None
-    plan = _choose_plan(clip, options, tokenizer, n_mels=n_mels, concurrency=concurrency)
+    plan = _choose_plan(clip, options, tokenizer, n_mels, concurrency, prompt_limits or PromptLimits())
     return plan if convert is None else convert_script(plan, convert)
 
 
 def _choose_plan(
-    clip: AudioClip, options: TranscribeOptions, tokenizer: Tokenizer, *, n_mels: int, concurrency: int
+    clip: AudioClip,
+    options: TranscribeOptions,
+    tokenizer: Tokenizer,
+    n_mels: int,
+    concurrency: int,
+    prompt_limits: PromptLimits,
 ) -> Plan:
     language = resolve_language(options, tokenizer)
     ranges = _to_frame_ranges(options.clip_timestamps, len(clip.samples) // HOP_SAMPLES)
@@ -63,9 +76,18 @@ def _choose_plan(
             log.warning("voice activity detection is unavailable; silence may produce hallucinated text: %s", error)
             is_batched = False
     mel = LogMel.from_samples(clip.samples, n_mels)
-    clip_context = ClipContext(mel=mel, options=options, tokenizer=tokenizer, speech_map=speech_map)
+    clip_context = ClipContext(
+        mel=mel,
+        options=options,
+        tokenizer=tokenizer,
+        speech_map=speech_map,
+        detect_speech=cache(partial(_try_to_detect_speech, clip, options.vad)),
+    )
     initial = clip_context.encode_initial_prompt()
     prompt_state = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
+    prompt_use = measure_prompt_use(clip_context, prompt_state, prompt_limits)
+    prompt_state.given_prompt_tokens = prompt_use.tokens
+    prompt_state.warnings += prompt_use.warnings
     if not is_batched:
         return decode_sequential(clip_context, prompt_state, ranges)
     assert speech_map is not None
@@ -78,12 +100,15 @@ def _choose_plan(
 
 
 def _detect_speech(clip: AudioClip, vad: VadOptions) -> SpeechMap:
-    probabilities = speech_probabilities(clip.samples)
-    padded, unpadded = (
-        spans_from_probabilities(probabilities, len(clip.samples), options)
-        for options in (vad, replace(vad, speech_pad_ms=0))
-    )
-    return SpeechMap(padded, vad.speech_pad_ms / 1000, unpadded)
+    return SpeechMap.from_probabilities(speech_probabilities(clip.samples), len(clip.samples), vad)
+
+
+def _try_to_detect_speech(clip: AudioClip, vad: VadOptions) -> SpeechMap | None:
+    """As _detect_speech; None in an installation without Silero's weights."""
+    try:
+        return _detect_speech(clip, vad)
+    except CheckpointError:
+        return None
 
 
 def _to_batched_vad(vad: VadOptions) -> VadOptions:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
+from neuron_whisper.longform.clip_context import ClipContext, PromptState
 from neuron_whisper.longform.plan import AwaitAction, Plan, SubmitAction, TranscriptSummary
-from neuron_whisper.longform.region import ClipContext, PromptState, decode_region, with_id
+from neuron_whisper.longform.region import decode_region
+from neuron_whisper.longform.window_result import with_id
 from neuron_whisper.transcript import Segment
 
 
@@ -38,4 +40,6 @@ def decode_sequential(clip: ClipContext, prompt_state: PromptState, regions: Seq
         text=clip.tokenizer.decode(prompt_state.tokens[n_initial:]).strip(),
         language=prompt_state.language or "en",
         language_probability=prompt_state.language_probability,
+        warnings=tuple(prompt_state.warnings),
+        prompt_tokens=prompt_state.given_prompt_tokens,
     )

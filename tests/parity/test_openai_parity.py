@@ -140,8 +140,9 @@ def test_a_long_clip_gives_openai_whispers_segments(n_vocab: int, case: str, dir
     assert [list(segment.tokens) for segment in found.segments] == [segment["tokens"] for segment in segments]
     assert [segment.text for segment in found.segments] == [segment["text"] for segment in segments]
     for mine, other in zip(found.segments, segments, strict=True):
-        assert mine.start_s == pytest.approx(other["start"])
-        assert mine.end_s == pytest.approx(other["end"])
+        window_end_s = min(other["seek"] / 100 + 30, 43.7)  # theirs leave the audio there
+        assert mine.start_s == pytest.approx(min(other["start"], window_end_s))
+        assert mine.end_s == pytest.approx(min(other["end"], window_end_s))
         assert round(mine.seek_s * 100) == other["seek"]
         assert mine.avg_logprob == pytest.approx(other["avg_logprob"], abs=1e-4)
         assert mine.no_speech_prob == pytest.approx(other["no_speech_prob"], abs=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from neuron_whisper.audio.speech import SpeechSpan
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.longform import Plan, TranscriptSummary
+from neuron_whisper.longform.clip_context import ClipContext
 from neuron_whisper.longform.drivers import run_plan
-from neuron_whisper.longform.region import ClipContext
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.special_tokens import SpecialTokens
 from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, Tokenizer
@@ -80,6 +81,12 @@ def make_speech_map(*times: tuple[float, float]) -> SpeechMap:
     return SpeechMap(
         [SpeechSpan(start_sample=int(a * RATE), end_sample=int(b * RATE)) for a, b in times], padding_s=0.0
     )
+
+
+def make_pauseless_map(*times: tuple[float, float]) -> SpeechMap:
+    """Speech of which it is known that it holds no pauses, so that speech without text is noticed."""
+    speech_map = make_speech_map(*times)
+    return replace(speech_map, unpadded_spans=speech_map.spans, pauseless_spans=speech_map.spans)
 
 
 def run_to_end(

@@ -71,7 +71,7 @@ class ResponseFormatter:
     def format_token_usage(self, transcript: Transcript) -> dict[str, Any]:
         """The usage of a stream, which OpenAI's type counts in tokens: encoder positions, prompt and text."""
         audio = math.ceil(transcript.duration_s * ENCODER_POSITIONS_PER_S)
-        prompt = len(self.tokenizer.encode(self.request.options.initial_prompt or ""))
+        prompt = transcript.prompt_tokens
         output = sum(len(segment.tokens) for segment in transcript.segments)
         return {
             "type": "tokens",

@@ -14,6 +14,7 @@ def test_a_window_takes_every_option_that_is_not_encoded_for_it() -> None:
         options,
         language="de",
         prompt=(1,),
+        carried_prompt=(),
         prefix=(2,),
         include_prefix=True,
         hotwords=(3,),

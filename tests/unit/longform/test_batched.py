@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.longform import TranscriptSummary
 from neuron_whisper.longform.batched import decode_batched, group_regions
+from neuron_whisper.longform.clip_context import PromptState
 from neuron_whisper.longform.drivers import run_plan
-from neuron_whisper.longform.region import PromptState
 from neuron_whisper.transcript import Segment
 from tests.support.plans import (
     ScriptedDecoder,

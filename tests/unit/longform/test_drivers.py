@@ -11,8 +11,8 @@ from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.errors import DeviceError
 from neuron_whisper.longform import Plan
 from neuron_whisper.longform.batched import decode_batched
+from neuron_whisper.longform.clip_context import PromptState
 from neuron_whisper.longform.drivers import TranscriptEvent, arun_plan, run_plan
-from neuron_whisper.longform.region import PromptState
 from tests.support.plans import (
     ScriptedDecoder,
     make_clip_context,

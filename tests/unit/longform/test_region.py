@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from neuron_whisper.decode.window import WindowRequest
 from neuron_whisper.longform.batched import decode_batched
-from neuron_whisper.longform.region import PromptState
+from neuron_whisper.longform.clip_context import PromptState
 from neuron_whisper.longform.sequential import decode_sequential
 from tests.support.plans import (
     TOKENIZER,
@@ -54,7 +54,7 @@ def test_no_window_holds_a_long_silence_and_all_speech_is_decoded(
 
     def script(request: WindowRequest) -> list[int]:
         requested.append(request.frames)
-        return [timestamp_at(0), ord("a"), timestamp_at(max(2, request.frames))]  # of equal times: an empty segment
+        return [timestamp_at(0), ord("a"), timestamp_at(request.frames + 1)]
 
     found, skipped, _ = run_to_end(
         decode_sequential(clip_data, PromptState(language="en"), [(0, length)]), ScriptedDecoder(script)

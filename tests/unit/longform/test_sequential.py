@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from neuron_whisper.decode.window import WindowRequest
-from neuron_whisper.longform.region import PromptState
+from neuron_whisper.longform.clip_context import PromptState
 from neuron_whisper.longform.sequential import decode_sequential
 from tests.support.plans import (
     TOKENIZER,
@@ -60,7 +60,9 @@ def test_a_window_is_prompted_with_the_text_before_it_unless_its_temperature_was
         )
         context = PromptState(language="en", tokens=[ord("i")], initial_tokens=(ord("i"),))
         run_to_end(decode_sequential(make_clip_context(90, vad_filter=False, **options), context, [(0, 9000)]), decoder)
-        return [TOKENIZER.decode(request.options.prompt) for request in decoder.requests]
+        return [
+            TOKENIZER.decode([*request.options.carried_prompt, *request.options.prompt]) for request in decoder.requests
+        ]
 
     assert prompts(0.0) == ["i", "ia", "iaa"]
     assert prompts(0.0, condition_on_previous_text=False) == ["i", "", ""]

@@ -88,6 +88,6 @@ def test_text_formats_have_their_media_type(transcriber: Transcriber, name: str,
 
 
 def test_a_streams_usage_counts_encoder_positions_prompt_and_text(transcriber: Transcriber) -> None:
-    usage = make_formatter(transcriber, prompt="abc").format_token_usage(TRANSCRIPT)
+    usage = make_formatter(transcriber).format_token_usage(dataclasses.replace(TRANSCRIPT, prompt_tokens=3))
     assert usage["input_token_details"] == {"audio_tokens": 113, "text_tokens": 3}
     assert (usage["output_tokens"], usage["total_tokens"]) == (len(TOKENS), 116 + len(TOKENS))
