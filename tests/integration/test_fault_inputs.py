@@ -30,7 +30,8 @@ class FaultInput:
 
     `load` and `options`: arguments of load_audio and TranscribeOptions. `texts` are heard in this order.
     `starts_s`: (text, second at which its first word, or without word times its segment, begins).
-    `warnings`: a part of each warning, in their order.
+    `warnings`: a part of each warning, in their order. `skipped`: the reasons of regions without text, where they are
+    to be told. `languages` of the segments, in the order in which they are first heard.
     """
 
     file: str
@@ -41,6 +42,8 @@ class FaultInput:
     starts_s: tuple[tuple[str, float], ...] = ()
     within_s: float = 0.5
     warnings: tuple[str, ...] = ()
+    skipped: tuple[str, ...] | None = None
+    languages: tuple[str, ...] | None = None
 
 
 INPUTS = (
@@ -72,6 +75,40 @@ INPUTS = (
         texts=("and so my fellow america", "not what your country can do for you", "what you can do for your country"),
         starts_s=(("and so", 0.3),),
     ),
+    *(
+        FaultInput(
+            file="lj_jfk.wav",
+            texts=("has never been surpassed", JFK, "ask what you can do for your country"),
+            options=options,
+            starts_s=(("and so", 2.0),),
+            skipped=(),
+        )
+        for options in ({"long_form": "sequential"}, {"long_form": "batched"}, {"word_timestamps": True})
+    ),
+    FaultInput(
+        file="lj_jfk.wav",
+        texts=("has never been surpassed",),
+        options={"vad_filter": False},  # openai-whisper's text
+        skipped=("no_text",),
+    ),
+    *(
+        FaultInput(
+            file="en_then_de.ogg",
+            model="base",
+            texts=("permission is hereby granted", "conditions", "wird", "dies umfasst insbesondere das recht"),
+            options={"multilingual": True, "long_form": long_form},
+            skipped=(),
+            languages=("en", "de"),
+        )
+        for long_form in ("sequential", "batched")
+    ),
+    FaultInput(
+        file="fast_speech.ogg",
+        model="base",
+        texts=("has never been surpassed", "and in the same", "and it was"),
+        options={"without_timestamps": True},
+    ),
+    FaultInput(file="short_3200.wav", texts=("and",), options={"vad_filter": False}),
 )
 
 
@@ -98,6 +135,12 @@ def test_an_input_that_failed_gives_what_is_right(
         at = heard.index(text, at) + len(text)
     for text, start_s in row.starts_s:
         assert find_start_s(transcript, text) == pytest.approx(start_s, abs=row.within_s)
+    if row.skipped is not None:
+        assert [region.reason for region in transcript.skipped] == list(row.skipped)
+    if row.languages is not None:
+        assert tuple(dict.fromkeys(segment.language for segment in transcript.segments)) == row.languages
+    times = [second for segment in transcript.segments for second in (segment.start_s, segment.end_s)]
+    assert [0, *times, transcript.duration_s] == sorted([0, *times, transcript.duration_s])
     assert len(transcript.warnings) == len(row.warnings), transcript.warnings
     for warning, part in zip(transcript.warnings, row.warnings, strict=True):
         assert part in warning
@@ -109,3 +152,19 @@ def find_start_s(transcript: Transcript, text: str) -> float:
     spoken = spoken or [(segment.start_s, each) for segment in transcript.segments for each in words(segment.text)]
     sought = words(text)
     return next(spoken[n][0] for n in range(len(spoken)) if [each for _, each in spoken[n : n + len(sought)]] == sought)
+
+
+@pytest.mark.parametrize("options", [{}, {"carry_initial_prompt": True}, {"hotwords": "Nakamura"}], ids=str)
+def test_a_prompt_that_is_too_long_is_used_in_part_and_what_is_left_out_is_named(
+    options: dict[str, Any], open_transcriber: Callable[[str], Transcriber]
+) -> None:
+    glossary = FAULTS / "glossary.txt"
+    if not glossary.is_file():
+        pytest.skip("no glossary.txt here: not proved for a real vocabulary that a prompt too long is warned of")
+    transcript = open_transcriber("tiny.en").transcribe(
+        load_audio(FAULTS / "short_3200.wav"),
+        TranscribeOptions(initial_prompt=glossary.read_text(encoding="utf-8"), **options),
+    )
+    (warning,) = transcript.warnings
+    assert "'Zyntharyx, Term0ova" in warning
+    assert transcript.prompt_tokens == 223

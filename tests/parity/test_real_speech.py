@@ -47,3 +47,10 @@ def test_a_clip_of_many_windows_is_heard_to_its_end(transcriber: Transcriber) ->
     assert {segment.seek_s for segment in transcript.segments} != {0.0}, "more than one window"
     assert "fairest" in transcript.text
     assert transcript.segments[-1].end_s > 45
+
+
+def test_no_segment_of_a_recording_of_four_minutes_ends_after_the_next_one_begins(transcriber: Transcriber) -> None:
+    transcript = transcriber.transcribe(load_audio(SPEECH / "en_long_LJ001_0001-0032.mp3"))
+    times = [second for segment in transcript.segments for second in (segment.start_s, segment.end_s)]
+    assert (transcript.long_form, transcript.skipped) == ("batched", ())
+    assert [*times, transcript.duration_s] == sorted([*times, transcript.duration_s])
