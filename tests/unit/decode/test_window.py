@@ -134,6 +134,12 @@ def test_no_more_tokens_come_than_were_asked_for() -> None:
     assert len(decoded(options(max_new_tokens=5))[0].tokens) == 5
 
 
+@pytest.mark.parametrize("search", [{}, {"beam_size": 3}, {"temperatures": (0.7,), "best_of": 2}])
+def test_a_text_that_reaches_the_maximum_of_tokens_has_the_finish_reason_length(search: dict[str, Any]) -> None:
+    cut, whole = decoded(options(max_new_tokens=5, **search), options(**search))
+    assert (cut.finish_reason, whole.finish_reason) == ("length", "stop")
+
+
 def test_the_language_is_found_among_those_that_are_allowed() -> None:
     (free,) = decoded(options(language=None))
     allowed = tuple(code for code in TOKENIZER.languages if code != free.language)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.utterance import MIN_PARTIAL_TOKENS, Utterance, shift_segment, split_pieces
+from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.transcript import Segment, Word
 from tests.support.live_speech import RATE, SPECIAL, TOKENIZER, make_decoding_result, rising_tone
+from tests.support.plans import make_pauseless_map
 
 
 def make_utterance(start: int = 0) -> Utterance:
@@ -54,8 +58,6 @@ def test_a_partial_result_without_news_is_no_event() -> None:
 
 
 def test_silence_needs_no_decoding() -> None:
-    from neuron_whisper.longform.speech_map import SpeechMap
-
     utterance = make_utterance()
     assert utterance.begin_window(np.zeros(RATE, np.float32), SpeechMap([], 0.0)) is None
     assert [region.reason for region in utterance.skipped] == ["vad"]
@@ -93,3 +95,27 @@ def test_a_shifted_segment_moves_with_its_words() -> None:
     moved = shift_segment(segment, 10.0)
     assert (moved.seek_s, moved.start_s, moved.end_s) == (10.0, 11.0, 12.0)
     assert (moved.words[0].start_s, moved.words[0].end_s) == (11.0, 11.5)
+
+
+def test_speech_behind_the_text_of_a_window_is_a_window_of_its_own() -> None:
+    utterance = make_utterance()
+    utterance.end = 12 * RATE
+    assert utterance.begin_window(rising_tone(12.0), make_pauseless_map((0, 12))) is not None
+    utterance.end_window(make_decoding_result(" one", until_s=5.0))
+    assert (utterance.is_done, utterance.seek) == (False, 5 * RATE)
+    assert utterance.begin_window(rising_tone(7.0), make_pauseless_map((0, 7))) is not None
+    utterance.end_window(make_decoding_result(" two", until_s=7.0))
+    assert (utterance.is_done, utterance.build_final().text) == (True, "one two")
+    assert [(segment.start_s, segment.end_s) for segment in utterance.segments] == [(0.0, 5.0), (5.0, 12.0)]
+
+
+def test_a_window_whose_text_was_cut_is_decoded_in_parts() -> None:
+    utterance = make_utterance()
+    utterance.end = 12 * RATE
+    assert utterance.begin_window(rising_tone(12.0), make_pauseless_map((0, 5), (6, 12))) is not None
+    cut = make_decoding_result(" one" * 9, until_s=12.0)
+    utterance.end_window(replace(cut, tokens=cut.tokens[:-1], finish_reason="length"))
+    assert (utterance.seek, utterance.segments) == (0, [])
+    shorter = utterance.begin_window(rising_tone(12.0), make_pauseless_map((0, 5), (6, 12)))
+    assert shorter is not None
+    assert shorter.frames == 550

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import msgspec
+import numpy as np
 import pytest
 
+from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.server.audio.fields import TRANSCRIPTIONS
 from neuron_whisper.server.audio.request import AudioRequest
 from neuron_whisper.server.audio.response import ResponseFormatter
@@ -85,6 +87,17 @@ def test_text_formats_have_their_media_type(transcriber: Transcriber, name: str,
     response = make_formatter(transcriber, response_format=name).format_response(TRANSCRIPT)
     assert response.media_type == media_type
     assert response.content.decode().startswith(start)
+
+
+def test_a_prompt_that_does_not_fit_is_warned_of_and_usage_counts_what_was_used(transcriber: Transcriber) -> None:
+    formatter = make_formatter(transcriber, prompt="first " + "x" * 999)
+    clip = AudioClip(samples=np.zeros(8000, np.float32))
+    transcript = transcriber.transcribe(clip, formatter.request.options)
+    (warning,) = formatter.format_json(transcript)["warnings"]
+    assert "'first xxx" in warning
+    assert formatter.format_verbose_json(transcript)["warnings"] == [warning]
+    n_tokens = formatter.format_token_usage(transcript)["input_token_details"]["text_tokens"]
+    assert 0 < n_tokens == transcript.prompt_tokens < 300
 
 
 def test_a_streams_usage_counts_encoder_positions_prompt_and_text(transcriber: Transcriber) -> None:
