@@ -13,7 +13,7 @@ from tests.conformance.__main__ import MODEL
 
 # a schema knows neither the loaded model nor relations between values
 MODEL_DEPENDENT = ("model", "language", "languages[]", "beam_size", "patience", "suppress_tokens", "chinese_script")
-MUTUALLY_DEPENDENT = ("clip_timestamps", "max_line_width", "max_line_count", "max_words_per_line")
+MUTUALLY_DEPENDENT = ("clip_timestamps", "max_line_width", "max_line_count", "max_words_per_line", "highlight_words")
 SETTINGS_DEPENDENT = ("url", "webhook_url")  # of jobs; they need allowed origins
 # schemathesis ignores the if and then of the document when it generates examples
 EXCLUDED_WITH_CHUNKING = ("vad_filter", "long_form")
@@ -54,5 +54,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    """Skip a keywords[] that is no list: in a form it would be a valid field given once."""
-    return not isinstance(case.body, dict) or isinstance(case.body.get("keywords[]", []), list)
+    """Skip a keywords[] that is no list, in a form a valid field given once, and blank values, which are no fields."""
+    if not isinstance(case.body, dict):
+        return True
+    is_blank = any(isinstance(value, str) and not value.strip() for value in case.body.values())
+    return not is_blank and isinstance(case.body.get("keywords[]", []), list)

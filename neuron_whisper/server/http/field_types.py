@@ -128,7 +128,11 @@ TEXT = _convert(
     Annotated[str, Meta(max_length=MAX_TEXT_CHARS)],
     f"text of at most {MAX_TEXT_CHARS:,} characters",
 )
-BOOLEAN = FieldType(schema=msgspec.json.schema(bool), allowed="true or false", parse=_parse_boolean)
+BOOLEAN = FieldType(
+    schema={"anyOf": [msgspec.json.schema(bool), {"enum": [0, 1, "0", "1"]}]},
+    allowed="true or false",
+    parse=_parse_boolean,
+)
 
 
 def number(annotation: Any, allowed: str, *, or_none: bool = False) -> FieldType:

@@ -89,7 +89,7 @@ def test_an_invalid_text_is_rejected_with_what_is_allowed(field_type: FieldType,
     ("field_type", "schema"),
     [
         (TEXT, {"type": "string", "maxLength": MAX_TEXT_CHARS}),
-        (BOOLEAN, {"type": "boolean"}),
+        (BOOLEAN, {"anyOf": [{"type": "boolean"}, {"enum": [0, 1, "0", "1"]}]}),
         (RATIO, {"type": "number", "minimum": 0, "maximum": 1}),
         (THRESHOLD, {"anyOf": [{"type": "number", "maximum": 0}, {"enum": ["none"]}]}),
         (choice("b", "a"), {"enum": ["a", "b"]}),
