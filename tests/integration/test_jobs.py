@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -206,7 +207,37 @@ def test_an_api_key_has_no_access_to_the_jobs_of_another(tmp_path: Path) -> None
         assert client.get(f"{JOBS}/{job_id}", headers=ann).status_code == 200
 
 
+def test_one_key_cannot_take_all_room(tmp_path: Path) -> None:
+    made = [create_key(name, ["user"], created="2026-11-25", max_requests=None) for name in ("ann", "bob")]
+    write_keys(tmp_path / "keys.json", [stored for _, stored in made])
+    ann, bob = ({"authorization": f"Bearer {text}"} for text, _ in made)
+    settings = jobs_settings(tmp_path, keys_file=tmp_path / "keys.json", jobs_max_bytes=100_000, jobs_max=4)
+    with run_server(settings) as server, server.client() as client:
+        server.session.gate.clear()
+        clip = {"file": tone(seconds=1.5)}  # 48 kB
+        assert client.post(JOBS, files=clip, headers=ann).status_code == 201
+        refused = read_error(client.post(JOBS, files=clip, headers=ann), 503)
+        assert refused["code"] == "jobs_full"
+        assert "of your API key" in refused["message"]
+        assert client.post(JOBS, files=clip, headers=bob).status_code == 201
+        server.session.gate.set()
+
+
 # --- what is refused ------------------------------------------------------------------------------
+
+
+def test_uploads_that_send_nothing_take_no_room(tmp_path: Path) -> None:
+    settings = jobs_settings(tmp_path, jobs_max_bytes=100_000, jobs_max_upload_bytes=100_000)
+    head = f"POST {JOBS} HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
+    with run_server(settings) as server, server.client() as client:
+        held = [socket.create_connection(server.address) for _ in range(4)]
+        for number, connection in enumerate(held):
+            length = "Transfer-Encoding: chunked" if number % 2 else "Content-Length: 90000"
+            connection.sendall(f"{head}{length}\r\n\r\n".encode())
+        server.wait_for(requests=4)
+        create_job(client)
+        for connection in held:
+            connection.close()
 
 
 def test_jobs_and_bytes_over_the_limits_are_refused(tmp_path: Path) -> None:

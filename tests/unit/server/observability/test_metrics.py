@@ -67,3 +67,20 @@ def test_a_cancelled_request_is_counted_and_frees_its_slot() -> None:
         found = scrape(server)
     assert read_value(found, "requests_cancelled_total") == 1
     assert read_value(found, "windows_cancelled_total", model="turbo") == 1
+
+
+def test_what_a_limit_refuses_is_counted_by_reason_and_a_mistake_is_not() -> None:
+    with run_server() as server, server.client() as client:
+        clip = {"file": tone()}
+        client.post(TRANSCRIPTIONS, files=clip, data={"prompt": "x" * 20_000})
+        client.post(TRANSCRIPTIONS, files=clip, data={"keywords[]": ["x" * 16_000] * 2})
+        client.post(TRANSCRIPTIONS, files=clip, headers={"content-encoding": "gzip"})
+        client.post(TRANSCRIPTIONS, content=b"", headers={"transfer-encoding": "chunked", "content-length": "0"})
+        client.post(TRANSCRIPTIONS, files=clip, data={"beam_size": "many"})
+        found = scrape(server)
+    reasons = {
+        dict(labels)["reason"]: value
+        for (name, labels), value in found.items()
+        if name == "neuron_whisper_requests_rejected_total"
+    }
+    assert reasons == {"text_too_long": 2, "unsupported_encoding": 1, "ambiguous_length": 1}
