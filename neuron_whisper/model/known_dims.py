@@ -9,6 +9,7 @@ from neuron_whisper.host.json_files import read_json_file
 from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.model.checkpoint import detect_format, open_checkpoint
 from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.model.huggingface import ADAPTER_CONFIG
 from neuron_whisper.model.parameters import check_dims
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 
@@ -19,7 +20,7 @@ def find_dims(name: str) -> WhisperDims:
     Nothing is downloaded. Raises UnknownModel, CheckpointError.
     """
     path = Path(name).expanduser()
-    if detect_format(path) is not None:
+    if detect_format(path) is not None or (path / ADAPTER_CONFIG).is_file():
         return open_checkpoint(path).dims
     config = path / "config.json" if path.is_dir() else path
     if config.suffix == ".json" and config.is_file():

@@ -17,7 +17,7 @@ import numpy as np
 from neuron_whisper.bench.engines.ggml import FILE_TYPES, write_ggml
 from neuron_whisper.bench.engines.huggingface_export import EXPORTED_FILES, write_huggingface
 from neuron_whisper.bench.process.client import build_worker_environment
-from neuron_whisper.errors import TargetUnavailable
+from neuron_whisper.errors import CheckpointError, TargetUnavailable
 from neuron_whisper.model.checkpoint import Checkpoint
 
 STDERR_TAIL_LINES = 3
@@ -67,7 +67,11 @@ class WeightsConverter:
         return path
 
     def _convert_into(self, weights_format: str, variant: str, python: str, scratch: Path) -> None:
-        """Convert into scratch/converted."""
+        """Convert into scratch/converted. Raises CheckpointError for a model that peers would read as another."""
+        if self.checkpoint.has_own_projection:
+            raise CheckpointError(
+                self.checkpoint.path, "", expected="an output projection that is the token embedding", found="another"
+            )
         converted = scratch / "converted"
         converted.mkdir()
         match weights_format:

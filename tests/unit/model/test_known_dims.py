@@ -25,3 +25,16 @@ def test_dimensions_are_read_from_a_config_without_weights(tmp_path: Path) -> No
     config.write_text("[]")
     with pytest.raises(CheckpointError, match="expected a JSON object, found list"):
         find_dims(str(config))
+
+
+def test_a_lora_adapter_has_no_dims_and_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="merge_and_unload"):
+        find_dims(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"[]", b"1" * 5000, b"\xff"])
+def test_a_hostile_config_is_a_checkpoint_error(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(CheckpointError):
+        find_dims(str(tmp_path))

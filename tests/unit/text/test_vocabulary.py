@@ -185,6 +185,11 @@ def test_generation_settings_of_another_vocabulary_are_refused_by_file(
     assert refused.value.file == tmp_path / "generation_config.json"
 
 
+def test_an_end_that_trainers_set_to_their_padding_is_no_contradiction(tmp_path: Path) -> None:
+    write_generation_config(write_tokenizer_json(tmp_path), eos_token_id=LAYOUT.eot + 1)
+    assert read(tmp_path).special == LAYOUT
+
+
 def test_large_v3_with_the_tokenizer_of_an_earlier_model_is_refused(tmp_path: Path) -> None:
     write_generation_config(tmp_path, no_timestamps_token_id=50363)
     with pytest.raises(CheckpointError) as refused:
