@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import signal
 import socket
@@ -22,6 +21,7 @@ from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.http.connection_limits import ConnectionLimits
 from neuron_whisper.server.http.connections import LimitedHttpProtocol, create_protocols
 from neuron_whisper.server.http.descriptors import AcceptErrors, fit_connections
+from neuron_whisper.server.http.hosts import is_loopback
 from neuron_whisper.server.http.websocket_connections import LimitedWebSocketProtocol
 from neuron_whisper.server.models.registry import ModelRegistry
 from neuron_whisper.server.state import ServerState
@@ -153,19 +153,12 @@ class DrainingServer(uvicorn.Server):
 
 
 def _warn_if_no_keys(settings: ServerSettings) -> None:
-    if settings.keys_file is None and not _is_loopback(settings.host):
+    if settings.keys_file is None and not is_loopback(settings.host):
         log.warning(
             "No API keys configured: anyone who can reach %s can use this server. Create keys with "
             "`neuron-whisper keys create` and pass --keys-file, or require authentication in a reverse proxy",
             settings.host,
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _list_trusted_proxies(settings: ServerSettings) -> list[str] | str:

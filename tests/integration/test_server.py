@@ -144,7 +144,7 @@ def test_a_disconnect_frees_the_slot() -> None:
         server.session.gate.clear()
         body = raw_part('Content-Disposition: form-data; name="file"; filename="a"', tone()) + b"--edge--\r\n"
         head = (
-            f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: here\r\nContent-Type: {FORM['content-type']}\r\n"
+            f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM['content-type']}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         with socket.create_connection(server.address) as leaving:
@@ -159,7 +159,7 @@ def test_a_disconnect_frees_the_slot() -> None:
 
 def test_a_disconnect_during_the_upload_leaves_the_server_usable(server: RunningServer) -> None:
     with socket.create_connection(server.address) as leaving:
-        head = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: here\r\nContent-Type: {FORM['content-type']}\r\n"
+        head = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM['content-type']}\r\n"
         part = raw_part('Content-Disposition: form-data; name="file"; filename="a"', b"RIFF")
         leaving.sendall(f"{head}Content-Length: 9999999\r\n\r\n".encode() + part)
         server.wait_for(requests=1)

@@ -82,7 +82,7 @@ def build_request(content: bytes) -> bytes:
     part = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     part += content + b"\r\n--edge--\r\n"
     head = (
-        f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: here\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
+        f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
         f"Content-Length: {len(part)}\r\n\r\n"
     )
     return head.encode() + part
@@ -131,7 +131,7 @@ async def slow_loris(url: str, n: int, *, for_s: float) -> int:
     async def client(number: int) -> bool:
         reader, writer = await asyncio.open_connection(*_host_and_port(url))
         try:
-            writer.write(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: here\r\n")
+            writer.write(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\n")
             if number % 2:
                 writer.write(b"Content-Type: multipart/form-data; boundary=edge\r\nContent-Length: 999999\r\n\r\n--e")
             while time.monotonic() - started < for_s:

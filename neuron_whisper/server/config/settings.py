@@ -13,6 +13,7 @@ from msgspec import Meta
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.config.schema import check_settings
+from neuron_whisper.server.http.hosts import AllowedHosts
 from neuron_whisper.server.http.origins import PageOrigins
 
 MIB = 1024**2
@@ -168,6 +169,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     root_path: Annotated[
         str, Meta(description="Path below which a reverse proxy serves this server, such as /speech; it strips it.")
     ] = ""
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Host names that requests may be sent to, such as speech.example.com or *.example.com, beside "
+            "this machine's own; by default any, on loopback without keys only this machine's own."
+        ),
+    ] = ()
     metrics_need_key: Annotated[bool, Meta(description="Require an admin key for GET /metrics.")] = False
     otlp_endpoint: Annotated[
         str | None,
@@ -301,6 +309,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
                 )
         if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", self.root_path):
             raise InvalidOption("root_path", self.root_path, "a path such as /speech, without a slash at its end")
+        AllowedHosts(self.allowed_hosts)
         if self.otlp_endpoint is not None and not re.fullmatch(r"https?://[^/\s]+(/[^\s?#]*)?", self.otlp_endpoint):
             raise InvalidOption("otlp_endpoint", self.otlp_endpoint, "an address such as http://127.0.0.1:4318")
         for alias in self.aliases:

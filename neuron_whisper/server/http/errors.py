@@ -72,6 +72,27 @@ class PermissionDenied(Exception):
     """The API key is valid but lacks the permission."""
 
 
+class HostNotAllowed(Exception):
+    """The request names a host that this server is not reached by."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"host: {host!r} is not a name of this server; the operator allows it with --allowed-hosts, also where a "
+            "proxy passes it on"
+        )
+
+
+class OriginNotAllowed(Exception):
+    """A page of another origin sent the request."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(f"origin {origin!r} is not allowed; the server's operator allows it with --cors-origins")
+
+
+class UnsupportedMediaType(Exception):
+    """The body has another type than the route reads."""
+
+
 def make_error_response(
     status: int,
     message: str,
@@ -151,6 +172,12 @@ def _to_error_response(error: Exception, request: Request[Any, Any, Any] | None 
             return make_error_response(415, str(error), code="unsupported_encoding", headers=headers)
         case PermissionDenied():
             return make_error_response(403, str(error), code="insufficient_permissions")
+        case HostNotAllowed():
+            return make_error_response(403, str(error), code="host_not_allowed")
+        case OriginNotAllowed():
+            return make_error_response(403, str(error), code="origin_not_allowed")
+        case UnsupportedMediaType():
+            return make_error_response(415, str(error), code="unsupported_media_type")
         case UploadTooSlow():
             return make_error_response(408, str(error), code="upload_too_slow", headers={"connection": "close"})
         case ClientDisconnected():

@@ -11,7 +11,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
@@ -30,7 +30,16 @@ from litestar.types import (
 
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.http.api_keys import ApiKeyStore, Client
-from neuron_whisper.server.http.errors import AuthenticationFailed, PermissionDenied, make_error_response
+from neuron_whisper.server.http.browser_checks import create_browser_checks
+from neuron_whisper.server.http.errors import (
+    AuthenticationFailed,
+    HostNotAllowed,
+    OriginNotAllowed,
+    PermissionDenied,
+    UnsupportedMediaType,
+    handle_exception,
+    make_error_response,
+)
 from neuron_whisper.server.http.request_context import STATE_KEY, RequestContext, current_request
 from neuron_whisper.server.http.routing import is_root_without_slash, to_routed_scope
 from neuron_whisper.server.http.upload_limits import limit_slow_upload
@@ -56,6 +65,12 @@ class RequestGateway:
         self.settings, self.metrics = settings, metrics
         self.tracing = TraceExporter(settings.otlp_endpoint) if settings.otlp_endpoint is not None else None
         self.api_keys = ApiKeyStore(settings.keys_file) if settings.keys_file is not None else None
+        self.browser_checks = create_browser_checks(
+            allowed_hosts=settings.allowed_hosts,
+            allowed_origins=settings.cors_origins,
+            listens_on=settings.host,
+            has_keys=self.api_keys is not None,
+        )
 
     @property
     def n_keys(self) -> int:
@@ -127,10 +142,15 @@ class InstrumentedApp(Litestar):
             receive, idle_s=settings.upload_idle_s, min_bytes_per_s=settings.upload_least_bytes_s
         )
         try:
+            self.gateway.browser_checks.check(scope)
             if is_root_without_slash(client_scope, settings.root_path):
                 await _redirect(send_with_id, f"{settings.root_path}/")
             else:
                 await super().__call__(scope, receive_in_time, send_with_id)
+        except (HostNotAllowed, OriginNotAllowed) as error:
+            request: Request[Any, Any, Any] = Request(scope, receive=receive, send=send)
+            response = handle_exception(request, error).to_asgi_response(app=None, request=request)
+            await response(scope, receive, send_with_id)
         finally:
             self._finish_request(context, scope, client_scope["method"])
 
@@ -144,8 +164,12 @@ class InstrumentedApp(Litestar):
             await send(message)
 
         try:
+            self.gateway.browser_checks.check(scope)
             context.client = self.gateway.authenticate(scope)
             await super().__call__(scope, receive, send_and_note_status)
+        except HostNotAllowed as error:
+            context.status, context.error_code = 403, "host_not_allowed"
+            await _reject_websocket(scope, send, str(error), context)
         except AuthenticationFailed as error:
             context.status, context.error_code = 401, "invalid_api_key"
             await _reject_websocket(scope, send, str(error), context)
@@ -202,6 +226,18 @@ def require_admin(connection: AnyConnection, handler: BaseRouteHandler) -> None:
         )
 
 
+def require_json(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+    """Guard of a route that reads JSON: a page may send text/plain to any origin, JSON only where CORS allows it.
+
+    Raises UnsupportedMediaType.
+    """
+    kind = connection.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType(
+            f"content-type: {kind[:MAX_LOGGED_FIELD_CHARS]!r} is not read here; send JSON as application/json"
+        )
+
+
 def get_gateway(connection: AnyConnection) -> RequestGateway:
     app = connection.app
     assert isinstance(app, InstrumentedApp)
@@ -237,17 +273,15 @@ async def _redirect(send: Send, location: str) -> None:
 
 
 async def _reject_websocket(scope: WebSocketScope, send: Send, message: str, context: RequestContext) -> None:
-    """Answer the handshake with 401 where the ASGI server supports that; else close, which it answers with 403."""
+    """Answer the handshake with a status where the ASGI server supports that; else close, which it answers with 403."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close", "code": 4401, "reason": message})
+        await send({"type": "websocket.close", "code": 4000 + context.status, "reason": message})
         return
-    body = msgspec.json.encode(make_error_response(401, message, code=context.error_code).content)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"www-authenticate", b"Bearer"),
-        (REQUEST_ID_HEADER, context.id.encode()),
-    ]
-    start = {"type": "websocket.http.response.start", "status": 401, "headers": headers}
+    body = msgspec.json.encode(make_error_response(context.status, message, code=context.error_code).content)
+    headers = [(b"content-type", b"application/json"), (REQUEST_ID_HEADER, context.id.encode())]
+    if context.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    start = {"type": "websocket.http.response.start", "status": context.status, "headers": headers}
     await send(cast("Message", start))
     await send(cast("Message", {"type": "websocket.http.response.body", "body": body, "more_body": False}))
 

@@ -17,7 +17,7 @@ Examples = Mapping[str, tuple[str, Any]]
 ERROR_DESCRIPTIONS = {
     "400": "Invalid request: a field, its value, or audio that cannot be decoded",
     "401": "Missing or invalid API key",
-    "403": "The API key lacks the permission",
+    "403": "The API key lacks the permission, or a page's host or origin is not allowed",
     "404": "Unknown model",
     "408": "The upload paused or is too slow",
     "413": "The upload or its audio exceeds a limit",
@@ -105,3 +105,12 @@ class GuardedOperation(Operation):
 
     def __post_init__(self) -> None:
         self.responses = {**(self.responses or {}), **describe_errors("400", "401", "403", "404", "500", "503")}
+
+
+@dataclass
+class GuardedJsonOperation(GuardedOperation):
+    """A GuardedOperation that reads a JSON body."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.responses = {**(self.responses or {}), **describe_errors("413", "415")}

@@ -10,8 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from neuron_whisper.server.http.errors import make_error_response
-from neuron_whisper.server.http.middleware import require_admin
-from neuron_whisper.server.http.openapi import GuardedOperation
+from neuron_whisper.server.http.middleware import require_admin, require_json
+from neuron_whisper.server.http.openapi import GuardedJsonOperation, GuardedOperation
 from neuron_whisper.server.models.registry import ModelState, ServedModel
 from neuron_whisper.server.state import ServerState
 
@@ -80,12 +80,12 @@ async def retrieve_model(server_state: NamedDependency[ServerState], model: From
 @post(
     "/v1/models/load",
     status_code=200,
-    guards=[require_admin],
+    guards=[require_admin, require_json],
     request_max_body_size=MAX_BODY_BYTES,
     exception_handlers={RecursionError: refuse_nested_json},
     operation_id="loadModel",
     tags=["models"],
-    operation_class=GuardedOperation,
+    operation_class=GuardedJsonOperation,
     summary="Load a model, and serve it again after an operator unloaded it",
 )
 async def load_model(server_state: NamedDependency[ServerState], data: JSONBody[ModelRequest]) -> Model:
@@ -96,12 +96,12 @@ async def load_model(server_state: NamedDependency[ServerState], data: JSONBody[
 @post(
     "/v1/models/unload",
     status_code=200,
-    guards=[require_admin],
+    guards=[require_admin, require_json],
     request_max_body_size=MAX_BODY_BYTES,
     exception_handlers={RecursionError: refuse_nested_json},
     operation_id="unloadModel",
     tags=["models"],
-    operation_class=GuardedOperation,
+    operation_class=GuardedJsonOperation,
     summary="Reject requests for a model, and free its memory when those in flight are done",
 )
 async def unload_model(server_state: NamedDependency[ServerState], data: JSONBody[ModelRequest]) -> Model:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 
 import pytest
 
 from neuron_whisper.server import ServerSettings
-from neuron_whisper.server.run import _is_loopback, _listen
+from neuron_whisper.server.run import _listen, _warn_if_no_keys
 
 
-@pytest.mark.parametrize(
-    ("host", "is_safe"),
-    [
-        ("127.0.0.1", True),
-        ("::1", True),
-        ("localhost", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("10.0.0.1", False),
-        ("example.com", False),
-    ],
-)
-def test_loopback_addresses_are_recognized(host: str, is_safe: bool) -> None:
-    assert _is_loopback(host) == is_safe
+@pytest.mark.parametrize(("host", "n_warnings"), [("127.0.0.1", 0), ("localhost", 0), ("0.0.0.0", 1), ("::", 1)])
+def test_a_server_without_keys_that_others_reach_is_warned_of(
+    host: str, n_warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    _warn_if_no_keys(ServerSettings(host=host))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * n_warnings
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here: that :: takes IPv4 too is not proved")

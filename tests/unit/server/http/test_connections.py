@@ -38,7 +38,7 @@ def test_an_idle_connection_is_closed_after_its_response() -> None:
         run_server(ServerSettings(header_timeout_s=0.3, vad_filter=False)) as server,
         socket.create_connection(server.address) as slow,
     ):
-        slow.sendall(b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\nGET /health/li")
+        slow.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health/li")
         found = read_until_closed(slow)
         assert found.count(b"HTTP/1.1 200") == 1
 

@@ -13,7 +13,7 @@ from neuron_whisper.server.http.errors import UploadTooSlow
 from neuron_whisper.server.http.upload_limits import limit_slow_upload
 from tests.support.servers import TRANSCRIPTIONS, run_server
 
-HEAD = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: here\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
+HEAD = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
 
 
 def read_until_closed(connection: socket.socket) -> bytes:
