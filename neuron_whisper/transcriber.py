@@ -24,6 +24,7 @@ from neuron_whisper.engine.engine import Engine, EngineStatus
 from neuron_whisper.engine.interface import WindowEngine
 from neuron_whisper.engine.pool import EnginePool
 from neuron_whisper.engine.session_factory import ArtifactSessionFactory
+from neuron_whisper.engine.watchdog import PoolTimeouts
 from neuron_whisper.engine.worker_resources import list_usable_cpus, partition_resources
 from neuron_whisper.errors import CheckpointError, DeviceError, InvalidOption
 from neuron_whisper.live import LiveOptions, LiveSession, LiveStateMachine
@@ -81,13 +82,15 @@ class Transcriber:
         replicas: int | None = None,
         verify: bool = False,
         queue_limit: int = 256,
+        hang_s: float = 120.0,
         on_device_error: Callable[[DeviceError], None] = lambda error: None,
     ) -> Self:
         """Checks and loads an artifact of the store, which cannot be pruned while it is open.
 
         threads 0: all cores. replicas 1: in this process; more: each in a worker process with a share of the
         cores and threads; None: as many as the artifact's profile says. verify: the artifact's golden tokens are
-        checked first, by every replica. Returns when one replica can work.
+        checked first, by every replica. hang_s: a worker process that does nothing for so long is replaced.
+        Returns when one replica can work.
 
         Raises ArtifactError, TargetUnavailable, DeviceError, InvalidOption (replicas, or too few NeuronCores).
         """
@@ -112,7 +115,12 @@ class Transcriber:
                     target_table, replicas, threads=threads, environment=os.environ, cpus=list_usable_cpus()
                 )
                 engine = EnginePool(
-                    session_factory, spec, resources, queue_limit=queue_limit, on_device_error=on_device_error
+                    session_factory,
+                    spec,
+                    resources,
+                    queue_limit=queue_limit,
+                    on_device_error=on_device_error,
+                    timeouts=PoolTimeouts.from_hang_s(hang_s),
                 )
             transcriber = cls(engine, spec, tokenizer, name=artifact.manifest.model, replicas=replicas)
             transcriber._resources = held.pop_all()

@@ -38,6 +38,7 @@ class ModelSelection:
     threads: int
     replicas: int | None = 1
     verify: bool | None = False
+    hang_s: float = 120.0  # of a worker process
 
     def __post_init__(self) -> None:
         if self.artifact is not None and self.model is not None:
@@ -149,5 +150,6 @@ def _open_artifact(
         threads=selection.threads,
         replicas=selection.replicas,
         verify=verify,
+        hang_s=selection.hang_s,
         on_device_error=on_device_error,
     )

@@ -140,8 +140,9 @@ def serve(
         else:
             write_stderr(f"{LISTENING}{url}")
 
-    sources = resolve_model_sources(context, _list_selections(resolved.settings))
-    registry = ModelRegistry.from_settings(sources, resolved.settings)
+    with exit_on_sigterm():  # models may have to be compiled first
+        sources = resolve_model_sources(context, _list_selections(resolved.settings))
+        registry = ModelRegistry.from_settings(sources, resolved.settings)
     try:
         with exit_on_sigterm():
             registry.preload(resolved.settings.preload)
@@ -177,6 +178,7 @@ def _list_selections(settings: ServerSettings) -> list[ModelSelection]:
             threads=settings.threads,
             replicas=settings.replicas,
             verify=settings.verify,
+            hang_s=settings.hang_s,
             profile=None if artifact and models else settings.profile,
         )
         for model, artifact in chosen or [(None, None)]

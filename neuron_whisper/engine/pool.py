@@ -38,8 +38,6 @@ from neuron_whisper.target.interfaces import ProgramSpec
 
 log = logging.getLogger(__name__)
 
-POLL_INTERVAL_S = 0.5  # at most so much later than its timeout a hung worker is noticed
-
 
 class EnginePool:
     """WindowEngine that runs one worker process for each share of the machine.
@@ -218,7 +216,7 @@ class EnginePool:
         log.info("worker=%d started pid=%d restarts=%d", worker.index, process.pid, worker.restarts)
         try:
             while not self._is_overdue(run):
-                if (message := process.receive(POLL_INTERVAL_S)) is not None:
+                if (message := process.receive(self._timeouts.poll_interval_s)) is not None:
                     self._handle_message(worker, run, message)
             process.kill()
         except EOFError:
@@ -239,7 +237,9 @@ class EnginePool:
         with self._changed:  # close() either sees this process or keeps it from being started
             if self._is_closed:
                 return None
-            process = WorkerProcess(worker.index, worker.resources, start)
+            process = WorkerProcess(
+                worker.index, worker.resources, start, message_timeout_s=self._timeouts.hang_timeout_s
+            )
             worker.current_run = WorkerRun(process, Watchdog(self._timeouts, time.monotonic()))
             return worker.current_run
 

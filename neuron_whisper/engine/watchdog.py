@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 from neuron_whisper.engine.engine import EngineStatus
 from neuron_whisper.engine.stats import EngineStats
+
+HEARTBEATS_PER_HANG = 5  # of which some may be late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,16 @@ class PoolTimeouts:
     initial_backoff_s: float = 0.5
     max_backoff_s: float = 60.0
     heartbeat_interval_s: float = 1.0
+
+    @classmethod
+    def from_hang_s(cls, hang_s: float) -> Self:
+        """Timeouts with which a worker that hangs is killed after `hang_s`, and one that works never is."""
+        return cls(hang_timeout_s=hang_s, heartbeat_interval_s=min(1.0, hang_s / HEARTBEATS_PER_HANG))
+
+    @property
+    def poll_interval_s(self) -> float:
+        """Between two looks at the time: at most so much later than its timeout a hung worker is noticed."""
+        return min(0.5, self.heartbeat_interval_s)
 
     def restart_delay_s(self, failed_runs: int) -> float:
         """The delay before a worker is restarted that failed `failed_runs` times in a row.

@@ -26,7 +26,7 @@ MAX_LINE_BYTES = 1000
 REAP_TIMEOUT_S = 5.0  # from the end of a worker's socket to its exit; a killed one may hang in a driver for ever
 LOG_LEVELS = logging.getLevelNamesMapping()
 LEVEL_PREFIX = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) ")  # log lines of our own code begin with it
-MESSAGE_TIMEOUT_S = 30  # for the rest of a message that has begun to arrive: its sender may have been stopped midway
+MESSAGE_TIMEOUT_S = 30.0  # for the rest of a message that has begun to arrive: its sender may have been stopped midway
 
 
 class WorkerProcess:
@@ -37,7 +37,14 @@ class WorkerProcess:
     Raises OSError when no process can be started.
     """
 
-    def __init__(self, index: int, resources: WorkerResources, start: Start) -> None:
+    def __init__(
+        self,
+        index: int,
+        resources: WorkerResources,
+        start: Start,
+        *,
+        message_timeout_s: float = MESSAGE_TIMEOUT_S,
+    ) -> None:
         self._index = index
         ours, theirs = socket.socketpair()
         with theirs:
@@ -64,7 +71,7 @@ class WorkerProcess:
             except BaseException:
                 ours.close()
                 raise
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MESSAGE_TIMEOUT_S, 0))
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _to_timeval(min(MESSAGE_TIMEOUT_S, message_timeout_s)))
         self._channel = Channel(Connection(ours.detach()))
         assert self._process.stdout is not None
         self._output = self._process.stdout
@@ -147,6 +154,12 @@ class WorkerProcess:
         self._output.close()
         self._channel.close()
         return _describe_exit(self._process.returncode)
+
+
+def _to_timeval(seconds: float) -> bytes:
+    """As setsockopt takes it; 0 would be no timeout."""
+    whole = int(seconds)
+    return struct.pack("ll", whole, max(1000, int(1e6 * (seconds - whole))))
 
 
 def _describe_exit(code: int | None) -> str:

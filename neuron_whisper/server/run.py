@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import threading
@@ -18,13 +19,13 @@ import uvicorn
 from neuron_whisper.errors import DeviceError, ListenFailed
 from neuron_whisper.server.app import build_app
 from neuron_whisper.server.config.settings import ServerSettings
-from neuron_whisper.server.http.connection_limits import ConnectionLimits
-from neuron_whisper.server.http.connections import LimitedHttpProtocol, create_protocols
-from neuron_whisper.server.http.descriptors import AcceptErrors, fit_connections
 from neuron_whisper.server.http.hosts import is_loopback
-from neuron_whisper.server.http.websocket_connections import LimitedWebSocketProtocol
 from neuron_whisper.server.models.registry import ModelRegistry
 from neuron_whisper.server.state import ServerState
+from neuron_whisper.server.transport.connection_limits import ConnectionLimits
+from neuron_whisper.server.transport.connections import LimitedHttpProtocol, create_protocols
+from neuron_whisper.server.transport.descriptors import AcceptErrors, fit_connections
+from neuron_whisper.server.transport.websocket_connections import LimitedWebSocketProtocol
 from neuron_whisper.transcriber import Transcriber
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,11 @@ def serve(
             _close_models(server_state.models)
     if error is not None:
         raise DeviceError(str(error))
+
+
+def end_now(number: int, frame: FrameType | None) -> None:
+    """The default action of a signal, which process 1 of a container does not have."""
+    os._exit(128 + number)
 
 
 class DrainingServer(uvicorn.Server):
@@ -127,7 +133,7 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start the drain on the first signal. Runs in the main thread between any two instructions."""
         for handled in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(handled, signal.SIG_DFL)  # a second signal ends the process at once
+            signal.signal(handled, end_now if os.getpid() == 1 else signal.SIG_DFL)  # a second one ends it at once
         if self._loop is None:  # not started yet
             self.should_exit = True
         else:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -26,7 +26,7 @@ from neuron_whisper.audio.load import load_audio
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.engine.engine import Engine
-from neuron_whisper.engine.interface import PoolStatus
+from neuron_whisper.engine.interface import PoolStatus, WorkerStatus
 from neuron_whisper.engine.pool import EnginePool
 from neuron_whisper.engine.watchdog import PoolTimeouts
 from neuron_whisper.errors import (
@@ -448,6 +448,27 @@ def test_a_number_of_replicas_that_cannot_be_is_refused(cache: Path, replicas: i
     (artifact,) = store.list_artifacts().current
     with pytest.raises(InvalidOption, match=rf"replicas: {replicas} .* from 1 to 64"):
         Transcriber.open(store, artifact, replicas=replicas)
+
+
+def test_a_stopped_worker_of_an_artifact_is_replaced_within_the_time_that_was_asked_for(cache: Path) -> None:
+    store = ArtifactStore(cache)
+    (artifact,) = store.list_artifacts().current
+    with closing(Transcriber.open(store, artifact, replicas=2, hang_s=2.0)) as transcriber:
+
+        def workers() -> Sequence[WorkerStatus]:
+            status = transcriber.status
+            assert isinstance(status, PoolStatus)
+            return status.workers
+
+        wait_until(lambda: all(worker.state == "ready" for worker in workers()), "both workers ready")
+        pid = workers()[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        started = time.monotonic()
+        wait_until(lambda: workers()[0].state != "ready", "the stopped worker noticed")
+        assert time.monotonic() - started < 10  # with 120 s by default
+        assert workers()[1].restarts == 0
+        wait_until(lambda: workers()[0].state == "ready", "the worker replaced")
 
 
 def test_a_server_loses_no_request_when_workers_are_killed(cache: Path) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 
 from tests.support.paths import ROOT
 from tests.support.servers import TIMEOUT_S, TRANSCRIPTIONS, read_error, tone, wait_for
+
+IGNORE_SIGTERM = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.execv(sys.executable, sys.argv[1:])
+"""
 
 
 class ServerProcess:
@@ -75,6 +83,36 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
         child.process.terminate()
         assert child.process.wait(TIMEOUT_S) == -15
         assert isinstance(answer.exception(), httpx.TransportError)
+
+
+def test_sigterm_before_a_server_is_loaded_ends_it_where_it_is_ignored() -> None:
+    """As process 1 of a container: its SIGTERM has no default action."""
+    command = [
+        sys.executable,
+        "-c",
+        IGNORE_SIGTERM,
+        sys.executable,
+        "-m",
+        "neuron_whisper",
+        "serve",
+        "--artifact",
+        "none",
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        try:
+            while not catches_sigterm(process.pid):
+                assert process.poll() is None
+            process.terminate()
+            assert process.wait(TIMEOUT_S) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
+
+
+def catches_sigterm(pid: int) -> bool:
+    """Whether the process has a handler for it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_a_server_whose_device_fails_answers_and_ends_with_an_error() -> None:

@@ -231,7 +231,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     hang_s: Annotated[
         float,
         Meta(
-            ge=0.1, le=DAY_S, description="Seconds after which a device call counts as hung and /health/live turns 503."
+            ge=0.1,
+            le=DAY_S,
+            description="Seconds after which a device call counts as hung: /health/live turns 503, and a worker "
+            "process is replaced.",
         ),
     ] = 120.0
     jobs_dir: Annotated[

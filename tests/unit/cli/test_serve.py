@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import rich_click as click
 
-from neuron_whisper.cli.serve import serve
+from neuron_whisper.cli.serve import _list_selections, serve
 from neuron_whisper.server.config.schema import list_setting_specs
 from neuron_whisper.server.config.settings import ServerSettings
 from tests.support.cli_runs import Cli
@@ -20,6 +20,11 @@ def test_serve_names_an_upload_limit_that_is_none(cli: Cli) -> None:
     assert done.code == 2
     assert "max_upload_bytes: '25 parsecs' is not allowed; a whole number" in done.err
     assert "or a size such as 25MB (from --max-upload)" in done.err
+
+
+def test_worker_processes_get_the_settings_time_to_hang() -> None:
+    (selection,) = _list_selections(ServerSettings(model=("base",), replicas=2, hang_s=7.0))
+    assert (selection.replicas, selection.hang_s) == (2, 7.0)
 
 
 def test_every_setting_is_a_flag_once() -> None:

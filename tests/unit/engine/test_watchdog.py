@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from neuron_whisper.engine.engine import EngineStatus
 from neuron_whisper.engine.watchdog import PoolTimeouts, Watchdog
 
@@ -10,6 +12,13 @@ TIMEOUTS = PoolTimeouts(start_timeout_s=60, hang_timeout_s=10, initial_backoff_s
 
 def engine_status(*, steps: int, decoding: int = 1, waiting: int = 0) -> EngineStatus:
     return EngineStatus(waiting=waiting, decoding=decoding, completed=0, steps=steps)
+
+
+@pytest.mark.parametrize(("hang_s", "heartbeat_s"), [(120.0, 1.0), (5.0, 1.0), (1.0, 0.2)])
+def test_a_short_hang_timeout_has_heartbeats_within_it(hang_s: float, heartbeat_s: float) -> None:
+    timeouts = PoolTimeouts.from_hang_s(hang_s)
+    assert (timeouts.hang_timeout_s, timeouts.heartbeat_interval_s) == (hang_s, heartbeat_s)
+    assert timeouts.poll_interval_s <= min(0.5, heartbeat_s)
 
 
 def test_a_worker_that_is_never_ready_times_out() -> None:

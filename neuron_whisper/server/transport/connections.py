@@ -9,10 +9,10 @@ import h11
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from neuron_whisper.server.http.connection_limits import ConnectionLimits
-from neuron_whisper.server.http.piece_budget import PieceBudget
-from neuron_whisper.server.http.send_progress import SendProgress
-from neuron_whisper.server.http.websocket_connections import LimitedWebSocketProtocol, find_handshake_problem
+from neuron_whisper.server.transport.connection_limits import ConnectionLimits
+from neuron_whisper.server.transport.piece_budget import PieceBudget
+from neuron_whisper.server.transport.send_progress import SendProgress
+from neuron_whisper.server.transport.websocket_connections import LimitedWebSocketProtocol, find_handshake_problem
 
 READ_BYTES = 16 * 1024  # read at once: what is parsed before other connections have their turn is bounded by it
 TURN_EVENTS = 64  # of h11, handled before other connections have their turn

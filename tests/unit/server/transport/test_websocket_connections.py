@@ -6,7 +6,7 @@ import h11
 import pytest
 from websockets.http11 import Response
 
-from neuron_whisper.server.http.websocket_connections import MAX_FRAGMENTS, MeteredFrames, find_handshake_problem
+from neuron_whisper.server.transport.websocket_connections import MAX_FRAGMENTS, MeteredFrames, find_handshake_problem
 from tests.support.hostile_connections import CONTINUATION, TEXT, make_frame
 
 

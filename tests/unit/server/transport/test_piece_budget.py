@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from neuron_whisper.server.http.piece_budget import BURST, PieceBudget
+from neuron_whisper.server.transport.piece_budget import BURST, PieceBudget
 
 
 def count_allowed(sizes: Iterable[int], *, interval_s: float = 0.0) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuron_whisper.server.http.send_progress import SendProgress
+from neuron_whisper.server.transport.send_progress import SendProgress
 
 
 def find_stall(unsent: list[int], *, limit_s: float = 3.0) -> int | None:

@@ -16,9 +16,9 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
-from neuron_whisper.server.http.connection_limits import ConnectionLimits
-from neuron_whisper.server.http.piece_budget import PieceBudget
-from neuron_whisper.server.http.send_progress import SendProgress
+from neuron_whisper.server.transport.connection_limits import ConnectionLimits
+from neuron_whisper.server.transport.piece_budget import PieceBudget
+from neuron_whisper.server.transport.send_progress import SendProgress
 
 SLICE_BYTES = 1024  # parsed at once: at most 170 frames
 TURN_FRAMES = 64  # handled before other connections have their turn

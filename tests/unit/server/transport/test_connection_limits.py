@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
-from neuron_whisper.server.http.connection_limits import ConnectionLimits
+from neuron_whisper.server.transport.connection_limits import ConnectionLimits
 
 
 class RecordingTransport(asyncio.Transport):

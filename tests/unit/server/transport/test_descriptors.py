@@ -11,40 +11,26 @@ from collections import Counter
 
 import pytest
 
-from neuron_whisper.server.http.descriptors import RESERVED, AcceptErrors
+from neuron_whisper.server.transport.descriptors import RESERVED, AcceptErrors
 from tests.support.paths import ROOT
 
 FIT = """
-import resource, sys
-from neuron_whisper.server.http.descriptors import fit_connections
-soft, hard, wanted = map(int, sys.argv[1:])
-resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-print(fit_connections(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+import resource
+from neuron_whisper.server.transport.descriptors import fit_connections
+for soft, hard, wanted in ((128, 1024, 200), (900, 1024, 200), (128, 256, 4096)):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    print(fit_connections(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 
 
-def fit(soft: int, hard: int, wanted: int) -> tuple[int, int]:
-    """How many connections fit, and the soft limit afterwards."""
-    command = [sys.executable, "-c", FIT, *map(str, (soft, hard, wanted))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    n_connections, limit = done.stdout.split()
-    return int(n_connections), int(limit)
-
-
-def test_the_soft_limit_is_raised_as_far_as_the_connections_need() -> None:
-    n_connections, limit = fit(128, 1024, 200)
-    assert n_connections == 200
-    assert 300 + RESERVED < limit < 300 + RESERVED + 50
-
-
-def test_the_hard_limit_bounds_the_connections() -> None:
-    n_connections, limit = fit(128, 256, 4096)
-    assert limit == 256
-    assert 100 < n_connections < (256 - RESERVED) * 2 / 3
-
-
-def test_a_limit_that_suffices_stays() -> None:
-    assert fit(900, 1024, 200) == (200, 900)
+def test_the_soft_limit_is_raised_as_far_as_connections_need_and_the_hard_limit_allows() -> None:
+    done = subprocess.run([sys.executable, "-c", FIT], cwd=ROOT, capture_output=True, text=True, check=True)
+    raised, sufficient, bounded = (tuple(map(int, line.split())) for line in done.stdout.splitlines())
+    assert raised[0] == 200
+    assert 300 + RESERVED < raised[1] < 300 + RESERVED + 50
+    assert sufficient == (200, 900)
+    assert 100 < bounded[0] < (256 - RESERVED) * 2 / 3
+    assert bounded[1] == 256
 
 
 def test_a_failed_accept_is_counted_and_logged_once_in_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
