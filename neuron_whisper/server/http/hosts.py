@@ -37,7 +37,7 @@ class AllowedHosts:
             name in LOCAL_NAMES
             or name.endswith(".localhost")
             or is_loopback(name)
-            or (name != "" and name == local_address)
+            or (name != "" and name == local_address.removeprefix("::ffff:"))
             or any(self._matches(name, entry.lower().rstrip(".").strip("[]")) for entry in self.entries)
         )
 
