@@ -225,6 +225,7 @@ class Transcriber:
             speech,
             n_mels=self._n_mels,
             max_prefix_tokens=self._max_prefix_tokens,
+            prompt_limits=PromptLimits.from_spec(self._spec),
         )
         # partial text is skipped while other windows wait
         return LiveSession(

@@ -67,7 +67,7 @@ class FinalText:
     """An utterance's final text, decoded with temperature fallback; it replaces partial text that differs.
 
     `emitted` is the stable text completed at its end, for clients that only append: it equals `text` if the
-    partial text was right. `pieces` are the words of `text`.
+    partial text was right. `pieces` are the words of `text`. `warnings` are sentences: text or a prompt that was cut.
     """
 
     utterance: int
@@ -80,6 +80,7 @@ class FinalText:
     emitted: tuple[TextPiece, ...]
     language: str
     language_probability: float | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES, 
 from neuron_whisper.audio.silero import CHUNK_SAMPLES
 from neuron_whisper.audio.vad_options import MIN_THRESHOLD
 from neuron_whisper.decode.language import resolve_language
+from neuron_whisper.decode.prompt import PromptLimits
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.live.audio_buffer import AudioBuffer
@@ -71,9 +72,11 @@ class LiveStateMachine:
         *,
         n_mels: int,
         max_prefix_tokens: int,
+        prompt_limits: PromptLimits | None = None,
     ) -> None:
         """Raises InvalidOption for a language that the model does not know, or turns without a voice detector."""
         self._tokenizer, self._n_mels, self._max_prefix_tokens = tokenizer, n_mels, max_prefix_tokens
+        self._prompt_limits = prompt_limits or PromptLimits()
         self._audio, self._turn_tracker = AudioBuffer(), TurnTracker()
         self._speech = speech
         self._options = self._validate_options(options)
@@ -244,6 +247,7 @@ class LiveStateMachine:
             start=start,
             seek=start,
             speech_start=start if self._speech is None else None,
+            prompt_limits=self._prompt_limits,
         )
         self._next_utterance += 1
         self._pending.append(self._open_utterance)

@@ -13,11 +13,13 @@ from neuron_whisper.audio.clip import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RAT
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.decode.alignment import split_words
 from neuron_whisper.decode.language import resolve_language
+from neuron_whisper.decode.prompt import PromptLimits
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.live.events import FinalText, PartialText, TextPiece
 from neuron_whisper.live.local_agreement import LocalAgreement
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.longform.clip_context import ClipContext, PromptState
+from neuron_whisper.longform.prompt_use import measure_prompt_use
 from neuron_whisper.longform.region import decode_window
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.longform.window_result import with_id
@@ -47,6 +49,7 @@ class Utterance:
     end: int | None = None
     speech_start: int | None = None
     last_partial_at: int | None = None
+    prompt_limits: PromptLimits = field(default_factory=PromptLimits)
     agreement: LocalAgreement = field(default_factory=LocalAgreement)
     segments: list[Segment] = field(default_factory=list)
     skipped: list[SkippedRegion] = field(default_factory=list)
@@ -61,6 +64,7 @@ class Utterance:
         initial = clip.encode_initial_prompt()
         language = resolve_language(self.options.transcribe, self.tokenizer)
         self.prompt_state = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
+        self.prompt_state.warnings += measure_prompt_use(clip, self.prompt_state, self.prompt_limits).warnings
 
     @property
     def is_decoding(self) -> bool:
@@ -138,6 +142,7 @@ class Utterance:
             emitted=tuple(self.agreement.stable),
             language=self.prompt_state.language or "en",
             language_probability=self.prompt_state.language_probability,
+            warnings=tuple(self.prompt_state.warnings),
         )
 
     # --- partial text -----------------------------------------------------------------------------

@@ -254,6 +254,7 @@ class OpenAIConnection(RealtimeConnection):
             transcript=final.text,
             usage={"type": "duration", "seconds": round(final.end_s - final.start_s, 3)},
             **languages,
+            **({"warnings": final.warnings} if final.warnings else {}),
             **self._format_logprobs(final.pieces),
         )
 

@@ -158,6 +158,7 @@ class RawStreamConnection(RealtimeConnection):
                         "text": event.text,
                         "language": event.language,
                         "segments": _format_segments(event.segments, self._wants_words),
+                        **({"warnings": event.warnings} if event.warnings else {}),
                     }
                 )
             case UtteranceFailed():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.utterance import MIN_PARTIAL_TOKENS, Utterance, shift_segment, split_pieces
 from neuron_whisper.longform.speech_map import SpeechMap
@@ -95,6 +96,13 @@ def test_a_shifted_segment_moves_with_its_words() -> None:
     moved = shift_segment(segment, 10.0)
     assert (moved.seek_s, moved.start_s, moved.end_s) == (10.0, 11.0, 12.0)
     assert (moved.words[0].start_s, moved.words[0].end_s) == (11.0, 11.5)
+
+
+def test_a_prompt_that_does_not_fit_is_warned_of_with_the_final_text() -> None:
+    options = LiveOptions(transcribe=TranscribeOptions(initial_prompt="first " + "x" * 400))
+    utterance = Utterance(number=0, options=options, tokenizer=TOKENIZER, n_mels=80, start=0, seek=0, end=0)
+    (warning,) = utterance.build_final().warnings
+    assert "'first xxx" in warning
 
 
 def test_speech_behind_the_text_of_a_window_is_a_window_of_its_own() -> None:

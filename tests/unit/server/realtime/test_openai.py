@@ -271,3 +271,15 @@ def test_another_name_of_the_model_is_no_other_model(server: RunningServer) -> N
     updated = asyncio.run(talk())
     assert updated["type"] == "session.updated"
     assert updated["session"]["audio"]["input"]["transcription"]["model"] == "whisper-1"
+
+
+def test_a_prompt_that_does_not_fit_is_warned_of_with_the_text(server: RunningServer) -> None:
+    async def talk() -> dict[str, Any]:
+        async with open_client(server) as client:
+            transcription = {"prompt": "first " + "x" * 999}
+            session = {"type": "transcription", "audio": {"input": {"transcription": transcription}}}
+            await client.send({"type": "session.update", "session": session})
+            return (await commit_a_second(client))[-1]
+
+    (warning,) = asyncio.run(talk())["warnings"]
+    assert "'first xxx" in warning
