@@ -162,13 +162,16 @@ def _find_eot(
     """The end's id: by name, behind the text vocabulary, in the generation settings, or OpenAI's of this size."""
     if "<|endoftext|>" in ids:
         return ids["<|endoftext|>"]
+    by_size = next((eot for size, eot in OPENAI_LANGUAGES if size == n_rows), None)
+    by_start = settings.ids.get("<|startoftranscript|>", 0) - 1
     if files is not None and files.vocabulary:
-        return max(files.vocabulary.values()) + 1
-    if "<|endoftext|>" in settings.ids:
-        return settings.ids["<|endoftext|>"]
-    if (size := next((eot for size, eot in OPENAI_LANGUAGES if size == n_rows), None)) is not None:
-        return size
-    raise _make_unknown_layout(file, n_rows)
+        last = max(files.vocabulary.values()) + 1
+        # one more where the file lacks the empty token, which is the last of the multilingual text
+        return next((eot for eot in (by_start, by_size) if eot is not None and 0 <= eot - last <= 1), last)
+    found = settings.ids.get("<|endoftext|>", by_size)
+    if found is None:
+        raise _make_unknown_layout(file, n_rows)
+    return found
 
 
 def _make_unknown_layout(file: Path, n_rows: int) -> CheckpointError:
@@ -221,7 +224,8 @@ def _locate_control_tokens(file: Path, ids: Mapping[str, int], layout: SpecialTo
         usual = token
         if token >= layout.timestamp_begin:
             usual = control["<|notimestamps|>"] + 1 + token - layout.timestamp_begin
-        control[name] = ids.get(name, ids.get(_ALIASES.get(name, ""), usual))
+        alias = _ALIASES.get(name, name)
+        control[name] = ids.get(name, ids.get(alias, usual))
     owners = {token: name for name, token in ids.items() if not _TIMESTAMP.fullmatch(name)}
     taken: dict[int, str] = {}
     for name, row in control.items():

@@ -117,6 +117,30 @@ def test_a_vocabulary_and_its_merges_are_enough_with_the_ids_of_the_generation_s
     assert make_tokenizer(vocabulary, tmp_path / "artifact").encode("ab ab") == [256, 257]
 
 
+@pytest.mark.parametrize("lacks", [[], ["<|endoftext|>"], ["<|endoftext|>", ""]])
+@pytest.mark.parametrize(
+    ("n_rows", "settings"), [(51865, {}), (51904, {"decoder_start_token_id": 50258, "no_timestamps_token_id": 50363})]
+)
+def test_openais_multilingual_text_may_lack_its_empty_token_and_the_end(
+    lacks: list[str], n_rows: int, settings: dict[str, int], tmp_path: Path
+) -> None:
+    names = {f"t{token}": token for token in range(50256)} | {"": 50256, "<|endoftext|>": 50257, "Ġ": 220}
+    del names["t220"]
+    write_generation_config(write_slow_tokenizer(tmp_path), **settings)
+    vocab = {name: token for name, token in names.items() if name not in lacks}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
+    assert read(tmp_path, n_rows).special == SpecialTokens.from_vocab_size(51865)
+
+
+def test_a_vocabulary_with_the_empty_token_may_lack_the_names_of_timestamps(tmp_path: Path) -> None:
+    write_tokenizer_json(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    del content["model"]["vocab"]["!"]
+    content["model"]["vocab"][""] = TEXT["!"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read(tmp_path).special == LAYOUT
+
+
 def test_a_slow_tokenizers_added_tokens_name_the_control_tokens(tmp_path: Path) -> None:
     vocabulary = read(write_slow_tokenizer(tmp_path, CONTROL | {"uh": LAST + 1}), N_VOCAB + 5)
     assert vocabulary.special.n_languages == 3
