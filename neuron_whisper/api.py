@@ -26,6 +26,7 @@ from neuron_whisper.build import build, check_compile_packages, resolve_build_sp
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import EngineDraining, InvalidOption, ModelClosed, ModelForked, UnknownOption
 from neuron_whisper.host.hardware import read_memory_bytes
+from neuron_whisper.host.home import expand_home
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.session import LiveSession
 from neuron_whisper.longform import TranscriptSummary
@@ -82,7 +83,7 @@ def load_model(
 
 def _find_artifact(store: ArtifactStore, name: str | os.PathLike[str]) -> Artifact | None:
     """The artifact with this path, or with this whole name in the store."""
-    path = Path(name).expanduser()
+    path = expand_home(name)
     for directory, reference in ((path, str(path)), (store.directory.artifacts / path, os.fspath(name))):
         if (directory / MANIFEST_NAME).is_file():
             return store.resolve(reference)

@@ -3,7 +3,7 @@
 - NeuronWhisperError
   - InputError: the caller changes the request
     - AudioUnreadable (AudioForged), AudioTooLong, AudioTooLarge, AudioTooCostly, InvalidOption (MissingOption,
-      UnknownOption), UnknownModel, UnknownJob, InvalidJobState, UrlFetchFailed
+      UnknownOption), UnknownModel, OutputUnwritable, UnknownJob, InvalidJobState, UrlFetchFailed
   - CapacityError: the caller waits or the operator adds capacity
     - QueueFull, Overloaded, ClientBusy, EngineDraining, DeadlineExceeded, ModelUnavailable, DecoderUnavailable,
       JobsFull, StorageFull
@@ -165,6 +165,15 @@ class ListenFailed(InputError):
     def __init__(self, address: str, reason: str) -> None:
         self.address, self.reason = address, reason
         super().__init__(f"cannot listen on {address}: {reason}; choose another --host or --port")
+
+
+class OutputUnwritable(InputError):
+    """The output at `path`, a file or stdout, cannot be written; `reason` says why."""
+
+    def __init__(self, path: Path | str, reason: OSError | str) -> None:
+        self.path = Path(path)
+        self.reason = reason if isinstance(reason, str) else (reason.strerror or str(reason))
+        super().__init__(f"{path}: cannot be written, {self.reason[:1].lower()}{self.reason[1:]}; choose another place")
 
 
 class UnknownJob(InputError):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from neuron_whisper.errors import ProfileError
+from neuron_whisper.host.text_files import decode_text
 
 DEFAULT_PROFILE = "cpu"
 PROFILE_LIMIT_BYTES = 16 << 10  # ten times the longest; a dotted key takes tomllib the square of its length
@@ -176,7 +177,7 @@ def load_profile(name_or_path: str, overrides: Mapping[str, object] | None = Non
     try:
         with path.open("rb") as file:
             content = file.read(PROFILE_LIMIT_BYTES + 1)
-        text = content.decode()
+        text = decode_text(content)
     except (OSError, UnicodeDecodeError) as error:
         raise ProfileError(str(path), str(error)) from None
     return parse_profile(text, str(path), overrides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import stat
@@ -12,7 +13,9 @@ from pathlib import Path
 
 from neuron_whisper.errors import ArtifactUnsafe, InvalidOption
 from neuron_whisper.host.atomic_files import sync_directory
+from neuron_whisper.host.home import expand_home, find_home, find_private_temporary_directory
 
+_LOG = logging.getLogger(__name__)
 CACHE_VARIABLE = "NEURON_WHISPER_CACHE"
 OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
 # bford.info/cachedir: backup tools leave out a directory with this file
@@ -22,9 +25,14 @@ CACHEDIR_TAG = (
 
 
 def default_cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """$NEURON_WHISPER_CACHE, or ~/.cache/neuron-whisper."""
-    chosen = environment.get(CACHE_VARIABLE, "")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "neuron-whisper"
+    """$NEURON_WHISPER_CACHE, or ~/.cache/neuron-whisper; for a user without a home a temporary one, with a warning."""
+    if chosen := environment.get(CACHE_VARIABLE, ""):
+        return expand_home(chosen)
+    if (home := find_home()) is not None:
+        return home / ".cache" / "neuron-whisper"
+    directory = find_private_temporary_directory()
+    _LOG.warning("this user has no home directory: the cache is %s; %s names another", directory, CACHE_VARIABLE)
+    return directory
 
 
 def explain_unsafe(info: os.stat_result) -> str:

@@ -13,7 +13,7 @@ from click.exceptions import Exit
 
 from neuron_whisper.cli.completion import complete_artifacts
 from neuron_whisper.cli.context import CliContext, with_context, write_stderr
-from neuron_whisper.cli.output import echo_json, echo_record, echo_table, format_bytes, format_program
+from neuron_whisper.cli.output.tables import echo_json, echo_record, echo_table, format_bytes, format_program
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from neuron_whisper.cli.context import CliContext
-from neuron_whisper.cli.output import format_bytes
+from neuron_whisper.cli.output.tables import format_bytes
 from neuron_whisper.cli.progress import show_progress
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import rich_click as click
 from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, plan_artifact
 from neuron_whisper.cli.completion import complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext, with_context
-from neuron_whisper.cli.output import echo_json, echo_record, format_bytes, format_program
+from neuron_whisper.cli.output.tables import echo_json, echo_record, format_bytes, format_program
 from neuron_whisper.cli.profiles import parse_overrides, resolve_profile
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import rich_click as click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -56,10 +55,11 @@ def complete_artifacts(ctx: click.Context, param: click.Parameter, incomplete: s
     from neuron_whisper.artifact.cache_directory import default_cache_directory
     from neuron_whisper.artifact.store import ArtifactStore
     from neuron_whisper.errors import NeuronWhisperError
+    from neuron_whisper.host.home import expand_home
 
     cache = ctx.params.get("cache")
     try:
-        directory = Path(cache).expanduser() if cache else default_cache_directory()
+        directory = expand_home(cache) if cache else default_cache_directory()
         return _match((artifact.name for artifact in ArtifactStore(directory).list_artifacts().current), incomplete)
     except (NeuronWhisperError, OSError):
         return []

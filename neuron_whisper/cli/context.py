@@ -6,6 +6,7 @@ import functools
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -57,9 +58,14 @@ class CliContext:
 
 
 def write_stderr(text: str) -> None:
-    """Write a line to the current sys.stderr, which a progress bar replaces so that both fit on a terminal."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    """Write a line to the current sys.stderr, which a progress bar replaces so that both fit on a terminal.
+
+    A stderr that is closed, or that nobody reads, ends no work.
+    """
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
 
 class _StderrHandler(logging.Handler):
@@ -107,12 +113,13 @@ def with_context(command: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> T:
         from neuron_whisper.artifact.cache_directory import default_cache_directory
+        from neuron_whisper.host.home import expand_home
 
         cache = kwargs.pop("cache")
         quiet, verbose = bool(kwargs.pop("quiet")), bool(kwargs.pop("verbose"))
         level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
         set_up_logging(level, with_times=verbose)
-        directory = cache.expanduser() if isinstance(cache, Path) else default_cache_directory()
+        directory = expand_home(cache) if isinstance(cache, Path) else default_cache_directory()
         return command(CliContext(cache=directory, quiet=quiet, verbose=verbose), *args, **kwargs)
 
     return wrapped

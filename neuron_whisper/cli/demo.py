@@ -19,7 +19,7 @@ import rich_click as click
 from neuron_whisper.cli.building import build_artifact, fetch_model, plan_artifact
 from neuron_whisper.cli.completion import complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext, with_context
-from neuron_whisper.cli.output import echo_record
+from neuron_whisper.cli.output.tables import echo_record
 from neuron_whisper.cli.profiles import DEFAULT_PROFILE, resolve_profile
 from neuron_whisper.cli.progress import show_progress
 from neuron_whisper.errors import TargetUnavailable

@@ -15,7 +15,7 @@ import rich_click as click
 from click.exceptions import Exit
 
 from neuron_whisper.cli.context import CliContext, with_context
-from neuron_whisper.cli.output import echo_json, format_bytes
+from neuron_whisper.cli.output.tables import echo_json, format_bytes
 from neuron_whisper.host import hardware
 
 if TYPE_CHECKING:

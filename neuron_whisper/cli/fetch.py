@@ -9,7 +9,7 @@ import rich_click as click
 from neuron_whisper.cli.building import fetch_model
 from neuron_whisper.cli.completion import complete_models
 from neuron_whisper.cli.context import CliContext, with_context
-from neuron_whisper.cli.output import echo_json
+from neuron_whisper.cli.output.tables import echo_json
 
 
 @click.command()

@@ -9,6 +9,8 @@ import re
 from datetime import UTC, datetime
 from typing import TextIO
 
+from neuron_whisper.cli.output.streams import escape_json
+
 FIELD = re.compile(r"(\w+)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\S*)")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
@@ -54,7 +56,8 @@ class JsonStderr(io.TextIOBase):
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             if line.strip():
-                self._stream.write(f"{line if line.startswith('{') else _to_json(line)}\n")
+                line = line if line.startswith("{") else _to_json(line)
+                self._stream.write(f"{escape_json(line, self._stream)}\n")
         return len(text)
 
     def flush(self) -> None:

@@ -20,6 +20,7 @@ from neuron_whisper.cli.doctor import doctor
 from neuron_whisper.cli.fetch import fetch
 from neuron_whisper.cli.keys import keys
 from neuron_whisper.cli.models import models
+from neuron_whisper.cli.output.streams import StandardStreams, StdoutClosed
 from neuron_whisper.cli.plan import plan
 from neuron_whisper.cli.serve import serve
 from neuron_whisper.cli.transcribe import transcribe
@@ -52,8 +53,8 @@ EXIT_CODES: tuple[tuple[type[NeuronWhisperError], int], ...] = (
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 input (audio, model); 2 usage or build; 3 artifact; 4 target not available; "
-    "5 no capacity; 70 device or unexpected; 130 interrupted.",
+    epilog="Exit codes: 0 done; 1 input (audio, model) or output; 2 usage or build; 3 artifact; 4 target not "
+    "available; 5 no capacity; 70 device or unexpected; 130 interrupted.",
 )
 @click.command_panel("Transcribe and serve", commands=["transcribe", "serve", "keys", "demo"])
 @click.command_panel("Models and artifacts", commands=["models", "fetch", "compile", "artifacts", "plan"])
@@ -83,10 +84,13 @@ for _command in (
 
 def main() -> None:
     """The console script."""
+    streams = StandardStreams()
+    streams.install()
     code = run(sys.argv[1:])
+    if warning := streams.close():
+        write_stderr(warning)
     if code == INTERRUPTED:
         # threads are not waited for: one may read a stdin that never ends
-        sys.stdout.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -95,6 +99,14 @@ def run(args: Sequence[str]) -> int:
     """Run one command line and return its exit code. An error is one line on stderr, with --verbose a traceback too."""
     try:
         code = cli.main(args=list(args), prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except StdoutClosed:
+        return 0
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        write_stderr(f"error: {error.__context__}")  # of another pipe than stdout; click would end without a word
+        return UNEXPECTED
     except click.Abort:
         log.debug("interrupted", exc_info=True)
         write_stderr("interrupted")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from neuron_whisper.cli.context import CliContext, with_context
-from neuron_whisper.cli.output import echo_json, echo_table
+from neuron_whisper.cli.output.tables import echo_json, echo_table
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.known_models import KnownModel

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from neuron_whisper.cli.context import CliContext, write_stderr
-from neuron_whisper.cli.output import format_bytes
+from neuron_whisper.cli.output.tables import format_bytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress

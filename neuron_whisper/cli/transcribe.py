@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +24,10 @@ from neuron_whisper.cli.decoding import (
     subtitle_options,
 )
 from neuron_whisper.cli.loading import ModelSelection, model_options, open_transcriber
+from neuron_whisper.cli.output.files import STDIN, OutputFiles, make_stem, plan_output_files
+from neuron_whisper.cli.output.streams import escape_json
 from neuron_whisper.cli.progress import create_progress_bar
-from neuron_whisper.errors import DecodingFailed, InputError, InvalidOption
+from neuron_whisper.errors import DecodingFailed, InputError, InvalidOption, OutputUnwritable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from neuron_whisper.transcript import Segment, Transcript
 
 SOME_FAILED = 1  # as the exit code of an InputError
-STDIN = "-"
+JSON_FORMATS = ("json", "verbose_json")
 
 
 @click.command()
@@ -58,7 +60,14 @@ STDIN = "-"
     panel="Output",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Directory for <stem>.<format> of each file, instead of stdout. json has segments there, as whisper's has.",
+    help="Directory for <stem>.<format> of each file, instead of stdout. json has segments there, as whisper's has. "
+    "Of files with one stem, the name or the directories are kept too.",
+)
+@click.option(
+    "--skip-existing",
+    panel="Output",
+    is_flag=True,
+    help="Leave files alone whose outputs are all in --output-dir already; by default those are replaced.",
 )
 @click.option(
     "--channel",
@@ -82,6 +91,7 @@ def transcribe(
     threads: int,
     formats: tuple[str, ...],
     output_dir: Path | None,
+    skip_existing: bool,
     channel: int | None,
     raw: str | None,
     **flags: Any,
@@ -92,30 +102,58 @@ def transcribe(
     transcribed, in a pipe each file when it is done. A file that cannot be read does not stop the others.
     """
     names = _parse_formats(formats, only_one=output_dir is None)
-    _check_files(files, has_directory=output_dir is not None)
+    if files.count(STDIN) > 1:
+        raise click.UsageError("Stdin (-) can be read only once.")
+    if skip_existing and output_dir is None:
+        raise click.UsageError("--skip-existing needs --output-dir; stdout keeps nothing.")
     subtitles = parse_subtitle_options(flags)
     options = parse_transcribe_options({**flags, "word_timestamps": flags["word_timestamps"] or subtitles.needs_words})
     raw_format = _parse_raw_format(raw) if raw is not None else None
     selection = ModelSelection(model=model, artifact=artifact, profile=profile, threads=threads)
-    with open_transcriber(context, selection) as (transcriber, opened_artifact), _show_progress(context) as progress:
-        transcriber.check_options(options)
-        job = _FileJob(
-            transcriber=transcriber,
-            options=options,
-            formats=names,
-            output_dir=output_dir,
-            channel=channel,
-            raw=raw_format,
-            progress=progress,
-            subtitles=subtitles,
-            explain=context.verbose,
-            shows_segments=names == ["txt"] and output_dir is None and sys.stdout.isatty(),
-        )
-        n_failed = _run_all(job, files, at_once=min(opened_artifact.spec.slots, len(files)))
+    outputs = {} if output_dir is None else plan_output_files(files, output_dir, names)
+    pending, n_failed = _select_files(context, outputs, skip_existing=skip_existing) if outputs else (list(files), 0)
+    if pending:
+        with open_transcriber(context, selection) as (transcriber, opened), _show_progress(context) as progress:
+            transcriber.check_options(options)
+            job = _FileJob(
+                transcriber=transcriber,
+                options=options,
+                formats=names,
+                outputs=outputs,
+                channel=channel,
+                raw=raw_format,
+                progress=progress,
+                subtitles=subtitles,
+                explain=context.verbose,
+                shows_segments=names == ["txt"] and not outputs and sys.stdout.isatty(),
+            )
+            n_failed += _run_all(job, pending, at_once=min(opened.spec.slots, len(pending)))
     if n_failed:
         if len(files) > 1:
-            write_stderr(f"{n_failed} of {len(files)} files failed")
+            write_stderr(f"{n_failed} of {len(outputs or files)} files failed")
         raise Exit(SOME_FAILED)
+
+
+def _select_files(
+    context: CliContext, outputs: Mapping[str, OutputFiles], *, skip_existing: bool
+) -> tuple[list[str], int]:
+    """(files to transcribe, number of those whose outputs cannot be written), each reported before any work."""
+    pending: list[str] = []
+    n_failed = 0
+    for file, output in outputs.items():
+        try:
+            output.check()
+        except InputError as error:
+            write_stderr(f"error: {file}: {error}")
+            n_failed += 1
+            continue
+        if skip_existing and len(output.find_existing()) == len(output.formats):
+            context.info(f"{file}: skipped, {' and '.join(map(str, output.paths))} exists")
+            continue
+        if output.stem != make_stem(file):
+            context.info(f"{file}: written as {output.stem}.*, as another file would be {make_stem(file)}.* too")
+        pending.append(file)
+    return pending, n_failed
 
 
 # --- flags ----------------------------------------------------------------------------------------
@@ -131,25 +169,6 @@ def _parse_formats(values: Sequence[str], *, only_one: bool) -> list[str]:
     if {"json", "verbose_json"} <= set(names):
         raise click.UsageError("json and verbose_json are both written to <stem>.json; give one of them.")
     return names or ["txt"]
-
-
-def _check_files(files: Sequence[str], *, has_directory: bool) -> None:
-    """Refuse, before any work, files that would read stdin twice or write one output file twice."""
-    if files.count(STDIN) > 1:
-        raise click.UsageError("Stdin (-) can be read only once.")
-    if not has_directory:
-        return
-    by_stem: dict[str, str] = {}
-    for file in files:
-        other = by_stem.setdefault(_stem(file), file)
-        if other is not file:
-            raise click.UsageError(
-                f"{other} and {file} would both be written as {_stem(file)}.* in --output-dir; give them one by one."
-            )
-
-
-def _stem(file: str) -> str:
-    return "stdin" if file == STDIN else Path(file).stem
 
 
 def _parse_raw_format(text: str) -> RawFormat:
@@ -171,13 +190,14 @@ def _parse_raw_format(text: str) -> RawFormat:
 class _FileJob:
     """Transcribes the files one by one and writes the results; `run` may be called by several threads at once.
 
-    `explain`: print why text was skipped or decoded again. `shows_segments`: `run` passes each segment on.
+    `outputs`: the files of each input, empty for stdout. `explain`: print why text was skipped or decoded again.
+    `shows_segments`: `run` passes each segment on.
     """
 
     transcriber: Transcriber
     options: TranscribeOptions
     formats: Sequence[str]
-    output_dir: Path | None
+    outputs: Mapping[str, OutputFiles]
     channel: int | None
     raw: RawFormat | None
     progress: _ProgressReporter
@@ -197,7 +217,6 @@ class _FileJob:
 
     def _run(self, file: str, on_segment: Callable[[Segment], None]) -> Transcript:
         from neuron_whisper.audio.load import load_audio
-        from neuron_whisper.formats.render import write_files
 
         started = time.perf_counter()
         clip = load_audio(file, channel=self.channel, raw=self.raw)
@@ -212,8 +231,8 @@ class _FileJob:
             transcript = self.transcriber.transcribe(clip, self.options, on_segment=on_decoded)
         for warning in transcript.warnings[len(clip.warnings) :]:
             self.progress.write_line(f"warning: {clip.source}: {warning}")
-        if self.output_dir is not None:
-            write_files(transcript, self.output_dir, _stem(file), self.formats, self.subtitles)
+        if (output := self.outputs.get(file)) is not None:
+            self._write(transcript, output)
         if self.explain:
             for line in explain_decoding(transcript):
                 self.progress.write_line(line)
@@ -223,11 +242,24 @@ class _FileJob:
         )
         return transcript
 
+    def _write(self, transcript: Transcript, output: OutputFiles) -> None:
+        """Write the files of an input, and say which of them replace earlier ones. Raises OutputUnwritable."""
+        from neuron_whisper.formats.render import write_files
+
+        replaced = output.find_existing()
+        try:
+            write_files(transcript, output.directory, output.stem, output.formats, self.subtitles)
+        except OSError as error:
+            raise OutputUnwritable(output.directory / f"{output.stem}.*", error) from error
+        for path in replaced:
+            self.progress.report_done(f"{path}: replaced, it was there before; --skip-existing keeps such files")
+
     def echo(self, transcript: Transcript) -> None:
         """Print the transcript in the one format that stdout takes."""
         from neuron_whisper.formats.render import render
 
-        self._echo_text(render(transcript, self.formats[0], self.subtitles))
+        text = render(transcript, self.formats[0], self.subtitles)
+        self._echo_text(escape_json(text, sys.stdout) if self.formats[0] in JSON_FORMATS else text)
 
     def echo_segment(self, segment: Segment) -> None:
         """Print a segment as the txt format has it: a line of its own, nothing for one without text."""
@@ -260,7 +292,7 @@ def _run_all(job: _FileJob, files: Sequence[str], *, at_once: int) -> int:
                 job.progress.write_line(f"error: {about}{error}")
                 n_failed += 1
                 continue
-            if job.output_dir is None and not job.shows_segments:
+            if not job.outputs and not job.shows_segments:
                 job.echo(transcript)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)

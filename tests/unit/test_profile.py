@@ -97,6 +97,13 @@ def test_every_profile_that_comes_with_the_package_is_sound_and_says_what_it_is_
     assert tomllib.loads(path.read_text())["format"] == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_before_a_profile_is_skipped(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(list_profiles()["cpu"].read_text().encode(encoding))
+    assert load_profile(str(path)) == load_profile("cpu")
+
+
 def test_the_package_has_a_profile_for_speed_one_for_parity_and_one_for_int8() -> None:
     assert {"cpu", "cpu-float32", "cpu-int8"} <= list_profiles().keys()
     parity = load_profile("cpu-float32")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuron_whisper.errors import InvalidOption
+from neuron_whisper.host.text_files import decode_text
 from neuron_whisper.text.languages import to_language_code
 
 # column names of common data sets, in order of preference
@@ -210,6 +211,6 @@ def _is_skipped(name: str, row_filter: RowFilter) -> bool:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return decode_text(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidOption("SPEECH", str(path), f"a file of UTF-8 text: {error}") from None

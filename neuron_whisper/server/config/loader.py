@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from neuron_whisper.errors import InvalidOption, UnknownOption
+from neuron_whisper.host.text_files import decode_text
 from neuron_whisper.server.config.schema import SettingSpec, list_setting_specs
 
 ENV_PREFIX = "NEURON_WHISPER_"
@@ -85,7 +86,7 @@ def _with_source(error: InvalidOption, source: str) -> InvalidOption:
 
 def _read_toml(file: Path, specs: Mapping[str, SettingSpec]) -> dict[str, Any]:
     try:
-        values = tomllib.loads(file.read_text())
+        values = tomllib.loads(decode_text(file.read_bytes()))
     except OSError as error:
         raise InvalidOption("config", str(file), f"a file that can be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -22,6 +22,7 @@ import msgspec
 
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.host.atomic_files import write_atomically
+from neuron_whisper.host.text_files import decode_text
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def read_keys(path: Path) -> tuple[StoredKey, ...]:
     """The keys of a file. Raises InvalidOption where it is not one, or others can write it: they could add keys."""
     try:
         _refuse_writable_by_others(path)
-        keys = msgspec.json.decode(path.read_bytes(), type=KeyFile).keys
+        keys = msgspec.json.decode(decode_text(path.read_bytes()), type=KeyFile).keys
     except OSError as error:
         raise InvalidOption("keys_file", str(path), f"a file that can be read: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

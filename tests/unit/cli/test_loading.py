@@ -23,7 +23,7 @@ from tests.support.cli_runs import Cli
         (("a.wav", "-f", "json,verbose_json", "-o", "out"), 2, "both written to <stem>.json"),
         (("a.wav", "-f", "docx"), 2, "format: 'docx' is not allowed"),
         (("-", "-"), 2, "Stdin (-) can be read only once"),
-        (("one/talk.wav", "two/talk.mp3", "-o", "out"), 2, "one/talk.wav and two/talk.mp3 would both be written"),
+        (("a.wav", "--skip-existing"), 2, "--skip-existing needs --output-dir"),
         (("a.wav", "--raw", "s12le"), 2, "--raw: 's12le' is not allowed"),
         (("a.wav", "--language", "klingon"), 2, "language: 'klingon' is not allowed"),
         (("a.wav", "--artifact", "nothing"), 3, "no artifact 'nothing'"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +15,7 @@ import rich_click as click
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.load import RawFormat
 from neuron_whisper.cli.context import CliContext
+from neuron_whisper.cli.output.files import OutputFiles, plan_output_files
 from neuron_whisper.cli.transcribe import (
     _FileJob,
     _parse_formats,
@@ -102,12 +104,14 @@ class ScriptedTranscriber:
         pass
 
 
-def _job(transcriber: ScriptedTranscriber, *, shows_segments: bool) -> _FileJob:
+def _job(
+    transcriber: ScriptedTranscriber, *, shows_segments: bool, outputs: Mapping[str, OutputFiles] | None = None
+) -> _FileJob:
     return _FileJob(
         transcriber=cast(Transcriber, transcriber),
         options=TranscribeOptions(),
         formats=["txt"],
-        output_dir=None,
+        outputs=outputs or {},
         channel=None,
         raw=None,
         progress=_ProgressReporter(CliContext(cache=Path(), quiet=True), None),
@@ -144,6 +148,17 @@ def test_a_file_that_cannot_be_read_is_counted_and_the_next_one_is_printed(
     printed = capsys.readouterr()
     assert printed.out == "one\ntwo\n"
     assert printed.err.startswith("error: ")
+
+
+def test_an_output_that_cannot_be_written_is_an_error_of_its_file_alone(
+    wav: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copy(wav, tmp_path / "other.wav")
+    outputs = plan_output_files([wav, str(other)], tmp_path / "out", ["txt"])
+    (tmp_path / "out" / "tone.txt").mkdir(parents=True)  # after it was checked
+    assert _run_all(_job(ScriptedTranscriber(), shows_segments=False, outputs=outputs), list(outputs), at_once=1) == 1
+    assert (tmp_path / "out" / "other.txt").read_text() == "one\ntwo\n"
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'out' / 'tone.*'}: cannot be written, ")
 
 
 def test_formats_are_one_for_stdout_and_not_both_of_json() -> None:

@@ -25,6 +25,15 @@ def test_a_table_names_files_languages_and_texts(speech: Path) -> None:
     assert n_without_text == 0
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["speech.tsv", "speech.jsonl"])
+def test_a_byte_order_mark_before_a_manifest_is_skipped(speech: Path, name: str, encoding: str) -> None:
+    file = speech / name
+    plain = read_utterances([file])
+    file.write_bytes(file.read_text("utf-8").encode(encoding))
+    assert read_utterances([file]) == plain
+
+
 def test_json_lines_distinguish_silence_from_an_unknown_text(speech: Path) -> None:
     found, n_without_text = read_utterances([speech / "speech.jsonl"])
     assert [(it.name, it.text, it.channel) for it in found] == [("a.wav", "one", 0), ("b.wav", "", None)]

@@ -31,6 +31,13 @@ def test_flags_override_variables_and_variables_the_file(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.parametrize(("mark", "encoding"), [(b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le")])
+def test_a_byte_order_mark_before_the_settings_is_skipped(tmp_path: Path, mark: bytes, encoding: str) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_bytes(mark + "port = 81\r\n".encode(encoding))
+    assert load_settings(Sample, flags={}, environment={}, file=file).settings.port == 81
+
+
 def test_flags_variables_and_file_give_the_same_values(tmp_path: Path) -> None:
     text = {
         "name": "n",

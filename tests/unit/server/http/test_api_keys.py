@@ -64,6 +64,15 @@ def test_an_unreadable_file_is_rejected(tmp_path: Path, text: str) -> None:
         ApiKeyStore(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_before_the_keys_is_skipped(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "keys.json"
+    _, key = create_key("a", ["user"], created="2026-01-01", max_requests=None)
+    write_keys(file, [key])
+    file.write_bytes(file.read_text().encode(encoding))
+    assert read_keys(file) == (key,)
+
+
 @pytest.mark.parametrize("mode", [0o666, 0o602, 0o660])
 def test_a_file_that_others_can_write_is_rejected(tmp_path: Path, mode: int) -> None:
     file = tmp_path / "keys.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neuron_whisper.cli.output import echo_json, echo_record, echo_table, format_bytes, format_program
+from neuron_whisper.cli.output.tables import echo_json, echo_record, echo_table, format_bytes, format_program
 
 
 def test_bytes_are_written_in_decimal_units() -> None:

@@ -10,10 +10,12 @@ from typing import Any
 
 import rich_click as click
 
+from neuron_whisper.cli.output.streams import escape_json
+
 
 def echo_json(value: object) -> None:
     """Print one indented JSON document."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+    click.echo(escape_json(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False), sys.stdout))
 
 
 def echo_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,0 +1,1 @@
+"""What commands write: tables and JSON, files, and the streams they go to."""
