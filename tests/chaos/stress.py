@@ -1,4 +1,5 @@
-"""`make stress`: a server under fuzzed uploads, decompression bombs, slow, half-closed and disconnecting clients.
+"""`make stress`: a server under fuzzed uploads, decompression bombs, tiny chunks and frames, slow, half-closed and
+disconnecting clients.
 
     python -m tests.chaos.stress [--artifact tiny.en] [--uploads 1000] [--disconnects 500] [--out FILE]
 
@@ -14,7 +15,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,15 @@ from tests.support.hostile_clients import (
     send_long_texts,
     send_uploads,
     slow_loris,
+)
+from tests.support.hostile_connections import (
+    CONTINUATION,
+    TEXT,
+    exchange,
+    make_chunked_upload,
+    make_frame,
+    make_upgrade,
+    run_at_once,
 )
 from tests.support.hostile_files import generate_bombs, generate_uploads
 from tests.support.servers import TRANSCRIPTIONS, tone, wait_for
@@ -165,6 +175,25 @@ async def _warm_up(url: str, clip: bytes) -> int:
     return 5 * len(WARM_UP_FORMS)
 
 
+def _attack_at_once(attack: Callable[[], object]) -> int:
+    return len(run_at_once(30, attack))
+
+
+def _list_connection_attacks(server: StressedServer) -> list[tuple[str, Callable[[], object]]]:
+    """Attacks of one connection each, which ends when the server closes it."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    address = (host, int(port))
+    chunks = make_chunked_upload(bytes(200_000), 1)
+    begun = make_frame(TEXT, b"{", is_final=False)
+    fragments = begun + make_frame(CONTINUATION, is_final=False) * 200_000
+    with_body = make_upgrade("/v1/realtime", "Content-Length: 5")
+    return [
+        ("chunks of a byte", lambda: exchange(address, chunks)),
+        ("empty fragments", lambda: exchange(address, make_upgrade(), fragments)),
+        ("half a handshake", lambda: exchange(address, with_body)),
+    ]
+
+
 def _run_stress(server: StressedServer, given: argparse.Namespace, clip: bytes) -> None:
     server.run_load("every graph once", _warm_up(server.url, clip))
     extra, half = [clip] if given.speech else [], given.uploads // 2
@@ -183,6 +212,8 @@ def _run_stress(server: StressedServer, given: argparse.Namespace, clip: bytes) 
     refused = server.run_load("texts of 15 MB", send_long_texts(server.url, 10))
     if refused < 20:
         server.problems.append(f"{20 - refused} long texts were not refused")
+    for name, attack in _list_connection_attacks(server):
+        server.run_load(name, asyncio.to_thread(_attack_at_once, attack))
     server.run_load("half-closed", half_close(server.url, 50))
     server.run_load("disconnects", disconnect(server.url, given.disconnects, given.seed))
     server.check_leaks()
