@@ -38,6 +38,7 @@ from neuron_whisper.transcript import Segment, SkippedRegion, Transcript
 
 log = logging.getLogger(__name__)
 
+SILENCE_REASONS = frozenset({"vad", "no_speech_threshold"})
 MAX_REPLICAS = 64  # a trn2.48xlarge has that many NeuronCores
 
 
@@ -254,15 +255,16 @@ def build_transcript(
     *items, outcome = events
     assert isinstance(outcome, TranscriptSummary)
     segments = tuple(item for item in items if isinstance(item, Segment))
+    skipped = tuple(item for item in items if isinstance(item, SkippedRegion))
     log.info(
         "transcribed audio_s=%.2f took_s=%.2f rtf=%.3f segments=%d language=%s long_form=%s skipped=%d retried=%d",
         clip.duration_s,
         took_s,
         took_s / max(clip.duration_s, 1e-3),
         len(segments),
-        outcome.language,
+        outcome.language or "-",
         outcome.long_form,
-        len(items) - len(segments),
+        len(skipped),
         sum(bool(segment.retries) for segment in segments),
     )
     return Transcript(
@@ -272,8 +274,15 @@ def build_transcript(
         duration_s=clip.duration_s,
         segments=segments,
         task=options.task,
-        warnings=(*clip.warnings, *outcome.warnings),
-        skipped=tuple(item for item in items if isinstance(item, SkippedRegion)),
+        warnings=(*clip.warnings, *outcome.warnings, *_warn_of_silence(clip, segments, skipped)),
+        skipped=skipped,
         long_form=outcome.long_form,
         prompt_tokens=outcome.prompt_tokens,
     )
+
+
+def _warn_of_silence(clip: AudioClip, segments: Sequence[Segment], skipped: Sequence[SkippedRegion]) -> tuple[str, ...]:
+    """Returns a warning where everything was taken for silence."""
+    if segments or any(region.reason not in SILENCE_REASONS for region in skipped):
+        return ()
+    return (f"no speech was found: all {clip.duration_s:.1f} s were taken for silence",)

@@ -96,14 +96,16 @@ class SkippedRegion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """A whole clip. `language` is a code ("en"); its probability is None if the language was given.
+    """A whole clip. `language` is a code ("en"), None where it was not given and no speech was heard to tell it by.
+
+    `language_probability` is None if the language was given.
 
     `long_form` is the plan that was used: sequential or batched. `prompt_tokens` counts the tokens of the prompt and
     the hotwords that the first window was decoded with.
     """
 
     text: str
-    language: str
+    language: str | None
     duration_s: float
     segments: tuple[Segment, ...]
     task: str = "transcribe"

@@ -238,7 +238,7 @@ class _FileJob:
                 self.progress.write_line(line)
         took_s = time.perf_counter() - started
         self.progress.report_done(
-            f"{clip.source}: {clip.duration_s:.1f} s of audio in {took_s:.1f} s ({transcript.language})"
+            f"{clip.source}: {clip.duration_s:.1f} s of audio in {took_s:.1f} s ({transcript.language or 'no speech'})"
         )
         return transcript
 

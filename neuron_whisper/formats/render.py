@@ -62,11 +62,12 @@ def render_text(transcript: Transcript) -> str:
 def to_verbose(transcript: Transcript) -> dict[str, object]:
     """Returns the fields of OpenAI's TranscriptionVerbose, `words` among them if segments have words.
 
-    Beyond those, if there are any: `skipped`, and in segments `retries` and `is_truncated`.
+    `language` is "" where no speech was heard to tell it by: OpenAI's type is a string. Beyond those, if there are
+    any: `skipped`, and in segments `retries` and `is_truncated`.
     """
     document: dict[str, object] = {
         "task": transcript.task,
-        "language": LANGUAGES.get(transcript.language, transcript.language),
+        "language": _name_language(transcript.language),
         "duration": _round_to_ms(transcript.duration_s),
         "text": transcript.text.strip(),
         "segments": [to_verbose_segment(segment) for segment in transcript.segments],
@@ -79,6 +80,11 @@ def to_verbose(transcript: Transcript) -> dict[str, object]:
             for gap in transcript.skipped
         ]
     return document
+
+
+def _name_language(code: str | None) -> str:
+    """Returns the name that OpenAI's API has for a language: "en" -> "english", None -> ""."""
+    return LANGUAGES.get(code, code) if code else ""
 
 
 def to_verbose_segment(segment: Segment) -> dict[str, object]:
@@ -99,7 +105,10 @@ def to_verbose_segment(segment: Segment) -> dict[str, object]:
 
 
 def to_whisper(transcript: Transcript) -> dict[str, object]:
-    """The result of openai/whisper's `transcribe`: `text`, `segments`, `language` as a code, and words in segments."""
+    """The result of openai/whisper's `transcribe`: `text`, `segments`, `language` as a code, and words in segments.
+
+    `language` is None where no speech was heard to tell it by.
+    """
     segments = []
     for segment in transcript.segments:
         document = to_verbose_segment(segment)

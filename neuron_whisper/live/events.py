@@ -67,7 +67,8 @@ class FinalText:
     """An utterance's final text, decoded with temperature fallback; it replaces partial text that differs.
 
     `emitted` is the stable text completed at its end, for clients that only append: it equals `text` if the
-    partial text was right. `pieces` are the words of `text`. `warnings` are sentences: text or a prompt that was cut.
+    partial text was right. `pieces` are the words of `text`. `language` is None where it was not given and no speech
+    was heard to tell it by. `warnings` are sentences: text or a prompt that was cut.
     """
 
     utterance: int
@@ -78,7 +79,7 @@ class FinalText:
     skipped: tuple[SkippedRegion, ...]
     pieces: tuple[TextPiece, ...]
     emitted: tuple[TextPiece, ...]
-    language: str
+    language: str | None
     language_probability: float | None
     warnings: tuple[str, ...] = ()
 

@@ -140,7 +140,7 @@ class Utterance:
             skipped=tuple(self.skipped),
             pieces=tuple(self.pieces),
             emitted=tuple(self.agreement.stable),
-            language=self.prompt_state.language or "en",
+            language=self.prompt_state.language,
             language_probability=self.prompt_state.language_probability,
             warnings=tuple(self.prompt_state.warnings),
         )

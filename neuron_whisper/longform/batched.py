@@ -71,6 +71,7 @@ def decode_batched(
     running: dict[int, _RegionGroup] = {}
     request_id = count = 0
     texts: list[int] = []
+    first_language: str | None = None  # with `multilingual` no window's language is the clip's
     knows_language = prompt_state.language is not None or options.multilingual
     while waiting or groups:
         while waiting and len(running) < concurrency and (knows_language or not groups):
@@ -110,10 +111,11 @@ def decode_batched(
                 item = with_id(item, count)
                 count += 1
                 texts += item.tokens
+                first_language = first_language or item.language
             yield item
     yield TranscriptSummary(
         text=clip.tokenizer.decode(texts).strip(),
-        language=prompt_state.language or "en",
+        language=prompt_state.language or first_language,
         language_probability=prompt_state.language_probability,
         long_form="batched",
         warnings=tuple(prompt_state.warnings),

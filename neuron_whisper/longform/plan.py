@@ -29,11 +29,12 @@ class AwaitAction:
 class TranscriptSummary:
     """The last item of a plan: the whole text and its language; the probability is None if the language was given.
 
-    `warnings` are sentences for the user; `prompt_tokens` is how many tokens of what was given as prompt were used.
+    The language is None where it was not given and no speech was heard to tell it by. `warnings` are sentences for the
+    user; `prompt_tokens` is how many tokens of what was given as prompt were used.
     """
 
     text: str
-    language: str
+    language: str | None
     language_probability: float | None
     long_form: str = "sequential"
     warnings: tuple[str, ...] = ()

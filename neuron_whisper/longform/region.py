@@ -59,7 +59,7 @@ def decode_window(
     )
     result = yield request
     assert result is not None, "a region decoder is sent the result of its request"
-    if prompt_state.language is None:
+    if prompt_state.language is None and not result.is_silence:
         prompt_state.language = result.language
         prompt_state.language_probability = result.language_probs.get(result.language or "")
     items, next_seek = read_result(clip, prompt_state, DecodedWindow(seek=seek, frames=frames, result=result))

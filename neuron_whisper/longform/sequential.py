@@ -38,7 +38,7 @@ def decode_sequential(clip: ClipContext, prompt_state: PromptState, regions: Seq
                     yield item
     yield TranscriptSummary(
         text=clip.tokenizer.decode(prompt_state.tokens[n_initial:]).strip(),
-        language=prompt_state.language or "en",
+        language=prompt_state.language,
         language_probability=prompt_state.language_probability,
         warnings=tuple(prompt_state.warnings),
         prompt_tokens=prompt_state.given_prompt_tokens,

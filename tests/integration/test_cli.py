@@ -233,6 +233,14 @@ def test_a_range_behind_the_end_of_a_file_is_refused_for_that_file(
     assert f"error: {longer}" not in done.err
 
 
+def test_a_file_without_speech_says_so(cli: Cli, cache: Path, tmp_path: Path) -> None:
+    silent = tmp_path / "silent.wav"
+    silent.write_bytes(tone(2.0)[:44] + bytes(2 * 32_000))
+    done = cli("transcribe", silent, "--artifact", LABEL, "--cache", cache)
+    assert (done.code, done.out) == (0, "")
+    assert f"warning: {silent}: no speech was found" in done.err
+
+
 def test_a_terminal_shows_what_a_pipe_gets(cache: Path, wav: Path) -> None:
     args = ("transcribe", str(wav), "--artifact", LABEL, "--cache", str(cache), "--no-vad")
     piped = run_child(*args)

@@ -21,7 +21,7 @@ def make_segment(start_s: float, end_s: float, text: str, n: int = 0, words: tup
     )
 
 
-def make_transcript(*segments: Segment, language: str = "en") -> Transcript:
+def make_transcript(*segments: Segment, language: str | None = "en") -> Transcript:
     text = "".join(segment.text for segment in segments)
     return Transcript(text=text, language=language, duration_s=11.0, segments=segments)
 

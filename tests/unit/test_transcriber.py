@@ -57,6 +57,27 @@ def test_skipped_regions_are_counted_by_reason(transcriber: Transcriber) -> None
     assert transcriber.skipped_counts == {"vad": 1}
 
 
+@pytest.mark.parametrize("long_form", ["sequential", "batched"])
+@pytest.mark.parametrize("noise", [0.0, 0.0003])
+def test_a_clip_that_is_all_silence_says_so_and_names_no_language(
+    transcriber: Transcriber, long_form: str, noise: float
+) -> None:
+    samples = np.random.default_rng(0).normal(0, noise, 16_000 * 5).astype(np.float32)
+    quiet = AudioClip(samples=samples, warnings=("odd",))
+    transcript = transcriber.transcribe(quiet, TranscribeOptions(long_form=long_form))
+    assert (transcript.text, transcript.segments, transcript.language) == ("", (), None)
+    first, second = transcript.warnings
+    assert first == "odd"
+    assert "no speech" in second
+
+
+def test_a_clip_with_text_or_with_text_that_was_skipped_is_not_called_silence(transcriber: Transcriber) -> None:
+    summary = TranscriptSummary(text="", language="en", language_probability=None)
+    skipped = SkippedRegion(start_s=0.0, end_s=1.0, reason="hallucination", text="Thank you.")
+    assert build_transcript(clip(1), OPTIONS, [skipped, summary], took_s=0.1).warnings == ("odd",)
+    assert transcriber.transcribe(clip(5), OPTIONS).warnings == ("odd",)
+
+
 @pytest.mark.parametrize(("low_priority", "at_once"), [(False, 4), (True, 2)])
 def test_a_clip_of_low_priority_uses_half_of_the_slots(low_priority: bool, at_once: int) -> None:
     transcriber, session = make_transcriber(slots=4)

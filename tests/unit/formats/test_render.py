@@ -380,3 +380,10 @@ def test_an_output_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(InvalidOption, match="output_dir"):
         write_files(TWO_SEGMENTS, tmp_path / "out", "a", ["txt"])
+
+
+def test_no_language_is_an_empty_string_for_openai_and_null_for_whisper(tmp_path: Path) -> None:
+    silence = make_transcript(language=None)
+    assert json.loads(render(silence, "verbose_json"))["language"] == ""
+    (path,) = write_files(silence, tmp_path, "a", ["json"])
+    assert json.loads(path.read_text())["language"] is None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import numpy as np
 import pytest
 
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.longform import plan_transcription
 from tests.support.plans import (
@@ -16,6 +19,7 @@ from tests.support.plans import (
     make_clip,
     run_to_end,
 )
+from tests.support.signals import babble
 
 
 def test_only_the_given_ranges_are_decoded() -> None:
@@ -52,6 +56,56 @@ def test_a_range_may_end_behind_the_clip(times: tuple[float, ...]) -> None:
 def test_a_language_that_the_model_does_not_know_is_refused_before_anything_is_decoded() -> None:
     with pytest.raises(InvalidOption, match="language"):
         plan_transcription(make_clip(1), TranscribeOptions(language="ja"), TOKENIZER, n_mels=80, concurrency=1)
+
+
+# --- silence names no language ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("long_form", ["sequential", "batched"])
+def test_a_clip_without_speech_has_no_language_but_the_one_that_was_given(long_form: str) -> None:
+    silence = AudioClip(samples=np.zeros(40 * RATE, np.float32))
+    for given, named in ((None, None), ("es", "es")):
+        options = TranscribeOptions(long_form=long_form, language=given)
+        plan = plan_transcription(silence, options, TOKENIZER, n_mels=80, concurrency=4)
+        _, _, summary = run_to_end(plan)
+        assert (summary.language, summary.language_probability) == (named, None)
+
+
+class SilentFirst(ScriptedDecoder):
+    """Takes so many windows for silence, in a language of their own."""
+
+    def __init__(self, n_silent: int) -> None:
+        super().__init__()
+        self._n_silent = n_silent
+
+    def __call__(self, request: WindowRequest, *, is_first: bool) -> Future[DecodingResult]:
+        is_silence = len(self.requests) < self._n_silent
+        code = "zh" if is_silence else "de"
+        self._fields = {"is_silence": is_silence, "language": code, "language_probs": {code: 0.7}}
+        return super().__call__(request, is_first=is_first)
+
+
+@pytest.mark.parametrize("long_form", ["sequential", "batched"])
+@pytest.mark.parametrize(("n_silent", "found"), [(0, ("de", 0.7)), (1, ("de", 0.7)), (9, (None, None))])
+def test_a_window_taken_for_silence_does_not_choose_the_language(
+    long_form: str, n_silent: int, found: tuple[str | None, float | None]
+) -> None:
+    options = TranscribeOptions(long_form=long_form, vad_filter=False, condition_on_previous_text=False)
+    clip = AudioClip(samples=np.tile(babble(8), 12))
+    plan = plan_transcription(clip, options, TOKENIZER, n_mels=80, concurrency=1)
+    _, _, summary = run_to_end(plan, SilentFirst(n_silent))
+    assert (summary.language, summary.language_probability) == found
+
+
+@pytest.mark.parametrize("long_form", ["sequential", "batched"])
+def test_a_clip_of_several_languages_has_that_of_its_first_text(long_form: str) -> None:
+    options = TranscribeOptions(long_form=long_form, multilingual=True)
+    plan = plan_transcription(AudioClip(samples=babble(20)), options, TOKENIZER, n_mels=80, concurrency=2)
+    segments, _, summary = run_to_end(plan)
+    assert summary.language == segments[0].language == "de"
+
+
+# --- what is not speech -----------------------------------------------------------------------------
 
 
 def sounds() -> dict[str, np.ndarray]:

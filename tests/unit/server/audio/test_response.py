@@ -104,3 +104,13 @@ def test_a_streams_usage_counts_encoder_positions_prompt_and_text(transcriber: T
     usage = make_formatter(transcriber).format_token_usage(dataclasses.replace(TRANSCRIPT, prompt_tokens=3))
     assert usage["input_token_details"] == {"audio_tokens": 113, "text_tokens": 3}
     assert (usage["output_tokens"], usage["total_tokens"]) == (len(TOKENS), 116 + len(TOKENS))
+
+
+@pytest.mark.parametrize("task", ["transcribe", "translate"])
+def test_a_transcript_without_a_language_still_matches_the_schemas(transcriber: Transcriber, task: str) -> None:
+    silence = dataclasses.replace(TRANSCRIPT, text="", segments=(), language=None, task=task)
+    short = make_formatter(transcriber).format_response(silence)
+    assert msgspec.json.decode(short.content, type=TranscriptionResponse).languages == []
+    long = make_formatter(transcriber, response_format="verbose_json").format_response(silence)
+    body = msgspec.json.decode(long.content, type=VerboseTranscriptionResponse)
+    assert (body.language, body.source_language) == (("english", "") if task == "translate" else ("", msgspec.UNSET))
