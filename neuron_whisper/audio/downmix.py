@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_S = 0.1  # in which channels are compared
+BLOCKS_AT_ONCE = 16  # a call for each costs more than its arithmetic
 RAMP_S = 0.01  # over which another mixture is faded in
 # The power of the mean, relative to the mean of as many channels that have nothing in common: 0 of opposite phases,
 # 1 where one channel is silent or each has a sound of its own, n of equal channels.
@@ -42,9 +43,9 @@ class Downmixer:
             return mono
         self._pending.append(samples)
         self._n_pending += samples.shape[1]
-        whole = self._n_pending // self._block * self._block
-        if not whole:
+        if self._n_pending < BLOCKS_AT_ONCE * self._block:
             return np.empty(0, np.float32)
+        whole = self._n_pending // self._block * self._block
         joined = np.concatenate(self._pending, axis=1)
         self._pending, self._n_pending = [joined[:, whole:].copy()], joined.shape[1] - whole
         return self._mix(joined[:, :whole], self._block)
@@ -55,7 +56,11 @@ class Downmixer:
             return np.empty(0, np.float32)
         rest = np.concatenate(self._pending, axis=1)
         self._pending, self._n_pending = [], 0
-        return self._mix(rest, rest.shape[1])
+        whole = rest.shape[1] // self._block * self._block
+        ends = [self._mix(rest[:, :whole], self._block)] if whole else []
+        if whole < rest.shape[1]:
+            ends.append(self._mix(rest[:, whole:], rest.shape[1] - whole))
+        return np.concatenate(ends)
 
     def _mix(self, samples: NDArray[np.float32], block: int) -> NDArray[np.float32]:
         mean: NDArray[np.float32] = samples.mean(axis=0)
