@@ -93,9 +93,10 @@ def test_a_prompt_that_does_not_fit_is_warned_of_and_usage_counts_what_was_used(
     formatter = make_formatter(transcriber, prompt="first " + "x" * 999)
     clip = AudioClip(samples=np.zeros(8000, np.float32))
     transcript = transcriber.transcribe(clip, formatter.request.options)
-    (warning,) = formatter.format_json(transcript)["warnings"]
+    warning, no_speech = formatter.format_json(transcript)["warnings"]
+    assert "no speech" in no_speech
     assert "'first xxx" in warning
-    assert formatter.format_verbose_json(transcript)["warnings"] == [warning]
+    assert formatter.format_verbose_json(transcript)["warnings"] == [warning, no_speech]
     n_tokens = formatter.format_token_usage(transcript)["input_token_details"]["text_tokens"]
     assert 0 < n_tokens == transcript.prompt_tokens < 300
 
