@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from neuron_whisper.api import Model, load_model
+    from neuron_whisper.audio.limits import AudioLimits
     from neuron_whisper.audio.vad_options import VadOptions
     from neuron_whisper.decode.options import TranscribeOptions
     from neuron_whisper.errors import (
@@ -58,6 +59,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # 
 
 __all__ = [
     "ArtifactError",
+    "AudioLimits",
     "AudioTooLarge",
     "AudioTooLong",
     "AudioUnreadable",
@@ -102,6 +104,7 @@ __all__ = [
 
 _MODULES = {
     "neuron_whisper.api": "Model load_model",
+    "neuron_whisper.audio.limits": "AudioLimits",
     "neuron_whisper.audio.vad_options": "VadOptions",
     "neuron_whisper.decode.options": "TranscribeOptions",
     "neuron_whisper.errors": "ArtifactError AudioTooLarge AudioTooLong AudioUnreadable BuildError CapacityError"

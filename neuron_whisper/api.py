@@ -21,6 +21,7 @@ from neuron_whisper.artifact.manifest import MANIFEST_NAME
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.from_array import clip_from_array
+from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.build import build, check_compile_packages, resolve_build_spec, resolve_profile_instance
 from neuron_whisper.decode.options import TranscribeOptions
@@ -37,6 +38,7 @@ from neuron_whisper.option_spec import list_option_specs
 from neuron_whisper.planning.compile_memory import choose_jobs, estimate_compile_memory
 from neuron_whisper.profile import load_profile, to_profile_name
 from neuron_whisper.target.registry import load_target
+from neuron_whisper.text.audio_tracks import parse_audio_track
 from neuron_whisper.transcriber import Transcriber, build_transcript
 from neuron_whisper.transcript import Segment, SkippedRegion, Transcript
 
@@ -62,6 +64,7 @@ def load_model(
     threads: int = 0,
     replicas: int = 1,
     cache: str | os.PathLike[str] | None = None,
+    limits: AudioLimits | None = None,
     progress: LoadProgress = lambda what, done, total: None,
 ) -> Model:
     """Loads a model; one that is not in the cache is fetched and compiled first.
@@ -69,7 +72,8 @@ def load_model(
     name: a short name ("base"), a Hugging Face id, the path of a checkpoint, or an artifact by its name in the cache
     or its path. profile: a compile profile by name or path; an artifact has its own. threads: of the CPU, 0 for all
     cores. replicas: 1 decodes in this process, more in as many worker processes. cache: a directory; None is
-    $NEURON_WHISPER_CACHE or ~/.cache/neuron-whisper. progress: called while a model is fetched and compiled.
+    $NEURON_WHISPER_CACHE or ~/.cache/neuron-whisper. limits: of the audio; by default 4 hours and any number of
+    bytes. progress: called while a model is fetched and compiled.
 
     Raises UnknownModel, FetchFailed, InvalidOption, BuildError, ArtifactError, TargetUnavailable.
     """
@@ -78,7 +82,7 @@ def load_model(
     directory = default_cache_directory() if cache is None else Path(cache)
     store = ArtifactStore(directory)
     artifact = _find_artifact(store, name) or _compile_model(store, directory, os.fspath(name), profile, progress)
-    return Model(Transcriber.open(store, artifact, threads=threads, replicas=replicas))
+    return Model(Transcriber.open(store, artifact, threads=threads, replicas=replicas), limits)
 
 
 def _find_artifact(store: ArtifactStore, name: str | os.PathLike[str]) -> Artifact | None:
@@ -119,8 +123,8 @@ class Model:
     It holds memory and threads until `close`, or the end of its `with` block.
     """
 
-    def __init__(self, transcriber: Transcriber) -> None:
-        self._transcriber = transcriber
+    def __init__(self, transcriber: Transcriber, limits: AudioLimits | None = None) -> None:
+        self._transcriber, self._limits = transcriber, limits
         self._pid = os.getpid()
         self._is_closed = False
         self._native_calls = threading.Condition()
@@ -143,14 +147,17 @@ class Model:
         options: TranscribeOptions | None = None,
         *,
         sample_rate: int | None = None,
+        audio_track: int | str | None = None,
         progress: DecodeProgress = lambda done_s, total_s: None,
         **changes: Any,
     ) -> Transcript:
         """Transcribes a whole clip.
 
         audio: a path, bytes of a file, a binary file object, or a mono array of float32, float64 or int16 samples at
-        16 kHz or at `sample_rate`. Options are the fields of TranscribeOptions, as keyword arguments or as an
-        instance, whose fields the keyword arguments replace; openai/whisper's names of them are known, too.
+        16 kHz or at `sample_rate`. audio_track: of a file with several, a number from 0 or a language; by default the
+        track that is tagged with the language asked for. Options are the fields of TranscribeOptions, as keyword
+        arguments or as an instance, whose fields the keyword arguments replace; openai/whisper's names of them are
+        known, too.
 
         Raises InvalidOption (an option, or an array that is not audio), AudioUnreadable and other InputErrors,
         CapacityError, DeviceError.
@@ -158,7 +165,7 @@ class Model:
         self._check_usable()
         chosen = self._choose_options(options, changes)
         with self._native_call():
-            clip = _load_clip(audio, sample_rate)
+            clip = self._load_clip(audio, sample_rate, audio_track, chosen.language)
         started = time.perf_counter()
         events = list(self._iterate_events(clip, chosen, progress))
         return build_transcript(clip, chosen, events, took_s=time.perf_counter() - started)
@@ -169,6 +176,7 @@ class Model:
         options: TranscribeOptions | None = None,
         *,
         sample_rate: int | None = None,
+        audio_track: int | str | None = None,
         progress: DecodeProgress = lambda done_s, total_s: None,
         **changes: Any,
     ) -> Generator[Segment]:
@@ -176,7 +184,7 @@ class Model:
         self._check_usable()
         chosen = self._choose_options(options, changes)
         with self._native_call():
-            clip = _load_clip(audio, sample_rate)
+            clip = self._load_clip(audio, sample_rate, audio_track, chosen.language)
         return self._iterate_segments(clip, chosen, progress)
 
     def _iterate_segments(
@@ -205,13 +213,14 @@ class Model:
         options: TranscribeOptions | None = None,
         *,
         sample_rate: int | None = None,
+        audio_track: int | str | None = None,
         progress: DecodeProgress = lambda done_s, total_s: None,
         **changes: Any,
     ) -> Transcript:
         """transcribe for asyncio. Cancelling the task frees its slots at the next decode step."""
         self._check_usable()
         chosen = self._choose_options(options, changes)
-        clip = await asyncio.to_thread(_load_clip, audio, sample_rate)
+        clip = await asyncio.to_thread(self._load_clip, audio, sample_rate, audio_track, chosen.language)
         started = time.perf_counter()
         async with aclosing(self._aiterate_events(clip, chosen, progress)) as coming:
             events = [event async for event in coming]
@@ -223,13 +232,14 @@ class Model:
         options: TranscribeOptions | None = None,
         *,
         sample_rate: int | None = None,
+        audio_track: int | str | None = None,
         progress: DecodeProgress = lambda done_s, total_s: None,
         **changes: Any,
     ) -> AsyncGenerator[Segment]:
         """stream for asyncio. Closing the generator, or cancelling the task, cancels the rest."""
         self._check_usable()
         chosen = self._choose_options(options, changes)
-        clip = await asyncio.to_thread(_load_clip, audio, sample_rate)
+        clip = await asyncio.to_thread(self._load_clip, audio, sample_rate, audio_track, chosen.language)
         async with aclosing(self._aiterate_events(clip, chosen, progress)) as coming:
             async for event in coming:
                 if isinstance(event, Segment):
@@ -299,26 +309,30 @@ class Model:
         self._transcriber.check_options(chosen)
         return chosen
 
+    def _load_clip(
+        self, audio: Any, sample_rate: int | None, audio_track: int | str | None, language: str | None
+    ) -> AudioClip:
+        if hasattr(audio, "__array__"):
+            if audio_track is not None:
+                raise InvalidOption("audio_track", audio_track, "only with a file: an array has no tracks")
+            return clip_from_array(audio, sample_rate)
+        if sample_rate is not None:
+            raise InvalidOption("sample_rate", sample_rate, "only with an array: a file has its own")
+        if isinstance(audio, (bytes, bytearray, memoryview)):
+            audio = bytes(audio)
+        elif isinstance(audio, (str, os.PathLike)):
+            audio = Path(audio)
+        elif not hasattr(audio, "read") or isinstance(audio, TextIOBase):
+            allowed = "a path, bytes, a binary file object or an array of samples"
+            raise InvalidOption("audio", type(audio).__name__, allowed)
+        track = parse_audio_track(audio_track) if isinstance(audio_track, str) else audio_track
+        return load_audio(audio, limits=self._limits, audio_track=track, language=language)
+
     def _check_usable(self) -> None:
         if os.getpid() != self._pid:
             raise ModelForked(self.name, self._pid)
         if self._is_closed:
             raise ModelClosed(self.name)
-
-
-def _load_clip(audio: Any, sample_rate: int | None) -> AudioClip:
-    if hasattr(audio, "__array__"):
-        return clip_from_array(audio, sample_rate)
-    if sample_rate is not None:
-        raise InvalidOption("sample_rate", sample_rate, "only with an array: a file has its own")
-    if isinstance(audio, (bytes, bytearray, memoryview)):
-        return load_audio(bytes(audio))
-    if isinstance(audio, (str, os.PathLike)):
-        return load_audio(Path(audio))
-    if not hasattr(audio, "read") or isinstance(audio, TextIOBase):
-        allowed = "a path, bytes, a binary file object or an array of samples"
-        raise InvalidOption("audio", type(audio).__name__, allowed)
-    return load_audio(audio)
 
 
 def _merge_options(options: TranscribeOptions | None, changes: Mapping[str, Any]) -> TranscribeOptions:

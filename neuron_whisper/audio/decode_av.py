@@ -19,6 +19,7 @@ from neuron_whisper.audio import sniff
 from neuron_whisper.audio.clip import AudioBlock
 from neuron_whisper.audio.container.encryption import ENCRYPTED, count_encrypted_tracks
 from neuron_whisper.audio.container.flac_frames import MAX_HEADER_BYTES, read_first_sample
+from neuron_whisper.audio.container.formats import DEMUXERS, list_supported_codecs
 from neuron_whisper.audio.container.timeline import TimedFrame, Timeline
 from neuron_whisper.audio.container.tracks import AudioTrack, TrackChoice, choose_track
 from neuron_whisper.audio.decode_warnings import DecodeDiagnostics
@@ -33,18 +34,6 @@ MAX_FRUITLESS_PACKETS = 50_000  # minutes of damage; blocks of nothing but empty
 # Streams of a file, each of which gets a decoder, and bytes that are read to find the parameters of the streams.
 OPENING_LIMITS = {"max_streams": "128", "probesize": "2000000"}
 SILENCE_VALUES = 1 << 18  # of all channels together
-
-# Only containers that hold their own samples: a playlist makes its demuxer open other files.
-DEMUXERS = "wav,w64,aiff,caf,au,flac,ogg,matroska,webm,mov,mp4,mp3,aac"
-COMPRESSED_CODECS = {
-    *("aac", "aac_latm", "ac3", "alac", "amrnb", "amrwb", "eac3", "flac", "gsm", "gsm_ms"),
-    *("mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "opus", "vorbis"),
-}
-UNSUPPORTED_CODECS = {"pcm_s64be", "pcm_s64le"}  # PyAV gives no array of 64-bit integers
-SUPPORTED_CODECS = (
-    frozenset(name for name in av.codecs_available if name in COMPRESSED_CODECS or name.startswith(("pcm_", "adpcm_")))
-    - UNSUPPORTED_CODECS
-)
 
 # How far the decoded duration may fall short of the stated one before a warning says so: lossy codecs state padding
 # that their decoders trim.
@@ -153,7 +142,7 @@ class AudioDecoder:
             "protocol_whitelist": "none",
             **OPENING_LIMITS,
             "max_size": "65536",  # of a WAV packet; the default of 4096 bytes makes an hour 150,000 packets
-            "codec_whitelist": ",".join(SUPPORTED_CODECS),
+            "codec_whitelist": ",".join(list_supported_codecs()),
             **self.demuxer_options,
         }
         try:
@@ -182,7 +171,7 @@ class AudioDecoder:
         stream = streams[number]
         context = stream.codec_context
         codec = getattr(context, "name", "an unknown one")  # there is no context without a decoder
-        if codec not in SUPPORTED_CODECS:
+        if codec not in list_supported_codecs():
             raise AudioUnreadable(self.name, f"its audio codec, {codec}, is not supported")
         if context.sample_rate:
             self._check_format(rate=context.sample_rate, channels=1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neuron_whisper.errors import AudioTooLarge, AudioTooLong, InvalidOption
 
-MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
+MIN_RATE, MAX_RATE = 4_000, 192_000  # Hz
 MAX_RATE_CHANGES = 64  # each may cost a new resampling filter, up to half a second of work
 MAX_CHANNELS = 512  # FFmpeg's limit
 ROUNDING_TOLERANCE_S = 1e-6  # of the sum of all frames' durations
@@ -16,17 +16,19 @@ ROUNDING_TOLERANCE_S = 1e-6  # of the sum of all frames' durations
 class AudioLimits:
     """Checked while reading and decoding, so that a small file that decodes to days of audio is stopped early.
 
-    `max_decoded_bytes` counts the samples as they are decoded, with the source's rate, channels and sample width.
+    None: no limit of bytes. `max_decoded_bytes` counts the samples as they are decoded, with the source's rate,
+    channels and sample width.
     """
 
-    max_bytes: int = 2 * 1024**3
+    max_bytes: int | None = None
     max_seconds: float = 4 * 3600.0
-    max_decoded_bytes: int = 8 * 1024**3
+    max_decoded_bytes: int | None = None
 
     def __post_init__(self) -> None:
         for field in ("max_bytes", "max_seconds", "max_decoded_bytes"):
-            if not getattr(self, field) > 0:
-                raise InvalidOption(field, getattr(self, field), "it must be greater than 0")
+            value = getattr(self, field)
+            if value is not None and not value > 0:
+                raise InvalidOption(field, value, "it must be greater than 0")
 
 
 @dataclass(slots=True)
@@ -43,5 +45,6 @@ class DecodedAmount:
         self.bytes += n_bytes
         if self.seconds > self.limits.max_seconds + ROUNDING_TOLERANCE_S:
             raise AudioTooLong(self.name, self.limits.max_seconds)
-        if self.bytes > self.limits.max_decoded_bytes:
-            raise AudioTooLarge(self.name, "the decoded audio", self.limits.max_decoded_bytes)
+        max_bytes = self.limits.max_decoded_bytes
+        if max_bytes is not None and self.bytes > max_bytes:
+            raise AudioTooLarge(self.name, "the decoded audio", max_bytes)

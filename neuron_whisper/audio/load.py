@@ -28,7 +28,7 @@ from neuron_whisper.errors import AudioTooLarge, AudioUnreadable, InvalidOption
 
 __all__ = ["AudioLimits", "RawEncoding", "RawFormat", "load_audio"]
 
-RawEncoding = Literal["s16le", "s32le", "f32le", "u8", "mulaw", "alaw"]
+RawEncoding = Literal["s16le", "s32le", "f32le", "u8", "mulaw", "alaw", "g722"]
 READ_CHUNK_BYTES = 1 << 20
 
 
@@ -45,6 +45,8 @@ class RawFormat:
             raise InvalidOption("sample_rate", self.sample_rate, f"it may be {MIN_RATE} to {MAX_RATE} Hz")
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise InvalidOption("channels", self.channels, f"it may be 1 to {MAX_CHANNELS}")
+        if self.encoding == "g722" and (self.sample_rate, self.channels) != (16_000, 1):
+            raise InvalidOption("encoding", self.encoding, "G.722 is 16,000 Hz and one channel")
         if self.encoding not in get_args(RawEncoding):
             raise InvalidOption("encoding", self.encoding, f"it may be {', '.join(get_args(RawEncoding))}")
 
@@ -102,6 +104,8 @@ def _create_decoder(
             return PartsDecoder(file, name, limits, found, track)
         return AudioDecoder(file, name, limits, track=track)
     options = {"sample_rate": str(raw.sample_rate), "ch_layout": f"{raw.channels} channels"}
+    if raw.encoding == "g722":  # always 16 kHz
+        options = {}
     return AudioDecoder(file, name, limits, demuxer=raw.encoding, demuxer_options=options)
 
 
@@ -117,8 +121,8 @@ def _default_name(source: str | Path | bytes | BinaryIO) -> str:
     return name if isinstance(name, str) else "audio"
 
 
-def _open(source: str | Path | bytes | BinaryIO, name: str, max_bytes: int, stack: ExitStack) -> BinaryIO:
-    """A seekable file at its start, of at most max_bytes; `stack` closes what is opened here."""
+def _open(source: str | Path | bytes | BinaryIO, name: str, max_bytes: int | None, stack: ExitStack) -> BinaryIO:
+    """A seekable file at its start, of at most max_bytes, None for any number; `stack` closes what is opened here."""
     if isinstance(source, bytes):
         file: BinaryIO = BytesIO(source)
     elif isinstance(source, (str, Path)):
@@ -130,7 +134,7 @@ def _open(source: str | Path | bytes | BinaryIO, name: str, max_bytes: int, stac
         return _read_all(file, name, max_bytes)
     size = file.seek(0, 2)
     file.seek(0)
-    if size > max_bytes:
+    if max_bytes is not None and size > max_bytes:
         raise AudioTooLarge(name, "the file", max_bytes)
     # a device reports size 0 and then returns bytes
     return file if size else _read_all(file, name, max_bytes)
@@ -148,11 +152,11 @@ def _open_path(path: Path, name: str) -> BinaryIO:
         raise AudioUnreadable(name, f"the file cannot be opened: {reason}") from None
 
 
-def _read_all(file: BinaryIO, name: str, max_bytes: int) -> BinaryIO:
+def _read_all(file: BinaryIO, name: str, max_bytes: int | None) -> BinaryIO:
     content = BytesIO()
-    while piece := file.read(min(READ_CHUNK_BYTES, max_bytes + 1 - content.tell())):
+    while piece := file.read(READ_CHUNK_BYTES):
         content.write(piece)
-        if content.tell() > max_bytes:
+        if max_bytes is not None and content.tell() > max_bytes:
             raise AudioTooLarge(name, "the file", max_bytes)
     content.seek(0)
     return content

@@ -24,8 +24,15 @@ KNOWN_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"MZ", "a program"),
     (b"MThd", "a MIDI file, which holds notes and no sound"),
     (b"#EXTM3U", "a playlist, which only names other files"),
-    (b"\x30\x26\xb2\x75", "Windows Media audio or video, which is not supported"),
-    (b"FLV\x01", "Flash video, which is not supported"),
+    (b"ffconcat", "a list for FFmpeg's concat, which only names other files"),
+    (b"[playlist]", "a playlist, which only names other files"),
+    (b"[Reference]", "a playlist, which only names other files"),
+    (b"v=0", "a description of a session (SDP), which only names a network address"),
+    (b"\x30\x26\xb2\x75", "a Windows Media file with a damaged beginning"),
+    (b"FLV\x01", "a Flash video with a damaged beginning"),
+    (b".RMF", "a RealMedia file with a damaged beginning"),
+    (b"#!AMR", "an AMR file with a damaged beginning"),
+    (b"wvpk", "a WavPack file with a damaged beginning"),
     (b"fLaC", "a FLAC file with a damaged beginning"),
     (b"OggS", "an Ogg file with a damaged beginning"),
     (b"RIFF", "a RIFF file with a damaged beginning"),
@@ -33,6 +40,7 @@ KNOWN_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x1aE\xdf\xa3", "a WebM or Matroska file with a damaged beginning"),
     (b"ID3", "an ID3 tag with no sound behind it"),
 )
+MANIFESTS = ((b"<mpd", "a DASH manifest"), (b"<smoothstreamingmedia", "a manifest"), (b"<asx", "a playlist"))
 OGG_LAST_PAGE_BYTES = 65_536  # a page is at most 65,307 bytes
 
 
@@ -42,6 +50,12 @@ def explain_not_audio(head: bytes) -> str:
         return "this is a WebP image"
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
         return "this MP4 or M4A file has no usable index (moov); it is incomplete or damaged"
+    start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for mark, name in MANIFESTS:
+        if start.startswith(b"<") and mark in start:
+            return f"this is {name}, which only names other files"
+    if start.startswith((b"file ", b"file\t")):
+        return "this is a list for FFmpeg's concat, which only names other files"
     for magic, name in KNOWN_SIGNATURES:
         if head.startswith(magic):
             return f"this is {name}"

@@ -1,4 +1,4 @@
-"""The flags of decoding and subtitle options, generated from their declarations."""
+"""The flags of decoding and subtitle options, generated from their declarations, and those of limits."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
+from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
+from neuron_whisper.errors import InvalidOption
 from neuron_whisper.formats.subtitles import SubtitleOptions
 from neuron_whisper.option_spec import OptionSpec, list_option_specs
 
 F = TypeVar("F", bound=Callable[..., Any])
 NONE = "none"  # switches a threshold off
 VAD_PREFIX = "vad_"
+_SIZE_FLAGS = {"max_bytes": "Largest file", "max_decoded": "Most bytes that a file may decode to"}
 
 
 def decoding_options(command: F) -> F:
@@ -109,3 +112,47 @@ def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None
 def _parse_codes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     """ "en, de" -> ("en", "de")"""
     return None if value is None else tuple(code.strip() for code in value.split(",") if code.strip())
+
+
+# --- limits of the audio --------------------------------------------------------------------------
+
+
+def audio_limit_options(command: F) -> F:
+    """Adds --max-audio-s, --max-bytes and --max-decoded."""
+    for name, what in reversed(_SIZE_FLAGS.items()):
+        flag = f"--{name.replace('_', '-')}"
+        command = click.option(flag, panel="Audio", metavar="SIZE", help=f"{what}, such as 2GB.  [default: no limit]")(
+            command
+        )
+    return click.option(
+        "--max-audio-s",
+        panel="Audio",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Longest audio of a file, in seconds.  [default: 14400]",
+    )(command)
+
+
+def parse_audio_limits(flags: dict[str, Any]) -> AudioLimits:
+    """Takes the flags out of `flags`. Raises InvalidOption."""
+    sizes = {name: _parse_size(name, flags.pop(name)) for name in _SIZE_FLAGS}
+    max_audio_s = flags.pop("max_audio_s")
+    limits = AudioLimits(max_bytes=sizes["max_bytes"], max_decoded_bytes=sizes["max_decoded"])
+    if max_audio_s is None:
+        return limits
+    return AudioLimits(max_bytes=limits.max_bytes, max_decoded_bytes=limits.max_decoded_bytes, max_seconds=max_audio_s)
+
+
+def _parse_size(name: str, text: str | None) -> int | None:
+    from neuron_whisper.server.config.schema import parse_size
+
+    if text is None:
+        return None
+    flag = f"--{name.replace('_', '-')}"
+    try:
+        size = parse_size(text.strip())
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise InvalidOption(flag, text, "a number of bytes, or a size such as 25MB")
+    return size

@@ -18,7 +18,9 @@ from click.exceptions import Exit
 
 from neuron_whisper.cli.context import CliContext, with_context, write_stderr
 from neuron_whisper.cli.decoding import (
+    audio_limit_options,
     decoding_options,
+    parse_audio_limits,
     parse_subtitle_options,
     parse_transcribe_options,
     subtitle_options,
@@ -77,6 +79,14 @@ JSON_FORMATS = ("json", "verbose_json")
     help="Transcribe only this channel, counted from 0.",
 )
 @click.option(
+    "--audio-track",
+    panel="Audio",
+    metavar="N|LANG",
+    help="Audio track of a file with several: a number from 0, or a language.  [default: the track tagged with "
+    "--language, else the one that a player would play]",
+)
+@audio_limit_options
+@click.option(
     "--raw", panel="Audio", metavar="ENC:RATE:CHANNELS", help="Raw audio as ENCODING:RATE:CHANNELS, e.g. s16le:16000:1."
 )
 @decoding_options
@@ -93,6 +103,7 @@ def transcribe(
     output_dir: Path | None,
     skip_existing: bool,
     channel: int | None,
+    audio_track: str | None,
     raw: str | None,
     **flags: Any,
 ) -> None:
@@ -106,6 +117,8 @@ def transcribe(
         raise click.UsageError("Stdin (-) can be read only once.")
     if skip_existing and output_dir is None:
         raise click.UsageError("--skip-existing needs --output-dir; stdout keeps nothing.")
+    limits = parse_audio_limits(flags)
+    load_options = {"channel": channel, "limits": limits, "audio_track": _parse_track(audio_track)}
     subtitles = parse_subtitle_options(flags)
     options = parse_transcribe_options({**flags, "word_timestamps": flags["word_timestamps"] or subtitles.needs_words})
     raw_format = _parse_raw_format(raw) if raw is not None else None
@@ -120,8 +133,7 @@ def transcribe(
                 options=options,
                 formats=names,
                 outputs=outputs,
-                channel=channel,
-                raw=raw_format,
+                load_options={**load_options, "raw": raw_format, "language": options.language},
                 progress=progress,
                 subtitles=subtitles,
                 explain=context.verbose,
@@ -171,6 +183,12 @@ def _parse_formats(values: Sequence[str], *, only_one: bool) -> list[str]:
     return names or ["txt"]
 
 
+def _parse_track(text: str | None) -> int | str | None:
+    from neuron_whisper.text.audio_tracks import parse_audio_track
+
+    return None if text is None else parse_audio_track(text)
+
+
 def _parse_raw_format(text: str) -> RawFormat:
     """ "s16le:16000:1" -> RawFormat; rate and channels may be left out. Raises InvalidOption."""
     from neuron_whisper.audio.load import RawEncoding, RawFormat
@@ -190,16 +208,15 @@ def _parse_raw_format(text: str) -> RawFormat:
 class _FileJob:
     """Transcribes the files one by one and writes the results; `run` may be called by several threads at once.
 
-    `outputs`: the files of each input, empty for stdout. `explain`: print why text was skipped or decoded again.
-    `shows_segments`: `run` passes each segment on.
+    `load_options`: arguments of load_audio. `outputs`: the files of each input, empty for stdout. `explain`: print
+    why text was skipped or decoded again. `shows_segments`: `run` passes each segment on.
     """
 
     transcriber: Transcriber
     options: TranscribeOptions
     formats: Sequence[str]
     outputs: Mapping[str, OutputFiles]
-    channel: int | None
-    raw: RawFormat | None
+    load_options: Mapping[str, Any]
     progress: _ProgressReporter
     subtitles: SubtitleOptions
     explain: bool
@@ -219,7 +236,7 @@ class _FileJob:
         from neuron_whisper.audio.load import load_audio
 
         started = time.perf_counter()
-        clip = load_audio(file, channel=self.channel, raw=self.raw)
+        clip = load_audio(file, **self.load_options)
         for warning in clip.warnings:
             self.progress.write_line(f"warning: {clip.source}: {warning}")
         with self.progress.track_clip(clip.duration_s) as advance_to:

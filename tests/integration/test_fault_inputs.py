@@ -64,6 +64,7 @@ INPUTS = (
         warnings=("2 recordings, one behind the other",),
     ),
     FaultInput(file="chained.ogg", texts=("my fellow americans", "has never been surpassed")),
+    *(FaultInput(file=file, model="base", texts=("my fellow americans",)) for file in ("a.avi", "a.ts", "a.amr")),
     FaultInput(
         file="two_tracks_de_en.mkv",
         load={"language": "en"},

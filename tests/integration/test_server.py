@@ -15,6 +15,7 @@ from neuron_whisper.errors import (
 from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.http.api_keys import Client
 from neuron_whisper.server.http.middleware import RequestGateway
+from tests.support.audio_files import encode_two_tracks
 from tests.support.servers import TRANSCRIPTIONS, RunningServer, read_error, run_server, tone
 
 FORM = {"content-type": "multipart/form-data; boundary=edge"}
@@ -205,3 +206,11 @@ def test_the_last_address_of_a_trusted_proxy_is_the_clients(
 def test_a_star_believes_every_client(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ServerSettings(vad_filter=False, forwarded_allow_ips=("10.0.0.1", "*"))
     assert read_client(settings, monkeypatch) == ["203.0.113.7", "198.51.100.1"]
+
+
+def test_the_asked_track_of_a_file_is_transcribed_and_one_that_is_not_there_is_refused(server: RunningServer) -> None:
+    two, told = encode_two_tracks(), "the file has 2 audio tracks: 0 (ger), 1 (eng); track 1 was taken"
+    answer = server.post(two, audio_track="1", response_format="verbose_json").json()
+    assert not any("audio tracks" in warning for warning in answer.get("warnings", ()))
+    assert told in server.post(two, language="en", response_format="verbose_json").json()["warnings"]
+    assert read_error(server.post(two, audio_track="2"), 400)["param"] == "audio_track"

@@ -56,12 +56,31 @@ def encode_with_av(
             output.mux(pictures.encode(None))
         if isinstance(sound, av.AudioStream):
             context = sound.codec_context
+            if codec.startswith("wma"):
+                context.bit_rate = 96_000
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=layout)
             frame.sample_rate, frame.pts = rate, 0
             fitter = av.AudioResampler(context.format, layout, rate, frame_size=context.frame_size or 1024)
             for piece in fitter.resample(frame) + fitter.resample(None):
                 output.mux(_place_packets(sound.encode(piece), place))
             output.mux(_place_packets(sound.encode(None), place))
+    return file.getvalue()
+
+
+def encode_two_tracks(first: str = "ger", second: str = "eng", *, hz: tuple[float, float] = (440.0, 880.0)) -> bytes:
+    """A Matroska file of two tracks of a second each, tagged with these languages."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as output:
+        streams = [output.add_stream("pcm_s16le", rate=16000, layout="mono") for _ in hz]
+        for stream, language in zip(streams, (first, second), strict=True):
+            stream.metadata["language"] = language
+        for stream, pitch in zip(streams, hz, strict=True):
+            assert isinstance(stream, av.AudioStream)
+            values = (tone(1.0, 16000, hz=pitch).T * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(values, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16000, 0
+            output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
     return file.getvalue()
 
 

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 import neuron_whisper
-from neuron_whisper import LiveOptions, TranscribeOptions
+from neuron_whisper import AudioLimits, LiveOptions, TranscribeOptions
 from neuron_whisper.api import Model
 from neuron_whisper.errors import (
+    AudioTooLarge,
+    AudioTooLong,
     AudioUnreadable,
     InvalidOption,
     ModelClosed,
@@ -25,6 +27,7 @@ from neuron_whisper.errors import (
     UnknownModel,
     UnknownOption,
 )
+from tests.support.audio_files import encode_two_tracks
 from tests.support.servers import make_transcriber, tone
 
 FAST: dict[str, Any] = {"vad_filter": False, "temperature": 0.0, "language": "en"}
@@ -272,3 +275,21 @@ def test_a_model_opened_before_a_fork_says_so_in_the_child(model: Model) -> None
 def test_a_name_that_nothing_bears_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownModel, match="bsae"):
         neuron_whisper.load_model("bsae", cache=tmp_path / "cache")
+
+
+def test_a_track_is_named_by_number_or_language_and_belongs_to_a_file(model: Model) -> None:
+    two = encode_two_tracks()
+    for track, warnings in ((1, 0), ("English", 0), (None, 1)):
+        assert len(model.transcribe(two, audio_track=track, **FAST).warnings) == warnings
+    for audio, track in ((two, 2), (two, "klingon"), (two, "fr"), (samples(), 0)):
+        with pytest.raises(InvalidOption) as refused:
+            model.transcribe(audio, audio_track=track, **FAST)
+        assert refused.value.field == "audio_track"
+
+
+def test_limits_are_those_the_model_was_loaded_with(model: Model) -> None:
+    limited = Model(model._transcriber, AudioLimits(max_seconds=0.5, max_bytes=10**6))
+    with pytest.raises(AudioTooLong):
+        limited.transcribe(tone(), **FAST)
+    with pytest.raises(AudioTooLarge):
+        Model(model._transcriber, AudioLimits(max_bytes=100)).transcribe(tone(), **FAST)

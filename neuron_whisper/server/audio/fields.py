@@ -27,6 +27,7 @@ from neuron_whisper.server.http.field_types import (
     truncate,
 )
 from neuron_whisper.server.http.openapi import get_schema
+from neuron_whisper.text.audio_tracks import ALLOWED_TRACK, parse_audio_track
 from neuron_whisper.text.languages import LANGUAGES, parse_language
 
 RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
@@ -66,10 +67,19 @@ _CHUNKING_TYPE = FieldType(
     parse=read_chunking,
 )
 
+_TRACK_TYPE = FieldType(schema={"type": "string"}, allowed=ALLOWED_TRACK, parse=parse_audio_track)
+
 FILE_FIELD = FormField(
     name="file",
     description="The audio: wav, flac, mp3, mp4, m4a, ogg, opus, webm and more, detected by content.",
     field_type=FieldType(schema={"type": "string", "format": "binary"}, allowed="a file", parse=str),
+)
+AUDIO_TRACK = FormField(
+    name="audio_track",
+    field_type=_TRACK_TYPE,
+    examples=["1", "en"],
+    description="Of a file with several audio tracks: a number from 0, or a language. Default: the track tagged with "
+    "the language asked for, else the one that a player would play.",
 )
 # fields that are no decoding option, or set one in another way than by its value
 _REQUEST_FIELDS = (
@@ -113,8 +123,10 @@ _REQUEST_FIELDS = (
         field_type=BOOLEAN,
         description="With json or verbose_json: server-sent events, one for each finished segment. Default: false.",
     ),
+    AUDIO_TRACK,
 )
-OPENAI_NAMES = frozenset((*(field.name for field in _REQUEST_FIELDS), "language", "languages", "prompt", "temperature"))
+_OPENAI_OPTIONS = ("language", "languages", "prompt", "temperature")
+OPENAI_NAMES = frozenset((*(field.name for field in _REQUEST_FIELDS), *_OPENAI_OPTIONS)) - {AUDIO_TRACK.name}
 
 
 def _create_field(spec: OptionSpec, option: str | None = None) -> FormField:

@@ -36,6 +36,7 @@ class AudioRequest:
     include_logprobs: bool
     stream: bool
     warnings: tuple[str, ...] = ()
+    audio_track: int | str | None = None
 
     @classmethod
     def from_form(cls, form: Form, endpoint: AudioForm, *, vad_filter: bool = True) -> AudioRequest:
@@ -80,7 +81,13 @@ class AudioRequest:
                 include_logprobs="include" in given,
                 stream=given.get("stream", False),
                 warnings=tuple(warnings),
+                audio_track=given.get("audio_track"),
             )
+
+    @property
+    def load_options(self) -> dict[str, Any]:
+        """Arguments of load_audio."""
+        return {"audio_track": self.audio_track, "language": self.options.language}
 
 
 def _chunking_to_options(strategy: str | ServerVad | None) -> dict[str, Any]:

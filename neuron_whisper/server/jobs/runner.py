@@ -20,7 +20,7 @@ import msgspec
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.errors import CapacityError, DeviceError, InputError, UrlFetchFailed
 from neuron_whisper.longform.drivers import TranscriptEvent
-from neuron_whisper.server.audio.request import translate_field_names
+from neuron_whisper.server.audio.request import AudioRequest, translate_field_names
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.decoding.pool import DecoderPool
 from neuron_whisper.server.http.errors import to_error_fields
@@ -292,7 +292,7 @@ class JobRunner:
         request = to_audio_request(job.fields, job.task, vad_filter=settings.vad_filter)
         self._models.find(job.model)  # by id: aliases may have changed since the job was created
         running.stage = "decoding"
-        clip = await self._decode(job)
+        clip = await self._decode(job, request)
         running.total_s = clip.duration_s
         async with self._models.use(job.model) as transcriber:
             running.stage = "transcribing"
@@ -335,12 +335,13 @@ class JobRunner:
             await asyncio.to_thread(self._files.delete_upload, job.id)
             raise
 
-    async def _decode(self, job: Job) -> AudioClip:
+    async def _decode(self, job: Job, request: AudioRequest) -> AudioClip:
         path = self._files.upload_path(job.id)
         if not path.exists():
             raise UrlFetchFailed(job.file_name, "the upload is missing from the jobs directory")
         with path.open("rb") as file:
-            return await self._decoders.decode(file, name=job.file_name, limits=self._settings.job_limits)
+            limits = self._settings.job_limits
+            return await self._decoders.decode(file, name=job.file_name, limits=limits, **request.load_options)
 
 
 def _get_host(job: Job) -> str:

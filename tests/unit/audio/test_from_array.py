@@ -75,7 +75,7 @@ def test_an_array_that_is_no_mono_audio_is_refused_by_name(array: Any, message: 
     assert str(refused.value).startswith(message)
 
 
-@pytest.mark.parametrize("rate", [0, -1, 7_999, 192_001, 16_000.5, "16000", True])
+@pytest.mark.parametrize("rate", [0, -1, 3_999, 192_001, 16_000.5, "16000", True])
 def test_a_rate_out_of_range_is_refused_by_name(rate: Any) -> None:
     with pytest.raises(InvalidOption) as refused:
         clip_from_array(np.zeros(4, np.float32), rate)

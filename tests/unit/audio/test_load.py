@@ -67,7 +67,7 @@ def test_mp3_starts_and_ends_where_the_sound_did() -> None:
     assert len(load_audio(encode_with_av("mp3", "libmp3lame", tone(1.0, 16000), 16000)).samples) == 16000
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 22050, 32000, 44100, 47999, 88200, 192000])
+@pytest.mark.parametrize("rate", [4000, 6000, 8000, 11025, 22050, 32000, 44100, 47999, 88200, 192000])
 def test_every_rate_keeps_length_pitch_and_loudness(rate: int) -> None:
     clip = load_audio(encode_with_soundfile(tone(0.5, rate), rate, "WAV", "FLOAT"))
     assert clip.samples.dtype == np.float32
@@ -239,11 +239,11 @@ def test_a_header_with_no_samples_behind_it_is_refused() -> None:
         load_audio(encode_with_soundfile(np.zeros((0, 1), np.float32), 16000, "WAV"))
 
 
-@pytest.mark.parametrize("rate", [0, 1, 7_999, 192_001, 2**31 - 1, 4_000_000_000])
+@pytest.mark.parametrize("rate", [0, 1, 3_999, 192_001, 2**31 - 1, 4_000_000_000])
 def test_a_forged_sample_rate_is_refused_by_name(rate: int) -> None:
     wav = bytearray(encode_with_soundfile(tone(0.5, 16000), 16000, "WAV"))
     wav[24:28] = struct.pack("<I", rate)
-    with pytest.raises(AudioUnreadable, match=f"claims a sample rate of {rate:,} Hz; 8,000 to 192,000"):
+    with pytest.raises(AudioUnreadable, match=f"claims a sample rate of {rate:,} Hz; 4,000 to 192,000"):
         load_audio(bytes(wav))
 
 

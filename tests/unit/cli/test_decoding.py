@@ -8,8 +8,10 @@ import pytest
 import rich_click as click
 from click.testing import CliRunner
 
+from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.cli.decoding import (
     decoding_options,
+    parse_audio_limits,
     parse_subtitle_options,
     parse_transcribe_options,
     subtitle_options,
@@ -110,3 +112,26 @@ def test_a_flag_that_begins_with_no_says_what_it_switches_off() -> None:
     assert helps["--no-repetition-cut"] == "Do not truncate a repetition loop that remains at every temperature."
     assert helps["--beam-size"] == "Beams of the search at temperature 0.  [default: none, greedy]"
     assert str(helps["--no-speech-threshold"]).startswith("Treat a window as silence")
+
+
+# --- limits of the audio: none of bytes by default ------------------------------------------------
+
+NO_LIMITS = {"max_audio_s": None, "max_bytes": None, "max_decoded": None}
+
+
+def test_without_flags_there_is_no_limit_of_bytes_and_other_flags_stay() -> None:
+    flags = {**NO_LIMITS, "beam_size": 5}
+    assert parse_audio_limits(flags) == AudioLimits(max_bytes=None, max_decoded_bytes=None, max_seconds=14_400.0)
+    assert flags == {"beam_size": 5}
+
+
+def test_flags_are_sizes_and_seconds() -> None:
+    flags = {"max_audio_s": 60.0, "max_bytes": "25MB", "max_decoded": "1GB"}
+    assert parse_audio_limits(flags) == AudioLimits(max_bytes=25 << 20, max_decoded_bytes=1 << 30, max_seconds=60.0)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "25 parsecs", "1e400GB"])
+def test_a_size_that_is_none_is_refused_by_its_flag(text: str) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        parse_audio_limits({**NO_LIMITS, "max_bytes": text})
+    assert refused.value.field == "--max-bytes"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions
-from neuron_whisper.errors import TextTooLong
+from neuron_whisper.errors import InvalidOption, TextTooLong
 from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS
 from neuron_whisper.server.audio.request import AudioRequest
 from neuron_whisper.server.http.multipart import Form
@@ -83,3 +83,15 @@ def test_temperature_zero_means_fallback() -> None:
 )
 def test_word_timestamps_are_computed_where_needed(texts: dict[str, Any], wants_words: bool) -> None:
     assert parse_request(**texts).options.word_timestamps is wants_words
+
+
+@pytest.mark.parametrize(("text", "track"), [("1", 1), ("eng", "en"), ("German", "de"), (" ", None)])
+def test_an_audio_track_is_a_number_or_a_language(text: str, track: int | str | None) -> None:
+    form = Form(texts={"audio_track": [text], "language": ["fr"]})
+    assert AudioRequest.from_form(form, TRANSCRIPTIONS).load_options == {"audio_track": track, "language": "fr"}
+
+
+def test_a_track_that_is_neither_is_refused_by_its_field() -> None:
+    with pytest.raises(InvalidOption) as refused:
+        AudioRequest.from_form(Form(texts={"audio_track": ["klingon"]}), TRANSCRIPTIONS)
+    assert refused.value.field == "audio_track"
