@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio import sniff
 from neuron_whisper.audio.clip import AudioBlock
-from neuron_whisper.audio.container.encryption import ENCRYPTED, count_encrypted_tracks
+from neuron_whisper.audio.container.encryption import ALL_TRACKS, ENCRYPTED, count_encrypted_tracks
 from neuron_whisper.audio.container.flac_frames import MAX_HEADER_BYTES, read_first_sample
 from neuron_whisper.audio.container.formats import DEMUXERS, list_supported_codecs
 from neuron_whisper.audio.container.timeline import TimedFrame, Timeline
@@ -86,6 +86,8 @@ class AudioDecoder:
             raise AudioUnreadable(self.name, "the file is empty")
         self.file.seek(0)
         self._encrypted_tracks = count_encrypted_tracks(self.file) if self.demuxer is None else 0
+        if self._encrypted_tracks == ALL_TRACKS:
+            raise AudioUnreadable(self.name, ENCRYPTED)
         header = sniff.parse_wav_format(head) if self.demuxer is None else None
         if header is not None:  # the demuxer refuses such a file without a reason
             self._check_format(rate=header.sample_rate, channels=header.channels)
