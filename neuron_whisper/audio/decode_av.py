@@ -46,7 +46,10 @@ CONTAINERS_WITH_TIMESTAMPS = frozenset(
 CONTAINERS_THAT_STATE_THE_END = frozenset({"matroska,webm", "asf", "nut"})  # where others state the duration
 # the first timestamp that is 0 again, in seconds
 TIMESTAMP_WRAPS = {"mpegts": 2**33 / 90_000, "mpeg": 2**33 / 90_000, "flv": 2**32 / 1000}
-CONTAINERS_WITHOUT_DURATION = frozenset({"wav", "aac", "ogg"})  # FFmpeg estimates it from the size of the file
+# FFmpeg estimates the duration of others from their size or bit rate
+CONTAINERS_WITH_DURATION = EXACT_CONTAINERS | {
+    *("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mp3", "avi", "asf", "nut", "wtv", "wv", "tta", "ape", "tak", "mpc8")
+}
 
 
 @dataclass(slots=True)
@@ -202,7 +205,7 @@ class AudioDecoder:
             self.file.seek(max(0, self.file.seek(0, 2) - sniff.OGG_LAST_PAGE_BYTES))
             if sniff.is_ogg_truncated(self.file.read(sniff.OGG_LAST_PAGE_BYTES)):
                 diagnostics.notes.append("the end mark is missing: the file is truncated or cut from a stream")
-        states_duration = kind not in CONTAINERS_WITHOUT_DURATION
+        states_duration = kind in CONTAINERS_WITH_DURATION
         if kind == "mp3":
             self.file.seek(0)
             states_duration = sniff.has_mp3_length_header(self.file)
