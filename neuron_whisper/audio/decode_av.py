@@ -25,14 +25,15 @@ from neuron_whisper.audio.container.tracks import AudioTrack, TrackChoice, choos
 from neuron_whisper.audio.decode_warnings import DecodeDiagnostics
 from neuron_whisper.audio.limits import MAX_CHANNELS, MAX_RATE, MAX_RATE_CHANGES, MIN_RATE, AudioLimits, DecodedAmount
 from neuron_whisper.audio.tables.check import check_tables
-from neuron_whisper.errors import AudioUnreadable
+from neuron_whisper.errors import AudioForged, AudioUnreadable
 
 FRAME_PLANE_POINTERS = 8  # AV_NUM_DATA_POINTERS
 HEAD_BYTES = 65_536
 MIN_RATE_MEASURED_S = 0.5
 MAX_FRUITLESS_PACKETS = 50_000  # minutes of damage; blocks of nothing but empty frames never end
 # Streams of a file, each of which gets a decoder, and bytes that are read to find the parameters of the streams.
-OPENING_LIMITS = {"max_streams": "128", "probesize": "2000000"}
+MAX_STREAMS = 128
+OPENING_LIMITS = {"max_streams": str(MAX_STREAMS), "probesize": "2000000"}
 SILENCE_VALUES = 1 << 18  # of all channels together
 
 # How far the decoded duration may fall short of the stated one before a warning says so: lossy codecs state padding
@@ -153,8 +154,9 @@ class AudioDecoder:
         try:
             # tags are not used, so their encoding must not matter
             return av.open(self.file, "r", format=self.demuxer, options=options, metadata_errors="ignore")
-        except MemoryError:  # an FFmpegError as well
-            raise
+        except MemoryError:  # FFmpeg's error for too many streams is the same
+            reason = f"it has over {MAX_STREAMS} streams, or opening it takes more memory than there is"
+            raise AudioForged(self.name, reason) from None
         except (av.FFmpegError, OSError, ValueError):
             reason = ENCRYPTED if self._encrypted_tracks else sniff.explain_not_audio(head)
             raise AudioUnreadable(self.name, reason) from None

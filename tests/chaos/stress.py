@@ -1,4 +1,4 @@
-"""`make stress`: a server under fuzzed uploads, decompression bombs, tiny chunks and frames, slow, half-closed and
+"""`make stress`: a server under fuzzed uploads, bombs, forged tables, tiny chunks and frames, slow, half-closed and
 disconnecting clients.
 
     python -m tests.chaos.stress [--artifact tiny.en] [--uploads 1000] [--disconnects 500] [--out FILE]
@@ -24,6 +24,8 @@ import httpx
 from benchmarks.process.usage import resident_memory_bytes
 from neuron_whisper.bench.accuracy.metrics import percentile
 from neuron_whisper.bench.process.server import ServerProcess
+from tests.support.decoders import list_decoders, read_peak_mb
+from tests.support.forged_files import generate_forgeries
 from tests.support.hostile_clients import (
     SteadyClient,
     count_open_files,
@@ -48,6 +50,7 @@ from tests.support.servers import TRANSCRIPTIONS, tone, wait_for
 
 T = TypeVar("T")
 MAX_GROWTH_MB = 150  # of resident memory after hundreds of requests: arenas and caches of libraries, no more
+MAX_DECODER_MB = 500  # its own code, and what a file of a few megabytes may take
 SERVER_FLAGS = [
     "--header-timeout-s",
     "3",
@@ -114,6 +117,16 @@ class StressedServer:
 
     def _resident_bytes(self) -> int:
         return resident_memory_bytes(self.pid)
+
+    def check_decoders(self) -> None:
+        """Compare the most memory that a decoder process has had, and that the server has had, with what is allowed."""
+        decoders = {pid: read_peak_mb(pid) for pid in list_decoders(self.pid)}
+        figures = self.figures["forged tables"]
+        figures["decoders_peak_mb"] = sorted(decoders.values())
+        if max(decoders.values(), default=0) > MAX_DECODER_MB:
+            self.problems.append(f"a decoder took {max(decoders.values())} MB")
+        if figures["peak_mb"] - self.figures["bombs"]["resident_mb"] > MAX_GROWTH_MB:
+            self.problems.append(f"forged tables took {figures['peak_mb']} MB of the server")
 
     def check_leaks(self) -> None:
         """Compare the end with the first half of the uploads, after which every graph and thread exists."""
@@ -206,6 +219,9 @@ def _run_stress(server: StressedServer, given: argparse.Namespace, clip: bytes) 
     server.problems += problems
     if statuses["bomb: opus: 413"] != 1:  # the FLAC is short enough: 600 MB of samples in 47 KB, decoded in blocks
         server.problems.append(f"statuses of the bombs: {dict(statuses)}")
+    _, problems = server.run_load("forged tables", send_uploads(server.url, generate_forgeries()))
+    server.problems += problems
+    server.check_decoders()
     closed = server.run_load("slow-loris", slow_loris(server.url, given.slow, for_s=60.0))
     if closed < given.slow:
         server.problems.append(f"{given.slow - closed} slow connections were left open")

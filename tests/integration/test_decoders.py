@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -35,8 +35,17 @@ from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.decoding.forkserver import ForkserverClient
 from neuron_whisper.server.decoding.pool import DecoderLimits, DecoderPool, DecodingStats
 from tests.support.audio_files import encode_with_av, encode_with_soundfile, tone
-from tests.support.decoders import run_decoders
-from tests.support.forged_files import FORGED_MP4, id3, id3_compressed
+from tests.support.decoders import list_decoders, list_descendants, read_command, read_peak_mb, run_decoders
+from tests.support.forged_files import (
+    FORGED_MATROSKA,
+    FORGED_MP4,
+    avi,
+    caf,
+    flac_blocks,
+    id3,
+    id3_compressed,
+    ogg_of_streams,
+)
 from tests.support.hostile_files import encode_flac_silence, encode_opus_silence
 from tests.support.paths import ROOT
 from tests.support.servers import TRANSCRIPTIONS, read_error, run_server
@@ -75,32 +84,6 @@ def run(
     asyncio.run(main())
     assert stats.busy == 0
     return stats
-
-
-def list_descendants(pid: int) -> list[int]:
-    """The children of a process and theirs."""
-    children = [int(it) for it in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children += [int(it) for it in (task / "children").read_text().split() if int(it) not in children]
-    return [*children, *(it for child in children for it in list_descendants(child))]
-
-
-def list_decoders() -> list[int]:
-    """The decoders of this process: those below a forkserver that have none below them."""
-    found = [it for it in list_descendants(os.getpid()) if b"audio.process.forkserver" in read_command(it)]
-    return [it for it in found if not list_descendants(it)]
-
-
-def read_command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def read_peak_mb(pid: int) -> int:
-    """The most resident memory that a process has had."""
-    return int(re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[0]) >> 10
 
 
 async def wait_until(is_true: Callable[[], bool]) -> None:
@@ -320,7 +303,7 @@ ORPHANS = """
 import asyncio, os, sys
 from neuron_whisper.audio.limits import AudioLimits
 from tests.integration.test_decoders import SOUND, decode, list_descendants, open_endless_file, wait_until
-from tests.support.decoders import run_decoders
+from tests.support.decoders import list_decoders, list_descendants, read_command, read_peak_mb, run_decoders
 
 async def main():
     with run_decoders(2) as pool:
@@ -366,6 +349,30 @@ def test_forged_uploads_are_refused_by_the_server_whose_memory_stays_small() -> 
         assert read_peak_mb(os.getpid()) - before_mb < 100
 
 
+MANY = {
+    **{f"matroska: {kind}": make(100_000) for kind, make in FORGED_MATROSKA.items()},
+    "ogg of 900 streams": ogg_of_streams(900, encode_with_av("ogg", "libopus", tone(0.5, 48_000), 48_000)),
+    "caf": caf(packets=10**9),
+    "caf with a table": caf(packets=500_000, table=b"\1" * 500_000),
+    "flac with 900 pictures": flac_blocks(*[(6, bytes(500))] * 900),
+    "avi of one index": avi(super_entries=1000, entries=1000),
+    "id3 in aac": encode_with_av("adts", "aac", tone(0.5, 16_000), 16_000) + id3(id3_compressed(32 << 20)),
+}
+
+
+@pytest.mark.parametrize("content", MANY.values(), ids=MANY)
+def test_no_container_takes_much_memory_for_what_it_promises(content: bytes) -> None:
+    async def work(pool: DecoderPool) -> None:
+        await decode(pool, SOUND)
+        (decoder,) = list_decoders()
+        before_mb = read_peak_mb(decoder)
+        with contextlib.suppress(AudioUnreadable):
+            await decode(pool, content)
+        assert read_peak_mb(decoder) - before_mb < 120  # the resampler's imports among it
+
+    run(work)
+
+
 def test_a_file_that_takes_too_much_is_a_413_with_its_limit() -> None:
     with run_server(ServerSettings(vad_filter=False, decoder_memory_bytes=64 << 20)) as server:
         content = encode_with_av("flac", "flac", tone(1.0, 191_999), 191_999)
@@ -396,7 +403,7 @@ def test_a_client_that_leaves_frees_its_decoder() -> None:
 
 def _wait_for_metric(url: str, line: str) -> None:
     with httpx.Client(base_url=url, verify=False) as client:
-        for _ in range(2000):
+        for _ in range(300):
             if f"neuron_whisper_{line}" in client.get("/metrics").text:
                 return
     raise AssertionError(line)
@@ -408,3 +415,16 @@ def test_forged_errors_are_not_lost_on_the_way() -> None:
             await decode(pool, FORGED_MP4["stsz"]())
 
     assert run(work).refused == {"forged": 1}
+
+
+def test_a_job_that_is_cancelled_frees_its_decoder(tmp_path: Path) -> None:
+    settings = ServerSettings(vad_filter=False, jobs_dir=tmp_path / "jobs")
+    with run_server(settings) as server, server.client() as client:
+        created = client.post("/v1/jobs", files={"file": ("a.ogg", encode_opus_silence(hours=1.9))})
+        assert created.status_code in (200, 201, 202), created.text
+        _wait_for_metric(server.url, "decoders_busy 1.0")
+        job = f"/v1/jobs/{created.json()['id']}"
+        cancelled = client.post(f"{job}/cancel")
+        assert cancelled.status_code == 200, cancelled.text
+        _wait_for_metric(server.url, "decoders_busy 0.0")
+        client.delete(job)

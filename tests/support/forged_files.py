@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+from tests.support.hostile_files import Upload, ogg_crc
 
 HUGE = 400_000_000  # samples: an index of 10 GB
 
@@ -226,3 +228,45 @@ def flac_blocks(*blocks: tuple[int, bytes]) -> bytes:
     parts = [b"\0" + struct.pack(">I", len(info))[1:] + info]
     parts += [bytes([kind]) + struct.pack(">I", len(content))[1:] + content for kind, content in blocks]
     return b"fLaC" + b"".join(parts)
+
+
+# --- much of nothing --------------------------------------------------------------------------------------------
+
+
+def mp3_of_bad_frames(frames: int) -> bytes:
+    """Headers of MP3 whose content is none."""
+    return (b"\xff\xfb\x90\xc4" + b"\xff" * 413) * frames
+
+
+def adts_of_bad_frames(frames: int) -> bytes:
+    """Headers of AAC without content."""
+    return b"\xff\xf1\x50\x40\x01\x3f\xfc\xff\xff" * frames
+
+
+def ogg_of_streams(streams: int, content: bytes) -> bytes:
+    """An Ogg file that begins with so many streams of Opus."""
+    pages = []
+    for number in range(streams):
+        head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 0, 48_000, 0, 0)
+        page = bytearray(struct.pack("<4sBBqIII", b"OggS", 0, 2, 0, number, 0, 0)) + bytes([1, len(head)]) + head
+        page[22:26] = struct.pack("<I", ogg_crc(page))
+        pages.append(bytes(page))
+    return b"".join(pages) + content
+
+
+def generate_forgeries() -> Iterator[Upload]:
+    """One of each kind, of up to a few megabytes."""
+    files = {
+        **{f"mp4 {kind}": make() for kind, make in FORGED_MP4.items()},
+        **{f"matroska {kind}": make(1_000_000) for kind, make in FORGED_MATROSKA.items()},
+        "id3": id3(id3_compressed(1 << 30)) + mp3_of_bad_frames(10),
+        "id3 in wav": riff(b"WAVE", chunk(b"id3 ", id3(id3_compressed(1 << 30)))),
+        "ogg streams": ogg_of_streams(5000, b""),
+        "caf": caf(packets=5_000_000, table=b"\1" * 5_000_000),
+        "flac comments": flac_blocks((4, struct.pack("<II", 0, 200_000) + b"\4\0\0\0a=bc" * 200_000)),
+        "avi": avi(super_entries=10_000, entries=10_000),
+        "bad mp3": mp3_of_bad_frames(50_100),
+        "bad aac": adts_of_bad_frames(200_000),
+    }
+    for kind, content in files.items():
+        yield Upload(kind=f"forged: {kind}", name=f"{kind}.bin", content=content)

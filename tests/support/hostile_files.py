@@ -232,7 +232,7 @@ def _build_ogg_page(packets: Sequence[bytes], granule: int, number: int, flags: 
     lacing = bytes(len(packet) for packet in packets)
     page = bytearray(struct.pack("<4sBBqIII", b"OggS", 0, flags, granule, 7, number, 0))
     page += bytes([len(lacing)]) + lacing + b"".join(packets)
-    page[22:26] = struct.pack("<I", _ogg_crc(page))
+    page[22:26] = struct.pack("<I", ogg_crc(page))
     return bytes(page)
 
 
@@ -247,7 +247,8 @@ def _crc_table() -> tuple[int, ...]:
     return tuple(table)
 
 
-def _ogg_crc(page: bytes | bytearray) -> int:
+def ogg_crc(page: bytes | bytearray) -> int:
+    """The checksum of a page whose own is 0."""
     table, value = _crc_table(), 0
     for byte in page:
         value = (value << 8 & 0xFFFFFFFF) ^ table[value >> 24 ^ byte]

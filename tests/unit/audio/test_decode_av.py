@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from neuron_whisper.audio.load import AudioLimits, load_audio
 from neuron_whisper.errors import AudioTooLong, AudioUnreadable, NeuronWhisperError
 from tests.support.audio_files import encode_with_av, encode_with_soundfile, find_sound_s, pitch_hz, tone
+from tests.support.forged_files import adts_of_bad_frames, mp3_of_bad_frames
 
 FILES = {
     **{kind: encode_with_soundfile(tone(0.2, 16000), 16000, kind) for kind in ("WAV", "FLAC", "OGG", "AIFF")},
@@ -228,3 +229,24 @@ def test_damage_in_the_middle_of_an_mp3_keeps_later_times() -> None:
     clip = load_audio(bytes(mp3))
     assert clip.duration_s == pytest.approx(10.0, abs=0.05)
     assert clip.warnings
+
+
+BAD_FRAMES = {"adts": adts_of_bad_frames(60_000), "mp3": mp3_of_bad_frames(60_000)}
+
+
+@pytest.mark.parametrize("content", BAD_FRAMES.values(), ids=BAD_FRAMES)
+def test_packets_without_sound_are_given_up_after_a_number_of_them(content: bytes) -> None:
+    with pytest.raises(AudioUnreadable, match="50,000 packets in a row gave no sound"):
+        load_audio(content)
+
+
+def test_the_sound_before_packets_without_sound_stays_and_a_warning_says_what_was_left() -> None:
+    clip = load_audio(FILES["adts"] + BAD_FRAMES["adts"])
+    assert 0.15 < clip.duration_s < 0.4
+    assert "the rest was not decoded: 50,000 packets in a row gave no sound" in clip.warnings
+
+
+def test_damage_of_fewer_packets_is_passed_over() -> None:
+    clip = load_audio(FILES["adts"] + adts_of_bad_frames(5_000) + FILES["adts"])
+    assert clip.duration_s > 0.35
+    assert not any("not decoded" in warning for warning in clip.warnings)
