@@ -29,7 +29,7 @@ from tests.support.servers import TRANSCRIPTIONS, RunningServer, read_error, run
 
 T = TypeVar("T")
 SETTINGS = ServerSettings(
-    vad_filter=False, max_audio_s=30.0, header_timeout_s=1.0, upload_idle_s=1.0, upload_least_bytes_s=1000
+    vad_filter=False, decoders=1, max_audio_s=30.0, header_timeout_s=1.0, upload_idle_s=1.0, upload_least_bytes_s=1000
 )
 
 
