@@ -387,7 +387,7 @@ def test_a_client_that_leaves_frees_its_decoder() -> None:
     content = encode_opus_silence(hours=1.9)
     boundary, field = b"--x\r\n", b'Content-Disposition: form-data; name="file"; filename="a.ogg"\r\n\r\n'
     body = boundary + field + content + b"\r\n--x--\r\n"
-    head = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    head = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
     with run_server(ServerSettings(vad_filter=False, decoders=1)) as server:
         server.post(wav_tone())
         with socket.create_connection(server.address) as connection:
