@@ -41,8 +41,10 @@ class AuditReport:
     written: tuple[Path, ...]
 
     def written_outside(self, *folders: Path) -> list[Path]:
+        """What was written elsewhere, without Python's own cache of compiled modules."""
         allowed = [*map(Path.resolve, folders), *KERNEL_FOLDERS]
-        return [path for path in self.written if not any(path.is_relative_to(folder) for folder in allowed)]
+        written = (path for path in self.written if "__pycache__" not in path.parts)
+        return [path for path in written if not any(path.is_relative_to(folder) for folder in allowed)]
 
 
 @dataclass(frozen=True, slots=True)
