@@ -75,7 +75,7 @@ def generate_uploads(n: int, seed: int = 0, extra_recordings: Sequence[bytes] = 
     """`n` uploads of all kinds; `extra_recordings` are mutated as well."""
     rng = random.Random(seed)
     originals = (*encode_recordings(), *extra_recordings)
-    generators = (_mutate, _mutate, _mutate, _forge_wav, _make_wrong_type, _make_odd_form)
+    generators = (_mutate, _mutate, _mutate, _join, _forge_wav, _make_wrong_type, _make_odd_form)
     for _ in range(n):
         upload = rng.choice(generators)(rng, originals)
         yield Upload(kind=upload.kind, name=rng.choice(NAMES), content=upload.content, fields=upload.fields)
@@ -109,6 +109,16 @@ def _mutate(rng: random.Random, originals: Sequence[bytes]) -> Upload:
         if not content:
             content += b"\x00"
     return Upload(kind="mutated", name="", content=bytes(content))
+
+
+def _join(rng: random.Random, originals: Sequence[bytes]) -> Upload:
+    """Recordings one behind the other, cut anywhere, with junk between them."""
+    pieces = []
+    for _ in range(rng.randrange(2, 6)):
+        piece = rng.choice(originals)
+        pieces.append(piece if rng.random() < 0.5 else piece[: rng.randrange(1, len(piece))])
+        pieces.append(rng.choice((b"", bytes(100), rng.randbytes(50))))
+    return Upload(kind="joined", name="", content=b"".join(pieces))
 
 
 def build_wav_header(*, size: int, channels: int = 1, rate: int = 16_000, bits: int = 16, code: int = 1) -> bytes:
