@@ -65,7 +65,8 @@ def test_verbose_json_has_language_duration_and_segments_with_times(client: open
     assert (answer.language, answer.duration) == ("german", 0.4)
     assert answer.segments
     assert "".join(segment.text for segment in answer.segments).strip() == answer.text
-    assert all(0 <= segment.start < segment.end for segment in answer.segments)
+    # text that a model made up for the silence behind the audio has no length there
+    assert all(0 <= segment.start <= segment.end <= answer.duration for segment in answer.segments)
     assert answer.usage is not None
     assert answer.usage.seconds == 1
 
