@@ -92,7 +92,8 @@ async function transcribeRealtimeInPage(api) {
 async function launch() {
   if (process.env.CHROMIUM) return chromium.launch({ executablePath: process.env.CHROMIUM });
   const { default: packaged } = await import("@sparticuz/chromium");
-  return chromium.launch({ executablePath: await packaged.executablePath(), args: packaged.args });
+  // without the package's own arguments, one of which turns the checks of origins off
+  return chromium.launch({ executablePath: await packaged.executablePath(), args: ["--no-sandbox"] });
 }
 
 const page = (incoming, answer) => {
