@@ -39,6 +39,7 @@ from neuron_whisper.transcript import Segment, SkippedRegion, Transcript
 log = logging.getLogger(__name__)
 
 SILENCE_REASONS = frozenset({"vad", "no_speech_threshold"})
+MAX_LISTED_SPANS = 5  # in a warning
 MAX_REPLICAS = 64  # a trn2.48xlarge has that many NeuronCores
 
 
@@ -274,7 +275,12 @@ def build_transcript(
         duration_s=clip.duration_s,
         segments=segments,
         task=options.task,
-        warnings=(*clip.warnings, *outcome.warnings, *_warn_of_silence(clip, segments, skipped)),
+        warnings=(
+            *clip.warnings,
+            *outcome.warnings,
+            *_warn_of_silence(clip, segments, skipped),
+            *_warn_of_lost_speech(skipped),
+        ),
         skipped=skipped,
         long_form=outcome.long_form,
         prompt_tokens=outcome.prompt_tokens,
@@ -283,6 +289,24 @@ def build_transcript(
 
 def _warn_of_silence(clip: AudioClip, segments: Sequence[Segment], skipped: Sequence[SkippedRegion]) -> tuple[str, ...]:
     """Returns a warning where everything was taken for silence."""
-    if segments or any(region.reason not in SILENCE_REASONS for region in skipped):
+    if segments or any(region.reason not in SILENCE_REASONS or region.text for region in skipped):
         return ()
     return (f"no speech was found: all {clip.duration_s:.1f} s were taken for silence",)
+
+
+def _warn_of_lost_speech(skipped: Sequence[SkippedRegion]) -> list[str]:
+    """Returns a warning for speech without text, and one for text that was left out as silence."""
+    without_text = [region for region in skipped if region.reason == "no_text"]
+    unsure = [region for region in skipped if region.reason == "no_speech_threshold" and region.text]
+    warnings = []
+    if without_text:
+        warnings.append(f"speech gave no text at {_list_spans(without_text)}")
+    if unsure:
+        spans = _list_spans(unsure)
+        warnings.append(f"text of low confidence was taken for silence at {spans}; no_speech_threshold none keeps it")
+    return warnings
+
+
+def _list_spans(regions: Sequence[SkippedRegion]) -> str:
+    spans = [f"{region.start_s:.1f}-{region.end_s:.1f} s" for region in regions[:MAX_LISTED_SPANS]]
+    return ", ".join(spans) + (f" and {len(regions) - len(spans)} more" if len(regions) > len(spans) else "")

@@ -52,8 +52,9 @@ class SoundFileDecoder:
         with sound:
             for values in sound.blocks(max(1, BLOCK_VALUES // channels), dtype=dtype, always_2d=True):
                 amount.add(len(values) / rate, values.size * decoded_bytes)
-                with np.errstate(over="ignore"):
-                    yield AudioBlock(rate, np.ascontiguousarray(values.T, np.float32))
+                with np.errstate(over="ignore"):  # left before the yield: it is a state of the caller's thread
+                    samples = np.ascontiguousarray(values.T, np.float32)
+                yield AudioBlock(rate, samples)
 
 
 def open_sound_file(file: BinaryIO, name: str, limits: AudioLimits) -> SoundFileDecoder | None:

@@ -119,7 +119,8 @@ def main(command: str, clip: str) -> int:
                     "LiteLLM": [other_python("litellm"), "-m", "tests.conformance.litellm_proxy", url, str(speech)],
                     "openai for Node": [*node("openai_node"), url, str(speech)],
                     "Vercel AI SDK": [*node("vercel_ai"), url, str(speech)],
-                    "schemathesis": schemathesis_command(url),
+                    # an English-only model refuses every translation
+                    "schemathesis": schemathesis_command(url, "--exclude-path", "/v1/audio/translations"),
                 },
             )
         page_port = find_free_port()

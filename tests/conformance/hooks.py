@@ -55,13 +55,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    """Skip a keywords[] that is no list, in a form a valid field given once, and blank values, which are no fields.
-
-    Valid translations are skipped as well: the model is English-only.
-    """
-    mode = case.meta.generation.mode if case.meta else GenerationMode.POSITIVE
-    if case.operation.path.endswith("/translations") and mode == GenerationMode.POSITIVE:
-        return False
+    """Skip a keywords[] that is no list, in a form a valid field given once, and blank values, which are no fields."""
     if not isinstance(case.body, dict):
         return True
     is_blank = any(isinstance(value, str) and not value.strip() for value in case.body.values())

@@ -71,6 +71,16 @@ def test_a_clip_that_is_all_silence_says_so_and_names_no_language(
     assert "no speech" in second
 
 
+def test_speech_without_text_and_text_of_low_confidence_are_warned_of_with_their_times() -> None:
+    summary = TranscriptSummary(text="", language="en", language_probability=None)
+    lost = [SkippedRegion(start_s=float(at), end_s=at + 0.5, reason="no_text") for at in range(7)]
+    unsure = SkippedRegion(start_s=9.0, end_s=30.0, reason="no_speech_threshold", text="the whole report")
+    warnings = build_transcript(clip(30), OPTIONS, [*lost, unsure, summary], took_s=0.1).warnings
+    assert len(warnings) == 3
+    assert "4.0-4.5 s and 2 more" in warnings[1]
+    assert "9.0-30.0 s" in warnings[2]
+
+
 def test_a_clip_with_text_or_with_text_that_was_skipped_is_not_called_silence(transcriber: Transcriber) -> None:
     summary = TranscriptSummary(text="", language="en", language_probability=None)
     skipped = SkippedRegion(start_s=0.0, end_s=1.0, reason="hallucination", text="Thank you.")

@@ -103,3 +103,12 @@ def test_the_limits_are_those_of_ffmpegs_decoder() -> None:
         with pytest.raises(error) as expected:
             list(AudioDecoder(io.BytesIO(content), "audio", limits).decode_blocks())
         assert str(refused.value) == str(expected.value)
+
+
+def test_between_blocks_the_callers_handling_of_floating_point_errors_holds() -> None:
+    decoder = open_bytes(encode("WAV", "DOUBLE", n_frames=400_000))
+    assert decoder is not None
+    with np.errstate(over="raise"):
+        blocks = iter(decoder.decode_blocks())
+        next(blocks)
+        assert np.geterr()["over"] == "raise"
