@@ -280,7 +280,8 @@ def test_stdin_and_raw_samples_are_transcribed_as_the_file_is(cli: Cli, cache: P
     of_stdin = run_child("transcribe", "-", *args, stdin=wav.read_bytes())
     of_raw = run_child("transcribe", "-", "--raw", "s16le:16000:1", *args, stdin=wav.read_bytes()[44:])
     assert of_file.out
-    assert (of_stdin.stdout.decode(), of_stdin.stderr) == (of_file.out, b"")
+    assert of_stdin.stdout.decode() == of_file.out
+    assert of_stdin.stderr.decode() == of_file.err.replace(str(wav), "stdin")  # a warning that a tone is no speech
     assert of_raw.stdout == of_stdin.stdout
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from neuron_whisper.cli.main import run
+from neuron_whisper.host import hardware
 from neuron_whisper.target.registry import missing_packages
 from tests.support.stub_neuron import StubNeuron
-from tests.support.tiny_models import TINY_DIMS, write_tiny_checkpoint
 
 
 @pytest.fixture
@@ -21,21 +20,20 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubNeuron:
     return StubNeuron(tmp_path, monkeypatch)
 
 
-@pytest.fixture(scope="session")
-def long_windows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small file whose encoder attends over a quarter of an hour, 64 windows at a time: hundreds of GB to compile."""
-    dims = replace(TINY_DIMS, n_audio_ctx=48_000)
-    return write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "long.en", dims=dims)
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with 64 MB, less than the compiler takes for one graph."""
+    monkeypatch.setattr(hardware, "read_memory_bytes", lambda: (128 << 20, 64 << 20))
 
 
 def test_compile_refuses_before_it_begins_and_goes_on_with_ignore_memory(
-    stub: StubNeuron, capsys: pytest.CaptureFixture[str], tmp_path: Path, long_windows: Path
+    stub: StubNeuron, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_checkpoint: Path, little_memory: None
 ) -> None:
     cache = tmp_path / "cache"
     command = [
         "compile",
         "--model",
-        str(long_windows),
+        str(tiny_checkpoint),
         "--target",
         "neuron",
         "--slots",

@@ -228,7 +228,7 @@ def test_one_key_cannot_take_all_room(tmp_path: Path) -> None:
 
 def test_uploads_that_send_nothing_take_no_room(tmp_path: Path) -> None:
     settings = jobs_settings(tmp_path, jobs_max_bytes=100_000, jobs_max_upload_bytes=100_000)
-    head = f"POST {JOBS} HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
+    head = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
     with run_server(settings) as server, server.client() as client:
         held = [socket.create_connection(server.address) for _ in range(4)]
         for number, connection in enumerate(held):

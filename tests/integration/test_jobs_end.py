@@ -69,7 +69,7 @@ def test_a_server_killed_during_jobs_and_an_upload_loses_no_job_and_leaves_no_pa
         address = httpx.URL(process.url)
         with socket.create_connection((address.host, address.port or 0)) as half:
             half.sendall(
-                b"POST /v1/jobs HTTP/1.1\r\nhost: here\r\ncontent-length: 9000000\r\n"
+                b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000000\r\n"
                 b"content-type: multipart/form-data; boundary=edge\r\n\r\n--edge\r\n"
                 b'content-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + bytes(3_000_000)
             )

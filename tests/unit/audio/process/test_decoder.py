@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 
 import numpy as np
@@ -52,6 +53,5 @@ def test_a_file_in_memory_has_a_descriptor() -> None:
 
 def test_the_memory_that_the_limit_counts_is_known() -> None:
     before = read_data_bytes()
-    block = np.ones(50_000_000, np.uint8)
-    assert 45e6 < read_data_bytes() - before < 60e6
-    assert block[0] == 1
+    with mmap.mmap(-1, 50_000_000, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS):  # malloc may have as much at hand
+        assert 45e6 < read_data_bytes() - before < 60e6
