@@ -119,3 +119,15 @@ def run_at_once(n: int, attack: Callable[[], T]) -> list[T]:
     for thread in threads:
         thread.join()
     return found
+
+
+def read_until_closed(connection: socket.socket) -> bytes:
+    """Everything until the server closes."""
+    connection.settimeout(20)
+    found = b""
+    try:
+        while piece := connection.recv(65536):
+            found += piece
+    except ConnectionResetError:
+        pass
+    return found

@@ -11,21 +11,10 @@ from litestar.types.asgi_types import ReceiveMessage
 from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.http.errors import UploadTooSlow
 from neuron_whisper.server.http.upload_limits import limit_slow_upload
+from tests.support.hostile_connections import read_until_closed
 from tests.support.servers import TRANSCRIPTIONS, run_server
 
 HEAD = f"POST {TRANSCRIPTIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
-
-
-def read_until_closed(connection: socket.socket) -> bytes:
-    """Everything until the server closes."""
-    connection.settimeout(20)
-    found = b""
-    try:
-        while piece := connection.recv(65536):
-            found += piece
-    except ConnectionResetError:
-        pass
-    return found
 
 
 def test_an_upload_that_pauses_gets_408() -> None:

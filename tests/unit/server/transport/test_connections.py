@@ -7,19 +7,8 @@ import socket
 import pytest
 
 from neuron_whisper.server import ServerSettings
+from tests.support.hostile_connections import read_until_closed
 from tests.support.servers import run_server, tone
-
-
-def read_until_closed(connection: socket.socket) -> bytes:
-    """Everything until the server closes."""
-    connection.settimeout(20)
-    found = b""
-    try:
-        while piece := connection.recv(65536):
-            found += piece
-    except ConnectionResetError:
-        pass
-    return found
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health/live HT", b"GET /health/live HTTP/1.1\r\nHost: he"])
