@@ -33,7 +33,6 @@ def _hash_graph_sources(target: str) -> str:
     return hash_sources(graph_source_files(target))
 
 
-@cache
 def _find_toolchain(target: str) -> Mapping[str, Any] | None:
     """The installed toolchain of a target, None where it is not installed or not known."""
     try:
