@@ -34,11 +34,10 @@ from neuron_whisper.target.interfaces import ProgramSpec, Session
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.chinese import load_converter
 from neuron_whisper.text.tokenizer import Tokenizer
-from neuron_whisper.transcript import Segment, SkippedRegion, Transcript
+from neuron_whisper.transcript import Segment, SkippedRegion, Transcript, is_silence
 
 log = logging.getLogger(__name__)
 
-SILENCE_REASONS = frozenset({"vad", "no_speech_threshold"})
 MAX_LISTED_SPANS = 5  # in a warning
 MAX_REPLICAS = 64  # a trn2.48xlarge has that many NeuronCores
 
@@ -257,20 +256,22 @@ def build_transcript(
     assert isinstance(outcome, TranscriptSummary)
     segments = tuple(item for item in items if isinstance(item, Segment))
     skipped = tuple(item for item in items if isinstance(item, SkippedRegion))
+    is_silent = is_silence(segments, skipped)
+    language = None if is_silent and not options.language else outcome.language  # of an English-only model, too
     log.info(
         "transcribed audio_s=%.2f took_s=%.2f rtf=%.3f segments=%d language=%s long_form=%s skipped=%d retried=%d",
         clip.duration_s,
         took_s,
         took_s / max(clip.duration_s, 1e-3),
         len(segments),
-        outcome.language or "-",
+        language or "-",
         outcome.long_form,
         len(skipped),
         sum(bool(segment.retries) for segment in segments),
     )
     return Transcript(
         text=outcome.text,
-        language=outcome.language,
+        language=language,
         language_probability=outcome.language_probability,
         duration_s=clip.duration_s,
         segments=segments,
@@ -278,20 +279,13 @@ def build_transcript(
         warnings=(
             *clip.warnings,
             *outcome.warnings,
-            *_warn_of_silence(clip, segments, skipped),
+            *([f"no speech was found: all {clip.duration_s:.1f} s were taken for silence"] if is_silent else ()),
             *_warn_of_lost_speech(skipped),
         ),
         skipped=skipped,
         long_form=outcome.long_form,
         prompt_tokens=outcome.prompt_tokens,
     )
-
-
-def _warn_of_silence(clip: AudioClip, segments: Sequence[Segment], skipped: Sequence[SkippedRegion]) -> tuple[str, ...]:
-    """Returns a warning where everything was taken for silence."""
-    if segments or any(region.reason not in SILENCE_REASONS or region.text for region in skipped):
-        return ()
-    return (f"no speech was found: all {clip.duration_s:.1f} s were taken for silence",)
 
 
 def _warn_of_lost_speech(skipped: Sequence[SkippedRegion]) -> list[str]:

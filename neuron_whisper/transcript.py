@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+SILENCE_REASONS = frozenset({"vad", "no_speech_threshold"})  # of skipped regions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +122,8 @@ class Transcript:
     def duration(self) -> float:
         """Seconds of audio, by OpenAI's name."""
         return self.duration_s
+
+
+def is_silence(segments: Sequence[Segment], skipped: Sequence[SkippedRegion]) -> bool:
+    """Whether everything was taken for silence, so that nothing tells a language: there is no text, dropped or not."""
+    return not segments and all(region.reason in SILENCE_REASONS and not region.text for region in skipped)

@@ -63,14 +63,14 @@ def to_verbose(transcript: Transcript) -> dict[str, object]:
     """Returns the fields of OpenAI's TranscriptionVerbose, `words` among them if segments have words.
 
     `language` is "" where no speech was heard to tell it by: OpenAI's type is a string. Beyond those, if there are
-    any: `skipped`, and in segments `retries` and `is_truncated`.
+    any: `skipped`, `warnings`, `source_language` of a translation, and what `to_verbose_segment` adds.
     """
     document: dict[str, object] = {
         "task": transcript.task,
-        "language": _name_language(transcript.language),
+        **_name_languages(transcript.language or "", transcript.task),
         "duration": _round_to_ms(transcript.duration_s),
         "text": transcript.text.strip(),
-        "segments": [to_verbose_segment(segment) for segment in transcript.segments],
+        "segments": [to_verbose_segment(segment, transcript.task) for segment in transcript.segments],
     }
     if words := [word for segment in transcript.segments for word in to_verbose_words(segment)]:
         document["words"] = words
@@ -79,16 +79,30 @@ def to_verbose(transcript: Transcript) -> dict[str, object]:
             {"start": _round_to_ms(gap.start_s), "end": _round_to_ms(gap.end_s), "reason": gap.reason, "text": gap.text}
             for gap in transcript.skipped
         ]
+    if transcript.warnings:
+        document["warnings"] = list(transcript.warnings)
     return document
 
 
-def _name_language(code: str | None) -> str:
-    """Returns the name that OpenAI's API has for a language: "en" -> "english", None -> ""."""
-    return LANGUAGES.get(code, code) if code else ""
+def _name_languages(spoken: str, task: str) -> dict[str, str]:
+    """Returns the names that OpenAI's API has for the languages of a text: "de" -> {"language": "german"}.
+
+    The text of a translation is English: {"language": "english", "source_language": "german"}.
+    """
+    name = LANGUAGES.get(spoken, spoken)
+    return {"language": "english", "source_language": name} if task == "translate" else {"language": name}
 
 
-def to_verbose_segment(segment: Segment) -> dict[str, object]:
-    """Returns a segment as OpenAI's TranscriptionSegment, with `retries` and `is_truncated` if there are any."""
+def to_verbose_segment(segment: Segment, task: str = "transcribe") -> dict[str, object]:
+    """Returns a segment as OpenAI's TranscriptionSegment, with its language, by name.
+
+    A translation's has `source_language` too; `retries` and `is_truncated` are there if there are any.
+    """
+    languages = {} if segment.language is None else _name_languages(segment.language, task)
+    return {**_to_openai_segment(segment), **languages, **_decoding_notes(segment)}
+
+
+def _to_openai_segment(segment: Segment) -> dict[str, object]:
     return {
         "id": segment.id,
         "seek": round(segment.seek_s * FRAMES_PER_SECOND),  # in mel frames, as in openai/whisper
@@ -100,18 +114,18 @@ def to_verbose_segment(segment: Segment) -> dict[str, object]:
         "avg_logprob": segment.avg_logprob,
         "compression_ratio": segment.compression_ratio,
         "no_speech_prob": segment.no_speech_prob,
-        **_decoding_notes(segment),
     }
 
 
 def to_whisper(transcript: Transcript) -> dict[str, object]:
     """The result of openai/whisper's `transcribe`: `text`, `segments`, `language` as a code, and words in segments.
 
-    `language` is None where no speech was heard to tell it by.
+    `language` is None where no speech was heard to tell it by; each segment has its own, which is spoken there.
     """
     segments = []
     for segment in transcript.segments:
-        document = to_verbose_segment(segment)
+        language = {} if segment.language is None else {"language": segment.language}
+        document = {**_to_openai_segment(segment), **language, **_decoding_notes(segment)}
         if segment.words:
             document["words"] = [
                 {

@@ -25,7 +25,7 @@ from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.longform.window_result import with_id
 from neuron_whisper.text.tokenizer import REPLACEMENT_CHARACTER, Tokenizer
 from neuron_whisper.text.word_splitting import WHOLE
-from neuron_whisper.transcript import Segment, SkippedRegion
+from neuron_whisper.transcript import Segment, SkippedRegion, is_silence
 
 MIN_PARTIAL_TOKENS, PARTIAL_TOKENS_PER_S = 16, 8  # of partial text: fast speech has 6 a second, a loop has no end
 MIN_LANGUAGE_SAMPLES = 3 * SAMPLE_RATE  # from this much audio on, the language detected for partial text is kept
@@ -131,6 +131,8 @@ class Utterance:
         """Builds the final text, once it is done."""
         assert self.end is not None
         text_tokens = self.prompt_state.tokens[len(self.prompt_state.initial_tokens) :]
+        is_silent = is_silence(self.segments, self.skipped)
+        language = None if is_silent and not self.options.transcribe.language else self.prompt_state.language
         return FinalText(
             utterance=self.number,
             start_s=self.start / SAMPLE_RATE,
@@ -140,7 +142,7 @@ class Utterance:
             skipped=tuple(self.skipped),
             pieces=tuple(self.pieces),
             emitted=tuple(self.agreement.stable),
-            language=self.prompt_state.language,
+            language=language,
             language_probability=self.prompt_state.language_probability,
             warnings=tuple(self.prompt_state.warnings),
         )

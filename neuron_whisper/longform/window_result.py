@@ -198,7 +198,7 @@ def _select_segments(
         if speech_map is not None and not segment.words:  # timestamps are exact at words and vague in silence
             start_s, trimmed_end_s = speech_map.trim_silence(segment.start_s, segment.end_s)
             segment = replace(segment, start_s=start_s, end_s=trimmed_end_s)
-        items.append(_to_segment(window, segment, text, segment_logprobs))
+        items.append(_to_segment(window, segment, text, segment_logprobs, prompt_state.language))
     return items
 
 
@@ -245,7 +245,13 @@ def _skip(tokenizer: Tokenizer, segment: SegmentWithWords, reason: str) -> Skipp
     )
 
 
-def _to_segment(window: DecodedWindow, decoded: SegmentWithWords, text: str, logprobs: tuple[float, ...]) -> Segment:
+def _to_segment(
+    window: DecodedWindow,
+    decoded: SegmentWithWords,
+    text: str,
+    logprobs: tuple[float, ...],
+    language: str | None,
+) -> Segment:
     result = window.result
     return Segment(
         id=0,
@@ -262,7 +268,7 @@ def _to_segment(window: DecodedWindow, decoded: SegmentWithWords, text: str, log
         token_logprobs=logprobs,
         retries=tuple(Retry(temperature=it.temperature, reason=it.rejection_reason) for it in result.attempts[:-1]),
         is_truncated=result.is_truncated,
-        language=result.language,
+        language=result.language or language,  # an English-only model's window has none
     )
 
 

@@ -71,6 +71,27 @@ def test_a_clip_that_is_all_silence_says_so_and_names_no_language(
     assert "no speech" in second
 
 
+@pytest.mark.parametrize("long_form", ["sequential", "batched"])
+@pytest.mark.parametrize("given", [None, "en"])
+def test_an_english_only_model_names_no_language_of_silence_unless_it_was_given(
+    long_form: str, given: str | None
+) -> None:
+    transcriber, _ = make_transcriber(is_multilingual=False)
+    silent = AudioClip(samples=np.zeros(16_000 * 5, np.float32))
+    assert transcriber.transcribe(silent, TranscribeOptions(long_form=long_form, language=given)).language == given
+    transcriber.close()
+
+
+@pytest.mark.parametrize("long_form", ["sequential", "batched"])
+def test_every_segment_has_its_language_from_an_english_only_model_too(long_form: str) -> None:
+    for is_multilingual, language in ((False, None), (True, "de")):
+        transcriber, _ = make_transcriber(is_multilingual=is_multilingual)
+        options = TranscribeOptions(vad_filter=False, temperature=0.0, long_form=long_form, language=language)
+        transcript = transcriber.transcribe(speech(70), options)
+        assert {segment.language for segment in transcript.segments} == {language or "en"} == {transcript.language}
+        transcriber.close()
+
+
 def test_speech_without_text_and_text_of_low_confidence_are_warned_of_with_their_times() -> None:
     summary = TranscriptSummary(text="", language="en", language_probability=None)
     lost = [SkippedRegion(start_s=float(at), end_s=at + 0.5, reason="no_text") for at in range(7)]

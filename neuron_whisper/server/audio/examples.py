@@ -49,6 +49,7 @@ SEGMENT_EXAMPLE = {
     "avg_logprob": -0.24,
     "compression_ratio": 1.28,
     "no_speech_prob": 0.01,
+    "language": "english",
 }
 VERBOSE_EXAMPLE = {"task": "transcribe", "language": "english", "duration": 11.0, "text": EXAMPLE_TEXT}
 USAGE_EXAMPLE = {"type": "duration", "seconds": 11}

@@ -49,8 +49,6 @@ class ResponseFormatter:
     def format_verbose_json(self, transcript: Transcript) -> dict[str, Any]:
         """OpenAI's TranscriptionVerbose without `usage`. As there, the language of a translation is English."""
         body: dict[str, Any] = to_verbose(transcript)
-        if transcript.task == "translate":
-            body |= {"language": "english", "source_language": body["language"]}
         words = body.pop("words", [])
         if "segment" not in self.request.timestamp_granularities:
             del body["segments"]

@@ -62,7 +62,7 @@ class Retry(JsonObject, frozen=True, kw_only=True):
 
 
 class VerboseSegment(JsonObject, frozen=True, kw_only=True):
-    """`is_truncated`: a repetition loop at its end was removed."""
+    """`is_truncated`: a repetition loop at its end was removed. `source_language` is that of a translation."""
 
     id: Count
     seek: Count
@@ -74,6 +74,8 @@ class VerboseSegment(JsonObject, frozen=True, kw_only=True):
     avg_logprob: float
     compression_ratio: float
     no_speech_prob: Probability
+    language: str | UnsetType = UNSET
+    source_language: str | UnsetType = UNSET
     retries: list[Retry] | UnsetType = UNSET
     is_truncated: bool | UnsetType = UNSET
 

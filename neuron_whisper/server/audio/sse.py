@@ -75,8 +75,10 @@ class SegmentEventFormatter:
         if request.include_logprobs:
             event["logprobs"] = self._formatter.format_logprobs([segment])
         if request.response_format == "verbose_json":
-            event |= {"segment": to_verbose_segment(segment)} if "segment" in request.timestamp_granularities else {}
-            event |= {"words": to_verbose_words(segment)} if "word" in request.timestamp_granularities else {}
+            if "segment" in request.timestamp_granularities:
+                event["segment"] = to_verbose_segment(segment, request.options.task)
+            if "word" in request.timestamp_granularities:
+                event["words"] = to_verbose_words(segment)
         return event
 
     def _emit(self, text: str) -> str:

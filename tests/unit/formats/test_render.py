@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from neuron_whisper.formats.render import (
     to_milliseconds,
     write_files,
 )
+from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcript import Segment, Word
 from tests.support.transcripts import QUOTE, TWO_SEGMENTS, make_segment, make_segment_of_words, make_transcript
 
@@ -156,6 +158,39 @@ def test_verbose_json_has_words_when_segments_have_them() -> None:
     word = Word(start_s=0.1234, end_s=0.5678, text=" And", probability=0.9)
     found = json.loads(render(make_transcript(make_segment(0, 1, " And", words=(word,))), "verbose_json"))
     assert found["words"] == [{"word": "And", "start": 0.123, "end": 0.568}]
+
+
+@pytest.mark.parametrize("fmt", ["json", "verbose_json"])
+@pytest.mark.parametrize("codes", [("en", "de"), ("yue", "ja", "en"), ("en",)])
+def test_each_segment_of_a_json_document_has_the_language_that_is_spoken_there(
+    fmt: str, codes: tuple[str, ...], tmp_path: Path
+) -> None:
+    segments = (replace(make_segment(n, n + 1, " x", n), language=code) for n, code in enumerate(codes))
+    transcript = make_transcript(*segments, language=codes[0])
+    (path,) = write_files(transcript, tmp_path, "a", [fmt])
+    found = json.loads(path.read_text())
+    names = codes if fmt == "json" else tuple(LANGUAGES[code] for code in codes)
+    assert (found["language"], *(it["language"] for it in found["segments"])) == (names[0], *names)
+    assert "source_language" not in found
+
+
+def test_a_translation_is_english_and_names_the_language_it_is_from(tmp_path: Path) -> None:
+    segments = (replace(make_segment(n, n + 1, " x", n), language=code) for n, code in enumerate(("de", "fr")))
+    transcript = replace(make_transcript(*segments, language="de"), task="translate")
+    found = json.loads(render(transcript, "verbose_json"))
+    assert [(it["language"], it["source_language"]) for it in (found, *found["segments"])] == [
+        ("english", "german"),
+        ("english", "german"),
+        ("english", "french"),
+    ]
+    (path,) = write_files(transcript, tmp_path, "a", ["json"])  # as openai-whisper, whose result has what is spoken
+    assert [it["language"] for it in json.loads(path.read_text())["segments"]] == ["de", "fr"]
+
+
+@pytest.mark.parametrize("warnings", [("cut short",), ("no speech was found", "two tracks")])
+def test_warnings_are_part_of_verbose_json_where_there_are_any(warnings: tuple[str, ...]) -> None:
+    assert json.loads(render(replace(TWO_SEGMENTS, warnings=warnings), "verbose_json"))["warnings"] == list(warnings)
+    assert "warnings" not in json.loads(render(TWO_SEGMENTS, "verbose_json"))
 
 
 def test_seek_counts_frames_of_ten_milliseconds() -> None:

@@ -11,6 +11,8 @@ from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.utterance import MIN_PARTIAL_TOKENS, Utterance, shift_segment, split_pieces
 from neuron_whisper.longform.speech_map import SpeechMap
+from neuron_whisper.text.special_tokens import SpecialTokens
+from neuron_whisper.text.tokenizer import BYTE_TO_UNICODE, Tokenizer
 from neuron_whisper.transcript import Segment, Word
 from tests.support.live_speech import RATE, SPECIAL, TOKENIZER, make_decoding_result, rising_tone
 from tests.support.plans import make_pauseless_map
@@ -63,6 +65,20 @@ def test_silence_needs_no_decoding() -> None:
     assert utterance.begin_window(np.zeros(RATE, np.float32), SpeechMap([], 0.0)) is None
     assert [region.reason for region in utterance.skipped] == ["vad"]
     assert utterance.seek == RATE
+
+
+@pytest.mark.parametrize("given", [None, "en"])
+def test_an_utterance_of_silence_names_no_language_of_an_english_only_model_unless_it_was_given(
+    given: str | None,
+) -> None:
+    special = SpecialTokens.from_layout(eot=256, n_languages=0, blank=ord(" "), is_multilingual=False)
+    tokenizer = Tokenizer({BYTE_TO_UNICODE[byte]: byte for byte in range(256)}, [], special)
+    options = LiveOptions(transcribe=TranscribeOptions(language=given))
+    utterance = Utterance(
+        number=0, options=options, tokenizer=tokenizer, n_mels=80, start=0, seek=0, speech_start=0, end=RATE
+    )
+    assert utterance.begin_window(np.zeros(RATE, np.float32), SpeechMap([], 0.0)) is None
+    assert utterance.build_final().language == given
 
 
 def test_pieces_are_words_with_their_tokens_and_no_timestamps() -> None:

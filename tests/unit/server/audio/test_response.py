@@ -13,6 +13,7 @@ from neuron_whisper.server.audio.fields import TRANSCRIPTIONS
 from neuron_whisper.server.audio.request import AudioRequest
 from neuron_whisper.server.audio.response import ResponseFormatter
 from neuron_whisper.server.audio.schemas import TranscriptionResponse, VerboseTranscriptionResponse
+from neuron_whisper.server.audio.sse import SegmentEventFormatter
 from neuron_whisper.server.http.multipart import Form
 from neuron_whisper.transcriber import Transcriber
 from neuron_whisper.transcript import Segment, SkippedRegion, Transcript, Word
@@ -71,6 +72,17 @@ def test_verbose_json_has_what_was_requested(
     body = msgspec.json.decode(formatter.format_response(TRANSCRIPT).content, type=VerboseTranscriptionResponse)
     assert (body.segments is not msgspec.UNSET, body.words is not msgspec.UNSET) == (has_segments, has_words)
     assert [it.reason for it in body.skipped or ()] == ["vad"]
+
+
+def test_each_segment_has_its_language_in_a_response_and_in_a_stream(transcriber: Transcriber) -> None:
+    segments = tuple(dataclasses.replace(SEGMENT, id=n, language=code) for n, code in enumerate(("en", "de")))
+    formatter = make_formatter(transcriber, response_format="verbose_json")
+    response = formatter.format_response(dataclasses.replace(TRANSCRIPT, segments=segments))
+    body = msgspec.json.decode(response.content, type=VerboseTranscriptionResponse)
+    assert body.segments is not msgspec.UNSET
+    assert [segment.language for segment in body.segments] == ["english", "german"]
+    deltas = [SegmentEventFormatter(formatter).format_delta(segment) for segment in segments]
+    assert [delta["segment"]["language"] for delta in deltas] == ["english", "german"]
 
 
 def test_the_language_of_a_translation_is_english(transcriber: Transcriber) -> None:
