@@ -25,7 +25,7 @@ LOGGER = "neuron_whisper"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CliContext:
-    """`cache` is the cache directory; `quiet` leaves only errors on stderr."""
+    """`cache` is the cache directory; `quiet` leaves only warnings and errors on stderr."""
 
     cache: Path
     quiet: bool = False
@@ -52,7 +52,7 @@ class CliContext:
         return store
 
     def info(self, text: str) -> None:
-        """Write a line to stderr for the user; nothing when quiet."""
+        """Write a line about the progress to stderr; nothing when quiet."""
         if not self.quiet:
             write_stderr(text)
 
@@ -108,7 +108,7 @@ def with_context(command: Callable[..., T]) -> Callable[..., T]:
         show_envvar=True,
         help="Cache directory.  [default: ~/.cache/neuron-whisper]",
     )
-    @click.option("-q", "--quiet", is_flag=True, help="Print only errors to stderr.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors to stderr.")
     @click.option("-v", "--verbose", is_flag=True, help="Log details, and tracebacks of errors, to stderr.")
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> T:
@@ -117,8 +117,7 @@ def with_context(command: Callable[..., T]) -> Callable[..., T]:
 
         cache = kwargs.pop("cache")
         quiet, verbose = bool(kwargs.pop("quiet")), bool(kwargs.pop("verbose"))
-        level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
-        set_up_logging(level, with_times=verbose)
+        set_up_logging(logging.DEBUG if verbose else logging.WARNING, with_times=verbose)
         directory = expand_home(cache) if isinstance(cache, Path) else default_cache_directory()
         return command(CliContext(cache=directory, quiet=quiet, verbose=verbose), *args, **kwargs)
 

@@ -131,7 +131,7 @@ def serve(
     from neuron_whisper.server.run import serve as serve_until_stopped
 
     as_json = resolved.settings.log_format == "json"
-    level = logging.DEBUG if context.verbose else logging.ERROR if context.quiet else logging.INFO
+    level = logging.DEBUG if context.verbose else logging.WARNING if context.quiet else logging.INFO
     set_up_logging(level, with_times=True, as_json=as_json)
 
     def announce(url: str) -> None:

@@ -236,9 +236,11 @@ def test_a_range_behind_the_end_of_a_file_is_refused_for_that_file(
 def test_a_file_without_speech_says_so(cli: Cli, cache: Path, tmp_path: Path) -> None:
     silent = tmp_path / "silent.wav"
     silent.write_bytes(tone(2.0)[:44] + bytes(2 * 32_000))
-    done = cli("transcribe", silent, "--artifact", LABEL, "--cache", cache)
-    assert (done.code, done.out) == (0, "")
-    assert f"warning: {silent}: no speech was found" in done.err
+    for flags in ((), ("--quiet",)):  # which hides progress, not warnings
+        done = cli("transcribe", silent, "--artifact", LABEL, "--cache", cache, *flags)
+        assert (done.code, done.out) == (0, "")
+        assert f"warning: {silent}: no speech was found" in done.err
+        assert ("2.0 s of audio in" in done.err) != bool(flags)
 
 
 def test_a_terminal_shows_what_a_pipe_gets(cache: Path, wav: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
+import rich_click as click
 
 from neuron_whisper.artifact.store import StoredArtifacts
-from neuron_whisper.cli.context import CliContext
+from neuron_whisper.cli.context import CliContext, with_context
 from tests.support.cli_runs import Cli
 
 
@@ -19,11 +21,28 @@ def test_a_traceback_is_shown_with_verbose_only(cli: Cli, tmp_path: Path) -> Non
     assert done.err.endswith("error: no artifact 'nothing'; none is stored\n")
 
 
-def test_quiet_prints_nothing_but_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_no_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     CliContext(cache=tmp_path, quiet=True).info("compiling")
     assert capsys.readouterr().err == ""
     CliContext(cache=tmp_path).info("compiling")
     assert capsys.readouterr().err == "compiling\n"
+
+
+@pytest.mark.parametrize("flags", [[], ["--quiet"], ["-q"], ["--verbose"]])
+def test_warnings_of_the_log_are_printed_also_when_quiet(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    @with_context
+    def warn(context: CliContext) -> None:
+        logging.getLogger("neuron_whisper.longform.planner").warning("no voice detector")
+
+    logger = logging.getLogger("neuron_whisper")
+    level, handlers = logger.level, logger.handlers[:]
+    try:
+        warn.main(flags, standalone_mode=False)
+    finally:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+    assert capsys.readouterr().err.endswith("WARNING neuron_whisper.longform.planner: no voice detector\n")
 
 
 def test_the_cache_is_the_flags_then_the_environments(
