@@ -24,6 +24,7 @@ from neuron_whisper.audio.from_array import clip_from_array
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.build import build, check_compile_packages, resolve_build_spec, resolve_profile_instance
+from neuron_whisper.decode.language import find_spoken_language
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import EngineDraining, InvalidOption, ModelClosed, ModelForked, UnknownOption
 from neuron_whisper.host.hardware import read_memory_bytes
@@ -155,9 +156,9 @@ class Model:
 
         audio: a path, bytes of a file, a binary file object, or a mono array of float32, float64 or int16 samples at
         16 kHz or at `sample_rate`. audio_track: of a file with several, a number from 0 or a language; by default the
-        track that is tagged with the language asked for. Options are the fields of TranscribeOptions, as keyword
-        arguments or as an instance, whose fields the keyword arguments replace; openai/whisper's names of them are
-        known, too.
+        track that is tagged with the language asked for, or the model's only one. Options are the fields of
+        TranscribeOptions, as keyword arguments or as an instance, whose fields the keyword arguments replace;
+        openai/whisper's names of them are known, too.
 
         Raises InvalidOption (an option, or an array that is not audio), AudioUnreadable and other InputErrors,
         CapacityError, DeviceError.
@@ -165,7 +166,7 @@ class Model:
         self._check_usable()
         chosen = self._choose_options(options, changes)
         with self._native_call():
-            clip = self._load_clip(audio, sample_rate, audio_track, chosen.language)
+            clip = self._load_clip(audio, sample_rate, audio_track, chosen)
         started = time.perf_counter()
         events = list(self._iterate_events(clip, chosen, progress))
         return build_transcript(clip, chosen, events, took_s=time.perf_counter() - started)
@@ -184,7 +185,7 @@ class Model:
         self._check_usable()
         chosen = self._choose_options(options, changes)
         with self._native_call():
-            clip = self._load_clip(audio, sample_rate, audio_track, chosen.language)
+            clip = self._load_clip(audio, sample_rate, audio_track, chosen)
         return self._iterate_segments(clip, chosen, progress)
 
     def _iterate_segments(
@@ -220,7 +221,7 @@ class Model:
         """transcribe for asyncio. Cancelling the task frees its slots at the next decode step."""
         self._check_usable()
         chosen = self._choose_options(options, changes)
-        clip = await asyncio.to_thread(self._load_clip, audio, sample_rate, audio_track, chosen.language)
+        clip = await asyncio.to_thread(self._load_clip, audio, sample_rate, audio_track, chosen)
         started = time.perf_counter()
         async with aclosing(self._aiterate_events(clip, chosen, progress)) as coming:
             events = [event async for event in coming]
@@ -239,7 +240,7 @@ class Model:
         """stream for asyncio. Closing the generator, or cancelling the task, cancels the rest."""
         self._check_usable()
         chosen = self._choose_options(options, changes)
-        clip = await asyncio.to_thread(self._load_clip, audio, sample_rate, audio_track, chosen.language)
+        clip = await asyncio.to_thread(self._load_clip, audio, sample_rate, audio_track, chosen)
         async with aclosing(self._aiterate_events(clip, chosen, progress)) as coming:
             async for event in coming:
                 if isinstance(event, Segment):
@@ -310,7 +311,7 @@ class Model:
         return chosen
 
     def _load_clip(
-        self, audio: Any, sample_rate: int | None, audio_track: int | str | None, language: str | None
+        self, audio: Any, sample_rate: int | None, audio_track: int | str | None, options: TranscribeOptions
     ) -> AudioClip:
         if hasattr(audio, "__array__"):
             if audio_track is not None:
@@ -325,7 +326,8 @@ class Model:
         elif not hasattr(audio, "read") or isinstance(audio, TextIOBase):
             allowed = "a path, bytes, a binary file object or an array of samples"
             raise InvalidOption("audio", type(audio).__name__, allowed)
-        track = parse_audio_track(audio_track) if isinstance(audio_track, str) else audio_track
+        track = parse_audio_track(audio_track)
+        language = find_spoken_language(options, self._transcriber.only_language)
         return load_audio(audio, limits=self._limits, audio_track=track, language=language)
 
     def _check_usable(self) -> None:

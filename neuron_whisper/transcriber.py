@@ -142,6 +142,11 @@ class Transcriber:
         """Codes of the languages the model knows."""
         return self.tokenizer.languages if self.tokenizer.special.is_multilingual else ("en",)
 
+    @property
+    def only_language(self) -> str | None:
+        """The code of the language of a model that knows one alone, None of others."""
+        return self.languages[0] if len(self.languages) == 1 else None
+
     def check_options(self, options: TranscribeOptions) -> None:
         """Raises InvalidOption for what this model or its artifact cannot do, whatever the clip."""
         resolve_language(options, self.tokenizer)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import AudioBlock, AudioClip
 from neuron_whisper.audio.container.parts import find_parts
-from neuron_whisper.audio.container.tracks import AudioTrack, TrackChoice, choose_track
+from neuron_whisper.audio.container.tracks import FIELD, AudioTrack, TrackChoice, choose_track
 from neuron_whisper.audio.decode_av import AudioDecoder
 from neuron_whisper.audio.decode_parts import PartsDecoder
 from neuron_whisper.audio.decode_soundfile import SoundFileDecoder, open_sound_file
@@ -60,6 +60,7 @@ def load_audio(
     raw: RawFormat | None = None,
     audio_track: int | str | None = None,
     language: str | None = None,
+    track_field: str = FIELD,
     buffer: SpillableBuffer | None = None,
 ) -> AudioClip:
     """Decode `source` to mono float32 at 16 kHz; the string "-" is stdin.
@@ -68,17 +69,17 @@ def load_audio(
     Where channels cancel each other the louder one is taken, and floats that hold integers are scaled.
 
     Of several audio tracks `audio_track`, a number from 0 or the code of a language, is taken; without it the one that
-    is tagged with `language`, else the one that a player would play. Recordings that lie one behind the other in the
-    file are all decoded. What is missing is silence, damaged parts are left out, and `AudioClip.warnings` says so. The
-    samples of more than ten minutes are in a temporary file that is mapped into memory. `buffer` collects them, and is
-    closed; by default a new one.
+    is tagged with `language`, else the one that a player would play. Users know this argument as `track_field`.
+    Recordings that lie one behind the other in the file are all decoded. What is missing is silence, damaged parts are
+    left out, and `AudioClip.warnings` says so. The samples of more than ten minutes are in a temporary file that is
+    mapped into memory. `buffer` collects them, and is closed; by default a new one.
 
     Raises AudioUnreadable, AudioTooLong, AudioTooLarge, and InvalidOption for a channel or track that is not there.
     """
     limits = limits or AudioLimits()
     if channel is not None and channel < 0:
         raise InvalidOption("channel", channel, "channels are counted from 0")
-    track = TrackChoice(track=audio_track, language=language)
+    track = TrackChoice(track=audio_track, language=language, field=track_field)
     name = name or _default_name(source)
     with ExitStack() as stack:
         file = _open(source, name, limits.max_bytes, stack)

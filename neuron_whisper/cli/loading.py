@@ -115,7 +115,9 @@ def resolve_model_sources(context: CliContext, selections: Sequence[ModelSelecti
         artifact = resolve_artifact(context, each)
         # the artifact's own name distinguishes two artifacts of one model
         names = (*list_served_names(artifact.manifest.model), artifact.name)
-        sources.append(ModelSource(names=names, open=functools.partial(_open_artifact, context, each, artifact)))
+        opener = functools.partial(_open_artifact, context, each, artifact)
+        only_language = None if artifact.spec.special.is_multilingual else "en"
+        sources.append(ModelSource(names=names, open=opener, only_language=only_language))
     return sources
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 1  # as the exit code of an InputError
 JSON_FORMATS = ("json", "verbose_json")
+TRACK_FLAG = "--audio-track"
 
 
 @click.command()
@@ -79,11 +80,11 @@ JSON_FORMATS = ("json", "verbose_json")
     help="Transcribe only this channel, counted from 0.",
 )
 @click.option(
-    "--audio-track",
+    TRACK_FLAG,
     panel="Audio",
     metavar="N|LANG",
     help="Audio track of a file with several: a number from 0, or a language.  [default: the track tagged with "
-    "--language, else the one that a player would play]",
+    "--language or the model's only one, else the one that a player would play]",
 )
 @audio_limit_options
 @click.option(
@@ -118,10 +119,17 @@ def transcribe(
     if skip_existing and output_dir is None:
         raise click.UsageError("--skip-existing needs --output-dir; stdout keeps nothing.")
     limits = parse_audio_limits(flags)
-    load_options = {"channel": channel, "limits": limits, "audio_track": _parse_track(audio_track)}
+    load_options = {
+        "channel": channel,
+        "limits": limits,
+        "audio_track": _parse_track(audio_track),
+        "track_field": TRACK_FLAG,
+    }
     subtitles = parse_subtitle_options(flags)
     options = parse_transcribe_options({**flags, "word_timestamps": flags["word_timestamps"] or subtitles.needs_words})
     raw_format = _parse_raw_format(raw) if raw is not None else None
+    from neuron_whisper.decode.language import find_spoken_language
+
     selection = ModelSelection(model=model, artifact=artifact, profile=profile, threads=threads)
     outputs = {} if output_dir is None else plan_output_files(files, output_dir, names)
     pending, n_failed = _select_files(context, outputs, skip_existing=skip_existing) if outputs else (list(files), 0)
@@ -133,7 +141,11 @@ def transcribe(
                 options=options,
                 formats=names,
                 outputs=outputs,
-                load_options={**load_options, "raw": raw_format, "language": options.language},
+                load_options={
+                    **load_options,
+                    "raw": raw_format,
+                    "language": find_spoken_language(options, transcriber.only_language),
+                },
                 progress=progress,
                 subtitles=subtitles,
                 explain=context.verbose,
@@ -186,7 +198,7 @@ def _parse_formats(values: Sequence[str], *, only_one: bool) -> list[str]:
 def _parse_track(text: str | None) -> int | str | None:
     from neuron_whisper.text.audio_tracks import parse_audio_track
 
-    return None if text is None else parse_audio_track(text)
+    return parse_audio_track(text, TRACK_FLAG)
 
 
 def _parse_raw_format(text: str) -> RawFormat:

@@ -21,3 +21,12 @@ def resolve_language(options: TranscribeOptions, tokenizer: Tokenizer) -> str | 
     if options.language not in (None, "en"):
         raise InvalidOption("language", options.language, "en: this model is English-only")
     return "en"
+
+
+def find_spoken_language(options: TranscribeOptions, only_language: str | None) -> str | None:
+    """The language that speech is in before any is heard: the one given, one alone to choose from, or the model's.
+
+    `only_language` is that of a model which knows no other.
+    """
+    alone = options.languages[0] if len(options.languages) == 1 else None
+    return options.language or alone or only_language

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.text.iso_639 import ISO_639_CODES
+from neuron_whisper.language_tags import WHISPER_CODES, find_whisper_code
 
 # Code -> English name. The order is the order of the language tokens (openai/whisper tokenizer.py), so it
 # is part of the format: a model with n languages knows the first n. Only the large-v3 family has the last.
@@ -167,7 +167,7 @@ def to_language_code(text: str) -> str:
     name = " ".join(text.lower().split())
     plain = re.fullmatch(r"(.*?)\s*(\([^()]*\)|\.[a-z0-9-]+|@[a-z]+)?", name, re.DOTALL)
     for spelled in (name, plain[1] if plain else name):  # without a region in brackets, or a locale's encoding
-        for table in (_CODE_BY_NAME, ALIASES, ISO_639_CODES):
+        for table in (_CODE_BY_NAME, ALIASES, WHISPER_CODES):
             if spelled in table:
                 return table[spelled]
         if (code := _find_tag(spelled)) is not None:
@@ -177,13 +177,8 @@ def to_language_code(text: str) -> str:
 
 def _find_tag(tag: str) -> str | None:
     """The code of a BCP 47 language tag, or of a code alone: its region and script make no difference."""
-    primary, *subtags = re.split("[-_]", tag)
-    if not all(re.fullmatch("[a-z0-9]{1,8}", subtag) for subtag in subtags):
-        return None
-    if primary in ("zh", "zho", "chi") and "yue" in subtags:
-        return "yue"
-    code = ISO_639_CODES.get(primary, primary)
-    return code if code in LANGUAGES else None
+    _, *subtags = re.split("[-_]", tag)
+    return find_whisper_code(tag) if all(re.fullmatch("[a-z0-9]{1,8}", subtag) for subtag in subtags) else None
 
 
 def _describe_allowed(name: str) -> str:

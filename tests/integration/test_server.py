@@ -209,7 +209,8 @@ def test_a_star_believes_every_client(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_asked_track_of_a_file_is_transcribed_and_one_that_is_not_there_is_refused(server: RunningServer) -> None:
-    two, told = encode_two_tracks(), "the file has 2 audio tracks: 0 (ger), 1 (eng); track 1 was taken"
+    two = encode_two_tracks()
+    told = "the file has 2 audio tracks: 0 (ger), 1 (eng); track 1 was taken, audio_track chooses another"
     answer = server.post(two, audio_track="1", response_format="verbose_json").json()
     assert not any("audio tracks" in warning for warning in answer.get("warnings", ()))
     assert told in server.post(two, language="en", response_format="verbose_json").json()["warnings"]

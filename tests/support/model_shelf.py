@@ -34,7 +34,14 @@ class ModelShelf:
 
     @property
     def sources(self) -> list[ModelSource]:
-        return [ModelSource(names=list_served_names(name), open=self._opener(name)) for name in self.opened]
+        return [
+            ModelSource(
+                names=list_served_names(name),
+                open=self._opener(name),
+                only_language="en" if name.endswith(".en") else None,
+            )
+            for name in self.opened
+        ]
 
     def _opener(self, name: str) -> Callable[[], Transcriber]:
         def open_it() -> Transcriber:

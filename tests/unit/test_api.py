@@ -287,6 +287,19 @@ def test_a_track_is_named_by_number_or_language_and_belongs_to_a_file(model: Mod
         assert refused.value.field == "audio_track"
 
 
+@pytest.mark.parametrize(
+    ("is_multilingual", "options", "track"),
+    [(False, {}, 1), (True, {}, 0), (True, {"languages": ("en",)}, 1), (False, {"languages": ("de",)}, 0)],
+)
+def test_without_a_language_the_track_of_the_only_one_that_can_be_is_taken(
+    is_multilingual: bool, options: dict[str, Any], track: int
+) -> None:
+    transcriber, _ = make_transcriber(is_multilingual=is_multilingual)
+    with Model(transcriber) as model:
+        told = model.transcribe(encode_two_tracks(), vad_filter=False, temperature=0.0, **options).warnings[0]
+    assert f"track {track} was taken, audio_track chooses another" in told
+
+
 def test_limits_are_those_the_model_was_loaded_with(model: Model) -> None:
     limited = Model(model._transcriber, AudioLimits(max_seconds=0.5, max_bytes=10**6))
     with pytest.raises(AudioTooLong):

@@ -166,6 +166,7 @@ def test_languages_are_those_of_the_model() -> None:
     for is_multilingual, expected in ((True, 5), (False, 1)):
         made, _ = make_transcriber(is_multilingual=is_multilingual)
         assert len(made.languages) == expected
+        assert made.only_language == (None if is_multilingual else "en")
         made.close()
 
 

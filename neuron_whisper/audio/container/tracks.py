@@ -23,15 +23,16 @@ class AudioTrack(NamedTuple):
 class TrackChoice:
     """`track`: a number from 0 or the code of a language. `language`: of the speech, taken where `track` is None.
 
-    Raises InvalidOption for a negative number.
+    `field` is what the user calls `track`. Raises InvalidOption for a negative number.
     """
 
     track: int | str | None = None
     language: str | None = None
+    field: str = FIELD
 
     def __post_init__(self) -> None:
         if isinstance(self.track, bool) or (isinstance(self.track, int) and self.track < 0):
-            raise InvalidOption(FIELD, self.track, "a number from 0, or a language")
+            raise InvalidOption(self.field, self.track, "a number from 0, or a language")
 
 
 def choose_track(tracks: Sequence[AudioTrack], choice: TrackChoice) -> tuple[int, str]:
@@ -42,18 +43,18 @@ def choose_track(tracks: Sequence[AudioTrack], choice: TrackChoice) -> tuple[int
     numbers = range(len(tracks))
     if isinstance(choice.track, int):
         if choice.track not in numbers:
-            raise InvalidOption(FIELD, choice.track, f"the file has {describe_tracks(tracks)}")
+            raise InvalidOption(choice.field, choice.track, f"the file has {describe_tracks(tracks)}")
         return choice.track, ""
     wanted = choice.track or choice.language
     code = None if wanted is None else find_whisper_code(wanted)
     matching = [n for n in numbers if code is not None and find_whisper_code(tracks[n].language) == code]
     if choice.track is not None and not matching:
-        raise InvalidOption(FIELD, choice.track, f"the file has {describe_tracks(tracks)}")
+        raise InvalidOption(choice.field, choice.track, f"the file has {describe_tracks(tracks)}")
     candidates = matching or list(numbers)
     taken = next((n for n in candidates if tracks[n].is_default), candidates[0])
     if len(tracks) == 1 or (choice.track is not None and len(matching) == 1):
         return taken, ""
-    return taken, f"the file has {describe_tracks(tracks)}; track {taken} was taken"
+    return taken, f"the file has {describe_tracks(tracks)}; track {taken} was taken, {choice.field} chooses another"
 
 
 def describe_tracks(tracks: Sequence[AudioTrack]) -> str:

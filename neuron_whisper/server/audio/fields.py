@@ -79,7 +79,7 @@ AUDIO_TRACK = FormField(
     field_type=_TRACK_TYPE,
     examples=["1", "en"],
     description="Of a file with several audio tracks: a number from 0, or a language. Default: the track tagged with "
-    "the language asked for, else the one that a player would play.",
+    "the language asked for, or the model's only one, else the one that a player would play.",
 )
 # fields that are no decoding option, or set one in another way than by its value
 _REQUEST_FIELDS = (

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
+from neuron_whisper.decode.language import find_spoken_language
 from neuron_whisper.decode.options import TEMPERATURES, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.formats.subtitles import SubtitleOptions
@@ -84,10 +85,9 @@ class AudioRequest:
                 audio_track=given.get("audio_track"),
             )
 
-    @property
-    def load_options(self) -> dict[str, Any]:
-        """Arguments of load_audio."""
-        return {"audio_track": self.audio_track, "language": self.options.language}
+    def get_load_options(self, only_language: str | None) -> dict[str, Any]:
+        """Arguments of load_audio; `only_language` is that of a model which knows no other."""
+        return {"audio_track": self.audio_track, "language": find_spoken_language(self.options, only_language)}
 
 
 def _chunking_to_options(strategy: str | ServerVad | None) -> dict[str, Any]:

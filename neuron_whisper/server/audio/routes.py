@@ -101,7 +101,8 @@ class AudioResponse:
             upload, name = form.take_upload(), form.upload_name
 
         async def work() -> Response[bytes] | None:
-            clip = await server_state.decode_upload(upload, name, **audio_request.load_options)
+            load_options = audio_request.get_load_options(model.only_language)
+            clip = await server_state.decode_upload(upload, name, **load_options)
             async with server_state.models.use(
                 audio_request.model
             ) as transcriber:  # loaded after decoding: an unreadable file loads no model

@@ -341,7 +341,8 @@ class JobRunner:
             raise UrlFetchFailed(job.file_name, "the upload is missing from the jobs directory")
         with path.open("rb") as file:
             limits = self._settings.job_limits
-            return await self._decoders.decode(file, name=job.file_name, limits=limits, **request.load_options)
+            load_options = request.get_load_options(self._models.find(job.model).only_language)
+            return await self._decoders.decode(file, name=job.file_name, limits=limits, **load_options)
 
 
 def _get_host(job: Job) -> str:

@@ -36,18 +36,22 @@ ModelState = Literal["unloaded", "loading", "loaded", "unloading", "failed"]
 class ModelSource:
     """A model that can be opened: its names, the primary one first, and a function that opens it.
 
-    `open` runs in a thread, or before the event loop runs; it may raise any NeuronWhisperError.
+    `open` runs in a thread, or before the event loop runs; it may raise any NeuronWhisperError. `only_language` is the
+    code of the language of a model that knows one alone.
     """
 
     names: tuple[str, ...]
     open: Callable[[], Transcriber]
+    only_language: str | None = None
 
 
 class ServedModel:
     """The state of one model. Used on the event loop only, changed by ModelRegistry alone."""
 
-    def __init__(self, name: str, opener: Callable[[], Transcriber] | None) -> None:
-        self.id, self.opener = name, opener
+    def __init__(
+        self, name: str, opener: Callable[[], Transcriber] | None, *, only_language: str | None = None
+    ) -> None:
+        self.id, self.opener, self.only_language = name, opener, only_language
         self.transcriber: Transcriber | None = None
         self.in_flight = 0
         self.load_count = 0
@@ -104,7 +108,8 @@ class ModelRegistry:
     ) -> None:
         self.names = ModelNames([source.names for source in sources], aliases=aliases, default=default)
         self._models = {
-            name: ServedModel(name, source.open) for name, source in zip(self.names.primary_names, sources, strict=True)
+            name: ServedModel(name, source.open, only_language=source.only_language)
+            for name, source in zip(self.names.primary_names, sources, strict=True)
         }
         self._idle_unload_s = idle_unload_s
         # one load or close at a time: memory is freed before the next load, and two loads never add up
@@ -123,7 +128,11 @@ class ModelRegistry:
     @classmethod
     def from_transcriber(cls, transcriber: Transcriber, settings: ServerSettings) -> Self:
         """A registry of one open transcriber, which is never unloaded."""
-        source = ModelSource(names=list_served_names(transcriber.name), open=lambda: transcriber)
+        source = ModelSource(
+            names=list_served_names(transcriber.name),
+            open=lambda: transcriber,
+            only_language=transcriber.only_language,
+        )
         models = cls.from_settings([source], settings)
         models.default.opener = None
         models.default.set_loaded(transcriber)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from neuron_whisper.decode.language import resolve_language
+from neuron_whisper.decode.language import find_spoken_language, resolve_language
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.text.special_tokens import SpecialTokens
@@ -39,3 +41,20 @@ def test_an_english_only_model_refuses_translation_and_other_languages(options: 
     with pytest.raises(InvalidOption) as refused:
         resolve_language(TranscribeOptions(**options), make_tokenizer(is_multilingual=False))  # type: ignore[arg-type]
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("options", "only_language", "spoken"),
+    [
+        ({"language": "German"}, "en", "de"),
+        ({"language": "de", "languages": ("de", "fr")}, None, "de"),
+        ({"languages": ("fr",)}, None, "fr"),
+        ({"languages": ("fr", "de")}, None, None),
+        ({}, "en", "en"),
+        ({}, None, None),
+    ],
+)
+def test_the_language_that_speech_is_in_is_the_one_given_then_the_only_one(
+    options: dict[str, Any], only_language: str | None, spoken: str | None
+) -> None:
+    assert find_spoken_language(TranscribeOptions(**options), only_language) == spoken

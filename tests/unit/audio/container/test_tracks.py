@@ -28,7 +28,21 @@ def test_the_track_is_the_one_asked_for_then_that_of_the_language_then_the_defau
 ) -> None:
     number, note = choose_track(TWO, TrackChoice(track=track, language=language))
     assert number == taken
-    assert note == (f"the file has 2 audio tracks: 0 (ger), 1 (eng); track {taken} was taken" if is_told else "")
+    told = f"the file has 2 audio tracks: 0 (ger), 1 (eng); track {taken} was taken, audio_track chooses another"
+    assert note == (told if is_told else "")
+
+
+@pytest.mark.parametrize(("tag", "code"), [("vls", "nl"), ("prs", "fa"), ("pbu-AF", "ps"), ("cmn-Hans", "zh")])
+def test_a_tag_may_be_any_code_of_the_language(tag: str, code: str) -> None:
+    assert choose_track([AudioTrack("eng", is_default=True), AudioTrack(tag)], TrackChoice(language=code))[0] == 1
+
+
+def test_warnings_and_errors_have_the_name_that_the_user_knows() -> None:
+    assert choose_track(TWO, TrackChoice(field="--audio-track"))[1].endswith(", --audio-track chooses another")
+    for track in (2, "fr"):
+        with pytest.raises(InvalidOption) as refused:
+            choose_track(TWO, TrackChoice(track=track, field="--audio-track"))
+        assert refused.value.field == "--audio-track"
 
 
 def test_of_several_tracks_of_the_language_the_default_is_taken_and_told() -> None:

@@ -88,7 +88,14 @@ def test_word_timestamps_are_computed_where_needed(texts: dict[str, Any], wants_
 @pytest.mark.parametrize(("text", "track"), [("1", 1), ("eng", "en"), ("German", "de"), (" ", None)])
 def test_an_audio_track_is_a_number_or_a_language(text: str, track: int | str | None) -> None:
     form = Form(texts={"audio_track": [text], "language": ["fr"]})
-    assert AudioRequest.from_form(form, TRANSCRIPTIONS).load_options == {"audio_track": track, "language": "fr"}
+    request = AudioRequest.from_form(form, TRANSCRIPTIONS)
+    assert request.get_load_options("en") == {"audio_track": track, "language": "fr"}
+
+
+def test_the_language_of_a_track_is_the_models_only_one_where_none_was_asked_for() -> None:
+    request = AudioRequest.from_form(Form(texts={}), TRANSCRIPTIONS)
+    assert request.get_load_options("en") == {"audio_track": None, "language": "en"}
+    assert request.get_load_options(None) == {"audio_track": None, "language": None}
 
 
 def test_a_track_that_is_neither_is_refused_by_its_field() -> None:

@@ -85,6 +85,15 @@ def test_each_segment_has_its_language_in_a_response_and_in_a_stream(transcriber
     assert [delta["segment"]["language"] for delta in deltas] == ["english", "german"]
 
 
+@pytest.mark.parametrize(("given", "answer"), [("German", "german"), ("deu", "german"), ("de-AT", "german"), ("", "")])
+def test_verbose_json_has_the_english_name_of_a_language_however_it_was_given(
+    transcriber: Transcriber, given: str, answer: str
+) -> None:
+    formatter = make_formatter(transcriber, response_format="verbose_json", language=given)
+    transcript = transcriber.transcribe(AudioClip(samples=np.zeros(8000, np.float32)), formatter.request.options)
+    assert formatter.format_verbose_json(transcript)["language"] == answer
+
+
 def test_the_language_of_a_translation_is_english(transcriber: Transcriber) -> None:
     translation = dataclasses.replace(TRANSCRIPT, task="translate", language="de")
     body = make_formatter(transcriber, response_format="verbose_json").format_verbose_json(translation)

@@ -9,6 +9,7 @@ import pytest
 
 from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.models.registry import ModelRegistry
+from tests.support.audio_files import encode_two_tracks
 from tests.support.model_shelf import ModelShelf, read_states, serve_models, transcribe
 from tests.support.servers import (
     TRANSCRIPTIONS,
@@ -36,6 +37,14 @@ def test_a_request_gets_the_model_that_it_names() -> None:
         # only a multilingual model takes it
         german = {"files": {"file": tone()}, "data": {"model": "mine", "language": "de"}}
         assert read_error(client.post(TRANSCRIPTIONS, **german), 400)["param"] == "language"  # type: ignore[arg-type]
+
+
+def test_the_track_of_the_models_only_language_is_taken_before_the_model_is_loaded() -> None:
+    with serve_models(ModelShelf("turbo", "tiny.en"), preload="default") as client:
+        assert read_states(client)["tiny.en"] == "unloaded"
+        for model, track in (("tiny.en", 1), ("turbo", 0), ("tiny.en", 1)):
+            response = client.post(TRANSCRIPTIONS, files={"file": encode_two_tracks()}, data={"model": model})
+            assert f"track {track} was taken, audio_track chooses another" in response.json()["warnings"][0]
 
 
 def test_every_model_is_listed_and_found_by_any_name() -> None:
