@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
@@ -26,7 +27,7 @@ from neuron_whisper.audio.resample import Resampler
 from neuron_whisper.audio.sample_buffer import SpillableBuffer
 from neuron_whisper.errors import AudioTooLarge, AudioUnreadable, InvalidOption
 
-__all__ = ["AudioLimits", "RawEncoding", "RawFormat", "load_audio"]
+__all__ = ["AudioLimits", "RawEncoding", "RawFormat", "check_readable", "load_audio"]
 
 RawEncoding = Literal["s16le", "s32le", "f32le", "u8", "mulaw", "alaw", "g722"]
 READ_CHUNK_BYTES = 1 << 20
@@ -139,6 +140,16 @@ def _open(source: str | Path | bytes | BinaryIO, name: str, max_bytes: int | Non
         raise AudioTooLarge(name, "the file", max_bytes)
     # a device reports size 0 and then returns bytes
     return file if size else _read_all(file, name, max_bytes)
+
+
+def check_readable(path: Path) -> None:
+    """Raises AudioUnreadable for a file that load_audio cannot open. A pipe is left alone: it can be opened once."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        mode = stat.S_IFREG  # opening it gives the reason
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        _open_path(path, str(path)).close()
 
 
 def _open_path(path: Path, name: str) -> BinaryIO:

@@ -29,7 +29,7 @@ from neuron_whisper.cli.loading import ModelSelection, model_options, open_trans
 from neuron_whisper.cli.output.files import STDIN, OutputFiles, make_stem, plan_output_files
 from neuron_whisper.cli.output.streams import escape_json
 from neuron_whisper.cli.progress import create_progress_bar
-from neuron_whisper.errors import DecodingFailed, InputError, InvalidOption, OutputUnwritable
+from neuron_whisper.errors import AudioUnreadable, DecodingFailed, InputError, InvalidOption, OutputUnwritable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -118,22 +118,21 @@ def transcribe(
         raise click.UsageError("Stdin (-) can be read only once.")
     if skip_existing and output_dir is None:
         raise click.UsageError("--skip-existing needs --output-dir; stdout keeps nothing.")
-    limits = parse_audio_limits(flags)
     load_options = {
         "channel": channel,
-        "limits": limits,
+        "limits": parse_audio_limits(flags),
         "audio_track": _parse_track(audio_track),
         "track_field": TRACK_FLAG,
+        "raw": _parse_raw_format(raw) if raw is not None else None,
     }
     subtitles = parse_subtitle_options(flags)
     options = parse_transcribe_options({**flags, "word_timestamps": flags["word_timestamps"] or subtitles.needs_words})
-    raw_format = _parse_raw_format(raw) if raw is not None else None
-    from neuron_whisper.decode.language import find_spoken_language
-
     selection = ModelSelection(model=model, artifact=artifact, profile=profile, threads=threads)
     outputs = {} if output_dir is None else plan_output_files(files, output_dir, names)
-    pending, n_failed = _select_files(context, outputs, skip_existing=skip_existing) if outputs else (list(files), 0)
+    pending, n_failed = _select_files(context, files, outputs, skip_existing=skip_existing)
     if pending:
+        from neuron_whisper.decode.language import find_spoken_language
+
         with open_transcriber(context, selection) as (transcriber, opened), _show_progress(context) as progress:
             transcriber.check_options(options)
             job = _FileJob(
@@ -141,11 +140,7 @@ def transcribe(
                 options=options,
                 formats=names,
                 outputs=outputs,
-                load_options={
-                    **load_options,
-                    "raw": raw_format,
-                    "language": find_spoken_language(options, transcriber.only_language),
-                },
+                load_options=load_options | {"language": find_spoken_language(options, transcriber.only_language)},
                 progress=progress,
                 subtitles=subtitles,
                 explain=context.verbose,
@@ -159,25 +154,37 @@ def transcribe(
 
 
 def _select_files(
-    context: CliContext, outputs: Mapping[str, OutputFiles], *, skip_existing: bool
+    context: CliContext, files: Sequence[str], outputs: Mapping[str, OutputFiles], *, skip_existing: bool
 ) -> tuple[list[str], int]:
-    """(files to transcribe, number of those whose outputs cannot be written), each reported before any work."""
+    """(files to transcribe, number of those that cannot be read or written), each reported before any work."""
     pending: list[str] = []
     n_failed = 0
-    for file, output in outputs.items():
+    for file in outputs or files:
+        output = outputs.get(file)
         try:
-            output.check()
+            if output is not None:
+                output.check()
+                if skip_existing and len(output.find_existing()) == len(output.formats):
+                    context.info(f"{file}: skipped, {' and '.join(map(str, output.paths))} exists")
+                    continue
+            _check_input(file)
         except InputError as error:
-            write_stderr(f"error: {file}: {error}")
+            about = "" if isinstance(error, AudioUnreadable) else f"{file}: "  # that names it
+            write_stderr(f"error: {about}{error}")
             n_failed += 1
             continue
-        if skip_existing and len(output.find_existing()) == len(output.formats):
-            context.info(f"{file}: skipped, {' and '.join(map(str, output.paths))} exists")
-            continue
-        if output.stem != make_stem(file):
+        if output is not None and output.stem != make_stem(file):
             context.info(f"{file}: written as {output.stem}.*, as another file would be {make_stem(file)}.* too")
         pending.append(file)
     return pending, n_failed
+
+
+def _check_input(file: str) -> None:
+    """Raises AudioUnreadable for a file that is not there or cannot be opened."""
+    from neuron_whisper.audio.load import check_readable
+
+    if file != STDIN:
+        check_readable(Path(file))
 
 
 # --- flags ----------------------------------------------------------------------------------------

@@ -231,6 +231,32 @@ def test_a_name_that_is_too_long_is_an_error_of_that_file_before_any_work(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.json"]
 
 
+@pytest.mark.parametrize("to_directory", [False, True])
+def test_inputs_that_cannot_be_opened_are_errors_before_a_model_is_looked_for(
+    cli: Cli, tmp_path: Path, to_directory: bool
+) -> None:
+    link = tmp_path / "link.wav"
+    link.symlink_to(link)
+    inputs = (tmp_path / "missing.wav", tmp_path, link, tmp_path / ("a" * 300))
+    outputs = ("-o", tmp_path / "out", "-f", "srt") if to_directory else ()
+    done = cli("transcribe", *inputs, "--model", "org/no-such-model", *outputs)
+    assert (done.code, done.out) == (1, "")
+    *errors, total = done.err.splitlines()
+    assert [line.split(": ")[:2] for line in errors] == [["error", str(path)] for path in inputs]
+    assert total == "4 of 4 files failed"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_that_is_missing_is_told_first_and_the_others_go_on(
+    transcribe: Cli, speech: Path, tmp_path: Path
+) -> None:
+    done = transcribe(speech / "a.wav", tmp_path / "missing.wav", speech / "b.wav")
+    assert done.code == 1
+    assert done.err.startswith(f"error: {tmp_path / 'missing.wav'}: there is no such file\n")
+    assert done.err.count("s of audio in") == 2
+    assert done.err.endswith("1 of 3 files failed\n")
+
+
 def test_an_output_directory_that_cannot_be_written_is_refused_before_a_model_is_looked_for(
     cli: Cli, speech: Path, tmp_path: Path
 ) -> None:

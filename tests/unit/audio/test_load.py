@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from neuron_whisper.audio.load import AudioLimits, RawEncoding, RawFormat, load_audio
+from neuron_whisper.audio.load import AudioLimits, RawEncoding, RawFormat, check_readable, load_audio
 from neuron_whisper.errors import (
     AudioTooLarge,
     AudioUnreadable,
@@ -232,6 +232,31 @@ def test_missing_files_and_directories_have_messages_of_their_own(tmp_path: Path
         load_audio(tmp_path / "nothing.wav")
     with pytest.raises(AudioUnreadable, match="this is a directory"):
         load_audio(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["nothing.wav", "folder", "folder/below/a.wav", "circle", "n" * 300, "a\0b"])
+def test_what_cannot_be_opened_is_known_before_it_is_loaded_and_for_the_same_reason(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "circle").symlink_to("circle")
+    reasons = []
+    for read in (check_readable, load_audio):
+        with pytest.raises(AudioUnreadable) as refused:
+            read(tmp_path / name)
+        reasons.append((refused.value.source, refused.value.reason))
+    assert reasons[0] == reasons[1]
+
+
+def test_files_and_pipes_that_can_be_read_pass_the_check_and_keep_their_content(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"x")
+    check_readable(tmp_path / "a.wav")
+    os.mkfifo(tmp_path / "pipe")
+    check_readable(tmp_path / "pipe")  # opening it would wait for a writer
+    reads, writes = os.pipe()
+    os.write(writes, b"samples")
+    check_readable(Path(f"/dev/fd/{reads}"))  # as a shell's <(command)
+    assert os.read(reads, 7) == b"samples"
+    os.close(reads)
+    os.close(writes)
 
 
 def test_a_header_with_no_samples_behind_it_is_refused() -> None:
