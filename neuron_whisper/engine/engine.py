@@ -58,6 +58,11 @@ class _EngineRequest:
     next_step: StepRequest | None = None
 
 
+_StepRow = tuple[int, _EngineRequest, StepRequest]  # a slot, its window, and what that asked for
+# log-probabilities by row, and how a window takes what the device computed from its first row on
+_StepOutput = tuple[NDArray[np.float32], Callable[[WindowDecoder, int], None]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
     """A snapshot: windows that wait, windows in slots, windows completed and steps run since the start.
@@ -247,8 +252,8 @@ class Engine:
 
     def _step(self) -> None:
         """Decode one token for every row of every window in a slot."""
-        top_k_rows: list[tuple[int, _EngineRequest, StepRequest]] = []
-        logits_rows: list[tuple[int, _EngineRequest, StepRequest]] = []
+        top_k_rows: list[_StepRow] = []
+        logits_rows: list[_StepRow] = []
         for slot, entry in self._slots.items():
             if entry.future.cancelled():
                 self._release(slot)
@@ -256,34 +261,41 @@ class Engine:
             request = entry.next_step
             assert request is not None
             (logits_rows if request.needs_logits else top_k_rows).append((slot, entry, request))
-        beams = self._session.spec.beams
-        received: list[tuple[int, _EngineRequest]] = []
-        n_rows = 0
-        if top_k_rows := self._fill_step(top_k_rows):
-            top_k = self._call_device(self._stats.step_s, self._session.decode, self._step_batch.inputs)
-            n_rows += sum(len(request.tokens) for _, _, request in top_k_rows)
-            for slot, entry, request in top_k_rows:
-                first = slot * beams
-                receive = partial(entry.decoder.receive_step, top_k, first)
-                if self._receive(slot, entry, top_k.logprobs[first : first + len(request.tokens)], receive):
-                    received.append((slot, entry))
-        if logits_rows := self._fill_step(logits_rows):
-            logprobs = self._call_device(self._stats.step_s, self._session.logits, self._step_batch.inputs)
-            n_rows += sum(len(request.tokens) for _, _, request in logits_rows)
-            for slot, entry, request in logits_rows:
-                first = slot * beams
-                receive = partial(entry.decoder.receive_logits, logprobs, first)
-                if self._receive(slot, entry, logprobs[first : first + len(request.tokens)], receive):
-                    received.append((slot, entry))
-        if n_rows:
+        stepped = [
+            *self._step_windows(top_k_rows, self._decode),
+            *self._step_windows(logits_rows, self._compute_logits),
+        ]
+        if stepped:
             self._steps += 1
-            self._stats.rows.observe(n_rows)
-        for slot, entry in received:
-            self._run_until_step(slot, entry)
+            self._stats.rows.observe(sum(len(request.tokens) for _, _, request, _ in stepped))
+        for slot, entry, _, is_received in stepped:
+            if is_received:
+                self._run_until_step(slot, entry)
 
-    def _fill_step(
-        self, rows: list[tuple[int, _EngineRequest, StepRequest]]
-    ) -> list[tuple[int, _EngineRequest, StepRequest]]:
+    def _step_windows(
+        self, rows: list[_StepRow], compute: Callable[[], _StepOutput]
+    ) -> list[tuple[int, _EngineRequest, StepRequest, bool]]:
+        """Step these windows by one device call; those that were in it, and whether they took its output."""
+        if not (filled := self._fill_step(rows)):
+            return []
+        logprobs, receive = compute()
+        stepped = []
+        for slot, entry, request in filled:
+            first = slot * self._session.spec.beams
+            numbers = logprobs[first : first + len(request.tokens)]
+            is_received = self._receive(slot, entry, numbers, partial(receive, entry.decoder, first))
+            stepped.append((slot, entry, request, is_received))
+        return stepped
+
+    def _decode(self) -> _StepOutput:
+        top_k = self._call_device(self._stats.step_s, self._session.decode, self._step_batch.inputs)
+        return top_k.logprobs, lambda decoder, first: decoder.receive_step(top_k, first)
+
+    def _compute_logits(self) -> _StepOutput:
+        logprobs = self._call_device(self._stats.step_s, self._session.logits, self._step_batch.inputs)
+        return logprobs, lambda decoder, first: decoder.receive_logits(logprobs, first)
+
+    def _fill_step(self, rows: list[_StepRow]) -> list[_StepRow]:
         """Fill the step batch with these windows' rows; returns those that are in it."""
         self._step_batch.clear()
         filled = []
