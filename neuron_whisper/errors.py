@@ -117,17 +117,19 @@ class MissingOption(InvalidOption):
 
 
 class TextTooLong(InvalidOption):
-    """The text of `field` has `length` units, more than the limit.
+    """The text of `field` has `length` units, more than the limit; None: it was not read to its end.
 
     TextTooLong("prompt", 20_000, 16_384) -> "prompt: 20,000 characters are not allowed; at most 16,384"
+    TextTooLong("prompt", None, 16_384) -> "prompt: more than 16,384 characters are not allowed; send fewer"
     """
 
-    def __init__(self, field: str, length: int, limit: int, *, unit: str = "characters") -> None:
+    def __init__(self, field: str, length: int | None, limit: int, *, unit: str = "characters") -> None:
         self.unit = unit
-        super().__init__(field, length, f"at most {limit:,}")
+        self._count = f"more than {limit:,}" if length is None else f"{length:,}"
+        super().__init__(field, length, "send fewer" if length is None else f"at most {limit:,}")
 
     def _describe(self) -> str:
-        return f"{self.field}: {self.value:,} {self.unit} are not allowed; {self.allowed}"
+        return f"{self.field}: {self._count} {self.unit} are not allowed; {self.allowed}"
 
 
 class UnknownOption(InvalidOption):

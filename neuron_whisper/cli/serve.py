@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 from collections.abc import Mapping
@@ -149,6 +150,7 @@ def serve(
         serve_until_stopped(registry, resolved.settings, on_listening=announce)
     finally:
         registry.close()
+        gc.freeze()  # all ends with the process: to look through it for garbage first would take a second
 
 
 def _given_flags(flags: Mapping[str, Any]) -> dict[str, Any]:

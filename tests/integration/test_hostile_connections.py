@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import subprocess
@@ -47,12 +48,30 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
-def count_closed(server: RunningServer, reason: str) -> float:
+def read_counter(server: RunningServer, sample: str) -> float:
     with server.client() as client:
         for line in client.get("/metrics").text.splitlines():
-            if line.startswith(f'neuron_whisper_connections_closed_total{{reason="{reason}"}}'):
+            if line.startswith(f"neuron_whisper_{sample} "):
                 return float(line.split()[1])
     return 0.0
+
+
+def count_closed(server: RunningServer, reason: str) -> float:
+    return read_counter(server, f'connections_closed_total{{reason="{reason}"}}')
+
+
+def read_refusal(answer: bytes, status: int) -> str:
+    """The code of an answer, which must be an error as every other one, and the last of its connection."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode().lower().split("\r\n")
+    assert lines[0].startswith(f"http/1.1 {status} ")
+    assert "content-type: application/json" in lines
+    assert "connection: close" in lines
+    assert any(line.startswith("x-request-id: req_") for line in lines)
+    error = json.loads(body)["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert error["type"] == ("invalid_request_error" if status < 500 else "server_error")
+    return str(error["code"])
 
 
 # --- pieces of a byte -----------------------------------------------------------------------------
@@ -62,10 +81,44 @@ def test_chunks_of_one_byte_are_refused_and_delay_nobody(server: RunningServer) 
     upload, neighbour = make_chunked_upload(bytes(200_000), 1), Neighbour(server.url)
     with neighbour.asking():
         answers = run_at_once(8, lambda: exchange(server.address, upload))
-    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 400"] * 8
-    assert b"at least 64 bytes" in answers[0]
+    assert [read_refusal(answer, 400) for answer in answers] == ["chunks_too_small"] * 8
     assert max(neighbour.waits_s) < SOON_S
     assert count_closed(server, "chunks") == 8
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"1\r\n-\r\n" * 2000, "chunks_too_small"),
+        (b"not a size\r\n", "invalid_http"),
+        (b"4\r\n----" + b"no end of line", "invalid_http"),
+        (b"1;" + b"x" * 100_000, "headers_too_large"),
+    ],
+    ids=["tiny chunks", "no size", "no end", "extension without end"],
+)
+def test_a_body_that_is_refused_is_no_cancelled_request(server: RunningServer, body: bytes, code: str) -> None:
+    rejected = f'requests_rejected_total{{reason="{code}"}}'
+    before = read_counter(server, "requests_cancelled_total"), read_counter(server, rejected)
+    answer = exchange(server.address, CHUNKED_HEADERS + body)
+    assert read_refusal(answer, 400) == code
+    assert read_counter(server, "requests_cancelled_total") == before[0]
+    assert read_counter(server, rejected) == before[1] + (code == "chunks_too_small")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"GET\r\n\r\n", 400, "invalid_http"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100) + b"\r\n\r\n", 400, "invalid_http"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000, 431, "headers_too_large"),
+        (make_upgrade(method="POST"), 400, "invalid_handshake"),
+    ],
+    ids=["no HTTP", "TLS", "headers without end", "handshake"],
+)
+def test_what_never_becomes_a_request_is_refused_as_json(
+    server: RunningServer, sent: bytes, status: int, code: str
+) -> None:
+    assert read_refusal(exchange(server.address, sent), status) == code
 
 
 def test_chunks_of_one_byte_behind_an_early_answer_end_the_connection(server: RunningServer) -> None:
@@ -145,7 +198,7 @@ def test_audio_in_messages_of_20_ms_is_read(server: RunningServer) -> None:
     ids=["body", "promised body", "chunked", "POST", "HTTP/1.0", "long query", "too long"],
 )
 def test_a_handshake_that_is_not_one_is_refused_and_closed(server: RunningServer, request_bytes: bytes) -> None:
-    assert exchange(server.address, request_bytes, timeout_s=5.0).startswith(b"HTTP/1.1 400")
+    assert exchange(server.address, request_bytes, timeout_s=5.0)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 431")
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ def main() -> None:
         forkserver.run()
     except (EOFError, ConnectionError):
         forkserver.kill_children()
+        os._exit(0)  # the parent waits, and to unload libraries takes a while
 
 
 if __name__ == "__main__":

@@ -34,11 +34,20 @@ RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 MAX_COMMA_VALUES = 1000
 
 # Fields of other APIs that this server rejects: to ignore one would change the result silently.
-NO_DIARIZATION = "speakers are not distinguished"
+NO_DIARIZATION = "speaker labels; speakers are not distinguished"
 UNSUPPORTED_FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "known_speaker_names": NO_DIARIZATION,
         "known_speaker_references": NO_DIARIZATION,
+        # of WhisperX, AssemblyAI, ElevenLabs and Azure
+        "diarize": NO_DIARIZATION,
+        "diarization": NO_DIARIZATION,
+        "speaker_labels": NO_DIARIZATION,
+        "speaker_diarization": NO_DIARIZATION,
+        "speakers_expected": NO_DIARIZATION,
+        "num_speakers": NO_DIARIZATION,
+        "min_speakers": NO_DIARIZATION,
+        "max_speakers": NO_DIARIZATION,
         "task": "use /v1/audio/transcriptions, or /v1/audio/translations to translate into English",
         "to_language": "a translation is into English",
         "word_timestamps": "use timestamp_granularities[]=word with response_format=verbose_json",

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-STOP_TIMEOUT_S = 2.0
+STOP_TIMEOUT_S = 0.2  # it may import what takes longer; nothing is lost with it when it is killed
 # What an interpreter and its libraries need to start; no secret of the server's comes with it.
 PASSED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR", "TEMP", "TMP")
 
@@ -34,9 +35,10 @@ class ForkserverClient:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "decoder-forkserver")
         self._process: subprocess.Popen[bytes] | None = None
+        self._starting: subprocess.Popen[bytes] | None = None  # until it is ready
         self._messages: MessageSocket | None = None
         self._connections: list[socket.socket] = []  # of decoders, so that none is left by a cancelled request
-        self._is_closed = False
+        self._closing = threading.Event()
 
     def start(self) -> None:
         """Start the process now, without waiting for it."""
@@ -57,7 +59,9 @@ class ForkserverClient:
 
     def close(self) -> None:
         """End the process and all decoders."""
-        self._is_closed = True
+        self._closing.set()
+        if (process := self._starting) is not None:
+            process.kill()
         self._thread.submit(self._stop)
         self._thread.shutdown(wait=True)
         for connection in self._connections:
@@ -73,7 +77,7 @@ class ForkserverClient:
     # --- in the thread ------------------------------------------------------------------------------
 
     def _ensure_started(self) -> MessageSocket:
-        if self._is_closed:
+        if self._closing.is_set():
             raise OSError("the decoders are closed")
         if self._messages is not None and not self._messages.is_closed():
             return self._messages
@@ -94,11 +98,15 @@ class ForkserverClient:
             except BaseException:
                 ours.close()
                 raise
-        self._messages = MessageSocket(ours)
+        self._messages, self._starting = MessageSocket(ours), self._process
+        if self._closing.is_set():  # `close` may have looked too early to see it
+            self._process.kill()
         try:
             self._messages.receive()
         except EOFError:
             raise OSError("the process that decodes audio ended while it started") from None
+        finally:
+            self._starting = None
         return self._messages
 
     def _fork(self) -> tuple[int, socket.socket]:
@@ -112,7 +120,7 @@ class ForkserverClient:
                 return int(messages.receive().fields["pid"]), ours
             except (EOFError, OSError) as error:
                 ours.close()
-                if is_last_try or self._is_closed:
+                if is_last_try or self._closing.is_set():
                     raise OSError(str(error) or "the process that decodes audio ended") from error
                 log.warning("the forkserver of the decoders ended; it is started again")
         raise AssertionError("unreachable")

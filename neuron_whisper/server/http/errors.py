@@ -47,6 +47,9 @@ INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
 TEXT_TOO_LONG = "text_too_long"
 AMBIGUOUS_LENGTH = "ambiguous_length"
+CHUNKS_TOO_SMALL = "chunks_too_small"
+HEADERS_TOO_LARGE = "headers_too_large"
+INVALID_HTTP = "invalid_http"
 DEVICE_RETRY_AFTER_S = 5
 
 
@@ -56,6 +59,14 @@ class ClientDisconnected(Exception):
 
 class UploadTooSlow(Exception):
     """The body of a request paused or arrived too slowly."""
+
+
+class RefusedBody(Exception):
+    """The connection does not read the rest of a request's body; `code` of the error says why."""
+
+    def __init__(self, message: str, code: str) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class AuthenticationFailed(Exception):
@@ -178,6 +189,8 @@ def _to_error_response(error: Exception, request: Request[Any, Any, Any] | None 
             return make_error_response(403, str(error), code="origin_not_allowed")
         case UnsupportedMediaType():
             return make_error_response(415, str(error), code="unsupported_media_type")
+        case RefusedBody():
+            return make_error_response(400, str(error), code=error.code, headers={"connection": "close"})
         case UploadTooSlow():
             return make_error_response(408, str(error), code="upload_too_slow", headers={"connection": "close"})
         case ClientDisconnected():

@@ -42,7 +42,7 @@ from neuron_whisper.server.http.errors import (
 )
 from neuron_whisper.server.http.request_context import STATE_KEY, RequestContext, current_request
 from neuron_whisper.server.http.routing import is_root_without_slash, to_routed_scope
-from neuron_whisper.server.http.upload_limits import limit_slow_upload
+from neuron_whisper.server.http.upload_limits import limit_upload
 from neuron_whisper.server.observability.metrics import Metrics
 from neuron_whisper.server.observability.tracing import TraceExporter
 
@@ -138,8 +138,11 @@ class InstrumentedApp(Litestar):
                 self.gateway.tracing.describe_request(context, scope, client_scope["method"])
             await send(message)
 
-        receive_in_time = limit_slow_upload(
-            receive, idle_s=settings.upload_idle_s, min_bytes_per_s=settings.upload_least_bytes_s
+        receive_in_time = limit_upload(
+            receive,
+            scope["state"],
+            idle_s=settings.upload_idle_s,
+            min_bytes_per_s=settings.upload_least_bytes_s,
         )
         try:
             self.gateway.browser_checks.check(scope)

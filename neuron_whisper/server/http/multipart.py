@@ -96,7 +96,7 @@ async def read_form(request: Request[Any, Any, Any], form: Form, check_field: Fi
                         text += event
                         if len(text) > MAX_TEXT_BYTES:
                             check_field(name, "a long value")
-                            raise TextTooLong(name, len(text), MAX_TEXT_BYTES, unit="bytes")
+                            raise TextTooLong(name, None, MAX_TEXT_BYTES, unit="bytes")
                     elif part is not None:
                         form.add_text(name, bytes(text), part.charset)
                         check_field(name, form.texts[name][-1])

@@ -19,7 +19,12 @@ from prometheus_client.registry import Collector
 from neuron_whisper.engine.interface import PoolStatus
 from neuron_whisper.engine.stats import HistogramSnapshot
 from neuron_whisper.server.http.admission import Admission
-from neuron_whisper.server.http.errors import AMBIGUOUS_LENGTH, CLIENT_CLOSED_REQUEST, TEXT_TOO_LONG
+from neuron_whisper.server.http.errors import (
+    AMBIGUOUS_LENGTH,
+    CHUNKS_TOO_SMALL,
+    CLIENT_CLOSED_REQUEST,
+    TEXT_TOO_LONG,
+)
 from neuron_whisper.server.http.request_context import RequestContext
 from neuron_whisper.server.models.registry import ModelRegistry
 
@@ -28,7 +33,7 @@ REQUEST_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.
 RTF_BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 UNKNOWN_ROUTE = "other"  # one label for all unknown paths
 REJECTED_STATUSES = (401, 403, 408, 413, 415, 429, 503, 507)
-REJECTED_CODES = (TEXT_TOO_LONG, AMBIGUOUS_LENGTH)  # of 400, whose others are mistakes
+REJECTED_CODES = (TEXT_TOO_LONG, AMBIGUOUS_LENGTH, CHUNKS_TOO_SMALL)  # of 400, whose others are mistakes
 
 ENGINE_HISTOGRAMS = {
     "encode_s": ("encode_seconds", "Seconds of an encode call, a batch of windows."),

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from neuron_whisper.server.http.errors import CHUNKS_TOO_SMALL, HEADERS_TOO_LARGE, INVALID_HTTP, RefusedBody
+from neuron_whisper.server.http.upload_limits import refuse_body
 from neuron_whisper.server.transport.connection_limits import ConnectionLimits
 from neuron_whisper.server.transport.piece_budget import PieceBudget
-from neuron_whisper.server.transport.send_progress import SendProgress
+from neuron_whisper.server.transport.refusals import TOO_MANY_CONNECTIONS, send_refusal
+from neuron_whisper.server.transport.turns import LimitedConnection
 from neuron_whisper.server.transport.websocket_connections import LimitedWebSocketProtocol, find_handshake_problem
 
 READ_BYTES = 16 * 1024  # read at once: what is parsed before other connections have their turn is bounded by it
 TURN_EVENTS = 64  # of h11, handled before other connections have their turn
 
-SERVICE_UNAVAILABLE = (
-    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
-)
+HANDSHAKE_REFUSED = "invalid_handshake"
 
 
 class ChunksTooSmall(h11.RemoteProtocolError):
     """The chunks of a body exceed their PieceBudget."""
+
+    def __init__(self) -> None:
+        super().__init__("the chunks of the body are too small; send at least 64 bytes in each")
 
 
 class MeteredConnection(h11.Connection):
@@ -34,7 +39,7 @@ class MeteredConnection(h11.Connection):
         self._chunks = PieceBudget()
         self._events_left = TURN_EVENTS
         self.has_more = False  # whether the turn ended before the received bytes did
-        self.problem = ""  # of the client's bytes, where h11 itself has none
+        self.problem: h11.RemoteProtocolError | None = None  # of the client's bytes
 
     def begin_turn(self) -> None:
         self._events_left, self.has_more = TURN_EVENTS, False
@@ -43,12 +48,15 @@ class MeteredConnection(h11.Connection):
         if self._events_left == 0:
             self.has_more = True
             return h11.NEED_DATA
-        event = super().next_event()
-        if isinstance(event, h11.Data):
-            self._events_left -= 1
-            if event.chunk_start and not self._chunks.spend(len(event.data)):
-                self.problem = "the chunks of the body are too small; send at least 64 bytes in each"
-                raise ChunksTooSmall(self.problem)
+        try:
+            event = super().next_event()
+            if isinstance(event, h11.Data):
+                self._events_left -= 1
+                if event.chunk_start and not self._chunks.spend(len(event.data)):
+                    raise ChunksTooSmall
+        except h11.RemoteProtocolError as error:
+            self.problem = self.problem or error
+            raise
         return event
 
 
@@ -73,22 +81,17 @@ class TurnFlowControl(FlowControl):
             super().resume_reading()
 
 
-class LimitedHttpProtocol(H11Protocol, asyncio.BufferedProtocol):
+class LimitedHttpProtocol(LimitedConnection, H11Protocol, asyncio.BufferedProtocol):
     """uvicorn's HTTP protocol with limits. Subclasses set `limits` and `read_buffer`.
 
     uvicorn itself waits forever for a first request, for the rest of the headers after their first byte, and for a
     client that reads nothing; and it handles all that it reads at once, 256 KiB, before another connection.
     """
 
-    limits: ConnectionLimits
-    read_buffer: bytearray  # shared by the connections of an event loop, which reads from one at a time
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.conn: MeteredConnection = MeteredConnection()
-        self._sending = SendProgress()
         self._header_timer: asyncio.TimerHandle | None = None
-        self._next_turn: asyncio.Handle | None = None
         self._is_websocket = False
         self.idle_since = 0.0
 
@@ -100,56 +103,65 @@ class LimitedHttpProtocol(H11Protocol, asyncio.BufferedProtocol):
         self.idle_since = self.loop.time()
         if not self.limits.make_room(self.connections, self.idle_since):
             self.limits.count_closed("connections")
-            transport.write(SERVICE_UNAVAILABLE)
+            message = "all connections of this server are taken; try again later"
+            refusal = send_refusal(self.conn, 503, message, code=TOO_MANY_CONNECTIONS, headers={"retry-after": "1"})
+            transport.write(refusal)
             transport.close()
             return
         self._start_header_timer()
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self.read_buffer
-
-    def buffer_updated(self, n_bytes: int) -> None:
-        self.data_received(bytes(memoryview(self.read_buffer)[:n_bytes]))
-
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        H11Protocol.data_received(self, data)
         self._update_header_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_header_timer()
-        if self._next_turn is not None:
-            self._next_turn.cancel()
         super().connection_lost(exc)
-
-    def resume_writing(self) -> None:
-        self._sending.restart()
-        super().resume_writing()
 
     # --- a turn: a limited number of events -----------------------------------------------------
 
     def handle_events(self) -> None:
         self.conn.begin_turn()
         super().handle_events()
-        if self.conn.has_more and self._next_turn is None and not self.transport.is_closing():
+        if self.conn.has_more and not self.has_next_turn and not self.transport.is_closing():
             self.flow.hold_reading()
-            self._next_turn = self.loop.call_soon(self._take_turn)
+            self.schedule_turn()
 
-    def _take_turn(self) -> None:
-        self._next_turn = None
+    def take_turn(self) -> None:
         if not self.transport.is_closing():
             self.flow.release_reading()
             self.handle_events()
             self._update_header_timer()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer an invalid request, and close. Where a response has begun, its client does not get another one."""
-        if self.conn.problem:
-            self.limits.count_closed("chunks")
-            msg = self.conn.problem
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
+        """Refuse what is not valid HTTP, or more than a limit; `msg` is uvicorn's, which says nothing of it.
+
+        A request that has begun answers itself. One whose response has begun gets no other one.
+        """
+        message, code, status = self._describe_problem()
+        if self.is_responding and self.conn.our_state is h11.SEND_RESPONSE:
+            refuse_body(self.scope["state"], RefusedBody(message, code))
+            self.flow.hold_reading()
+            self.cycle.message_event.set()
+        elif self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._refuse(message, code, status)
         else:
             self.transport.close()
+
+    def _describe_problem(self) -> tuple[str, str, int]:
+        """The message, code and status for the client's bytes, which are counted where a limit refuses them."""
+        problem = self.conn.problem
+        if isinstance(problem, ChunksTooSmall):
+            self.limits.count_closed("chunks")
+            return str(problem), CHUNKS_TOO_SMALL, 400
+        if problem is not None and problem.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            self.limits.count_closed("header_bytes")
+            return "the request's headers, or those of a chunk, are too large", HEADERS_TOO_LARGE, 431
+        return "the request is not valid HTTP", INVALID_HTTP, 400
+
+    def _refuse(self, message: str, code: str, status: int = 400) -> None:
+        self.transport.write(send_refusal(self.conn, status, message, code=code))
+        self.transport.close()
 
     # --- time to send the headers, and to read the response -------------------------------------
 
@@ -191,19 +203,15 @@ class LimitedHttpProtocol(H11Protocol, asyncio.BufferedProtocol):
     def close_if_not_read(self, now: float) -> None:
         """Abort the connection where its client does not read what was sent to it."""
         is_closing = self.transport.is_closing()
-        is_waited_for = is_closing or self.flow.write_paused or not self.is_responding
-        unsent = self.transport.get_write_buffer_size() if is_waited_for else 0
-        limit_s = self.limits.close_s if is_closing else self.limits.send_timeout_s
-        if self._sending.is_stalled(unsent, now, limit_s=limit_s):
-            self.limits.count_closed("not_read")
-            self.transport.abort()
+        is_waited_for = self.flow.write_paused or not self.is_responding
+        self.abort_if_not_read(now, is_waited_for=is_waited_for, is_closing=is_closing)
 
     # --- from here on a WebSocket protocol owns the connection ----------------------------------
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         if (problem := find_handshake_problem(event)) is not None:
             self.limits.count_closed("handshake")
-            self.send_400_response(problem)
+            self._refuse(problem, HANDSHAKE_REFUSED)
             return
         self._is_websocket = True
         self._cancel_header_timer()

@@ -16,9 +16,8 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
-from neuron_whisper.server.transport.connection_limits import ConnectionLimits
 from neuron_whisper.server.transport.piece_budget import PieceBudget
-from neuron_whisper.server.transport.send_progress import SendProgress
+from neuron_whisper.server.transport.turns import LimitedConnection
 
 SLICE_BYTES = 1024  # parsed at once: at most 170 frames
 TURN_FRAMES = 64  # handled before other connections have their turn
@@ -65,22 +64,17 @@ class MeteredFrames(ServerProtocol):
         super().fail(CloseCode.POLICY_VIOLATION if self.limit_exceeded else code, reason)
 
 
-class LimitedWebSocketProtocol(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
+class LimitedWebSocketProtocol(LimitedConnection, WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
     """uvicorn's WebSocket protocol with limits. Subclasses set `limits` and `read_buffer`.
 
     Received bytes are parsed a slice at a time, and only while the application has handled what was parsed before.
     """
-
-    limits: ConnectionLimits
-    read_buffer: bytearray
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.conn: MeteredFrames = MeteredFrames(max_size=self.config.ws_max_size, logger=self.logger)
         self.close_timeout = self.limits.close_s
         self._received = bytearray()  # not parsed yet
-        self._next_turn: asyncio.Handle | None = None
-        self._sending = SendProgress()
 
     def open(self, request: h11.Request, early_data: bytes) -> None:
         """Answer the handshake. `early_data` came with it, and is kept until the application has accepted."""
@@ -92,35 +86,19 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol, asyncio.BufferedProtoco
 
     # --- asyncio's callbacks --------------------------------------------------------------------
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self.read_buffer
-
-    def buffer_updated(self, n_bytes: int) -> None:
-        self.data_received(bytes(memoryview(self.read_buffer)[:n_bytes]))
-
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if self._next_turn is None:
-            self._take_turn()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._next_turn is not None:
-            self._next_turn.cancel()
-        super().connection_lost(exc)
-
-    def resume_writing(self) -> None:
-        self._sending.restart()
-        super().resume_writing()
+        if not self.has_next_turn:
+            self.take_turn()
 
     # --- a turn: a limited number of frames -----------------------------------------------------
 
-    def _take_turn(self) -> None:
-        self._next_turn = None
+    def take_turn(self) -> None:
         end = self.conn.n_frames + TURN_FRAMES
         while self._received and self._is_ready() and self.conn.n_frames < end:
             piece = bytes(self._received[:SLICE_BYTES])
             del self._received[:SLICE_BYTES]
-            super().data_received(piece)
+            WebSocketsSansIOProtocol.data_received(self, piece)
         self._continue()
 
     def _is_ready(self) -> bool:
@@ -135,8 +113,8 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol, asyncio.BufferedProtoco
             self.transport.resume_reading()
             return
         self.transport.pause_reading()
-        if self._received and self._is_ready() and self._next_turn is None:
-            self._next_turn = self.loop.call_soon(self._take_turn)
+        if self._received and self._is_ready():
+            self.schedule_turn()
 
     # --- the application ------------------------------------------------------------------------
 
@@ -194,8 +172,4 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol, asyncio.BufferedProtoco
     def close_if_not_read(self, now: float) -> None:
         """Abort the connection where its client does not read what was sent to it."""
         is_closing = self.transport.is_closing() or self.close_sent
-        unsent = self.transport.get_write_buffer_size() if is_closing or not self.writable.is_set() else 0
-        limit_s = self.limits.close_s if is_closing else self.limits.send_timeout_s
-        if self._sending.is_stalled(unsent, now, limit_s=limit_s):
-            self.limits.count_closed("not_read")
-            self.transport.abort()
+        self.abort_if_not_read(now, is_waited_for=not self.writable.is_set(), is_closing=is_closing)

@@ -73,7 +73,7 @@ VERBOSE = {"response_format": "verbose_json"}
         ("keywords", {"keywords[]": ["a"] * 101}, "at most 100"),
         ("response_format", {"response_format": "diarized_json"}, "speakers are not distinguished"),
         ("known_speaker_names", {"known_speaker_names[]": "agent"}, "speakers are not distinguished"),
-        ("known_speaker_references", {"known_speaker_references[]": "data:audio/wav;base64,"}, "speakers are not"),
+        ("known_speaker_references", {"known_speaker_references[]": "data:audio/wav;base64,"}, "speaker labels"),
         ("chunking_strategy", {"chunking_strategy": "none"}, "server_vad"),
     ],
 )

@@ -18,6 +18,7 @@ TRANSLATIONS = "/v1/audio/translations"
         ("user", "ann"),
         ("diarize", "false"),
         ("diarize", "0"),
+        ("speaker_labels", "false"),
         ("task", "transcribe"),
         ("n", "1"),
         ("top_p", "1.0"),
@@ -41,6 +42,8 @@ def test_a_field_without_meaning_is_ignored_with_a_warning(
     ("path", "name", "value"),
     [
         (TRANSCRIPTIONS, "diarize", "true"),
+        (TRANSLATIONS, "diarize", "1"),
+        (TRANSCRIPTIONS, "speaker_labels", "true"),
         (TRANSCRIPTIONS, "task", "translate"),
         (TRANSLATIONS, "task", "transcribe"),
         (TRANSCRIPTIONS, "n", "2"),

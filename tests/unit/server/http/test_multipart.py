@@ -121,3 +121,11 @@ def test_an_upload_above_the_limit_is_rejected_without_content_length(small: Run
     with small.client() as client:
         error = read_error(client.post(TRANSCRIPTIONS, headers=FORM, content=pieces()), 413)
     assert (error["param"], error["code"]) == ("file", "audio_too_large")
+
+
+def test_a_text_that_is_not_read_to_its_end_is_not_said_to_be_counted(small: RunningServer) -> None:
+    with small.client() as client:
+        data = {"prompt": "word " * 300_000}
+        error = read_error(client.post(TRANSCRIPTIONS, files={"file": tone()}, data=data), 400)
+    assert (error["param"], error["code"]) == ("prompt", "text_too_long")
+    assert error["message"].startswith("prompt: more than 65,536 bytes")

@@ -10,7 +10,7 @@ from litestar.types.asgi_types import ReceiveMessage
 
 from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.http.errors import UploadTooSlow
-from neuron_whisper.server.http.upload_limits import limit_slow_upload
+from neuron_whisper.server.http.upload_limits import limit_upload
 from tests.support.hostile_connections import read_until_closed
 from tests.support.servers import TRANSCRIPTIONS, run_server
 
@@ -35,7 +35,7 @@ def test_a_slow_upload_is_aborted_after_the_grace_period(monkeypatch: pytest.Mon
         return {"type": "http.request", "body": b"x", "more_body": True}
 
     async def rest() -> None:
-        receive = limit_slow_upload(trickle, idle_s=5, min_bytes_per_s=10_000)
+        receive = limit_upload(trickle, {}, idle_s=5, min_bytes_per_s=10_000)
         while True:
             await receive()
 

@@ -36,7 +36,10 @@ def test_connections_above_the_limit_are_closed() -> None:
     with run_server(ServerSettings(max_connections=3, vad_filter=False)) as server:
         held = [socket.create_connection(server.address) for _ in range(3)]
         with socket.create_connection(server.address) as one_more:
-            assert read_until_closed(one_more).startswith(b"HTTP/1.1 503 ")
+            answer = read_until_closed(one_more)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"too_many_connections"' in answer
+        assert b"retry-after: 1\r\n" in answer
         for connection in held:
             connection.close()
         server.wait_for(requests=0)
