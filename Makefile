@@ -87,9 +87,12 @@ bench-accuracy: install $(PEERS)/.installed
 	  --peer openvino-genai --peer whisper.cpp:f16 --peer whisper.cpp:q8_0 $(PEER_PYTHON)
 
 # hallucinated words, times on a known timeline, word times: make bench-checks CHECK=timeline
+# texts that changed: make bench-checks CHECK=texts TEXTS="--model base --before before.json"
 CHECK ?= hallucination
+TEXTS ?= --model base --model tiny.en
 bench-checks: install
-	$(BIN)/python -m benchmarks.checks $(CHECK) $(SPEECH) --artifact $(ARTIFACT)
+	$(BIN)/python -m benchmarks.checks $(CHECK) \
+	  $(if $(filter texts,$(CHECK)),$(MANIFEST) --json build/texts.json $(TEXTS),$(SPEECH) --artifact $(ARTIFACT))
 
 # a running server under 1 to 64 clients: make bench-load URL=http://127.0.0.1:8000 CLIPS=folder
 URL ?= http://127.0.0.1:8000

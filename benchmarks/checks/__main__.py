@@ -1,7 +1,9 @@
-"""Checks that error rates do not cover: hallucinated words, times on a known timeline, word times.
+"""Checks that error rates do not cover: hallucinated words, times on a known timeline, word times, changed texts.
 
 `python -m benchmarks.checks {hallucination,timeline,words} [MANIFEST] --artifact base` runs neuron-whisper with both
-long-form plans, and the args peers, and prints a Markdown table; timeline and words need MANIFEST.
+long-form plans, and the named peers, and prints a Markdown table; timeline and words need MANIFEST.
+`python -m benchmarks.checks texts MANIFEST --model base --json after.json --before before.json` keeps the texts of
+every recording, and lists those that are not an earlier installation's.
 """
 
 from __future__ import annotations
@@ -16,20 +18,28 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.checks.texts import (
+    compare_texts,
+    format_comparison,
+    format_rates,
+    read_texts,
+    transcribe_all,
+    write_texts,
+)
 from benchmarks.checks.timeline import SOUNDS, Samples, build_timeline, measure_timing, summarize
 from benchmarks.checks.word_times import compare_times_s, count_backward_words
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance, RowFilter, read_utterances
+from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance, RowFilter, read_recordings, read_utterances
 from neuron_whisper.bench.accuracy.metrics import count_word_errors, percentile
 from neuron_whisper.bench.engines.config import DecodingConfig, EngineConfig
 from neuron_whisper.bench.engines.peers import parse_peer_pythons
 from neuron_whisper.bench.engines.prepare_peer import prepare_peer
 from neuron_whisper.bench.engines.results import TimedText, TranscriptionResult
 from neuron_whisper.bench.process.client import WorkerClient
-from neuron_whisper.errors import NeuronWhisperError
+from neuron_whisper.errors import MissingOption, NeuronWhisperError
 from neuron_whisper.model.checkpoint import open_checkpoint
 from neuron_whisper.model.sources import resolve_model
 
@@ -175,11 +185,13 @@ def _parse_decoding(args: argparse.Namespace, *, word_timestamps: bool = False) 
 
 
 def _read_utterances(args: argparse.Namespace) -> list[ReferenceUtterance]:
-    where = tuple((column, value) for column, _, value in (pair.partition("=") for pair in args.where))
-    utterances, _ = read_utterances(
-        [args.manifest], RowFilter(language=args.language, where=where, skip=tuple(args.skip))
-    )
+    utterances, _ = read_utterances([args.manifest], _parse_filter(args))
     return utterances
+
+
+def _parse_filter(args: argparse.Namespace) -> RowFilter:
+    where = tuple((column, value) for column, _, value in (pair.partition("=") for pair in args.where))
+    return RowFilter(language=args.language, where=where, skip=tuple(args.skip))
 
 
 def _format_wer(reference: str, hypothesis: str, language: str) -> str:
@@ -191,36 +203,83 @@ def _log(line: str) -> None:
     sys.stderr.flush()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.checks", description=__doc__)
-    parser.add_argument("check", choices=list(CHECKS))
-    parser.add_argument("manifest", nargs="?", type=Path, metavar="MANIFEST", help="as of `neuron-whisper bench`")
-    parser.add_argument("--artifact", required=True, metavar="REF", help="a stored artifact")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME[:VARIANT]", help="may be repeated")
-    parser.add_argument(
-        "--peer-python", action="append", default=[], metavar="[NAME=]PYTHON", help="python that has a peer, or all"
+def run_check(args: argparse.Namespace) -> int:
+    """Prints the table of a check of systems, row by row."""
+    if args.check != "hallucination" and args.manifest is None:
+        raise MissingOption("MANIFEST", f"{args.check} needs a table of recordings")
+    with ExitStack() as stack:
+        for n, row in enumerate(CHECKS[args.check](args, stack)):
+            sys.stdout.write(f"| {' | '.join(row)} |\n" + ("|" + " --- |" * len(row) + "\n" if n == 0 else ""))
+    return 0
+
+
+def check_texts(args: argparse.Namespace) -> int:
+    """Keeps the texts of every recording; 1 if one is not that of `--before` and `--fail-on-change` is given."""
+    before = None if args.before is None else read_texts(args.before)
+    after = transcribe_all(
+        read_recordings(args.manifest, _parse_filter(args)),
+        models=args.model or ["base"],
+        profile=args.profile,
+        options={} if args.beam_size is None else {"beam_size": args.beam_size},
+        threads=args.threads,
+        python=args.python,
+        log=_log,
     )
+    write_texts(args.json, after)
+    if before is None:
+        sys.stdout.write(format_rates((None, text) for text in after.texts) + "\n")
+        return 0
+    comparison = compare_texts(before, after)
+    sys.stdout.write(format_comparison(comparison) + "\n")
+    return int(args.fail_on_change and bool(comparison.changed))
+
+
+def create_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.checks", description=__doc__)
+    checks = parser.add_subparsers(dest="check", required=True)
+    for name, check in CHECKS.items():
+        made = checks.add_parser(name, help=check.__doc__)
+        made.set_defaults(run=run_check)
+        made.add_argument("manifest", nargs="?", type=Path, metavar="MANIFEST", help="as of `neuron-whisper bench`")
+        made.add_argument("--artifact", required=True, metavar="REF", help="a stored artifact")
+        made.add_argument("--peer", action="append", default=[], metavar="NAME[:VARIANT]", help="may be repeated")
+        made.add_argument(
+            "--peer-python", action="append", default=[], metavar="[NAME=]PYTHON", help="python that has a peer, or all"
+        )
+        made.add_argument("--no-extras", action="store_true", help="neuron-whisper without what openai-whisper lacks")
+        made.add_argument("--seconds", type=float, default=60.0, help="length of each sound, or of the timeline")
+        made.add_argument("--seed", type=int, default=0, help="of the timeline's order and gaps")
+        _add_shared_flags(made)
+    texts = checks.add_parser("texts", help=check_texts.__doc__)
+    texts.set_defaults(run=check_texts)
+    texts.add_argument("manifest", type=Path, metavar="MANIFEST", help="a table of recordings, with texts or without")
+    texts.add_argument("--model", action="append", metavar="NAME", help="as of load_model; may be repeated (base)")
+    texts.add_argument("--profile", default="cpu", help="compile profile (cpu)")
+    texts.add_argument("--python", default=sys.executable, help="of the installation that transcribes (this one)")
+    texts.add_argument("--json", required=True, type=Path, metavar="FILE", help="where the texts are kept")
+    texts.add_argument("--before", type=Path, metavar="FILE", help="what --json wrote for another installation")
+    texts.add_argument("--fail-on-change", action="store_true", help="exit code 1 when a text changed")
+    _add_shared_flags(texts)
+    return parser
+
+
+def _add_shared_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam-size", type=int, help="beams at temperature 0")
-    parser.add_argument("--no-extras", action="store_true", help="neuron-whisper without what openai-whisper lacks")
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of each sound, or of the timeline")
-    parser.add_argument("--seed", type=int, default=0, help="of the timeline's order and gaps")
     parser.add_argument("--language", default=None, help="measure only the clips in this language")
     parser.add_argument(
         "--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows with this value"
     )
     parser.add_argument("--skip", action="append", default=[], metavar="PATTERN", help="skip files of this name")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads per system")
-    args = parser.parse_args(arguments)
-    if args.check != "hallucination" and args.manifest is None:
-        parser.error(f"{args.check} needs MANIFEST")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = create_parser().parse_args(arguments)
     try:
-        with ExitStack() as stack:
-            for n, row in enumerate(CHECKS[args.check](args, stack)):
-                sys.stdout.write(f"| {' | '.join(row)} |\n" + ("|" + " --- |" * len(row) + "\n" if n == 0 else ""))
+        return int(args.run(args))
     except NeuronWhisperError as error:
         _log(f"error: {error}")
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -54,6 +54,19 @@ class ReferenceUtterance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A row of a manifest. `file` is as it stands there; `language` None: not known, or several ("en+de").
+
+    `text` None: not known; an empty one means that there is no speech.
+    """
+
+    file: str
+    path: Path
+    language: str | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RowFilter:
     """Selects rows. `where` are (column, value) pairs that a row must have, `skip` patterns of file names.
 
@@ -98,6 +111,28 @@ def read_utterances(
         names = ", ".join(map(str, sources))
         raise InvalidOption("SPEECH", names, "sources with at least one selected recording that has a text")
     return utterances, n_without_text
+
+
+def read_recordings(source: Path, row_filter: RowFilter) -> list[Recording]:
+    """Every selected row of a manifest, with a text or without one.
+
+    Raises InvalidOption as `read_utterances` does, and for a file that stands in two rows.
+    """
+    recordings: list[Recording] = []
+    for place, row in _read_rows(source):
+        if not _matches(row, row_filter, place):
+            continue
+        file, text = _find_cell(row, PATH_COLUMNS), _find_cell(row, TEXT_COLUMNS)
+        path = _find_file(file, source.parent, place)
+        language = _language_code_or_none(_find_cell(row, LANGUAGE_COLUMNS) or row_filter.language)
+        if any(it.path == path for it in recordings):
+            raise InvalidOption("MANIFEST", place, f"a file stands in one row; {file} stands in two")
+        recordings.append(
+            Recording(file=str(file), path=path, language=language, text=None if text is None else str(text).strip())
+        )
+    if not recordings:
+        raise InvalidOption("MANIFEST", str(source), "a manifest with at least one selected row")
+    return recordings
 
 
 # --- directories ----------------------------------------------------------------------------------
@@ -176,10 +211,7 @@ def _parse_row(row: Row, base: Path, place: str, row_filter: RowFilter) -> Refer
     text = _find_cell(row, TEXT_COLUMNS)
     if text is None:
         return None
-    file = _find_cell(row, PATH_COLUMNS)
-    path = base / str(file)
-    if file is None or not path.is_file():
-        raise InvalidOption("SPEECH", place, f"an existing file; {path} is none")
+    path = _find_file(_find_cell(row, PATH_COLUMNS), base, place)
     language_cell = _find_cell(row, LANGUAGE_COLUMNS) or row_filter.language
     if language_cell is None:
         raise InvalidOption("SPEECH", place, f"a column {' or '.join(LANGUAGE_COLUMNS)}, or give --language")
@@ -192,6 +224,13 @@ def _parse_row(row: Row, base: Path, place: str, row_filter: RowFilter) -> Refer
         raise InvalidOption("SPEECH", place, f"channel is a number from 0; it is {channel!r}")
     number = None if channel is None else int(str(channel))
     return ReferenceUtterance(path=path, language=language, text=str(text).strip(), channel=number)
+
+
+def _find_file(file: object | None, base: Path, place: str) -> Path:
+    path = base / str(file)
+    if file is None or not path.is_file():
+        raise InvalidOption("SPEECH", place, f"an existing file; {path} is none")
+    return path
 
 
 def _find_cell(row: Row, names: Sequence[str]) -> object | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance, RowFilter, read_utterances
+from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance, RowFilter, read_recordings, read_utterances
 from neuron_whisper.errors import InvalidOption
 from tests.support.manifests import write_speech
 
@@ -87,3 +87,24 @@ def test_a_wrong_row_is_refused_by_file_and_line(speech: Path, name: str, conten
     (speech / name).write_text(content)
     with pytest.raises(InvalidOption, match=message):
         read_utterances([speech / name])
+
+
+def test_every_row_is_a_recording_with_a_text_or_without_one(tmp_path: Path) -> None:
+    write_speech(tmp_path)
+    table = tmp_path / "all.tsv"
+    table.write_text("file\tlang\ttranscript\na.wav\ten\tone\nb.wav\ten+de\t\n")
+    found = read_recordings(table, RowFilter())
+    assert [(it.file, it.path, it.language, it.text) for it in found] == [
+        ("a.wav", tmp_path / "a.wav", "en", "one"),
+        ("b.wav", tmp_path / "b.wav", None, None),
+    ]
+    assert [it.file for it in read_recordings(table, RowFilter(language="en"))] == ["a.wav"]
+
+
+@pytest.mark.parametrize("rows", ["", "none.wav\ten\tone\n", 2 * "a.wav\ten\tone\n"], ids=["none", "no file", "twice"])
+def test_recordings_that_are_not_there_or_stand_twice_are_refused(tmp_path: Path, rows: str) -> None:
+    write_speech(tmp_path)
+    table = tmp_path / "all.tsv"
+    table.write_text(f"file\tlang\ttranscript\n{rows}")
+    with pytest.raises(InvalidOption):
+        read_recordings(table, RowFilter())
