@@ -61,18 +61,42 @@ INPUTS = (
         file="two_wavs_joined.wav",
         model="base",
         texts=("has never been surpassed", "ask not what your country can do for you"),
+        starts_s=(("has never", 0.0), ("and so", 2.0)),
         warnings=("2 recordings, one behind the other",),
     ),
-    FaultInput(file="chained.ogg", texts=("my fellow americans", "has never been surpassed")),
-    *(FaultInput(file=file, model="base", texts=("my fellow americans",)) for file in ("a.avi", "a.ts", "a.amr")),
+    FaultInput(
+        file="chained.ogg",
+        texts=("my fellow americans", "has never been surpassed"),
+        starts_s=(("and so", 0.3), ("has never", 5.0)),
+    ),
+    *(
+        FaultInput(
+            file=file,
+            model="base",
+            texts=(JFK, "ask what you can do for your country"),
+            starts_s=(("and so", 0.3),),
+        )
+        for file in ("a.avi", "a.ts", "a.amr")
+    ),
     FaultInput(
         file="two_tracks_de_en.mkv",
         load={"language": "en"},
-        texts=("my fellow americans",),
+        texts=(JFK, "ask what you can do for your country"),
+        starts_s=(("and so", 0.3),),
         warnings=("0 (ger), 1 (eng); track 1 was taken",),
     ),
-    FaultInput(file="antiphase.flac", texts=(JFK,), warnings=("the channels cancel each other for 11.0 s",)),
-    FaultInput(file="float_32768.wav", texts=("fellow americans",), warnings=("floats of 16-bit size",)),
+    FaultInput(
+        file="antiphase.flac",
+        texts=(JFK,),
+        starts_s=(("and so", 0.3),),
+        warnings=("the channels cancel each other for 11.0 s",),
+    ),
+    FaultInput(
+        file="float_32768.wav",
+        texts=("fellow americans",),
+        starts_s=(("and so", 0.3),),
+        warnings=("floats of 16-bit size",),
+    ),
     FaultInput(
         file="quiet_50.flac",  # so few bits are left of it that tiny.en hears "america asked", without the detector too
         texts=("and so my fellow america", "not what your country can do for you", "what you can do for your country"),
@@ -92,6 +116,7 @@ INPUTS = (
         file="lj_jfk.wav",
         texts=("has never been surpassed",),
         options={"vad_filter": False},  # openai-whisper's text
+        starts_s=(("has never", 0.0),),
         skipped=("no_text",),
         warnings=("speech gave no text at 2.0-12.8 s",),
     ),
@@ -101,6 +126,7 @@ INPUTS = (
             model="base",
             texts=("permission is hereby granted", "conditions", "wird", "dies umfasst insbesondere das recht"),
             options={"multilingual": True, "long_form": long_form},
+            starts_s=(("permission is", 0.1), ("dies umfasst", 42.2)),
             skipped=(),
             languages=("en", "de"),
         )
@@ -111,8 +137,9 @@ INPUTS = (
         model="base",
         texts=("has never been surpassed", "and in the same", "and it was"),
         options={"without_timestamps": True},
+        starts_s=(("the only sense", 0.0),),
     ),
-    FaultInput(file="short_3200.wav", texts=("and",), options={"vad_filter": False}),
+    FaultInput(file="short_3200.wav", texts=("and",), options={"vad_filter": False}, starts_s=(("and", 0.0),)),
 )
 
 
