@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,14 +98,16 @@ def schemathesis_command(url: str, *more: str) -> list[str]:
 def main(command: str, clip: str) -> int:
     python = sys.executable
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SCHEMATHESIS_HOOKS": "tests.conformance.hooks"}
-    failed, speech = [], Path(clip).absolute()
+    speech = Path(clip).absolute()
+    results: list[tuple[str, bool, float]] = []
     logs = []
 
     def run(directory: str, programs: dict[str, list[str]]) -> None:
         for name, arguments in programs.items():
             print(f"--- {name}", flush=True)
-            if subprocess.run(arguments, env=environment, cwd=directory, check=False).returncode:
-                failed.append(name)
+            started = time.monotonic()
+            status = subprocess.run(arguments, env=environment, cwd=directory, check=False).returncode
+            results.append((name, status == 0, time.monotonic() - started))
         logs.append((Path(directory) / "log").read_text())
 
     with tempfile.TemporaryDirectory() as directory:
@@ -133,7 +136,11 @@ def main(command: str, clip: str) -> int:
             flags = ["--header", f"Authorization: Bearer {key}", "--include-path-regex", "^/v1/models"]
             run(directory, {"schemathesis, with an admin key, on /v1/models": schemathesis_command(url, *flags)})
     if errors := re.findall(r"^.*(?:status=5\d\d|ERROR|Traceback).*$", "".join(logs), re.MULTILINE):
-        failed.append(f"the server's log: {errors[0]}")
+        print(f"the server's log: {errors[0]}")
+    failed = [name for name, passed, _ in results if not passed] + ["the server's log"] * bool(errors)
+    print("| client | result | s |\n| --- | --- | ---: |")
+    for name, passed, took_s in results:
+        print(f"| {name} | {'passed' if passed else 'failed'} | {took_s:.0f} |")
     print(f"failed: {'; '.join(failed)}" if failed else "all clients passed", flush=True)
     return bool(failed)
 
