@@ -23,7 +23,7 @@ from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.from_array import clip_from_array
 from neuron_whisper.audio.limits import AudioLimits
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.build import build, check_compile_packages, resolve_build_spec, resolve_profile_instance
+from neuron_whisper.build import build, plan_build
 from neuron_whisper.decode.language import find_spoken_language
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import EngineDraining, InvalidOption, ModelClosed, ModelForked, UnknownOption
@@ -33,12 +33,10 @@ from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.session import LiveSession
 from neuron_whisper.longform import TranscriptSummary
 from neuron_whisper.longform.drivers import TranscriptEvent
-from neuron_whisper.model.checkpoint import open_checkpoint
-from neuron_whisper.model.sources import find_local_model, resolve_model
+from neuron_whisper.model.sources import resolve_model
 from neuron_whisper.option_spec import list_option_specs
 from neuron_whisper.planning.compile_memory import choose_jobs, estimate_compile_memory
 from neuron_whisper.profile import load_profile, to_profile_name
-from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.audio_tracks import parse_audio_track
 from neuron_whisper.transcriber import Transcriber, build_transcript
 from neuron_whisper.transcript import Segment, SkippedRegion, Transcript
@@ -99,17 +97,15 @@ def _compile_model(
     store: ArtifactStore, cache: Path, name: str, profile: str | os.PathLike[str], progress: LoadProgress
 ) -> Artifact:
     """The artifact of a model and a profile, compiled unless it is stored."""
-    checked = resolve_profile_instance(load_profile(os.fspath(profile)))
-    load_target(checked.target.name).toolchain()  # a missing package is an error before anything is downloaded
-    if find_local_model(name, cache=cache) is None:
-        check_compile_packages(checked.target.name)
-    store.directory.create()
-    path = resolve_model(name, cache=cache, progress=lambda what, done, total: progress(what, done, total))
-    checkpoint = open_checkpoint(path)
+
+    def fetch() -> Path:
+        return resolve_model(name, cache=cache, progress=lambda what, done, total: progress(what, done, total))
+
     profile_name = to_profile_name(os.fspath(profile))
-    build_spec = resolve_build_spec(
-        name, checkpoint, checked, profile_name=profile_name, digest_cache=cache / "digests"
+    build_spec = plan_build(
+        name, load_profile(os.fspath(profile)), store, fetch, cache=cache, profile_name=profile_name
     )
+    checked = build_spec.profile
     if (stored := store.find(build_spec.key)) is not None:
         return stored
     jobs = 0

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +26,11 @@ from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.audio.mel import SUPPORTED_N_MELS
 from neuron_whisper.errors import CheckpointError, TargetUnavailable
-from neuron_whisper.model.checkpoint import Checkpoint
+from neuron_whisper.model.checkpoint import Checkpoint, open_checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.model.sharding import check_tp
+from neuron_whisper.model.sources import find_local_model
 from neuron_whisper.planning.cost_model import DTYPE_BYTES
 from neuron_whisper.profile import CompileProfile, find_profile_name
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec, Progress, spec_from_profile
@@ -107,6 +109,40 @@ def check_compile_packages(target: str) -> None:
     """
     if missing := missing_packages("reference"):
         raise TargetUnavailable(target, f"compiling needs {', '.join(missing)}", install_command("reference"))
+
+
+def plan_build(
+    model: str,
+    profile: CompileProfile,
+    store: ArtifactStore,
+    fetch: Callable[[], Path],
+    *,
+    cache: Path,
+    profile_name: str | None = None,
+) -> BuildSpec:
+    """The build specification of a model by name, which `fetch` downloads where it is not on this machine.
+
+    With model and artifact present nothing is looked up, also where a tokenizer is missing that the hub may have: it
+    is asked before a compilation. The target, and the packages that compiling needs, are checked before anything is
+    downloaded. Raises UnknownModel, FetchFailed, and as resolve_build_spec.
+    """
+    checked = resolve_profile_instance(profile)
+    load_target(checked.target.name).toolchain()
+
+    def resolve(path: Path) -> BuildSpec:
+        checkpoint = open_checkpoint(path)
+        return resolve_build_spec(model, checkpoint, checked, profile_name=profile_name, digest_cache=cache / "digests")
+
+    local = find_local_model(model, cache=cache)
+    if local is None:
+        check_compile_packages(checked.target.name)  # the artifact of a model that is here may be stored already
+    store.directory.create()
+    if local is not None:
+        with suppress(CheckpointError):  # told of the whole model below
+            build_spec = resolve(local)
+            if store.find(build_spec.key) is not None:
+                return build_spec
+    return resolve(fetch())
 
 
 def resolve_build_spec(

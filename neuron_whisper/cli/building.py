@@ -36,19 +36,12 @@ def plan_artifact(
     The target, and the packages that compiling needs, are checked before anything is downloaded. Raises
     TargetUnavailable, InputError, BuildError.
     """
-    from neuron_whisper.build import check_compile_packages, resolve_build_spec, resolve_profile_instance
-    from neuron_whisper.model.checkpoint import open_checkpoint
-    from neuron_whisper.model.sources import find_local_model
-    from neuron_whisper.target.registry import load_target
+    from neuron_whisper.build import plan_build
 
-    checked = resolve_profile_instance(profile)
-    load_target(checked.target.name).toolchain()
-    if find_local_model(model, cache=context.cache) is None:
-        check_compile_packages(checked.target.name)  # the artifact of a model that is here may be stored already
-    checkpoint = open_checkpoint(fetch_model(context, model))
-    return resolve_build_spec(
-        model, checkpoint, checked, profile_name=profile_name, digest_cache=context.digests_directory
-    )
+    def fetch() -> Path:
+        return fetch_model(context, model)
+
+    return plan_build(model, profile, context.store(), fetch, cache=context.cache, profile_name=profile_name)
 
 
 def build_artifact(

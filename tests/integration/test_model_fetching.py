@@ -344,6 +344,57 @@ def test_a_hub_id_is_fetched_once_and_found_offline_afterwards(tmp_path: Path, c
     assert answer.startswith("FetchFailed cannot fetch org/fake: the Hugging Face hub: ")
 
 
+@pytest.fixture
+def without_tokenizer(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """The files of a repository that has no tokenizer; a test may add one later."""
+    files = {name: content for name, content in HUB_FILES.items() if name != "tokenizer.json"}
+    monkeypatch.setattr(sys.modules[__name__], "HUB_FILES", files)
+    return files
+
+
+def count_requests(paths: list[str]) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        paths.append(request.path)
+        hub(request)
+
+    return answer
+
+
+def test_a_repository_without_a_tokenizer_is_asked_for_one_once(
+    tmp_path: Path, without_tokenizer: dict[str, bytes]
+) -> None:
+    paths: list[str] = []
+    with serving(count_requests(paths)) as endpoint:
+        snapshot = resolve_in_child("org/fake", tmp_path, endpoint)
+        asked = len(paths)
+        assert [resolve_in_child(name, tmp_path, endpoint) for name in ("org/fake", "fake")] == [snapshot] * 2
+    assert asked == len(paths) > 0
+
+
+def test_a_cached_model_without_a_tokenizer_is_completed_when_the_hub_has_one(
+    tmp_path: Path, closed_endpoint: str
+) -> None:
+    with serving(hub) as endpoint:
+        snapshot = Path(resolve_in_child("org/fake", tmp_path, endpoint))
+        (snapshot / "tokenizer.json").unlink()  # as after a download by a library that asks for the weights alone
+        assert resolve_in_child("org/fake", tmp_path, closed_endpoint) == str(snapshot)
+        assert resolve_in_child("org/fake", tmp_path, endpoint) == str(snapshot)
+    assert list_files(snapshot) == ["config.json", "model.safetensors", "tokenizer.json"]
+
+
+def test_a_model_that_was_withdrawn_from_the_hub_is_used_from_the_cache(
+    tmp_path: Path, without_tokenizer: dict[str, bytes]
+) -> None:
+    with serving(hub) as endpoint:
+        snapshot = Path(resolve_in_child("org/fake", tmp_path, endpoint))
+        repository = snapshot.parent.parent
+        for note in (repository / ".no_exist").rglob("tokenizer.json"):
+            note.unlink()
+        repository.rename(repository.with_name("models--org--gone"))
+        gone = repository.with_name("models--org--gone") / "snapshots" / snapshot.name
+        assert resolve_in_child("org/gone", tmp_path, endpoint) == str(gone)
+
+
 def test_a_name_the_hub_does_not_know_is_unknown(tmp_path: Path) -> None:
     with serving(hub) as endpoint:
         answer = resolve_in_child("org/other", tmp_path, endpoint)

@@ -7,11 +7,14 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from neuron_whisper.build import check_compile_packages, resolve_build_spec
+from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.build import check_compile_packages, plan_build, resolve_build_spec
 from neuron_whisper.errors import TargetUnavailable
 from neuron_whisper.model.checkpoint import Checkpoint, open_checkpoint
 from neuron_whisper.profile import load_profile, parse_profile
+from tests.support.artifact_samples import publish_sample, sample_manifest
 from tests.support.tiny_models import write_tiny_checkpoint
 
 
@@ -76,3 +79,32 @@ def test_memory_of_weights_and_caches_follows_the_types(checkpoint: Checkpoint) 
     )
     assert wide.weights_bytes == 4 * half.weights_bytes
     assert wide.cache_bytes == 2 * half.cache_bytes
+
+
+@pytest.mark.parametrize("has_tokenizer", [True, False])
+def test_a_model_on_this_machine_is_not_looked_up_where_its_artifact_is_stored(
+    has_tokenizer: bool, tmp_path: Path
+) -> None:
+    model = write_tiny_checkpoint(tmp_path / "tiny")
+    if not has_tokenizer:
+        (model / "tokenizer.json").unlink()
+    store, fetched = ArtifactStore(tmp_path / "cache"), []
+
+    def fetch() -> Path:
+        fetched.append(model)
+        return model
+
+    planned = plan_build(str(model), load_profile("cpu"), store, fetch, cache=tmp_path / "cache")
+    assert fetched == [model]  # before a compilation, which needs the tokenizer
+    publish_sample(store, structs.replace(sample_manifest(), key=planned.key, name=planned.name, facts=planned.facts))
+    again = plan_build(str(model), load_profile("cpu"), store, fetch, cache=tmp_path / "cache")
+    assert (again.key, fetched) == (planned.key, [model])
+
+
+def test_a_model_that_cannot_be_read_without_what_the_hub_has_is_looked_up(tmp_path: Path) -> None:
+    whole, partial = (write_tiny_checkpoint(tmp_path / name) for name in ("whole", "partial"))
+    (partial / "config.json").write_text("{}")
+    planned = plan_build(
+        str(partial), load_profile("cpu"), ArtifactStore(tmp_path / "cache"), lambda: whole, cache=tmp_path / "cache"
+    )
+    assert planned.checkpoint.directory == whole
