@@ -24,6 +24,7 @@ from neuron_whisper.longform.clip_context import ClipContext, PromptState
 from neuron_whisper.longform.plan import Plan
 from neuron_whisper.longform.prompt_use import measure_prompt_use
 from neuron_whisper.longform.sequential import decode_sequential
+from neuron_whisper.longform.silent_gaps import find_gaps, report_gaps
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.chinese import load_converter
 from neuron_whisper.text.tokenizer import Tokenizer
@@ -95,8 +96,10 @@ def _choose_plan(
         (round(pack.start_s * FRAMES_PER_SECOND), min(mel.content_frames, round(pack.end_s * FRAMES_PER_SECOND)))
         for pack in merge_into_windows(speech_map.spans)
     ]
-    regions = [(max(a, start), min(b, end)) for start, end in ranges for a, b in packed]
-    return decode_batched(clip_context, prompt_state, [(a, b) for a, b in regions if a < b], concurrency=concurrency)
+    cut = [(max(a, start), min(b, end)) for start, end in ranges for a, b in packed]
+    regions = [(start, end) for start, end in cut if start < end]
+    plan = decode_batched(clip_context, prompt_state, regions, concurrency=concurrency)
+    return report_gaps(plan, find_gaps(ranges, regions, speech_map))
 
 
 def _detect_speech(clip: AudioClip, vad: VadOptions) -> SpeechMap:
