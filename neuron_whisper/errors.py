@@ -25,6 +25,7 @@ from typing import Self
 
 MAX_MATCHED_CHARS = 100  # of an unknown name that is compared with the known ones: the time grows with its square
 MAX_LISTED_OPTIONS = 12  # a longer list of known names is documentation, not a message
+COMPILE_ELSEWHERE = "compiling needs no Neuron device (--instance inf2); `artifacts export` and `import` bring it here"
 
 
 class NeuronWhisperError(Exception):
@@ -215,9 +216,7 @@ class ModelForked(InputError):
 
     def __init__(self, name: str, opened_by: int) -> None:
         self.name, self.opened_by = name, opened_by
-        super().__init__(
-            f"the model {name} was loaded by process {opened_by} before a fork; load it in this process, after the fork"
-        )
+        super().__init__(f"the model {name} was loaded by process {opened_by} before a fork; load it after the fork")
 
 
 # --- CapacityError ----------------------------------------------------------------------------
@@ -349,8 +348,7 @@ class CompilerKilled(LoweringFailed):
         memory = f" ({available_bytes / 1e9:.1f} GB was available when it began)" if available_bytes is not None else ""
         reason = (
             f"the compiler was killed, as the system does when memory runs out{memory}. Compile fewer graphs at once "
-            f"(--jobs 1), or on a host with more memory: compiling needs no Neuron device (--instance inf2), and "
-            f"`artifacts export` and `artifacts import` bring the result here"
+            f"(--jobs 1), or on a host with more memory: {COMPILE_ELSEWHERE}"
         )
         super().__init__(graph, f"{reason}\n{last_output}" if last_output else reason)
 
@@ -365,8 +363,7 @@ class HostMemoryTooSmall(BuildError):
         super().__init__(
             f"compiling {at_once} takes about {needed_bytes / 1e9:.1f} GB of host memory, {graph_bytes / 1e9:.1f} GB "
             f"of it for {graph} alone (an estimate), and {available_bytes / 1e9:.1f} GB is available. Compile on a "
-            f"host with more: it needs no Neuron device (--instance inf2), and `artifacts export` and `artifacts "
-            f"import` bring the result here. --ignore-memory goes on anyway"
+            f"host with more: {COMPILE_ELSEWHERE}. --ignore-memory goes on anyway"
         )
 
 
@@ -424,11 +421,9 @@ class GoldenTokenMismatch(ArtifactError):
 
     def __init__(self, mismatches: Iterable[str]) -> None:
         self.mismatches = tuple(mismatches)
-        super().__init__(
-            f"golden-token check failed: the loaded program differs from the reference, and is not used: "
-            f"{'; '.join(self.mismatches)}; compile it again, and if that changes nothing, with other compiler "
-            f"arguments or on another device"
-        )
+        found = "; ".join(self.mismatches)
+        advice = "compile it again, and if that changes nothing, with other compiler arguments or on another device"
+        super().__init__(f"golden-token check failed: the program differs from the reference: {found}; {advice}")
 
 
 # --- the rest ---------------------------------------------------------------------------------
@@ -438,14 +433,10 @@ class TargetUnavailable(NeuronWhisperError):
     """Target `target` cannot run here; `install` is the command that would change it."""
 
     def __init__(self, target: str, reason: str, install: str = "", available: Iterable[str] = ()) -> None:
-        self.target, self.reason, self.install = target, reason, install
-        self.available = tuple(available)
-        parts = [f"target {target!r} is not available here: {reason}"]
-        if install:
-            parts.append(f"install it with: {install}")
-        if self.available:
-            parts.append(f"targets that work here: {', '.join(self.available)}")
-        super().__init__("\n".join(parts))
+        self.target, self.reason, self.install, self.available = target, reason, install, tuple(available)
+        advice = f"\ninstall it with: {install}" if install else ""
+        others = f"\ntargets that work here: {', '.join(self.available)}" if self.available else ""
+        super().__init__(f"target {target!r} is not available here: {reason}{advice}{others}")
 
 
 class DecodingFailed(NeuronWhisperError):

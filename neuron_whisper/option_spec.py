@@ -177,6 +177,11 @@ def option(
     )
 
 
+def whisper_option(default: Any, kind: OptionKind, help: str, **more: Any) -> Any:
+    """An option that openai-whisper and faster-whisper have under the same name."""
+    return option(default, kind, help, openai_whisper=SAME, faster_whisper=SAME, **more)
+
+
 @cache
 def list_option_specs(options_class: type) -> Mapping[str, OptionSpec]:
     """The options that a dataclass declares, by name, in the order of its fields."""

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from neuron_whisper import __version__
 from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, fetch_model, plan_artifact
 from neuron_whisper.cli.completion import complete_artifacts, complete_models, complete_peers, complete_profiles
 from neuron_whisper.cli.context import CliContext, with_context
@@ -31,7 +26,6 @@ if TYPE_CHECKING:
     from neuron_whisper.bench.engines.config import DecodingConfig
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-REPORTED_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
 
 
 @click.command()
@@ -208,6 +202,7 @@ def bench(
     from neuron_whisper.bench.accuracy.metrics import count_word_errors
     from neuron_whisper.bench.accuracy.report import build_report
     from neuron_whisper.bench.accuracy.run import Measurement
+    from neuron_whisper.bench.accuracy.run_facts import describe_run
     from neuron_whisper.bench.accuracy.svg_chart import draw_svg
 
     count_word_errors("a", "b", "en")  # a missing package fails here, not after the measurement
@@ -235,7 +230,15 @@ def bench(
     )
     load, *_ = os.getloadavg()  # of other processes
     clips, results = measurement.measure()
-    report = build_report(clips, results, skipped, _describe_run(selection, systems, flags, load))
+    run_facts = describe_run(
+        systems,
+        selection.decoding,
+        threads=selection.threads,
+        runs=flags["runs"],
+        detects_language=flags["detect"],
+        load=load,
+    )
+    report = build_report(clips, results, skipped, run_facts)
     as_json = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     for file, content in (
         (json_file, as_json),
@@ -413,46 +416,3 @@ def _parse_streams(text: str | None) -> tuple[int, ...]:
     if any(n < 1 for n in counts):
         raise InvalidOption("--streams", text, "whole numbers from 1, with commas between them")
     return tuple(dict.fromkeys(counts))
-
-
-def _describe_run(
-    selection: _BenchSelection, systems: Sequence[System], flags: dict[str, Any], load: float
-) -> dict[str, Any]:
-    versions = {"neuron-whisper": __version__, "python": platform.python_version()}
-    for package in REPORTED_PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    for system in systems:
-        for package, number in system.facts.get("versions", {}).items():
-            # a peer's python may have another version than ours
-            name = package if versions.get(package, number) == number else f"{package} of {system.config.engine}"
-            versions[name] = number
-    memory_bytes, _ = hardware.read_memory_bytes()
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": _format_command(),
-        "machine": {
-            "processor": hardware.read_processor_name(),
-            "architecture": platform.machine(),
-            "cores": hardware.count_usable_cores(),
-            "memory_bytes": memory_bytes,
-            "instruction_sets": list(hardware.detect_instruction_sets()),
-            "system": f"{platform.system()} {platform.release()}",
-            "load_before": round(load, 2),
-        },
-        "versions": versions,
-        "options": {
-            **asdict(selection.decoding),
-            "temperature": list(selection.decoding.temperature),
-            "language": "detected" if flags["detect"] else "given",
-            "runs": flags["runs"],
-            "threads": selection.threads,
-        },
-    }
-
-
-def _format_command() -> str:
-    """The command line as typed, without the program's path."""
-    return shlex.join(["neuron-whisper", *sys.argv[1:]])

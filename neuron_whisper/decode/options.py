@@ -9,7 +9,7 @@ from neuron_whisper.audio.clip import WINDOW_S
 from neuron_whisper.audio.vad_options import GROUP as VAD_GROUP
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.option_spec import FINITE, SAME, check_options, option
+from neuron_whisper.option_spec import FINITE, SAME, check_options, option, whisper_option
 from neuron_whisper.text.chinese import SCRIPTS
 from neuron_whisper.text.languages import parse_language
 from neuron_whisper.text.special_tokens import TASKS
@@ -50,17 +50,15 @@ class TranscribeOptions:
     `chinese_script`: Chinese and Cantonese in "simplified" or "traditional" characters; None: as the model writes them.
     """
 
-    task: str = option(
+    task: str = whisper_option(
         "transcribe",
         "choice",
         "Transcribe, or translate into English.",
         group=LANGUAGE,
         choices=TASKS,
         flags=(SAME,),
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
-    language: str | None = option(
+    language: str | None = whisper_option(
         None,
         "language",
         "Language spoken, as a code or English name.",
@@ -71,8 +69,6 @@ class TranscribeOptions:
         form_field=SAME,
         realtime_field=SAME,
         examples=("en",),
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     languages: tuple[str, ...] = option(
         (),
@@ -105,7 +101,7 @@ class TranscribeOptions:
         flags=(SAME,),
         form_field=SAME,
     )
-    initial_prompt: str | None = option(
+    initial_prompt: str | None = whisper_option(
         None,
         "text",
         "Text as if spoken before the audio: names, spelling, style.",
@@ -115,8 +111,6 @@ class TranscribeOptions:
         form_field="prompt",
         realtime_field="prompt",
         examples=("Names: Nakamura, O'Brien.",),
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     carry_initial_prompt: bool = option(
         False,
@@ -127,7 +121,7 @@ class TranscribeOptions:
         form_field=SAME,
         openai_whisper=SAME,
     )
-    prefix: str | None = option(
+    prefix: str | None = whisper_option(
         None,
         "text",
         "Text that the first window begins with.",
@@ -135,8 +129,6 @@ class TranscribeOptions:
         metavar="TEXT",
         flags=(SAME,),
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     hotwords: str | None = option(
         None,
@@ -149,15 +141,13 @@ class TranscribeOptions:
         realtime_field="keywords",
         faster_whisper=SAME,
     )
-    condition_on_previous_text: bool = option(
+    condition_on_previous_text: bool = whisper_option(
         True,
         "boolean",
         "Prompt each window with the text before it.",
         group=PROMPTS,
         flags=("--no-condition-on-previous-text",),
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     prompt_reset_on_temperature: float = option(
         0.5,
@@ -168,7 +158,7 @@ class TranscribeOptions:
         maximum=1,
         faster_whisper=SAME,
     )
-    temperature: float | Sequence[float] = option(
+    temperature: float | Sequence[float] = whisper_option(
         TEMPERATURES,
         "temperatures",
         "Sampling temperature, or a comma-separated fallback sequence.",
@@ -178,10 +168,8 @@ class TranscribeOptions:
         metavar="T[,T...]",
         flags=(SAME,),
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
-    compression_ratio_threshold: float | None = option(
+    compression_ratio_threshold: float | None = whisper_option(
         2.4,
         "number",
         "Retry at the next temperature if the text's gzip compression ratio is above this (repetitive text).",
@@ -191,8 +179,6 @@ class TranscribeOptions:
         metavar="N|none",
         flags=(SAME,),
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     logprob_threshold: float | None = option(
         -1.0,
@@ -207,7 +193,7 @@ class TranscribeOptions:
         openai_whisper=SAME,
         faster_whisper="log_prob_threshold",
     )
-    no_speech_threshold: float | None = option(
+    no_speech_threshold: float | None = whisper_option(
         0.6,
         "number",
         "Treat a window as silence if its no-speech probability is above this and the log-probability check fails.",
@@ -218,8 +204,6 @@ class TranscribeOptions:
         metavar="N|none",
         flags=(SAME,),
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     repetition_cut: bool = option(
         True,
@@ -229,7 +213,7 @@ class TranscribeOptions:
         flags=("--no-repetition-cut",),
         form_field=SAME,
     )
-    beam_size: int | None = option(
+    beam_size: int | None = whisper_option(
         None,
         "integer",
         "Beams of the search at temperature 0.",
@@ -240,10 +224,8 @@ class TranscribeOptions:
         metavar="N",
         flags=(SAME,),
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
-    best_of: int | None = option(
+    best_of: int | None = whisper_option(
         None,
         "integer",
         "Samples to choose from at temperatures above 0.",
@@ -254,10 +236,8 @@ class TranscribeOptions:
         metavar="N",
         flags=(SAME,),
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
-    patience: float | None = option(
+    patience: float | None = whisper_option(
         None,
         "number",
         "Beam search patience factor: the search ends at beam_size times this many sequences.",
@@ -268,10 +248,8 @@ class TranscribeOptions:
         metavar="X",
         flags=(SAME,),
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
-    length_penalty: float | None = option(
+    length_penalty: float | None = whisper_option(
         None,
         "number",
         "Length penalty exponent, 0 to 1.",
@@ -282,8 +260,6 @@ class TranscribeOptions:
         metavar="X",
         flags=(SAME,),
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     seed: int = option(
         0,
@@ -297,7 +273,7 @@ class TranscribeOptions:
         flags=(SAME,),
         form_field=SAME,
     )
-    suppress_tokens: str | tuple[int, ...] | None = option(
+    suppress_tokens: str | tuple[int, ...] | None = whisper_option(
         "-1",
         "token_ids",
         "Comma-separated token ids to suppress; -1 = default non-speech symbols.",
@@ -307,27 +283,21 @@ class TranscribeOptions:
         flags=(SAME,),
         form_field=SAME,
         examples=("-1",),
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
-    suppress_blank: bool = option(
+    suppress_blank: bool = whisper_option(
         True,
         "boolean",
         "Suppress a blank at the beginning of the text.",
         group=TEXT,
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
-    without_timestamps: bool = option(
+    without_timestamps: bool = whisper_option(
         False,
         "boolean",
         "Decode text without timestamps: one segment per window.",
         group=TEXT,
         flags=(SAME,),
         form_field=SAME,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     max_initial_timestamp_s: float | None = option(
         1.0,
@@ -355,15 +325,13 @@ class TranscribeOptions:
         openai_whisper="sample_len",
         faster_whisper=SAME,
     )
-    word_timestamps: bool = option(
+    word_timestamps: bool = whisper_option(
         False,
         "boolean",
         "Add word-level timestamps.",
         group=TEXT,
         flags=(SAME,),
         realtime_field="words",
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     word_splitting: str = option(
         WHOLE,
@@ -374,21 +342,17 @@ class TranscribeOptions:
         flags=(SAME,),
         form_field=SAME,
     )
-    prepend_punctuations: str = option(
+    prepend_punctuations: str = whisper_option(
         PREPEND_PUNCTUATIONS,
         "text",
         "Punctuation joined to the next word.",
         group=TEXT,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
-    append_punctuations: str = option(
+    append_punctuations: str = whisper_option(
         APPEND_PUNCTUATIONS,
         "text",
         "Punctuation joined to the previous word.",
         group=TEXT,
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     hallucination_silence_threshold_s: float | None = option(
         None,
@@ -402,7 +366,7 @@ class TranscribeOptions:
         openai_whisper="hallucination_silence_threshold",
         faster_whisper="hallucination_silence_threshold",
     )
-    clip_timestamps: tuple[float, ...] = option(
+    clip_timestamps: tuple[float, ...] = whisper_option(
         (),
         "times",
         "Comma-separated start,end,start,end... in seconds; transcribe only these ranges.",
@@ -413,8 +377,6 @@ class TranscribeOptions:
         flags=(SAME,),
         form_field=SAME,
         examples=("0,12.5",),
-        openai_whisper=SAME,
-        faster_whisper=SAME,
     )
     long_form: str = option(
         "auto",

@@ -85,4 +85,4 @@ def test_a_clip_without_speech_is_one_region_by_either_plan(seconds: float) -> N
         options = TranscribeOptions(long_form=long_form)
         segments, skipped, _ = run_to_end(plan_transcription(clip, options, TOKENIZER, n_mels=80, concurrency=2))
         assert is_silence(segments, skipped)
-        assert (skipped[0].start_s, skipped[-1].end_s) == (0.0, pytest.approx(seconds))
+        assert [skipped[0].start_s, skipped[-1].end_s] == pytest.approx([0.0, seconds])
