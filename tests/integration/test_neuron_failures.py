@@ -8,8 +8,10 @@ import select
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from neuron_whisper.cli.main import run
 from neuron_whisper.errors import CompilerKilled
@@ -42,11 +44,11 @@ RunCompile = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def compile_it(capsys: pytest.CaptureFixture[str], tmp_path: Path, two_heads: Path, stub: StubNeuron) -> RunCompile:
-    """`compile` of the tiny model for the stub; exit code, stdout and stderr."""
+    """`compile` of the tiny model, or of another, for the stub; exit code, stdout and stderr."""
 
-    def call(*args: str) -> tuple[int, str, str]:
+    def call(*args: str, model: Path = two_heads) -> tuple[int, str, str]:
         capsys.readouterr()
-        code = run(["compile", "--model", str(two_heads), *SHAPES, *args, "--cache", str(tmp_path / "cache")])
+        code = run(["compile", "--model", str(model), *SHAPES, *args, "--cache", str(tmp_path / "cache")])
         return code, *capsys.readouterr()
 
     return call
@@ -150,6 +152,19 @@ def test_what_no_neuron_artifact_can_be_is_refused_by_name(
     assert code == 2
     assert message in err
     assert not (tmp_path / "cache").exists()
+
+
+def test_an_output_projection_of_its_own_is_refused_and_nothing_is_compiled(
+    compile_it: RunCompile, two_heads: Path, tmp_path: Path
+) -> None:
+    tuned = copytree(two_heads, tmp_path / "tuned.en")
+    tensors = load_file(tuned / "model.safetensors")
+    tensors["proj_out.weight"] = tensors["model.decoder.embed_tokens.weight"] + 1
+    save_file(tensors, tuned / "model.safetensors")
+    code, out, err = compile_it(model=tuned)
+    assert (code, out) == (2, "")
+    assert "an output projection that is the token embedding, on Neuron" in err
+    assert_nothing_is_left(tmp_path / "cache")
 
 
 def test_machines_of_a_family_share_an_artifact_and_families_do_not(compile_it: RunCompile, stub: StubNeuron) -> None:
