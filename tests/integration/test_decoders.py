@@ -410,7 +410,7 @@ def _wait_for_metric(url: str, line: str) -> None:
 
 def test_forged_errors_are_not_lost_on_the_way() -> None:
     async def work(pool: DecoderPool) -> None:
-        with pytest.raises(AudioForged, match="promises 400,000,000 samples"):
+        with pytest.raises(AudioForged, match="promises 80,000,000 samples"):
             await decode(pool, FORGED_MP4["stsz"]())
 
     assert run(work).refused == {"forged": 1}

@@ -29,7 +29,7 @@ def test_the_error_names_the_file_and_the_table_and_is_one_of_unreadable_audio()
         check_tables(io.BytesIO(FORGED_MP4["trun"]()), "a.mp4")
     assert isinstance(caught.value, AudioUnreadable)
     assert caught.value.source == "a.mp4"
-    assert caught.value.reason.startswith("its table trun promises 400,000,000 samples, more than 717 bytes can hold")
+    assert caught.value.reason.startswith("its table trun promises 80,000,000 samples, more than 717 bytes can hold")
 
 
 def test_the_file_is_at_its_start_again_and_its_samples_are_not_read() -> None:
