@@ -111,14 +111,20 @@ def test_a_body_that_is_refused_is_no_cancelled_request(server: RunningServer, b
         (b"GET\r\n\r\n", 400, "invalid_http"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100) + b"\r\n\r\n", 400, "invalid_http"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000, 431, "headers_too_large"),
-        (make_upgrade(method="POST"), 400, "invalid_handshake"),
+        (make_upgrade("/v1/audio/stream", method="POST"), 400, "invalid_handshake"),
+        (make_upgrade("/v1/audio/stream", "Sec-WebSocket-Key: x"), 400, "invalid_handshake"),
+        (make_upgrade("/v1/realtime", "Sec-WebSocket-Version: 8"), 400, "invalid_handshake"),
+        (make_upgrade("/v1/realtime", "Sec-WebSocket-Protocol: a b"), 400, "invalid_handshake"),
+        (make_upgrade("/v1/audio/stream?unknown=1"), 400, "invalid_value"),
     ],
-    ids=["no HTTP", "TLS", "headers without end", "handshake"],
+    ids=["no HTTP", "TLS", "headers without end", "POST", "two keys", "two versions", "protocol", "parameter"],
 )
 def test_what_never_becomes_a_request_is_refused_as_json(
     server: RunningServer, sent: bytes, status: int, code: str
 ) -> None:
+    before = count_closed(server, "handshake")
     assert read_refusal(exchange(server.address, sent), status) == code
+    assert count_closed(server, "handshake") == before + (code == "invalid_handshake")
 
 
 def test_chunks_of_one_byte_behind_an_early_answer_end_the_connection(server: RunningServer) -> None:

@@ -276,6 +276,8 @@ class AudioForm:
         for known in self.fields:
             if name in (known.name, known.form_name):
                 return
+            if bare_name == known.name:
+                raise InvalidOption(bare_name, name, "it is no list; send it once, without brackets")
         if is_ignored(name, value, self.task):
             return
         if bare_name in UNSUPPORTED_FIELDS:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import encodings
+import pkgutil
 import re
+from encodings.aliases import aliases
 
 from neuron_whisper.errors import InvalidOption
 
@@ -13,23 +16,35 @@ _TEXT_CHARSETS = re.compile(
 )
 
 
-def is_text_charset(name: str) -> bool:
-    """Whether `name` is an encoding of text."""
+# Python keeps every name that it looks up, known or not: a client's own names would fill the memory
+_KNOWN_NAMES = frozenset((*aliases, *aliases.values(), *(it.name for it in pkgutil.iter_modules(encodings.__path__))))
+MAX_NAME_CHARS = 40
+_NAME = re.compile(f"[a-z0-9_.: -]{{1,{MAX_NAME_CHARS}}}", re.IGNORECASE | re.ASCII)
+
+
+def find_text_charset(name: str) -> str | None:
+    """Python's name of an encoding of text; None for any other name."""
+    if not _NAME.fullmatch(name):
+        return None
+    known = encodings.normalize_encoding(name).lower()
+    if known not in _KNOWN_NAMES:
+        return None
     try:
-        return _TEXT_CHARSETS.match(codecs.lookup(name).name) is not None
-    except (LookupError, ValueError):  # an unknown name; one with a null character
-        return False
+        found = codecs.lookup(known).name
+    except (LookupError, ValueError):  # a module that is no encoding
+        return None
+    return found if _TEXT_CHARSETS.match(found) else None
 
 
 def decode_text(field: str, value: bytes, charset: str | None) -> str:
     """The text of a field in its declared charset, by default UTF-8. Raises InvalidOption for `field`."""
-    charset = charset or "utf-8"
-    if not is_text_charset(charset):
-        raise InvalidOption(field, charset[:40], "UTF-8, or another charset of text, declared by the part")
+    found = find_text_charset(charset) if charset else "utf-8"
+    if found is None:
+        raise InvalidOption(field, (charset or "")[:MAX_NAME_CHARS], "UTF-8, or another charset of text")
     try:
-        return value.decode(charset).removeprefix("\ufeff")
+        return value.decode(found).removeprefix("\ufeff")
     except UnicodeDecodeError:
-        raise InvalidOption(field, value[:32], f"text in {codecs.lookup(charset).name.upper()}") from None
+        raise InvalidOption(field, value[:32], f"text in {found.upper()}") from None
 
 
 def decode_header(text: str) -> str:

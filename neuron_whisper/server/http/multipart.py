@@ -20,7 +20,7 @@ from multipart import (  # type: ignore[import-untyped]  # it ships no types
 )
 
 from neuron_whisper.errors import AudioTooLarge, InvalidOption, MissingOption, TextTooLong
-from neuron_whisper.server.http.charsets import decode_header, decode_text, is_text_charset
+from neuron_whisper.server.http.charsets import decode_header, decode_text, find_text_charset
 from neuron_whisper.server.http.errors import ClientDisconnected
 
 UPLOAD_MEMORY_BYTES = 1 << 20  # of an upload; what exceeds it goes to a temporary file
@@ -118,8 +118,7 @@ def _begin_part(form: Form, part: MultipartSegment, name: str, check_field: Fiel
 def _read_filename(part: MultipartSegment) -> str | None:
     """The part's file name, in whatever encoding; `filename*` of RFC 5987 where it has one."""
     if match := EXTENDED_FILENAME.search(part.header("Content-Disposition", "")):
-        charset, encoded = match[1], unquote_to_bytes(match[2])
-        return encoded.decode(charset if is_text_charset(charset) else "utf-8", "replace")
+        return unquote_to_bytes(match[2]).decode(find_text_charset(match[1]) or "utf-8", "replace")
     return None if part.filename is None else decode_header(part.filename)
 
 

@@ -308,7 +308,7 @@ async def reject_handshake(socket: AnySocket, error: Exception) -> None:
     if "websocket.http.response" not in (socket.scope.get("extensions") or {}):
         await socket.close(POLICY_VIOLATION if status < 500 else TRY_AGAIN_LATER, "refused")
         return
-    headers = {"content-type": "application/json", **response.headers}
+    headers = {"content-type": "application/json", "x-request-id": context.id, **response.headers}
     await socket.send(
         cast(
             Any,

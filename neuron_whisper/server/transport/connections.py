@@ -14,14 +14,12 @@ from neuron_whisper.server.http.errors import CHUNKS_TOO_SMALL, HEADERS_TOO_LARG
 from neuron_whisper.server.http.upload_limits import refuse_body
 from neuron_whisper.server.transport.connection_limits import ConnectionLimits
 from neuron_whisper.server.transport.piece_budget import PieceBudget
-from neuron_whisper.server.transport.refusals import TOO_MANY_CONNECTIONS, send_refusal
+from neuron_whisper.server.transport.refusals import INVALID_HANDSHAKE, TOO_MANY_CONNECTIONS, send_refusal
 from neuron_whisper.server.transport.turns import LimitedConnection
 from neuron_whisper.server.transport.websocket_connections import LimitedWebSocketProtocol, find_handshake_problem
 
 READ_BYTES = 16 * 1024  # read at once: what is parsed before other connections have their turn is bounded by it
 TURN_EVENTS = 64  # of h11, handled before other connections have their turn
-
-HANDSHAKE_REFUSED = "invalid_handshake"
 
 
 class ChunksTooSmall(h11.RemoteProtocolError):
@@ -211,7 +209,7 @@ class LimitedHttpProtocol(LimitedConnection, H11Protocol, asyncio.BufferedProtoc
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         if (problem := find_handshake_problem(event)) is not None:
             self.limits.count_closed("handshake")
-            self._refuse(problem, HANDSHAKE_REFUSED)
+            self._refuse(problem, INVALID_HANDSHAKE)
             return
         self._is_websocket = True
         self._cancel_header_timer()

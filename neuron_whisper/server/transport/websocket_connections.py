@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -12,11 +13,12 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidState, ProtocolError
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
 from neuron_whisper.server.transport.piece_budget import PieceBudget
+from neuron_whisper.server.transport.refusals import INVALID_HANDSHAKE, build_refusal
 from neuron_whisper.server.transport.turns import LimitedConnection
 
 SLICE_BYTES = 1024  # parsed at once: at most 170 frames
@@ -46,6 +48,13 @@ class MeteredFrames(ServerProtocol):
         self._n_fragments = 0
         self.n_frames = 0
         self.limit_exceeded = False
+
+    def accept(self, request: Request) -> Response:
+        response = super().accept(request)
+        if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            return response
+        headers, body = build_refusal(response.status_code, f"{self.handshake_exc}", code=INVALID_HANDSHAKE)
+        return Response(response.status_code, response.reason_phrase, Headers(headers), body)
 
     def parse(self) -> Generator[None]:
         yield from Protocol.parse(self)
@@ -83,6 +92,8 @@ class LimitedWebSocketProtocol(LimitedConnection, WebSocketsSansIOProtocol, asyn
             headers.set_insecure(name.decode("ascii"), value.decode("latin-1"))
         self._received += early_data
         self.handle_connect(Request(request.target.decode("ascii"), headers))
+        if self.response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.limits.count_closed("handshake")
 
     # --- asyncio's callbacks --------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ VERBOSE = {"response_format": "verbose_json"}
         ("language", {"language": "de", "languages[]": "en"}, "one of languages: en"),
         ("language", {"language": "klingon"}, "code"),
         ("keywords", {"keywords[]": ["a"] * 101}, "at most 100"),
+        ("temperature", {"temperature[]": "0.2"}, "it is no list"),
         ("response_format", {"response_format": "diarized_json"}, "speakers are not distinguished"),
         ("known_speaker_names", {"known_speaker_names[]": "agent"}, "speakers are not distinguished"),
         ("known_speaker_references", {"known_speaker_references[]": "data:audio/wav;base64,"}, "speaker labels"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import encodings
+
 import pytest
 
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.server.http.charsets import decode_header, decode_text, is_text_charset
+from neuron_whisper.server.http.charsets import decode_header, decode_text, find_text_charset
 
 
 @pytest.mark.parametrize(
@@ -45,4 +47,29 @@ def test_another_text_is_refused(value: bytes, charset: str | None) -> None:
 def test_a_header_is_utf_8_or_what_its_bytes_say() -> None:
     assert decode_header("录音.wav".encode().decode("latin-1")) == "录音.wav"
     assert decode_header("Grüße.wav") == "Grüße.wav"
-    assert not is_text_charset("")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("UTF8", "utf-8"),
+        ("latin1", "iso8859-1"),
+        ("KOI8-U", "koi8-u"),
+        ("x-mac-roman", None),
+        ("", None),
+        ("rot13", None),
+    ],
+)
+def test_a_charset_has_one_name(name: str, found: str | None) -> None:
+    assert find_text_charset(name) == found
+
+
+def test_names_that_a_client_makes_up_are_not_kept() -> None:
+    kept: dict[str, object] = vars(encodings)["_cache"]
+    find_text_charset("utf-8")
+    before = len(kept)
+    for i in range(100):
+        assert find_text_charset(f"made-up-{i}") is None
+        assert find_text_charset("utf" + "-" * (i % 30 + 1) + "8") == "utf-8"
+        assert find_text_charset(f"utf-8.{'x' * 1000}{i}") is None
+    assert len(kept) <= before + 1
