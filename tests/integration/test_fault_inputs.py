@@ -140,6 +140,17 @@ INPUTS = (
         starts_s=(("the only sense", 0.0),),
     ),
     FaultInput(file="short_3200.wav", texts=("and",), options={"vad_filter": False}, starts_s=(("and", 0.0),)),
+    *(
+        FaultInput(  # speech that is too short to count
+            file="short_3200.wav",
+            texts=(),
+            options={"long_form": long_form},
+            skipped=("vad",),
+            languages=(),
+            warnings=("no speech was found",),
+        )
+        for long_form in ("sequential", "batched")
+    ),
 )
 
 
