@@ -145,9 +145,7 @@ class UnknownOption(InvalidOption):
         super().__init__(field, None, f"did you mean {' or '.join(near)}?" if near else self._list_known())
 
     def _list_known(self) -> str:
-        if len(self.known) > MAX_LISTED_OPTIONS or not self.known:
-            return ""
-        return f"known here: {', '.join(self.known)}"
+        return f"known here: {', '.join(self.known)}" if 0 < len(self.known) <= MAX_LISTED_OPTIONS else ""
 
     def _describe(self) -> str:
         return f"{self.field}: unknown {self.kind}{'; ' if self.allowed else ''}{self.allowed}"
