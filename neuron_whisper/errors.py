@@ -52,11 +52,14 @@ class AudioForged(AudioUnreadable):
 
 
 class AudioTooLong(InputError):
-    """The audio decodes to more than `limit_s` seconds."""
+    """The audio decodes to more than `limit_s` seconds, which `setting` sets."""
 
-    def __init__(self, source: str, limit_s: float) -> None:
-        self.source, self.limit_s = source, limit_s
-        super().__init__(f"{source}: the audio is longer than the limit of {limit_s:g} seconds")
+    def __init__(self, source: str, limit_s: float, setting: str = "--max-audio-s") -> None:
+        self.source, self.limit_s, self.setting = source, limit_s, setting
+        limit = f"{limit_s:,.10g} second{'' if limit_s == 1 else 's'}"
+        super().__init__(
+            f"{source}: the audio is longer than the limit of {limit}; raise {setting}, or split the audio"
+        )
 
 
 class AudioTooLarge(InputError):

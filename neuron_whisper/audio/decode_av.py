@@ -20,9 +20,10 @@ from neuron_whisper.audio.clip import AudioBlock
 from neuron_whisper.audio.container.encryption import ALL_TRACKS, ENCRYPTED, count_encrypted_tracks
 from neuron_whisper.audio.container.flac_frames import MAX_HEADER_BYTES, read_first_sample
 from neuron_whisper.audio.container.formats import DEMUXERS, list_supported_codecs
+from neuron_whisper.audio.container.skipped_bytes import SkippedBytes, is_adts
 from neuron_whisper.audio.container.timeline import TimedFrame, Timeline
 from neuron_whisper.audio.container.tracks import AudioTrack, TrackChoice, choose_track
-from neuron_whisper.audio.decode_warnings import DecodeDiagnostics
+from neuron_whisper.audio.decode_warnings import DecodeDiagnostics, pluralize
 from neuron_whisper.audio.limits import MAX_CHANNELS, MAX_RATE, MAX_RATE_CHANGES, MIN_RATE, AudioLimits, DecodedAmount
 from neuron_whisper.audio.tables.check import check_tables
 from neuron_whisper.errors import AudioForged, AudioUnreadable
@@ -79,6 +80,7 @@ class AudioDecoder:
 
     def __post_init__(self) -> None:
         self._amount = self.amount or DecodedAmount(self.name, self.limits)
+        self._diagnostics.offset_s = self._amount.seconds
 
     def decode_blocks(self) -> Iterator[AudioBlock]:
         """Decode block by block; damage that can be skipped becomes a warning.
@@ -151,6 +153,8 @@ class AudioDecoder:
             "codec_whitelist": ",".join(list_supported_codecs()),
             **self.demuxer_options,
         }
+        if is_adts(head):
+            options["fflags"] = "+noparse"  # its demuxer gives whole frames, and where they lie only without a parser
         try:
             # tags are not used, so their encoding must not matter
             return av.open(self.file, "r", format=self.demuxer, options=options, metadata_errors="ignore")
@@ -202,7 +206,10 @@ class AudioDecoder:
         if kind == "wav":
             missing = sniff.count_wav_missing_bytes(head, self.file.seek(0, 2))
             if missing:
-                diagnostics.notes.append(f"the file is truncated: {missing:,} bytes of samples are missing")
+                verb = "is" if missing == 1 else "are"
+                diagnostics.notes.append(
+                    f"the file is truncated: {pluralize(missing, 'byte')} of samples {verb} missing"
+                )
         elif kind == "ogg":
             self.file.seek(max(0, self.file.seek(0, 2) - sniff.OGG_LAST_PAGE_BYTES))
             if sniff.is_ogg_truncated(self.file.read(sniff.OGG_LAST_PAGE_BYTES)):
@@ -229,6 +236,7 @@ class AudioDecoder:
     def _decode_frames(self, container: InputContainer, stream: AudioStream) -> Iterator[TimedFrame[AudioFrame]]:
         packets, lost_s = container.demux(stream), 0.0
         fruitless = 0  # packets since the last frame
+        skipped = SkippedBytes(self.file) if container.format.name == "aac" else None
         is_flac = stream.codec_context.name == "flac" and container.format.name in ("flac", "ogg")
         flac_rate = stream.rate if is_flac else 0
         flac_block_samples = int.from_bytes((stream.codec_context.extradata or b"")[2:4], "big") if is_flac else 0
@@ -248,6 +256,8 @@ class AudioDecoder:
             if fruitless > MAX_FRUITLESS_PACKETS:
                 self._diagnostics.give_up(f"{MAX_FRUITLESS_PACKETS:,} packets in a row gave no sound")
                 return
+            if skipped is not None and packet.size:
+                lost_s += self._to_seconds(skipped.measure(packet.pos, packet.size), packet)
             try:
                 frames = stream.decode(packet)
             except MemoryError:
@@ -274,6 +284,10 @@ class AudioDecoder:
             return None
         self._last_flac_sample = first
         return first / rate
+
+    def _to_seconds(self, n_bytes: int, packet: av.Packet[Any]) -> float:
+        """What bytes before a packet stand for, by the rate of the packets so far or of this one."""
+        return n_bytes * (self._seconds_per_byte or _packet_duration_s(packet) / max(1, packet.size))
 
     @property
     def _seconds_per_byte(self) -> float:

@@ -24,6 +24,7 @@ class PartsDecoder:
     found: FileParts
     track: TrackChoice = field(default_factory=TrackChoice)
     _damage: list[str] = field(default_factory=list)
+    _refused: int = 0
     _rates: list[int] = field(default_factory=list)
 
     def decode_blocks(self) -> Iterator[AudioBlock]:
@@ -40,17 +41,32 @@ class PartsDecoder:
                 if isinstance(error, AudioForged) or len(self._rates) > MAX_RATE_CHANGES:
                     raise
                 refused = refused or error
-                self._note(f"the recording that begins at byte {part.start:,} was left out: {error.reason}")
+                self._refused += 1
+                what = f"the {part.name} of {part.end - part.start:,} bytes at byte {part.start:,}"
+                self._note(f"{what} was left out: {error.reason}")
         if refused is not None and not self._rates:
             raise refused
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the parts are, and each kind of damage once."""
-        warnings = (*self.found.notes, *self._damage)
+        warnings = (*self._describe_parts(), *self.found.notes, *self._damage)
         if len(self._rates) < 2:
             return warnings
         return (*warnings, f"the sample rate changes within the audio: {', '.join(map(str, self._rates))} Hz")
+
+    def _describe_parts(self) -> tuple[str, ...]:
+        """What a file of several recordings holds; nothing for chained Ogg, which is legal."""
+        parts = self.found.parts
+        kinds = list(dict.fromkeys(part.name for part in parts))
+        if self.found.is_whole and (len(parts) < 2 or {part.kind for part in parts} == {"ogg"}):
+            return ()
+        number = f"{len(parts):,}" if self.found.is_whole else f"over {len(parts):,}"
+        named = f" ({', '.join(kinds)})" if len(kinds) > 1 else ""
+        decoded = f"{self._refused:,} could not be decoded" if self._refused else "all were decoded"
+        if not self.found.is_whole:
+            decoded = "only the first were decoded"
+        return (f"the file holds {number} recordings{named}, one behind the other; {decoded}",)
 
     def _decode_part(self, part: Part, amount: DecodedAmount) -> Iterator[AudioBlock]:
         decoder = self._create_decoder(part, amount)

@@ -17,12 +17,13 @@ class AudioLimits:
     """Checked while reading and decoding, so that a small file that decodes to days of audio is stopped early.
 
     None: no limit of bytes. `max_decoded_bytes` counts the samples as they are decoded, with the source's rate,
-    channels and sample width.
+    channels and sample width. `seconds_setting` is named to users whose audio is longer than `max_seconds`.
     """
 
     max_bytes: int | None = None
     max_seconds: float = 4 * 3600.0
     max_decoded_bytes: int | None = None
+    seconds_setting: str = "--max-audio-s"
 
     def __post_init__(self) -> None:
         for field in ("max_bytes", "max_seconds", "max_decoded_bytes"):
@@ -44,7 +45,7 @@ class DecodedAmount:
         self.seconds += seconds
         self.bytes += n_bytes
         if self.seconds > self.limits.max_seconds + ROUNDING_TOLERANCE_S:
-            raise AudioTooLong(self.name, self.limits.max_seconds)
+            raise AudioTooLong(self.name, self.limits.max_seconds, self.limits.seconds_setting)
         max_bytes = self.limits.max_decoded_bytes
         if max_bytes is not None and self.bytes > max_bytes:
             raise AudioTooLarge(self.name, "the decoded audio", max_bytes)

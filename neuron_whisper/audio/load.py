@@ -102,7 +102,7 @@ def _create_decoder(
             choose_track([AudioTrack("")], track)
             return sound
         found = find_parts(file)
-        if len(found.parts) > 1 or found.notes:
+        if len(found.parts) > 1 or found.notes or not found.is_whole:
             return PartsDecoder(file, name, limits, found, track)
         return AudioDecoder(file, name, limits, track=track)
     options = {"sample_rate": str(raw.sample_rate), "ch_layout": f"{raw.channels} channels"}
@@ -198,7 +198,8 @@ def _to_mono_16k(
     mixer.finish()
     notes = []
     if silenced:
-        notes.append(f"{silenced:,} samples were not numbers, or absurdly large, and became silence")
+        samples = "1 sample was not a number" if silenced == 1 else f"{silenced:,} samples were not numbers"
+        notes.append(f"{samples}, or absurdly large, and became silence")
     if replaced:
         notes.append(f"channel {channel} ends before the audio does; the mean of the others stands in for it")
     if mixer.cancelled_s:

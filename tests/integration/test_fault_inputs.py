@@ -55,7 +55,7 @@ INPUTS = (
         texts=("my fellow americans", "country can do for you ask what you can do for your country"),
         options={"word_timestamps": True},
         starts_s=(("my fellow", 1.0), ("country can do", 26.0), ("ask what", 28.1)),
-        warnings=("20.00 s are missing in the middle, in 1 gap",),
+        warnings=("20.00 s are missing in the middle, in 1 gap: ",),
     ),
     FaultInput(
         file="two_wavs_joined.wav",

@@ -3,186 +3,232 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import BinaryIO, NamedTuple, cast
 
-from neuron_whisper.audio.container.sample_layout import find_sample_layout
-from neuron_whisper.audio.container.signatures import (
-    FIND_STARTS,
-    classify,
-    is_tag,
-    looks_like_samples,
-)
+from neuron_whisper.audio.container.beginnings import find_recording, holds_frames, identify_recording
+from neuron_whisper.audio.container.file_bytes import FileBytes
+from neuron_whisper.audio.container.frames import FRAME_BYTES
+from neuron_whisper.audio.container.mp4_boxes import Patch, find_hidden_index, iterate_boxes
+from neuron_whisper.audio.container.sample_layout import SampleLayout, find_sample_layout
+from neuron_whisper.audio.container.signatures import classify, is_tag, looks_like_samples
+from neuron_whisper.audio.container.structure import Extent, find_extent, measure_id3, skip_tags
 
 MAX_PARTS = 1000  # each is opened and decoded on its own
-MAX_BOXES = 1_000_000
 HEAD_BYTES = 4096
 MIN_REST_BYTES = 1024  # behind the samples; less is padding, whatever it holds
+SAMPLED_BYTES = 1 << 16
+SEARCH_BYTES = 1 << 20
+LAYOUT_KINDS = ("riff", "aiff", "caf", "au", "w64")
+# Behind damage, frames of the same kind are this recording, and their clock is not known.
+CONTINUING_KINDS = (*FRAME_BYTES, "ts", "ps")
+# Others may hold streams of frames: what looks like one in them is their content.
+KINDS_WITHOUT_FRAMES = (*FRAME_BYTES, *LAYOUT_KINDS, "flac", "ogg", "tta", "amr", "nut")
+RESYNC_MARKS: Mapping[str, bytes] = MappingProxyType(
+    {"ogg": b"OggS\0", "ebml": b"\x1f\x43\xb6\x75", "ps": b"\0\0\1\xba"}
+)
+"""kind -> bytes that every later part of such a recording has"""
+
+
+KIND_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        **{"riff": "WAV", "aiff": "AIFF", "caf": "CAF", "au": "AU", "w64": "W64", "flac": "FLAC", "ogg": "Ogg"},
+        **{"mp4": "MP4", "ebml": "WebM or Matroska", "flv": "FLV", "avi": "AVI", "asf": "Windows Media", "nut": "NUT"},
+        **{"ts": "MPEG-TS", "ps": "MPEG-PS", "mp3": "MP3", "mp2": "MP2", "adts": "AAC", "ac3": "AC-3", "dts": "DTS"},
+        **{"amr": "AMR", "wavpack": "WavPack", "tta": "TTA"},
+    }
+)
 
 
 class Part(NamedTuple):
-    """One recording. `samples_at`: it is nothing but samples from there on, of the format that the header states."""
+    """One recording. `samples_at`: it is nothing but samples from there on, of the format that the header states.
+
+    `patch`: bytes of a header that are wrong, at their offset in the file.
+    """
 
     start: int
     end: int
+    kind: str = ""
     samples_at: int | None = None
+    patch: Patch | None = None
+
+    @property
+    def name(self) -> str:
+        """The kind in words for users."""
+        return KIND_NAMES.get(self.kind, "recording")
 
 
 class FileParts(NamedTuple):
-    """The recordings of a file, and warnings about what its headers do not say."""
+    """The recordings of a file, and warnings about what its headers do not say. `is_whole` False: there are more."""
 
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
+    is_whole: bool = True
+
+
+class _End(NamedTuple):
+    """`stop`: of a recording. `start`, `kind`: of the next one; the end of the file and "" when there is none."""
+
+    stop: int
+    start: int
+    kind: str = ""
+    is_direct: bool = False  # nothing unknown lies between
 
 
 def find_parts(file: BinaryIO) -> FileParts:
     """Usually one part, the whole file. Reads a file without stated sizes to its end. Restores the position to 0."""
-    end = file.seek(0, 2)
+    data = FileBytes(file)
+    parts: list[Part] = []
+    notes: list[str] = []
+    at, kind = 0, identify_recording(data, 0) or classify(data.get(0, HEAD_BYTES))
+    while (at < data.end or not parts) and len(parts) < MAX_PARTS:
+        part, following, note = _read_part(data, at, kind)
+        parts.append(part)
+        notes += [note] if note else []
+        at, kind = following.start, following.kind
     file.seek(0)
-    kind = classify(file.read(HEAD_BYTES))
-    try:
-        if kind in ("riff", "aiff", "caf", "au", "w64"):
-            found = _split_by_layout(file, end)
-        elif kind == "mp4":
-            found = _split(end, _find_mp4_starts(file, end))
-        elif kind in FIND_STARTS:
-            found = _split(end, FIND_STARTS[kind](file, end), is_legal=kind == "ogg")
-        else:
-            found = FileParts((Part(0, end),))
-    finally:
-        file.seek(0)
-    return found
+    return FileParts(tuple(parts), tuple(notes), is_whole=at >= data.end)
 
 
 def open_part(file: BinaryIO, part: Part) -> BinaryIO:
     """The bytes of a part as a file of its own."""
-    return cast("BinaryIO", io.BufferedReader(_FileSlice(file, part.start, part.end)))
+    return cast("BinaryIO", io.BufferedReader(_FileSlice(file, part)))
 
 
-def _split(end: int, starts: Iterator[int], *, is_legal: bool = False) -> FileParts:
-    """Parts that begin at 0 and at `starts`. `is_legal`: the format allows several recordings in a file."""
-    bounds = [0]
-    for start in starts:
-        if len(bounds) == MAX_PARTS:
-            note = f"the file holds over {MAX_PARTS:,} recordings, one behind the other; only the first were decoded"
-            return FileParts(_to_parts([*bounds, start]), (note,))
-        bounds.append(start)
-    return _describe(_to_parts([*bounds, end]), is_legal=is_legal)
+def _read_part(data: FileBytes, at: int, kind: str) -> tuple[Part, _End, str]:
+    """The recording at `at`, what comes behind it, and a warning, "" for none."""
+    if kind in LAYOUT_KINDS:
+        layout = find_sample_layout(data.file, at, data.end)
+        if layout is not None:
+            return _read_samples(data, at, layout)
+    if kind == "mp4":
+        return _read_mp4(data, at)
+    return _read_units(data, at, kind)
 
 
-def _to_parts(bounds: list[int]) -> tuple[Part, ...]:
-    return tuple(Part(start, end) for start, end in pairwise(bounds))
+# --- recordings of units that state their sizes -----------------------------------------------------
 
 
-def _describe(parts: tuple[Part, ...], notes: tuple[str, ...] = (), *, is_legal: bool = False) -> FileParts:
-    if len(parts) > 1 and not is_legal:
-        notes = (f"the file holds {len(parts):,} recordings, one behind the other; all were decoded", *notes)
-    return FileParts(parts, notes)
+def _read_units(data: FileBytes, at: int, kind: str) -> tuple[Part, _End, str]:
+    end = _find_end(data, at, kind)
+    left_out = end.start - end.stop
+    if end.is_direct or left_out < MIN_REST_BYTES:
+        return Part(at, end.stop if end.is_direct else end.start, kind), end, ""
+    note = f"{left_out:,} bytes at byte {end.stop:,} are no audio of a known kind and were left out"
+    return Part(at, end.stop, kind), end, note
+
+
+def _find_end(data: FileBytes, at: int, kind: str) -> _End:
+    while tag_bytes := measure_id3(data.get(at, 10)):
+        at += tag_bytes
+    while True:
+        extent = find_extent(data, at, kind)
+        if extent is None:
+            return _scan(data, at + 1, kind, data.end)
+        end = _look_behind(data, extent, max(extent.last, at + 1), kind)
+        if end.kind != kind or end.is_direct or kind not in CONTINUING_KINDS:
+            return end
+        at = end.start  # damage in the middle
+
+
+def _look_behind(data: FileBytes, extent: Extent, first: int, kind: str) -> _End:
+    """What lies behind an extent: at its end, or where none is, anywhere from `first` on."""
+    if extent.end == data.end:
+        return _End(data.end, data.end, is_direct=True)
+    if extent.end < data.end and (found := _find_directly(data, extent.end)) is not None:
+        return found
+    return _scan(data, first, kind, skip_tags(data, extent.end))
+
+
+def _find_directly(data: FileBytes, at: int, *, is_sure: bool = False) -> _End | None:
+    """What begins at the end of a recording, behind tags and zeros; None for something unknown.
+
+    `is_sure`: the end is stated, not found; a signature alone is then a recording that was cut.
+    """
+    behind = data.skip_zeros(at)
+    stop = at if (tags_end := skip_tags(data, behind)) == behind else tags_end
+    behind = data.skip_zeros(tags_end)
+    if behind >= data.end:
+        return _End(data.end, data.end, is_direct=True)
+    for start in range(behind, max(0, behind - 4), -1):  # an MP4 begins with a size, odd samples with their last byte
+        kind = identify_recording(data, start) or (_classify_damaged(data, start) if is_sure else "")
+        if kind:
+            return _End(min(stop, start), start, kind, is_direct=True)
+    return None
+
+
+def _classify_damaged(data: FileBytes, at: int) -> str:
+    """The kind of a recording of which there is little more than its signature."""
+    kind = classify(data.get(at, HEAD_BYTES))
+    return "" if kind == "mp3" else kind  # two bytes may be samples
+
+
+def _scan(data: FileBytes, at: int, kind: str, stop: int) -> _End:
+    """The next recording from `at` on. `stop`: how far the one before it goes as far as is known."""
+    start, next_kind = find_recording(data, at, with_frames=kind in KINDS_WITHOUT_FRAMES)
+    is_unknown = stop < start and kind in (*FRAME_BYTES, "mp4", "avi", "asf", "tta", *RESYNC_MARKS)
+    if not is_unknown or _contains(data, stop, start, RESYNC_MARKS.get(kind)):
+        stop = start
+    return _End(stop, start, next_kind)
+
+
+def _contains(data: FileBytes, at: int, end: int, mark: bytes | None) -> bool:
+    while mark is not None and at < end:
+        if mark in data.read(at, min(SEARCH_BYTES, end - at) + len(mark) - 1):
+            return True
+        at += SEARCH_BYTES
+    return False
+
+
+def _read_mp4(data: FileBytes, at: int) -> tuple[Part, _End, str]:
+    boxes = list(iterate_boxes(data, at))
+    patch = find_hidden_index(data, boxes)
+    note = ""
+    if patch is not None:
+        note = "the size of the box mdat is wrong and hides the index (moov) behind it; the index was read all the same"
+        data = FileBytes(open_part(data.file, Part(0, data.end, patch=patch)))
+        boxes = list(iterate_boxes(data, at))
+    extent = Extent(boxes[-1].start, boxes[-1].end) if boxes else Extent(at, at)
+    end = _look_behind(data, extent, max(extent.last, at + 1), "mp4")
+    left_out = 0 if end.is_direct else end.start - end.stop
+    if left_out >= MIN_REST_BYTES and not note:
+        note = f"{left_out:,} bytes at byte {end.stop:,} are no audio of a known kind and were left out"
+    return Part(at, end.stop, "mp4", patch=patch), end, note
 
 
 # --- uncompressed samples, whose headers state sizes --------------------------------------------
 
 
-def _split_by_layout(file: BinaryIO, end: int) -> FileParts:
-    parts: list[Part] = []
-    notes: list[str] = []
-    at = 0
-    while at < end and len(parts) < MAX_PARTS:
-        part, note = _read_part(file, at, end)
-        parts.append(part)
-        notes += [note] if note else []
-        at = part.end
-    if at < end:
-        notes.append(f"the file holds over {MAX_PARTS:,} recordings, one behind the other; only the first were decoded")
-        return FileParts(tuple(parts), tuple(notes))
-    return _describe(tuple(parts), tuple(notes))
-
-
-def _read_part(file: BinaryIO, at: int, end: int) -> tuple[Part, str]:
-    """The recording at `at` and a warning about it, "" for none."""
-    layout = find_sample_layout(file, at, end)
-    if layout is None:
-        return Part(at, end), ""
-    find_starts = FIND_STARTS[layout.kind]
+def _read_samples(data: FileBytes, at: int, layout: SampleLayout) -> tuple[Part, _End, str]:
+    kind = layout.kind
     if layout.end is None:
-        return Part(at, next(find_starts(file, end, layout.samples_at), end)), ""
-    behind = _skip_zeros(file, layout.end, end)
-    if behind >= end or is_tag(_read_at(file, behind, 16)):
-        return Part(at, end), ""
-    if (start := _find_recording(file, layout.end, behind)) is not None:
-        return Part(at, start), ""
-    stop = next(find_starts(file, end, behind), end)
-    rest_bytes = stop - layout.end
-    if stop - behind < MIN_REST_BYTES:
-        return Part(at, stop), ""
-    if not looks_like_samples(_read_at(file, behind + (stop - behind) // 3, 1 << 16)):
-        return Part(at, stop), f"{rest_bytes:,} bytes behind the samples are not audio and were left out"
+        is_compressed = holds_frames(data, layout.samples_at)
+        end = _scan(data, layout.samples_at + 1, "" if is_compressed else kind, data.end)
+        return Part(at, end.start, kind), end, ""
+    if (found := _find_directly(data, layout.end, is_sure=True)) is not None:
+        return Part(at, found.start, kind), found, ""
+    behind = data.skip_zeros(layout.end)
+    end = _scan(data, behind, kind, data.end)
+    part, rest_bytes = Part(at, end.start, kind), end.start - layout.end
+    if end.start - behind < MIN_REST_BYTES or is_tag(data.get(behind, 16)):
+        return part, end, ""
+    if not looks_like_samples(data.read(behind + (end.start - behind) // 3, SAMPLED_BYTES)):
+        part = part._replace(end=layout.end)
+        return part, end, f"{rest_bytes:,} bytes behind the samples are not audio and were left out"
     note = (
         f"the header states {layout.end - layout.samples_at:,} bytes of samples, and {rest_bytes:,} more lie behind "
         "them; all were decoded"
     )
-    return Part(at, stop, samples_at=layout.samples_at), note
-
-
-def _skip_zeros(file: BinaryIO, at: int, end: int) -> int:
-    """The first byte from `at` on that is not 0: what is silent needs no decoding."""
-    while at < end:
-        piece = _read_at(file, at, min(1 << 20, end - at))
-        if rest := piece.lstrip(b"\0"):
-            return at + len(piece) - len(rest)
-        at += max(1, len(piece))
-    return end
-
-
-def _find_recording(file: BinaryIO, at: int, first_byte: int) -> int | None:
-    """Where a recording begins whose first byte that is not 0 is at `first_byte`; None for something else."""
-    for start in range(first_byte, max(at, first_byte - 3) - 1, -1):  # an MP4 begins with a size
-        if classify(_read_at(file, start, HEAD_BYTES)) not in ("", "mp3"):  # two bytes of MP3 may be samples
-            return start
-    return None
-
-
-def _read_at(file: BinaryIO, at: int, size: int) -> bytes:
-    file.seek(at)
-    return file.read(size)
-
-
-# --- MP4, whose boxes state sizes ----------------------------------------------------------------
-
-
-def _find_mp4_starts(file: BinaryIO, end: int) -> Iterator[int]:
-    """Where a second file begins: at a box `ftyp` behind the index or the fragments of the one before."""
-    at, has_media = 0, False
-    for _ in range(MAX_BOXES):
-        header = _read_at(file, at, 16)
-        if len(header) < 8:
-            return
-        size, name = int.from_bytes(header[:4], "big"), header[4:8]
-        if size == 1:
-            size = int.from_bytes(header[8:16], "big")
-        elif size == 0:
-            return
-        if size < 8 or not name.isascii():
-            rest = _skip_zeros(file, at, end)
-            start = _find_recording(file, at, rest) if has_media and rest < end else None
-            if start is None:
-                return
-            yield start
-            at, has_media = start, False
-            continue
-        if name == b"ftyp" and has_media:
-            yield at
-            has_media = False
-        has_media |= name in (b"moov", b"moof")
-        at += size
+    return part._replace(samples_at=layout.samples_at), end, note
 
 
 class _FileSlice(io.RawIOBase):
-    """Bytes `start` to `end` of a file. The position of the file below is moved by reading."""
+    """The bytes of a part. The position of the file below is moved by reading."""
 
-    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
-        self._file, self._start, self._length, self._at = file, start, end - start, 0
+    def __init__(self, file: BinaryIO, part: Part) -> None:
+        self._file, self._start, self._length, self._at = file, part.start, part.end - part.start, 0
+        self._patch = part.patch or Patch(0, b"")
 
     def readable(self) -> bool:
         return True
@@ -200,7 +246,10 @@ class _FileSlice(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any writable buffer
         wanted = max(0, min(len(buffer), self._length - self._at))
         self._file.seek(self._start + self._at)
-        piece = self._file.read(wanted)
+        piece = bytearray(self._file.read(wanted))
+        for at, value in enumerate(self._patch.content, self._patch.at - self._start - self._at):
+            if 0 <= at < len(piece):
+                piece[at] = value
         buffer[: len(piece)] = piece
         self._at += len(piece)
         return len(piece)

@@ -6,6 +6,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from neuron_whisper.audio.container.beginnings import identify_recording
+from neuron_whisper.audio.container.file_bytes import FileBytes
 from neuron_whisper.audio.sample_data import AIFF_CHUNKS, CAF_CHUNKS, MAX_CHUNKS, RIFF_CHUNKS, W64_CHUNKS, W64_RIFF
 
 SIZE_LIMITS = (2**31, 2**32, 2**63, 2**64)  # a size near one of them is a placeholder
@@ -55,6 +57,7 @@ def _walk(file: BinaryIO, at: int, file_end: int, kind: str) -> SampleLayout | N
     samples_at: int | None = None
     end: int | None = None
     size_of_samples = _read_rf64_size(file, at)
+    data = FileBytes(file)
     for name, content, size in _iterate_chunks(file, at, file_end, kind):
         if samples_at is None and name == _SAMPLES[kind]:
             samples_at = content + _LEAD_BYTES[kind]
@@ -64,7 +67,9 @@ def _walk(file: BinaryIO, at: int, file_end: int, kind: str) -> SampleLayout | N
                 return SampleLayout(kind, samples_at, None)  # no size, or one beyond the end: to the end of the file
             file.seek(end)
         elif samples_at is not None:
-            if content + size > file_end + 1 or not _is_chunk_name(name):
+            if not 0 <= size <= file_end + 1 - content or not _is_chunk_name(name):
+                break
+            if identify_recording(data, content - _FORMATS[kind].header.size):  # its first bytes look like a chunk
                 break
             end = content + size + -size % _FORMATS[kind].alignment
     return None if samples_at is None else SampleLayout(kind, samples_at, end)

@@ -74,6 +74,8 @@ class Timeline:
         if self._origin_s is None and start_s is not None:
             return self._begin(start_s)
         if not self.has_timestamps:
+            if frame.lost_s:
+                self.diagnostics.record_gap(self._position_s, frame.lost_s, is_loss=frame.lost_s > MIN_GAP_S)
             return frame.lost_s
         if start_s is None or self._origin_s is None:  # a later timestamp shows what is missing
             return 0.0
@@ -92,7 +94,7 @@ class Timeline:
         """The silence before the first frame."""
         offset_s = 0.0 if self.zero_s is None else self._wrap(start_s - self.zero_s)
         if offset_s > MAX_GAP_S:
-            self.diagnostics.record_unfilled(offset_s)
+            self.diagnostics.record_unfilled(0.0, offset_s)
         if not MIN_GAP_S < offset_s <= MAX_GAP_S:
             offset_s = 0.0
         self._origin_s = start_s - offset_s
@@ -101,16 +103,16 @@ class Timeline:
 
     def _fill(self, start_s: float, gap_s: float) -> float:
         if gap_s > MAX_GAP_S:
-            self.diagnostics.record_unfilled(gap_s)
+            self.diagnostics.record_unfilled(self._position_s, gap_s)
             self._move_origin(start_s, 0.0)
             return 0.0
-        self.diagnostics.record_gap(gap_s, is_loss=self._is_jump(start_s, gap_s))
+        self.diagnostics.record_gap(self._position_s, gap_s, is_loss=self._is_jump(start_s, gap_s))
         self._in_step_s = self._position_s + gap_s
         return gap_s
 
     def _go_back(self, start_s: float, offset_s: float) -> float:
         if self._is_jump(start_s, offset_s):
-            self.diagnostics.record_jump_back(-offset_s)
+            self.diagnostics.record_jump_back(self._position_s, -offset_s)
         self._move_origin(start_s, 0.0)
         return 0.0
 

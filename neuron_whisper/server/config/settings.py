@@ -334,6 +334,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return AudioLimits(
             max_bytes=self.jobs_max_upload_bytes,
             max_seconds=self.jobs_max_audio_s,
+            seconds_setting="--jobs-max-audio-s",
             # the same bytes per second as a request
             max_decoded_bytes=int(self.max_decoded_bytes * max(1.0, self.jobs_max_audio_s / self.max_audio_s)),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from neuron_whisper.audio.load import AudioLimits, load_audio
 from neuron_whisper.errors import AudioTooLong, AudioUnreadable, NeuronWhisperError
-from tests.support.audio_files import encode_with_av, encode_with_soundfile, find_sound_s, pitch_hz, tone
+from tests.support.audio_files import Samples, encode_with_av, encode_with_soundfile, find_sound_s, pitch_hz, tone
 from tests.support.forged_files import adts_of_bad_frames, mp3_of_bad_frames
 
 FILES = {
@@ -80,7 +81,7 @@ def test_a_lost_ogg_page_is_a_warning_with_its_length() -> None:
     assert clip.duration_s == pytest.approx(4.0, abs=0.01)
     ((_, before), (after, _)) = find_sound_s(clip.samples)
     assert after - before == pytest.approx(1.0, abs=0.2)
-    assert clip.warnings == ("1.00 s are missing in the middle, in 1 gap",)
+    assert clip.warnings == ("1.00 s are missing in the middle, in 1 gap: 2.01-3.01 s; silence was filled in there",)
 
 
 def test_damaged_packets_in_the_middle_are_counted() -> None:
@@ -89,7 +90,7 @@ def test_damaged_packets_in_the_middle_are_counted() -> None:
     aac[middle : middle + 600] = bytes(600)
     clip = load_audio(bytes(aac))
     assert 3.5 < clip.duration_s < 4.05
-    assert clip.warnings == ("1 damaged packet in the middle could not be decoded",)
+    assert clip.warnings[0] == "1 damaged packet in the middle could not be decoded, at 2.00 s"
 
 
 @settings(max_examples=150, deadline=None)
@@ -175,7 +176,10 @@ def test_a_pause_of_the_recorder_is_silence_and_later_times_are_right(
     clip = load_audio(paused)
     ((_, before), (after, end)) = find_sound_s(clip.samples)
     assert (before, after, end) == pytest.approx((1.0, 21.0, 22.0), abs=0.11)
-    assert clip.warnings == ("20.00 s are missing in the middle, in 1 gap",)
+    (warning,) = clip.warnings
+    assert re.fullmatch(
+        r"20.00 s are missing in the middle, in 1 gap: 1.0\d-21.0\d s; silence was filled in there", warning
+    )
 
 
 @pytest.mark.parametrize(("container", "codec", "rate", "video"), TIMED)
@@ -184,7 +188,7 @@ def test_lost_packets_are_silence_of_their_length(container: str, codec: str, ra
     clip = load_audio(lossy)
     ((_, before), (after, end)) = find_sound_s(clip.samples)
     assert (before, after, end) == pytest.approx((1.0, 2.0, 3.0), abs=0.11)
-    assert clip.warnings[0].endswith("s are missing in the middle, in 1 gap")
+    assert "s are missing in the middle, in 1 gap: 1.0" in clip.warnings[0]
 
 
 def test_packets_lost_one_by_one_add_up() -> None:
@@ -229,6 +233,40 @@ def test_damage_in_the_middle_of_an_mp3_keeps_later_times() -> None:
     clip = load_audio(bytes(mp3))
     assert clip.duration_s == pytest.approx(10.0, abs=0.05)
     assert clip.warnings
+
+
+def talk(seconds: float, rate: int) -> Samples:
+    """Noise of a level that changes, as in speech, with a tone of its own in the last second."""
+    rng = np.random.default_rng(0)
+    levels = np.repeat(rng.uniform(0.01, 0.3, round(seconds * 4)), rate // 4)[:, None]
+    values = levels * rng.normal(0, 0.3, (len(levels), 1))
+    values[-rate:] = tone(1.0, rate, hz=1000.0)
+    return values.astype(np.float32)
+
+
+@pytest.mark.parametrize("filling", ["zeros", "noise"])
+@pytest.mark.parametrize(("where", "share"), [(0.3, 0.2), (0.5, 0.1), (0.6, 0.02)])
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_damage_in_the_middle_of_aac_frames_keeps_later_times(
+    rate: int, where: float, share: float, filling: str
+) -> None:
+    whole = encode_with_av("adts", "aac", talk(10.0, rate), rate)
+    start, n_bytes = round(where * len(whole)), round(share * len(whole))
+    rest = bytes(n_bytes) if filling == "zeros" else np.random.default_rng(1).bytes(n_bytes)
+    clip = load_audio(whole[:start] + rest + whole[start + n_bytes :])
+    assert clip.duration_s == pytest.approx(load_audio(whole).duration_s, abs=0.1)
+    (gap,) = [it for it in clip.warnings if "missing in the middle" in it]
+    begins_s, ends_s = map(float, re.findall(r"([\d.]+)-([\d.]+) s", gap)[0])
+    assert begins_s == pytest.approx(10 * where, abs=0.5)
+    assert ends_s - begins_s == pytest.approx(10 * share, abs=0.15)
+
+
+def test_tags_between_the_segments_of_a_stream_of_aac_are_no_loss() -> None:
+    segment = encode_with_av("adts", "aac", tone(1.0, 44100), 44100)
+    tag = b"ID3\4\0\0\0\0\0\x3f" + b"PRIV" + bytes(59)
+    clip = load_audio((tag + segment) * 5)
+    assert clip.duration_s == load_audio(segment * 5).duration_s
+    assert clip.warnings == ()
 
 
 BAD_FRAMES = {"adts": adts_of_bad_frames(60_000), "mp3": mp3_of_bad_frames(60_000)}

@@ -21,7 +21,7 @@ def test_bad_packets_at_the_end_and_in_the_middle_have_a_warning_each() -> None:
         diagnostics.record_frame(1.0)
     diagnostics.record_bad_packet(BROKEN)
     assert diagnostics.messages() == (
-        "2 damaged packets in the middle could not be decoded",
+        "2 damaged packets in the middle could not be decoded, at 0.00, 1.00 s",
         "the end is damaged: 1 packet could not be decoded",
     )
     assert diagnostics.last_error == "broken"
@@ -29,19 +29,43 @@ def test_bad_packets_at_the_end_and_in_the_middle_have_a_warning_each() -> None:
 
 def test_gaps_have_a_warning_with_their_sum_and_drift_has_none() -> None:
     diagnostics = DecodeDiagnostics()
-    for gap_s in (1.0, 0.5):
-        diagnostics.record_gap(gap_s)
-    diagnostics.record_gap(0.2, is_loss=False)
-    assert diagnostics.messages() == ("1.50 s are missing in the middle, in 2 gaps",)
+    for at_s, gap_s in ((2.0, 1.0), (7.25, 0.5)):
+        diagnostics.record_gap(at_s, gap_s)
+    diagnostics.record_gap(9.0, 0.2, is_loss=False)
+    assert diagnostics.messages() == (
+        "1.50 s are missing in the middle, in 2 gaps: 2.00-3.00, 7.25-7.75 s; silence was filled in there",
+    )
+
+
+def test_a_few_places_are_named_and_the_others_counted() -> None:
+    diagnostics = DecodeDiagnostics()
+    for at_s in range(5):
+        diagnostics.record_gap(10.0 * at_s, 1.0)
+    assert diagnostics.messages() == (
+        "5.00 s are missing in the middle, in 5 gaps: 0.00-1.00, 10.00-11.00, 20.00-21.00 s and 2 more; "
+        "silence was filled in there",
+    )
+
+
+def test_places_of_a_later_recording_are_those_of_the_whole_audio() -> None:
+    diagnostics = DecodeDiagnostics(offset_s=60.0)
+    diagnostics.record_gap(2.0, 1.0)
+    diagnostics.record_frame(4.0)
+    diagnostics.record_bad_packet(BROKEN)
+    diagnostics.record_frame(1.0)
+    damaged, gap = diagnostics.messages()
+    assert damaged == "1 damaged packet in the middle could not be decoded, at 65.00 s"
+    assert "62.00-63.00 s" in gap
 
 
 def test_timestamps_that_jump_too_far_or_back_have_a_warning_each() -> None:
     diagnostics = DecodeDiagnostics()
-    diagnostics.record_unfilled(9000.0)
-    diagnostics.record_jump_back(2.5)
+    diagnostics.record_unfilled(3.0, 9000.0)
+    diagnostics.record_jump_back(4.0, 2.5)
     ahead, back = diagnostics.messages()
     assert "jump ahead by 9,000 s" in ahead
-    assert "jump back 1 time, by up to 2.50 s" in back
+    assert "at 3.00 s; no silence was filled in there" in ahead
+    assert "jump back 1 time, by up to 2.50 s, at 4.00 s; no silence was filled in there" in back
 
 
 def test_what_lies_before_the_first_frame_is_not_missing_from_the_stated_duration() -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 
-from neuron_whisper.audio.container import signatures
-from neuron_whisper.audio.container.signatures import FIND_STARTS, classify, is_tag, looks_like_samples, scan
+from neuron_whisper.audio.container.signatures import classify, is_tag, looks_like_samples
 from tests.support.audio_files import encode_with_av, encode_with_soundfile, tone
 
 TONE = tone(0.5, 16000)
@@ -59,22 +56,3 @@ def test_samples_are_told_from_text_and_from_compressed_bytes(n_bytes: int) -> N
     assert not looks_like_samples(rng.bytes(n_bytes))
     assert not looks_like_samples((b"a line of notes, 12:30\n" * 4000)[:n_bytes])
     assert not looks_like_samples(b"")
-
-
-def test_needles_are_found_once_also_across_the_pieces_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = bytes(95) + b"needle" + bytes(3) + b"needle" + bytes(300) + b"needle"
-    for size in (7, 50, 96, 97, 100, 1000):
-        monkeypatch.setattr(signatures, "CHUNK_BYTES", size)
-        found = list(scan(io.BytesIO(content), (b"needle",), 0, len(content)))
-        assert [at for at, _, _ in found] == [95, 104, 410]
-        assert all(behind.startswith(b"needle") for _, _, behind in found)
-
-
-def test_what_is_not_searched_for_by_bytes_alone_is_checked() -> None:
-    opus = encode_with_av("ogg", "libopus", tone(0.5, 48000), 48000)
-    fake = opus + b"OggS\0\2" + bytes(100)
-    assert list(FIND_STARTS["ogg"](io.BytesIO(fake), len(fake))) == []
-    mp3 = encode_with_av("mp3", "libmp3lame", TONE, 16000)
-    fake = mp3 + b"Xing" + b"ID3" + bytes(100) + b"Info" + b"VBRI"
-    assert list(FIND_STARTS["mp3"](io.BytesIO(fake), len(fake))) == []
-    assert list(FIND_STARTS["mp3"](io.BytesIO(mp3 + mp3), 2 * len(mp3))) == [len(mp3)]

@@ -54,14 +54,16 @@ def test_the_silence_before_each_frame_is_what_its_timestamp_says(
 
 def test_a_start_offset_is_no_damage_and_a_gap_is_told() -> None:
     assert place([5.0, 6.0], zero_s=0.0)[1] == ()
-    assert place([0.0, 3.0, 4.0])[1] == ("2.00 s are missing in the middle, in 1 gap",)
+    assert place([0.0, 3.0, 4.0])[1] == (
+        "2.00 s are missing in the middle, in 1 gap: 1.00-3.00 s; silence was filled in there",
+    )
 
 
 def test_timestamps_that_wrap_go_on() -> None:
     around = [WRAP_S - 1.5, WRAP_S - 0.5, 0.5, 3.5, 4.5]
     silences, warnings = place(around, zero_s=WRAP_S - 3.5, wrap_s=WRAP_S)
     assert silences == [2.0, 0.0, 0.0, 2.0, 0.0]
-    assert warnings == ("2.00 s are missing in the middle, in 1 gap",)
+    assert warnings == ("2.00 s are missing in the middle, in 1 gap: 5.00-7.00 s; silence was filled in there",)
     assert place(around[:3])[1][0].startswith("the timestamps jump back")
 
 

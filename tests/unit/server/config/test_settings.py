@@ -64,3 +64,5 @@ def test_a_job_may_decode_as_many_bytes_per_second_as_a_request() -> None:
     settings = ServerSettings(max_audio_s=100, max_decoded_bytes=1000, jobs_max_audio_s=300)
     assert settings.audio_limits.max_decoded_bytes == 1000
     assert settings.job_limits.max_decoded_bytes == 3000
+    assert settings.job_limits.seconds_setting == "--jobs-max-audio-s"
+    assert settings.audio_limits.seconds_setting == "--max-audio-s"

@@ -1,0 +1,40 @@
+"""FileBytes: bytes of a file at any offset, read in pieces that are kept for the next ones."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+PIECE_BYTES = 1 << 16
+
+
+class FileBytes:
+    """Reads a seekable file whose position nobody else relies on. `end`: its size."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.end = file, file.seek(0, 2)
+        self._start, self._piece = 0, b""
+
+    def get(self, at: int, size: int) -> bytes:
+        """Up to `size` bytes at an offset; fewer at the end of the file."""
+        first = at - self._start
+        if first >= 0 and first + size <= len(self._piece):
+            return self._piece[first : first + size]
+        if at < 0 or at >= self.end:
+            return b""
+        self.file.seek(at)
+        self._start, self._piece = at, self.file.read(max(size, PIECE_BYTES))
+        return self._piece[:size]
+
+    def read(self, at: int, size: int) -> bytes:
+        """As `get`, of many bytes, which are not kept."""
+        self.file.seek(at)
+        return self.file.read(size)
+
+    def skip_zeros(self, at: int) -> int:
+        """The first byte from `at` on that is not 0; the end of the file where there is none."""
+        while at < self.end:
+            piece = self.get(at, PIECE_BYTES)
+            if rest := piece.lstrip(b"\0"):
+                return at + len(piece) - len(rest)
+            at += max(1, len(piece))
+        return self.end
