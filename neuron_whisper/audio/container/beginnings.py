@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from neuron_whisper.audio.container.candidates import find_candidates
 from neuron_whisper.audio.container.file_bytes import FileBytes
 from neuron_whisper.audio.container.flac_frames import MAX_HEADER_BYTES, read_first_sample
 from neuron_whisper.audio.container.frames import follow_frames, identify_frames, measure_wavpack_block
@@ -15,43 +15,15 @@ from neuron_whisper.audio.container.signatures import MP4_BOXES, OGG_CODECS, W64
 from neuron_whisper.audio.container.structure import TS_PACKET_BYTES, TTA_HEADER_BYTES, measure_id3, read_pack
 
 SCAN_BYTES = 1 << 20
-OVERLAP_BYTES = 64
+LEAD_BYTES = 8  # of a recording before its needle
+OVERLAP_BYTES = 8192  # of a frame, to the next one
 MAX_HEADER_CHUNKS = 100  # before the format of samples
 MAX_RATE, MAX_CHANNELS = 1_000_000, 1024
 MIN_FRAMES = 3  # where a recording is expected
 MIN_FRAMES_ANYWHERE = 6
 MIN_TS_PACKETS = 5
 FRAME_SEARCH_BYTES = 1 << 14
-FRAME_SYNC = re.compile(rb"\xff[\xe0-\xff]|\x0bw|\x7f\xfe\x80\x01|wvpk")
 NEXT_BOXES = (*MP4_BOXES, b"uuid", b"udta", b"meta", b"sidx", b"prfl", b"mfra", b"emsg", b"prft")
-
-# needle -> how many bytes before it the recording begins
-NEEDLES: Mapping[bytes, int] = MappingProxyType(
-    {
-        b"WAVE": 8,
-        b"AVI LIST": 8,
-        b"AIFF": 8,
-        b"AIFC": 8,
-        b"caff\0\1\0\0desc": 0,
-        b".snd\0\0": 0,
-        W64_HEADER: 0,
-        b"OggS\0\2": 0,
-        b"OggS\0\6": 0,
-        b"\x1aE\xdf\xa3": 0,
-        b"fLaC": 0,
-        b"FLV\1": 0,
-        b"#!AMR": 0,
-        b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": 0,
-        b"ftyp": 4,
-        b"ID3": 0,
-        b"TTA1": 0,
-        b"wvpk": 0,
-        b"nut/multimedia container\0": 0,
-        b"\x47\x40\x00": 0,
-        b"\x47\x40\x11": 0,
-        b"\0\0\1\xba": 0,
-    }
-)
 
 
 def identify_recording(data: FileBytes, at: int, min_frames: int = MIN_FRAMES) -> str:
@@ -72,15 +44,12 @@ def find_recording(data: FileBytes, at: int, *, with_frames: bool = True) -> tup
     """
     first = at
     while at < data.end:
-        lead = min(at, OVERLAP_BYTES)
+        lead = min(at, LEAD_BYTES)
         piece = data.read(at - lead, lead + SCAN_BYTES + OVERLAP_BYTES)
-        candidates = {at - lead + hit for hit in _find_needles(piece, lead)}
-        if with_frames:
-            candidates |= {at - lead + hit.start() for hit in FRAME_SYNC.finditer(piece, lead)}
-        for candidate in sorted(candidates):
-            kind = identify_recording(data, candidate, MIN_FRAMES_ANYWHERE if with_frames else 0)
-            if kind and candidate >= first:
-                return candidate, kind
+        for candidate in find_candidates(piece, with_frames=with_frames):
+            start = at - lead + candidate
+            if start >= first and (kind := identify_recording(data, start, MIN_FRAMES_ANYWHERE * with_frames)):
+                return start, kind
         at += SCAN_BYTES
     return data.end, ""
 
@@ -88,16 +57,8 @@ def find_recording(data: FileBytes, at: int, *, with_frames: bool = True) -> tup
 def holds_frames(data: FileBytes, at: int) -> bool:
     """Whether what begins at an offset is a stream of frames, as compressed samples in a WAV file."""
     piece = data.read(at, FRAME_SEARCH_BYTES)
-    return any(identify_frames(data, at + hit.start(), MIN_FRAMES) for hit in FRAME_SYNC.finditer(piece))
-
-
-def _find_needles(piece: bytes, lead: int) -> Iterator[int]:
-    for needle, before in NEEDLES.items():
-        hit = piece.find(needle)
-        while hit >= 0:
-            if lead <= hit - before < lead + SCAN_BYTES:
-                yield hit - before
-            hit = piece.find(needle, hit + 1)
+    candidates = find_candidates(piece, with_frames=True)
+    return any(identify_frames(data, at + candidate, MIN_FRAMES) for candidate in candidates if candidate >= 0)
 
 
 def _identify_tagged(data: FileBytes, at: int, tag_bytes: int) -> str:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuron_whisper.audio.container import beginnings
-from neuron_whisper.audio.container.beginnings import NEEDLES, find_recording, holds_frames, identify_recording
+from neuron_whisper.audio.container.beginnings import find_recording, holds_frames, identify_recording
+from neuron_whisper.audio.container.candidates import NEEDLES
 from neuron_whisper.audio.container.file_bytes import FileBytes
 from tests.support.audio_files import encode_with_av, encode_with_soundfile, tone
 
