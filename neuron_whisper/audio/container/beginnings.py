@@ -14,10 +14,13 @@ from neuron_whisper.audio.container.frames import follow_frames, identify_frames
 from neuron_whisper.audio.container.signatures import MP4_BOXES, OGG_CODECS, W64_HEADER
 from neuron_whisper.audio.container.structure import TS_PACKET_BYTES, TTA_HEADER_BYTES, measure_id3, read_pack
 
-SCAN_BYTES = 1 << 20
+MIN_SCAN_BYTES, MAX_SCAN_BYTES = 1 << 12, 1 << 20
 LEAD_BYTES = 8  # of a recording before its needle
 OVERLAP_BYTES = 8192  # of a frame, to the next one
-MAX_HEADER_CHUNKS = 100  # before the format of samples
+MAX_HEADER_CHUNKS = 32  # before the format of samples
+MAX_TAGS = 8
+MAX_CANDIDATES = 10_000  # of signatures in one file, hardly one of which comes by chance in a megabyte
+FRAME_BEGINNINGS = b"\xff\x0b\x7f"
 MAX_RATE, MAX_CHANNELS = 1_000_000, 1024
 MIN_FRAMES = 3  # where a recording is expected
 MIN_FRAMES_ANYWHERE = 6
@@ -42,15 +45,24 @@ def find_recording(data: FileBytes, at: int, *, with_frames: bool = True) -> tup
 
     Streams of frames are looked for only `with_frames`.
     """
-    first = at
+    first, size = at, MIN_SCAN_BYTES  # little at first: what goes on behind damage is mostly near
     while at < data.end:
         lead = min(at, LEAD_BYTES)
-        piece = data.read(at - lead, lead + SCAN_BYTES + OVERLAP_BYTES)
+        piece = data.read(at - lead, lead + size + OVERLAP_BYTES)
         for candidate in find_candidates(piece, with_frames=with_frames):
             start = at - lead + candidate
-            if start >= first and (kind := identify_recording(data, start, MIN_FRAMES_ANYWHERE * with_frames)):
+            if start < first:
+                continue
+            if candidate >= 0 and piece[candidate] in FRAME_BEGINNINGS:
+                kind = identify_frames(data, start, MIN_FRAMES_ANYWHERE)
+            elif data.candidates < MAX_CANDIDATES:
+                data.candidates += 1
+                kind = identify_recording(data, start, 0)
+            else:
+                kind = ""
+            if kind:
                 return start, kind
-        at += SCAN_BYTES
+        at, size = at + size, min(2 * size, MAX_SCAN_BYTES)
     return data.end, ""
 
 
@@ -63,9 +75,8 @@ def holds_frames(data: FileBytes, at: int) -> bool:
 
 def _identify_tagged(data: FileBytes, at: int, tag_bytes: int) -> str:
     behind = at + tag_bytes
-    while more := measure_id3(data.get(behind, 10)):
-        behind += more
-    behind = data.skip_zeros(behind) if behind < data.end else behind
+    for _ in range(MAX_TAGS):
+        behind += measure_id3(data.get(behind, 10))
     head = data.get(behind, 64)
     for kind, begins in _BEGINNINGS.items():
         if begins(data, behind, head):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import BinaryIO
 
 PIECE_BYTES = 1 << 16
+NEAR_BYTES = 1 << 16  # behind the last piece: the file is read on; elsewhere a few bytes are looked at
+FAR_BYTES = 1 << 9
 
 
 class FileBytes:
@@ -12,6 +14,7 @@ class FileBytes:
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.end = file, file.seek(0, 2)
+        self.candidates = 0  # that were looked at for a recording; counted by who looks
         self._start, self._piece = 0, b""
 
     def get(self, at: int, size: int) -> bytes:
@@ -21,8 +24,9 @@ class FileBytes:
             return self._piece[first : first + size]
         if at < 0 or at >= self.end:
             return b""
+        is_near = 0 <= at - self._start <= len(self._piece) + NEAR_BYTES
         self.file.seek(at)
-        self._start, self._piece = at, self.file.read(max(size, PIECE_BYTES))
+        self._start, self._piece = at, self.file.read(max(size, PIECE_BYTES if is_near else FAR_BYTES))
         return self._piece[:size]
 
     def read(self, at: int, size: int) -> bytes:

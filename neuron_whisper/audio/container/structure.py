@@ -27,10 +27,11 @@ ASF_OBJECTS = frozenset(
 )
 FLV_TAGS = (8, 9, 18)
 TS_PACKET_BYTES, TS_SYNC = 188, 0x47
-TS_PIECE_BYTES = 8192 * TS_PACKET_BYTES
+MIN_TS_PACKETS, MAX_TS_PACKETS = 64, 8192  # read at once
 TS_TABLES = (0, 16, 17)  # of programs, networks, services
 MIN_STEP_BACK = 9_000  # of a clock at 90 kHz
 TTA_HEADER_BYTES = 22
+MAX_TTA_FRAMES = 1 << 18  # 75 hours
 SILENT_SIDE = bytes(7)  # of the side information of a frame without sound
 MP3_COUNT_OFFSETS = {(True, True): 36, (True, False): 21, (False, True): 21, (False, False): 13}  # MPEG 1, stereo
 ID3_HEADER_BYTES = 10
@@ -207,7 +208,7 @@ def _walk_tta(data: FileBytes, at: int) -> Extent | None:
         return None
     rate, samples = struct.unpack("<II", header[10:18])
     frames = -(-samples // max(1, 256 * rate // 245))
-    if 4 * frames > data.end - at:
+    if frames > MAX_TTA_FRAMES or 4 * frames > data.end - at:
         return None
     table = data.read(at + TTA_HEADER_BYTES, 4 * frames)
     content = at + TTA_HEADER_BYTES + 4 * frames + 4  # a checksum
@@ -226,8 +227,9 @@ def _walk_transport_stream(data: FileBytes, at: int) -> Extent:
     """Packets, up to the tables of programs behind which a clock begins again."""
     clocks: dict[int, int] = {}
     tables_at, last_table = at, at
+    n_packets = MIN_TS_PACKETS
     while at < data.end:
-        piece = data.read(at, TS_PIECE_BYTES)
+        piece = data.read(at, n_packets * TS_PACKET_BYTES)
         packets = np.frombuffer(piece, np.uint8, len(piece) // TS_PACKET_BYTES * TS_PACKET_BYTES)
         packets = packets.reshape(-1, TS_PACKET_BYTES)
         lost = np.flatnonzero(packets[:, 0] != TS_SYNC)
@@ -246,6 +248,7 @@ def _walk_transport_stream(data: FileBytes, at: int) -> Extent:
         if whole < len(packets) or not whole:
             return Extent(max(at, at + (whole - 1) * TS_PACKET_BYTES), at + whole * TS_PACKET_BYTES)
         at += whole * TS_PACKET_BYTES
+        n_packets = min(2 * n_packets, MAX_TS_PACKETS)
     return Extent(at - TS_PACKET_BYTES, at)
 
 

@@ -69,8 +69,8 @@ def test_a_search_finds_a_recording_where_it_begins(kind: str) -> None:
 
 def test_a_search_finds_recordings_across_the_pieces_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     content = bytes(95) + RECORDINGS["ogg"] + bytes(3) + RECORDINGS["riff"]
-    for size in (97, 100, 1000, 4096):
-        monkeypatch.setattr(beginnings, "SCAN_BYTES", size)
+    for size in (97, 100, 1000, 4000):
+        monkeypatch.setattr(beginnings, "MIN_SCAN_BYTES", size)
         assert find_recording(read(content), 0) == (95, "ogg")
         assert find_recording(read(content), 96) == (98 + len(RECORDINGS["ogg"]), "riff")
 
