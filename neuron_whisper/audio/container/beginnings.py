@@ -22,11 +22,24 @@ MAX_TAGS = 8
 MAX_CANDIDATES = 10_000  # of signatures in one file, hardly one of which comes by chance in a megabyte
 FRAME_BEGINNINGS = b"\xff\x0b\x7f"
 MAX_RATE, MAX_CHANNELS = 1_000_000, 1024
+AU_RATES = (5512, 5513, 8012, 8013, 11127, 22254, 22255)  # that are no multiple of 25 Hz
 MIN_FRAMES = 3  # where a recording is expected
 MIN_FRAMES_ANYWHERE = 6
+MIN_AMR_FRAMES, MIN_LAST_AMR_FRAMES = 10, 5  # one byte of each says little
+AMR_GOOD = 4  # the bit of a frame that is whole
 MIN_TS_PACKETS = 5
 FRAME_SEARCH_BYTES = 1 << 14
-NEXT_BOXES = (*MP4_BOXES, b"uuid", b"udta", b"meta", b"sidx", b"prfl", b"mfra", b"emsg", b"prft")
+NEXT_BOXES = (
+    *(name for name in MP4_BOXES if name != b"ftyp"),
+    b"uuid",
+    b"udta",
+    b"meta",
+    b"sidx",
+    b"prfl",
+    b"mfra",
+    b"emsg",
+    b"prft",
+)
 
 
 def identify_recording(data: FileBytes, at: int, min_frames: int = MIN_FRAMES) -> str:
@@ -129,9 +142,11 @@ def _is_caf(data: FileBytes, at: int, head: bytes) -> bool:
 def _is_au(data: FileBytes, at: int, head: bytes) -> bool:
     if head[:4] != b".snd" or len(head) < 24:
         return False
-    offset, _, encoding, rate, channels = struct.unpack_from(">5I", head, 4)
-    is_format = 1 <= encoding <= 30 and 0 < rate <= MAX_RATE and 1 <= channels <= MAX_CHANNELS
-    return bool(24 <= offset <= 1 << 16 and is_format)
+    offset, size, encoding, rate, channels = struct.unpack_from(">5I", head, 4)
+    is_format = 1 <= encoding <= 30 and 1 <= channels <= MAX_CHANNELS
+    is_rate = 1000 <= rate <= MAX_RATE and (rate % 25 == 0 or rate in AU_RATES)
+    is_size = size <= data.end - at or size >= 0xFFFFFF00
+    return bool(24 <= offset <= 1 << 16 and is_format and is_rate and is_size)
 
 
 # --- compressed ---------------------------------------------------------------------------------------
@@ -163,8 +178,13 @@ def _is_amr(data: FileBytes, at: int, head: bytes) -> bool:
     kind = {b"#!AMR\n": "amr", b"#!AMR-": "amr-wb"}.get(head[:6], "")
     if not kind or (kind == "amr-wb" and not head.startswith(b"#!AMR-WB\n")):
         return False
-    chain = follow_frames(data, at + (6 if kind == "amr" else 9), kind, MIN_FRAMES)
-    return chain.frames == MIN_FRAMES or (chain.frames > 0 and chain.end >= data.end)
+    frame_at, frames = at + (6 if kind == "amr" else 9), 0
+    while frames < MIN_AMR_FRAMES and frame_at < data.end and data.get(frame_at, 1)[0] & AMR_GOOD:
+        chain = follow_frames(data, frame_at, kind, 1)
+        if not chain.frames:
+            break
+        frame_at, frames = chain.end, frames + 1
+    return frames == MIN_AMR_FRAMES or (frames >= MIN_LAST_AMR_FRAMES and frame_at == data.end)
 
 
 def _is_wavpack(data: FileBytes, at: int, head: bytes) -> bool:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from neuron_whisper.audio.container import parts
@@ -220,6 +220,7 @@ SIGNATURES = (
 
 
 @settings(max_examples=60, deadline=None)
+@example(planted=[(b"#!AMR\n", 27_911)], seed=379, has_size=False, loudness=30)
 @given(
     planted=st.lists(st.tuples(st.sampled_from(SIGNATURES), st.integers(0, 60_000)), min_size=1, max_size=12),
     seed=st.integers(0, 2**32 - 1),
