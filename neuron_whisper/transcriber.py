@@ -29,6 +29,7 @@ from neuron_whisper.engine.worker_resources import list_usable_cpus, partition_r
 from neuron_whisper.errors import CheckpointError, DeviceError, InvalidOption
 from neuron_whisper.live import LiveOptions, LiveSession, LiveStateMachine
 from neuron_whisper.longform import Plan, TranscriptSummary, plan_transcription
+from neuron_whisper.longform.coverage import list_spans
 from neuron_whisper.longform.drivers import TranscriptEvent, arun_plan, run_plan
 from neuron_whisper.target.interfaces import ProgramSpec, Session
 from neuron_whisper.target.registry import load_target
@@ -38,7 +39,6 @@ from neuron_whisper.transcript import Segment, SkippedRegion, Transcript, is_sil
 
 log = logging.getLogger(__name__)
 
-MAX_LISTED_SPANS = 5  # in a warning
 MAX_REPLICAS = 64  # a trn2.48xlarge has that many NeuronCores
 
 
@@ -295,17 +295,14 @@ def build_transcript(
 
 def _warn_of_lost_speech(skipped: Sequence[SkippedRegion]) -> list[str]:
     """Returns a warning for speech without text, and one for text that was left out as silence."""
-    without_text = [region for region in skipped if region.reason == "no_text"]
-    unsure = [region for region in skipped if region.reason == "no_speech_threshold" and region.text]
+    without_text = [(region.start_s, region.end_s) for region in skipped if region.reason == "no_text"]
+    unsure = [
+        (region.start_s, region.end_s) for region in skipped if region.reason == "no_speech_threshold" and region.text
+    ]
     warnings = []
     if without_text:
-        warnings.append(f"speech gave no text at {_list_spans(without_text)}")
+        warnings.append(f"speech gave no text at {list_spans(without_text)}")
     if unsure:
-        spans = _list_spans(unsure)
+        spans = list_spans(unsure)
         warnings.append(f"text of low confidence was taken for silence at {spans}; no_speech_threshold none keeps it")
     return warnings
-
-
-def _list_spans(regions: Sequence[SkippedRegion]) -> str:
-    spans = [f"{region.start_s:.1f}-{region.end_s:.1f} s" for region in regions[:MAX_LISTED_SPANS]]
-    return ", ".join(spans) + (f" and {len(regions) - len(spans)} more" if len(regions) > len(spans) else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -15,6 +17,9 @@ SPIKE_SAMPLES, SPIKE_SHARE = 800, 0.01  # so many large samples, or a smaller pa
 QUIET_PEAK = 0.05
 PEAK_CHUNKS = 32  # 1 s: a pause between words is no quiet stretch
 MAX_GAIN = 1000.0  # 60 dB; the noise of 16-bit samples then stays below QUIET_PEAK
+
+LIFTED_PEAK = 0.5  # what a run of speech is scaled to
+LIFT_MARGIN_SAMPLES = 1600  # 0.1 s around a run, which has its gain; in as many the gain goes back to 1
 
 
 def find_peak(samples: NDArray[np.float32]) -> float:
@@ -93,3 +98,29 @@ class QuietGain:
         lifted = np.float32(QUIET_PEAK) / np.maximum(running, np.float32(QUIET_PEAK / MAX_GAIN))
         gains: NDArray[np.float32] = np.where(running > 0, np.maximum(lifted, np.float32(1)), np.float32(1))
         return gains
+
+
+def lift_runs(samples: NDArray[np.float32], runs: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+    """Scales each run of speech, (first, end) in samples, to a peak of LIFTED_PEAK: a copy; what is louder stays.
+
+    The runs are in order and disjoint. What lies between them keeps its level, but for LIFT_MARGIN_SAMPLES; between two
+    runs with less than four of these between them the gain goes from one to the other.
+    """
+    if not runs:
+        return samples.copy()
+    positions, gains = [0], [0.0]
+    for i, (first, end) in enumerate(runs):
+        peak = max(find_peak(samples[first:end]), LIFTED_PEAK / MAX_GAIN)
+        gain = max(0.0, float(np.log(LIFTED_PEAK / peak)))
+        before = first - (runs[i - 1][1] if i else -4 * LIFT_MARGIN_SAMPLES)
+        after = (runs[i + 1][0] if i + 1 < len(runs) else len(samples) + 4 * LIFT_MARGIN_SAMPLES) - end
+        for gap, at, side in ((before, first, -1), (after, end, 1)):
+            knots = [(at + side * min(LIFT_MARGIN_SAMPLES, gap // 4), gain)]
+            if gap >= 4 * LIFT_MARGIN_SAMPLES:
+                knots.append((at + side * 2 * LIFT_MARGIN_SAMPLES, 0.0))
+            for position, value in knots[::side]:
+                positions.append(max(position, positions[-1]))
+                gains.append(value)
+    interpolated = np.interp(np.arange(len(samples)), positions[1:], gains[1:])
+    lifted: NDArray[np.float32] = samples * np.exp(interpolated).astype(np.float32)
+    return lifted

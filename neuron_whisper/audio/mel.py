@@ -131,6 +131,7 @@ class LogMel:
 
     The clip has `content_frames`. `max_log10` is the largest log10 of any bin of the whole clip, from which the
     floor of every window follows; a pass to find it takes about a ten-thousandth of the clip's duration.
+    `first_frame`: the samples are a part of a clip, from this frame of it on, and frames are counted from its start.
     """
 
     samples: NDArray[np.float32]
@@ -138,9 +139,10 @@ class LogMel:
     max_log10: float
     content_frames: int
     cached_log10: NDArray[np.float32] | None = None  # of a short clip, whose only window is then not computed twice
+    first_frame: int = 0
 
     @classmethod
-    def from_samples(cls, samples: NDArray[np.float32], n_mels: int) -> LogMel:
+    def from_samples(cls, samples: NDArray[np.float32], n_mels: int, *, first_frame: int = 0) -> LogMel:
         """As if with 30 s of silence appended, as openai/whisper transcribe.py does.
 
         Raises InvalidOption when n_mels is neither 80 nor 128.
@@ -157,8 +159,9 @@ class LogMel:
             samples=samples,
             n_mels=n_mels,
             max_log10=max_log10,
-            content_frames=content_frames,
+            content_frames=first_frame + content_frames,
             cached_log10=log10 if content_frames + TRAILING_FRAMES <= WINDOW_FRAMES else None,
+            first_frame=first_frame,
         )
 
     def cut_window(self, start: int, end: int | None = None) -> NDArray[np.float32]:
@@ -168,6 +171,7 @@ class LogMel:
         """
         limit = min(start + WINDOW_FRAMES, self.content_frames)
         end = limit if end is None else min(end, limit)
+        start, end = start - self.first_frame, end - self.first_frame
         log10 = (
             _log10_frames(self.samples, self.n_mels, start, end)
             if self.cached_log10 is None

@@ -73,7 +73,13 @@ class Utterance:
 
     def _build_clip_context(self, samples: NDArray[np.float32], speech_map: SpeechMap | None) -> ClipContext:
         mel = LogMel.from_samples(samples, self.n_mels)
-        return ClipContext(mel=mel, options=self.options.transcribe, tokenizer=self.tokenizer, speech_map=speech_map)
+        return ClipContext(
+            mel=mel,
+            options=self.options.transcribe,
+            tokenizer=self.tokenizer,
+            speech_map=speech_map,
+            tries_again=False,
+        )
 
     # --- final text -------------------------------------------------------------------------------
 

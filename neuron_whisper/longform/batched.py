@@ -83,6 +83,7 @@ def decode_batched(
                 is_first=prompt_state.is_first,
                 last_speech_s=regions_of_group[0][0] / FRAMES_PER_SECOND,
                 warnings=prompt_state.warnings,
+                sparse_spans=prompt_state.sparse_spans,
             )
             prompt_state.is_first = False
             group = _RegionGroup(prompt_state=own, decoder=_decode_group(clip, own, regions_of_group))
@@ -118,6 +119,6 @@ def decode_batched(
         language=prompt_state.language or first_language,
         language_probability=prompt_state.language_probability,
         long_form="batched",
-        warnings=tuple(prompt_state.warnings),
+        warnings=prompt_state.list_warnings(),
         prompt_tokens=prompt_state.given_prompt_tokens,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.decode.window_options import WindowOptions, create_window_options
-from neuron_whisper.longform.coverage import MIN_SILENT_S
+from neuron_whisper.longform.coverage import MIN_SILENT_S, list_spans
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.text.tokenizer import Tokenizer
 
@@ -18,9 +18,10 @@ class PromptState:
     """State passed from window to window. `tokens` are the text so far, initial prompt included.
 
     `max_frames`: the next window is shorter, since the text of a longer one was cut. `unheard_frames` before the next
-    window have neither text nor a reason yet. `warnings` are sentences for the
-    user, one list for all regions of a clip; `given_prompt_tokens` counts those of the prompt and the hotwords that are
-    used in the first window.
+    window have neither text nor a reason yet. `second_tries` are the stretches that may be decoded again now, a
+    fraction of the windows unless it helps. `warnings` are sentences for the user and `sparse_spans` the seconds of
+    segments with too little text, one list each for all regions of a clip; `given_prompt_tokens` counts those of the
+    prompt and the hotwords that are used in the first window.
     """
 
     language: str | None
@@ -33,7 +34,16 @@ class PromptState:
     is_first: bool = True
     max_frames: int | None = None
     unheard_frames: int = 0
+    second_tries: float = 1.0
     warnings: list[str] = field(default_factory=list)
+    sparse_spans: list[tuple[float, float]] = field(default_factory=list)
+
+    def list_warnings(self) -> tuple[str, ...]:
+        """Lists the sentences for the user, with one for all segments that have too little text."""
+        if not self.sparse_spans:
+            return tuple(self.warnings)
+        spans = list_spans(sorted(self.sparse_spans))
+        return (*self.warnings, f"there is more speech than text at {spans}: words may be missing")
 
     def restore(self, before: PromptState) -> None:
         """Takes the text of a window back; `before` is a copy of the state from before it."""
@@ -46,6 +56,7 @@ class ClipContext:
     """Data shared by all regions of a clip. `speech_map` None: voice activity detection is off.
 
     `detect_speech` finds the speech then, where audio is without text: it changes no text, but it is told of.
+    `tries_again`: speech without text is decoded a second time, which takes more than one window at a time.
     """
 
     mel: LogMel
@@ -53,6 +64,7 @@ class ClipContext:
     tokenizer: Tokenizer
     speech_map: SpeechMap | None
     detect_speech: Callable[[], SpeechMap | None] = lambda: None
+    tries_again: bool = True
 
     @property
     def detects_every_language(self) -> bool:

@@ -12,7 +12,8 @@ from neuron_whisper.audio.clip import FRAMES_PER_SECOND, WINDOW_FRAMES
 from neuron_whisper.audio.speech import MAX_GAP_S
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.longform.clip_context import ClipContext, PromptState
-from neuron_whisper.longform.coverage import find_unheard
+from neuron_whisper.longform.coverage import find_unheard, is_sparse
+from neuron_whisper.longform.second_try import replace_text, try_again
 from neuron_whisper.longform.window_result import DecodedWindow, read_result
 from neuron_whisper.transcript import Segment, SkippedRegion
 
@@ -54,6 +55,7 @@ def decode_window(
             )
             yield from _add_unheard(clip, prompt_state, [skipped], seek, seek + silence, end)
             return seek + silence
+    n_before = len(prompt_state.tokens)
     request = WindowRequest(
         mel=clip.mel.cut_window(seek, seek + frames), options=clip.build_window_options(prompt_state), frames=frames
     )
@@ -65,7 +67,21 @@ def decode_window(
     items, next_seek = read_result(clip, prompt_state, DecodedWindow(seek=seek, frames=frames, result=result))
     if next_seek > seek:
         prompt_state.is_first, prompt_state.max_frames = False, None
-        yield from _add_unheard(clip, prompt_state, items, seek, min(next_seek, end), end)
+        span = seek - prompt_state.unheard_frames, min(next_seek, end)
+        options = request.options
+        tried = yield from try_again(
+            clip,
+            prompt_state,
+            items,
+            span,
+            is_prompted=any((options.prompt, options.carried_prompt, options.hotwords, options.prefix)),
+            decode_region=decode_region,
+        )
+        if tried is not items:
+            replace_text(prompt_state, tried, n_before)
+            languages = (item.language for item in tried if isinstance(item, Segment))
+            prompt_state.language = prompt_state.language or next(languages, None)
+        yield from _add_unheard(clip, prompt_state, tried, seek, min(next_seek, end), end)
     return next_seek
 
 
@@ -86,4 +102,7 @@ def _add_unheard(
         is_last=end >= region_end,
     )
     prompt_state.unheard_frames = end - covered_end
+    prompt_state.sparse_spans += [
+        (it.start_s, it.end_s) for it in items if isinstance(it, Segment) and is_sparse(it, clip.measure_speech)
+    ]
     return sorted([*items, *unheard], key=lambda item: item.start_s)

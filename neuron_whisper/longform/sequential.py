@@ -40,6 +40,6 @@ def decode_sequential(clip: ClipContext, prompt_state: PromptState, regions: Seq
         text=clip.tokenizer.decode(prompt_state.tokens[n_initial:]).strip(),
         language=prompt_state.language,
         language_probability=prompt_state.language_probability,
-        warnings=tuple(prompt_state.warnings),
+        warnings=prompt_state.list_warnings(),
         prompt_tokens=prompt_state.given_prompt_tokens,
     )

@@ -66,7 +66,8 @@ def read_result(
     )
     if decoded[0].tokens == result.tokens and _is_open_ended(clip, result):
         is_cut = result.finish_reason == "length"
-        if (is_cut or _is_sparse(clip, window)) and (max_frames := _find_split(clip, window)) is not None:
+        is_sparse = not clip.tries_again and _is_sparse(clip, window)  # where it is, in second_try
+        if (is_cut or is_sparse) and (max_frames := _find_split(clip, window)) is not None:
             prompt_state.max_frames = max_frames
             return [], window.seek
         if is_cut:
