@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -29,8 +30,8 @@ def find_unheard(
 ) -> tuple[list[SkippedRegion], int]:
     """Finds stretches of the frames `start` to `end` with speech that no item covers.
 
-    Returns them, and the frame from which on nothing is covered: the next call starts there. A stretch that reaches the
-    end is told of by the next call, unless this is the last one.
+    Returns them, and the whole frame from which on nothing is covered: the next call starts there. A stretch that
+    reaches the end is told of by the next call, unless this is the last one.
     """
     end_s, least_s = end / FRAMES_PER_SECOND, MIN_UNHEARD_S if items else MIN_SILENT_S
     found, from_s = [], start / FRAMES_PER_SECOND
@@ -40,7 +41,7 @@ def find_unheard(
             found.append(SkippedRegion(start_s=from_s, end_s=first_s, reason="no_text"))
             from_s = first_s
         from_s = max(from_s, last_s)
-    return found, min(end, round(from_s * FRAMES_PER_SECOND))
+    return found, min(end, math.ceil(round(from_s * FRAMES_PER_SECOND, 6)))
 
 
 def measure_excess(segment: Segment, measure_speech: MeasureSpeech) -> float:

@@ -142,7 +142,7 @@ def _list_pieces(clip: ClipContext, items: Sequence[Item], start_s: float, end_s
     """Lists the items, in order, and the gaps between them that have speech."""
     runs = list_level_runs(clip, start_s, end_s)
     from_s = start_s
-    for item in sorted(items, key=lambda item: item.start_s):
+    for item in sorted((it for it in items if it.start_s < end_s), key=lambda item: item.start_s):
         if clip.measure_speech(from_s, max(from_s, item.start_s)) >= MIN_UNHEARD_S:
             yield _Piece(start_s=from_s, end_s=item.start_s, is_lost=True)
         yield _judge_segment(clip, item, runs) if isinstance(item, Segment) else _judge_skipped(clip, item)

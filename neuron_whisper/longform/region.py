@@ -67,13 +67,12 @@ def decode_window(
     items, next_seek = read_result(clip, prompt_state, DecodedWindow(seek=seek, frames=frames, result=result))
     if next_seek > seek:
         prompt_state.is_first, prompt_state.max_frames = False, None
-        span = seek - prompt_state.unheard_frames, min(next_seek, end)
         options = request.options
         tried = yield from try_again(
             clip,
             prompt_state,
             items,
-            span,
+            (seek, min(next_seek, end)),
             is_prompted=any((options.prompt, options.carried_prompt, options.hotwords, options.prefix)),
             decode_region=decode_region,
         )

@@ -6,6 +6,7 @@ window. The second text is taken only where it leaves less speech without text t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -110,7 +111,9 @@ class _Attempt:
     def decode(self, prompt_state: PromptState, *, is_same: bool) -> ItemGenerator:
         """Returns the items found. `is_same`: at one level the whole has been decoded just so."""
         stretch = self.stretch
-        start, end = (round(second * FRAMES_PER_SECOND) for second in (stretch.start_s, stretch.end_s))
+        # whole frames inside of it: segments must not overlap
+        start = math.ceil(round(stretch.start_s * FRAMES_PER_SECOND, 6))
+        end = max(start, math.floor(round(stretch.end_s * FRAMES_PER_SECOND, 6)))
         runs = list_level_runs(self.clip, stretch.start_s, stretch.end_s)
         second = replace(self.clip, tries_again=False, options=replace(self.clip.options, hotwords=None, prefix=None))
         if self._is_far(runs):

@@ -78,13 +78,14 @@ class SpeechMap:
 
     def measure_speech(self, start_s: float, end_s: float) -> float:
         """Measures the seconds of speech between these two, without pauses; 0 without `pauseless_spans`."""
-        return sum((max(0.0, last_s - first_s) for first_s, last_s in self.list_runs(start_s, end_s)), 0.0)
+        return sum((last_s - first_s for first_s, last_s in self.list_runs(start_s, end_s)), 0.0)
 
     def list_runs(self, start_s: float, end_s: float) -> list[tuple[float, float]]:
         """Lists the stretches of speech between these two, in seconds, without pauses."""
         first = bisect_right(self.pauseless_spans, start_s, key=lambda span: span.end_s)
         after = bisect_left(self.pauseless_spans, end_s, key=lambda span: span.start_s)
-        return [(max(start_s, it.start_s), min(end_s, it.end_s)) for it in self.pauseless_spans[first:after]]
+        runs = [(max(start_s, it.start_s), min(end_s, it.end_s)) for it in self.pauseless_spans[first:after]]
+        return [(first_s, last_s) for first_s, last_s in runs if first_s < last_s]
 
     def find_pause(self, start_s: float, end_s: float) -> float:
         """Finds the middle of the longest pause between these two; without one, the middle between them."""

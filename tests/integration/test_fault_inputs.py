@@ -12,15 +12,17 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 
+from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.config.loader import load_settings
 from neuron_whisper.transcriber import Transcriber
 from neuron_whisper.transcript import Transcript
-from tests.support.paths import FAULTS
+from tests.support.paths import FAULTS, SPEECH
 from tests.support.speech import open_model, words
 
 JFK = "and so my fellow americans ask not what your country can do for you"
@@ -210,6 +212,79 @@ def test_a_prompt_that_is_too_long_is_used_in_part_and_what_is_left_out_is_named
     warning = transcript.warnings[0]
     assert "'Zyntharyx, Term0ova" in warning
     assert transcript.prompt_tokens == 223
+
+
+# --- speech without text --------------------------------------------------------------------------
+
+
+def join(*pieces: tuple[str, float]) -> AudioClip:
+    """Recordings one behind the other, each at a level in dB; skips where they are absent."""
+    if not SPEECH.is_dir():
+        pytest.skip("no recordings beside the repository: not proved for real speech that none is lost")
+    samples = [load_audio(SPEECH / file).samples * np.float32(10 ** (level / 20)) for file, level in pieces]
+    return AudioClip(samples=np.concatenate(samples))
+
+
+def assert_heard(transcript: Transcript, *texts: str) -> None:
+    heard, at = " ".join(words(transcript.text)), 0
+    for text in texts:
+        assert text in heard[at:]
+        at = heard.index(text, at) + len(text)
+    assert transcript.skipped == ()
+    assert max(segment.end_s - segment.start_s for segment in transcript.segments) < 10.0
+
+
+both_plans = pytest.mark.parametrize("plan", ["sequential", "batched"])
+COUNTRY = "what your country can do for you ask what you can do for your country"
+
+
+@both_plans
+def test_three_recordings_of_which_the_first_ones_text_was_stretched_over_all_give_their_texts(
+    plan: str, open_transcriber: Callable[[str], Transcriber]
+) -> None:
+    clip = join(("en_LJ001-0013.mp3", 0), ("en_jfk.flac", 0), ("en_LJ001-0004.mp3", 0))
+    transcript = open_transcriber("tiny.en").transcribe(clip, TranscribeOptions(long_form=plan))
+    assert_heard(transcript, "operations with ugly ones", "my fellow americans", COUNTRY, "produced the block books")
+    assert transcript.warnings == ()
+
+
+@both_plans
+def test_a_prompt_does_not_swallow_the_text(plan: str, open_transcriber: Callable[[str], Transcriber]) -> None:
+    if not (FAULTS / "glossary.txt").is_file():
+        pytest.skip("no glossary.txt here: not proved that a long prompt swallows no text")
+    glossary = (FAULTS / "glossary.txt").read_text(encoding="utf-8")
+    transcript = open_transcriber("tiny.en").transcribe(
+        load_audio(FAULTS / "lj_jfk.wav"), TranscribeOptions(long_form=plan, initial_prompt=glossary)
+    )
+    assert_heard(transcript, "has never been surpassed", "my fellow americans", COUNTRY)
+    assert len(transcript.warnings) == 1  # of the prompt
+
+
+@both_plans
+@pytest.mark.parametrize("level", [-30, -40, -50])
+def test_a_far_speaker_between_near_ones_is_heard(
+    level: float, plan: str, open_transcriber: Callable[[str], Transcriber]
+) -> None:
+    clip = join(("en_LJ001-0002.wav", 0), ("en_jfk.flac", level), ("en_LJ001-0011.wav", 0))
+    transcript = open_transcriber("tiny.en").transcribe(clip, TranscribeOptions(long_form=plan))
+    assert_heard(transcript, "comparatively", "my fellow americans", COUNTRY, "of the first importance")
+    assert transcript.warnings == ()
+
+
+@pytest.mark.parametrize("options", [{}, {"word_timestamps": True}, {"without_timestamps": True}], ids=str)
+def test_a_far_reader_between_near_ones_is_heard(
+    options: dict[str, Any], open_transcriber: Callable[[str], Transcriber]
+) -> None:
+    clip = join(("en_LJ001-0009.flac", 0), ("en_LJ001-0006.flac", -45), ("en_arctic_aew_a0001.wav", 0))
+    transcript = open_transcriber("tiny.en").transcribe(clip, TranscribeOptions(**options))
+    heard = " ".join(words(transcript.text))
+    assert "of movable types" in heard
+    assert "example of fine typography" in heard
+    assert "danger trail" in heard
+    assert (transcript.skipped, transcript.warnings) == ((), ())
+
+
+# --- files of settings ----------------------------------------------------------------------------
 
 
 def test_settings_with_a_byte_order_mark_are_read() -> None:

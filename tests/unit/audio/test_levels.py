@@ -13,6 +13,7 @@ from neuron_whisper.audio.levels import (
     IntegerSizeDetector,
     QuietGain,
     find_peak,
+    lift_runs,
     silence_invalid_samples,
 )
 
@@ -115,3 +116,43 @@ def test_the_gains_of_pieces_are_those_of_the_whole(peaks: list[float], length: 
     pieces = QuietGain()
     found = [pieces.push(values[at : at + length]) for at in range(0, len(values), length)]
     assert np.array_equal(np.concatenate([np.zeros(0, np.float32), *found]), QuietGain().push(values))
+
+
+# --- runs of speech at one level ------------------------------------------------------------------
+
+
+def test_each_run_of_speech_is_scaled_to_one_peak_and_what_is_no_speech_keeps_its_level() -> None:
+    samples = np.full(64_000, 0.001, np.float32)
+    samples[20_000:30_000], samples[40_000:50_000] = 0.01, 0.25
+    lifted = lift_runs(samples, [(20_000, 30_000), (40_000, 50_000)])
+    gains = (lifted / samples)[[0, 16_800, 18_400, 20_000, 29_999, 31_600, 33_200, 36_800, 40_000, 49_999, 63_999]]
+    assert gains.tolist() == pytest.approx([1, 1, 50, 50, 50, 50, 1, 1, 2, 2, 1], rel=0.01)
+
+
+def test_between_runs_that_are_near_each_other_the_gain_goes_over_without_a_step() -> None:
+    samples = np.full(30_000, 0.001, np.float32)
+    samples[:10_000], samples[12_000:20_000] = 0.5, 0.005
+    gains = lift_runs(samples, [(0, 10_000), (12_000, 20_000)]) / samples
+    assert gains[[0, 9_999, 11_999, 19_999]].tolist() == pytest.approx([1, 1, 100, 100], rel=0.05)
+    assert (np.diff(gains[9_000:13_000]) >= -1e-3).all()
+
+
+@pytest.mark.parametrize(("level", "gain"), [(0.5, 1), (1.5, 1), (0.0001, 1000), (0.0, 1)])
+def test_a_loud_run_keeps_its_level_and_the_gain_has_a_limit(level: float, gain: float) -> None:
+    samples = np.full(8_000, level, np.float32)
+    assert lift_runs(samples, [(0, 8_000)]) == pytest.approx(samples * gain, rel=1e-3)
+    assert np.array_equal(lift_runs(samples, []), samples)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9_000), st.integers(1, 9_000)), max_size=6),
+    st.integers(0, 20_000),
+)
+def test_no_run_is_louder_than_the_peak_that_all_are_scaled_to(gaps: list[tuple[int, int]], rest: int) -> None:
+    runs, at = [], 0
+    for gap, length in gaps:
+        runs.append((at + gap, at + gap + length))
+        at += gap + length
+    lifted = lift_runs(noise(at + rest, level=0.01), runs)
+    assert lifted.dtype == np.float32
+    assert all(find_peak(lifted[first:end]) == pytest.approx(0.5, rel=1e-3) for first, end in runs)

@@ -70,6 +70,18 @@ def test_a_window_may_end_before_it_is_full() -> None:
     assert not window[:, 200:].any()
 
 
+def test_frames_of_a_part_of_a_clip_are_counted_from_the_clips_start() -> None:
+    x = noise(8)
+    part = LogMel.from_samples(x[3 * 16_000 : 6 * 16_000], 80, first_frame=300)
+    assert part.content_frames == 600
+    np.testing.assert_array_equal(
+        part.cut_window(300), LogMel.from_samples(x[3 * 16_000 : 6 * 16_000], 80).cut_window(0)
+    )
+    whole = LogMel.from_samples(x, 80).cut_window(0)
+    np.testing.assert_allclose(part.cut_window(350, 500)[:, :150], whole[:, 350:500], atol=0.1)
+    assert not part.cut_window(350, 500)[:, 150:].any()
+
+
 @settings(max_examples=25, deadline=None)
 @given(samples=st.integers(1, 70 * 16_000), start_frame=st.integers(0, 6999), n_mels=st.sampled_from((80, 128)))
 def test_a_window_is_cut_from_the_spectrogram_of_the_whole_clip(samples: int, start_frame: int, n_mels: int) -> None:

@@ -67,7 +67,7 @@ class ArbitraryDecoder(ScriptedDecoder):
         return done
 
     def _text(self) -> list[int]:
-        return [self._random.choice(b" abc") for _ in range(self._random.randrange(1, 7))]
+        return [self._random.choice(b" abc") for _ in range(self._random.randrange(1, self._random.choice((7, 70))))]
 
     def _segments(self) -> list[int]:
         chance = self._random
@@ -147,7 +147,8 @@ def test_segments_are_ordered_and_inside_the_audio_and_no_second_of_speech_is_wi
         if plan == "batched"
         else decode_sequential(clip, state, regions)
     )
-    segments, skipped, _ = run_to_end(made, decoder)
+    segments, skipped, summary = run_to_end(made, decoder)
+    assert summary.text == "".join(segment.text for segment in segments).strip()
     duration_s = mel.content_frames / 100
     items: list[Segment | SkippedRegion] = [*segments, *skipped]
     for item in items:
@@ -156,6 +157,11 @@ def test_segments_are_ordered_and_inside_the_audio_and_no_second_of_speech_is_wi
     for segment in segments:
         times = [second for word in segment.words for second in (word.start_s, word.end_s)]
         assert [segment.start_s, *times, segment.end_s] == sorted([segment.start_s, *times, segment.end_s])
+    for segment in segments:  # a segment covers as much speech as its text takes, at four letters a second
+        letters = sum(letter.isalpha() for letter in segment.text)
+        beyond_s = speech.measure_speech(segment.start_s, segment.end_s) - letters / 4
+        assert beyond_s < 2.0 or (segment.start_s, segment.end_s) in state.sparse_spans
+    assert bool(state.sparse_spans) == any("more speech than text" in warning for warning in summary.warnings)
     for first, last in regions:
         for start_s, end_s in uncovered_stretches(items, first / 100, last / 100):
             assert speech.measure_speech(start_s, end_s) < 1.0

@@ -10,6 +10,7 @@ from neuron_whisper.audio.speech import SpeechSpan
 from neuron_whisper.longform.speech_map import SpeechMap
 from tests.support.plans import (
     RATE,
+    make_pauseless_map,
     make_speech_map,
 )
 
@@ -59,3 +60,11 @@ def test_a_speech_run_ends_at_a_silence_longer_than_three_seconds() -> None:
     assert speech_map.find_speech_run(100) == (0, 900)
     assert speech_map.find_speech_run(900) == (2000, 2500)
     assert speech_map.find_speech_run(2500) is None
+
+
+def test_runs_of_speech_are_listed_inside_of_two_seconds_without_pauses() -> None:
+    speech_map = make_pauseless_map((0, 4), (6, 9), (20, 25))
+    assert speech_map.list_runs(3.0, 8.0) == [(3.0, 4.0), (6.0, 8.0)]
+    assert speech_map.list_runs(4.0, 6.0) == speech_map.list_runs(8.0, 7.0) == []
+    assert speech_map.measure_speech(3.0, 21.0) == 5.0
+    assert speech_map.measure_speech(8.0, 7.0) == 0.0
