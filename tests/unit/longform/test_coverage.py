@@ -93,7 +93,7 @@ def test_a_segment_covers_as_much_speech_as_its_text_takes_when_it_is_spoken_slo
 
 
 def test_speech_without_text_is_what_no_item_covers_and_what_a_text_is_too_short_for() -> None:
-    items = [say("a" * 4, 2.0, 4.0), skip(5.0, 7.0)]
+    items: list[Segment | SkippedRegion] = [say("a" * 4, 2.0, 4.0), skip(5.0, 7.0)]
     assert measure_lack(items, SPEECH.measure_speech, 0.0, 10.0) == pytest.approx(1 + 1 + 1 + 2)
     assert measure_lack([], SPEECH.measure_speech, 3.0, 6.0) == pytest.approx(3)
 
