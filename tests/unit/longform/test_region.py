@@ -49,7 +49,9 @@ def test_no_window_holds_a_long_silence_and_all_speech_is_decoded(
     for gap, frames in pieces:
         start_s = at_s + gap / 100 + thousandths / 333
         times.append((start_s, at_s := start_s + frames / 100))
-    clip_data = make_clip_context(length / 100, make_speech_map(*times))
+    end_s = length / 100
+    times = [(start_s, min(stop_s, end_s)) for start_s, stop_s in times if start_s < end_s]  # as the detector's are
+    clip_data = make_clip_context(end_s, make_speech_map(*times))
     requested: list[int] = []
 
     def script(request: WindowRequest) -> list[int]:
@@ -63,7 +65,7 @@ def test_no_window_holds_a_long_silence_and_all_speech_is_decoded(
     ends = sorted([*((it.start_s, it.end_s) for it in skipped), *windows])
     # every hundredth of the clip lies in one window or in one silence
     assert all(abs(before[1] - after[0]) < 0.001 for before, after in pairwise(ends))
-    assert (ends[0][0], round(ends[-1][1], 2)) == (0, length / 100)
+    assert (ends[0][0], round(ends[-1][1], 2)) == (0, end_s)
     for segment in found:
         inside = [(a, b) for a, b in times if b > segment.seek_s and a < segment.end_s]
         assert inside
