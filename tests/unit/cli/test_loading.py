@@ -26,7 +26,7 @@ from tests.support.cli_runs import Cli
         (("a.wav", "--skip-existing"), 2, "--skip-existing needs --output-dir"),
         (("a.wav", "--raw", "s12le"), 2, "--raw: 's12le' is not allowed"),
         (("a.wav", "--language", "klingon"), 2, "language: 'klingon' is not allowed"),
-        (("a.wav", "--artifact", "nothing"), 3, "no artifact 'nothing'"),
+        (("-", "--artifact", "nothing"), 3, "no artifact 'nothing'"),
         ((), 2, "Missing argument"),
     ],
 )
