@@ -19,7 +19,7 @@ from neuron_whisper.errors import InvalidOption, TextTooLong
 OptionKind = Literal[
     "text", "boolean", "integer", "number", "choice", "language", "languages", "temperatures", "times", "token_ids"
 ]
-"""languages: a tuple of codes. temperatures: a number or several. times: a tuple of seconds. token_ids: "-1" or ids."""
+"""languages: several codes. temperatures: a number or several. times: seconds or their text. token_ids: "-1" or ids."""
 
 SAME = "="  # the name that the option has in Python
 FINITE = math.nextafter(math.inf, 0)  # the maximum of a number that must not be infinite
@@ -78,7 +78,7 @@ class OptionSpec:
             case "languages":
                 text = "codes or English names of languages"
             case "times":
-                text = "ascending seconds: start, end, start, end ..."
+                text = "ascending seconds: start, end, start, end ..., such as 0,12.5"
             case "token_ids":
                 text = "token ids; -1: the default set of non-speech symbols"
             case "text":
@@ -126,8 +126,14 @@ class OptionSpec:
                 return isinstance(value, (tuple, list)) and all(isinstance(code, str) for code in value)
             case "token_ids":
                 return isinstance(value, (str, tuple, list))
-            case "temperatures" | "times":
-                return _is_ascending(value) and all(map(self._is_in_range, _to_numbers(value)))
+            case "temperatures":
+                return not isinstance(value, str) and self._are_in_range(value)
+            case "times":
+                return self._are_in_range(value)
+
+    def _are_in_range(self, value: object) -> bool:
+        """Whether it is a number or several that rise, none of them out of range."""
+        return _is_ascending(value) and all(map(self._is_in_range, to_numbers(value)))
 
     def _is_in_range(self, value: float) -> bool:
         return self.minimum <= value <= self.maximum
@@ -208,15 +214,27 @@ def check_options(options: object) -> None:
         spec.check(getattr(options, spec.name))
 
 
-def _to_numbers(value: Any) -> tuple[float, ...]:
-    return (float(value),) if isinstance(value, (int, float)) else tuple(float(each) for each in value)
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """ "0, 12.5" -> (0.0, 12.5), "" -> (). Raises ValueError."""
+    return tuple(float(part) for part in text.split(",")) if text.strip() else ()
+
+
+def to_numbers(value: Any) -> tuple[float, ...]:
+    """The numbers of one, of several, or of a text of them. Raises ValueError, TypeError."""
+    if isinstance(value, str):
+        return parse_numbers(value)
+    if isinstance(value, (int, float)):
+        return (float(value),)
+    if isinstance(value, bytes) or any(isinstance(each, str) for each in value):
+        raise TypeError("not numbers")
+    return tuple(float(each) for each in value)
 
 
 def _is_ascending(value: object) -> bool:
-    """Whether it is a number, or a sequence of numbers that rise."""
+    """Whether it is a number, a sequence of numbers that rise, or a text of these."""
     try:
-        numbers = _to_numbers(value)
-    except (TypeError, ValueError):
+        numbers = to_numbers(value)
+    except (TypeError, ValueError, OverflowError):
         return False
     return all(before < after for before, after in pairwise(numbers))
 

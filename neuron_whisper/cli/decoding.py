@@ -13,7 +13,7 @@ from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.formats.subtitles import SubtitleOptions
-from neuron_whisper.option_spec import OptionSpec, list_option_specs
+from neuron_whisper.option_spec import OptionSpec, list_option_specs, parse_numbers
 
 F = TypeVar("F", bound=Callable[..., Any])
 NONE = "none"  # switches a threshold off
@@ -104,7 +104,7 @@ def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None
     if value is None:
         return None
     try:
-        return tuple(float(part) for part in value.split(","))
+        return parse_numbers(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a comma-separated list of numbers, such as 0,0.2,0.4") from None
 

@@ -9,7 +9,7 @@ from neuron_whisper.audio.clip import WINDOW_S
 from neuron_whisper.audio.vad_options import GROUP as VAD_GROUP
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.option_spec import FINITE, SAME, check_options, option, whisper_option
+from neuron_whisper.option_spec import FINITE, SAME, check_options, option, to_numbers, whisper_option
 from neuron_whisper.text.chinese import SCRIPTS
 from neuron_whisper.text.languages import parse_language
 from neuron_whisper.text.special_tokens import TASKS
@@ -45,7 +45,8 @@ class TranscribeOptions:
     the first window's text, `hotwords` are in the prompt of each window. `max_initial_timestamp_s` None: no limit for
     the first timestamp. `repetition_cut`: a text that ends in a loop at every temperature is truncated there.
     `hallucination_silence_threshold_s`: with word timestamps, longer silences around probable hallucinations are
-    skipped. `clip_timestamps` are start, end, start, end ... in seconds; the last end may be left out.
+    skipped. `clip_timestamps` are start, end, start, end ... in seconds, or "0,12.5" as in openai/whisper; the
+    last end may be left out.
     `vad_filter`: text only where there is speech. `long_form` auto: batched from `MIN_BATCHED_S` on.
     `chinese_script`: Chinese and Cantonese in "simplified" or "traditional" characters; None: as the model writes them.
     """
@@ -366,7 +367,7 @@ class TranscribeOptions:
         openai_whisper="hallucination_silence_threshold",
         faster_whisper="hallucination_silence_threshold",
     )
-    clip_timestamps: tuple[float, ...] = whisper_option(
+    clip_timestamps: str | Sequence[float] = whisper_option(
         (),
         "times",
         "Comma-separated start,end,start,end... in seconds; transcribe only these ranges.",
@@ -406,6 +407,7 @@ class TranscribeOptions:
             object.__setattr__(self, "language", parse_language(self.language))
         object.__setattr__(self, "languages", tuple(filter(None, map(parse_language, self.languages))))
         object.__setattr__(self, "temperature", self.temperatures)
+        object.__setattr__(self, "clip_timestamps", self.clip_times)
         if self.language and self.languages and self.language not in self.languages:
             raise InvalidOption("language", self.language, f"one of languages: {', '.join(self.languages)}")
         if not self.temperatures:
@@ -421,6 +423,11 @@ class TranscribeOptions:
         """All temperatures, in order of fallback."""
         given = self.temperature
         return (float(given),) if isinstance(given, (int, float)) else tuple(float(value) for value in given)
+
+    @property
+    def clip_times(self) -> tuple[float, ...]:
+        """The seconds of `clip_timestamps`."""
+        return to_numbers(self.clip_timestamps)
 
     def _check_patience(self, patience: float) -> None:
         if not self.beam_size:

@@ -63,7 +63,7 @@ def _choose_plan(
     prompt_limits: PromptLimits,
 ) -> Plan:
     language = resolve_language(options, tokenizer)
-    ranges = _to_frame_ranges(options.clip_timestamps, len(clip.samples) // HOP_SAMPLES)
+    ranges = _to_frame_ranges(options.clip_times, len(clip.samples) // HOP_SAMPLES)
     is_batched = options.long_form == "batched" or (
         options.long_form == "auto" and options.vad_filter and clip.duration_s >= MIN_BATCHED_S
     )

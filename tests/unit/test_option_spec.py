@@ -45,8 +45,13 @@ def test_an_instance_is_checked_field_by_field() -> None:
         ("choice", {"choices": ("a", "b")}, ["a", "b"], ["c", "", None]),
         ("text", {}, ["", "text"], [1, b"text"]),
         ("languages", {}, [(), ("en", "de"), ["en"]], ["en", (1,)]),
-        ("temperatures", {"minimum": 0, "maximum": 1}, [0, 0.5, (0, 0.5)], [(0.5, 0), (0, 0), 2, "warm", None]),
-        ("times", {"minimum": 0}, [(), (0, 1.5)], [(1, 0), (-1, 2), (1, 1)]),
+        ("temperatures", {"minimum": 0, "maximum": 1}, [0, 0.5, (0, 0.5)], [(0.5, 0), (0, 0), 2, "warm", "01", None]),
+        (
+            "times",
+            {"minimum": 0},
+            [(), (0, 1.5), 3, "", "0", "0, 12.5"],
+            [(1, 0), (-1, 2), (1, 1), "03,1", "soon", "1,", ("0", "3")],
+        ),
         ("token_ids", {}, ["-1", (1, 2)], [1]),
     ],
 )

@@ -165,7 +165,7 @@ def _to_field_type(spec: OptionSpec) -> FieldType:
         case "language" | "languages":
             return _LANGUAGE_TYPE
         case "times":
-            return comma_list(r"[0-9]{1,6}(\.[0-9]{1,6})?", spec.allowed, float, MAX_COMMA_VALUES)
+            return comma_list(r" *[0-9]{1,6}(\.[0-9]{1,6})? *", spec.allowed, float, MAX_COMMA_VALUES)
         case "token_ids":
             allowed = f"comma-separated {replace(spec, is_optional=False).allowed}"  # None cannot be sent
             return comma_list(r"(-1|[0-9]{1,6})", allowed, int, MAX_COMMA_VALUES)

@@ -62,6 +62,7 @@ def test_without_flags_the_options_are_the_defaults() -> None:
             ("--word-timestamps", "--hallucination-silence-threshold", "2"),
             {"word_timestamps": True, "hallucination_silence_threshold_s": 2.0},
         ),
+        (("--clip-timestamps", "0, 3"), {"clip_timestamps": "0, 3"}),
         (("--clip-timestamps", "1,2.5"), {"clip_timestamps": (1.0, 2.5)}),
         (("-l", "Japanese", "--task", "translate"), {"language": "ja", "task": "translate"}),
     ],

@@ -39,7 +39,19 @@ def test_every_option_has_help_of_one_sentence_and_a_group() -> None:
         ({"temperature": (0.4, 0.2)}, "temperature", "a number from 0 to 1, or several that rise"),
         ({"temperature": ()}, "temperature", "at least one number"),
         ({"logprob_threshold": 0.5}, "logprob_threshold", "a number of at most 0, or none"),
-        ({"clip_timestamps": (2.0, 1.0)}, "clip_timestamps", "ascending seconds: start, end, start, end ..."),
+        *(
+            (
+                {"clip_timestamps": text},
+                "clip_timestamps",
+                "ascending seconds: start, end, start, end ..., such as 0,12.5",
+            )
+            for text in ("soon", "2,1", "03,", "-1", "nan", "1e999", b"0")
+        ),
+        (
+            {"clip_timestamps": (2.0, 1.0)},
+            "clip_timestamps",
+            "ascending seconds: start, end, start, end ..., such as 0,12.5",
+        ),
         ({"language": "de", "languages": ("en", "fr")}, "language", "one of languages: en, fr"),
         ({"hallucination_silence_threshold_s": 2.0}, "hallucination_silence_threshold_s", "it needs word_timestamps"),
         ({"vad_filter": "yes"}, "vad_filter", "true or false"),

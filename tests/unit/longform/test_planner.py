@@ -36,6 +36,23 @@ def test_only_the_given_ranges_are_decoded() -> None:
     assert [request.frames for request in decoder.requests] == [400, 900]
 
 
+@pytest.mark.parametrize(
+    ("times", "spans"),
+    [("0", [(0, 60)]), ("3", [(3, 60)]), ("5, 9,41", [(5, 9), (41, 60)]), ("", [(0, 60)]), (3, [(3, 60)])],
+)
+def test_ranges_may_be_a_text_as_in_openai_whisper(
+    times: str | tuple[float, ...], spans: list[tuple[int, int]]
+) -> None:
+    options = TranscribeOptions(clip_timestamps=times, vad_filter=False)
+    plan = plan_transcription(make_clip(60), options, TOKENIZER, n_mels=80, concurrency=1)
+    segments, _, _ = run_to_end(plan)
+    starts, ends = {segment.start_s for segment in segments}, {segment.end_s for segment in segments}
+    assert {start for start, _ in spans} <= starts
+    assert {end for _, end in spans} <= ends
+    assert min(starts) == spans[0][0]
+    assert max(ends) == spans[-1][1]
+
+
 @pytest.mark.parametrize("times", [(12.0,), (10.0, 11.0), (2.0, 4.0, 30.0, 31.0)])
 @pytest.mark.parametrize("long_form", ["sequential", "batched"])
 def test_a_range_that_begins_behind_the_clip_is_refused_by_name(times: tuple[float, ...], long_form: str) -> None:
