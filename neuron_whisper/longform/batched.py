@@ -71,7 +71,6 @@ def decode_batched(
     running: dict[int, _RegionGroup] = {}
     request_id = count = 0
     texts: list[int] = []
-    first_language: str | None = None  # with `multilingual` no window's language is the clip's
     knows_language = prompt_state.language is not None or options.multilingual
     while waiting or groups:
         while waiting and len(running) < concurrency and (knows_language or not groups):
@@ -98,7 +97,7 @@ def decode_batched(
             request = group.advance(completed[1])
             if not knows_language and group.prompt_state.language is not None:
                 prompt_state.language = group.prompt_state.language
-                prompt_state.language_probability = group.prompt_state.language_probability
+                prompt_state.language_probs = group.prompt_state.language_probs
                 knows_language = True
             if request is not None:
                 yield SubmitAction(request_id=request_id, request=request)
@@ -112,11 +111,13 @@ def decode_batched(
                 item = with_id(item, count)
                 count += 1
                 texts += item.tokens
-                first_language = first_language or item.language
+                if prompt_state.language is None:  # with `multilingual` it is that of the first text
+                    prompt_state.language = item.language
+                    prompt_state.language_probs = groups[0].prompt_state.language_probs
             yield item
     yield TranscriptSummary(
         text=clip.tokenizer.decode(texts).strip(),
-        language=prompt_state.language or first_language,
+        language=prompt_state.language,
         language_probability=prompt_state.language_probability,
         long_form="batched",
         warnings=prompt_state.list_warnings(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.decode.options import TranscribeOptions
+from neuron_whisper.decode.window import DecodingResult
 from neuron_whisper.decode.window_options import WindowOptions, create_window_options
 from neuron_whisper.longform.coverage import MIN_SILENT_S, list_spans
 from neuron_whisper.longform.speech_map import SpeechMap
@@ -19,13 +20,14 @@ class PromptState:
 
     `max_frames`: the next window is shorter, since the text of a longer one was cut. `unheard_frames` before the next
     window have neither text nor a reason yet. `second_tries` are the stretches that may be decoded again now, a
-    fraction of the windows unless it helps. `warnings` are sentences for the user and `sparse_spans` the seconds of
-    segments with too little text, one list each for all regions of a clip; `given_prompt_tokens` counts those of the
-    prompt and the hotwords that are used in the first window.
+    fraction of the windows unless it helps. `language_probs` are those of the languages that were detected, in the
+    first window of each. `warnings` are sentences for the user and `sparse_spans` the seconds of segments with too
+    little text, one list each for all regions of a clip; `given_prompt_tokens` counts those of the prompt and the
+    hotwords that are used in the first window.
     """
 
     language: str | None
-    language_probability: float | None = None
+    language_probs: dict[str, float] = field(default_factory=dict)
     tokens: list[int] = field(default_factory=list)
     initial_tokens: tuple[int, ...] = ()
     given_prompt_tokens: int = 0
@@ -37,6 +39,17 @@ class PromptState:
     second_tries: float = 1.0
     warnings: list[str] = field(default_factory=list)
     sparse_spans: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def language_probability(self) -> float | None:
+        """The probability with which `language` was detected; None: it was given."""
+        return self.language_probs.get(self.language or "")
+
+    def note_language(self, result: DecodingResult) -> None:
+        """Takes the language of a window's text, if none was given or detected before it."""
+        if result.language and result.language in result.language_probs:
+            self.language_probs.setdefault(result.language, result.language_probs[result.language])
+        self.language = self.language or result.language
 
     def list_warnings(self) -> tuple[str, ...]:
         """Lists the sentences for the user, with one for all segments that have too little text."""

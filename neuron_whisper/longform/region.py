@@ -61,12 +61,13 @@ def decode_window(
     )
     result = yield request
     assert result is not None, "a region decoder is sent the result of its request"
-    if prompt_state.language is None and not result.is_silence:
-        prompt_state.language = result.language
-        prompt_state.language_probability = result.language_probs.get(result.language or "")
+    if not clip.detects_every_language and not result.is_silence:
+        prompt_state.note_language(result)
     items, next_seek = read_result(clip, prompt_state, DecodedWindow(seek=seek, frames=frames, result=result))
     if next_seek > seek:
         prompt_state.is_first, prompt_state.max_frames = False, None
+        if not result.is_silence:  # only now: a window of two languages is decoded in parts
+            prompt_state.note_language(result)
         options = request.options
         tried = yield from try_again(
             clip,

@@ -161,7 +161,12 @@ class _Attempt:
 
     def _decode_part(self, clip: ClipContext, prompt_state: PromptState, start: int, end: int) -> ItemGenerator:
         """Decodes frames without the text before them; only text that the model is sure of counts."""
-        state = PromptState(language=prompt_state.language, is_first=False, last_speech_s=start / FRAMES_PER_SECOND)
+        state = PromptState(
+            language=prompt_state.language,
+            language_probs=prompt_state.language_probs,
+            is_first=False,
+            last_speech_s=start / FRAMES_PER_SECOND,
+        )
         decoder = self.decode_region(clip, state, start, end)
         found: list[Item] = []
         result: DecodingResult | None = None

@@ -120,6 +120,29 @@ def test_a_clip_of_several_languages_has_that_of_its_first_text(long_form: str) 
     plan = plan_transcription(AudioClip(samples=babble(20)), options, TOKENIZER, n_mels=80, concurrency=2)
     segments, _, summary = run_to_end(plan)
     assert summary.language == segments[0].language == "de"
+    assert summary.language_probability == 0.9
+
+
+@pytest.mark.parametrize("long_form", ["sequential", "batched"])
+@pytest.mark.parametrize(("n_silent", "found"), [(0, ("de", 0.7)), (1, ("de", 0.7)), (9, (None, None))])
+def test_a_clip_of_several_languages_has_the_probability_of_its_first_text(
+    long_form: str, n_silent: int, found: tuple[str | None, float | None]
+) -> None:
+    options = TranscribeOptions(
+        long_form=long_form, vad_filter=False, condition_on_previous_text=False, multilingual=True
+    )
+    clip = AudioClip(samples=np.tile(babble(8), 12))
+    plan = plan_transcription(clip, options, TOKENIZER, n_mels=80, concurrency=2)
+    _, _, summary = run_to_end(plan, SilentFirst(n_silent))
+    assert (summary.language, summary.language_probability) == found
+
+
+@pytest.mark.parametrize("long_form", ["sequential", "batched"])
+def test_a_language_that_was_given_has_no_probability(long_form: str) -> None:
+    options = TranscribeOptions(long_form=long_form, multilingual=True, language="es")
+    plan = plan_transcription(AudioClip(samples=babble(20)), options, TOKENIZER, n_mels=80, concurrency=2)
+    _, _, summary = run_to_end(plan)
+    assert (summary.language, summary.language_probability) == ("es", None)
 
 
 # --- what is not speech -----------------------------------------------------------------------------
