@@ -49,13 +49,17 @@ EXIT_CODES = """\
 | code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | audio that cannot be read, or a model that is not known |
+| 1 | audio that cannot be read, output that cannot be written, or a model that is not known |
 | 2 | wrong usage or value, or the model cannot be compiled |
 | 3 | the artifact cannot be used |
 | 4 | the target is not available: packages are missing |
 | 5 | no capacity |
 | 70 | the device failed, or an unexpected error |
 | 130 | interrupted |
+
+A value may be wrong for a file alone: a channel or an audio track that it lacks, or a time behind its end. `transcribe`
+goes on with the other files then, as after one that cannot be read. Its code is 2 if every file that failed did so for
+such a value, otherwise 1.
 """
 
 SETTINGS_INTRODUCTION = """\

@@ -29,7 +29,14 @@ from neuron_whisper.cli.loading import ModelSelection, model_options, open_trans
 from neuron_whisper.cli.output.files import STDIN, OutputFiles, make_stem, plan_output_files
 from neuron_whisper.cli.output.streams import escape_json
 from neuron_whisper.cli.progress import create_progress_bar
-from neuron_whisper.errors import AudioUnreadable, DecodingFailed, InputError, InvalidOption, OutputUnwritable
+from neuron_whisper.errors import (
+    AudioUnreadable,
+    DecodingFailed,
+    InputError,
+    InvalidOption,
+    NeuronWhisperError,
+    OutputUnwritable,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
     from neuron_whisper.transcript import Segment, Transcript
 
 SOME_FAILED = 1  # as the exit code of an InputError
+WRONG_VALUES = 2  # as that of an InvalidOption
 JSON_FORMATS = ("json", "verbose_json")
 TRACK_FLAG = "--audio-track"
 
@@ -129,7 +137,7 @@ def transcribe(
     options = parse_transcribe_options({**flags, "word_timestamps": flags["word_timestamps"] or subtitles.needs_words})
     selection = ModelSelection(model=model, artifact=artifact, profile=profile, threads=threads)
     outputs = {} if output_dir is None else plan_output_files(files, output_dir, names)
-    pending, n_failed = _select_files(context, files, outputs, skip_existing=skip_existing)
+    pending, errors = _select_files(context, files, outputs, skip_existing=skip_existing)
     if pending:
         from neuron_whisper.decode.language import find_spoken_language
 
@@ -146,19 +154,19 @@ def transcribe(
                 explain=context.verbose,
                 shows_segments=names == ["txt"] and not outputs and sys.stdout.isatty(),
             )
-            n_failed += _run_all(job, pending, at_once=min(opened.spec.slots, len(pending)))
-    if n_failed:
+            errors += _run_all(job, pending, at_once=min(opened.spec.slots, len(pending)))
+    if errors:
         if len(files) > 1:
-            write_stderr(f"{n_failed} of {len(outputs or files)} files failed")
-        raise Exit(SOME_FAILED)
+            write_stderr(f"{len(errors)} of {len(outputs or files)} files failed")
+        raise Exit(WRONG_VALUES if all(isinstance(error, InvalidOption) for error in errors) else SOME_FAILED)
 
 
 def _select_files(
     context: CliContext, files: Sequence[str], outputs: Mapping[str, OutputFiles], *, skip_existing: bool
-) -> tuple[list[str], int]:
-    """(files to transcribe, number of those that cannot be read or written), each reported before any work."""
+) -> tuple[list[str], list[NeuronWhisperError]]:
+    """(files to transcribe, errors of those that cannot be read or written), each reported before any work."""
     pending: list[str] = []
-    n_failed = 0
+    errors: list[NeuronWhisperError] = []
     for file in outputs or files:
         output = outputs.get(file)
         try:
@@ -171,12 +179,12 @@ def _select_files(
         except InputError as error:
             about = "" if isinstance(error, AudioUnreadable) else f"{file}: "  # that names it
             write_stderr(f"error: {about}{error}")
-            n_failed += 1
+            errors.append(error)
             continue
         if output is not None and output.stem != make_stem(file):
             context.info(f"{file}: written as {output.stem}.*, as another file would be {make_stem(file)}.* too")
         pending.append(file)
-    return pending, n_failed
+    return pending, errors
 
 
 def _check_input(file: str) -> None:
@@ -307,13 +315,13 @@ class _FileJob:
             click.echo(text, nl=bool(text) and not text.endswith("\n"))
 
 
-def _run_all(job: _FileJob, files: Sequence[str], *, at_once: int) -> int:
-    """Transcribe every file, `at_once` at a time, print in their order, and return how many failed.
+def _run_all(job: _FileJob, files: Sequence[str], *, at_once: int) -> list[NeuronWhisperError]:
+    """Transcribe every file, `at_once` at a time, print in their order, and return the errors of those that failed.
 
     A file that fails by an InputError or DecodingFailed does not stop the others; CapacityError and DeviceError
     concern all: raised.
     """
-    n_failed = 0
+    errors: list[NeuronWhisperError] = []
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="file")
     segments: list[SimpleQueue[Segment | None]] = [SimpleQueue() for _ in files]
     try:
@@ -326,7 +334,7 @@ def _run_all(job: _FileJob, files: Sequence[str], *, at_once: int) -> int:
             except (InputError, DecodingFailed) as error:
                 about = f"{file}: " if isinstance(error, (InvalidOption, DecodingFailed)) else ""  # others name it
                 job.progress.write_line(f"error: {about}{error}")
-                n_failed += 1
+                errors.append(error)
                 continue
             if not job.outputs and not job.shows_segments:
                 job.echo(transcript)
@@ -335,7 +343,7 @@ def _run_all(job: _FileJob, files: Sequence[str], *, at_once: int) -> int:
         job.transcriber.close()  # files in progress end at their next window
         raise
     pool.shutdown()
-    return n_failed
+    return errors
 
 
 def explain_decoding(transcript: Transcript) -> Iterator[str]:

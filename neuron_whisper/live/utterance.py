@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neuron_whisper.audio.clip import FRAMES_PER_SECOND, HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.decode.alignment import split_words
-from neuron_whisper.decode.language import resolve_language
+from neuron_whisper.decode.language import resolve_language, warn_of_detection
 from neuron_whisper.decode.prompt import PromptLimits
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.live.events import FinalText, PartialText, TextPiece
@@ -65,6 +65,7 @@ class Utterance:
         language = resolve_language(self.options.transcribe, self.tokenizer)
         self.prompt_state = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
         self.prompt_state.warnings += measure_prompt_use(clip, self.prompt_state, self.prompt_limits).warnings
+        self.prompt_state.warnings += warn_of_detection(self.options.transcribe, self.tokenizer)
 
     @property
     def is_decoding(self) -> bool:

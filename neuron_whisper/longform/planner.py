@@ -14,7 +14,7 @@ from neuron_whisper.audio.speech import (
     speech_probabilities,
 )
 from neuron_whisper.audio.vad_options import VadOptions
-from neuron_whisper.decode.language import resolve_language
+from neuron_whisper.decode.language import resolve_language, warn_of_detection
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.decode.prompt import PromptLimits
 from neuron_whisper.errors import CheckpointError, InvalidOption
@@ -88,7 +88,7 @@ def _choose_plan(
     prompt_state = PromptState(language=language, tokens=list(initial), initial_tokens=initial)
     prompt_use = measure_prompt_use(clip_context, prompt_state, prompt_limits)
     prompt_state.given_prompt_tokens = prompt_use.tokens
-    prompt_state.warnings += prompt_use.warnings
+    prompt_state.warnings += [*prompt_use.warnings, *warn_of_detection(options, tokenizer)]
     if not is_batched:
         return decode_sequential(clip_context, prompt_state, ranges)
     assert speech_map is not None

@@ -228,9 +228,26 @@ def test_a_range_behind_the_end_of_a_file_is_refused_for_that_file(
     longer = tmp_path / "longer.wav"
     longer.write_bytes(tone(3.5))
     done = cli("transcribe", wav, longer, "--artifact", LABEL, "--clip-timestamps", "2,3", "--cache", cache)
-    assert done.code == 1
+    assert done.code == 2
     assert f"error: {wav}: clip_timestamps: [2.0, 3.0] is not allowed" in done.err
     assert f"error: {longer}" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--channel", "2"), ("--audio-track", "5"), ("--audio-track", "fr"), ("--clip-timestamps", "20")],
+)
+def test_a_value_that_no_file_fits_is_a_wrong_value_and_a_file_that_cannot_be_read_beside_it_is_code_1(
+    cli: Cli, cache: Path, wav: Path, tmp_path: Path, flag: str, value: str
+) -> None:
+    assert cli("transcribe", wav, "--artifact", LABEL, flag, value, "--cache", cache).code == 2
+    assert cli("transcribe", wav, wav, "--artifact", LABEL, flag, value, "--cache", cache).code == 2
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"this is no audio")
+    for missing_or_bad in (bad, tmp_path / "none.wav"):
+        done = cli("transcribe", missing_or_bad, wav, "--artifact", LABEL, flag, value, "--cache", cache)
+        assert done.code == 1
+        assert done.err.endswith("2 of 2 files failed\n")
 
 
 def test_a_file_without_speech_says_so(cli: Cli, cache: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import EngineDraining, InvalidOption
+from neuron_whisper.live import LiveOptions
 from neuron_whisper.longform import TranscriptSummary
 from neuron_whisper.transcriber import Transcriber, build_transcript
 from neuron_whisper.transcript import Segment, SkippedRegion
@@ -170,9 +172,23 @@ def test_languages_are_those_of_the_model() -> None:
         made.close()
 
 
-@pytest.mark.parametrize("options", [{"task": "translate"}, {"language": "de"}])
+@pytest.mark.parametrize("options", [{"task": "translate"}, {"language": "de"}, {"languages": ("de", "fr")}])
 def test_an_english_only_model_refuses_translation_and_other_languages(options: dict[str, Any]) -> None:
     transcriber, _ = make_transcriber(is_multilingual=False)
     with pytest.raises(InvalidOption):
         transcriber.transcribe(clip(1), TranscribeOptions(**options))
+    with pytest.raises(InvalidOption):
+        transcriber.check_options(TranscribeOptions(**options))
+    with pytest.raises(InvalidOption):
+        transcriber.live(LiveOptions(transcribe=TranscribeOptions(**options)))
     transcriber.close()
+
+
+@pytest.mark.parametrize("long_form", ["sequential", "batched"])
+@pytest.mark.parametrize("options", [{"multilingual": True}, {"languages": ("en", "de")}])
+def test_an_english_only_model_warns_of_options_of_detection(long_form: str, options: dict[str, Any]) -> None:
+    transcriber, _ = make_transcriber(is_multilingual=False)
+    (name,) = options
+    with closing(transcriber):
+        found = transcriber.transcribe(clip(1), TranscribeOptions(long_form=long_form, **options))
+    assert [warning for warning in found.warnings if warning.startswith(name)]

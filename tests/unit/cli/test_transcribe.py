@@ -25,7 +25,7 @@ from neuron_whisper.cli.transcribe import (
     explain_decoding,
 )
 from neuron_whisper.decode.options import TranscribeOptions
-from neuron_whisper.errors import InvalidOption
+from neuron_whisper.errors import AudioUnreadable, InvalidOption, OutputUnwritable
 from neuron_whisper.formats.subtitles import SubtitleOptions
 from neuron_whisper.transcriber import Transcriber
 from neuron_whisper.transcript import Retry, Segment, SkippedRegion, Transcript
@@ -130,12 +130,12 @@ def wav(tmp_path: Path) -> str:
 def test_a_segment_is_on_the_terminal_before_the_next_one_is_decoded(wav: str, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen("one")
     monkeypatch.setattr("sys.stdout", screen)
-    assert _run_all(_job(ScriptedTranscriber(screen), shows_segments=True), [wav], at_once=1) == 0
+    assert _run_all(_job(ScriptedTranscriber(screen), shows_segments=True), [wav], at_once=1) == []
     assert screen.getvalue() == "one\ntwo\n"
 
 
 def test_a_pipe_gets_the_same_text_when_the_file_is_done(wav: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run_all(_job(ScriptedTranscriber(), shows_segments=False), [wav], at_once=1) == 0
+    assert _run_all(_job(ScriptedTranscriber(), shows_segments=False), [wav], at_once=1) == []
     assert capsys.readouterr().out == "one\ntwo\n"
 
 
@@ -143,7 +143,8 @@ def test_a_file_that_cannot_be_read_is_counted_and_the_next_one_is_printed(
     wav: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [str(tmp_path / "none.wav"), wav]
-    assert _run_all(_job(ScriptedTranscriber(), shows_segments=True), files, at_once=2) == 1
+    errors = _run_all(_job(ScriptedTranscriber(), shows_segments=True), files, at_once=2)
+    assert [type(error) for error in errors] == [AudioUnreadable]
     printed = capsys.readouterr()
     assert printed.out == "one\ntwo\n"
     assert printed.err.startswith("error: ")
@@ -155,7 +156,8 @@ def test_an_output_that_cannot_be_written_is_an_error_of_its_file_alone(
     other = shutil.copy(wav, tmp_path / "other.wav")
     outputs = plan_output_files([wav, str(other)], tmp_path / "out", ["txt"])
     (tmp_path / "out" / "tone.txt").mkdir(parents=True)  # after it was checked
-    assert _run_all(_job(ScriptedTranscriber(), shows_segments=False, outputs=outputs), list(outputs), at_once=1) == 1
+    errors = _run_all(_job(ScriptedTranscriber(), shows_segments=False, outputs=outputs), list(outputs), at_once=1)
+    assert [type(error) for error in errors] == [OutputUnwritable]
     assert (tmp_path / "out" / "other.txt").read_text() == "one\ntwo\n"
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'out' / 'tone.*'}: cannot be written, ")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from neuron_whisper.decode.language import find_spoken_language, resolve_language
+from neuron_whisper.decode.language import find_spoken_language, resolve_language, warn_of_detection
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.text.special_tokens import SpecialTokens
@@ -36,11 +36,39 @@ def test_an_english_only_model_transcribes_english() -> None:
     assert resolve_language(TranscribeOptions(language="en"), english) == "en"
 
 
-@pytest.mark.parametrize(("options", "field"), [({"task": "translate"}, "task"), ({"language": "de"}, "language")])
-def test_an_english_only_model_refuses_translation_and_other_languages(options: dict[str, str], field: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"task": "translate"}, "task"),
+        ({"language": "de"}, "language"),
+        ({"languages": ("de", "fr")}, "languages"),
+        ({"languages": ("de",)}, "languages"),
+    ],
+)
+def test_an_english_only_model_refuses_translation_and_other_languages(options: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidOption) as refused:
-        resolve_language(TranscribeOptions(**options), make_tokenizer(is_multilingual=False))  # type: ignore[arg-type]
+        resolve_language(TranscribeOptions(**options), make_tokenizer(is_multilingual=False))
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("options", "ignored"),
+    [
+        ({"multilingual": True}, ["multilingual"]),
+        ({"languages": ("en", "de")}, ["languages"]),
+        ({"languages": ("de", "en"), "multilingual": True}, ["multilingual", "languages"]),
+        ({"languages": ("en",)}, []),
+        ({"language": "en", "multilingual": True}, []),
+        ({}, []),
+    ],
+)
+def test_an_english_only_model_warns_of_a_detection_that_it_does_not_do(
+    options: dict[str, Any], ignored: list[str]
+) -> None:
+    chosen = TranscribeOptions(**options)
+    warnings = warn_of_detection(chosen, make_tokenizer(is_multilingual=False))
+    assert [warning.split()[0] for warning in warnings] == ignored
+    assert warn_of_detection(chosen, make_tokenizer(is_multilingual=True)) == []
 
 
 @pytest.mark.parametrize(
