@@ -49,13 +49,19 @@ def iterate_boxes(data: FileBytes, at: int) -> Iterator[Box]:
 
 
 def find_hidden_index(data: FileBytes, boxes: list[Box]) -> Patch | None:
-    """The size of the last box of samples that ends it before the index; None when no index is hidden.
+    """The size of the last box of samples that ends it before the index, or the header of one that is no box; None
+    when no index is hidden.
 
     As of a recorder that writes the size last, or of one that counted wrong.
     """
     samples = [box for box in boxes if box.name == b"mdat"]
-    if not samples or any(box.name in MEDIA for box in boxes):
+    if not boxes or any(box.name in MEDIA for box in boxes):
         return None
+    if not samples:
+        header_at = boxes[-1].end
+        at = _find_index(data, header_at + 8)
+        is_short = at is not None and at - header_at < 1 << 32
+        return Patch(header_at, (at - header_at).to_bytes(4, "big") + b"mdat") if at is not None and is_short else None
     box = samples[-1]
     at = _find_index(data, box.content)
     if at is None:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple, cast
 
-from neuron_whisper.audio.container.beginnings import find_recording, holds_frames, identify_recording
+from neuron_whisper.audio.container.beginnings import NEXT_BOXES, find_recording, holds_frames, identify_recording
 from neuron_whisper.audio.container.file_bytes import FileBytes
 from neuron_whisper.audio.container.frames import FRAME_BYTES
-from neuron_whisper.audio.container.mp4_boxes import Patch, find_hidden_index, iterate_boxes
+from neuron_whisper.audio.container.mp4_boxes import Box, Patch, find_hidden_index, iterate_boxes
+from neuron_whisper.audio.container.mp4_index import measure_samples
 from neuron_whisper.audio.container.sample_layout import SampleLayout, find_sample_layout
-from neuron_whisper.audio.container.signatures import classify, is_tag, looks_like_samples
+from neuron_whisper.audio.container.signatures import MP4_BOXES, classify, is_tag, looks_like_samples
 from neuron_whisper.audio.container.structure import Extent, find_extent, measure_id3, skip_tags
 
 MAX_PARTS = 1000  # each is opened and decoded on its own
@@ -186,15 +187,29 @@ def _read_mp4(data: FileBytes, at: int) -> tuple[Part, _End, str]:
     patch = find_hidden_index(data, boxes)
     note = ""
     if patch is not None:
-        note = "the size of the box mdat is wrong and hides the index (moov) behind it; the index was read all the same"
+        wrong = (
+            "header of the box mdat is damaged" if patch.content.endswith(b"mdat") else "size of the box mdat is wrong"
+        )
+        note = f"the {wrong} and hides the index (moov) behind it; the index was read all the same"
         data = FileBytes(open_part(data.file, Part(0, data.end, patch=patch)))
         boxes = list(iterate_boxes(data, at))
     extent = Extent(boxes[-1].start, boxes[-1].end) if boxes else Extent(at, at)
+    known_end = extent.end
+    if boxes and extent.end > data.end and boxes[-1].name not in (*MP4_BOXES, *NEXT_BOXES):
+        known_end = extent.last  # samples that look like a box
+    if known_end < data.end and (samples_end := _measure_indexed(data, at, boxes)) > known_end:
+        extent = Extent(known_end, samples_end)
+        note = "the header of the box mdat is damaged or its size wrong; its samples were found by the index (moov)"
     end = _look_behind(data, extent, max(extent.last, at + 1), "mp4")
     left_out = 0 if end.is_direct else end.start - end.stop
     if left_out >= MIN_REST_BYTES and not note:
         note = f"{left_out:,} bytes at byte {end.stop:,} are no audio of a known kind and were left out"
     return Part(at, end.stop, "mp4", patch=patch), end, note
+
+
+def _measure_indexed(data: FileBytes, at: int, boxes: list[Box]) -> int:
+    """Where the samples of the recording at `at` end by its index; its own start where there is none."""
+    return at + max((measure_samples(data, box) for box in boxes if box.name == b"moov"), default=0)
 
 
 # --- uncompressed samples, whose headers state sizes --------------------------------------------

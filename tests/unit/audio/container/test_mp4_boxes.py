@@ -39,6 +39,12 @@ def test_a_size_that_hides_the_index_is_corrected() -> None:
     assert patch == Patch(len(FTYP) + 8, (116).to_bytes(8, "big"))
 
 
+def test_a_header_that_is_none_before_the_index_is_replaced() -> None:
+    data = read(FTYP + bytes(108) + MOOV)
+    patch = find_hidden_index(data, list(iterate_boxes(data, 0)))
+    assert patch == Patch(len(FTYP), (108).to_bytes(4, "big") + b"mdat")
+
+
 def test_nothing_is_corrected_where_no_index_is_hidden() -> None:
     for content in (FTYP + MOOV + box(b"mdat", bytes(50) + MOOV, 0), FTYP + box(b"mdat", bytes(50), 0), FTYP):
         data = read(content)
