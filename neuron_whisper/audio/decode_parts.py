@@ -56,10 +56,10 @@ class PartsDecoder:
         return (*warnings, f"the sample rate changes within the audio: {', '.join(map(str, self._rates))} Hz")
 
     def _describe_parts(self) -> tuple[str, ...]:
-        """What a file of several recordings holds; nothing for chained Ogg, which is legal."""
+        """What a file of several recordings holds; chained Ogg is legal, and told all the same."""
         parts = self.found.parts
         kinds = list(dict.fromkeys(part.name for part in parts))
-        if self.found.is_whole and (len(parts) < 2 or {part.kind for part in parts} == {"ogg"}):
+        if self.found.is_whole and len(parts) < 2:
             return ()
         number = f"{len(parts):,}" if self.found.is_whole else f"over {len(parts):,}"
         named = f" ({', '.join(kinds)})" if len(kinds) > 1 else ""

@@ -102,7 +102,9 @@ def _create_decoder(
             choose_track([AudioTrack("")], track)
             return sound
         found = find_parts(file)
-        if len(found.parts) > 1 or found.notes or not found.is_whole:
+        size = file.seek(0, 2)
+        file.seek(0)
+        if len(found.parts) > 1 or found.notes or not found.is_whole or found.parts[0].end < size:
             return PartsDecoder(file, name, limits, found, track)
         return AudioDecoder(file, name, limits, track=track)
     options = {"sample_rate": str(raw.sample_rate), "ch_layout": f"{raw.channels} channels"}

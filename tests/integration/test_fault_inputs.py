@@ -70,6 +70,7 @@ INPUTS = (
         file="chained.ogg",
         texts=("my fellow americans", "has never been surpassed"),
         starts_s=(("and so", 0.3), ("has never", 5.0)),
+        warnings=("2 recordings, one behind the other",),
     ),
     *(
         FaultInput(

@@ -15,6 +15,7 @@ from neuron_whisper.audio.container.mp4_index import measure_samples
 from neuron_whisper.audio.container.sample_layout import SampleLayout, find_sample_layout
 from neuron_whisper.audio.container.signatures import MP4_BOXES, classify, is_tag, looks_like_samples
 from neuron_whisper.audio.container.structure import Extent, find_extent, measure_id3, skip_tags
+from neuron_whisper.audio.decode_warnings import pluralize
 
 MAX_PARTS = 1000  # each is opened and decoded on its own
 HEAD_BYTES = 4096
@@ -75,6 +76,7 @@ class _End(NamedTuple):
     start: int
     kind: str = ""
     is_direct: bool = False  # nothing unknown lies between
+    zero_bytes: int = 0  # that lie between
 
 
 def find_parts(file: BinaryIO) -> FileParts:
@@ -83,6 +85,9 @@ def find_parts(file: BinaryIO) -> FileParts:
     parts: list[Part] = []
     notes: list[str] = []
     at, kind = 0, identify_recording(data, 0) or classify(data.get(0, HEAD_BYTES))
+    if not kind and (first := _find_directly(data, 0)) is not None and first.kind and first.zero_bytes:
+        at, kind = first.start, first.kind
+        notes.append(f"skipped {pluralize(first.zero_bytes, 'zero byte')} at the start")
     while (at < data.end or not parts) and len(parts) < MAX_PARTS:
         part, following, note = _read_part(data, at, kind)
         parts.append(part)
@@ -113,11 +118,18 @@ def _read_part(data: FileBytes, at: int, kind: str) -> tuple[Part, _End, str]:
 
 def _read_units(data: FileBytes, at: int, kind: str) -> tuple[Part, _End, str]:
     end = _find_end(data, at, kind)
-    left_out = end.start - end.stop
-    if end.is_direct or left_out < MIN_REST_BYTES:
-        return Part(at, end.stop if end.is_direct else end.start, kind), end, ""
-    note = f"{left_out:,} bytes at byte {end.stop:,} are no audio of a known kind and were left out"
-    return Part(at, end.stop, kind), end, note
+    note = _describe_left_out(end)
+    return Part(at, end.stop if end.is_direct or note else end.start, kind), end, note
+
+
+def _describe_left_out(end: _End) -> str:
+    """A warning about what lies between a recording and the next one; "" for tags and a little padding."""
+    left_out = end.zero_bytes if end.is_direct else end.start - end.stop
+    if left_out < MIN_REST_BYTES:
+        return ""
+    if end.is_direct:
+        return f"{left_out:,} zero bytes behind byte {end.stop:,} were left out"
+    return f"{left_out:,} bytes at byte {end.stop:,} are no audio of a known kind and were left out"
 
 
 def _find_end(data: FileBytes, at: int, kind: str) -> _End:
@@ -147,16 +159,24 @@ def _find_directly(data: FileBytes, at: int, *, is_sure: bool = False) -> _End |
 
     `is_sure`: the end is stated, not found; a signature alone is then a recording that was cut.
     """
-    behind = data.skip_zeros(at)
-    stop = at if (tags_end := skip_tags(data, behind)) == behind else tags_end
-    behind = data.skip_zeros(tags_end)
+    stop, behind, zeros = _skip_padding(data, at)
     if behind >= data.end:
-        return _End(data.end, data.end, is_direct=True)
+        return _End(min(stop, data.end), data.end, is_direct=True, zero_bytes=zeros)
     for start in range(behind, max(0, behind - 4), -1):  # an MP4 begins with a size, odd samples with their last byte
         kind = identify_recording(data, start) or (_classify_damaged(data, start) if is_sure else "")
         if kind:
-            return _End(min(stop, start), start, kind, is_direct=True)
+            return _End(min(stop, start), start, kind, is_direct=True, zero_bytes=min(zeros, start - at))
     return None
+
+
+def _skip_padding(data: FileBytes, at: int) -> tuple[int, int, int]:
+    """(the end of the tags at a recording's end, the first byte behind zeros and more tags, the number of zeros)."""
+    stop, zeros = skip_tags(data, at), 0
+    tags_end = stop
+    while (behind := data.skip_zeros(tags_end)) > tags_end:
+        zeros += behind - tags_end
+        tags_end = skip_tags(data, behind)
+    return stop, tags_end, zeros
 
 
 def _classify_damaged(data: FileBytes, at: int) -> str:
@@ -201,10 +221,7 @@ def _read_mp4(data: FileBytes, at: int) -> tuple[Part, _End, str]:
         extent = Extent(known_end, samples_end)
         note = "the header of the box mdat is damaged or its size wrong; its samples were found by the index (moov)"
     end = _look_behind(data, extent, max(extent.last, at + 1), "mp4")
-    left_out = 0 if end.is_direct else end.start - end.stop
-    if left_out >= MIN_REST_BYTES and not note:
-        note = f"{left_out:,} bytes at byte {end.stop:,} are no audio of a known kind and were left out"
-    return Part(at, end.stop, "mp4", patch=patch), end, note
+    return Part(at, end.stop, "mp4", patch=patch), end, note or _describe_left_out(end)
 
 
 def _measure_indexed(data: FileBytes, at: int, boxes: list[Box]) -> int:

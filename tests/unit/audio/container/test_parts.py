@@ -79,9 +79,9 @@ def encode(kind: str, hz: float) -> bytes:
 KINDS = ("WAV", "24 bit", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU", "FLAC", "webm", "m4a", "fragments", "mp3")
 PAIRS = [
     *((kind, kind, (JOINED,)) for kind in (*KINDS, "mp3, mpeg 2")),
-    *((kind, kind, ()) for kind in ("opus", "vorbis", "opus, stereo")),  # legal: chained Ogg
-    ("opus", "opus, stereo", ()),
-    ("opus, stereo", "opus", ()),
+    *((kind, kind, (JOINED,)) for kind in ("opus", "vorbis", "opus, stereo")),  # chained Ogg
+    ("opus", "opus, stereo", (JOINED,)),
+    ("opus, stereo", "opus", (JOINED,)),
     ("WAV", "FLAC", (joined_kinds("WAV, FLAC"),)),
     ("WAV", "m4a", (joined_kinds("WAV, MP4"),)),
     ("AIFF", "WAV", (joined_kinds("AIFF, WAV"),)),
@@ -165,6 +165,29 @@ def test_bytes_of_no_known_kind_behind_a_recording_are_counted(
     clip = load_audio(whole + np.random.default_rng(0).bytes(9000))
     assert clip.duration_s == pytest.approx(1.0, abs=0.1)
     assert clip.warnings == (f"9,000 bytes at byte {len(whole):,} are no audio of a known kind and were left out",)
+
+
+@pytest.mark.parametrize("kind", ["mp3", "adts", "opus", "m4a", "webm", "asf", "tta", "mpegts", "ac3", "wavpack"])
+def test_zeros_behind_a_recording_are_left_out_and_no_damage(
+    kind: str, encoded: dict[str, tuple[bytes, bytes]]
+) -> None:
+    whole = encoded[kind][0]
+    expected = load_audio(whole)
+    for behind in (bytes(200_000), bytes(1000), bytes(60_000) + b"TAG" + bytes(125)):
+        clip = load_audio(whole + behind)
+        np.testing.assert_array_equal(clip.samples, expected.samples)
+        zeros = len(behind.split(b"TAG")[0])
+        note = f"{zeros:,} zero bytes behind byte {len(whole):,} were left out"
+        assert clip.warnings == (*(() if zeros == 1000 else (note,)), *expected.warnings)
+
+
+@pytest.mark.parametrize("kind", ["mp3", "adts", "opus", "m4a", "WAV", "FLAC", "webm", "mpegts"])
+def test_zeros_before_a_recording_are_no_recording(kind: str, encoded: dict[str, tuple[bytes, bytes]]) -> None:
+    whole = encoded[kind][0]
+    for number, counted in ((50_000, "50,000 zero bytes"), (1, "1 zero byte")):
+        clip = load_audio(bytes(number) + whole)
+        np.testing.assert_array_equal(clip.samples, load_audio(whole).samples)
+        assert clip.warnings == (f"skipped {counted} at the start",)
 
 
 @pytest.mark.parametrize("kind", ["mp3", "adts", "ac3", "mpegts"])
@@ -291,7 +314,10 @@ def test_links_of_another_codec_rate_and_channels_are_followed() -> None:
     chain = encode("vorbis", 440.0) + encode("opus, stereo", 880.0) + encode_with_av("ogg", "flac", HIGH, 16000)
     clip = load_audio(chain)
     assert clip.duration_s == pytest.approx(3.0, abs=0.02)
-    assert clip.warnings == ("the sample rate changes within the audio: 22050, 48000, 16000 Hz",)
+    assert clip.warnings == (
+        JOINED.replace("2", "3"),
+        "the sample rate changes within the audio: 22050, 48000, 16000 Hz",
+    )
 
 
 def test_padding_and_tags_behind_the_samples_are_no_recording() -> None:
