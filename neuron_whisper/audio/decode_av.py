@@ -273,6 +273,7 @@ class AudioDecoder:
                 self._decoded_s += duration_s
                 start_s = frame.time
                 if is_flac:  # FFmpeg counts frames, also where one is damaged
+                    flac_block_samples = flac_block_samples or frame.samples  # of the first one where no header is
                     start_s = self._read_flac_start_s(packet, flac_rate, flac_block_samples) if number == 0 else None
                 yield TimedFrame(content=frame, start_s=start_s, duration_s=duration_s, lost_s=lost_s)
                 lost_s = 0.0

@@ -26,6 +26,7 @@ class DecodeDiagnostics:
     _start_s: float = 0.0
     _bad_packets: int = 0
     _bad_at_s: list[float] = field(default_factory=list)
+    _leading_bad_packets: int = 0
     _trailing_bad_packets: int = 0
     _gaps: list[tuple[float, float]] = field(default_factory=list)  # from, to
     _drift_s: float = 0.0
@@ -35,6 +36,8 @@ class DecodeDiagnostics:
     def record_bad_packet(self, error: Exception) -> None:
         self._bad_packets += 1
         self._trailing_bad_packets += 1
+        if not self._decoded_s and not self.offset_s:
+            self._leading_bad_packets += 1
         self._bad_at_s.append(self.offset_s + self._placed_s)
         self.last_error = getattr(error, "strerror", None) or str(error)
 
@@ -70,9 +73,13 @@ class DecodeDiagnostics:
     def messages(self) -> tuple[str, ...]:
         """One sentence for each kind of damage; empty for an undamaged file."""
         warnings = list(self.notes)
-        in_the_middle = self._bad_packets - self._trailing_bad_packets
+        before_the_end = self._bad_packets - self._trailing_bad_packets
+        at_the_start = min(self._leading_bad_packets, before_the_end)
+        if at_the_start:
+            warnings.append(f"the start is damaged: {pluralize(at_the_start, 'packet')} could not be decoded")
+        in_the_middle = before_the_end - at_the_start
         if in_the_middle:
-            places = _list_places([f"{at_s:.2f}" for at_s in self._bad_at_s[:in_the_middle]])
+            places = _list_places([f"{at_s:.2f}" for at_s in self._bad_at_s[at_the_start:before_the_end]])
             warnings.append(
                 f"{pluralize(in_the_middle, 'damaged packet')} in the middle could not be decoded, at {places}"
             )

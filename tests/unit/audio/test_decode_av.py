@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neuron_whisper.audio.container.flac_frames import read_first_sample
 from neuron_whisper.audio.load import AudioLimits, load_audio
 from neuron_whisper.errors import AudioTooLong, AudioUnreadable, NeuronWhisperError
 from tests.support.audio_files import Samples, encode_with_av, encode_with_soundfile, find_sound_s, pitch_hz, tone
@@ -242,6 +244,33 @@ def talk(seconds: float, rate: int) -> Samples:
     values = levels * rng.normal(0, 0.3, (len(levels), 1))
     values[-rate:] = tone(1.0, rate, hz=1000.0)
     return values.astype(np.float32)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
+def test_flac_without_its_beginning_has_a_damaged_start_and_no_jumps(share: float, tmp_path: Path) -> None:
+    whole, path = encode_with_soundfile(talk(5.0, 16000), 16000, "FLAC"), tmp_path / "rest.flac"
+    path.write_bytes(whole[round(share * len(whole)) :])
+    clip = load_audio(path)
+    assert clip.duration_s == pytest.approx(5 * (1 - share), abs=0.6)
+    assert clip.warnings == ("the start is damaged: 1 packet could not be decoded",)
+    np.testing.assert_array_equal(clip.samples[-16000:], load_audio(whole).samples[-16000:])
+
+
+def find_flac_frames(whole: bytes) -> list[int]:
+    return [at for at in range(len(whole) - 16) if read_first_sample(whole[at : at + 16], 4096) is not None]
+
+
+def test_frames_lost_from_flac_without_its_beginning_are_silence(tmp_path: Path) -> None:
+    whole, path = encode_with_soundfile(talk(5.0, 16000), 16000, "FLAC"), tmp_path / "rest.flac"
+    frames, samples = find_flac_frames(whole), load_audio(whole).samples
+    path.write_bytes(whole[frames[5] - 500 : frames[8]] + whole[frames[11] :])
+    clip = load_audio(path)
+    np.testing.assert_array_equal(clip.samples[3 * 4096 : 6 * 4096], 0)
+    np.testing.assert_array_equal(clip.samples[6 * 4096 :], samples[11 * 4096 :])
+    assert clip.warnings == (
+        "the start is damaged: 1 packet could not be decoded",
+        "0.77 s are missing in the middle, in 1 gap: 0.77-1.54 s; silence was filled in there",
+    )
 
 
 @pytest.mark.parametrize("filling", ["zeros", "noise"])

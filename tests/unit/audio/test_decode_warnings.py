@@ -14,17 +14,26 @@ def test_an_undamaged_file_has_no_warning() -> None:
     assert diagnostics.messages() == ()
 
 
-def test_bad_packets_at_the_end_and_in_the_middle_have_a_warning_each() -> None:
+def test_bad_packets_at_the_start_in_the_middle_and_at_the_end_have_a_warning_each() -> None:
     diagnostics = DecodeDiagnostics()
-    for _ in range(2):
-        diagnostics.record_bad_packet(BROKEN)
+    for bad in (3, 1, 1):
+        for _ in range(bad):
+            diagnostics.record_bad_packet(BROKEN)
         diagnostics.record_frame(1.0)
     diagnostics.record_bad_packet(BROKEN)
     assert diagnostics.messages() == (
-        "2 damaged packets in the middle could not be decoded, at 0.00, 1.00 s",
+        "the start is damaged: 3 packets could not be decoded",
+        "2 damaged packets in the middle could not be decoded, at 1.00, 2.00 s",
         "the end is damaged: 1 packet could not be decoded",
     )
     assert diagnostics.last_error == "broken"
+
+
+def test_bad_packets_at_the_start_of_a_later_recording_are_in_the_middle_of_the_audio() -> None:
+    diagnostics = DecodeDiagnostics(offset_s=60.0)
+    diagnostics.record_bad_packet(BROKEN)
+    diagnostics.record_frame(1.0)
+    assert diagnostics.messages() == ("1 damaged packet in the middle could not be decoded, at 60.00 s",)
 
 
 def test_gaps_have_a_warning_with_their_sum_and_drift_has_none() -> None:
