@@ -13,6 +13,7 @@ from neuron_whisper.transcript import Segment, SkippedRegion
 MIN_UNHEARD_S = 1.0  # of speech without text that is told of: times of segments are vaguer than that
 MIN_SILENT_S = 0.25  # the same where there is no text at all to have wrong times: a word
 MIN_SPARSE_S = 2.0  # of speech beyond what a segment's text takes when it is spoken slowly
+SHORTEST_SKIPPED_S = 0.02  # of a region whose text has no length: a step of timestamps
 
 MAX_LISTED_SPANS = 5  # in a warning
 
@@ -35,13 +36,19 @@ def find_unheard(
     """
     end_s, least_s = end / FRAMES_PER_SECOND, MIN_UNHEARD_S if items else MIN_SILENT_S
     found, from_s = [], start / FRAMES_PER_SECOND
-    covered = sorted((item.start_s, item.end_s) for item in items if item.end_s > item.start_s)
+    covered = sorted((item.start_s, item.end_s) for item in items if not is_point(item))
     for first_s, last_s in [*covered, *([(end_s, end_s)] if is_last else [])]:
         if measure_speech(from_s, first_s) >= least_s:
             found.append(SkippedRegion(start_s=from_s, end_s=first_s, reason="no_text"))
             from_s = first_s
         from_s = max(from_s, last_s)
     return found, min(end, math.ceil(round(from_s * FRAMES_PER_SECOND, 6)))
+
+
+def is_point(item: Segment | SkippedRegion) -> bool:
+    """Whether it covers no speech: it has no length, or is a region that stands for a text without one."""
+    shortest_s = SHORTEST_SKIPPED_S + 1e-6 if isinstance(item, SkippedRegion) else 0.0
+    return item.end_s - item.start_s <= shortest_s
 
 
 def measure_excess(segment: Segment, measure_speech: MeasureSpeech) -> float:

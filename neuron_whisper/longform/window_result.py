@@ -17,7 +17,7 @@ from neuron_whisper.decode.segments import SegmentTokens, split_at_timestamps
 from neuron_whisper.decode.window import DecodingResult
 from neuron_whisper.decode.words import SegmentWithWords, assign_words, find_last_word_end
 from neuron_whisper.longform.clip_context import ClipContext, PromptState
-from neuron_whisper.text.tokenizer import Tokenizer
+from neuron_whisper.longform.coverage import SHORTEST_SKIPPED_S
 from neuron_whisper.transcript import Retry, Segment, SkippedRegion
 
 MIN_REST_S = 1.0  # of speech behind the text of a window: with less of it a timestamp is merely early
@@ -74,7 +74,7 @@ def read_result(
             prompt_state.warnings.append(_describe_cut(window))
     before = replace(prompt_state, tokens=list(prompt_state.tokens)) if clip.detects_every_language else prompt_state
     segments, removed, next_seek = _time_segments(clip, prompt_state, window, decoded, advance)
-    items: list[Segment | SkippedRegion] = [_skip(clip.tokenizer, segment, "hallucination") for segment in removed]
+    items: list[Segment | SkippedRegion] = [_skip(clip, window, segment, "hallucination") for segment in removed]
     items += _select_segments(clip, prompt_state, window, segments, min(window.end, next_seek))
     options = clip.options
     if not options.condition_on_previous_text or result.temperature > options.prompt_reset_on_temperature:
@@ -189,11 +189,11 @@ def _select_segments(
         text = clip.tokenizer.decode(segment.tokens)
         if unfitted.start_s == unfitted.end_s or not text.strip():
             if text.strip():
-                items.append(_skip(clip.tokenizer, segment, "empty"))
+                items.append(_skip(clip, window, segment, "empty"))
             continue
         first, last = (round(second * FRAMES_PER_SECOND) for second in (segment.start_s, segment.end_s))
         if speech_map is not None and (unfitted.start_s >= end_s or not speech_map.overlaps(first, last)):
-            items.append(_skip(clip.tokenizer, segment, "vad"))
+            items.append(_skip(clip, window, segment, "vad"))
             continue
         prompt_state.tokens += segment.tokens
         if speech_map is not None and not segment.words:  # timestamps are exact at words and vague in silence
@@ -240,9 +240,14 @@ def _add_words(
     )
 
 
-def _skip(tokenizer: Tokenizer, segment: SegmentWithWords, reason: str) -> SkippedRegion:
+def _skip(clip: ClipContext, window: DecodedWindow, segment: SegmentWithWords, reason: str) -> SkippedRegion:
+    """The region of a dropped text; one without a length gets the shortest that there is, inside the window."""
+    start_s, end_s = segment.start_s, segment.end_s
+    if end_s <= start_s:
+        start_s = max(window.start_s, min(start_s, window.end_s - SHORTEST_SKIPPED_S))
+        end_s = min(window.end_s, start_s + SHORTEST_SKIPPED_S)
     return SkippedRegion(
-        start_s=segment.start_s, end_s=segment.end_s, reason=reason, text=tokenizer.decode(segment.tokens).strip()
+        start_s=start_s, end_s=end_s, reason=reason, text=clip.tokenizer.decode(segment.tokens).strip()
     )
 
 

@@ -29,6 +29,7 @@ def skip(start_s: float, end_s: float) -> SkippedRegion:
         ([], 1000, True, [(0.0, 10.0)], 1000),
         # an item without length, and one inside another, cover nothing more
         ([(5.0, 5.0)], 1000, True, [(0.0, 10.0)], 1000),
+        ([(5.0, 5.02)], 1000, True, [(0.0, 10.0)], 1000),
         ([(1.0, 9.0), (2.0, 3.0)], 1000, True, [], 1000),
     ],
 )

@@ -18,6 +18,7 @@ from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.longform.batched import decode_batched
 from neuron_whisper.longform.clip_context import ClipContext, PromptState
+from neuron_whisper.longform.coverage import is_point
 from neuron_whisper.longform.sequential import decode_sequential
 from neuron_whisper.longform.speech_map import SpeechMap
 from neuron_whisper.transcript import Segment, SkippedRegion
@@ -101,7 +102,7 @@ def uncovered_stretches(
     items: list[Segment | SkippedRegion], start_s: float, end_s: float
 ) -> list[tuple[float, float]]:
     at_s, found = start_s, []
-    for first_s, last_s in [*sorted((it.start_s, it.end_s) for it in items if it.end_s > it.start_s), (end_s, end_s)]:
+    for first_s, last_s in [*sorted((it.start_s, it.end_s) for it in items if not is_point(it)), (end_s, end_s)]:
         found.append((at_s, first_s))
         at_s = max(at_s, last_s)
     return [(a, min(b, end_s)) for a, b in found if min(b, end_s) > a]
@@ -153,6 +154,7 @@ def test_segments_are_ordered_and_inside_the_audio_and_no_second_of_speech_is_wi
     items: list[Segment | SkippedRegion] = [*segments, *skipped]
     for item in items:
         assert 0 <= item.start_s <= item.end_s <= duration_s
+    assert all(item.start_s < item.end_s for item in skipped)
     assert all(before.end_s <= after.start_s for before, after in pairwise(segments))
     for segment in segments:
         times = [second for word in segment.words for second in (word.start_s, word.end_s)]

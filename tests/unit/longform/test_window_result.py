@@ -217,4 +217,17 @@ def test_a_segment_behind_the_audio_of_its_window_is_skipped_though_speech_follo
     clip = make_clip_context(20, make_pauseless_map((0, 5), (10, 20)))
     found, skipped, _ = run_to_end(plan_of("sequential", clip, 2000), ScriptedDecoder(script))
     assert [(it.text, it.start_s, it.end_s) for it in found] == [("a", 0, 5), ("b", 10, 20)]
-    assert [(it.text, it.start_s) for it in skipped if it.text] == [("x", 5)]
+    assert [(it.text, it.start_s, it.end_s) for it in skipped if it.text] == [("x", 4.98, 5)]
+
+
+@pytest.mark.parametrize("plan", ["sequential", "batched"])
+@pytest.mark.parametrize(("at", "region"), [(0, (0.0, 0.02)), (250, (2.5, 2.52)), (500, (4.98, 5.0))])
+def test_a_text_without_a_length_is_a_region_of_the_shortest_length_inside_its_window(
+    plan: str, at: int, region: tuple[float, float]
+) -> None:
+    clip = make_clip_context(5, make_pauseless_map((0, 5)))
+    marks = [timestamp_at(0), timestamp_at(at)]
+    decoder = ScriptedDecoder(lambda request: [marks[0], *b"a", marks[1], marks[1], *b"made up", marks[1]])
+    _, skipped, _ = run_to_end(plan_of(plan, clip, 500), decoder)
+    assert ("empty", *region) in [(it.reason, round(it.start_s, 2), round(it.end_s, 2)) for it in skipped]
+    assert all(it.start_s < it.end_s for it in skipped)
