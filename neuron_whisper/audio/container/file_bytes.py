@@ -42,3 +42,13 @@ class FileBytes:
                 return at + len(piece) - len(rest)
             at += max(1, len(piece))
         return self.end
+
+    def find_last_zeros(self) -> int:
+        """Where the zeros at the end of the file begin; the end of the file where there are none."""
+        at = self.end
+        while at > 0:
+            first = max(0, at - PIECE_BYTES)
+            if rest := self.read(first, at - first).rstrip(b"\0"):
+                return first + len(rest)
+            at = first
+        return 0

@@ -27,6 +27,8 @@ LAYOUT_KINDS = ("riff", "aiff", "caf", "au", "w64")
 CONTINUING_KINDS = (*FRAME_BYTES, "ts", "ps")
 # Others may hold streams of frames: what looks like one in them is their content.
 KINDS_WITHOUT_FRAMES = (*FRAME_BYTES, *LAYOUT_KINDS, "flac", "ogg", "tta", "amr", "nut")
+TRIMMED_KINDS = ("flac", "amr")  # zeros are frames of AMR: of noise
+MAX_LAST_ZEROS = 32  # that may belong to the last frame
 RESYNC_MARKS: Mapping[str, bytes] = MappingProxyType(
     {"ogg": b"OggS\0", "ebml": b"\x1f\x43\xb6\x75", "ps": b"\0\0\1\xba"}
 )
@@ -138,7 +140,7 @@ def _find_end(data: FileBytes, at: int, kind: str) -> _End:
     while True:
         extent = find_extent(data, at, kind)
         if extent is None:
-            return _scan(data, at + 1, kind, data.end)
+            return _trim_zeros(data, at, _scan(data, at + 1, kind, data.end), kind)
         end = _look_behind(data, extent, max(extent.last, at + 1), kind)
         if end.kind != kind or end.is_direct or kind not in CONTINUING_KINDS:
             return end
@@ -192,6 +194,28 @@ def _scan(data: FileBytes, at: int, kind: str, stop: int) -> _End:
     if not is_unknown or _contains(data, stop, start, RESYNC_MARKS.get(kind)):
         stop = start
     return _End(stop, start, next_kind)
+
+
+def _trim_zeros(data: FileBytes, at: int, end: _End, kind: str) -> _End:
+    """Without the zeros at the end of the file, of the recording at `at`, whose end is not stated."""
+    stop = data.find_last_zeros()
+    if kind not in TRIMMED_KINDS or end.kind or data.end - stop < MIN_REST_BYTES:
+        return end
+    stop = _find_amr_end(data, at, stop) if kind == "amr" else stop + MAX_LAST_ZEROS
+    return _End(stop, data.end, is_direct=True, zero_bytes=data.end - stop)
+
+
+def _find_amr_end(data: FileBytes, at: int, zeros_at: int) -> int:
+    """Where the frame ends in which the zeros begin."""
+    is_wide = data.get(at, 9) == b"#!AMR-WB\n"
+    at += 9 if is_wide else 6
+    measure = FRAME_BYTES["amr-wb" if is_wide else "amr"]
+    while at < zeros_at:
+        size = measure(data.get(at, 1))
+        if not size:
+            return zeros_at
+        at += size
+    return at
 
 
 def _contains(data: FileBytes, at: int, end: int, mark: bytes | None) -> bool:

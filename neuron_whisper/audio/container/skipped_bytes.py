@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from neuron_whisper.audio.container.flac_frames import read_first_sample
 from neuron_whisper.audio.container.frames import measure_adts_frame
 from neuron_whisper.audio.container.structure import measure_id3
 
@@ -12,7 +13,8 @@ def is_adts(head: bytes) -> bool:
     """Whether a stream of AAC frames (ADTS) begins here, behind tags or none."""
     while tag_bytes := measure_id3(head):
         head = head[tag_bytes:]
-    return measure_adts_frame(head[:10]) > 0
+    is_flac = read_first_sample(head, 1) is not None  # whose frames begin with the same bits
+    return measure_adts_frame(head[:10]) > 0 and not is_flac
 
 
 class SkippedBytes:

@@ -260,6 +260,15 @@ def find_flac_frames(whole: bytes) -> list[int]:
     return [at for at in range(len(whole) - 16) if read_first_sample(whole[at : at + 16], 4096) is not None]
 
 
+@pytest.mark.parametrize("number", [1, 5, 12])
+def test_flac_that_begins_with_a_frame_is_whole(number: int, tmp_path: Path) -> None:
+    whole, path = encode_with_soundfile(talk(5.0, 16000), 16000, "FLAC"), tmp_path / "frames.flac"
+    path.write_bytes(whole[find_flac_frames(whole)[number] :])
+    clip = load_audio(path)
+    np.testing.assert_array_equal(clip.samples, load_audio(whole).samples[number * 4096 :])
+    assert clip.warnings == ()
+
+
 def test_frames_lost_from_flac_without_its_beginning_are_silence(tmp_path: Path) -> None:
     whole, path = encode_with_soundfile(talk(5.0, 16000), 16000, "FLAC"), tmp_path / "rest.flac"
     frames, samples = find_flac_frames(whole), load_audio(whole).samples

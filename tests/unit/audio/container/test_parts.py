@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from itertools import pairwise
 
@@ -179,6 +180,17 @@ def test_zeros_behind_a_recording_are_left_out_and_no_damage(
         zeros = len(behind.split(b"TAG")[0])
         note = f"{zeros:,} zero bytes behind byte {len(whole):,} were left out"
         assert clip.warnings == (*(() if zeros == 1000 else (note,)), *expected.warnings)
+
+
+@pytest.mark.parametrize("kind", ["FLAC", "amr"])
+def test_zeros_behind_frames_without_a_stated_end_are_left_out(
+    kind: str, encoded: dict[str, tuple[bytes, bytes]]
+) -> None:
+    whole = encoded[kind][0]
+    clip = load_audio(whole + bytes(200_000))
+    np.testing.assert_array_equal(clip.samples, load_audio(whole).samples)
+    (warning,) = clip.warnings
+    assert re.fullmatch(r"(199,9\d\d|200,000) zero bytes behind byte [\d,]+ were left out", warning)
 
 
 @pytest.mark.parametrize("kind", ["mp3", "adts", "opus", "m4a", "WAV", "FLAC", "webm", "mpegts"])
