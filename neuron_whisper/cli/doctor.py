@@ -112,7 +112,7 @@ ABILITIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "transcribe and serve on the CPU": (("packages", "cache", "target cpu"), ()),
     "compile models for the CPU": (("packages", "cache", "target cpu"), ("compile packages",)),
     "compile models for Neuron": (("packages", "cache"), ("compile packages", "target neuron", "Neuron SDK")),
-    "run on Neuron devices": (("packages", "cache"), ("target neuron", "NeuronCores")),
+    "run on Neuron devices": (("packages", "cache"), ("target neuron", "NeuronCores", "Neuron driver")),
 }
 
 
@@ -222,6 +222,7 @@ def _check_neuron() -> Iterator[Check]:
     devices = hardware.list_neuron_devices()
     if devices:
         yield Check(name="Neuron devices", verdict="ok", found=", ".join(devices))
+        yield check_neuron_driver()
         yield _check_neuron_cores()
         if missing := missing_packages("neuron"):
             advice = "without them the devices idle: see target neuron above"
@@ -237,29 +238,56 @@ def _check_neuron() -> Iterator[Check]:
 
 
 def _check_neuron_sdk(versions: Mapping[str, str]) -> Check:
-    """The SDK release of the packages: outside the range fails, since nothing works; a mixture warns, since it may."""
-    from neuron_whisper.target.neuron.sdk import INSTALL_COMMAND, PACKAGES, SUPPORTED_RELEASES, detect_sdk
+    """The SDK release of the packages. Others fail, since nothing works; what may work warns."""
+    from neuron_whisper.target.neuron.compatibility import compare_glibc
+    from neuron_whisper.target.neuron.instance import detect_instance_family
+    from neuron_whisper.target.neuron.sdk import (
+        INSTALL_COMMAND,
+        PACKAGES,
+        SUPPORTED_RELEASES,
+        UNKNOWN,
+        describe_unlisted_instance,
+        detect_sdk,
+        installed_placeholders,
+    )
 
-    if not versions:
-        return Check(name="Neuron SDK", verdict="ok", found=f"not installed; {SUPPORTED_RELEASES} works here")
+    name, supported = "Neuron SDK", f"{SUPPORTED_RELEASES} works here, with PyTorch NeuronX"
     sdk = detect_sdk(versions)
     listed = ", ".join(f"{package} {text}" for package, text in versions.items())
     if sdk.unsupported:
-        found = f"{'; '.join(sdk.unsupported)}; {SUPPORTED_RELEASES} works here, 2.32 and later do not ({listed})"
-        return Check(name="Neuron SDK", verdict="fail", found=found, advice=INSTALL_COMMAND)
-    if sdk.mixed_versions:
-        return Check(
-            name="Neuron SDK",
-            verdict="warn",
-            found=f"{sdk.mixed_versions}; {SUPPORTED_RELEASES} works here",
-            advice=INSTALL_COMMAND,
-        )
+        return Check(name=name, verdict="fail", found="; ".join((*sdk.unsupported, supported)), advice=INSTALL_COMMAND)
+    if not versions:
+        return Check(name=name, verdict="ok", found="; ".join(("not installed", *installed_placeholders(), supported)))
+    if old := compare_glibc(versions.get("torch-neuronx", UNKNOWN), platform.libc_ver()):
+        return Check(name=name, verdict="fail", found=f"{old.reason} ({listed})", advice=old.advice)
+    may_fail = (
+        sdk.mixed_versions,
+        describe_unlisted_instance(sdk, detect_instance_family()),
+        *installed_placeholders(),
+    )
+    if any(may_fail):
+        found = "; ".join(filter(None, (*may_fail, supported)))
+        return Check(name=name, verdict="warn", found=found, advice=INSTALL_COMMAND)
     found = f"{sdk.name} of {SUPPORTED_RELEASES}, which work here ({listed})"
     if missing := [package for package in PACKAGES if package not in versions]:
-        return Check(
-            name="Neuron SDK", verdict="warn", found=f"{found}; missing {', '.join(missing)}", advice=INSTALL_COMMAND
-        )
-    return Check(name="Neuron SDK", verdict="ok", found=found)
+        return Check(name=name, verdict="warn", found=f"{found}; missing {', '.join(missing)}", advice=INSTALL_COMMAND)
+    return Check(name=name, verdict="ok", found=found)
+
+
+def check_neuron_driver(root: Path = hardware.ROOT) -> Check:
+    """The driver against the runtime library: some pairs fail at nrt_init."""
+    from neuron_whisper.target.neuron.compatibility import (
+        compare_driver_and_runtime,
+        find_runtime_version,
+        read_driver_version,
+    )
+
+    driver, runtime = read_driver_version(root), find_runtime_version(root)
+    if wrong := compare_driver_and_runtime(driver, runtime):
+        verdict: Verdict = "fail" if wrong.is_documented else "warn"
+        return Check(name="Neuron driver", verdict=verdict, found=wrong.reason, advice=wrong.advice)
+    found = f"driver {driver or 'of unknown version'}, runtime library {runtime or 'of unknown version'}"
+    return Check(name="Neuron driver", verdict="ok", found=found)
 
 
 def _check_neuron_cores() -> Check:

@@ -51,11 +51,20 @@ def load_target(name: str) -> Target:
     module, _, install = _TARGETS[name]
     missing = missing_packages(name)
     if missing:
-        raise TargetUnavailable(name, f"not installed: {', '.join(missing)}", install, available_targets())
+        reasons = (f"not installed: {', '.join(missing)}", *_find_placeholders(name))
+        raise TargetUnavailable(name, "; ".join(reasons), install, available_targets())
     if not _exists(module):
         raise TargetUnavailable(name, "this version does not contain it", "", available_targets())
     target: Target = import_module(module).TARGET
     return target
+
+
+def _find_placeholders(name: str) -> tuple[str, ...]:
+    """Sentences about packages that only have the name of one that the target needs."""
+    if name != "neuron":
+        return ()
+    found: tuple[str, ...] = import_module("neuron_whisper.target.neuron.sdk").installed_placeholders()
+    return found
 
 
 def _exists(module: str) -> bool:

@@ -48,7 +48,15 @@ MODELS = {"openai/whisper-base": 51_865, "openai/whisper-tiny.en": 51_864}  # hu
 LONGEST_LINE = 120
 
 # flags in prose that belong to other programs
-FOREIGN_FLAGS = {"--group-add", "--no-deps", "--output_format", "--upgrade"}
+FOREIGN_FLAGS = {
+    "--extra-index-url",
+    "--group-add",
+    "--implicit-integer-downcast",
+    "--native-int64",
+    "--no-deps",
+    "--output_format",
+    "--upgrade",
+}
 
 
 def name_of(page: Path) -> str:

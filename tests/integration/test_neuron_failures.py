@@ -120,13 +120,25 @@ def test_nothing_of_the_compiler_outlives_the_command(compile_it: RunCompile, st
 # --- the SDK and the instance ---------------------------------------------------------------------
 
 
-def test_an_sdk_outside_of_the_range_is_refused_before_anything_is_fetched(
-    compile_it: RunCompile, stub: StubNeuron, tmp_path: Path
+@pytest.mark.parametrize(
+    ("package", "version", "message"),
+    [
+        ("neuronx-cc", "2.27.5334.0", "neuronx-cc 2.27.5334.0 is of SDK 2.32, which has no PyTorch NeuronX;"),
+        ("neuronx-cc", "2.30.1.0", "neuronx-cc 2.30.1.0 is of an SDK after 2.33;"),
+        ("neuronx-cc", "1.0.post1", "neuronx-cc 1.0.post1 is a placeholder on PyPI"),
+        ("torch-neuronx", "1.0", "torch-neuronx 1.0 is a placeholder on PyPI"),
+        ("torch-neuronx", "2.14.3.0", "torch-neuronx 2.14.3.0 is TorchNeuron"),
+    ],
+)
+def test_packages_that_do_not_work_are_refused_before_anything_is_fetched(
+    compile_it: RunCompile, stub: StubNeuron, tmp_path: Path, package: str, version: str, message: str
 ) -> None:
-    stub.install(SDK_2_29 | {"neuronx-cc": "2.27.5334.0"})
+    stub.install(SDK_2_29 | {package: version})
     code, _, err = compile_it("--dry-run")
     assert code == 4
-    assert "neuronx-cc 2.27.5334.0 is of an SDK after 2.31; Neuron SDK 2.27 to 2.31.1 works here" in err
+    assert message in err
+    assert "Neuron SDK 2.27 to 2.31.1 and 2.33 works here, with PyTorch NeuronX" in err
+    assert 'pip install "torch-neuronx==2.9.0.2.15.*"' in err
     assert not (tmp_path / "cache").exists()
 
 
@@ -135,6 +147,17 @@ def test_mixed_packages_compile_with_a_warning(compile_it: RunCompile, stub: Stu
     code, _, err = compile_it()
     assert code == 0
     assert "packages of different SDKs: torch-neuronx 2.9.0.2.13.26312 of 2.29" in err
+
+
+@pytest.mark.parametrize(("instance", "is_listed"), [("inf2", True), ("trn1.2xlarge", True), ("trn2", False)])
+def test_an_instance_that_the_sdk_has_no_torch_neuronx_for_compiles_with_a_warning(
+    compile_it: RunCompile, stub: StubNeuron, instance: str, is_listed: bool
+) -> None:
+    sdk_2_33 = ("2.9.0.2.15.32035", "2.28.7631.0", "0.19.28492", "0.10.18399")
+    stub.install(dict(zip(SDK_2_29, sdk_2_33, strict=True)))
+    code, _, err = compile_it("--instance", instance)
+    assert code == 0
+    assert ("SDK 2.33 has no PyTorch NeuronX for trn2; 2.27 to 2.31 have it" in err) is not is_listed
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,16 @@ class ModelBuilder:
 """
 
 
+def write_driver_and_runtime(root: Path, *, driver: str, runtime: str) -> None:
+    """The files below `root` that tell the versions of the loaded driver and of the runtime library."""
+    module, library = root / "sys" / "module" / "neuron", root / "opt" / "aws" / "neuron" / "lib"
+    module.mkdir(parents=True)
+    library.mkdir(parents=True)
+    (module / "version").write_text(f"{driver}\n")
+    (library / f"libnrt.so.{runtime}").touch()
+    (library / "libnrt.so.1").symlink_to(f"libnrt.so.{runtime}")
+
+
 class StubNeuron:
     """The packages below `root`, findable by this process and its children."""
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuron_whisper.host.hardware import ROOT
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec
-from neuron_whisper.target.neuron.instance import check_family, check_profile, read_product_name
-from neuron_whisper.target.neuron.sdk import check_sdk, installed_versions
+from neuron_whisper.target.neuron.compatibility import find_incompatibilities
+from neuron_whisper.target.neuron.instance import check_family, check_profile, instance_family, read_product_name
+from neuron_whisper.target.neuron.sdk import check_sdk, describe_unlisted_instance, installed_versions
 
 if TYPE_CHECKING:
     from neuron_whisper.target.neuron.runtime.session import NeuronSession
@@ -22,6 +24,9 @@ class NeuronTarget:
     """AWS Inferentia2 and Trainium. Compiling needs the SDK and no device; opening needs a device."""
 
     name = "neuron"
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self._root = root  # of the files that tell the driver and the runtime library
 
     def toolchain(self) -> Mapping[str, str]:
         """Versions of the SDK's packages. The instance family is in the profile, which is a fact of its own.
@@ -43,7 +48,7 @@ class NeuronTarget:
         from neuron_whisper.target.neuron.lowering.lowering import lower
 
         check_profile(request.profile)
-        self._warn_if_mixed_sdks()
+        self._warn_of_versions(request.profile)
         lower(request)
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> NeuronSession:
@@ -55,12 +60,17 @@ class NeuronTarget:
         from neuron_whisper.target.neuron.runtime.session import NeuronSession
 
         check_family(profile.target.instance, read_product_name())
-        self._warn_if_mixed_sdks()
+        self._warn_of_versions(profile)
         return NeuronSession.load(directory, spec, profile)
 
-    def _warn_if_mixed_sdks(self) -> None:
-        if mixed := check_sdk(installed_versions()).mixed_versions:
-            log.warning("%s; run `neuron-whisper doctor` for the versions to install", mixed)
+    def _warn_of_versions(self, profile: CompileProfile) -> None:
+        """Log what is known to fail, or may: it is said before NxD or the runtime fail in their own words."""
+        sdk = check_sdk(installed_versions())
+        unlisted = describe_unlisted_instance(sdk, instance_family(profile.target.instance))
+        for sentence in filter(None, (sdk.mixed_versions, unlisted)):
+            log.warning("%s; run `neuron-whisper doctor` for the versions to install", sentence)
+        for incompatibility in find_incompatibilities(self._root):
+            log.warning("%s", incompatibility)
 
 
 TARGET = NeuronTarget()

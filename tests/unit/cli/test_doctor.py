@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from neuron_whisper.cli.doctor import Check, Verdict, judge
+from neuron_whisper.cli.doctor import Check, Verdict, check_neuron_driver, judge
 from neuron_whisper.cli.main import run
 from neuron_whisper.target.registry import missing_packages
+from tests.support.stub_neuron import write_driver_and_runtime
 
 
 def checks(capsys: pytest.CaptureFixture[str], cache: Path) -> tuple[int, dict[str, dict[str, str]]]:
@@ -65,7 +66,10 @@ def test_the_verdict_is_what_the_checks_allow() -> None:
     abilities = {ability.name: ability for ability in judge([*checks, check("compile packages", "warn")])}
     assert abilities["transcribe and serve on the CPU"].is_possible
     assert abilities["compile models for the CPU"].missing == ("compile packages",)
-    assert abilities["run on Neuron devices"].missing == ("NeuronCores",)  # not checked: there is no device
+    assert abilities["run on Neuron devices"].missing == (
+        "NeuronCores",
+        "Neuron driver",
+    )  # not checked: there is no device
 
 
 def test_a_cache_that_others_can_write_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -85,3 +89,27 @@ def test_people_read_one_line_for_each_check(capsys: pytest.CaptureFixture[str],
     assert len(lines) >= 14
     assert all(line.startswith(("ok    ", "warn  ", "fail  ")) for line in lines)
     assert all(line.startswith(("  yes  ", "  no   ")) for line in verdict.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("driver", "runtime", "verdict"),
+    [
+        ("2.31.8.0", "2.30.51.0", "fail"),  # the image of SDK 2.28 on a new AMI
+        ("2.26.10.0", "2.32.31.0", "fail"),
+        ("2.26.10.0", "2.34.10.0", "warn"),
+        ("2.31.8.0", "2.33.10.0", "ok"),
+    ],
+)
+def test_a_driver_and_a_runtime_that_do_not_start_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, runtime: str, verdict: str
+) -> None:
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    write_driver_and_runtime(tmp_path, driver=driver, runtime=runtime)
+    found = check_neuron_driver(tmp_path)
+    assert (found.verdict, driver in found.found, runtime in found.found) == (verdict, True, True)
+    assert bool(found.advice) is (verdict != "ok")
+    assert judge([found])[-1].missing[-1] == ("NeuronCores" if verdict == "ok" else "Neuron driver")
+
+
+def test_an_unknown_driver_is_no_fault(tmp_path: Path) -> None:
+    assert check_neuron_driver(tmp_path).verdict == "ok"

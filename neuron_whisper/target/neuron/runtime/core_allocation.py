@@ -14,6 +14,7 @@ from typing import Any
 
 from neuron_whisper.errors import DeviceError, InvalidOption
 from neuron_whisper.host.hardware import list_neuron_devices
+from neuron_whisper.target.neuron.compatibility import find_driver_mismatch
 from neuron_whisper.target.neuron.runtime.cores import NUM_CORES, VISIBLE_CORES, read_allowed_cores
 
 NEURON_LS_TIMEOUT_S = 20.0
@@ -53,7 +54,7 @@ def reserve_cores(environment: MutableMapping[str, str], cores: int) -> str:
 
 
 def explain_load_failure(error: Exception, cores: str, *, root: Path = Path("/")) -> DeviceError:
-    """The error to raise for a failed load: the runtime's message, the processes that hold cores, what to do."""
+    """The error to raise for a failed load: the runtime's message, versions or processes to blame, what to do."""
     message = f"the Neuron runtime could not load the graphs ({cores}): {error}"
     if DEVICE_MEMORY_FULL.search(str(error)):
         return DeviceError(
@@ -64,6 +65,8 @@ def explain_load_failure(error: Exception, cores: str, *, root: Path = Path("/")
         return DeviceError(
             f"{message}\nThere is no /dev/neuron*: no Neuron device, or its driver (aws-neuronx-dkms) is not loaded."
         )
+    if CORES_BUSY.search(str(error)) and (mismatch := find_driver_mismatch(root)):
+        return DeviceError(f"{message}\n{mismatch}")
     if users := find_core_users(root):
         each = "\n".join(f"  {user}" for user in users)
         return DeviceError(

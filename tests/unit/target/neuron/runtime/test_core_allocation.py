@@ -11,6 +11,7 @@ import pytest
 
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.target.neuron.runtime.core_allocation import explain_load_failure, find_core_users, reserve_cores
+from tests.support.stub_neuron import write_driver_and_runtime
 
 NOT_AVAILABLE = RuntimeError("NeuronCore(s) not available - Requested:2 Available:0")
 
@@ -39,6 +40,25 @@ def test_who_has_a_device_open_is_named_by_pid_and_command(devices: Path) -> Non
     assert f"pid {process.pid} ({sys.executable} -c import sys" in message
     assert "on neuron1\n" in message
     assert "choose cores that are free with NEURON_RT_VISIBLE_CORES" in message
+
+
+@pytest.mark.parametrize(
+    ("runtime", "message", "is_blamed"),
+    [
+        ("2.30.51.0", "nrt_init status=4", True),
+        ("2.30.51.0", str(NOT_AVAILABLE), True),
+        ("2.30.51.0", "a weight is missing", False),
+        ("2.33.10.0", "nrt_init status=4", False),
+    ],
+)
+def test_a_driver_that_does_not_take_the_runtime_is_blamed_for_a_failed_nrt_init(
+    devices: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, message: str, is_blamed: bool
+) -> None:
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    write_driver_and_runtime(devices, driver="2.31.7.0", runtime=runtime)
+    error = str(explain_load_failure(RuntimeError(message), "NEURON_RT_NUM_CORES=2", root=devices))
+    assert message in error
+    assert (f"driver 2.31.7.0 and the runtime library {runtime} do not work together" in error) is is_blamed
 
 
 def test_neuron_ls_is_used_where_it_is_installed(devices: Path, tmp_path: Path) -> None:
