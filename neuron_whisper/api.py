@@ -27,7 +27,6 @@ from neuron_whisper.build import build, plan_build
 from neuron_whisper.decode.language import find_spoken_language
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import EngineDraining, InvalidOption, ModelClosed, ModelForked, UnknownOption
-from neuron_whisper.host.hardware import read_memory_bytes
 from neuron_whisper.host.home import expand_home
 from neuron_whisper.live.options import LiveOptions
 from neuron_whisper.live.session import LiveSession
@@ -35,7 +34,6 @@ from neuron_whisper.longform import TranscriptSummary
 from neuron_whisper.longform.drivers import TranscriptEvent
 from neuron_whisper.model.sources import resolve_model
 from neuron_whisper.option_spec import list_option_specs
-from neuron_whisper.planning.compile_memory import choose_jobs, estimate_compile_memory
 from neuron_whisper.profile import load_profile, to_profile_name
 from neuron_whisper.text.audio_tracks import parse_audio_track
 from neuron_whisper.transcriber import Transcriber, build_transcript
@@ -105,13 +103,7 @@ def _compile_model(
     build_spec = plan_build(
         name, load_profile(os.fspath(profile)), store, fetch, cache=cache, profile_name=profile_name
     )
-    checked = build_spec.profile
-    if (stored := store.find(build_spec.key)) is not None:
-        return stored
-    jobs = 0
-    if checked.target.name == "neuron":
-        jobs = choose_jobs(estimate_compile_memory(build_spec.spec, checked), read_memory_bytes()[1]).jobs
-    return build(store, build_spec, progress=progress, jobs=jobs)
+    return build(store, build_spec, progress=progress)
 
 
 class Model:

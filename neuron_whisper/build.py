@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,11 +27,13 @@ from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.audio.mel import SUPPORTED_N_MELS
 from neuron_whisper.errors import CheckpointError, TargetUnavailable
+from neuron_whisper.host import hardware
 from neuron_whisper.model.checkpoint import Checkpoint, open_checkpoint
 from neuron_whisper.model.dims import default_alignment_heads
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.model.sharding import check_tp
 from neuron_whisper.model.sources import find_local_model
+from neuron_whisper.planning.compile_memory import choose_jobs, estimate_compile_memory
 from neuron_whisper.planning.cost_model import DTYPE_BYTES
 from neuron_whisper.profile import CompileProfile, find_profile_name
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec, Progress, spec_from_profile
@@ -38,6 +41,8 @@ from neuron_whisper.target.registry import install_command, load_target, missing
 from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
 from neuron_whisper.text.tokenizer import Tokenizer
 from neuron_whisper.text.vocabulary import GENERATION_CONFIG_NAME, Vocabulary, read_vocabulary
+
+log = logging.getLogger(__name__)
 
 DEFAULT_FAMILY = "inf2"  # instance family when a Neuron artifact is compiled on another machine without an instance
 WEIGHT_DTYPE_BYTES = {**DTYPE_BYTES, "int8": 1}
@@ -220,12 +225,13 @@ def build(
     *,
     progress: Progress = lambda what, done, total: None,
     on_wait: Callable[[], None] | None = None,
-    jobs: int = 0,
+    jobs: int | None = None,
+    strict_memory: bool = False,
 ) -> Artifact:
     """The spec's artifact: the stored one, or compiled now. `on_wait` is called when another process compiles it.
 
-    `jobs` graphs are compiled at once, 0: as many as the target likes; planning/compile_memory.choose_jobs limits them
-    by the host's memory. Raises BuildError, ArtifactUnsafe, TargetUnavailable. Nothing half-written stays in the store.
+    `jobs` and `strict_memory` are Neuron's: planning/compile_memory.choose_jobs. Raises BuildError (HostMemoryTooSmall
+    with `strict_memory`), ArtifactUnsafe, TargetUnavailable. Nothing half-written stays in the store.
     """
     if (stored := store.find(build_spec.key)) is not None:
         return stored
@@ -233,6 +239,7 @@ def build(
     with store.lock_compile(build_spec.key, on_wait):
         if (stored := store.find(build_spec.key)) is not None:  # the one we waited for
             return stored
+        jobs_at_once = _choose_jobs(build_spec, jobs, strict_memory)
         with store.stage(build_spec.name) as staging:
             # first what a wrong checkpoint fails at: it costs no compilation
             _write_tokenizer(build_spec, staging.path)
@@ -245,7 +252,7 @@ def build(
                     checkpoint=build_spec.checkpoint,
                     directory=staging.path,
                     progress=progress,
-                    jobs=jobs,
+                    jobs=jobs_at_once,
                 )
             )
             (staging.path / "config.json").write_text(json.dumps(asdict(build_spec.spec.dims), indent=2) + "\n")
@@ -265,6 +272,21 @@ def build(
                     profile_name=build_spec.profile_name or msgspec.UNSET,
                 ),
             )
+
+
+def _choose_jobs(build_spec: BuildSpec, jobs: int | None, strict_memory: bool) -> int:
+    """Number of graphs compiled at once, 0: as many as the target likes. Logs what memory makes doubtful."""
+    if build_spec.profile.target.name != "neuron":
+        return 0
+    chosen = choose_jobs(
+        estimate_compile_memory(build_spec.spec, build_spec.profile),
+        hardware.read_memory_bytes()[1],
+        jobs=jobs,
+        strict_memory=strict_memory,
+    )
+    if chosen.warning:
+        log.warning("%s", chosen.warning)
+    return chosen.jobs
 
 
 def _make_finite_golden(build_spec: BuildSpec) -> GoldenTokens:

@@ -342,20 +342,31 @@ class LoweringFailed(BuildError):
 
 
 class CompilerKilled(LoweringFailed):
-    """The compiler was killed during `graph`, probably for lack of memory; `available_bytes` was free at its start."""
+    """The compiler was killed during `graph`, probably for lack of memory; `available_bytes` was free at its start.
 
-    def __init__(self, graph: str, available_bytes: int | None, last_output: str = "") -> None:
-        self.available_bytes = available_bytes
+    `jobs` graphs were compiled at once, 0: all.
+    """
+
+    def __init__(self, graph: str, available_bytes: int | None, last_output: str = "", *, jobs: int = 0) -> None:
+        self.available_bytes, self.jobs = available_bytes, jobs
         memory = f" ({available_bytes / 1e9:.1f} GB was available when it began)" if available_bytes is not None else ""
+        advice = (
+            "It was compiled alone: add swap, make a rank's graph smaller (a higher --tp, a smaller --encode-batch)"
+            if jobs == 1
+            else "Compile fewer graphs at once (--jobs 1)"
+        )
         reason = (
-            f"the compiler was killed, as the system does when memory runs out{memory}. Compile fewer graphs at once "
-            f"(--jobs 1), or on a host with more memory: {COMPILE_ELSEWHERE}"
+            f"the compiler was killed, as the system does when memory runs out{memory}. {advice}, or compile on a host "
+            f"with more memory: {COMPILE_ELSEWHERE}"
         )
         super().__init__(graph, f"{reason}\n{last_output}" if last_output else reason)
 
 
 class HostMemoryTooSmall(BuildError):
-    """Compiling is estimated to need `needed_bytes` of host memory, and `available_bytes` are free."""
+    """Compiling is estimated to need `needed_bytes` of host memory, and `available_bytes` are free.
+
+    Raised with --strict-memory only.
+    """
 
     def __init__(self, needed_bytes: int, available_bytes: int, *, jobs: int, largest: tuple[str, int]) -> None:
         self.needed_bytes, self.available_bytes, self.jobs, self.largest = needed_bytes, available_bytes, jobs, largest
@@ -364,7 +375,7 @@ class HostMemoryTooSmall(BuildError):
         super().__init__(
             f"compiling {at_once} takes about {needed_bytes / 1e9:.1f} GB of host memory, {graph_bytes / 1e9:.1f} GB "
             f"of it for {graph} alone (an estimate), and {available_bytes / 1e9:.1f} GB is available. Compile on a "
-            f"host with more: {COMPILE_ELSEWHERE}. --ignore-memory goes on anyway"
+            f"host with more: {COMPILE_ELSEWHERE}. Without --strict-memory it is tried"
         )
 
 

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from neuron_whisper.cli.context import CliContext
-from neuron_whisper.cli.output.tables import format_bytes
 from neuron_whisper.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -45,18 +44,17 @@ def plan_artifact(
 
 
 def build_artifact(
-    context: CliContext, plan: BuildSpec, *, jobs: int | None = None, ignore_memory: bool = False
+    context: CliContext, plan: BuildSpec, *, jobs: int | None = None, strict_memory: bool = False
 ) -> Artifact:
-    """The plan's artifact, compiled unless it is stored: `jobs` graphs at once, or as many as host memory holds.
+    """The plan's artifact, compiled unless it is stored. `jobs` and `strict_memory` as for `build`.
 
-    Raises BuildError (of which HostMemoryTooSmall is one, unless `ignore_memory`), ArtifactUnsafe.
+    Raises BuildError (of which HostMemoryTooSmall is one, with `strict_memory`), ArtifactUnsafe.
     """
     from neuron_whisper.build import build
 
     store = context.create_store()
     if (stored := store.find(plan.key)) is not None:
         return stored
-    at_once = _resolve_jobs(context, plan, jobs, ignore_memory) if plan.profile.target.name == "neuron" else 0
     context.info(f"compiling {plan.name} (it is not in {context.cache})")
     started = time.perf_counter()
     with show_progress(context, "steps") as report:
@@ -64,29 +62,9 @@ def build_artifact(
             store,
             plan,
             progress=report,
-            jobs=at_once,
+            jobs=jobs,
+            strict_memory=strict_memory,
             on_wait=lambda: context.info("another process is compiling this artifact; waiting"),
         )
     context.info(f"compiled in {time.perf_counter() - started:.1f} s")
     return artifact
-
-
-def _resolve_jobs(context: CliContext, plan: BuildSpec, jobs: int | None, ignore_memory: bool) -> int:
-    """Number of graphs that neuronx-cc compiles at once; printed when it is not all of them or may exceed memory."""
-    from neuron_whisper.host.hardware import read_memory_bytes
-    from neuron_whisper.planning.compile_memory import choose_jobs, estimate_compile_memory
-
-    _, available = read_memory_bytes()
-    chosen = choose_jobs(
-        estimate_compile_memory(plan.spec, plan.profile), available, jobs=jobs, ignore_memory=ignore_memory
-    )
-    has = "unknown" if available is None else format_bytes(available)
-    takes = f"about {format_bytes(chosen.needed_bytes)} of host memory by the estimate, {has} is available"
-    if not chosen.fits:
-        context.info(
-            f"host memory is insufficient by the estimate, continuing: {chosen.jobs} of {chosen.graphs} graphs at "
-            f"once take {takes}"
-        )
-    elif chosen.is_limited:
-        context.info(f"compiling {chosen.jobs} of {chosen.graphs} graphs at once: {takes}")
-    return chosen.jobs

@@ -38,6 +38,16 @@ def _parse_lengths(ctx: click.Context, param: click.Parameter, value: str | None
         raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 4,32,256") from None
 
 
+def _refuse_removed_flag(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """`--ignore-memory` was in 0.2. Raises UsageError."""
+    if value:
+        raise click.UsageError(
+            "--ignore-memory was removed: too little host memory is a warning now; leave the flag out, or give "
+            "--strict-memory to be refused",
+            ctx,
+        )
+
+
 @click.command("compile")
 @click.option(
     "-m",
@@ -134,14 +144,15 @@ def _parse_lengths(ctx: click.Context, param: click.Parameter, value: str | None
     panel="Compiling",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Graphs that neuronx-cc compiles at once.  [default: as many as host memory holds]",
+    help="Graphs that neuronx-cc compiles at once.  [default: all, or 1 where host memory may not hold them]",
 )
 @click.option(
-    "--ignore-memory",
+    "--strict-memory",
     panel="Compiling",
     is_flag=True,
-    help="Compile even if the estimate says host memory is insufficient (Neuron).",
+    help="Refuse to compile if the estimate says host memory is insufficient (Neuron), instead of a warning.",
 )
+@click.option("--ignore-memory", is_flag=True, hidden=True, expose_value=False, callback=_refuse_removed_flag)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_context
 def compile_command(
@@ -153,7 +164,7 @@ def compile_command(
     explain: bool,
     dry_run: bool,
     jobs: int | None,
-    ignore_memory: bool,
+    strict_memory: bool,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -171,7 +182,9 @@ def compile_command(
     plan = plan_artifact(context, model, resolve_profile(profile, target, overrides), profile_name=profile_name)
     stored = context.store().find(plan.key)
     if dry_run or explain:
-        answer: dict[str, Any] = _describe_plan(plan, stored) if dry_run else {"name": plan.name, "key": plan.key}
+        answer: dict[str, Any] = {"name": plan.name, "key": plan.key}
+        if dry_run:
+            answer = _describe_plan(plan, stored, jobs=jobs, strict_memory=strict_memory)
         answer["status"] = "hit" if stored else "miss"
         if explain:
             answer["explain"] = _explain_difference(context, plan)
@@ -180,7 +193,7 @@ def compile_command(
         else:
             _echo_plan(answer)
         return
-    artifact = stored or build_artifact(context, plan, jobs=jobs, ignore_memory=ignore_memory)
+    artifact = stored or build_artifact(context, plan, jobs=jobs, strict_memory=strict_memory)
     if stored:
         context.info(f"{artifact.name} is already compiled")
     if as_json:
@@ -201,11 +214,19 @@ def compile_command(
         click.echo(str(artifact.path))
 
 
-def _describe_plan(plan: BuildSpec, cached: Artifact | None) -> dict[str, Any]:
-    """The plan as --dry-run prints it. Cache bytes are in the profile's activation type."""
+def _describe_plan(
+    plan: BuildSpec, cached: Artifact | None, *, jobs: int | None, strict_memory: bool
+) -> dict[str, Any]:
+    """The plan as --dry-run prints it. Cache bytes are in the profile's activation type.
+
+    Raises HostMemoryTooSmall where compiling would.
+    """
     from neuron_whisper.artifact.manifest import spec_to_data
     from neuron_whisper.build import WEIGHT_DTYPE_BYTES
 
+    compiling = {}
+    if plan.profile.target.name == "neuron":
+        compiling["compile_memory"] = _describe_compile_memory(plan, jobs, strict_memory=strict_memory and not cached)
     spec, width = plan.spec, WEIGHT_DTYPE_BYTES[plan.profile.target.dtype] / 2  # the spec counts in 16 bit
     return {
         "name": plan.name,
@@ -229,20 +250,23 @@ def _describe_plan(plan: BuildSpec, cached: Artifact | None) -> dict[str, Any]:
         "spec": spec_to_data(spec),
         "profile": plan.profile.to_canonical(),
         "toolchain": plan.facts["toolchain"],
-        **({"compile_memory": _describe_compile_memory(plan)} if plan.profile.target.name == "neuron" else {}),
+        **compiling,
     }
 
 
-def _describe_compile_memory(plan: BuildSpec) -> dict[str, int | None]:
-    """Estimated host memory that compiling takes, and what is available."""
-    from neuron_whisper.host.hardware import read_memory_bytes
-    from neuron_whisper.planning.compile_memory import estimate_compile_memory
+def _describe_compile_memory(plan: BuildSpec, jobs: int | None, *, strict_memory: bool) -> dict[str, Any]:
+    """Estimated host memory that compiling takes, what is available, and what is done with it."""
+    from neuron_whisper.host import hardware
+    from neuron_whisper.planning.compile_memory import choose_jobs, estimate_compile_memory
 
     memory = estimate_compile_memory(plan.spec, plan.profile)
+    chosen = choose_jobs(memory, hardware.read_memory_bytes()[1], jobs=jobs, strict_memory=strict_memory)
     return {
         "one_at_a_time_bytes": memory.one_at_a_time_bytes,
         "all_at_once_bytes": memory.all_at_once_bytes,
-        "available_bytes": read_memory_bytes()[1],
+        "available_bytes": chosen.available_bytes,
+        "jobs": chosen.jobs,
+        "warning": chosen.warning,
     }
 
 
@@ -289,8 +313,9 @@ def _format_sizes(description: dict[str, Any]) -> list[tuple[str, object]]:
     ]
     if compiling := description.get("compile_memory"):
         one, every, available = (
-            "unknown" if size is None else format_bytes(size) for size in compiling.values()
-        )  # in the order they were put in
+            "unknown" if (size := compiling[f"{name}_bytes"]) is None else format_bytes(size)
+            for name in ("one_at_a_time", "all_at_once", "available")
+        )
         pairs.append(
             (
                 "to compile",
@@ -298,6 +323,8 @@ def _format_sizes(description: dict[str, Any]) -> list[tuple[str, object]]:
                 f"estimate); {available} is available",
             )
         )
+        if compiling["warning"]:
+            pairs.append(("warning", compiling["warning"]))
     return pairs
 
 

@@ -244,7 +244,7 @@ def _to_document(
 
 
 def _placement_to_document(placement: Placement, best_for: Sequence[str]) -> dict[str, Any]:
-    instance, memory = placement.instance, placement.compile_memory
+    instance, memory, compiling = placement.instance, placement.compile_memory, placement.compile_jobs
     return {
         "instance": instance.name,
         "tp": placement.tp,
@@ -283,7 +283,9 @@ def _placement_to_document(placement: Placement, best_for: Sequence[str]) -> dic
             "one_at_a_time_bytes": memory.one_at_a_time_bytes,
             "all_at_once_bytes": memory.all_at_once_bytes,
             "host_bytes": instance.host_memory_bytes,
-            "fits_here": placement.can_compile_here,
+            "fits_here": compiling.fits,
+            "jobs": compiling.jobs,
+            "warning": compiling.warning,
         },
     }
 
@@ -378,9 +380,8 @@ def _echo_graphs(placement: Placement) -> None:
         f"host memory to compile (estimate): {format_bytes(memory.one_at_a_time_bytes)} one graph at a time, "
         f"{format_bytes(memory.all_at_once_bytes)} all at once"
     )
-    if not placement.can_compile_here:
-        host = placement.instance
-        click.echo(f"more than {host.name} has ({format_bytes(host.host_memory_bytes)}): compile on a bigger machine")
+    if warning := placement.compile_jobs.warning:
+        click.echo(f"on {placement.instance.name}: {warning}")
     click.echo("")
     echo_table(
         ("GRAPH", "GFLOP", "WEIGHTS", "CACHES", "ALL-REDUCE", "AT LEAST", "BOUND BY"),

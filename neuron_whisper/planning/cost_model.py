@@ -27,12 +27,17 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 INT_BYTES = FLOAT_BYTES = 4  # of ids, rules and log-probabilities, which cross to the host and back
 DECODER_POSITIONS = "decoder.positional_embedding"
 
-# The two numbers of the compiler's memory estimate are guesses: no peak of neuronx-cc is published, only reports of
-# where it was killed. They estimate a graph of 0.8 TFLOP, such as the U-Net of Stable Diffusion 2.1, at 15 GB: that was
-# killed on 16 GiB (aws-neuron-samples issue 10). Not explained by them: a prompt of 32 tokens of Llama 3.1 8B, 1 TFLOP
-# at tp 1, on 32 GiB (nki-samples issue 87), which ended while it was traced, before the compiler began.
+# The two numbers of the compiler's memory estimate lie between two reports; no peak of neuronx-cc is published.
+# - Compiled on an inf2.xlarge (16 GiB, of which some 15.3 GB are free) in 32 s, in a published run: Kotoba's encoder,
+#   which is of large-v3's size, at tp 2 by NxDI: 1.15 TFLOP a rank. Derived: with 4.6 GB of Kotoba's weights here and
+#   2 GB for the compiler itself, at most (15.3 - 4.6 - 2) / 1.16 = 7.5 GB per TFLOP.
+# - Killed on an inf2.xlarge: `decoder_neuron` of Stable Diffusion 2.1 at 512 x 512 (aws-neuron-samples issue 10), the
+#   VAE's decoder, 2.5 TFLOP by its layers' shapes. Derived: with nothing else in memory, more than
+#   (16.5 - 2) / 2.5 = 5.8 GB per TFLOP.
+# That the compiler's memory grows with FLOPs is an assumption. Not explained by it: a prompt of 32 tokens of Llama 3.1
+# 8B, 1 TFLOP at tp 1, on 32 GiB (nki-samples issue 87), which ended while it was traced, before the compiler began.
 COMPILER_BYTES = 2_000_000_000
-COMPILER_BYTES_PER_TFLOP = 16_000_000_000
+COMPILER_BYTES_PER_TFLOP = 7_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,10 @@ class CompileMemory:
         """With up to `jobs` graphs in the compiler at once, in the worst case the largest. Includes `weight_bytes`."""
         largest = sorted((size for _, size in self.graph_bytes), reverse=True)
         return self.weight_bytes + sum(largest[:jobs])
+
+    @property
+    def largest_graph(self) -> tuple[str, int]:
+        return max(self.graph_bytes, key=lambda it: it[1])
 
     @property
     def one_at_a_time_bytes(self) -> int:

@@ -15,6 +15,7 @@ from neuron_whisper.audio.clip import WINDOW_S
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.sharding import check_tp
+from neuron_whisper.planning.compile_memory import CompileJobs, choose_jobs
 from neuron_whisper.planning.cost_model import CompileMemory, GraphCost, RankCostModel
 from neuron_whisper.planning.instances import GIB, InstanceType
 from neuron_whisper.target.interfaces import ProgramSpec
@@ -79,9 +80,9 @@ class Placement:
         return self.slots <= self.max_slots
 
     @property
-    def can_compile_here(self) -> bool:
-        """One graph at a time, by the estimate."""
-        return self.compile_memory.one_at_a_time_bytes <= self.instance.host_memory_bytes
+    def compile_jobs(self) -> CompileJobs:
+        """What `compile` does on this instance, if nothing else takes its memory."""
+        return choose_jobs(self.compile_memory, self.instance.host_memory_bytes)
 
     @property
     def audio_per_s(self) -> float:

@@ -79,7 +79,7 @@ def test_a_killed_compiler_is_reported_with_graph_memory_and_what_to_do(
     assert (code, out) == (2, "")
     assert "error: lowering encode 1 failed: the compiler was killed, as the system does when memory runs out (" in err
     assert " GB was available when it began)" in err
-    for advice in ("--jobs 1", "--instance inf2", "`artifacts export`"):
+    for advice in ("add swap", "--instance inf2", "`artifacts export`"):
         assert advice in err
     assert_nothing_is_left(tmp_path / "cache")
 

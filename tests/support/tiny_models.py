@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from safetensors.numpy import save_file
 
 from neuron_whisper.model.dims import WhisperDims
@@ -79,7 +79,7 @@ def tiny_weights(dims: WhisperDims = TINY_DIMS, seed: int = 0) -> dict[str, NDAr
 
 def write_tiny_checkpoint(
     directory: Path, *, dims: WhisperDims = TINY_DIMS, seed: int = 0,
-    weights: dict[str, NDArray[np.float32]] | None = None,
+    weights: dict[str, NDArray[np.float32]] | None = None, dtype: DTypeLike = np.float32,
 ) -> Path:  # fmt: skip
     """A directory as transformers saves one, with a tokenizer.json from openai-whisper's vocabulary.
 
@@ -103,7 +103,7 @@ def write_tiny_checkpoint(
     for name, value in (weights or tiny_weights(dims, seed)).items():
         for ours, theirs in _HF_NAMES:
             name = name.replace(ours, theirs)
-        tensors[f"model.{name}"] = value
+        tensors[f"model.{name}"] = value.astype(dtype, copy=False)
     save_file(tensors, directory / "model.safetensors")
     ranks = find_packaged_ranks(dims.is_multilingual)
     (directory / "tokenizer.json").write_text(tokenizer_json_from_tiktoken(ranks, dims.n_vocab))

@@ -101,7 +101,7 @@ def compile_in_child(
     if code:
         graph = monitor.failed_graph
         if code in KILLED_EXIT_CODES or any(message in log_tail for message in KILL_MESSAGES):
-            raise CompilerKilled(graph, available, _last_lines(log_tail))
+            raise CompilerKilled(graph, available, _last_lines(log_tail), jobs=jobs)
         raise LoweringFailed(graph, f"the compile process ended with {code}\n{_last_lines(log_tail)}")
 
 

@@ -74,7 +74,7 @@ def test_plan_states_that_nothing_was_measured(capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     assert "computed, not measured" in out
     assert "37: too few" in out
-    assert "more than inf2.xlarge has (17.2 GB)" in out
+    assert "and 17.2 GB is available" in out
     assert len([line for line in out.splitlines() if line.startswith("decode 60")]) == 1  # of tp 2, which fits
 
 
@@ -98,3 +98,25 @@ def test_plan_refuses_impossible_sizes(
     output = capsys.readouterr()
     assert message in output.err
     assert not output.out
+
+
+@pytest.mark.parametrize(
+    ("tp", "instance", "jobs", "fits", "said"),
+    [
+        (2, "inf2.xlarge", 1, True, "on inf2.xlarge: compiling all 8 graphs at once takes about"),
+        (1, "inf2.xlarge", 1, False, "on inf2.xlarge: compiling one graph at a time takes about"),
+        (2, "inf2.8xlarge", 8, True, None),
+    ],
+)
+def test_plan_says_what_compile_does_with_the_instances_memory(
+    capsys: pytest.CaptureFixture[str], tp: int, instance: str, jobs: int, fits: bool, said: str | None
+) -> None:
+    command = ["--model", "kotoba-v2.2", "--instance", instance, "--tp", str(tp)]
+    estimate = plan_json(capsys, *command)["placements"][0]["compile_estimate"]
+    assert (estimate["jobs"], estimate["fits_here"]) == (jobs, fits)
+    assert run(["plan", *command]) == 0
+    text = capsys.readouterr().out
+    assert (said is None) == (estimate["warning"] is None) == (f"on {instance}: " not in text)
+    if said is not None:
+        assert said in text
+        assert f"on {instance}: {estimate['warning']}" in text
