@@ -251,7 +251,7 @@ def _check_neuron_sdk(versions: Mapping[str, str]) -> Check:
         installed_placeholders,
     )
 
-    name, supported = "Neuron SDK", f"{SUPPORTED_RELEASES} works here, with PyTorch NeuronX"
+    name, supported = "Neuron SDK", f"{SUPPORTED_RELEASES} work here, with PyTorch NeuronX"
     sdk = detect_sdk(versions)
     listed = ", ".join(f"{package} {text}" for package, text in versions.items())
     if sdk.unsupported:

@@ -137,7 +137,7 @@ def test_packages_that_do_not_work_are_refused_before_anything_is_fetched(
     code, _, err = compile_it("--dry-run")
     assert code == 4
     assert message in err
-    assert "Neuron SDK 2.27 to 2.31.1 and 2.33 works here, with PyTorch NeuronX" in err
+    assert "Neuron SDK 2.27 to 2.31.1 and 2.33 work here, with PyTorch NeuronX" in err
     assert 'pip install "torch-neuronx==2.9.0.2.15.*"' in err
     assert not (tmp_path / "cache").exists()
 

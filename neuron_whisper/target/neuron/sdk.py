@@ -100,7 +100,7 @@ def check_sdk(versions: Mapping[str, str]) -> SdkDetection:
     """As detect_sdk. Raises TargetUnavailable, with the supported releases, for packages of others."""
     sdk = detect_sdk(versions)
     if sdk.unsupported:
-        reason = "; ".join((*sdk.unsupported, f"Neuron SDK {SUPPORTED_RELEASES} works here, with PyTorch NeuronX"))
+        reason = "; ".join((*sdk.unsupported, f"Neuron SDK {SUPPORTED_RELEASES} work here, with PyTorch NeuronX"))
         raise TargetUnavailable("neuron", reason, INSTALL_COMMAND)
     return sdk
 

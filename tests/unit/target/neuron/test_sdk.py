@@ -65,7 +65,7 @@ def test_a_package_of_another_sdk_is_refused_by_what_it_is_with_what_to_install(
     with pytest.raises(TargetUnavailable) as refused:
         check_sdk(SDK_2_29 | {package: version})
     assert message in refused.value.reason
-    assert refused.value.reason.endswith("Neuron SDK 2.27 to 2.31.1 and 2.33 works here, with PyTorch NeuronX")
+    assert refused.value.reason.endswith("Neuron SDK 2.27 to 2.31.1 and 2.33 work here, with PyTorch NeuronX")
     assert 'pip install "torch-neuronx==2.9.0.2.15.*"' in refused.value.install
 
 
@@ -167,7 +167,7 @@ def test_the_doctor_reports_a_wrong_sdk_with_the_command_that_replaces_it(
     found_code, check = sdk_check(capsys, tmp_path)
     assert (found_code, check["verdict"]) == (code, verdict)
     assert message in check["found"]
-    assert "2.27 to 2.31.1 and 2.33 works here" in check["found"]
+    assert "2.27 to 2.31.1 and 2.33 work here" in check["found"]
     assert check["advice"].startswith('pip install "torch-neuronx==2.9.0.2.15.*" "neuronx-cc==2.26.*"')
 
 
