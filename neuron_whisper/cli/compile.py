@@ -39,7 +39,7 @@ def _parse_lengths(ctx: click.Context, param: click.Parameter, value: str | None
 
 
 def _refuse_removed_flag(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    """`--ignore-memory` was in 0.2. Raises UsageError."""
+    """For `--ignore-memory`, whose meaning is the default now. Raises UsageError."""
     if value:
         raise click.UsageError(
             "--ignore-memory was removed: too little host memory is a warning now; leave the flag out, or give "
