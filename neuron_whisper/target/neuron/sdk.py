@@ -34,8 +34,8 @@ class Release:
 # 2026-11-27. torch-neuronx's versions are preceded by PyTorch's own: 2.9.0.2.13.26312 is 2.13 for PyTorch 2.9.0. 2.33
 # has no neuronx-distributed: those of 2.31 are the last.
 RELEASES = (
-    Release("2.27", ("2.11", "2.22", "0.16", "0.7"), "2.29", "2.25", ("inf2", "trn1", "trn1n", "trn2")),
-    Release("2.28", ("2.12", "2.23", "0.17", "0.8"), "2.30", "2.26", ("inf2", "trn1", "trn1n", "trn2")),
+    Release("2.27", ("2.11", "2.22", "0.16", "0.7"), "2.29", "2.25"),
+    Release("2.28", ("2.12", "2.23", "0.17", "0.8"), "2.30", "2.26"),
     Release("2.29", ("2.13", "2.24", "0.18", "0.9"), "2.31", "2.27"),
     Release("2.30", ("2.14", "2.25", "0.19", "0.10"), "2.32", "2.28"),
     Release("2.31", ("2.15", "2.26", "0.19", "0.10"), "2.33", "2.29"),
@@ -111,7 +111,7 @@ def describe_unlisted_instance(sdk: SdkDetection, family: str) -> str:
     if not found or family not in XLA_INSTANCES or any(family in release.instances for release in found):
         return ""
     fitting = [it.name for it in RELEASES if it.is_supported and family in it.instances]
-    return f"SDK {sdk.name} has no PyTorch NeuronX for {family}; {fitting[0]} to {fitting[-1]} have it"
+    return f"SDK {sdk.name} lists no PyTorch NeuronX for {family}; {fitting[0]} to {fitting[-1]} do"
 
 
 def _matching_releases(package: str, text: str) -> tuple[str, ...]:

@@ -96,8 +96,9 @@ def test_the_documentation_has_a_row_for_each_release() -> None:
 @pytest.mark.parametrize(
     ("torch", "compiler", "family", "message"),
     [
-        ("2.9.0.2.12.22436", "2.23.6484.0", "trn3", "SDK 2.28 has no PyTorch NeuronX for trn3; 2.29 to 2.31 have it"),
-        ("2.9.0.2.15.32035", "2.28.7631.0", "trn2", "SDK 2.33 has no PyTorch NeuronX for trn2; 2.27 to 2.31 have it"),
+        ("2.9.0.2.15.32035", "2.28.7631.0", "trn2", "SDK 2.33 lists no PyTorch NeuronX for trn2; 2.27 to 2.31 do"),
+        ("2.9.0.2.15.32035", "2.28.7631.0", "trn3", "SDK 2.33 lists no PyTorch NeuronX for trn3; 2.27 to 2.31 do"),
+        ("2.9.0.2.12.22436", "2.23.6484.0", "trn3", ""),
         ("2.9.0.2.15.32035", "2.28.7631.0", "inf2", ""),
         ("2.9.0.2.15.32035", "2.26.6360.0", "trn3", ""),
         ("2.9.0.2.15.32035", UNKNOWN, "trn2", ""),  # 2.31 or 2.33

@@ -41,7 +41,7 @@ def test_a_profile_is_checked_before_anything_is_compiled(tmp_path: Path) -> Non
     ("instance", "runtime", "warnings"),
     [
         ("inf2.xlarge", "2.33.10.0", []),
-        ("trn3", "2.33.10.0", ["SDK 2.28 has no PyTorch NeuronX for trn3"]),
+        ("inf2.xlarge", "2.35.30.0", []),
         ("inf2.xlarge", "2.30.51.0", ["driver 2.31.8.0 and the runtime library 2.30.51.0 do not work together"]),
     ],
 )
