@@ -240,7 +240,7 @@ def build(
         if (stored := store.find(build_spec.key)) is not None:  # the one we waited for
             return stored
         jobs_at_once = _choose_jobs(build_spec, jobs, strict_memory)
-        with store.stage(build_spec.name) as staging:
+        with store.stage(build_spec.name) as staging, store.scratch(build_spec.key) as scratch:
             # first what a wrong checkpoint fails at: it costs no compilation
             _write_tokenizer(build_spec, staging.path)
             progress("golden tokens", 0, None)
@@ -253,6 +253,8 @@ def build(
                     directory=staging.path,
                     progress=progress,
                     jobs=jobs_at_once,
+                    scratch=scratch,
+                    compile_cache=store.directory.compile_cache,
                 )
             )
             (staging.path / "config.json").write_text(json.dumps(asdict(build_spec.spec.dims), indent=2) + "\n")

@@ -89,7 +89,7 @@ def scan(directory: Path) -> Scan:
 
 @dataclass(frozen=True, slots=True)
 class CacheDirectory:
-    """artifacts/, staging/ and locks/ below `root`, which only its owner and root may write."""
+    """artifacts/, staging/, locks/ and compile-cache/ below `root`, which only its owner and root may write."""
 
     root: Path
 
@@ -105,6 +105,11 @@ class CacheDirectory:
     def locks(self) -> Path:
         return self.root / "locks"
 
+    @property
+    def compile_cache(self) -> Path:
+        """What compilers keep for their next compilations: made by them, and safe to delete."""
+        return self.root / "compile-cache"
+
     def check(self) -> bool:
         """False when there is no cache yet. Raises ArtifactUnsafe when others can change what it holds.
 
@@ -117,7 +122,7 @@ class CacheDirectory:
             if stat.S_ISLNK(link.st_mode) and link.st_uid not in (0, os.geteuid()):
                 raise ArtifactUnsafe(self.root, f"it is a symbolic link of uid {link.st_uid}")
             check_safe(self.root.resolve(strict=True))
-            for directory in (self.artifacts, self.staging, self.locks):
+            for directory in (self.artifacts, self.staging, self.locks, self.compile_cache):
                 with suppress(FileNotFoundError):
                     check_safe(directory)
             return self.artifacts.is_dir()

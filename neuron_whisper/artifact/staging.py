@@ -18,6 +18,7 @@ from neuron_whisper.artifact.cache_directory import (
     discard,
     scan,
 )
+from neuron_whisper.artifact.key import KEY_DIGITS_IN_NAME
 from neuron_whisper.artifact.loader import digest_files
 from neuron_whisper.artifact.manifest import FileEntry
 from neuron_whisper.host.atomic_files import sync_file
@@ -43,6 +44,24 @@ def staging_directory(directory: CacheDirectory, name: str) -> Iterator[StagingD
     try:
         path.mkdir(mode=0o700)
         yield StagingDirectory(path)
+    finally:
+        discard(path)
+        locks.release_and_delete(descriptor, lock_path)
+
+
+@contextmanager
+def scratch_directory(directory: CacheDirectory, key: str) -> Iterator[Path]:
+    """The directory in staging/ for what the compiler of `key` writes: empty, locked, and removed again.
+
+    Its path is the same in every process: compilers hash the paths that they are given to find what they compiled.
+    """
+    path = directory.staging / f"compile-{key[:KEY_DIGITS_IN_NAME]}"
+    lock_path = _lock_path(directory, path.name)
+    descriptor = locks.acquire_exclusive(lock_path)
+    try:
+        discard(path)  # of a process that was killed
+        path.mkdir(mode=0o700)
+        yield path
     finally:
         discard(path)
         locks.release_and_delete(descriptor, lock_path)

@@ -29,6 +29,7 @@ from neuron_whisper.artifact.staging import (
     finalize,
     find_stale_paths,
     make_staging_path,
+    scratch_directory,
     staging_directory,
 )
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactNotFound, ArtifactOutdated, InvalidOption
@@ -207,6 +208,13 @@ class ArtifactStore:
         clean_stale(self.directory)
         with staging_directory(self.directory, name) as staging:
             yield staging
+
+    @contextmanager
+    def scratch(self, key: str) -> Iterator[Path]:
+        """An empty directory for the compiler of `key`: at the same path in every process, of one at a time."""
+        self.directory.create()
+        with scratch_directory(self.directory, key) as path:
+            yield path
 
     def publish(self, staging: StagingDirectory, manifest: Manifest) -> Artifact:
         """Make the staged directory an artifact, all at once, and return it. `manifest.files` is filled here.

@@ -300,7 +300,9 @@ Progress = Callable[[str, int, int | None], None]
 class CompileRequest:
     """A program to compile: graphs and weights are written below `directory`, which is empty.
 
-    At most `jobs` graphs are compiled at once; 0: the target decides.
+    At most `jobs` graphs are compiled at once; 0: the target decides. `scratch` is an empty directory of the same path
+    whenever this artifact is compiled, for what a compiler writes and nobody keeps; None: a temporary one.
+    `compile_cache` is the directory for what later compilations can use again; None: the compiler's own place.
     """
 
     spec: ProgramSpec
@@ -309,6 +311,8 @@ class CompileRequest:
     directory: Path
     progress: Progress
     jobs: int = 0
+    scratch: Path | None = None
+    compile_cache: Path | None = None
 
 
 class Target(Protocol):

@@ -2,22 +2,55 @@
 
 A flag that no real compiler has makes it fail as a test wants it to: --simulate-fault=no-all-reduce leaves every rank
 with its own part of a sum, --simulate-fault=killed ends the process as the kernel does when memory runs out.
+SIMULATE_HANG, a part of a graph's folder such as "/decode/", makes it never end with that graph.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
+from pathlib import Path
 from typing import Any
 
+from tests.neuron_sim import compiler_cache
 from tests.neuron_sim.protos import HloModuleProto
 
 MAGIC = b"NEFF of the simulator\n"
 
 
-def neuron_xla_compile(module_bytes: bytes, compiler_flags: str, **_ignored: object) -> bytes:
-    """HLO -> NEFF. NxD passes more than these two, by name."""
+def neuron_xla_compile(
+    module_bytes: bytes,
+    compiler_flags: str,
+    *,
+    cache_key: str,
+    use_cache: bool = True,
+    cache_dir: str | None = None,
+    retry_failed_compilation: bool = False,
+    work_dir: str | Path = "",
+    **_ignored: object,
+) -> bytes:
+    """HLO -> NEFF, from the cache where it is. NxD passes more than these, by name."""
+
+    def compile_now() -> bytes:
+        return call_compiler(module_bytes, compiler_flags, f"{work_dir}/")
+
+    directory = compiler_cache.find_directory(cache_dir) if use_cache else None
+    if directory is None:
+        return compile_now()
+    entry = compiler_cache.Entry.of(directory, cache_key, compiler_flags)
+    return entry.look_up(module_bytes, compile_now, retry_failed=retry_failed_compilation)
+
+
+def call_compiler(module_bytes: bytes, compiler_flags: str, folder: str) -> bytes:
+    """Like neuronx-cc it writes its log, and a folder of its own into the working directory."""
     flags = compiler_flags.split()
+    Path("neuronxcc-simulated").mkdir(exist_ok=True)
+    for log in (flag.partition("=")[2] for flag in flags if flag.startswith("--logfile=")):
+        with Path(log).open("a") as file:
+            file.write(f"compiling {folder}\n")
+    if (hanging := os.environ.get("SIMULATE_HANG")) and hanging in folder:
+        time.sleep(86_400)
     if "--simulate-fault=killed" in flags:
         os.kill(os.getpid(), signal.SIGKILL)
     if "--simulate-fault=no-all-reduce" in flags:
@@ -25,9 +58,9 @@ def neuron_xla_compile(module_bytes: bytes, compiler_flags: str, **_ignored: obj
     return MAGIC + module_bytes
 
 
-def neuron_xla_wlo_compile(module_bytes: bytes, compiler_flags: str, **_ignored: object) -> tuple[bytes, None]:
+def neuron_xla_wlo_compile(module_bytes: bytes, compiler_flags: str, **options: Any) -> tuple[bytes, None]:
     """Compilation of a priority model: (NEFF, no wrapped NEFF, that is no weight layouts)."""
-    return neuron_xla_compile(module_bytes, compiler_flags), None
+    return neuron_xla_compile(module_bytes, compiler_flags, **options), None
 
 
 def without_all_reduce(module_bytes: bytes) -> bytes:

@@ -20,14 +20,16 @@ SDK_2_29 = {
 }
 
 MODEL_BUILDER = """
+import hashlib
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import torch
 
 
-def neuron_xla_compile(work_dir, retry_failed_compilation):
-    done = subprocess.run(["neuronx-cc", str(work_dir), str(retry_failed_compilation)])
+def neuron_xla_compile(compiler_flags, cache_key, work_dir, retry_failed_compilation):
+    done = subprocess.run(["neuronx-cc", str(work_dir), str(retry_failed_compilation), compiler_flags, cache_key])
     if done.returncode:
         raise RuntimeError(f"neuronx-cc failed with {done.returncode}")
 
@@ -55,11 +57,17 @@ class ModelBuilder:
         self.work_dir, self.graphs = compiler_workdir, []
 
     def add(self, tag, instance, buckets, compiler_args):
-        self.graphs += [f"{self.work_dir}/{tag}/_tp0_bk{i}" for i in range(len(buckets))]
+        self.graphs += [(compiler_args, f"{self.work_dir}/{tag}/_tp0_bk{i}") for i in range(len(buckets))]
 
     def trace(self, initialize_model_weights):
         executor = ThreadPoolExecutor()
-        jobs = [executor.submit(neuron_xla_compile, work_dir=it, retry_failed_compilation=False) for it in self.graphs]
+        jobs = []
+        for flags, folder in self.graphs:
+            if "--logfile" not in flags:
+                flags += f" --logfile={os.path.abspath(folder)}/log-neuron-cc.txt"
+            key = hashlib.sha256((folder[len(self.work_dir) :] + flags).encode()).hexdigest()[:20]
+            options = {"compiler_flags": flags, "cache_key": key, "work_dir": folder}
+            jobs.append(executor.submit(neuron_xla_compile, retry_failed_compilation=False, **options))
         for job in as_completed(jobs):
             job.result()
         return torch.jit.script(Bundle())
@@ -114,7 +122,7 @@ class StubNeuron:
         importlib.invalidate_caches()
 
     def write_tool(self, name: str, script: str) -> None:
-        """An executable on the path; $1 of neuronx-cc is NxD's folder of the graph."""
+        """An executable on the path. neuronx-cc gets NxD's folder of the graph, retry, flags, and the cache's key."""
         path = self.bin / name
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)

@@ -2,6 +2,7 @@
 
 A child, because a failed trace leaves NxD's mocked parallel state behind, and because the system may kill neuronx-cc
 for taking all memory without killing the process that compiles. The child and its compilers end with the parent.
+It runs in a scratch directory: neuronx-cc writes into its working directory, which may be closed to it.
 """
 
 from __future__ import annotations
@@ -14,36 +15,43 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
+from neuron_whisper.artifact import locks
 from neuron_whisper.errors import CompilerKilled, LoweringFailed
 from neuron_whisper.host.hardware import read_memory_bytes
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import ProgramSpec, Progress
+from neuron_whisper.target.neuron.compile_cache import cache_environment, find_cache, lock_graph
 from neuron_whisper.target.neuron.instance import instance_family
 
 KILLED_EXIT_CODES = (-signal.SIGKILL, 128 + signal.SIGKILL)
 # Messages after a kill, of neuronx-cc and its callers (aws-neuron-samples issue 10, aws-neuron-sdk issue 431).
 KILL_MESSAGES = ("F137", "forcibly killed", "failed with -9", "failed with 137", "returned: -9")
 TAIL_LINES, TAIL_BYTES = 40, 1 << 16  # a traceback, and the compiler's output before it
-STARTED, DONE, FAILED = "started", "done", "failed"
+WAITING, STARTED, DONE, FAILED = "waiting", "started", "done", "failed"
+
+GraphLock = Callable[[str], AbstractContextManager[None]]
+"""The lock of the graph with that cache key."""
 
 
 class CompileProcessRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the child compiles: `work_dir` is NxD's, which empties it; `graphs_file` the file to write.
 
-    `jobs` graphs are compiled at once, 0: all. `events` is the descriptor to which it writes an event per graph.
+    `lock_file` is locked while a process uses `work_dir`; beside it are the locks of graphs. `jobs` graphs are compiled
+    at once, 0: all. `events` is the descriptor to which it writes an event per graph.
     """
 
     spec: ProgramSpec
     profile: CompileProfile
     work_dir: str
+    lock_file: str
     graphs_file: str
     jobs: int
     events: int
@@ -65,29 +73,43 @@ def graph_labels(spec: ProgramSpec) -> dict[str, str]:
 
 
 def compile_in_child(
-    spec: ProgramSpec, profile: CompileProfile, graphs_file: Path, progress: Progress, *, jobs: int = 0
+    spec: ProgramSpec,
+    profile: CompileProfile,
+    graphs_file: Path,
+    progress: Progress,
+    *,
+    jobs: int = 0,
+    scratch: Path | None = None,
+    compile_cache: Path | None = None,
 ) -> None:
-    """Write the bundle to `graphs_file`. Raises CompilerKilled, LoweringFailed with the child's last output."""
+    """Write the bundle to `graphs_file`, with scratch and compile_cache as in CompileRequest.
+
+    Raises CompilerKilled, LoweringFailed with the child's last output.
+    """
     _, available = read_memory_bytes()
     monitor = _CompileMonitor(graph_labels(spec), progress)
-    with tempfile.TemporaryDirectory(prefix="neuron-whisper-") as scratch:
-        log_file = Path(scratch, "log.txt")
+    with _scratch_or_temporary(scratch) as directory, _lock_file(directory, compile_cache) as lock_file:
+        log_file = directory / "log.txt"
+        working_directory = directory / "cwd"
+        working_directory.mkdir()
         receive, send = os.pipe()
         with open(receive, encoding="utf-8") as events, log_file.open("wb") as output:  # noqa: PTH123 - a descriptor
             try:
                 request = CompileProcessRequest(
                     spec=spec,
                     profile=profile,
-                    work_dir=str(Path(scratch, "work")),
+                    work_dir=str(directory / "work"),
+                    lock_file=str(lock_file),
                     graphs_file=str(graphs_file.absolute()),
                     jobs=jobs,
                     events=send,
                 )
-                file = Path(scratch, "request.json")
+                file = directory / "request.json"
                 file.write_bytes(msgspec.json.encode(request))
                 process = subprocess.Popen(  # noqa: S603 - our own module, and a file we have just written
                     [sys.executable, "-P", "-m", "neuron_whisper.target.neuron.compile_process", str(file)],
-                    env=_child_environment(profile),
+                    cwd=working_directory,
+                    env=_child_environment(profile, compile_cache),
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -105,6 +127,29 @@ def compile_in_child(
         raise LoweringFailed(graph, f"the compile process ended with {code}\n{_last_lines(log_tail)}")
 
 
+@contextmanager
+def _scratch_or_temporary(scratch: Path | None) -> Iterator[Path]:
+    if scratch is not None:
+        yield scratch.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="neuron-whisper-") as directory:
+        yield Path(directory)
+
+
+@contextmanager
+def _lock_file(scratch: Path, compile_cache: Path | None) -> Iterator[Path]:
+    """The file that a child locks while it uses `scratch`; deleted after it, if no other child has it."""
+    directory = scratch if compile_cache is None else compile_cache.absolute() / "locks"
+    for each in (directory.parent, directory):  # closed to others whatever the umask
+        each.mkdir(mode=0o700, exist_ok=True)
+    path = directory / f"{scratch.name}.lock"
+    try:
+        yield path
+    finally:
+        if (descriptor := locks.try_acquire_exclusive(path)) is not None:
+            locks.release_and_delete(descriptor, path)
+
+
 class _CompileMonitor:
     """Tracks which graphs are being compiled, from the child's events."""
 
@@ -118,6 +163,9 @@ class _CompileMonitor:
         with suppress(ValueError):  # a last line, incomplete because the child died
             what, folder = json.loads(line)
             name = self._labels.get(folder, folder)
+            if what == WAITING:
+                self._progress("waiting for an earlier compilation of this artifact to end", 0, len(self._labels))
+                return
             if what == STARTED:
                 self._running.append(name)
             else:
@@ -159,11 +207,16 @@ def _kill_process_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _child_environment(profile: CompileProfile) -> dict[str, str]:
-    package_parent = str(Path(__file__).parents[3])
+def _child_environment(profile: CompileProfile, compile_cache: Path | None) -> dict[str, str]:
+    package_parent = str(Path(__file__).absolute().parents[3])
     environment = dict(os.environ)
-    paths = [package_parent, *filter(None, [environment.get("PYTHONPATH")])]
+    given = environment.get("PYTHONPATH", "")
+    # absolute: the child has another working directory
+    paths = [package_parent, *(str(Path(path).absolute()) for path in given.split(os.pathsep) if given)]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
+    environment |= cache_environment(environment, compile_cache and compile_cache / "neuron")
+    # graphs are looked up by their bytes: no set may give its items in another order each time
+    environment.setdefault("PYTHONHASHSEED", "0")
     if profile.target.instance:
         # torch-neuronx compiles for this where it cannot detect a device: compiling needs none
         environment["NEURON_PLATFORM_TARGET_OVERRIDE"] = instance_family(profile.target.instance)
@@ -187,9 +240,12 @@ def _last_lines(text: str) -> str:
 
 
 def instrument_compile(
-    compile_one: Callable[..., Any], send_event: Callable[[str, str], None], jobs: int
+    compile_one: Callable[..., Any], send_event: Callable[[str, str], None], jobs: int, lock: GraphLock
 ) -> Callable[..., Any]:
-    """libneuronxla's compile function with at most `jobs` (0: any number) calls at once and events for each."""
+    """libneuronxla's compile function, each graph under its lock, with at most `jobs` (0: any number) calls at once.
+
+    It sends events for each.
+    """
     slots = threading.Semaphore(jobs) if jobs else nullcontext()
 
     def run(*args: Any, **options: Any) -> Any:
@@ -200,7 +256,8 @@ def instrument_compile(
         with slots:
             send_event(STARTED, folder)
             try:
-                made = compile_one(*args, **options)
+                with lock(options.get("cache_key") or ""):
+                    made = compile_one(*args, **options)
             except BaseException:
                 send_event(FAILED, folder)
                 raise
@@ -226,9 +283,17 @@ def main(file: Path) -> None:
         # short enough for the pipe to write it atomically, from any thread
         os.write(request.events, f"{json.dumps([what, folder])}\n".encode())
 
+    # NxD empties its folder first. The lock is this process's until it ends: a killed parent's may outlive it shortly.
+    lock_file = Path(request.lock_file)
+    locks.acquire_exclusive(lock_file, lambda: send_event(WAITING, ""))
+    cache = find_cache(os.environ)
+
+    def lock(key: str) -> AbstractContextManager[None]:
+        return lock_graph(lock_file.parent, cache, key) if key else nullcontext()
+
     # NxD compiles every graph at once, each in a thread, by this name of its module
     builder: Any = import_module("neuronx_distributed.trace.model_builder")
-    builder.neuron_xla_compile = instrument_compile(builder.neuron_xla_compile, send_event, request.jobs)
+    builder.neuron_xla_compile = instrument_compile(builder.neuron_xla_compile, send_event, request.jobs, lock)
     from neuron_whisper.target.neuron.lowering.lowering import trace_graphs
 
     try:

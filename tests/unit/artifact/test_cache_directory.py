@@ -24,9 +24,10 @@ def test_the_cache_is_where_the_environment_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o720, 0o702])
-@pytest.mark.parametrize("below", ["", "artifacts", "staging", "locks"])
+@pytest.mark.parametrize("below", ["", "artifacts", "staging", "locks", "compile-cache"])
 def test_a_cache_that_others_can_write_is_refused(store: ArtifactStore, below: str, mode: int) -> None:
     artifact = publish_sample(store)
+    store.directory.compile_cache.mkdir(mode=0o700)
     (store.directory.root / below).chmod(mode)
     for use in (lambda: store.find(artifact.key), store.list_artifacts, lambda: store.resolve("base"), store.prune):
         with pytest.raises(ArtifactUnsafe, match=f"others can write it \\(mode {mode:04o}"):

@@ -85,6 +85,43 @@ def test_a_staging_directory_is_private_and_goes_with_its_block(store: ArtifactS
     assert list(store.directory.locks.iterdir()) == []
 
 
+def test_the_compilers_scratch_is_private_and_at_the_same_path_each_time(store: ArtifactStore) -> None:
+    """Compilers hash the paths they are given."""
+    paths = []
+    for _ in range(2):
+        with store.scratch("ab" * 32) as path:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o700
+            assert list(path.iterdir()) == []
+            (path / "decode.neff").touch()
+            paths.append(path)
+    assert paths[0] == paths[1]
+    with store.scratch("cd" * 32) as other:
+        assert other != paths[0]
+    assert list(store.directory.staging.iterdir()) == []
+    assert list(store.directory.locks.iterdir()) == []
+
+
+def test_the_scratch_of_a_living_compiler_is_left_alone(store: ArtifactStore) -> None:
+    with store.scratch("ab" * 32) as path:
+        (path / "decode.neff").touch()
+        publish_sample(store)
+        store.prune()
+        assert (path / "decode.neff").exists()
+
+
+def test_a_killed_compilers_scratch_is_emptied_by_the_next_or_pruned(store: ArtifactStore) -> None:
+    with store.scratch("ab" * 32) as path:
+        pass
+    path.mkdir()
+    (path / "half").write_bytes(b"12345")
+    assert find_stale_paths(store.directory) == [(path, 5)]
+    with store.scratch("ab" * 32) as again:
+        assert again == path
+        assert list(path.iterdir()) == []
+    path.mkdir()
+    assert [it.path for it in store.prune()] == [path]
+
+
 def test_a_leftover_without_a_lock_is_stale_and_is_cleaned(store: ArtifactStore) -> None:
     store.directory.create()
     (store.directory.staging / "leftover").mkdir()

@@ -36,7 +36,15 @@ def lower(request: CompileRequest) -> None:
     compiler_args(profile)  # raises for a contradiction before minutes are spent
     request.progress("tracing graphs", 0, None)
     directory.mkdir(parents=True, exist_ok=True)
-    compile_in_child(spec, profile, directory / GRAPHS_FILE, request.progress, jobs=request.jobs)
+    compile_in_child(
+        spec,
+        profile,
+        directory / GRAPHS_FILE,
+        request.progress,
+        jobs=request.jobs,
+        scratch=request.scratch,
+        compile_cache=request.compile_cache,
+    )
     write_weights(request)
 
 
@@ -101,6 +109,26 @@ def _format_option(name: str, value: str | None) -> str:
     return name if value is None else f"{name}={shlex.quote(value)}"
 
 
+def with_log_file(args: str, tag: str) -> str:
+    """`args` with the name of the compiler's log, in its working directory, unless they name one.
+
+    NxD would append the log's whole path, and the compile cache's key is a hash of the arguments.
+    """
+    return args if "--logfile" in args else f"{args} --logfile={tag}.log"
+
+
+def _without_metadata() -> Mapping[str, Any]:
+    """The argument that keeps ModelBuilder from writing paths of source files into the graphs, which are hashed.
+
+    NxD before HloMetadataLevel writes none unless `debug` asks for them.
+    """
+    try:
+        from neuronx_distributed.utils import HloMetadataLevel  # type: ignore[import-not-found] # no stubs
+    except ImportError:
+        return {}
+    return {"debug": HloMetadataLevel.NONE}
+
+
 class _ModelInstance:
     """NxD's BaseModelInstance (trace/model_builder.py): builds a graph once the parallel state is set up."""
 
@@ -134,12 +162,13 @@ def trace_graphs(request: CompileProcessRequest) -> None:
         checkpoint_loader=None,
         compiler_workdir=request.work_dir,
         logical_nc_config=int(lnc),
+        **_without_metadata(),
     )
     graphs = example_inputs(request.spec, TORCH_DTYPES[target.dtype])
     routes = [str([list(x.shape) for x in inputs]) for _, buckets in graphs.values() for inputs in buckets]
     # NxD routes by these: of two equal ones, the later graph would silently run for both
     assert len(routes) == len(set(routes)), f"two graphs take the same shapes: {routes}"
     for tag, (graph, buckets) in graphs.items():
-        builder.add(tag, _ModelInstance(graph, request), buckets, compiler_args=args)
+        builder.add(tag, _ModelInstance(graph, request), buckets, compiler_args=with_log_file(args, tag))
     bundle = builder.trace(initialize_model_weights=False)
     torch.jit.save(bundle, request.graphs_file)

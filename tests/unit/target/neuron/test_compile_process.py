@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,10 @@ def test_jobs_bound_the_graphs_in_the_compiler(jobs: int, most: int) -> None:
         with lock:
             inside[0] -= 1
 
-    one = instrument_compile(compile_one, lambda what, folder: events.append((what, folder)), jobs)
+    def send_event(what: str, folder: str) -> None:
+        events.append((what, folder))
+
+    one = instrument_compile(compile_one, send_event, jobs, lambda key: nullcontext())
     threads = [threading.Thread(target=one, kwargs={"work_dir": f"/work/encode/_tp0_bk{i}"}) for i in range(4)]
     for thread in threads:
         thread.start()
