@@ -49,12 +49,15 @@ LONGEST_LINE = 120
 
 # flags in prose that belong to other programs
 FOREIGN_FLAGS = {
+    "--cache_dir",
+    "--command",
     "--extra-index-url",
     "--group-add",
     "--implicit-integer-downcast",
     "--native-int64",
     "--no-deps",
     "--output_format",
+    "--retry_failed_compilation",
     "--upgrade",
 }
 

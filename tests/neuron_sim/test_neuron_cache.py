@@ -76,6 +76,8 @@ def read_graphs(cache: Path) -> dict[str, bytes]:
 
 
 def test_another_process_finds_every_graph_and_another_installation_makes_the_same(tmp_path: Path) -> None:
+    from tests.neuron_sim.protos import HloModuleProto
+
     homes = [tmp_path / "a", tmp_path / "a", tmp_path / "deeper" / "b"]
     elsewhere = tmp_path / "another-installation"
     for package in ("neuron_whisper", "tests", "compile_profiles"):
@@ -86,6 +88,9 @@ def test_another_process_finds_every_graph_and_another_installation_makes_the_sa
     assert count_calls(caches[0]) == {"miss": GRAPHS}
     graphs = read_graphs(caches[0])
     assert len(graphs) == GRAPHS
+    for graph in graphs.values():
+        module = HloModuleProto.FromString(graph)
+        assert module.SerializeToString(deterministic=True) == graph, "maps are in order"
     for path in (b"/home", b"/tmp", b".py", str(ROOT).encode(), str(tmp_path).encode()):
         assert not [name for name, graph in graphs.items() if path in graph], path
 

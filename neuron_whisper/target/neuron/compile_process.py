@@ -215,7 +215,7 @@ def _child_environment(profile: CompileProfile, compile_cache: Path | None) -> d
     paths = [package_parent, *(str(Path(path).absolute()) for path in given.split(os.pathsep) if given)]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     environment |= cache_environment(environment, compile_cache and compile_cache / "neuron")
-    # graphs are looked up by their bytes: no set may give its items in another order each time
+    # graphs are looked up by a hash of them: no set may give its items in another order each time
     environment.setdefault("PYTHONHASHSEED", "0")
     if profile.target.instance:
         # torch-neuronx compiles for this where it cannot detect a device: compiling needs none
@@ -253,6 +253,8 @@ def instrument_compile(
         if "retry_failed_compilation" in options:
             # the NEFF cache keeps a graph that once lacked memory as failed, and it would fail on any host
             options["retry_failed_compilation"] = True
+        if "module_bytes" in options:
+            options["module_bytes"] = sort_maps(options["module_bytes"])
         with slots:
             send_event(STARTED, folder)
             try:
@@ -265,6 +267,16 @@ def instrument_compile(
             return made
 
     return run
+
+
+def sort_maps(module_bytes: bytes) -> bytes:
+    """The same HLO with the entries of its maps in order, as a cache that hashes bytes needs it.
+
+    Protobuf shuffles them in each process, and torch_xla gives every dot a map of two attributes.
+    """
+    message: Any = import_module("torch_neuronx.pyhlo.hlo_pb2").HloModuleProto
+    ordered: bytes = message.FromString(module_bytes).SerializeToString(deterministic=True)
+    return ordered
 
 
 def _exit_with_parent() -> None:
