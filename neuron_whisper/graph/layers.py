@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -9,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neuron_whisper.graph.selection import select_largest
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.sharding import pad_heads, pad_vocab
+from neuron_whisper.target.interfaces import MASKED_LOGIT
 
 
 class LayerBackend(Protocol):
@@ -42,7 +45,19 @@ class LayerBackend(Protocol):
         """(...) int -> (..., n_text_state) token embeddings."""
 
     def logits(self, x: Tensor) -> Tensor:
-        """(..., n_text_state) -> (..., vocab) float32, by the transposed embedding."""
+        """(..., n_text_state) -> (..., vocab) by the transposed embedding, in float32 or the type of x."""
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The encoder's: scaled queries, keys and values (N, H, A, D) -> (N, H, A, D)."""
+
+    def vocab_blocks(self, rows: int) -> int:
+        """Blocks that a row of logits is split into, so that `rows` of them fill the device's lanes."""
+
+    def top_k(self, values: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k largest of (R, N, W), with their ids, of (1, N, W) int32 ascending: (R, k) float32 and int32.
+
+        Descending; of equal values the lower id comes first.
+        """
 
 
 class PlainLayers:
@@ -102,3 +117,25 @@ class PlainLayers:
         if projection is None:
             projection = self._parameters["decoder.token_embedding.weight"]
         return self._all_gather(F.linear(x, projection).float())
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, scale=1.0)
+
+    def vocab_blocks(self, rows: int) -> int:
+        return 1
+
+    def top_k(self, values: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """As LayerBackend.top_k, among the k blocks of sqrt(V) with the largest maxima.
+
+        A search of the whole vocabulary costs more than the rest of a decode step on a CPU; the k largest lie in
+        these k blocks. `ids` are 0 to V - 1.
+        """
+        values = values.flatten(1)
+        rows, vocab = values.shape
+        side = math.isqrt(vocab - 1) + 1
+        blocks = F.pad(values, (0, side * side - vocab), value=2 * MASKED_LOGIT).view(rows, side, side)
+        inside = torch.arange(side, dtype=torch.int32)
+        _, best = select_largest(blocks.amax(2), inside, min(k, side))  # (R, k) blocks
+        found = torch.gather(blocks, 1, best.long().unsqueeze(2).expand(-1, -1, side))
+        candidates = best.unsqueeze(2) * side + inside
+        return select_largest(found.flatten(1), candidates.flatten(1), k)

@@ -16,7 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neuron_whisper.graph.layers import LayerBackend
-from neuron_whisper.graph.logit_processor import SpecialTokenIds, log_probabilities, mask_logits, top_k_tokens
+from neuron_whisper.graph.logit_processor import (
+    SpecialTokenIds,
+    log_probabilities,
+    mask_logits,
+    no_speech_probability,
+    split_vocab,
+    token_ids,
+    top_k_tokens,
+)
 from neuron_whisper.model.dims import WhisperDims
 
 KVPair = tuple[Tensor, Tensor]
@@ -89,6 +97,11 @@ def _join_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)
 
 
+def _additive_mask(attended: Tensor) -> Tensor:
+    """What is added to scores: 0 where they are `attended`, else ATTENTION_MASK."""
+    return torch.where(attended, torch.zeros(()), torch.full((), ATTENTION_MASK))
+
+
 def _mlp(layers: LayerBackend, block: str, x: Tensor) -> Tensor:
     hidden = F.gelu(layers.column(f"{block}.mlp.0", layers.norm(f"{block}.mlp_ln", x)))
     return x + layers.row(f"{block}.mlp.2", hidden)
@@ -113,8 +126,7 @@ def encode(config: GraphConfig, layers: LayerBackend, mel: Tensor, *, repeat_to_
         q = _split_heads(layers.column(f"{block}.attn.query", y) * scale, heads)
         k = _split_heads(layers.column(f"{block}.attn.key", y), heads)
         v = _split_heads(layers.column(f"{block}.attn.value", y), heads)
-        attended = F.scaled_dot_product_attention(q, k, v, scale=1.0)
-        x = x + layers.row(f"{block}.attn.out", _join_heads(attended))
+        x = x + layers.row(f"{block}.attn.out", _join_heads(layers.attention(q, k, v)))
         x = _mlp(layers, block, x)
     x = layers.norm("encoder.ln_post", x)
     cross = []
@@ -182,14 +194,14 @@ def prefill(
     x, fresh, _ = _run_prompt(config, layers, cross, prompt.tokens)
     # two positions, before the vocabulary: the projection is the largest matrix of the decoder
     x = layers.norm("decoder.ln", x[0].index_select(0, prompt.sot_and_last))
-    logits = layers.logits(x)  # (2, V)
-    at_sot, last = logits[0], logits[1:]
-    special = config.special_ids
-    languages = at_sot[special.first_language : special.first_language + special.n_languages]
-    no_speech = torch.softmax(at_sot[: config.dims.n_vocab], -1)[special.no_speech].reshape(1)
-    masked = mask_logits(last + prompt.suppression_bias, prompt.rules, special)
-    top_tokens, logprobs = top_k_tokens(masked, prompt.rules, special, config.top_k)
-    return torch.log_softmax(languages, -1), no_speech, top_tokens, logprobs, fresh
+    logits, special, blocks = layers.logits(x), config.special_ids, layers.vocab_blocks(1)  # (2, V)
+    languages = logits[0, special.first_language : special.first_language + special.n_languages]
+    at_sot, last = split_vocab(logits[:1], blocks), split_vocab(logits[1:], blocks)
+    ids = token_ids(*last.shape[1:])
+    no_speech = no_speech_probability(at_sot, ids, special)
+    masked = mask_logits(last + split_vocab(prompt.suppression_bias, blocks), ids, prompt.rules, special)
+    top_tokens, logprobs = top_k_tokens(layers, masked, ids, prompt.rules, special, config.top_k)
+    return torch.log_softmax(languages.float(), -1), no_speech, top_tokens, logprobs, fresh
 
 
 def decode(
@@ -203,8 +215,8 @@ def decode(
 
     Returns (top tokens (S*B, K), their log-probabilities (S*B, K), fresh rows per layer (S, B, H, D)).
     """
-    masked, fresh = _run_step(config, layers, past, cross, step)
-    top_tokens, logprobs = top_k_tokens(masked, step.rules, config.special_ids, config.top_k)
+    masked, ids, fresh = _run_step(config, layers, past, cross, step)
+    top_tokens, logprobs = top_k_tokens(layers, masked, ids, step.rules, config.special_ids, config.top_k)
     return top_tokens, logprobs, fresh
 
 
@@ -216,8 +228,8 @@ def logits(
     step: StepTensors,
 ) -> tuple[Tensor, list[KVPair]]:
     """As decode, but (log-probabilities of all tokens (S*B, n_vocab), fresh rows): for sampling."""
-    masked, fresh = _run_step(config, layers, past, cross, step)
-    return log_probabilities(masked, step.rules, config.special_ids), fresh
+    masked, ids, fresh = _run_step(config, layers, past, cross, step)
+    return log_probabilities(masked, ids, step.rules, config.special_ids), fresh
 
 
 def _run_step(
@@ -226,18 +238,20 @@ def _run_step(
     past: Sequence[KVPair],
     cross: Sequence[KVPair],
     step: StepTensors,
-) -> tuple[Tensor, list[KVPair]]:
-    """(logits masked by suppression and rules (S*B, V), fresh rows)"""
+) -> tuple[Tensor, Tensor, list[KVPair]]:
+    """(logits masked by suppression and rules, as blocks of the vocabulary (S*B, N, W), its ids, fresh rows)"""
     dims, heads = config.dims, layers.text_heads
     slots, beams = step.tokens.shape
     context = past[0][0].shape[3]
-    x = layers.embed(step.tokens) + layers.parameter("decoder.positional_embedding")[step.positions]  # (S, B, state)
-    is_written = torch.arange(context).view(1, 1, 1, 1, context) < step.positions.view(slots, beams, 1, 1, 1)
-    past_mask = torch.where(is_written, 0.0, ATTENTION_MASK)  # (S, B, 1, 1, C)
+    x = layers.embed(step.tokens)  # (S, B, state)
+    x = x + F.embedding(step.positions, layers.parameter("decoder.positional_embedding"))
+    # int32 and float32 throughout: a Python number beside a tensor would be an int64 or a float64 one
+    position = torch.arange(context, dtype=torch.int32).view(1, 1, 1, 1, context)
+    past_mask = _additive_mask(position < step.positions.view(slots, beams, 1, 1, 1))  # (S, B, 1, 1, C)
     cross_mask = None
     if step.window_lengths is not None:
-        position = torch.arange(cross[0][0].shape[2]).view(1, 1, 1, -1)
-        cross_mask = torch.where(position < step.window_lengths.view(-1, 1, 1, 1), 0.0, ATTENTION_MASK)
+        position = torch.arange(cross[0][0].shape[2], dtype=torch.int32).view(1, 1, 1, -1)
+        cross_mask = _additive_mask(position < step.window_lengths.view(-1, 1, 1, 1))
     fresh = []
     for i in range(dims.n_text_layer):
         block = f"decoder.blocks.{i}"
@@ -254,14 +268,18 @@ def _run_step(
         fresh.append((k.squeeze(3), v.squeeze(3)))
     # rows first, then the vocabulary: OpenVINO lays (S, B, V) out anew before it adds a (S, 1, V), and back after it
     logits = layers.logits(layers.norm("decoder.ln", x).reshape(-1, dims.n_text_state))  # (S*B, V)
-    logits = logits + step.suppression_bias.unsqueeze(1).expand(-1, beams, -1).flatten(0, 1)
-    return mask_logits(logits, step.rules, config.special_ids), fresh
+    blocks = layers.vocab_blocks(slots * beams)
+    logits, bias = split_vocab(logits, blocks), split_vocab(step.suppression_bias, blocks)
+    if beams > 1:
+        bias = bias.unsqueeze(1).expand(-1, beams, -1, -1).flatten(0, 1)
+    ids = token_ids(*logits.shape[1:])
+    return mask_logits(logits + bias, ids, step.rules, config.special_ids), ids, fresh
 
 
 def prompt_logits(config: GraphConfig, layers: LayerBackend, cross: Sequence[KVPair], tokens: Tensor) -> Tensor:
     """tokens (1, T) -> the logits after each of them, (T, n_vocab) float32, for parity tests."""
     x, _, _ = _run_prompt(config, layers, cross, tokens)
-    return layers.logits(layers.norm("decoder.ln", x[0]))[:, : config.dims.n_vocab]
+    return layers.logits(layers.norm("decoder.ln", x[0]))[:, : config.dims.n_vocab].float()
 
 
 def align(

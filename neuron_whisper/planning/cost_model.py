@@ -20,7 +20,12 @@ from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.model.sharding import Split, check_tp, get_split, pad_heads, pad_vocab
 from neuron_whisper.planning.instances import NeuronCoreSpec
 from neuron_whisper.target.interfaces import N_RULES, ProgramSpec
-from neuron_whisper.target.neuron.lowering.layout import PROMPT_COLUMNS, STEP_COLUMNS, count_suppression_words
+from neuron_whisper.target.neuron.lowering.layout import (
+    PROMPT_COLUMNS,
+    STEP_COLUMNS,
+    count_suppression_words,
+    padded_context,
+)
 
 # The types that NeuronCores-v2 are lowered for; int8 is for CPUs only.
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -157,19 +162,25 @@ class RankCostModel:
 
     @property
     def self_bytes_per_slot(self) -> int:
-        """Self-K/V of all beams, of this rank's heads."""
+        """Self-K/V of all beams, of this rank's heads, without the spare positions, which nothing reads."""
         dims, spec = self.spec.dims, self.spec
         return 2 * dims.n_text_layer * spec.beams * spec.text_context * self._text_state * self._dtype_bytes
 
     @property
     def suppression_bytes_per_slot(self) -> int:
-        """The suppression mask; every rank has the whole."""
-        return count_suppression_words(self.spec.dims.n_vocab) * INT_BYTES
+        """What suppression adds to logits; every rank has the whole."""
+        return self._vocab * self._dtype_bytes
 
     @property
     def slot_bytes(self) -> int:
-        """Memory of one slot: its K/V and its suppression mask."""
-        return self.cross_bytes_per_slot + self.self_bytes_per_slot + self.suppression_bytes_per_slot
+        """Memory of one slot: its K/V with their spare positions, and its suppression mask."""
+        return self.cross_bytes_per_slot + self._held_self_bytes_per_slot + self.suppression_bytes_per_slot
+
+    @property
+    def _held_self_bytes_per_slot(self) -> int:
+        """Self-K/V with their spare positions."""
+        context = self.spec.text_context
+        return self.self_bytes_per_slot // context * padded_context(context)
 
     def max_slots(self, core: NeuronCoreSpec, reserve_bytes: int) -> int:
         """Slots that fit the core's memory after the weights and the reserve; 0 when the weights alone do not fit.
@@ -229,13 +240,14 @@ class RankCostModel:
         The slot's self-K/V is written whole: new rows, and those after them unchanged.
         """
         spec, mask_bytes, logit_rows = self.spec, self.suppression_bytes_per_slot, 2
+        words = count_suppression_words(spec.dims.n_vocab)
         return GraphCost(
             graph=f"prefill {length}",
             flops=self._prompt_flops(length) + self._logits_flops(logit_rows),
             weight_bytes=self._decoder_weight_bytes(length, reads_vocab=True),
-            cache_read_bytes=self.cross_bytes_per_slot + self.self_bytes_per_slot,
-            cache_write_bytes=self.self_bytes_per_slot + mask_bytes,
-            from_host_bytes=(PROMPT_COLUMNS + N_RULES + length) * INT_BYTES + mask_bytes,
+            cache_read_bytes=self.cross_bytes_per_slot + self._held_self_bytes_per_slot,
+            cache_write_bytes=self._held_self_bytes_per_slot + mask_bytes,
+            from_host_bytes=(PROMPT_COLUMNS + N_RULES + words + length) * INT_BYTES,
             to_host_bytes=spec.choices * INT_BYTES + (spec.special.n_languages + 1 + spec.choices) * FLOAT_BYTES,
             **self._decoder_collectives(length, logit_rows),
         )
@@ -275,12 +287,14 @@ class RankCostModel:
         """Each row reads `columns` numbers besides the rules, and writes `output_bytes`."""
         spec, dims = self.spec, self.spec.dims
         rows = spec.rows
+        # beams move with whole rows
+        past_bytes = self.self_bytes_per_slot if spec.beams == 1 else self._held_self_bytes_per_slot
         past = 2 * rows * self._text_heads * _matmul_flops(1, dims.head_dim, spec.text_context)
         return GraphCost(
             graph=f"{name} {spec.slots}" + (f"x{spec.beams}" if spec.beams > 1 else ""),
             flops=dims.n_text_layer * (self._decoder_layer_flops(rows) + past) + self._logits_flops(rows),
             weight_bytes=self._decoder_weight_bytes(rows, reads_vocab=True),
-            cache_read_bytes=spec.slots * self.slot_bytes,
+            cache_read_bytes=spec.slots * (self.cross_bytes_per_slot + past_bytes + self.suppression_bytes_per_slot),
             cache_write_bytes=2 * dims.n_text_layer * rows * self._text_state * self._dtype_bytes,
             from_host_bytes=rows * (columns + N_RULES) * INT_BYTES,
             to_host_bytes=rows * output_bytes,

@@ -29,6 +29,12 @@ HEADER = (
     "all-reduces",
     "from the host",
     "to it",
+    "instructions",
+    "sorts",
+    "64-bit",
+    "float32 products",
+    "indices at most",
+    "vocabulary in few rows",
 )
 
 
@@ -45,6 +51,12 @@ def format_row(name: str, tp: int, cost: HloBudget) -> str:
         "; ".join(reduces) or "none",
         f"{cost.from_host_bytes:,} B",
         f"{cost.to_host_bytes:,} B",
+        str(cost.operations.instructions),
+        str(cost.operations.opcodes["sort"]),
+        str(len(cost.operations.wide)),
+        str(cost.operations.float32_products),
+        str(cost.operations.most_indices),
+        str(cost.operations.narrow_vocab_passes),
     ]
     return f"| {' | '.join(cells)} |"
 

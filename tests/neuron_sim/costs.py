@@ -14,8 +14,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tests.neuron_sim.operations import Operations, inline_calls, operations_of
 from tests.neuron_sim.protos import MetaTensor, PrimitiveType, get_torch_dtype
-from tests.neuron_sim.tracer import entry_computation, generate_hlo
+from tests.neuron_sim.tracer import generate_hlo
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 LOOKUPS = ("gather", "slice", "dynamic-slice")  # read of their first operand only their result
@@ -50,6 +51,7 @@ class HloBudget:
     from_host_bytes: int
     to_host_bytes: int
     excluded_inputs: tuple[int, ...]
+    operations: Operations
 
     @property
     def collective_bytes(self) -> int:
@@ -60,14 +62,14 @@ class HloBudget:
 
 
 def hlo_budget(
-    module: nn.Module, example_inputs: Sequence[Tensor], aliases: Mapping[Tensor, int] | None = None
+    module: nn.Module, example_inputs: Sequence[Tensor], vocab: int, aliases: Mapping[Tensor, int] | None = None
 ) -> HloBudget:
     """Trace `module` and add up. `aliases` is what BaseModelInstance.get returns: {state: index of its new value}.
 
     With parallel layers, call it where NxD's parallel state is that of a trace; the module may lie on the meta device.
     """
     artifacts = generate_hlo(module, example_inputs, aliases)
-    metaneff, entry = artifacts.metaneff, entry_computation(artifacts.hlo_module)
+    metaneff, entry = artifacts.metaneff, inline_calls(artifacts.hlo_module)
     read: Counter[int] = Counter()
     for number, size in parameter_reads(entry):
         read[metaneff.input_tensors[number].type] += size
@@ -88,6 +90,7 @@ def hlo_budget(
         from_host_bytes=whole[MetaTensor.USER_INPUT],
         to_host_bytes=sum(meta_tensor_bytes(tensor) for tensor in plain),
         excluded_inputs=tuple(artifacts.flattener.exclude or ()),
+        operations=operations_of(artifacts.hlo_module, vocab),
     )
 
 
@@ -110,14 +113,21 @@ def parameter_reads(entry: Any) -> Iterator[tuple[int, int]]:
         for at, operand in enumerate(instruction.operand_ids):
             uses[operand].append((instruction, at))
 
+    def uses_behind_reshapes(instruction: Any) -> Iterator[tuple[Any, int]]:
+        for use, at in uses[instruction.id]:
+            if use.opcode == "reshape":
+                yield from uses_behind_reshapes(use)
+            else:
+                yield use, at
+
     def is_result(instruction: Any) -> bool:
-        return all(use.id == entry.root_id for use, _ in uses[instruction.id])
+        return all(use.id == entry.root_id for use, _ in uses_behind_reshapes(instruction))
 
     for parameter in entry.instructions:
         if parameter.opcode != "parameter":
             continue
         size, total = shape_bytes(parameter.shape), 0
-        for use, at in uses[parameter.id]:
+        for use, at in uses_behind_reshapes(parameter):
             if at == 0 and use.opcode in LOOKUPS:
                 total += shape_bytes(use.shape)
             elif use.id != entry.root_id and not (at == 0 and use.opcode == "scatter" and is_result(use)):
@@ -131,6 +141,8 @@ def result_writes(entry: Any, aliases: Mapping[int, int]) -> Iterator[int]:
     root = by_id[entry.root_id]
     for index in aliases:
         result = by_id[root.operand_ids[index]]
+        while result.opcode == "reshape":
+            result = by_id[result.operand_ids[0]]
         if result.opcode == "scatter":
             yield shape_bytes(by_id[result.operand_ids[2]].shape)
         elif result.opcode != "parameter":

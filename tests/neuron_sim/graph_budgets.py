@@ -43,7 +43,7 @@ def program_budgets(spec: ProgramSpec, tp: int, dtype: torch.dtype) -> dict[str,
             for place, inputs in enumerate(buckets):
                 with torch.device("meta"):
                     made = graph(spec, NeuronLayers(spec.dims, tp=tp, dtype=dtype), dtype)
-                found[f"{tag} {place}"] = hlo_budget(made, inputs, made.aliases())
+                found[f"{tag} {place}"] = hlo_budget(made, inputs, spec.dims.n_vocab, made.aliases())
     return found
 
 
@@ -84,5 +84,5 @@ def nxdi_budgets(dims: WhisperDims, tp: int, dtype: torch.dtype) -> Mapping[str,
             # a wrapper's input_generator reads nothing but the two configurations
             wrapper = SimpleNamespace(config=config, neuron_config=neuron_config)
             module, aliases = instance.get(0)
-            found[name] = hlo_budget(module, wrapper_class.input_generator(wrapper)[0], aliases)
+            found[name] = hlo_budget(module, wrapper_class.input_generator(wrapper)[0], dims.n_vocab, aliases)
     return found

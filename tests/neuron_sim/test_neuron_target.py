@@ -158,7 +158,7 @@ def test_the_graphs_return_what_the_reference_returns() -> None:
     wanted, wanted_logprobs = decode_greedily(oracle, 8)
     assert tokens == wanted
     np.testing.assert_allclose(logprobs, wanted_logprobs, atol=1e-5)
-    np.testing.assert_allclose(logprobs_after_swap(session), logprobs_after_swap(oracle), atol=1e-5)
+    np.testing.assert_allclose(logprobs_after_swap(session), logprobs_after_swap(oracle), atol=3e-5)
 
 
 @needs_neuron

@@ -11,8 +11,17 @@ from whisper.decoding import ApplyTimestampRules, SuppressBlank, SuppressTokens
 
 from neuron_whisper.decode.rules import apply_rules, build_suppression_mask, compute_rules
 from neuron_whisper.decode.window_options import WindowOptions
-from neuron_whisper.graph.logit_processor import SpecialTokenIds, log_probabilities, mask_logits, top_k_tokens
+from neuron_whisper.graph.layers import LayerBackend, PlainLayers
+from neuron_whisper.graph.logit_processor import (
+    SpecialTokenIds,
+    log_probabilities,
+    mask_logits,
+    split_vocab,
+    token_ids,
+    top_k_tokens,
+)
 from neuron_whisper.target.interfaces import MASKED_LOGIT, MASKED_LOGPROB, mask_logprobs
+from tests.support.plain_bundle import OneRankLayers
 from tests.support.rule_histories import BEGIN, draw_histories, random_logits, window_options
 from tests.support.tiny_program import DIMS, SPECIAL, spec
 
@@ -68,9 +77,10 @@ def test_the_numpy_rules_leave_what_openai_whisper_leaves(
         st.tuples(draw_histories(), window_options, st.integers(0, 2**32 - 1), st.floats(-8, 2)), min_size=1, max_size=4
     ),
     st.integers(1, 11),
+    st.sampled_from([PlainLayers(DIMS, {}), OneRankLayers(DIMS, {})]),
 )
 def test_the_graph_chooses_what_the_numpy_rules_leave(
-    rows: list[tuple[list[int], WindowOptions, int, float]], choices: int
+    rows: list[tuple[list[int], WindowOptions, int, float]], choices: int, layers: LayerBackend
 ) -> None:
     logits = np.stack([random_logits(seed, lift) for _, _, seed, lift in rows])
     rules = np.stack([compute_rules(sampled, SPECIAL, options) for sampled, options, _, _ in rows])
@@ -78,8 +88,11 @@ def test_the_graph_chooses_what_the_numpy_rules_leave(
     tokens = SpecialTokenIds.from_spec(spec())
     added = torch.from_numpy(logits + np.where(suppressed, np.float32(MASKED_LOGIT), np.float32(0)))
     rule_rows = torch.from_numpy(rules)
-    best, logprobs = top_k_tokens(mask_logits(added, rule_rows, tokens), rule_rows, tokens, choices)
-    everything = log_probabilities(mask_logits(added, rule_rows, tokens), rule_rows, tokens)
+    blocks = split_vocab(added, layers.vocab_blocks(len(rows)))
+    ids = token_ids(*blocks.shape[1:])
+    masked = mask_logits(blocks, ids, rule_rows, tokens)
+    best, logprobs = top_k_tokens(layers, masked, ids, rule_rows, tokens, choices)
+    everything = log_probabilities(masked, ids, rule_rows, tokens)
     for row, (_, _, _, _) in enumerate(rows):
         expected = apply_rules(logits[row], rules[row], suppressed[row], SPECIAL)
         found = logprobs[row].numpy()

@@ -8,11 +8,12 @@ from torch import Tensor
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.target.interfaces import ProgramSpec
 from neuron_whisper.target.neuron.lowering.graphs import DeviceState, NeuronGraph, example_inputs
+from neuron_whisper.target.neuron.lowering.operations import PartitionedOperations
 from tests.support.tiny_program import parameters
 
 
-class OneRankLayers(PlainLayers):
-    """Layers of a single rank, whose part of a tensor is the whole."""
+class OneRankLayers(PartitionedOperations, PlainLayers):
+    """Layers of a single rank, whose part of a tensor is the whole, with the operations of the Neuron target."""
 
     def gather(self, part: Tensor, axis: int) -> Tensor:
         return part

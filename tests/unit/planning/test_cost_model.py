@@ -26,7 +26,7 @@ from neuron_whisper.planning.cost_model import GraphCost, RankCostModel, count_s
 from neuron_whisper.planning.instances import GIB, NEURON_CORE_V2
 from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.interfaces import N_RULES, ProgramSpec, spec_from_profile
-from neuron_whisper.target.neuron.lowering.layout import count_suppression_words
+from neuron_whisper.target.neuron.lowering.layout import padded_context
 from tests.support.tiny_program import spec as tiny_spec
 
 POSITIONS = "decoder.positional_embedding"
@@ -100,13 +100,13 @@ class MeasuredRun:
         shape = (*leading, self.layers.text_heads, dims.n_audio_ctx, dims.head_dim)
         return [(self._empty(*shape), self._empty(*shape)) for _ in range(dims.n_text_layer)]
 
-    def _past(self, slots: int, beams: int) -> list[whisper.KVPair]:
+    def _past(self, slots: int, beams: int, positions: int | None = None) -> list[whisper.KVPair]:
         dims = self.spec.dims
-        shape = (slots, beams, self.layers.text_heads, self.spec.text_context, dims.head_dim)
+        shape = (slots, beams, self.layers.text_heads, positions or self.spec.text_context, dims.head_dim)
         return [(self._empty(*shape), self._empty(*shape)) for _ in range(dims.n_text_layer)]
 
     def _bans(self, slots: int) -> Tensor:
-        return self._empty(slots, count_suppression_words(self.spec.dims.n_vocab), dtype=torch.int32)
+        return self._empty(slots, self.layers.vocab, dtype=self.dtype)
 
     def _count_flops(self, graph: str, *sizes: int) -> MeasuredRun:
         with torch.device("meta"), FlopCounterMode(display=False) as counter:
@@ -137,7 +137,8 @@ class MeasuredRun:
                 suppression_bias=self._empty(1, self.layers.vocab, dtype=torch.float32),
             ),
         )
-        past = _nbytes(self._past(1, self.spec.beams))  # of the slot, and written back whole
+        # of the slot, and written back whole, with the spare positions
+        past = _nbytes(self._past(1, self.spec.beams, padded_context(self.spec.text_context)))
         self.cache_read, self.cache_written = _nbytes(cross) + past, past + self._bans(1).nbytes
 
     def _align(self, length: int) -> None:
@@ -158,7 +159,8 @@ class MeasuredRun:
 
     def _step(self, slots: int, beams: int) -> tuple[Any, ...]:
         cross, past, ints = self._cross(slots), self._past(slots, beams), torch.int32
-        self.cache_read = _nbytes(cross) + _nbytes(past) + self._bans(slots).nbytes
+        held = past if beams == 1 else self._past(slots, beams, padded_context(self.spec.text_context))
+        self.cache_read = _nbytes(cross) + _nbytes(held) + self._bans(slots).nbytes
         return (
             past,
             cross,

@@ -26,35 +26,40 @@ from neuron_whisper.target.neuron.lowering.layout import (
     STEP_COLUMNS,
     SUPPRESSION_WORD_BITS,
     count_suppression_words,
+    padded_context,
 )
+from neuron_whisper.target.neuron.lowering.operations import flat_positions, reorder_rows
 
 
-class GatheringLayers(LayerBackend, Protocol):
-    """A LayerBackend that also joins the ranks' parts of a tensor."""
+class StatefulLayers(LayerBackend, Protocol):
+    """A LayerBackend that also joins the ranks' parts of a tensor, and writes rows of states."""
 
     def gather(self, part: Tensor, axis: int) -> Tensor: ...
+
+    def put_rows(self, state: Tensor, at: Tensor, rows: Tensor) -> Tensor:
+        """state (N, ...) with its rows `at` (R,) int32 replaced by `rows` (R, ...), cast to its type."""
 
 
 class DeviceState(nn.Module):
     """Tensors that stay on the device between calls, zero at first; `heads` are those of a rank.
 
-    cross_k_i, cross_v_i (S, H, A, D) and self_k_i, self_v_i (S, B, H, C, D) per decoder layer; suppressed (S, W), a
-    bit per token.
+    cross_k_i, cross_v_i (S, H, A, D) and self_k_i, self_v_i (S, B, H, P, D) per decoder layer, of P positions the last
+    ones spare; suppression_bias (S, V), what a step adds to logits: 16 bit where activations are.
     """
 
-    def __init__(self, spec: ProgramSpec, heads: int, dtype: torch.dtype) -> None:
+    def __init__(self, spec: ProgramSpec, heads: int, vocab: int, dtype: torch.dtype) -> None:
         super().__init__()
         dims = spec.dims
         cross = (spec.slots, heads, dims.n_audio_ctx, dims.head_dim)
-        past = (spec.slots, spec.beams, heads, spec.text_context, dims.head_dim)
+        past = (spec.slots, spec.beams, heads, padded_context(spec.text_context), dims.head_dim)
         self._layers = range(dims.n_text_layer)
         for i in self._layers:
             for name, shape in (("cross", cross), ("self", past)):
                 for part in "kv":
                     zeros = torch.zeros(shape, dtype=dtype)
                     self.register_parameter(f"{name}_{part}_{i}", nn.Parameter(zeros, requires_grad=False))
-        words = torch.zeros((spec.slots, count_suppression_words(dims.n_vocab)), dtype=torch.int32)
-        self.suppressed = nn.Parameter(words, requires_grad=False)
+        bias = torch.zeros((spec.slots, vocab), dtype=dtype)
+        self.suppression_bias = nn.Parameter(bias, requires_grad=False)
 
     def cross_caches(self) -> list[whisper.KVPair]:
         # no get_parameter: while a graph is traced, other tensors replace the parameters
@@ -69,11 +74,11 @@ class NeuronGraph(nn.Module):
 
     aliased_prefixes: tuple[str, ...] = ()
 
-    def __init__(self, spec: ProgramSpec, layers: GatheringLayers, dtype: torch.dtype) -> None:
+    def __init__(self, spec: ProgramSpec, layers: StatefulLayers, dtype: torch.dtype) -> None:
         super().__init__()
         self.spec = spec
         self.layers = layers
-        self.states = DeviceState(spec, layers.text_heads, dtype)
+        self.states = DeviceState(spec, layers.text_heads, layers.vocab, dtype)
         self.config = whisper.GraphConfig(spec.dims, SpecialTokenIds.from_spec(spec), spec.choices)
 
     def aliases(self) -> dict[Tensor, int]:
@@ -95,13 +100,6 @@ class NeuronGraph(nn.Module):
         """(int32 output, float32 output, states that changed)."""
         raise NotImplementedError
 
-    def suppression_bias(self, words: Tensor) -> Tensor:
-        """(S, W) words -> (S, V) to add to logits."""
-        # No >>: with a tensor of distances torch_xla 2.9 returns 0 for all but the first.
-        bits = torch.stack([(words // 2**bit) % 2 for bit in range(SUPPRESSION_WORD_BITS)], 2)  # (S, W, bits)
-        known = bits.flatten(1)[:, : self.spec.dims.n_vocab].float() * MASKED_LOGIT
-        return torch.nn.functional.pad(known, (0, self.layers.vocab - self.spec.dims.n_vocab))
-
 
 class EncodeGraph(NeuronGraph):
     """(mel (N, n_mels, 2A), slots (N,)) -> (last layer's keys: are finite (N,), largest magnitude (N,))."""
@@ -114,42 +112,58 @@ class EncodeGraph(NeuronGraph):
         changed = {}
         for i, (rows, states) in enumerate(zip(fresh, self.states.cross_caches(), strict=True)):
             for part, row, state in zip("kv", rows, states, strict=True):
-                changed[f"cross_{part}_{i}"] = state.index_copy(0, slots.long(), row.to(state.dtype))
+                changed[f"cross_{part}_{i}"] = self.layers.put_rows(state, slots, row)
         largest = fresh[-1][0].abs().flatten(1).amax(1).float()
-        return (largest < float("inf")).to(torch.int32), largest, changed
+        finite = largest <= torch.full((), torch.finfo(torch.float32).max)  # nor is a NaN
+        return finite.to(torch.int32), largest, changed
 
 
 class PrefillGraph(NeuronGraph):
     """(1, PROMPT_COLUMNS + N_RULES + W + T) int32 -> (tokens (1, K), languages + no-speech + log-probabilities)."""
 
-    aliased_prefixes = ("cross", "self", "suppressed")
+    aliased_prefixes = ("cross", "self", "suppression_bias")
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
         (packed,) = inputs
         rules_end = PROMPT_COLUMNS + N_RULES
         words_end = rules_end + count_suppression_words(self.spec.dims.n_vocab)
-        slot, words = packed[0, SLOT : SLOT + 1].long(), packed[:, rules_end:words_end]
+        slot = packed[0, SLOT : SLOT + 1]
+        bias = self._unpack_suppression(packed[:, rules_end:words_end])
         cross = [(k.index_select(0, slot), v.index_select(0, slot)) for k, v in self.states.cross_caches()]
         prompt = whisper.PromptTensors(
             tokens=packed[:, words_end:],
             sot_and_last=packed[0, SOT : LAST + 1],
             rules=packed[:, PROMPT_COLUMNS:rules_end],
-            suppression_bias=self.suppression_bias(words),
+            suppression_bias=bias,
         )
         languages, no_speech, top_tokens, logprobs, fresh = whisper.prefill(self.config, self.layers, cross, prompt)
-        changed = {"suppressed": self.states.suppressed.index_copy(0, slot, words)}
+        changed = {"suppression_bias": self.layers.put_rows(self.states.suppression_bias, slot, bias)}
         for i, (rows, states) in enumerate(zip(fresh, self.states.self_caches(), strict=True)):
             for part, row, state in zip("kv", rows, states, strict=True):
                 beams = row.to(state.dtype).unsqueeze(1).expand(-1, self.spec.beams, -1, -1, -1)  # (1, B, H, T, D)
                 rest = state.index_select(0, slot)[:, :, :, row.shape[2] :]
-                changed[f"self_{part}_{i}"] = state.index_copy(0, slot, torch.cat((beams, rest), 3))
+                changed[f"self_{part}_{i}"] = self.layers.put_rows(state, slot, torch.cat((beams, rest), 3))
         return top_tokens, torch.cat((languages, no_speech, logprobs[0])), changed
+
+    def _unpack_suppression(self, words: Tensor) -> Tensor:
+        """(1, W) words -> (1, V) to add to logits, in the type of the state."""
+        # By division of whole numbers in float32: exact below 2^24, and shifts with a tensor of distances are wrong
+        # in torch_xla 2.9.
+        powers = torch.tensor([float(2**bit) for bit in range(SUPPRESSION_WORD_BITS)])
+        shifted = torch.floor(words.float().unsqueeze(2) / powers)  # (1, W, bits)
+        half = torch.full((), 0.5)
+        bits = shifted - torch.floor(shifted * half) / half
+        # computed before the bits become a row: as (W, bits) they fill the device's lanes
+        dtype = self.states.suppression_bias.dtype
+        bias = bits.to(dtype) * torch.full((), MASKED_LOGIT, dtype=dtype)
+        known = bias.flatten(1)[:, : self.spec.dims.n_vocab]
+        return torch.nn.functional.pad(known, (0, self.layers.vocab - self.spec.dims.n_vocab))
 
 
 class StepGraph(NeuronGraph):
     """(R, STEP_COLUMNS + N_RULES or more) int32 -> two outputs of R rows; each continues its parent's past."""
 
-    aliased_prefixes = ("cross", "self", "suppressed")
+    aliased_prefixes = ("cross", "self", "suppression_bias")
 
     def run_step(
         self, past: Sequence[whisper.KVPair], step: whisper.StepTensors
@@ -161,27 +175,31 @@ class StepGraph(NeuronGraph):
         (packed,) = inputs
         shape = (self.spec.slots, self.spec.beams)
         tokens, positions, parents, active = (packed[:, column].reshape(shape) for column in range(STEP_COLUMNS))
-        past = self.states.self_caches()
+        caches = self.states.self_caches()
+        in_use = active.bool()
         if self.spec.beams > 1:
             own = torch.arange(self.spec.rows, dtype=torch.int32).view(shape)
-            first = own - own % self.spec.beams
-            source = torch.where(active > 0, first + parents, own).flatten().long()
-            past = [(_select_rows(k, source), _select_rows(v, source)) for k, v in past]
+            first = torch.arange(0, self.spec.rows, self.spec.beams, dtype=torch.int32).unsqueeze(1)
+            source = torch.where(in_use, first + parents, own).flatten()
+            caches = [(reorder_rows(k, source), reorder_rows(v, source)) for k, v in caches]
+        context = self.spec.text_context
         step = whisper.StepTensors(
             tokens=tokens,
             positions=positions,
             rules=packed[:, STEP_COLUMNS : STEP_COLUMNS + N_RULES],
-            suppression_bias=self.suppression_bias(self.states.suppressed),
+            suppression_bias=self.states.suppression_bias,
         )
+        past = [(k[:, :, :, :context], v[:, :, :, :context]) for k, v in caches]
         ints, floats, fresh = self.run_step(past, step)
-        live = (active > 0).view(*shape, 1, 1, 1)
+        # rows that are not in use write where nothing reads
+        at = torch.where(in_use, positions, torch.full((), context, dtype=torch.int32))
+        at = flat_positions(at.unsqueeze(2).expand(*shape, self.layers.text_heads), padded_context(context))
         changed = {}
-        for i, (rows, states) in enumerate(zip(fresh, past, strict=True)):
+        for i, (rows, states) in enumerate(zip(fresh, caches, strict=True)):
             for part, row, state in zip("kv", rows, states, strict=True):
-                row = row.to(state.dtype).unsqueeze(3)  # (S, B, H, 1, D)
-                at = positions.long().view(*shape, 1, 1, 1).expand(row.shape)
-                # an idle row is written back unchanged
-                changed[f"self_{part}_{i}"] = state.scatter(3, at, torch.where(live, row, state.gather(3, at)))
+                width = state.shape[-1]
+                written = self.layers.put_rows(state.reshape(-1, width), at, row.reshape(-1, width))
+                changed[f"self_{part}_{i}"] = written.view(state.shape)
         return ints, floats, changed
 
 
@@ -211,9 +229,7 @@ class AlignGraph(NeuronGraph):
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
         slot, tokens = inputs
-        cross = [
-            (k.index_select(0, slot.long()), v.index_select(0, slot.long())) for k, v in self.states.cross_caches()
-        ]
+        cross = [(k.index_select(0, slot), v.index_select(0, slot)) for k, v in self.states.cross_caches()]
         local_heads, heads = self.layers.text_heads, self.spec.alignment_heads
         used = sorted({layer for layer, _ in heads})
         # All heads of these layers: which are alignment heads differs from rank to rank, the graph does not.
@@ -221,11 +237,6 @@ class AlignGraph(NeuronGraph):
         weights = whisper.align(self.config, self.layers, cross, tokens, pairs)
         weights = self.layers.gather(weights.view(len(used), local_heads, *weights.shape[1:]), 1)
         return tokens[0, :1], torch.stack([weights[used.index(layer), head] for layer, head in heads]), {}
-
-
-def _select_rows(state: Tensor, rows: Tensor) -> Tensor:
-    """(S, B, ...) with its rows, slot * B + beam, taken from `rows` (R,)."""
-    return state.flatten(0, 1).index_select(0, rows).view_as(state)
 
 
 def example_inputs(

@@ -5,6 +5,8 @@ Parameters have the checkpoint's names and hold the part that model/sharding.sha
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
@@ -19,13 +21,15 @@ from neuronx_distributed.parallel_layers.mappings import (  # type: ignore[impor
     reduce_from_tensor_model_parallel_region,
 )
 from torch import Tensor, nn
+from torch_xla.core import xla_builder, xla_op_registry
 
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.model.sharding import Split, get_split, pad_heads, pad_vocab
+from neuron_whisper.target.neuron.lowering.operations import PartitionedOperations
 
 
-class NeuronLayers(nn.Module):
+class NeuronLayers(PartitionedOperations, nn.Module):
     """Layers of one rank of `tp`. To be created while NxD's parallel state is that of a trace.
 
     All parameters and collectives are of `dtype`; layer norms and softmaxes compute in float32.
@@ -96,7 +100,9 @@ class NeuronLayers(nn.Module):
 
     def norm(self, name: str, x: Tensor) -> Tensor:
         weight, bias = self.parameter(f"{name}.weight"), self.parameter(f"{name}.bias")
-        return F.layer_norm(x.float(), weight.shape, weight.float(), bias.float()).to(x.dtype)
+        # with weights, torch_xla's lowering has an int64 constant
+        normed = F.layer_norm(x.float(), weight.shape)
+        return (normed * weight.float() + bias.float()).to(x.dtype)
 
     def conv(self, name: str, x: Tensor, stride: int) -> Tensor:
         return F.conv1d(x, self.parameter(f"{name}.weight"), self.parameter(f"{name}.bias"), stride=stride, padding=1)
@@ -111,22 +117,49 @@ class NeuronLayers(nn.Module):
         table = self.parameter(TOKEN_EMBEDDING)
         if self._tp == 1:
             return F.embedding(tokens, table)
-        local = tokens - self.spmd.get_rank() * table.shape[0]
-        mine = (local >= 0) & (local < table.shape[0])
-        rows = F.embedding(torch.where(mine, local, torch.zeros_like(local)), table)
+        # int32: a Python number would be an int64 one
+        zero, count = (torch.full((), number, dtype=torch.int32) for number in (0, table.shape[0]))
+        local = tokens - self.spmd.get_rank() * count
+        mine = torch.logical_and(local >= zero, local < count)
+        rows = F.embedding(torch.where(mine, local, zero), table)
         rows = torch.where(mine.unsqueeze(-1), rows, torch.zeros_like(rows))
         summed: Tensor = reduce_from_tensor_model_parallel_region(rows)
         return summed
 
     def logits(self, x: Tensor) -> Tensor:
-        # gathered before the cast: half the bytes between the ranks, the same numbers
+        # gathered in its own type: half the bytes between the ranks
         part = F.linear(x, self.parameter(TOKEN_EMBEDDING))
-        return self.gather(part, x.dim() - 1).float()
+        return self.gather(part, x.dim() - 1)
+
+    def put_rows(self, state: Tensor, at: Tensor, rows: Tensor) -> Tensor:
+        written: Tensor = _PUT_ROWS(state, at.unsqueeze(1), rows.to(state.dtype))
+        return written
 
     def gather(self, part: Tensor, axis: int) -> Tensor:
         """Every rank's part, joined on `axis`."""
         whole: Tensor = gather_from_tensor_model_parallel_region_with_dim(part, gather_dim=axis)
         return whole
+
+
+def _lower_put_rows(state: Any, at: Any, rows: Any) -> Any:
+    """A scatter of whole rows: index_put compares its indices as int64, scatter takes one for every element."""
+    shape = state.shape()
+    scalar = xla_builder.Shape.create(shape.dtype, [])
+    replace = xla_builder.Op.make_computation("Replace", lambda old, new: new, (scalar, scalar))
+    return state.scatter(
+        at,
+        rows,
+        replace,
+        update_window_dims=list(range(1, shape.rank)),
+        inserted_window_dims=[0],
+        scatter_dims_to_operand_dims=[0],
+        index_vector_dim=1,
+        indices_are_sorted=False,
+        unique_indices=False,  # nobody has seen what a device's compiler makes of a promise
+    )
+
+
+_PUT_ROWS = xla_op_registry.register("put_rows", _lower_put_rows)
 
 
 def _skip_init(weight: Tensor) -> Tensor:

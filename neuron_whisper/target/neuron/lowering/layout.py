@@ -17,6 +17,16 @@ LOGITS_COLUMNS = STEP_COLUMNS + N_RULES + 1  # one is unused: NxD distinguishes 
 # Of an int32 word no more bits are used than float32 holds exactly, in which a device may divide integers.
 SUPPRESSION_WORD_BITS = 16
 
+SPARE_MULTIPLE = 64  # positions
+
+
+def padded_context(text_context: int) -> int:
+    """Positions of a row of self-K/V: an aligned number, at least one more than are used.
+
+    Rows that are not in use write behind the last one that is.
+    """
+    return (text_context // SPARE_MULTIPLE + 1) * SPARE_MULTIPLE
+
 
 def count_suppression_words(vocab: int) -> int:
     """int32 words that hold a bit for every token."""

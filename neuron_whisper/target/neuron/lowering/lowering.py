@@ -18,7 +18,7 @@ from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import CompileRequest
 from neuron_whisper.target.neuron.compile_process import CompileProcessRequest, compile_in_child
 from neuron_whisper.target.neuron.instance import instance_family
-from neuron_whisper.target.neuron.lowering.graphs import GatheringLayers, NeuronGraph, example_inputs
+from neuron_whisper.target.neuron.lowering.graphs import NeuronGraph, StatefulLayers, example_inputs
 
 GRAPHS_FILE = "graphs.pt"
 # Two physical cores are one logical core there, unless NEURON_LOGICAL_NC_CONFIG says otherwise.
@@ -141,7 +141,7 @@ class _ModelInstance:
 
         spec, target = self._request.spec, self._request.profile.target
         dtype = TORCH_DTYPES[target.dtype]
-        layers: GatheringLayers = NeuronLayers(spec.dims, tp=target.tp, dtype=dtype)
+        layers: StatefulLayers = NeuronLayers(spec.dims, tp=target.tp, dtype=dtype)
         self.module = self._graph(spec, layers, dtype).eval()
 
     def get(self, bucket_rank: int, **_: Any) -> tuple[NeuronGraph, Mapping[torch.Tensor, int]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from neuron_whisper.target.interfaces import N_RULES
 from neuron_whisper.target.neuron.lowering import layout
 
@@ -22,3 +24,9 @@ def test_every_token_has_a_bit() -> None:
 def test_the_layout_is_read_without_torch() -> None:
     code = "import sys, neuron_whisper.target.neuron.lowering.layout; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("context", "padded"), [(448, 512), (447, 448), (64, 128), (63, 64), (8, 64)])
+def test_a_row_of_a_cache_is_aligned_and_has_a_spare_position(context: int, padded: int) -> None:
+    assert layout.padded_context(context) == padded
+    assert padded % 64 == 0
