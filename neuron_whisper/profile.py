@@ -57,8 +57,19 @@ class WeightsTable(_StrictStruct, frozen=True, kw_only=True):
     dtype: WeightDType = "float32"
 
 
+class GraphArgsTable(_StrictStruct, frozen=True, kw_only=True):
+    """Arguments for the graphs of one kind, before those for all."""
+
+    encode: tuple[str, ...] = ()
+    prefill: tuple[str, ...] = ()
+    decode: tuple[str, ...] = ()
+    logits: tuple[str, ...] = ()
+    align: tuple[str, ...] = ()
+
+
 class CompilerTable(_StrictStruct, frozen=True, kw_only=True):
     args: tuple[str, ...] = ()
+    graphs: GraphArgsTable = GraphArgsTable()
 
 
 class CompileProfile(_StrictStruct, frozen=True, kw_only=True):
@@ -77,6 +88,8 @@ class CompileProfile(_StrictStruct, frozen=True, kw_only=True):
             del tables["target"]["replicas"]
         if not self.shapes.audio_contexts:  # the same
             del tables["shapes"]["audio_contexts"]
+        if self.compiler.graphs == GraphArgsTable():  # the same
+            del tables["compiler"]["graphs"]
         return tables
 
     def to_toml(self) -> str:

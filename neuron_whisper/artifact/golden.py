@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast
 
@@ -227,7 +228,8 @@ def _make_prompt(spec: ProgramSpec) -> list[int]:
 
 def _choose_tolerance(profile: CompileProfile) -> float:
     types = [profile.target.dtype, profile.weights.dtype]
-    casts = " ".join(profile.compiler.args).replace("=", " ").split()
+    graphs = msgspec.structs.astuple(profile.compiler.graphs)
+    casts = " ".join(chain(profile.compiler.args, *graphs)).replace("=", " ").split()
     if "--auto-cast" in casts and casts[casts.index("--auto-cast") + 1 :][:1] != ["none"]:
         types.append("bfloat16")  # the compiler's own choice of a type for float32
     return max(TOLERANCES[dtype] for dtype in types)

@@ -16,7 +16,7 @@ DEFAULT_DTYPES = {"neuron": "bfloat16", "reference": "float32", "cpu": "bfloat16
 NEURON_DEFAULT_TABLES = """[shapes]
 align = true
 [compiler]
-args = ["--model-type=transformer", "--auto-cast=none", "-O1"]
+args = ["--model-type=transformer", "--auto-cast=none"]
 """
 
 

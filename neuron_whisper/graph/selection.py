@@ -10,31 +10,25 @@ from torch import Tensor
 
 from neuron_whisper.target.interfaces import MASKED_LOGIT
 
-LARGEST_EXACT = 1 << 24  # above every id
 REMOVED = 4 * MASKED_LOGIT  # below every logit, masked or suppressed or both
 
 
 def select_largest(values: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """values (..., W) above REMOVED, ids (..., W) int32 of at least 0, each once in a row -> those of the k largest.
 
-    (..., k) float32 and int32, descending; of equal values the lower id comes first.
+    (..., k) float32 and int32, descending; of equal values the lower id comes first. Where a value is no number, the
+    results are any, of which the ids are some of `ids`.
     """
     removed = torch.full((), REMOVED, dtype=values.dtype)
+    last = ids.amax(-1, keepdim=True)
     tops: list[Tensor] = []
     chosen: list[Tensor] = []
     for _ in range(k):
         if chosen:
             values = torch.where(ids == chosen[-1], removed, values)
         tops.append(values.amax(-1, keepdim=True))
-        chosen.append(_lowest(ids, values == tops[-1]))
+        chosen.append(torch.where(values == tops[-1], ids, last).amin(-1, keepdim=True))
     return torch.cat(tops, -1), torch.cat(chosen, -1)
-
-
-def _lowest(ids: Tensor, chosen: Tensor) -> Tensor:
-    """The lowest of the ids (..., W) that are `chosen`, (..., 1)."""
-    # a device may compute integers in float32, which holds this one exactly
-    beyond = torch.full((), LARGEST_EXACT, dtype=torch.int32)
-    return torch.where(chosen, ids, beyond).amin(-1, keepdim=True)
 
 
 def select_largest_of_blocks(values: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:

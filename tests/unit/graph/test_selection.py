@@ -51,3 +51,13 @@ def test_equal_maxima_come_in_the_order_of_their_ids_wherever_they_lie() -> None
     found, chosen = select_largest(values, torch.tensor([[9, 7, 30, 4, 2]], dtype=torch.int32), 4)
     assert found.tolist() == [[5, 5, 5, 2]]
     assert chosen.tolist() == [[2, 7, 30, 9]]
+
+
+def test_of_what_is_no_number_the_ids_are_still_ids() -> None:
+    """A gather by an id that there is not reads what it may not."""
+    values = torch.full((2, 300), float("nan"))
+    for layers in (PlainLayers(DIMS, {}), OneRankLayers(DIMS, {})):
+        blocks = split_vocab(values, layers.vocab_blocks(2))
+        ids = token_ids(*blocks.shape[1:])
+        _, chosen = layers.top_k(torch.where(ids < 300, blocks, -1e4), ids, 5)
+        assert ((chosen >= 0) & (chosen < ids.numel())).all()
