@@ -138,4 +138,5 @@ class PlainLayers:
         _, best = select_largest(blocks.amax(2), inside, min(k, side))  # (R, k) blocks
         found = torch.gather(blocks, 1, best.long().unsqueeze(2).expand(-1, -1, side))
         candidates = best.unsqueeze(2) * side + inside
-        return select_largest(found.flatten(1), candidates.flatten(1), k)
+        values, chosen = select_largest(found.flatten(1), candidates.flatten(1), k)
+        return values, torch.clamp(chosen, max=vocab - 1)  # where values are no numbers, a block's padding is found

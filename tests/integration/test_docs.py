@@ -49,16 +49,24 @@ LONGEST_LINE = 120
 
 # flags in prose that belong to other programs
 FOREIGN_FLAGS = {
+    "--auto-cast",
     "--cache_dir",
+    "--cc-pipeline-tiling-factor",
     "--command",
+    "--enable-ccop-compute-overlap",
     "--extra-index-url",
     "--group-add",
     "--implicit-integer-downcast",
+    "--lnc",
+    "--logfile",
+    "--model-type",
     "--native-int64",
     "--no-deps",
     "--output_format",
     "--retry_failed_compilation",
+    "--tensorizer-options",
     "--upgrade",
+    "--vectorize-strided-dma",
 }
 
 
