@@ -289,7 +289,7 @@ def test_a_track_is_named_by_number_or_language_and_belongs_to_a_file(model: Mod
 
 @pytest.mark.parametrize(
     ("is_multilingual", "options", "track"),
-    [(False, {}, 1), (True, {}, 0), (True, {"languages": ("en",)}, 1), (False, {"languages": ("de",)}, 0)],
+    [(False, {}, 1), (True, {}, 0), (True, {"languages": ("en",)}, 1), (True, {"languages": ("en", "fr")}, 0)],
 )
 def test_without_a_language_the_track_of_the_only_one_that_can_be_is_taken(
     is_multilingual: bool, options: dict[str, Any], track: int

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.levels import (
+    MAX_GAIN,
     QUIET_PEAK,
     IntegerSizeDetector,
     QuietGain,
@@ -153,6 +154,9 @@ def test_no_run_is_louder_than_the_peak_that_all_are_scaled_to(gaps: list[tuple[
     for gap, length in gaps:
         runs.append((at + gap, at + gap + length))
         at += gap + length
-    lifted = lift_runs(noise(at + rest, level=0.01), runs)
+    samples = noise(at + rest, level=0.01)
+    lifted = lift_runs(samples, runs)
     assert lifted.dtype == np.float32
-    assert all(find_peak(lifted[first:end]) == pytest.approx(0.5, rel=1e-3) for first, end in runs)
+    for first, end in runs:  # the gain has a limit, which a run of a few samples may need more than
+        peak = min(0.5, MAX_GAIN * find_peak(samples[first:end]))
+        assert find_peak(lifted[first:end]) == pytest.approx(peak, rel=1e-3)

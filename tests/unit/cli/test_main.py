@@ -33,7 +33,9 @@ def test_short_help_is_help_of_every_command() -> None:
 def test_every_option_of_a_long_help_has_a_panel(name: str) -> None:
     command = cli.commands[name]
     options = [
-        it for it in command.get_params(click.Context(command, parent=root_context())) if isinstance(it, click.Option)
+        it
+        for it in command.get_params(click.Context(command, parent=root_context()))
+        if isinstance(it, click.Option) and not it.hidden
     ]
     without = {option.name for option in options if getattr(option, "panel", None) is None}
     assert without - GENERAL <= {"as_json"}
@@ -43,7 +45,7 @@ def test_every_option_of_a_long_help_has_a_panel(name: str) -> None:
 def test_every_option_has_a_help_that_is_a_sentence(name: str) -> None:
     command = cli.commands[name]
     for option in command.get_params(click.Context(command, parent=root_context())):
-        if isinstance(option, click.Option):
+        if isinstance(option, click.Option) and not option.hidden:
             assert option.help, option.name
             assert option.help[0].isupper() or option.help[0] in "<0123456789", option.help
 
