@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shlex
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.bench.accuracy.manifest import RowFilter, read_utterances
 from neuron_whisper.bench.accuracy.metrics import count_word_errors
+from neuron_whisper.bench.accuracy.run_facts import describe_machine
 from neuron_whisper.bench.engines.peers import parse_peer_pythons
 from neuron_whisper.errors import InvalidOption, NeuronWhisperError
 from neuron_whisper.host import hardware
@@ -160,17 +160,10 @@ def _open_systems(args: argparse.Namespace) -> Systems:
 
 
 def _describe_run(args: argparse.Namespace) -> dict[str, Any]:
-    memory_bytes, _ = hardware.read_memory_bytes()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": _format_command(args),
-        "machine": {
-            "processor": hardware.read_processor_name(),
-            "architecture": platform.machine(),
-            "cores": hardware.count_usable_cores(),
-            "memory_bytes": memory_bytes,
-            "instruction_sets": list(hardware.detect_instruction_sets()),
-        },
+        "machine": describe_machine(),
         "threads": args.threads or hardware.count_usable_cores(),
         "seed": args.seed,
         "versions": {"neuron-whisper": __version__, "openvino": version("openvino")},

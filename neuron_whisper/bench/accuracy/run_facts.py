@@ -19,6 +19,18 @@ from neuron_whisper.host import hardware
 REPORTED_PACKAGES = ("openvino", "numpy", "jiwer", "openai-whisper")
 
 
+def describe_machine() -> dict[str, Any]:
+    """Its processor, cores, memory (bytes) and instruction sets, for a report."""
+    memory_bytes, _ = hardware.read_memory_bytes()
+    return {
+        "processor": hardware.read_processor_name(),
+        "architecture": platform.machine(),
+        "cores": hardware.count_usable_cores(),
+        "memory_bytes": memory_bytes,
+        "instruction_sets": list(hardware.detect_instruction_sets()),
+    }
+
+
 def describe_run(
     systems: Sequence[System],
     decoding: DecodingConfig,
@@ -29,16 +41,11 @@ def describe_run(
     load: float,
 ) -> dict[str, Any]:
     """The facts of a run on this machine, now; `load` is that of other processes, from before it."""
-    memory_bytes, _ = hardware.read_memory_bytes()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["neuron-whisper", *sys.argv[1:]]),  # as typed, without the program's path
         "machine": {
-            "processor": hardware.read_processor_name(),
-            "architecture": platform.machine(),
-            "cores": hardware.count_usable_cores(),
-            "memory_bytes": memory_bytes,
-            "instruction_sets": list(hardware.detect_instruction_sets()),
+            **describe_machine(),
             "system": f"{platform.system()} {platform.release()}",
             "load_before": round(load, 2),
         },

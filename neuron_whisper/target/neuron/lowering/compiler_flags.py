@@ -33,9 +33,7 @@ def compiler_args(profile: CompileProfile, tag: str, versions: Mapping[str, str]
     NxD appends -O1 unless it finds -O with a digit, and --auto-cast=none unless it finds that word, so both are
     always written in the form that NxD searches for. Raises LoweringFailed when an option has two values.
     """
-    for_all = _parse_options("compiler.args", profile.compiler.args)
-    for_graph = _parse_options(f"compiler.graphs.{tag}", getattr(profile.compiler.graphs, tag))
-    given = {**for_all, **for_graph}
+    given = _given_options(profile, tag)
     defaults = _default_options(profile, tag) | _integer_options(installed_versions() if versions is None else versions)
     missing = {name: value for name, value in defaults.items() if name not in given}
     return " ".join(_format_option(name, value) for name, value in {**given, **missing}.items())
@@ -43,7 +41,8 @@ def compiler_args(profile: CompileProfile, tag: str, versions: Mapping[str, str]
 
 def logical_cores(profile: CompileProfile) -> int:
     """Physical cores of each logical one, for which all graphs of a bundle are compiled. Raises LoweringFailed."""
-    found = {tag: _parse_options("", [compiler_args(profile, tag)]).get("--lnc") or "1" for tag in GRAPH_TAGS}
+    options = {tag: _default_options(profile, tag) | _given_options(profile, tag) for tag in GRAPH_TAGS}
+    found = {tag: each.get("--lnc") or "1" for tag, each in options.items()}
     if len(set(found.values())) > 1:
         each = ", ".join(f"{tag} {value}" for tag, value in found.items())
         raise LoweringFailed("compiler.graphs", f"--lnc differs between graphs of one bundle: {each}")
@@ -56,6 +55,12 @@ def with_log_file(args: str, tag: str) -> str:
     NxD would append the log's whole path, and the compile cache's key is a hash of the arguments.
     """
     return args if "--logfile" in args else f"{args} --logfile={tag}.log"
+
+
+def _given_options(profile: CompileProfile, tag: str) -> Options:
+    """What the profile sets for the graphs of `tag`. Raises LoweringFailed."""
+    for_all = _parse_options("compiler.args", profile.compiler.args)
+    return for_all | _parse_options(f"compiler.graphs.{tag}", getattr(profile.compiler.graphs, tag))
 
 
 def _default_options(profile: CompileProfile, tag: str) -> Options:
