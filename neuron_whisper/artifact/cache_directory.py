@@ -150,6 +150,22 @@ class CacheDirectory:
         return InvalidOption("cache directory", str(self.root), f"{allowed}; {CACHE_VARIABLE} names another")
 
 
+def find_compiled_entries(directory: CacheDirectory, *, whole: bool) -> list[Path]:
+    """What lies in compile-cache/ but its locks: a folder for each compiler (`whole`), or each graph in them.
+
+    Neuron's are neuron/neuronxcc-VERSION/MODULE_KEY+HASH.
+    """
+    pattern = "*" if whole else "*/*/*"
+    found = sorted(directory.compile_cache.glob(pattern))
+    return [path for path in found if path.relative_to(directory.compile_cache).parts[0] != "locks"]
+
+
+def find_last_write(path: Path) -> float:
+    """The latest time of modification of a file, or of a directory and all below it, in seconds since the epoch."""
+    below = scan(path).files.values() if path.is_dir() and not path.is_symlink() else ()
+    return max([path.lstat().st_mtime, *(info.st_mtime for info in below)])
+
+
 def discard(path: Path) -> None:
     """Delete a file or a tree, as far as that is possible: another process may be deleting it as well."""
     if path.is_dir() and not path.is_symlink():

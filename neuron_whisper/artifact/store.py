@@ -17,6 +17,8 @@ from neuron_whisper.artifact import locks
 from neuron_whisper.artifact.cache_directory import (
     CacheDirectory,
     count_bytes,
+    find_compiled_entries,
+    find_last_write,
     scan,
 )
 from neuron_whisper.artifact.compatibility import explain_outdated
@@ -260,13 +262,15 @@ class ArtifactStore:
         keep: Collection[str] = (),
         older_than_days: float | None = None,
         everything: bool = False,
+        compile_cache: bool = False,
         dry_run: bool = False,
         now: datetime | None = None,
     ) -> list[PrunedPath]:
         """Remove leftovers of dead processes, outdated artifacts, broken ones (digests are checked), and too old ones.
 
         An age counts from the last use, or from the compilation where none is known. Artifacts that a session
-        uses, and those named in `keep`, stay. `everything` removes all others.
+        uses, and those named in `keep`, stay. `everything` removes all others. `compile_cache`: also what compilers
+        keep, or of it what was not written for `older_than_days`; all of it stays while something compiles.
         """
         if not self.directory.check():
             return []
@@ -288,8 +292,27 @@ class ArtifactStore:
                 pruned = PrunedPath(path=path, reason=reason, size_bytes=count_bytes(path))
                 if dry_run or self._try_remove(path):
                     removed.append(pruned)
+        if compile_cache:
+            removed += self._prune_compile_cache(now_s, older_than_days, dry_run=dry_run)
         if not dry_run:
             clean_stale(self.directory)
+        return removed
+
+    def _prune_compile_cache(self, now_s: float, older_than_days: float | None, *, dry_run: bool) -> list[PrunedPath]:
+        if any(locks.is_held(path) for path in self.directory.locks.glob("compile-*.lock")):
+            _LOG.warning("%s is left alone: something is being compiled", self.directory.compile_cache)
+            return []
+        removed = []
+        for path in find_compiled_entries(self.directory, whole=older_than_days is None):
+            with suppress(FileNotFoundError):  # another process removes it as well
+                age_days = (now_s - find_last_write(path)) / _DAY_S
+                if older_than_days is not None and age_days <= older_than_days:
+                    continue
+                reason = "asked for" if older_than_days is None else f"not written for {age_days:.0f} days"
+                pruned = PrunedPath(path=path, reason=f"compile cache, {reason}", size_bytes=count_bytes(path))
+                if not dry_run:
+                    self._quarantine(path)
+                removed.append(pruned)
         return removed
 
     def _list_paths(self) -> list[Path]:

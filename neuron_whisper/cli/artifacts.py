@@ -223,15 +223,29 @@ def _verify_artifact(store: ArtifactStore, artifact: Artifact, *, run: bool) -> 
     help="Also remove artifacts unused for this many days.",
 )
 @click.option("--all", "everything", is_flag=True, help="Remove all artifacts.")
+@click.option(
+    "--compile-cache",
+    is_flag=True,
+    help="Also remove the graphs that Neuron's compiler keeps; with --older-than those not written for so many days.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be removed; remove nothing.")
 @json_option
 @with_context
-def prune(context: CliContext, older_than: float | None, everything: bool, dry_run: bool, as_json: bool) -> None:
+def prune(
+    context: CliContext,
+    older_than: float | None,
+    everything: bool,
+    compile_cache: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Remove leftovers of dead processes, outdated and broken artifacts, and what the options name.
 
-    Artifacts in use by a running process stay.
+    Artifacts in use by a running process stay, and the compile cache while something compiles.
     """
-    removed = context.store().prune(older_than_days=older_than, everything=everything, dry_run=dry_run)
+    removed = context.store().prune(
+        older_than_days=older_than, everything=everything, compile_cache=compile_cache, dry_run=dry_run
+    )
     if as_json:
         echo_json(
             {

@@ -116,14 +116,19 @@ ABILITIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+# check that is not made -> the one that says why
+MADE_FOR_DEVICES = dict.fromkeys(("NeuronCores", "Neuron driver"), "Neuron devices")
+
+
 def judge(checks: Iterable[Check]) -> list[Ability]:
-    """What the checks allow, by ABILITIES; a check that was not made counts as missing."""
+    """What the checks allow, by ABILITIES; one that was not made counts as missing, by the name of one that was."""
     verdicts = {check.name: check.verdict for check in checks}
     abilities = []
     for name, (not_failed, ok) in ABILITIES.items():
         missing = [check for check in not_failed if verdicts.get(check, "fail") == "fail"]
         missing += [check for check in ok if verdicts.get(check) != "ok"]
-        abilities.append(Ability(name=name, is_possible=not missing, missing=tuple(missing)))
+        named = (it if it in verdicts else MADE_FOR_DEVICES.get(it, it) for it in missing)
+        abilities.append(Ability(name=name, is_possible=not missing, missing=tuple(dict.fromkeys(named))))
     return abilities
 
 

@@ -15,6 +15,7 @@ from neuron_whisper.server.http.upload_limits import refuse_body
 from neuron_whisper.server.transport.connection_limits import ConnectionLimits
 from neuron_whisper.server.transport.piece_budget import PieceBudget
 from neuron_whisper.server.transport.refusals import INVALID_HANDSHAKE, TOO_MANY_CONNECTIONS, send_refusal
+from neuron_whisper.server.transport.request_target import to_origin_form
 from neuron_whisper.server.transport.turns import LimitedConnection
 from neuron_whisper.server.transport.websocket_connections import LimitedWebSocketProtocol, find_handshake_problem
 
@@ -48,6 +49,8 @@ class MeteredConnection(h11.Connection):
             return h11.NEED_DATA
         try:
             event = super().next_event()
+            if isinstance(event, h11.Request):
+                event = to_origin_form(event)
             if isinstance(event, h11.Data):
                 self._events_left -= 1
                 if event.chunk_start and not self._chunks.spend(len(event.data)):

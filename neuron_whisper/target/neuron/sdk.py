@@ -45,7 +45,13 @@ RELEASES = (
 SUPPORTED_RELEASES = "2.27 to 2.31.1 and 2.33"
 TORCH_VERSION_PARTS = 3
 FIRST_TORCH_OF_TORCHNEURON = (2, 10)  # release-notes/components/pytorch, 2.29: PyTorch 2.9 is the last with XLA
-PLACEHOLDERS = {"torch-neuronx": "1.0", "neuronx-cc": "1.0.post1", "nrtpy": "0.0.1"}  # on PyPI
+PLACEHOLDERS = {  # on PyPI
+    "torch-neuronx": "1.0",
+    "neuronx-cc": "1.0.post1",
+    "neuronx-distributed": "0.1",
+    "neuronx-distributed-inference": "0.1.0",
+    "nrtpy": "0.0.1",
+}
 INSTALL_COMMAND = (
     'pip install "torch-neuronx==2.9.0.2.15.*" "neuronx-cc==2.26.*" "neuronx-distributed==0.19.*" '
     '"neuronx-distributed-inference==0.10.*" --extra-index-url https://pip.repos.neuron.amazonaws.com'

@@ -257,6 +257,50 @@ def test_prune_removes_what_is_broken_stale_old_or_asked_for_and_keeps_the_rest(
     assert store.list_artifacts() == StoredArtifacts(current=[kept])
 
 
+@pytest.fixture
+def compiled(store: ArtifactStore) -> dict[str, Path]:
+    """What two compilers keep: two graphs, of 40 and of 2 days ago, and a lock."""
+    store.directory.create()
+    found = {}
+    for name, days in (("MODULE_old+1", 40), ("MODULE_new+2", 2)):
+        entry = found[name] = store.directory.compile_cache / "neuron" / "neuronxcc-2.26.6360.0" / name
+        entry.mkdir(parents=True)
+        (entry / "model.neff").write_bytes(b"12345")
+        for path in (entry / "model.neff", entry):
+            seconds = datetime.now(UTC).timestamp() - days * 86_400
+            os.utime(path, (seconds, seconds))
+    (store.directory.compile_cache / "locks").mkdir()
+    (store.directory.compile_cache / "locks" / "compile-1.lock").touch()
+    return found
+
+
+def test_prune_leaves_the_compile_cache_unless_it_is_named(store: ArtifactStore, compiled: dict[str, Path]) -> None:
+    assert store.prune(everything=True, older_than_days=1) == []
+    assert all(path.is_dir() for path in compiled.values())
+
+
+def test_the_compile_cache_goes_as_a_whole_or_by_age_and_its_locks_stay(
+    store: ArtifactStore, compiled: dict[str, Path]
+) -> None:
+    def prune(**asked: Any) -> dict[str, tuple[str, int]]:
+        return {it.path.name: (it.reason, it.size_bytes) for it in store.prune(compile_cache=True, **asked)}
+
+    assert prune(older_than_days=50) == {}
+    dry = prune(older_than_days=30, dry_run=True)
+    assert dry == {"MODULE_old+1": ("compile cache, not written for 40 days", 5)} == prune(older_than_days=30)
+    assert [path.is_dir() for path in compiled.values()] == [False, True]
+    assert prune() == {"neuron": ("compile cache, asked for", 5)}
+    assert [path.name for path in store.directory.compile_cache.iterdir()] == ["locks"]
+    assert list(store.directory.staging.iterdir()) == []
+    assert prune() == {}
+
+
+def test_the_compile_cache_stays_while_something_compiles(store: ArtifactStore, compiled: dict[str, Path]) -> None:
+    with store.lock_compile("ab" * 32):
+        assert store.prune(compile_cache=True) == []
+    assert all(path.is_dir() for path in compiled.values())
+
+
 def manifest_bytes(artifact: Artifact) -> int:
     return (artifact.path / "manifest.json").stat().st_size
 

@@ -60,6 +60,20 @@ def test_prune_removes_only_without_dry_run(cli: Cli, cache: Path, artifact: Art
     assert not artifact.path.exists()
 
 
+def test_prune_frees_the_compile_cache_where_it_is_named(cli: Cli, cache: Path, artifact: Artifact) -> None:
+    graph = cache / "compile-cache" / "neuron" / "neuronxcc-2.26.6360.0" / "MODULE_1+2" / "model.neff"
+    graph.parent.mkdir(parents=True)
+    graph.write_bytes(b"12345")
+    assert cli("artifacts", "prune", "--cache", cache).out == ""
+    assert cli("artifacts", "prune", "--compile-cache", "--older-than", "9999", "--cache", cache).out == ""
+    dry = json.loads(cli("artifacts", "prune", "--compile-cache", "--dry-run", "--json", "--cache", cache).out)
+    assert [(it["path"], it["size_bytes"]) for it in dry["removed"]] == [(str(cache / "compile-cache" / "neuron"), 5)]
+    assert graph.exists()
+    assert cli("artifacts", "prune", "--compile-cache", "--cache", cache).out.startswith("neuron: compile cache")
+    assert not graph.exists()
+    assert artifact.path.exists()
+
+
 def test_an_exported_artifact_is_imported_into_another_cache(
     cli: Cli, cache: Path, artifact: Artifact, tmp_path: Path
 ) -> None:
