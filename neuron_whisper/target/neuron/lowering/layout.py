@@ -1,4 +1,6 @@
-"""How prompts and steps are packed into one int32 tensor each. Imports no torch: the session and `plan` read it too.
+"""How prompts and steps are packed into one int32 tensor each, and the files of an artifact.
+
+Imports no torch: the session and `plan` read it too.
 
 Each input is a transfer of its own to every core, so a call has one:
 a prompt (1, PROMPT_COLUMNS + N_RULES + W + T): slot, positions, rules, suppression words, tokens;
@@ -8,7 +10,11 @@ W words of SUPPRESSION_WORD_BITS tokens each. Axes as in graph/whisper.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from neuron_whisper.target.interfaces import N_RULES
+
+GRAPHS_FILE = "graphs.pt"  # NxD's bundle
 
 TOKEN, POSITION, PARENT, ACTIVE, STEP_COLUMNS = range(5)
 SLOT, SOT, LAST, PROMPT_COLUMNS = range(4)
@@ -31,3 +37,7 @@ def padded_context(text_context: int) -> int:
 def count_suppression_words(vocab: int) -> int:
     """int32 words that hold a bit for every token."""
     return -(-vocab // SUPPRESSION_WORD_BITS)
+
+
+def weights_file(directory: Path, rank: int) -> Path:
+    return directory / "weights" / f"tp{rank}.safetensors"

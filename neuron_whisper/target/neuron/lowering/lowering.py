@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from neuron_whisper.graph.dtypes import TORCH_DTYPES
 from neuron_whisper.model.sharding import check_tp, shard
 from neuron_whisper.target.interfaces import CompileRequest
-from neuron_whisper.target.neuron.compile_process import CompileProcessRequest, compile_in_child
+from neuron_whisper.target.neuron.compile_process import CompileProcessRequest, compile_in_child, graph_labels
+from neuron_whisper.target.neuron.graph_signature import GraphSignature
 from neuron_whisper.target.neuron.lowering.compiler_flags import (
     GRAPH_TAGS,
     compiler_args,
@@ -21,16 +22,12 @@ from neuron_whisper.target.neuron.lowering.compiler_flags import (
     with_log_file,
 )
 from neuron_whisper.target.neuron.lowering.graphs import NeuronGraph, StatefulLayers, example_inputs
-
-GRAPHS_FILE = "graphs.pt"
-
-
-def weights_file(directory: Path, rank: int) -> Path:
-    return directory / "weights" / f"tp{rank}.safetensors"
+from neuron_whisper.target.neuron.lowering.layout import GRAPHS_FILE, weights_file
+from neuron_whisper.target.neuron.lowering.neffs import describe_graph, keep_neffs
 
 
 def lower(request: CompileRequest) -> None:
-    """Write `graphs.pt` and a file of weights per rank. Raises InvalidOption, LoweringFailed."""
+    """Write `graphs.pt`, the NEFFs and a file of weights per rank. Raises InvalidOption, LoweringFailed."""
     spec, profile, directory = request.spec, request.profile, request.directory
     check_tp(spec.dims, profile.target.tp)
     for tag in GRAPH_TAGS:
@@ -116,8 +113,17 @@ def trace_graphs(request: CompileProcessRequest) -> None:
     routes = [str([list(x.shape) for x in inputs]) for _, buckets in graphs.values() for inputs in buckets]
     # NxD routes by these: of two equal ones, the later graph would silently run for both
     assert len(routes) == len(set(routes)), f"two graphs take the same shapes: {routes}"
-    for tag, (graph, buckets) in graphs.items():
+    instances = {tag: _ModelInstance(graph, request) for tag, (graph, _) in graphs.items()}
+    for tag, (_, buckets) in graphs.items():
         args = with_log_file(compiler_args(request.profile, tag), tag)
-        builder.add(tag, _ModelInstance(graph, request), buckets, compiler_args=args)
+        builder.add(tag, instances[tag], buckets, compiler_args=args)
     bundle = builder.trace(initialize_model_weights=False)
     torch.jit.save(bundle, request.graphs_file)
+
+    def describe(tag: str, bucket: int, artifacts: Any) -> GraphSignature:
+        name, module = graph_labels(request.spec)[f"{tag}/_tp0_bk{bucket}"], instances[tag].module
+        assert module is not None, "the builder has traced it"
+        states = [f"states.{state}" for state, _ in module.aliased_states()]
+        return describe_graph(name, artifacts, graphs[tag][1][bucket], states, dict(module.named_parameters()))
+
+    keep_neffs(Path(request.graphs_file).parent, builder, Path(request.work_dir), target.tp, describe)

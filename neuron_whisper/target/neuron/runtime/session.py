@@ -29,7 +29,7 @@ from neuron_whisper.target.interfaces import (
     rows_in_use,
 )
 from neuron_whisper.target.neuron.lowering import layout
-from neuron_whisper.target.neuron.lowering.lowering import GRAPHS_FILE, weights_file
+from neuron_whisper.target.neuron.lowering.layout import GRAPHS_FILE, weights_file
 from neuron_whisper.target.neuron.runtime.core_allocation import explain_load_failure, reserve_cores
 
 GraphRunner = Callable[..., tuple[Tensor, Tensor]]
