@@ -114,10 +114,16 @@ def serve(
     """
     from neuron_whisper.errors import InvalidOption
     from neuron_whisper.server.config.loader import load_settings
-    from neuron_whisper.server.config.settings import ServerSettings
+    from neuron_whisper.server.config.settings import COMPAT_DEFAULTS, ServerSettings
 
     try:
-        resolved = load_settings(ServerSettings, flags=_given_flags(flags), environment=os.environ, file=config)
+        resolved = load_settings(
+            ServerSettings,
+            flags=_given_flags(flags),
+            environment=os.environ,
+            file=config,
+            defaults_by_compat=COMPAT_DEFAULTS,
+        )
     except InvalidOption as error:
         raise click.UsageError(str(error)) from error
     if print_config:

@@ -1,9 +1,9 @@
 """create_app: the ASGI application of a transcriber, with OpenAI's audio API.
 
 Routes: /v1/audio/transcriptions, /v1/audio/translations, the sockets /v1/realtime and /v1/audio/stream, /v1/models,
-with settings.model_admin /v1/models/load and /unload, with settings.jobs_dir /v1/jobs, /health/startup, /health/live,
-/health/ready, /metrics, a page to try it at /, the OpenAPI document at /schema/openapi.json and as a page at /schema.
-Nothing of it needs a network.
+with settings.model_admin /v1/models/load and /unload, with settings.jobs_dir /v1/jobs, with settings.compat /ping and
+/invocations, /health/startup, /health/live, /health/ready, /metrics, a page to try it at /, the OpenAPI document at
+/schema/openapi.json and as a page at /schema. Nothing of it needs a network.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from neuron_whisper.server.observability.health import get_liveness, get_metrics
 from neuron_whisper.server.realtime.connection import warm_up
 from neuron_whisper.server.realtime.openai import serve_realtime
 from neuron_whisper.server.realtime.raw_stream import serve_audio_stream
+from neuron_whisper.server.sagemaker.routes import invoke_endpoint, ping
 from neuron_whisper.server.state import ServerState
 from neuron_whisper.server.web.api_docs import SwaggerUi, create_assets_router
 from neuron_whisper.server.web.page import create_page_route
@@ -79,6 +80,7 @@ def build_app(server_state: ServerState) -> Litestar:
             server_state.close()
 
     has_keys = server_state.gateway.api_keys is not None
+    is_on_sagemaker = server_state.settings.compat == "sagemaker"
     api_router = Router(
         "/",
         route_handlers=[
@@ -90,6 +92,7 @@ def build_app(server_state: ServerState) -> Litestar:
             retrieve_model,
             *((load_model, unload_model) if server_state.settings.model_admin else ()),
             *(JOB_ROUTES if server_state.jobs is not None else ()),
+            *((invoke_endpoint,) if is_on_sagemaker else ()),
         ],
         security=[{SECURITY_SCHEME_NAME: []}]
         if has_keys
@@ -102,6 +105,7 @@ def build_app(server_state: ServerState) -> Litestar:
             get_readiness,
             get_startup,
             get_metrics,
+            *((ping,) if is_on_sagemaker else ()),
             create_assets_router(),
             create_page_route(server_state.models.default.id, _list_languages(server_state.models)),
         ],

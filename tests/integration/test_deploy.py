@@ -31,6 +31,8 @@ from neuron_whisper.model.catalogue import CATALOGUE
 from neuron_whisper.planning.instances import INSTANCE_TYPES
 from neuron_whisper.profile import list_profiles
 from neuron_whisper.server import ServerSettings, create_app
+from neuron_whisper.server.config.loader import load_settings
+from neuron_whisper.server.config.settings import COMPAT_DEFAULTS
 from neuron_whisper.server.run import SHUTDOWN_GRACE_S
 from tests.support.command_lines import INSTALLED, PROGRAM, find_calls, parse_command_line
 from tests.support.paths import ROOT
@@ -38,8 +40,9 @@ from tests.support.servers import make_transcriber, run_server
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILES = (DEPLOY / "Dockerfile.cpu", DEPLOY / "Dockerfile.neuron")
+SAGEMAKER = DEPLOY / "Dockerfile.sagemaker"
 TARGETS = ("cpu", "neuron")  # the folders of deploy/kubernetes
-PAGES = (ROOT / "docs" / "deployment.md", ROOT / "docs" / "neuron.md")
+PAGES = (ROOT / "docs" / "deployment.md", ROOT / "docs" / "neuron.md", ROOT / "docs" / "sagemaker.md")
 NEURON_PAGE = PAGES[1]
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 UID = 10001
@@ -96,7 +99,7 @@ class Call:
 
 def collect_calls() -> list[Call]:
     found = []
-    for file in DOCKERFILES:
+    for file in (*DOCKERFILES, SAGEMAKER):
         script = "\n".join(read_values(file, "RUN"))
         for name, _, default in (text.partition("=") for text in read_values(file, "ARG")):
             script = script.replace(f"${{{name}}}", default)
@@ -150,6 +153,7 @@ def test_every_file_says_what_to_run() -> None:
     assert commands == {
         "Dockerfile.cpu": {"compile", "serve"},
         "Dockerfile.neuron": {"doctor"},
+        "Dockerfile.sagemaker": {"artifacts", "serve"},
         "compose: compile": {"compile"},
         "compose: neuron": {"serve"},
         "Job: cpu": {"compile"},
@@ -162,6 +166,7 @@ def test_every_file_says_what_to_run() -> None:
         "neuron-whisper-cpu.service": {"serve"},
         "deployment.md": {"artifacts", "compile", "doctor"},
         "neuron.md": {"plan", "doctor", "compile", "artifacts", "serve", "transcribe"},
+        "sagemaker.md": {"artifacts", "serve"},
     }
 
 
@@ -255,6 +260,23 @@ def test_systemd_finds_nothing_wrong_with_a_unit(unit: Path, tmp_path: Path) -> 
     )
     about_it = [line for line in done.stderr.splitlines() if unit.name in line]  # other units of the machine may be odd
     assert about_it == []
+
+
+def test_sagemakers_image_serves_its_artifact_by_variables_alone_on_the_port_that_it_asks() -> None:
+    variables = dict(part.split("=") for text in read_values(SAGEMAKER, "ENV") for part in text.split())
+    (artifact,) = (text.removeprefix("ARTIFACT=") for text in read_values(SAGEMAKER, "ARG") if "ARTIFACT" in text)
+    assert variables["NEURON_WHISPER_ARTIFACT"] == "${ARTIFACT}"
+    assert artifact == "kotoba-v2.2-neuron-tp2"
+    loaded = load_settings(ServerSettings, flags={}, environment=variables, defaults_by_compat=COMPAT_DEFAULTS)
+    settings = loaded.settings
+    assert (settings.compat, settings.host, str(settings.port)) == ("sagemaker", "0.0.0.0", "8080")
+    assert read_values(SAGEMAKER, "EXPOSE") == ["8080"]
+    assert read_values(SAGEMAKER, "CMD") == ['["serve"]']  # which SageMaker gives too, in place of a CMD
+    assert read_values(SAGEMAKER, "ENTRYPOINT") == []
+    assert all(read_values(file, "ENTRYPOINT") == ['["neuron-whisper"]'] for file in DOCKERFILES)
+    # it answers within 60 s, and is killed 30 s after SIGTERM
+    assert settings.request_timeout_s < 60
+    assert settings.drain_s + 2 * SHUTDOWN_GRACE_S < 30
 
 
 # --- memory and devices ---------------------------------------------------------------------------

@@ -50,6 +50,7 @@ LONGEST_LINE = 120
 # flags in prose that belong to other programs
 FOREIGN_FLAGS = {
     "--auto-cast",
+    "--build-arg",
     "--cache_dir",
     "--cc-pipeline-tiling-factor",
     "--command",

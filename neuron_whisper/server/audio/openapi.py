@@ -77,7 +77,7 @@ def _describe_requirement(requirement: Requirement) -> Mapping[str, Any]:
     return {"if": given, "then": then}
 
 
-def _describe_responses() -> dict[str, OpenAPIResponse]:
+def describe_responses() -> dict[str, OpenAPIResponse]:
     done = OpenAPIResponse(
         description="The transcript in the requested format",
         content={
@@ -100,7 +100,7 @@ class _AudioOperation(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = describe_form(self.form, {"required": ["file"]}, REQUEST_EXAMPLES)
-        self.responses = dict(_describe_responses())
+        self.responses = dict(describe_responses())
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -29,6 +30,8 @@ from neuron_whisper.transcriber import Transcriber, build_transcript
 from neuron_whisper.transcript import Segment, Transcript
 
 AnyRequest = Request[Any, Any, Any]
+FormReader = Callable[[AnyRequest, Form, int], Awaitable[AudioForm]]
+"""reader(request, form, max_bytes): fills the form, and returns the endpoint whose fields it has."""
 
 
 @post(
@@ -40,7 +43,7 @@ AnyRequest = Request[Any, Any, Any]
     summary="Audio to text in the language that is spoken",
 )
 async def create_transcription(server_state: NamedDependency[ServerState]) -> ASGIApp:
-    return AudioResponse(server_state, TRANSCRIPTIONS)
+    return AudioResponse(server_state, _read_multipart(TRANSCRIPTIONS))
 
 
 @post(
@@ -52,14 +55,22 @@ async def create_transcription(server_state: NamedDependency[ServerState]) -> AS
     summary="Audio to English text",
 )
 async def create_translation(server_state: NamedDependency[ServerState]) -> ASGIApp:
-    return AudioResponse(server_state, TRANSLATIONS)
+    return AudioResponse(server_state, _read_multipart(TRANSLATIONS))
+
+
+def _read_multipart(endpoint: AudioForm) -> FormReader:
+    async def read(request: AnyRequest, form: Form, max_bytes: int) -> AudioForm:
+        await read_form(request, form, endpoint.check_field, max_bytes)
+        return endpoint
+
+    return read
 
 
 class AudioResponse:
     """The response to one request. It is computed while it is sent, so every limit holds until a stream's end."""
 
-    def __init__(self, server_state: ServerState, endpoint: AudioForm) -> None:
-        self._server_state, self._endpoint = server_state, endpoint
+    def __init__(self, server_state: ServerState, read: FormReader) -> None:
+        self._server_state, self._read = server_state, read
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises errors that occur before the first byte is sent; a later one is sent as the stream's last event."""
@@ -85,14 +96,10 @@ class AudioResponse:
                 await events.end()
 
     async def _respond(self, request: AnyRequest, events: EventStream, scope: Scope, send: Send) -> None:
-        server_state, endpoint, log_fields = (
-            self._server_state,
-            self._endpoint,
-            RequestContext.from_scope(scope).log_fields,
-        )
+        server_state, log_fields = self._server_state, RequestContext.from_scope(scope).log_fields
         with Form() as form:
             with measure_stage("receive"):
-                await read_form(request, form, endpoint.check_field, server_state.settings.max_upload_bytes)
+                endpoint = await self._read(request, form, server_state.settings.max_upload_bytes)
             audio_request = AudioRequest.from_form(form, endpoint, vad_filter=server_state.settings.vad_filter)
             model = server_state.models.find(audio_request.model)  # rejects an unknown one before the audio is decoded
             if model.transcriber is not None:

@@ -50,8 +50,11 @@ def load_settings(
     flags: Mapping[str, object],
     environment: Mapping[str, str],
     file: Path | None = None,
+    defaults_by_compat: Mapping[str, Mapping[str, object]] | None = None,
 ) -> LoadedSettings[T]:
     """Settings from `flags` (by field name), NEURON_WHISPER_<NAME> of `environment`, and the TOML file.
+
+    `defaults_by_compat` has the defaults that a value of the setting `compat` brings.
 
     Raises InvalidOption with field, value, what is allowed and the source, also where the file cannot be read.
     """
@@ -74,6 +77,10 @@ def load_settings(
             values[name] = spec.convert(value, is_text=is_text)
         except InvalidOption as error:
             raise _with_source(error, source) from None
+    compat = str(values.get("compat", ""))
+    for name, default in (defaults_by_compat or {}).get(compat, {}).items():
+        if sources[name] == DEFAULT_SOURCE:
+            values[name], sources[name] = default, f"default with compat = {compat}"
     try:
         return LoadedSettings(settings=settings_class(**values), sources=sources)
     except InvalidOption as error:  # validations across fields

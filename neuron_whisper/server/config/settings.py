@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,13 @@ from neuron_whisper.server.http.origins import PageOrigins
 
 MIB = 1024**2
 DAY_S = 86400
+
+
+# Defaults that a value of `compat` brings. SageMaker: its container listens on 8080, answers within 60 s, and is killed
+# 30 s after SIGTERM (docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code, looked up 2026-11-27).
+COMPAT_DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "sagemaker": {"host": "0.0.0.0", "port": 8080, "request_timeout_s": 58.0, "drain_s": 25.0}  # noqa: S104
+}
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +174,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
             "believed, such as 10.0.0.2,10.1.0.0/16; *: every client's."
         ),
     ] = ()
+    compat: Annotated[
+        Literal["none", "sagemaker"],
+        Meta(
+            description="Routes of another service as well: sagemaker has GET /ping and POST /invocations, and other "
+            "defaults of host, port, request_timeout_s and drain_s."
+        ),
+    ] = "none"
     root_path: Annotated[
         str, Meta(description="Path below which a reverse proxy serves this server, such as /speech; it strips it.")
     ] = ""

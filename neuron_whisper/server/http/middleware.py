@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 REQUEST_ID_HEADER = b"x-request-id"
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 SUBPROTOCOL_KEY = "openai-insecure-api-key."  # OpenAI's way for browsers, whose WebSockets cannot send headers
-GUARDED_PREFIX = "/v1"
+GUARDED_PREFIXES = ("/v1", "/invocations")
 MAX_LOGGED_FIELD_CHARS = 64  # a client may send any name
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
@@ -206,11 +206,12 @@ class InstrumentedApp(Litestar):
 
 
 def require_api_key(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """Guard of every route below /v1. Health, the page and the OpenAPI document need no key.
+    """Guard of every route below GUARDED_PREFIXES. Health, the page and the OpenAPI document need no key.
 
     Raises AuthenticationFailed.
     """
-    if connection.scope["type"] != ScopeType.HTTP or not any(path.startswith(GUARDED_PREFIX) for path in handler.paths):
+    is_guarded = any(path.startswith(GUARDED_PREFIXES) for path in handler.paths)
+    if connection.scope["type"] != ScopeType.HTTP or not is_guarded:
         return
     RequestContext.from_scope(connection.scope).client = get_gateway(connection).authenticate(connection.scope)
 

@@ -19,7 +19,7 @@ from multipart import (  # type: ignore[import-untyped]  # it ships no types
     PushMultipartParser,
 )
 
-from neuron_whisper.errors import AudioTooLarge, InvalidOption, MissingOption, TextTooLong
+from neuron_whisper.errors import AudioTooLarge, InputError, InvalidOption, MissingOption, TextTooLong
 from neuron_whisper.server.http.charsets import decode_header, decode_text, find_text_charset
 from neuron_whisper.server.http.errors import ClientDisconnected
 
@@ -55,6 +55,11 @@ class Form:
         if self.upload is not None:
             self.upload.close()
 
+    def begin_upload(self) -> SpooledTemporaryFile[bytes]:
+        """An empty upload, to be filled; in memory while it is small."""
+        self.upload = SpooledTemporaryFile(UPLOAD_MEMORY_BYTES, dir=self.upload_dir)  # noqa: SIM115 - closed on exit
+        return self.upload
+
     def take_upload(self) -> SpooledTemporaryFile[bytes]:
         """The upload, positioned at its start; the caller closes it. Raises InvalidOption where there is none."""
         if self.upload is None:
@@ -80,10 +85,11 @@ async def read_form(request: Request[Any, Any, Any], form: Form, check_field: Fi
         raise ClientException("send the request as multipart/form-data with a boundary")
     part: MultipartSegment | None = None
     name, text = "", bytearray()
+    too_large = AudioTooLarge("request", "the upload", max_bytes)
     try:
         # any byte is a character of latin-1: names are decoded here
         with PushMultipartParser(boundary, max_segment_count=MAX_PARTS, header_charset="latin-1") as parser:
-            async for chunk in _read_body(request, max_bytes + MAX_FORM_OVERHEAD_BYTES, max_bytes):
+            async for chunk in read_body(request, max_bytes + MAX_FORM_OVERHEAD_BYTES, too_large):
                 if parser.closed:
                     continue  # an epilogue, which has no meaning
                 for event in parser.parse(chunk):
@@ -104,6 +110,13 @@ async def read_form(request: Request[Any, Any, Any], form: Form, check_field: Fi
         raise ClientException(f"the form cannot be read: {error}") from error
 
 
+async def read_upload(request: Request[Any, Any, Any], form: Form, max_bytes: int) -> None:
+    """Take the whole body for the form's upload. Raises AudioTooLarge, ClientDisconnected."""
+    form.begin_upload()
+    async for chunk in read_body(request, max_bytes, AudioTooLarge(form.upload_name, "the upload", max_bytes)):
+        _append_upload(form, chunk, max_bytes)
+
+
 def _begin_part(form: Form, part: MultipartSegment, name: str, check_field: FieldCheck) -> None:
     if name != "file":
         if part.filename is not None:  # reject an upload in the wrong field before its megabytes are read
@@ -111,7 +124,7 @@ def _begin_part(form: Form, part: MultipartSegment, name: str, check_field: Fiel
         return
     if form.upload is not None:
         raise InvalidOption("file", "a second file", "one file per request")
-    form.upload = SpooledTemporaryFile(UPLOAD_MEMORY_BYTES, dir=form.upload_dir)  # noqa: SIM115  # the form closes it
+    form.begin_upload()
     form.upload_name = _sanitize_filename(_read_filename(part))
 
 
@@ -133,9 +146,8 @@ def _append_upload(form: Form, piece: bytes | bytearray | None, max_bytes: int) 
     form.upload.write(piece)  # on the event loop: a chunk is at most 64 KiB and goes to the page cache
 
 
-async def _read_body(request: Request[Any, Any, Any], limit: int, max_upload: int) -> AsyncIterator[bytes]:
-    """The body in chunks, with or without a content-length. Raises AudioTooLarge, ClientDisconnected."""
-    too_large = AudioTooLarge("request", "the upload", max_upload)
+async def read_body(request: Request[Any, Any, Any], limit: int, too_large: InputError) -> AsyncIterator[bytes]:
+    """The body in chunks, with or without a content-length. Raises `too_large` above `limit`, ClientDisconnected."""
     content_length = request.headers.get("content-length", "")
     if content_length.isdecimal() and int(content_length) > limit:
         raise too_large

@@ -73,10 +73,14 @@ async def get_liveness(server_state: NamedDependency[ServerState]) -> Response[H
 )
 async def get_startup(server_state: NamedDependency[ServerState]) -> Response[Health]:
     """503 while the first model is loading, which happens while serving only where none is preloaded."""
-    is_loading = not server_state.models.loaded_transcribers and any(
-        model.state == "loading" for model in server_state.models
-    )
-    return Response(Health(status="loading" if is_loading else "started"), status_code=503 if is_loading else 200)
+    loading = is_loading(server_state)
+    return Response(Health(status="loading" if loading else "started"), status_code=503 if loading else 200)
+
+
+def is_loading(server_state: ServerState) -> bool:
+    """Whether the first model is being loaded."""
+    models = server_state.models
+    return not models.loaded_transcribers and any(model.state == "loading" for model in models)
 
 
 @get(
@@ -88,6 +92,12 @@ async def get_startup(server_state: NamedDependency[ServerState]) -> Response[He
 )
 async def get_readiness(server_state: NamedDependency[ServerState]) -> Response[Health]:
     """200 with the engine's counts, or 503 with the reason."""
+    health = describe_readiness(server_state)
+    return Response(health, status_code=200 if health.status == "ready" else 503)
+
+
+def describe_readiness(server_state: ServerState) -> Health:
+    """`status` is "ready", or the reason why no requests should come; with the engines' counts."""
     models = server_state.models
     engines = [transcriber.status for transcriber in models.loaded_transcribers]
     pools = [engine for engine in engines if isinstance(engine, PoolStatus)]
@@ -118,7 +128,7 @@ async def get_readiness(server_state: NamedDependency[ServerState]) -> Response[
             workers_configured=len(workers),
             workers=tuple(_to_worker_health(worker) for worker in workers),
         )
-    return Response(health, status_code=200 if reason == "ready" else 503)
+    return health
 
 
 def is_hung(server_state: ServerState) -> bool:

@@ -18,7 +18,7 @@ from neuron_whisper.errors import InvalidOption
 from neuron_whisper.server.http.request_context import RequestContext
 from neuron_whisper.server.observability.metrics import get_route_path
 
-UNTRACED_URLS = r"^\w+://[^/]*/(?!v1/)"
+UNTRACED_URLS = r"^\w+://[^/]*/(?!v1/|invocations\b)"
 SHUTDOWN_TIMEOUT_S = 2.0  # for the last spans; an unreachable collector must not delay shutdown
 
 

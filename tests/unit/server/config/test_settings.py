@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from neuron_whisper.errors import InvalidOption
-from neuron_whisper.server.config.loader import load_settings
+from neuron_whisper.server.config.loader import LoadedSettings, load_settings
 from neuron_whisper.server.config.schema import list_setting_specs
-from neuron_whisper.server.config.settings import ServerSettings
+from neuron_whisper.server.config.settings import COMPAT_DEFAULTS, ServerSettings
 
 SPECS = list_setting_specs(ServerSettings)
 
@@ -66,3 +66,17 @@ def test_a_job_may_decode_as_many_bytes_per_second_as_a_request() -> None:
     assert settings.job_limits.max_decoded_bytes == 3000
     assert settings.job_limits.seconds_setting == "--jobs-max-audio-s"
     assert settings.audio_limits.seconds_setting == "--max-audio-s"
+
+
+def test_sagemaker_brings_its_port_and_times_and_what_is_given_wins() -> None:
+    def load(flags: dict[str, str], environment: dict[str, str]) -> LoadedSettings[ServerSettings]:
+        return load_settings(ServerSettings, flags=flags, environment=environment, defaults_by_compat=COMPAT_DEFAULTS)
+
+    loaded = load({}, {"NEURON_WHISPER_COMPAT": "sagemaker", "NEURON_WHISPER_REQUEST_TIMEOUT_S": "3600"})
+    settings = loaded.settings
+    assert (settings.host, settings.port, settings.drain_s, settings.request_timeout_s) == ("0.0.0.0", 8080, 25, 3600)
+    assert loaded.sources["port"] == "default with compat = sagemaker"
+    assert load({"compat": "sagemaker", "port": "8000"}, {}).settings.port == 8000
+    assert load({"compat": "none"}, {}).settings == ServerSettings() == load({}, {}).settings
+    with pytest.raises(InvalidOption, match="compat"):
+        load({"compat": "vertex"}, {})

@@ -1,0 +1,1 @@
+"""What SageMaker asks of a container: GET /ping and POST /invocations."""
