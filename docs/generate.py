@@ -15,15 +15,21 @@ import rich_click as click
 from neuron_whisper.artifact.known_models import count_parameters, list_languages
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.cli.main import cli
+from neuron_whisper.cli.output.plan_text import PUBLISHED_HEADERS, format_published, format_seconds
 from neuron_whisper.decode.options import DEFAULT_VAD, TranscribeOptions
 from neuron_whisper.live.options import LiveOptions, TurnDetection
 from neuron_whisper.model.catalogue import CATALOGUE, CatalogueEntry
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.option_spec import OptionSpec, list_option_specs
+from neuron_whisper.planning.instances import INSTANCE_TYPES, InstanceType
+from neuron_whisper.planning.placement import Placement, choose_best, parallelism_options, place
+from neuron_whisper.planning.published_runs import bound_published_runs
+from neuron_whisper.profile import load_profile
 from neuron_whisper.server.config.schema import SettingSpec, list_setting_specs
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.realtime.options import list_realtime_specs
 from neuron_whisper.server.realtime.raw_stream import StreamQuery
+from neuron_whisper.target.interfaces import spec_from_profile
 from neuron_whisper.text.languages import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,6 +89,9 @@ def generate() -> Mapping[Path, str]:
         (DOCS / "models-and-profiles.md", "models", _model_table()),
         (DOCS / "decoding.md", "options", _option_tables()),
         (DOCS / "server" / "realtime.md", "query parameters", _stream_table()),
+        (DOCS / "planning.md", "recommended placements", _recommendation_table()),
+        (DOCS / "planning.md", "instances", _instance_table()),
+        (DOCS / "planning.md", "published runs", _published_table()),
     ):
         pages[path] = _with_table(pages.get(path) or path.read_text(encoding="utf-8"), name, table)
     return pages
@@ -311,6 +320,57 @@ def _model_row(entry: CatalogueEntry) -> tuple[str, ...]:
 def _languages(entry: CatalogueEntry) -> str:
     codes = list_languages(entry)
     return LANGUAGES[codes[0]].title() if len(codes) == 1 else str(len(codes))
+
+
+# --- planning -------------------------------------------------------------------------------------
+
+PLANNED = ("base", "kotoba-v2.2", "large-v3-turbo", "large-v3")
+
+
+def _recommendation_table() -> str:
+    """Of every model and instance the placements with the most audio per dollar and with the least latency."""
+    head = ("model", "instance", "most audio per dollar", "hours of audio for a dollar", "least latency", "of a window")
+    return format_table(head, (_recommend(model, it) for model in PLANNED for it in INSTANCE_TYPES.values()))
+
+
+def _recommend(model: str, instance: InstanceType) -> tuple[str, ...]:
+    profile = load_profile("neuron-base-inf2.xlarge-tp2")  # its sizes, which no model changes
+    spec = spec_from_profile(PUBLISHED_DIMS[model], profile)
+    dtypes = profile.target.dtype, profile.weights.dtype
+    options = parallelism_options(spec.dims, instance)
+    placements = [place(spec, instance, tp=tp, replicas=replicas, dtypes=dtypes) for tp, replicas in options]
+    cheap, quick = choose_best(placements, "cost"), choose_best(placements, "latency")
+    assert cheap is not None
+    assert cheap.audio_hours_per_usd is not None
+    assert quick is not None
+
+    def split(placement: Placement) -> str:
+        return f"tp {placement.tp} x {placement.replicas}"
+
+    hours, latency = f"{cheap.audio_hours_per_usd:,.0f}", format_seconds(quick.latency_s)
+    return model, instance.name, split(cheap), hours, split(quick), latency
+
+
+def _instance_table() -> str:
+    head = ("instance", "chips x cores", "memory of a core", "host", "dollars an hour", "price")
+    return format_table(head, map(_instance_row, INSTANCE_TYPES.values()))
+
+
+def _instance_row(instance: InstanceType) -> tuple[str, ...]:
+    assert instance.price is not None
+    cores = f"{instance.chips} x {instance.cores_per_chip}" + (f" (LNC {instance.lnc})" if instance.lnc > 1 else "")
+    memory = f"{instance.core.memory_bytes >> 30} GiB, {instance.core.bytes_per_s / 1e9:.0f} GB/s"
+    host = f"{instance.host_memory_bytes >> 30} GiB"
+    return instance.name, cores, memory, host, f"{instance.price.usd_per_hour:.7g}", instance.price.description
+
+
+def _published_table() -> str:
+    bounds = bound_published_runs()
+    sources = list(dict.fromkeys(bound.run.citation for bound in bounds))
+    rows = [(*format_published(bound), f"{sources.index(bound.run.citation) + 1}") for bound in bounds]
+    table = format_table([header.lower() for header in (*PUBLISHED_HEADERS, "OF")], rows)
+    numbered = ((f"{number}", source) for number, source in enumerate(sources, 1))
+    return table + "\n" + format_table(("of", "what ran, where it was published, when"), numbered)
 
 
 def main() -> int:

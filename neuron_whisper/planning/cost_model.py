@@ -1,4 +1,4 @@
-"""Roofline cost model of a program on a NeuronCore: bytes, FLOPs, minimum times, and how many slots fit.
+"""Cost model of a program on a NeuronCore: bytes, FLOPs, scores, collectives, and how many slots fit.
 
 Everything here is computed from the program in graph/whisper.py and target/neuron/lowering, and nothing is
 measured; tests/neuron_sim/test_neuron_plan compares it with the lowered graphs. FLOPs count matrix products and
@@ -49,11 +49,13 @@ COMPILER_BYTES_PER_TFLOP = 7_000_000_000
 class GraphCost:
     """One run of one graph on one rank. `collectives` are all-reduces and gathers, of `collective_bytes` in all.
 
+    `attention_scores` are the numbers that softmaxes of attention take, which the vector engine passes over.
     Caches are K/V and suppression masks. Inputs from the host and outputs to it pass through device memory too.
     """
 
     graph: str
     flops: int
+    attention_scores: int
     weight_bytes: int
     cache_read_bytes: int
     cache_write_bytes: int
@@ -67,13 +69,6 @@ class GraphCost:
         """The minimum that crosses the device memory."""
         caches = self.cache_read_bytes + self.cache_write_bytes
         return self.weight_bytes + caches + self.from_host_bytes + self.to_host_bytes
-
-    def min_seconds(self, core: NeuronCoreSpec, dtype: str) -> float:
-        """The roofline: no run is faster than its arithmetic at peak, nor than its bytes at full bandwidth."""
-        return max(self.flops / core.peak_flops[dtype], self.bytes / core.bytes_per_s)
-
-    def is_memory_bound(self, core: NeuronCoreSpec, dtype: str) -> bool:
-        return self.bytes / core.bytes_per_s > self.flops / core.peak_flops[dtype]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +220,7 @@ class RankCostModel:
         return GraphCost(
             graph=f"encode {n}",
             flops=convolutions + dims.n_audio_layer * layer + cross,
+            attention_scores=dims.n_audio_layer * n * self._audio_heads * dims.n_audio_ctx**2,
             weight_bytes=self._weight_bytes_of(_is_projected_in_encode),
             cache_read_bytes=0,
             cache_write_bytes=n * self.cross_bytes_per_slot,
@@ -244,6 +240,7 @@ class RankCostModel:
         return GraphCost(
             graph=f"prefill {length}",
             flops=self._prompt_flops(length) + self._logits_flops(logit_rows),
+            attention_scores=self._decoder_scores(length, length),
             weight_bytes=self._decoder_weight_bytes(length, reads_vocab=True),
             cache_read_bytes=self.cross_bytes_per_slot + self._held_self_bytes_per_slot,
             cache_write_bytes=self._held_self_bytes_per_slot + mask_bytes,
@@ -267,6 +264,7 @@ class RankCostModel:
         return GraphCost(
             graph=f"align {length}",
             flops=self._prompt_flops(length),
+            attention_scores=self._decoder_scores(length, length),
             weight_bytes=self._decoder_weight_bytes(length, reads_vocab=False) + embedded,
             cache_read_bytes=self.cross_bytes_per_slot,
             cache_write_bytes=0,
@@ -293,6 +291,7 @@ class RankCostModel:
         return GraphCost(
             graph=f"{name} {spec.slots}" + (f"x{spec.beams}" if spec.beams > 1 else ""),
             flops=dims.n_text_layer * (self._decoder_layer_flops(rows) + past) + self._logits_flops(rows),
+            attention_scores=self._decoder_scores(rows, spec.text_context + 1),  # and that of the token itself
             weight_bytes=self._decoder_weight_bytes(rows, reads_vocab=True),
             cache_read_bytes=spec.slots * (self.cross_bytes_per_slot + past_bytes + self.suppression_bytes_per_slot),
             cache_write_bytes=2 * dims.n_text_layer * rows * self._text_state * self._dtype_bytes,
@@ -323,6 +322,11 @@ class RankCostModel:
         dims = self.spec.dims
         scores = 2 * self._text_heads * _matmul_flops(length, dims.head_dim, length)
         return dims.n_text_layer * (self._decoder_layer_flops(length) + scores)
+
+    def _decoder_scores(self, rows: int, positions: int) -> int:
+        """Scores of `rows` tokens over `positions` of text and all of the audio."""
+        dims = self.spec.dims
+        return dims.n_text_layer * self._text_heads * rows * (positions + dims.n_audio_ctx)
 
     def _logits_flops(self, rows: int) -> int:
         return _matmul_flops(rows, self.spec.dims.n_text_state, self._vocab // self.tp)

@@ -1,13 +1,13 @@
 """Placements of a program on an instance: tp x replicas, the minimum time and cost of each, and the best one.
 
-Computed, never measured: every time is a lower bound, so every throughput and cost is a bound as well. Left out, as
-no figure is known: collectives between cores, the start of a graph, the host's work (audio, text), activations that do
-not fit on the chip, and the compiler's skill.
+Computed, never measured here: every time is a lower bound, so every throughput and cost is a bound as well. Left out:
+the host's work (audio, text), activations that do not fit on the chip, vector work outside of attention, transfers
+that the compiler cuts into packets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,14 +17,16 @@ from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.model.sharding import check_tp
 from neuron_whisper.planning.compile_memory import CompileJobs, choose_jobs
 from neuron_whisper.planning.cost_model import CompileMemory, GraphCost, RankCostModel
+from neuron_whisper.planning.graph_time import GraphTime, Part, estimate_time, sum_parts
 from neuron_whisper.planning.instances import GIB, InstanceType
 from neuron_whisper.target.interfaces import ProgramSpec
+from neuron_whisper.target.neuron.runtime.cores import partition_cores
 
-Goal = Literal["latency", "throughput"]
+Goal = Literal["latency", "throughput", "cost"]
 
 TOKENS_PER_WINDOW = 120  # of dense speech: about 75 words of English, with timestamps and the end
 RESERVE_BYTES = 2 * GIB  # per core, for compiled graphs, scratch and the runtime; an assumption
-# Bounds this close are a tie: then the smaller tp is better, for it has fewer collectives, which no bound counts.
+# Bounds this close are a tie: then the smaller tp is better, for it depends on fewer measured figures.
 TIE_TOLERANCE = 0.01
 
 
@@ -44,7 +46,10 @@ class Assumptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """A program in `replicas` groups of `tp` cores. Bytes are per core; times are lower bounds in seconds."""
+    """A program in `replicas` groups of `tp` cores. Bytes are per core; times are lower bounds in seconds.
+
+    `graph_times` are of `graphs`; `encode` is of one window, `encode_share` of one in the batch that is fastest.
+    """
 
     instance: InstanceType
     tp: int
@@ -58,13 +63,43 @@ class Placement:
     max_slots: int
     compile_memory: CompileMemory
     graphs: tuple[GraphCost, ...]
-    graph_s: tuple[float, ...]
-    memory_bound: tuple[bool, ...]
-    encode_s: float
-    prefill_s: float
-    step_s: float
-    latency_s: float
-    window_s: float
+    graph_times: tuple[GraphTime, ...]
+    encode: GraphTime
+    encode_share_s: float
+    prefill: GraphTime
+    step: GraphTime
+    tokens: int
+
+    @property
+    def latency_s(self) -> float:
+        """Of a window alone: encode, the shortest prompt, and a step for every further token.
+
+        In a step the empty slots cost as much as full ones.
+        """
+        return self.encode.total_s + self.prefill.total_s + self._further_tokens * self.step.total_s
+
+    @property
+    def latency_parts(self) -> dict[Part, float]:
+        """What `latency_s` consists of."""
+        return sum_parts(((1, self.encode), (1, self.prefill), (self._further_tokens, self.step)))
+
+    @property
+    def window_s(self) -> float:
+        """The time a replica spends on each window when all its slots are full.
+
+        Their encodes and prompts run one after another, and they share the steps.
+        """
+        steps_s = self._further_tokens * self.step.total_s / self.slots
+        return self.encode_share_s + self.prefill.total_s + steps_s
+
+    @property
+    def _further_tokens(self) -> int:
+        return self.tokens - 1  # the prompt answers the first
+
+    @property
+    def core_groups(self) -> list[tuple[int, ...]]:
+        """The cores of each replica, in the order of its ranks, where the environment chooses none."""
+        return partition_cores({}, self.tp, self.replicas)
 
     @property
     def cores_idle(self) -> int:
@@ -99,6 +134,12 @@ class Placement:
         price = self.instance.usd_per_hour
         return None if price is None else price * self.rtf
 
+    @property
+    def audio_hours_per_usd(self) -> float | None:
+        """At most; None where the instance's price is not known."""
+        cost = self.usd_per_audio_hour
+        return None if cost is None else 1 / cost
+
 
 def place(
     spec: ProgramSpec,
@@ -109,31 +150,21 @@ def place(
     dtypes: tuple[str, str],
     assumptions: Assumptions | None = None,
 ) -> Placement:
-    """One placement; `dtypes` are of activations and of weights. Raises InvalidOption when it cannot be.
-
-    `latency_s` is of a window alone: encode, the shortest prompt, and a step for every further token, in which the
-    empty slots cost as much as full ones. `window_s` is the time a replica spends on each window when all its slots
-    are full: their encodes and prompts one after another, and steps which they share.
-    """
+    """One placement; `dtypes` are of activations and of weights. Raises InvalidOption when it cannot be."""
     assumptions = assumptions or Assumptions()
     if replicas < 1 or tp * replicas > instance.cores:
         max_replicas = instance.cores // tp
         allowed = f"from 1 to {max_replicas}" if max_replicas else f"none: tp {tp} is more than its cores"
         raise InvalidOption("replicas", replicas, f"{allowed} ({instance.name} has {instance.cores} NeuronCores)")
     dtype, weights_dtype = dtypes
-    costs, core = RankCostModel(spec, tp=tp, dtype=dtype, weights_dtype=weights_dtype), instance.core
+    costs = RankCostModel(spec, tp=tp, dtype=dtype, weights_dtype=weights_dtype)
     graphs = costs.estimate_graphs()
+
+    def time(cost: GraphCost) -> GraphTime:
+        return estimate_time(cost, instance, tp=tp, dtype=dtype)
+
     batch = spec.encode_batches[-1]
-    one, batched, prompt, step = (
-        cost.min_seconds(core, dtype)
-        for cost in (
-            costs.estimate_encode(1),
-            costs.estimate_encode(batch),
-            costs.estimate_prefill(spec.prompt_buckets[0]),
-            costs.estimate_decode(),
-        )
-    )
-    further = assumptions.tokens - 1  # the prompt answers the first
+    encode = time(costs.estimate_encode(1))
     return Placement(
         instance=instance,
         tp=tp,
@@ -144,16 +175,15 @@ def place(
         reserve_bytes=assumptions.reserve_bytes,
         cross_bytes_per_slot=costs.cross_bytes_per_slot,
         self_bytes_per_slot=costs.self_bytes_per_slot,
-        max_slots=costs.max_slots(core, assumptions.reserve_bytes),
+        max_slots=costs.max_slots(instance.core, assumptions.reserve_bytes),
         compile_memory=costs.estimate_compile_memory(),
         graphs=graphs,
-        graph_s=tuple(cost.min_seconds(core, dtype) for cost in graphs),
-        memory_bound=tuple(cost.is_memory_bound(core, dtype) for cost in graphs),
-        encode_s=one,
-        prefill_s=prompt,
-        step_s=step,
-        latency_s=one + prompt + further * step,
-        window_s=min(one, batched / batch) + prompt + further * step / spec.slots,
+        graph_times=tuple(time(cost) for cost in graphs),
+        encode=encode,
+        encode_share_s=min(encode.total_s, time(costs.estimate_encode(batch)).total_s / batch),
+        prefill=time(costs.estimate_prefill(spec.prompt_buckets[0])),
+        step=time(costs.estimate_decode()),
+        tokens=assumptions.tokens,
     )
 
 
@@ -188,22 +218,19 @@ def _fits_model(dims: WhisperDims, tp: int) -> bool:
 
 
 def choose_best(placements: Iterable[Placement], goal: Goal) -> Placement | None:
-    """The least latency of a window alone, or the most audio per second, of those that fit; None when none fits."""
+    """The best of those that fit; None when none does.
 
-    def badness(placement: Placement) -> float:
-        return placement.latency_s if goal == "latency" else placement.rtf
+    `latency` is that of a window alone, `throughput` audio per second, `cost` the price of an hour of audio, of which
+    only those with a known price are. Of ties the smaller tp is better.
+    """
 
-    fitting = [placement for placement in placements if placement.fits]
+    def badness(placement: Placement) -> float | None:
+        if goal == "latency":
+            return placement.latency_s
+        return placement.rtf if goal == "throughput" else placement.usd_per_audio_hour
+
+    fitting = [(bad, it) for it in placements if it.fits and (bad := badness(it)) is not None]
     if not fitting:
         return None
-    least = min(badness(placement) for placement in fitting)
-    return min(
-        (placement for placement in fitting if badness(placement) <= least * (1 + TIE_TOLERANCE)),
-        key=lambda placement: (placement.tp, badness(placement)),
-    )
-
-
-def choose_cheapest(placements: Sequence[Placement]) -> Placement | None:
-    """The least cost of an audio hour, of those that fit on instances with a known price."""
-    priced = [(cost, p) for p in placements if p.fits and (cost := p.usd_per_audio_hour) is not None]
-    return min(priced, key=lambda pair: pair[0])[1] if priced else None
+    limit = min(bad for bad, _ in fitting) * (1 + TIE_TOLERANCE)
+    return min((pair for pair in fitting if pair[0] <= limit), key=lambda pair: (pair[1].tp, pair[0]))[1]

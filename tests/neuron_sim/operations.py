@@ -35,9 +35,10 @@ class Operations:
     """One graph. `instructions` are those that do something: neither parameters, constants, tuples nor reshapes.
 
     `wide` are opcodes with results of 64 bit, `float32_products` dots with a float32 operand, `infinities` constants
-    that are selected or added, `lookups` gathers and scatters, `elementwise` the number of elements of each
-    instruction that computes every one of them, and `narrow_vocab_passes` such instructions whose rows are of half a
-    vocabulary or more, in fewer rows than half of an engine's partitions.
+    that are selected or added, `exponentials` the shapes of exponentials (of softmaxes and log-softmaxes), `lookups`
+    gathers and scatters, `elementwise` the number of elements of each instruction that computes every one of them, and
+    `narrow_vocab_passes` such instructions whose rows are of half a vocabulary or more, in fewer rows than half of an
+    engine's partitions.
     """
 
     instructions: int
@@ -45,6 +46,7 @@ class Operations:
     wide: tuple[str, ...]
     float32_products: int
     infinities: int
+    exponentials: tuple[tuple[int, ...], ...]
     lookups: tuple[Lookup, ...]
     elementwise: tuple[int, ...]
     narrow_vocab_passes: int
@@ -98,6 +100,7 @@ def operations_of(module: Any, vocab: int) -> Operations:
         wide=tuple(sorted(_wide(module))),
         float32_products=sum(_has_float32_operand(one, by_id) for one in active if one.opcode == "dot"),
         infinities=sum(_is_infinite(one) for one in entry.instructions if _is_added_or_selected(one, entry)),
+        exponentials=tuple(tuple(one.shape.dimensions) for one in active if one.opcode == "exponential"),
         lookups=tuple(_lookup(one, by_id) for one in active if one.opcode in ("gather", "scatter")),
         elementwise=tuple(sorted((_count(one) for one in computed), reverse=True)),
         narrow_vocab_passes=sum(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ def graph_budgets(spec: ProgramSpec, tp: int) -> dict[str, HloBudget]:
 def figures(cost: GraphCost) -> dict[str, int]:
     return {
         "flops": cost.flops,
+        "scores": cost.attention_scores,
         "weights": cost.weight_bytes,
         "caches read": cost.cache_read_bytes,
         "caches written": cost.cache_write_bytes,
@@ -56,9 +58,12 @@ def figures(cost: GraphCost) -> dict[str, int]:
     }
 
 
-def lowered_figures(cost: HloBudget) -> dict[str, int]:
+def lowered_figures(cost: HloBudget, positions: set[int]) -> dict[str, int]:
+    """`positions` are the lengths over which attention takes softmaxes; the others are of the vocabulary."""
+    exponentials = [shape for shape in cost.operations.exponentials if shape[-1] in positions]
     return {
         "flops": cost.flops,
+        "scores": sum(math.prod(shape) for shape in exponentials),
         "weights": cost.weight_bytes,
         "caches read": cost.state_read_bytes,
         "caches written": cost.state_write_bytes,
@@ -108,8 +113,9 @@ def test_every_figure_of_a_graph_is_that_of_its_hlo(model: str, beams: int, tp: 
     hlo = graph_budgets(spec, tp)
     costs = RankCostModel(spec, tp=tp, dtype="bfloat16", weights_dtype="bfloat16").estimate_graphs()
     assert sorted(cost.graph for cost in costs) == sorted(hlo)
+    positions = {spec.dims.n_audio_ctx, spec.text_context + 1, *spec.prompt_buckets, *spec.align_buckets}
     for cost in costs:
-        planned, lowered = figures(cost), lowered_figures(hlo[cost.graph])
+        planned, lowered = figures(cost), lowered_figures(hlo[cost.graph], positions)
         if tp > 1 and not cost.graph.startswith("encode"):
             planned["weights"] += RANK_BYTES
         if cost.graph.startswith("align"):
@@ -134,6 +140,7 @@ def test_what_plan_prints_for_kotoba_on_an_inf2_is_what_its_graphs_cost(capsys: 
             cost = hlo[graph["graph"]]
             has_rank = tp > 1 and not graph["graph"].startswith("encode")
             assert graph["flops"] == cost.flops
+            assert graph["min_s"] >= graph["launch_s"] + cost.flops / 95e12
             assert graph["weight_bytes"] == cost.weight_bytes - has_rank * RANK_BYTES
             caches = cost.state_read_bytes + cost.state_write_bytes
             assert graph["bytes"] == graph["weight_bytes"] + caches + cost.from_host_bytes + cost.to_host_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from neuron_whisper.cli.main import run
 from neuron_whisper.planning.instances import GIB, INSTANCE_TYPES
 from neuron_whisper.planning.placement import Assumptions
+from neuron_whisper.planning.published_runs import PUBLISHED_RUNS
 
 
 def plan_json(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
@@ -39,19 +41,85 @@ def test_plan_answers_in_json_what_capacity_computes(capsys: pytest.CaptureFixtu
     decode, logits = two["graphs"][-4:-2]
     assert decode["weight_bytes"] == 112_353_280
     assert decode["bound_by"] == "memory"
-    assert decode["min_s"] == pytest.approx(decode["bytes"] / (410 * GIB))
+    assert decode["memory_s"] == pytest.approx(decode["bytes"] / (410 * GIB))
+    assert (decode["launch_s"], decode["collectives_s"]) == (0.14e-3, pytest.approx(8 * 26e-6))
+    assert decode["min_s"] == pytest.approx(0.14e-3 + 8 * 26e-6 + decode["memory_s"])
+    assert decode["attention_scores"] == 2 * 10 * 8 * (448 + 1 + 1500)
     assert logits["to_host_bytes"] == 8 * (4 + 51_866 * 4)
     assert two["bounds"]["rtf"] == pytest.approx(1 / two["bounds"]["audio_per_s"])
     assert two["bounds"]["usd_per_audio_hour"] == pytest.approx(0.7582 * two["bounds"]["rtf"])
+    assert sum(two["bounds"]["latency_parts_s"].values()) == pytest.approx(two["bounds"]["latency_s"])
+    assert (one["core_groups"], two["core_groups"], two["crosses_chips"]) == ([[0], [1]], [[0, 1]], False)
 
 
 def test_plan_compares_all_instances_and_names_the_cheapest(capsys: pytest.CaptureFixture[str]) -> None:
-    placements = plan_json(capsys, "-m", "large-v3")["placements"]
+    answer = plan_json(capsys, "-m", "large-v3")
+    placements = answer["placements"]
+    assert set(answer["instances"]) == set(INSTANCE_TYPES)
     assert {it["instance"] for it in placements} == set(INSTANCE_TYPES)
     [cheap] = [it for it in placements if "cost" in it["best_for"]]
-    costs = [it["bounds"]["usd_per_audio_hour"] for it in placements]
-    assert cheap["bounds"]["usd_per_audio_hour"] == min(cost for cost in costs if cost is not None)
-    assert {it["instance"] for it in placements if it["bounds"]["usd_per_audio_hour"] is None} == {"trn1.2xlarge"}
+    assert cheap["bounds"]["usd_per_audio_hour"] == min(it["bounds"]["usd_per_audio_hour"] for it in placements)
+    assert cheap["tp"] == 1
+
+
+def test_plan_recommends_by_audio_for_a_dollar_and_by_latency(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = plan_json(capsys, "-m", "turbo", "--instance", "inf2.xlarge", "--instance", "trn2.3xlarge")
+    cheap, quick = answer["recommended"]["audio_per_usd"], answer["recommended"]["latency"]
+    assert (cheap["instance"], cheap["tp"], cheap["replicas"]) == ("trn2.3xlarge", 1, 4)
+    assert (quick["instance"], quick["tp"], quick["replicas"]) == ("trn2.3xlarge", 2, 2)
+    bounds = [it["bounds"] for it in answer["placements"]]
+    assert cheap["audio_hours_per_usd"] == pytest.approx(max(it["audio_hours_per_usd"] for it in bounds))
+    assert quick["latency_s"] == pytest.approx(min(it["latency_s"] for it in bounds))
+    assert run(["plan", "-m", "turbo", "--instance", "inf2.xlarge", "--instance", "trn2.3xlarge"]) == 0
+    out = capsys.readouterr().out
+    assert "most audio per dollar  trn2.3xlarge, tp 1 x 4: at most" in out
+    assert "least latency          trn2.3xlarge, tp 2 x 2: at least" in out
+
+
+def test_where_nothing_fits_nothing_is_recommended(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("-m", "large-v3", "--instance", "inf2.xlarge", "--slots", "1000")
+    assert plan_json(capsys, *command)["recommended"] == {"audio_per_usd": None, "latency": None}
+    assert run(["plan", *command]) == 0
+    assert "recommended  nothing: no placement fits" in capsys.readouterr().out
+
+
+def test_plan_takes_prices_from_flags_before_those_of_a_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text('"inf2.xlarge" = 0.3\n"trn2.3xlarge" = 1.0\n', encoding="utf-8")
+    answer = plan_json(capsys, "-m", "base", "--price", str(path), "--hourly", "trn2.3xlarge=0.5")
+    prices = {name: it["price"] for name, it in answer["instances"].items()}
+    assert (prices["inf2.xlarge"]["usd_per_hour"], prices["inf2.xlarge"]["source"]) == (0.3, str(path))
+    assert (prices["trn2.3xlarge"]["usd_per_hour"], prices["trn2.3xlarge"]["source"]) == (0.5, "--hourly")
+    assert (prices["trn1.2xlarge"]["usd_per_hour"], prices["trn1.2xlarge"]["date"]) == (1.34375, "2026-07-20")
+    assert answer["recommended"]["audio_per_usd"]["instance"] == "trn2.3xlarge"
+    dear = plan_json(capsys, "-m", "base", "--hourly", "trn2.3xlarge=50")
+    assert dear["recommended"]["audio_per_usd"]["instance"] != "trn2.3xlarge"
+    assert dear["recommended"]["latency"] == answer["recommended"]["latency"] | {
+        "audio_hours_per_usd": pytest.approx(answer["recommended"]["latency"]["audio_hours_per_usd"] / 100)
+    }
+
+
+def test_published_runs_stand_beside_their_bounds(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = plan_json(capsys, "--published")["runs"]
+    assert len(runs) == len(PUBLISHED_RUNS)
+    assert all(it["bound_s"] < it["took_s"] for it in runs)
+    assert run(["plan", "--published"]) == 0
+    out = capsys.readouterr().out
+    assert len([line for line in out.splitlines() if line.startswith(("large-v3", "kotoba", "tiny"))]) == len(runs)
+
+
+def test_published_runs_are_chosen_by_model_and_instance(capsys: pytest.CaptureFixture[str]) -> None:
+    def find(*args: str) -> list[tuple[str, str]]:
+        return [(it["model"], it["instance"]) for it in plan_json(capsys, "--published", *args)["runs"]]
+
+    assert set(find("-m", "turbo")) == {("large-v3-turbo", "trn2.3xlarge")}
+    assert find("-m", "kotoba-v2.0") == [("kotoba-v2.2", "inf2.xlarge")]  # of the same dimensions
+    assert {instance for _, instance in find("--instance", "inf2.xlarge")} == {"inf2.xlarge"}
+    assert find("-m", "medium") == []
+    assert run(["plan", "--published", "-m", "medium"]) == 0
+    assert capsys.readouterr().out == "no published run of these is known\n"
 
 
 def test_plan_takes_sizes_from_flags_and_from_a_profile(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,6 +157,19 @@ def test_plan_states_that_nothing_was_measured(capsys: pytest.CaptureFixture[str
         (("-m", "base", "--weights-dtype", "int8"), 2, "weights.dtype: 'int8' is not allowed"),
         (("-m", "base", "--slots", "2000"), 2, "slots: 2000 is not allowed"),
         ((), 2, "Missing option"),
+        (("-m", "base", "--hourly", "inf3.xlarge=1"), 2, "hourly: 'inf3.xlarge' is not allowed; one of inf2.xlarge"),
+        (("-m", "base", "--hourly", "inf2.xlarge=free"), 2, "hourly: 'inf2.xlarge=free' is not allowed; TYPE=USD"),
+        (("-m", "base", "--hourly", "0.35"), 2, "hourly: '0.35' is not allowed; TYPE=USD"),
+        (("-m", "base", "--price", "/none.toml"), 2, "price: '/none.toml' is not allowed; a file that can be read"),
+        (
+            ("-m", "base", "--instance", "trn2.3xlarge", "--set", 'compiler.args=["--lnc=1"]'),
+            2,
+            "compiler.args: '--lnc=1' is not allowed; --lnc=2: what is known of trn2.3xlarge is of that",
+        ),
+        (("--published", "--tp", "2"), 2, "--tp has no meaning with --published"),
+        (("--published", "-m", "base", "--hourly", "inf2.xlarge=1"), 2, "--hourly has no meaning with --published"),
+        (("--published", "--instance", "inf3"), 2, "instance: 'inf3' is not allowed"),
+        (("--published", "-m", "kotoba-v9"), 1, "no model named 'kotoba-v9'"),
     ],
 )
 def test_plan_refuses_impossible_sizes(

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from neuron_whisper.errors import InvalidOption
@@ -27,6 +28,7 @@ from neuron_whisper.planning.instances import GIB, NEURON_CORE_V2
 from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.interfaces import N_RULES, ProgramSpec, spec_from_profile
 from neuron_whisper.target.neuron.lowering.layout import padded_context
+from neuron_whisper.target.neuron.lowering.operations import PartitionedOperations
 from tests.support.tiny_program import spec as tiny_spec
 
 POSITIONS = "decoder.positional_embedding"
@@ -63,6 +65,27 @@ def _shard_shape(name: str, shape: tuple[int, ...], dims: WhisperDims, tp: int) 
     return shard(name, np.zeros(thin, np.float16), dims, tp, 0).shape[:1] + shape[1:]
 
 
+class ScoreCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the numbers that softmaxes take; those of the vocabulary are log-softmaxes."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.scores = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.ops.aten._softmax.default:
+            self.scores += args[0].numel()
+        return func(*args, **(kwargs or {}))
+
+
+class NeuronOperations(PlainLayers):
+    """Plain layers with the encoder's attention as Neuron has it: its products and softmax one by one."""
+
+    attention = PartitionedOperations.attention
+
+
 class MeasuredRun:
     """A graph run once on one rank, without data: what it multiplied, read, wrote and exchanged."""
 
@@ -73,14 +96,14 @@ class MeasuredRun:
         self.program = whisper.GraphConfig(
             dims=spec.dims, special_ids=SpecialTokenIds.from_spec(spec), top_k=spec.choices
         )
-        self.layers = PlainLayers(
+        self.layers = NeuronOperations(
             spec.dims,
             self.parameters,
             tp=tp,
             all_reduce=self._reduce,
             all_gather=self._gather,
         )
-        self.flops = 0
+        self.flops = self.scores = 0
         self.cache_read = self.cache_written = 0
 
     def _reduce(self, x: Tensor) -> Tensor:
@@ -109,9 +132,9 @@ class MeasuredRun:
         return self._empty(slots, self.layers.vocab, dtype=self.dtype)
 
     def _count_flops(self, graph: str, *sizes: int) -> MeasuredRun:
-        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        with torch.device("meta"), FlopCounterMode(display=False) as counter, ScoreCounter() as softmaxes:
             getattr(self, f"_{graph}")(*sizes)
-        self.flops = counter.get_total_flops()
+        self.flops, self.scores = counter.get_total_flops(), softmaxes.scores
         return self
 
     def run_graph(self, cost: GraphCost) -> MeasuredRun:
@@ -198,6 +221,7 @@ def check(spec: ProgramSpec, tp: int) -> None:
         graph, size = cost.graph.split()
         rows = spec.rows if graph in ("decode", "logits") else int(size)
         assert cost.flops == run.flops, cost.graph
+        assert cost.attention_scores == run.scores, cost.graph
         assert cost.weight_bytes == run.weight_bytes(rows), cost.graph
         assert (cost.cache_read_bytes, cost.cache_write_bytes) == (run.cache_read, run.cache_written), cost.graph
         exchanged = run.exchanged if tp > 1 else []
@@ -282,24 +306,6 @@ def test_slots_fill_what_weights_and_reserve_leave_and_no_more() -> None:
     left = NEURON_CORE_V2.memory_bytes - 2 * GIB - costs.weight_bytes
     assert fit * costs.slot_bytes <= left < (fit + 1) * costs.slot_bytes
     assert costs.max_slots(NEURON_CORE_V2, 16 * GIB) == 0
-
-
-def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
-    cost = GraphCost(
-        graph="x 1",
-        flops=int(95e12),
-        weight_bytes=410 * GIB,
-        cache_read_bytes=410 * GIB,
-        cache_write_bytes=0,
-        from_host_bytes=0,
-        to_host_bytes=0,
-        collectives=0,
-        collective_bytes=0,
-    )
-    assert cost.min_seconds(NEURON_CORE_V2, "bfloat16") == 2.0
-    assert cost.is_memory_bound(NEURON_CORE_V2, "bfloat16")
-    assert cost.min_seconds(NEURON_CORE_V2, "float32") == 4.0
-    assert not cost.is_memory_bound(NEURON_CORE_V2, "float32")
 
 
 def test_a_type_that_the_device_is_not_lowered_for_is_refused() -> None:
