@@ -90,13 +90,15 @@ class _StdoutFile(io.FileIO):
 def escape_json(text: str, stream: TextIO) -> str:
     """A JSON text that the stream can carry: the same value, with \\u escapes for characters that it lacks.
 
-    Outside of strings, JSON has ASCII alone.
+    Outside of strings, JSON has ASCII alone. Python encodes some characters as others: in Shift_JIS the yen sign as a
+    backslash.
     """
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)
+        if text.encode(encoding).decode(encoding) == text:
+            return text
+    except UnicodeError:
+        pass
     except LookupError:
         return text
-    return text
+    return "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)

@@ -24,6 +24,14 @@ def test_json_has_the_same_value_in_every_encoding(text: str, encoding: str) -> 
     assert json.loads(escaped.encode(encoding).decode(encoding)) == {"text": text}
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("¥100", "shift_jis"), ("~‾", "shift_jis"), ("¥", "euc_jp"), ("£ 5", "cp932")]
+)
+def test_a_character_that_an_encoding_writes_as_another_is_escaped(text: str, encoding: str) -> None:
+    escaped = escape_json(json.dumps({"text": text}, ensure_ascii=False), make_stream(encoding))
+    assert json.loads(escaped.encode(encoding).decode(encoding)) == {"text": text}
+
+
 @pytest.mark.parametrize(("encoding", "written"), [("utf-8", '"日"'), ("ascii", '"\\u65e5"'), ("cp1252", '"\\u65e5"')])
 def test_characters_are_escaped_only_where_the_stream_lacks_them(encoding: str, written: str) -> None:
     assert escape_json('"日"', make_stream(encoding)) == written
