@@ -19,6 +19,7 @@ from neuron_whisper.errors import InvalidOption
 from neuron_whisper.planning.prices import TRN2_3XLARGE, Price, make_on_demand_price
 
 GIB = 1 << 30
+MEASURED_SOURCE = "foxl-ai/kiln@fc21e10:docs/neuron-notes.md, 2026-10-03, SDK 2.32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 from neuron_whisper.audio.clip import WINDOW_S
 from neuron_whisper.planning.cost_model import GraphCost
 from neuron_whisper.planning.graph_time import GraphTime
+from neuron_whisper.planning.instances import MEASURED_SOURCE
 from neuron_whisper.planning.placement import Assumptions, Placement, choose_best
 from neuron_whisper.planning.published_runs import RunBound
 from neuron_whisper.profile import CompileProfile
@@ -53,6 +54,7 @@ def make_plan_document(
             "prompt_tokens": spec.prompt_buckets[0],
             "reserve_bytes": assumptions.reserve_bytes,
             "not_counted": NOT_COUNTED,
+            "starts_and_collectives": MEASURED_SOURCE,
         },
         "instances": {placement.instance.name: _describe_instance(placement) for placement in placements},
         "recommended": {

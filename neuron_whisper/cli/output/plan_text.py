@@ -10,6 +10,7 @@ from neuron_whisper.cli.output.plan_document import COMPUTED, GIB, NOT_COUNTED
 from neuron_whisper.cli.output.tables import echo_record, echo_table, format_bytes
 from neuron_whisper.planning.cost_model import GraphCost
 from neuron_whisper.planning.graph_time import GraphTime
+from neuron_whisper.planning.instances import MEASURED_SOURCE
 from neuron_whisper.planning.placement import Assumptions, Placement, choose_best
 from neuron_whisper.planning.published_runs import RunBound
 from neuron_whisper.profile import CompileProfile
@@ -137,6 +138,7 @@ def _echo_program(model: str, profile: CompileProfile, spec: ProgramSpec, assump
                 f"{assumptions.reserve_bytes / GIB:g} GiB of each core held back",
             ),
             ("figures", COMPUTED),
+            ("but for", f"starts of graphs and collectives, as others measured them: {MEASURED_SOURCE}"),
             ("left out", ", ".join(NOT_COUNTED)),
         ]
     )

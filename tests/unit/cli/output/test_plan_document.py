@@ -27,6 +27,7 @@ def test_an_instance_is_described_with_its_logical_cores_and_the_source_of_its_p
     [placed] = document["placements"]
     assert (placed["core_groups"], placed["best_for"]) == ([[0, 1], [2, 3]], ["cost"])
     assert "the start of a graph" not in document["assumptions"]["not_counted"]
+    assert document["assumptions"]["starts_and_collectives"].startswith("foxl-ai/kiln@")
 
 
 def test_an_instance_without_a_price_has_none_and_no_cost() -> None:
