@@ -68,8 +68,11 @@ class GraphArgsTable(_StrictStruct, frozen=True, kw_only=True):
 
 
 class CompilerTable(_StrictStruct, frozen=True, kw_only=True):
+    """`priority_graph` is the graph for which neuronx-cc chooses how weights lie; the others follow it. "": none."""
+
     args: tuple[str, ...] = ()
     graphs: GraphArgsTable = GraphArgsTable()
+    priority_graph: Literal["", "decode"] = ""
 
 
 class CompileProfile(_StrictStruct, frozen=True, kw_only=True):
@@ -90,6 +93,8 @@ class CompileProfile(_StrictStruct, frozen=True, kw_only=True):
             del tables["shapes"]["audio_contexts"]
         if self.compiler.graphs == GraphArgsTable():  # the same
             del tables["compiler"]["graphs"]
+        if not self.compiler.priority_graph:  # the same
+            del tables["compiler"]["priority_graph"]
         return tables
 
     def to_toml(self) -> str:
@@ -106,6 +111,8 @@ def _to_toml_value(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_to_toml_value(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_to_toml_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, str):
         # a JSON string is a TOML basic string, but for DEL, which TOML wants escaped
         return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

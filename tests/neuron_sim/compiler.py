@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.neuron_sim import compiler_cache
+from tests.neuron_sim import compiler_cache, weight_layouts
 from tests.neuron_sim.protos import HloModuleProto
+from tests.neuron_sim.tracer import HloArtifacts, NeffArtifacts
 
 MAGIC = b"NEFF of the simulator\n"
 
@@ -58,9 +59,26 @@ def call_compiler(module_bytes: bytes, compiler_flags: str, folder: str) -> byte
     return MAGIC + module_bytes
 
 
-def neuron_xla_wlo_compile(module_bytes: bytes, compiler_flags: str, **options: Any) -> tuple[bytes, None]:
-    """Compilation of a priority model: (NEFF, no wrapped NEFF, that is no weight layouts)."""
-    return neuron_xla_compile(module_bytes, compiler_flags, **options), None
+def neuron_xla_wlo_compile(module_bytes: bytes, compiler_flags: str, **options: Any) -> tuple[bytes, bytes | None]:
+    """Compilation of a priority graph: (NEFF, the stub with the weight layouts that it wants, if any)."""
+    assert "--enable-internal-neff-wrapper" in compiler_flags.split(), compiler_flags
+    stub = weight_layouts.suggest_layouts(HloModuleProto.FromString(module_bytes))
+    neff = neuron_xla_compile(module_bytes, compiler_flags, **options)
+    if stub is None:
+        return neff, None
+    module = HloModuleProto.FromString(neff.removeprefix(MAGIC))
+    laid_out = weight_layouts.take_changed_weights(module, weight_layouts.layouts_of_stub(stub))
+    return MAGIC + laid_out.SerializeToString(), stub.SerializeToString()
+
+
+def generate_neff(
+    hlo_artifacts: HloArtifacts, compiler_workdir: str, compiler_args: str, inline_weights_to_neff: bool
+) -> NeffArtifacts:
+    """neuronx-cc as a process of its own, past libneuronxla and its cache."""
+    assert not inline_weights_to_neff, "weights are inputs"
+    path = Path(compiler_workdir, "graph.neff")
+    path.write_bytes(call_compiler(hlo_artifacts.hlo_module.SerializeToString(), compiler_args, f"{compiler_workdir}/"))
+    return NeffArtifacts(str(path))
 
 
 def without_all_reduce(module_bytes: bytes) -> bytes:

@@ -60,13 +60,30 @@ struct SPMDModel : torch::CustomClassHolder {
   }
 };
 
-// For type annotations only: weight layouts are never changed (compiler.py), so NxD never makes one.
 struct LayoutTransformation : torch::CustomClassHolder {
-  RankedDicts forward(RankedDicts weights, bool) { return weights; }
+  std::string neff, metaneff;
+  int64_t local_ranks;
+
+  LayoutTransformation(std::string neff, std::string metaneff, int64_t local_ranks)
+      : neff(neff), metaneff(metaneff), local_ranks(local_ranks) {}
+
+  RankedDicts forward(RankedDicts weights, bool) {
+    TORCH_CHECK((int64_t)weights.size() == local_ranks, "weights of ", weights.size(), " ranks, not ", local_ranks);
+    py::gil_scoped_acquire gil;
+    auto changed = runtime().attr("lay_out_weights")(py::bytes(neff), py::bytes(metaneff), to_python(weights));
+    RankedDicts out;
+    for (const auto& rank : changed.cast<std::vector<std::map<std::string, at::Tensor>>>()) {
+      c10::Dict<std::string, at::Tensor> tensors;
+      for (const auto& entry : rank) tensors.insert(entry.first, entry.second);
+      out.push_back(tensors);
+    }
+    return out;
+  }
 };
 
 TORCH_LIBRARY(neuron, library) {
   using SPMDState = std::tuple<std::string, std::string, int64_t, int64_t>;
+  using LayoutState = std::tuple<std::string, std::string, int64_t>;
   library.class_<SPMDModel>("SPMDModel")
       .def(torch::init<std::string, std::string, int64_t, int64_t>())
       .def("is_initialized", &SPMDModel::is_initialized)
@@ -87,8 +104,15 @@ TORCH_LIBRARY(neuron, library) {
           });
 
   library.class_<LayoutTransformation>("LayoutTransformation")
-      .def(torch::init<>())
-      .def("forward", &LayoutTransformation::forward);
+      .def(torch::init<std::string, std::string, int64_t>())
+      .def("forward", &LayoutTransformation::forward)
+      .def_pickle(
+          [](const c10::intrusive_ptr<LayoutTransformation>& self) {
+            return LayoutState(self->neff, self->metaneff, self->local_ranks);
+          },
+          [](LayoutState s) {
+            return c10::make_intrusive<LayoutTransformation>(std::get<0>(s), std::get<1>(s), std::get<2>(s));
+          });
 
   library.def("_parallel_load(Dict(str, Tensor)[] weights) -> Dict(str, Tensor)[]", [](RankedDicts w) { return w; });
 }

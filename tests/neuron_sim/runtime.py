@@ -154,6 +154,19 @@ class LoadedGraph:
         return ranked_results
 
 
+def lay_out_weights(neff: bytes, metaneff: bytes, ranks: list[Tensors]) -> list[Tensors]:
+    """Each rank's weights as the graphs take them. Those which the graph does not know stay as they are."""
+    names = [tensor.checkpoint_key.decode() for tensor in MetaNeff.FromString(metaneff).input_tensors]
+    changed = []
+    for own in ranks:
+        graph = LoadedGraph(neff, metaneff, [], [own])
+        graph.compile()
+        arguments = [graph.put_on_devices([own[name]]) for name in names]
+        results = graph.executable.execute_sharded(arguments).disassemble_into_single_device_arrays()
+        changed.append(own | {name: to_torch(shards[0]) for name, shards in zip(names, results, strict=True)})
+    return changed
+
+
 def initialize(neff: bytes, metaneff: bytes, states: list[Tensors], weights: list[Tensors]) -> int:
     """Load a graph; returns the number to execute it by."""
     graphs.append(LoadedGraph(neff, metaneff, states, weights))

@@ -76,7 +76,16 @@ PROVIDERS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     },
     "torch_neuronx.xla_impl.structure": _provide_names("tracer", "Flattener", "Packer"),
     "torch_neuronx.xla_impl.trace": _provide_names(
-        "tracer", "generate_hlo", "get_torch_dtype", "HloArtifacts", "NeffArtifacts"
+        "trace_module",
+        "generate_hlo",
+        "generate_neff",
+        "get_torch_dtype",
+        "get_hlo_computation_by_id",
+        "get_hlo_root_instruction",
+        "hlo_entry_computation",
+        "HloArtifacts",
+        "NeffArtifacts",
+        "XLA_DTYPE_TO_METANEFF_DTYPE",
     ),
 }
 
@@ -156,6 +165,10 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def create_module(self, spec: ModuleSpec) -> StandInModule:
         return StandInModule(spec.name)
+
+    def get_filename(self, name: str = "") -> str:
+        """Beside it NxD looks for starfish/bin/hlo-opt, if `name` is the compiler's."""
+        return str(Path(__file__).parent / "__init__.py")
 
     def exec_module(self, module: types.ModuleType) -> None:
         if provide := PROVIDERS.get(module.__name__):

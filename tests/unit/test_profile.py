@@ -16,6 +16,7 @@ from neuron_whisper.profile import (
     CompileProfile,
     CompilerTable,
     DType,
+    GraphArgsTable,
     ShapesTable,
     TargetTable,
     WeightDType,
@@ -29,6 +30,7 @@ MINIMAL = 'format = 1\n[target]\nname = "cpu"\n'
 
 sizes = st.integers(1, 1 << 20)
 text = st.text(st.characters(exclude_categories=["Cs"]))
+args = st.lists(text, max_size=3).map(tuple)
 profiles = st.builds(
     CompileProfile,
     target=st.builds(
@@ -48,7 +50,12 @@ profiles = st.builds(
         align=st.booleans(),
     ),
     weights=st.builds(WeightsTable, dtype=st.sampled_from(get_args(WeightDType))),
-    compiler=st.builds(CompilerTable, args=st.lists(text, max_size=3).map(tuple)),
+    compiler=st.builds(
+        CompilerTable,
+        args=args,
+        graphs=st.builds(GraphArgsTable, encode=args, decode=args),
+        priority_graph=st.sampled_from(["", "decode"]),
+    ),
 )
 
 

@@ -69,6 +69,11 @@ def graph_labels(spec: ProgramSpec) -> dict[str, str]:
     return {f"{tag}/_tp0_bk{i}": f"{tag} {size}" for tag, each in sizes.items() for i, size in enumerate(each)}
 
 
+def weight_layout_label(profile: CompileProfile) -> dict[str, str]:
+    """The graph that NxD adds where weights are laid out for one graph: it changes them at load."""
+    return {"work/layout_opt": "weight layout"} if profile.compiler.priority_graph else {}
+
+
 # --- the parent -------------------------------------------------------------------------------
 
 
@@ -87,7 +92,7 @@ def compile_in_child(
     Raises CompilerKilled, LoweringFailed with the child's last output.
     """
     _, available = read_memory_bytes()
-    monitor = _CompileMonitor(graph_labels(spec), progress)
+    monitor = _CompileMonitor(graph_labels(spec) | weight_layout_label(profile), progress)
     with _scratch_or_temporary(scratch) as directory, _lock_file(directory, compile_cache) as lock_file:
         log_file = directory / "log.txt"
         working_directory = directory / "cwd"
@@ -242,19 +247,21 @@ def _last_lines(text: str) -> str:
 def instrument_compile(
     compile_one: Callable[..., Any], send_event: Callable[[str, str], None], jobs: int, lock: GraphLock
 ) -> Callable[..., Any]:
-    """libneuronxla's compile function, each graph under its lock, with at most `jobs` (0: any number) calls at once.
+    """A compile function of NxD's, each graph under its lock, with at most `jobs` (0: any number) calls at once.
 
     It sends events for each.
     """
     slots = threading.Semaphore(jobs) if jobs else nullcontext()
 
     def run(*args: Any, **options: Any) -> Any:
-        folder = "/".join(Path(options.get("work_dir", "")).parts[-2:])
+        folder = "/".join(Path(options.get("work_dir") or options.get("compiler_workdir", "")).parts[-2:])
         if "retry_failed_compilation" in options:
             # the NEFF cache keeps a graph that once lacked memory as failed, and it would fail on any host
             options["retry_failed_compilation"] = True
         if "module_bytes" in options:
             options["module_bytes"] = sort_maps(options["module_bytes"])
+        elif args and isinstance(args[0], bytes):  # of the priority graph
+            args = (sort_maps(args[0]), *args[1:])
         with slots:
             send_event(STARTED, folder)
             try:
@@ -303,9 +310,16 @@ def main(file: Path) -> None:
     def lock(key: str) -> AbstractContextManager[None]:
         return lock_graph(lock_file.parent, cache, key) if key else nullcontext()
 
-    # NxD compiles every graph at once, each in a thread, by this name of its module
+    def instrument(module: Any, name: str) -> None:
+        if (compile_one := getattr(module, name)) is not None:  # NxD has None for what libneuronxla lacks
+            setattr(module, name, instrument_compile(compile_one, send_event, request.jobs, lock))
+
+    # NxD compiles a priority graph first, then all others at once, each in a thread, and last what changes weights
     builder: Any = import_module("neuronx_distributed.trace.model_builder")
-    builder.neuron_xla_compile = instrument_compile(builder.neuron_xla_compile, send_event, request.jobs, lock)
+    instrument(builder, "neuron_xla_compile")
+    if request.profile.compiler.priority_graph:
+        instrument(builder, "neuron_xla_wlo_compile")
+        instrument(import_module("torch_neuronx.xla_impl.trace"), "generate_neff")
     from neuron_whisper.target.neuron.lowering.lowering import trace_graphs
 
     try:

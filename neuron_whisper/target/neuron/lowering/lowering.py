@@ -116,7 +116,9 @@ def trace_graphs(request: CompileProcessRequest) -> None:
     instances = {tag: _ModelInstance(graph, request) for tag, (graph, _) in graphs.items()}
     for tag, (_, buckets) in graphs.items():
         args = with_log_file(compiler_args(request.profile, tag), tag)
-        builder.add(tag, instances[tag], buckets, compiler_args=args)
+        # of the first bucket: a step graph has one
+        priority = 0 if tag == request.profile.compiler.priority_graph else None
+        builder.add(tag, instances[tag], buckets, compiler_args=args, priority_model_idx=priority)
     bundle = builder.trace(initialize_model_weights=False)
     torch.jit.save(bundle, request.graphs_file)
 
