@@ -10,7 +10,8 @@
   - BuildError: the profile, the checkpoint or the machine must be changed to compile
     - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
   - ArtifactError: the artifact must be compiled again, or the cache repaired
-    - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactOutdated, ArtifactUnsafe, GoldenTokenMismatch
+    - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactOutdated, ArtifactUnsafe, GoldenTokenMismatch,
+      TransferFailed
   - TargetUnavailable: the operator installs what the message names
   - DecodingFailed: this request cannot be decoded; others are not affected
   - DeviceError: the process ends and its supervisor starts it again
@@ -415,9 +416,11 @@ class ArtifactIncompatible(ArtifactError):
 class ArtifactOutdated(ArtifactError):
     """The artifact was compiled from the graphs of another version, or by another toolchain; `reason` says which."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        self.name, self.reason = name, reason
-        super().__init__(f"artifact {name}: outdated, {reason}; compile the model again, `artifacts prune` frees it")
+    def __init__(
+        self, name: str, reason: str, advice: str = "compile the model again, `artifacts prune` frees it"
+    ) -> None:
+        self.name, self.reason, self.advice = name, reason, advice
+        super().__init__(f"artifact {name}: outdated, {reason}; {advice}")
 
 
 class ArtifactUnsafe(ArtifactError):
@@ -426,6 +429,14 @@ class ArtifactUnsafe(ArtifactError):
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path, self.reason = Path(path), reason
         super().__init__(f"{path}: {reason}; artifacts are code, so this cache is not used")
+
+
+class TransferFailed(ArtifactError):
+    """Artifacts could not be pushed to, or pulled from, `repository`; `reason` says why, and what to do."""
+
+    def __init__(self, repository: str, reason: str) -> None:
+        self.repository, self.reason = repository, reason
+        super().__init__(f"{repository}: {reason}")
 
 
 class GoldenTokenMismatch(ArtifactError):

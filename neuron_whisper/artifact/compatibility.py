@@ -1,4 +1,4 @@
-"""Which stored artifacts are outdated: compiled from other graph code, or by another toolchain, than this version's."""
+"""Which artifacts are outdated: compiled from other graph code, or by another toolchain, than this version's."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def explain_outdated(manifest: Manifest) -> str:
         return ""
     differences = explain_difference(manifest.toolchain, toolchain)
     return "; ".join(f"it was compiled with {fact} {stored}, here is {here}" for fact, stored, here in differences)
+
+
+def explain_unusable(manifest: Manifest) -> str:
+    """As explain_outdated, and also why an artifact for a target that is not installed cannot be used here."""
+    if reason := explain_outdated(manifest):
+        return reason
+    if _find_toolchain(manifest.target) is None:
+        return f"the target {manifest.target} is not installed here"
+    return ""
 
 
 @cache

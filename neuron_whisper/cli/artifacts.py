@@ -1,4 +1,4 @@
-"""`artifacts`: lists, verifies, removes and moves compiled artifacts."""
+"""`artifacts`: lists, verifies, removes, moves and shares compiled artifacts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from click.exceptions import Exit
 from neuron_whisper.cli.completion import complete_artifacts
 from neuron_whisper.cli.context import CliContext, with_context, write_stderr
 from neuron_whisper.cli.output.tables import echo_json, echo_record, echo_table, format_bytes, format_program
+from neuron_whisper.cli.sharing import pull, push
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
@@ -26,7 +27,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 @click.group()
 def artifacts() -> None:
-    """List, verify, remove and move compiled artifacts.
+    """List, verify, remove, move and share compiled artifacts.
 
     REF is an artifact's name or the beginning of it, its model's label, 4 or more digits of its key, or a path. Of
     several artifacts with one label, the newest with the profile cpu is meant, or the newest when all have one profile.
@@ -294,3 +295,7 @@ def import_command(context: CliContext, file: Path) -> None:
     if reason := explain_outdated(artifact.manifest):
         write_stderr(f"warning: {artifact.name} cannot be used here: outdated, {reason}")
     click.echo(str(artifact.path))
+
+
+artifacts.add_command(push)
+artifacts.add_command(pull)

@@ -99,7 +99,7 @@ def fetch_snapshot(repo: str, revision: str | None, *, timeout_s: float, progres
 
     make_hub_home()
     try:
-        info = _call_with_timeout(timeout_s + 1, ask)
+        info = call_with_timeout(timeout_s + 1, ask)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
         files = select_files(sizes)
         if not files and ADAPTER_CONFIG in sizes:
@@ -147,7 +147,7 @@ def _absence_file(snapshot: Path) -> Path:
     return snapshot.parent.parent / ".no_exist" / snapshot.name / TOKENIZER
 
 
-def _call_with_timeout(timeout_s: float, call: Callable[[], T]) -> T:
+def call_with_timeout(timeout_s: float, call: Callable[[], T]) -> T:
     """The call's result. Raises TimeoutError after `timeout_s`: looking up a host has no limit of its own."""
     results: list[T] = []
     errors: list[BaseException] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from neuron_whisper import __version__
-from neuron_whisper.artifact.compatibility import explain_outdated
+from neuron_whisper.artifact.compatibility import explain_outdated, explain_unusable
 from tests.support.artifact_samples import TOOLCHAIN, sample_manifest
 
 
@@ -31,3 +31,19 @@ def test_an_artifact_of_a_target_that_is_not_installed_is_judged_by_its_graphs_a
     sources = hash_sources(graph_source_files("neuron"))
     manifest = sample_manifest(toolchain={"neuronx-cc": "2.0"}, graph_sources=sources)
     assert explain_outdated(msgspec.structs.replace(manifest, target="neuron")) == ""
+
+
+def test_an_artifact_of_a_target_that_is_not_installed_cannot_be_used_here() -> None:
+    from neuron_whisper.artifact.source_hash import graph_source_files, hash_sources
+
+    sources = hash_sources(graph_source_files("neuron"))
+    manifest = sample_manifest(toolchain={"neuronx-cc": "2.0"}, graph_sources=sources)
+    assert explain_unusable(msgspec.structs.replace(manifest, target="neuron")) == (
+        "the target neuron is not installed here"
+    )
+    assert explain_unusable(sample_manifest()) == ""
+    assert explain_unusable(sample_manifest(graph_sources="00")).startswith("it was compiled from other graph code")
+
+
+def test_an_artifact_of_a_target_that_nobody_knows_cannot_be_used() -> None:
+    assert explain_unusable(msgspec.structs.replace(sample_manifest(), target="abacus"))
