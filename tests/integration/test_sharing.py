@@ -398,6 +398,18 @@ def test_a_hub_that_lists_one_file_and_gives_another_is_found_out(
     assert_nothing_arrived(there)
 
 
+def test_a_manifest_that_is_sound_and_not_the_one_that_the_hub_lists_is_refused(
+    hub: Hub, artifact: Artifact, there: ArtifactStore
+) -> None:
+    commit = push(hub, artifact).commit
+    earlier = encode_manifest(msgspec.structs.replace(artifact.manifest, created="2024-01-01T12:00:00+00:00"))
+    headers = {"X-Repo-Commit": str(commit), "ETag": '"0"'}
+    hub.before = lambda method, path: (200, headers, earlier) if path.endswith("manifest.json") else None
+    with pytest.raises(ArtifactCorrupt, match="the file that the hub lists"):
+        pull(hub, there)
+    assert_nothing_arrived(there)
+
+
 def test_large_files_with_another_digest_are_refused_before_they_are_downloaded(
     hub: Hub, artifact: Artifact, there: ArtifactStore
 ) -> None:
