@@ -150,6 +150,14 @@ def test_the_card_is_of_all_artifacts_also_of_those_pushed_before(hub: Hub, arti
     assert not any(b"secret words" in file.content for file in stored(hub).files.values())
 
 
+def test_a_card_that_the_hub_refuses_is_named_by_what_is_wrong_and_nothing_is_committed(
+    hub: Hub, artifact: Artifact
+) -> None:
+    with pytest.raises(TransferFailed, match=r'front matter of the card: "license" must be one of .*; change that of'):
+        push(hub, artifact, card="---\nlicense: gpl-2.0-or-later\n---\n")
+    assert len(stored(hub).commits) == 1
+
+
 def test_a_second_push_sends_nothing_and_makes_no_commit(hub: Hub, artifact: Artifact) -> None:
     first = push(hub, artifact)
     hub.requests.clear()
@@ -642,7 +650,8 @@ def test_the_token_goes_to_the_hub_alone(hub: Hub, artifact: Artifact, there: Ar
 def environment(hub: Hub, tmp_path: Path, token: str = TOKEN) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     hub_variables = {"HF_ENDPOINT": hub.address, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1"}
-    return {**kept, **hub_variables, "HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": str(ROOT)}
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**kept, **hub_variables, "HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": paths, "NO_PROXY": "127.0.0.1"}
 
 
 def start(hub: Hub, tmp_path: Path, *args: object, token: str = TOKEN) -> subprocess.Popen[str]:

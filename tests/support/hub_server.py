@@ -18,7 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from huggingface_hub import RepoCard
+
 TEXT_FILES = (".md", ".json", ".xml", ".gitattributes")  # in git itself; the real hub decides by content and size
+LICENCES = {"apache-2.0", "mit", "unknown", "other"}  # some of those that the real one takes
 TOKEN = "hf_writeTokenOfAlice"
 
 
@@ -195,10 +198,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return self._answer_json({"url": f"{self.hub.address}/{name}"})
 
     def validate(self, body: bytes) -> None:
-        content = json.loads(body)["content"]
-        is_valid = content.startswith("---\n")
-        errors = [] if is_valid else [{"message": "no front matter"}]
-        self._answer_json({"warnings": [], "errors": errors}, 200 if is_valid else 400)
+        fields = RepoCard(json.loads(body)["content"]).data.get("license")
+        unknown = {*([fields] if isinstance(fields, str) else fields)} - LICENCES
+        errors = [{"message": f'"license" must be one of [{", ".join(sorted(LICENCES))}, array]'}] if unknown else []
+        self._answer_json({"warnings": [], "errors": errors}, 400 if errors else 200)
 
     def info(self, body: bytes, name: str, revision: str = "main") -> None:
         if (new := self.hub.renamed.get(name)) is not None:

@@ -60,6 +60,8 @@ def explain_hub_error(error: BaseException) -> tuple[type[TransferFailed], str]:
     if any(isinstance(it, OSError) and it.errno in _NO_SPACE for it in causes):
         return TransferFailed, "no space is left on the disk; `artifacts prune` frees some, --cache names another place"
     for it in causes:  # the outermost that tells something
+        if isinstance(it, ValueError) and (refusal := _find_card_refusal(str(it))):
+            return TransferFailed, f"the hub refuses the front matter of the card: {refusal}; change that of --card"
         if isinstance(it, OfflineModeIsEnabled):
             return TransferFailed, "the hub is not asked: HF_HUB_OFFLINE is set; unset it"
         if isinstance(it, GatedRepoError):
@@ -72,6 +74,12 @@ def explain_hub_error(error: BaseException) -> tuple[type[TransferFailed], str]:
             return _explain_status(status, str(getattr(it, "server_message", None) or ""), it)
     first = next((it for it in causes if _is_of_network(it)), causes[-1])
     return TransferFailed, f"the hub cannot be reached, or its answer is not a hub's: {hide_secrets(str(first))}"
+
+
+def _find_card_refusal(message: str) -> str:
+    """What the hub says against a card, in huggingface_hub's words for it; "" for another error."""
+    head, _, rest = message.partition("\n")
+    return hide_secrets(rest).removeprefix("- ") if head.startswith("Invalid metadata in README.md") else ""
 
 
 def hide_secrets(text: str) -> str:
