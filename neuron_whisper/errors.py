@@ -26,6 +26,7 @@ from typing import Self
 
 MAX_MATCHED_CHARS = 100  # of an unknown name that is compared with the known ones: the time grows with its square
 MAX_LISTED_OPTIONS = 12  # a longer list of known names is documentation, not a message
+MAX_SHOWN_MISMATCHES = 8  # of golden tokens
 COMPILE_ELSEWHERE = "compiling needs no Neuron device (--instance inf2); `artifacts export` and `import` bring it here"
 
 
@@ -440,13 +441,21 @@ class TransferFailed(ArtifactError):
 
 
 class GoldenTokenMismatch(ArtifactError):
-    """The loaded program decodes the golden window to other tokens than the reference; `mismatches` lists the steps."""
+    """The loaded program differs from the reference on the golden window; `mismatches` say where.
 
-    def __init__(self, mismatches: Iterable[str]) -> None:
-        self.mismatches = tuple(mismatches)
-        found = "; ".join(self.mismatches)
+    `graphs` are those that explain it, such as "decode 8"; empty: all, as with other weights.
+    """
+
+    def __init__(self, mismatches: Iterable[str], graphs: Iterable[str] = ()) -> None:
+        self.mismatches, self.graphs = tuple(mismatches), tuple(graphs)
+        shown = self.mismatches[:MAX_SHOWN_MISMATCHES]
+        more = len(self.mismatches) - len(shown)
+        found = "; ".join((*shown, f"and {more} more") if more else shown)
+        where = ", ".join(self.graphs) or "every graph"
         advice = "compile it again, and if that changes nothing, with other compiler arguments or on another device"
-        super().__init__(f"golden-token check failed: the program differs from the reference: {found}; {advice}")
+        super().__init__(
+            f"golden-token check failed in {where}: the program differs from the reference: {found}; {advice}"
+        )
 
 
 # --- the rest ---------------------------------------------------------------------------------

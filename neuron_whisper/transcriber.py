@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import ExitStack, aclosing
 from typing import Self
 
-from neuron_whisper.artifact.golden import verify_session
+from neuron_whisper.artifact.golden_check import verify_session
 from neuron_whisper.artifact.loader import Artifact, check_artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import AudioClip

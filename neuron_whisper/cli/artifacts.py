@@ -143,7 +143,7 @@ def show(context: CliContext, ref: str, as_json: bool) -> None:
     "--run",
     "runs",
     is_flag=True,
-    help="Also load each artifact on its device and compare its golden tokens with the reference's.",
+    help="Also load each artifact on its device, and compare each of its graphs with the reference by golden tokens.",
 )
 @json_option
 @with_context
@@ -201,7 +201,7 @@ class _Verified:
 
 def _verify_artifact(store: ArtifactStore, artifact: Artifact, *, run: bool) -> _Verified:
     """Verify an artifact's files, then run it; a damaged artifact is not run."""
-    from neuron_whisper.artifact.golden import verify_on_device
+    from neuron_whisper.artifact.golden_check import verify_on_device
     from neuron_whisper.artifact.loader import find_problems
     from neuron_whisper.errors import NeuronWhisperError
 
@@ -209,10 +209,10 @@ def _verify_artifact(store: ArtifactStore, artifact: Artifact, *, run: bool) -> 
     if problems or not run:
         return _Verified(path=artifact.path, problems=problems)
     try:
-        has_run = verify_on_device(store, artifact)
+        graphs = verify_on_device(store, artifact)
     except NeuronWhisperError as error:
         return _Verified(path=artifact.path, problems=[str(error)], run="the run failed")
-    result = "its golden tokens are the reference's" if has_run else "not run: it was compiled without golden tokens"
+    result = f"as the reference in {', '.join(graphs)}" if graphs else "not run: it was compiled without golden tokens"
     return _Verified(path=artifact.path, run=result)
 
 

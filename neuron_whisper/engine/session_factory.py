@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from neuron_whisper.artifact.golden import verify_session
+from neuron_whisper.artifact.golden_check import verify_session
 from neuron_whisper.artifact.loader import check_artifact, read_artifact
 from neuron_whisper.target.interfaces import Session
 from neuron_whisper.target.registry import load_target

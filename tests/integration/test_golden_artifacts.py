@@ -57,9 +57,10 @@ def run_verify(cache: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, st
 def test_an_artifact_that_agrees_with_the_reference_is_sound(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = run_verify(cache, capsys)
     assert code == 0
-    assert out.endswith(": sound; its golden tokens are the reference's\n")
+    checked = out.rpartition(": sound; as the reference in ")[2].strip()
+    assert {graph.split()[0] for graph in checked.split(", ")} == {"encode", "prefill", "decode", "logits"}
     assert run(["artifacts", "verify", "--run", "--json", "--cache", str(cache)]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["run"] == "its golden tokens are the reference's"
+    assert json.loads(capsys.readouterr().out)[0]["run"] == f"as the reference in {checked}"
 
 
 def test_an_artifact_that_differs_exits_with_3_and_names_the_step(
