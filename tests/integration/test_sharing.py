@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,26 @@ def test_what_is_here_already_is_not_downloaded_and_what_is_damaged_here_is(
     [repaired] = pull(hub, there)
     assert repaired.artifact is not None
     assert (repaired.is_new, find_problems(repaired.artifact)) == (True, [])
+
+
+def test_two_who_pull_at_once_both_get_it(hub: Hub, artifact: Artifact, there: ArtifactStore) -> None:
+    push(hub, artifact)
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: pull(hub, there), range(2)))
+    paths = {it.artifact.path for [it] in both if it.artifact}
+    assert paths == {there.directory.artifacts / artifact.name}
+    assert list(there.directory.staging.iterdir()) == []
+
+
+def test_what_was_compiled_here_under_the_same_key_stays_unless_a_digest_is_demanded(
+    hub: Hub, artifact: Artifact, there: ArtifactStore
+) -> None:
+    digest = push(hub, artifact).digests[artifact.name]
+    own = publish_sample(there, files={**FILES, GRAPH: b"<own/>"})
+    [kept] = pull(hub, there)
+    assert (kept.is_new, kept.artifact) == (False, own)
+    with pytest.raises(TransferFailed, match="pull into another --cache"):
+        pull(hub, there, digest=digest)
 
 
 # --- which artifact -----------------------------------------------------------------------------
@@ -466,15 +487,16 @@ def test_a_manifest_cannot_name_a_place_outside_of_its_folder(
     assert_nothing_arrived(there)
 
 
-@pytest.mark.parametrize("evil", ["../../evil", "graphs/../../evil", "notes.md", "graphs/more.xml"])
+@pytest.mark.parametrize("evil", ["../../evil", "graphs/../../evil", "notes.md", "graphs/more.xml", "a\x1b[2Jb"])
 def test_a_file_that_the_manifest_does_not_list_is_refused_unread(
     hub: Hub, artifact: Artifact, there: ArtifactStore, evil: str
 ) -> None:
     push(hub, artifact)
     stored(hub).put(f"{artifact.name}/{evil}", b"evil")
-    with pytest.raises(ArtifactCorrupt, match="expected no such file"):
+    with pytest.raises(ArtifactCorrupt, match="expected no such file") as caught:
         pull(hub, there)
-    assert hub.count("GET", "evil|notes|more|object") == 0
+    assert str(caught.value).isprintable()
+    assert hub.count("GET", "evil|notes|more|object|\x1b") == 0
     assert_nothing_arrived(there)
 
 
@@ -620,6 +642,24 @@ def test_a_hub_that_is_not_there_or_not_to_be_asked_is_named(
     with pytest.raises(TransferFailed, match="HF_HUB_OFFLINE is set"):
         pull(nobody, there)
     assert_nothing_arrived(there)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>sign in</html>",
+        b"[]",
+        b"{}",
+        b'{"id": "alice/whisper"}',
+        b'{"id": "alice/whisper", "sha": "main"}',
+        b'{"id": "alice/whisper", "sha": "%s", "siblings": [{}]}' % (b"0" * 40),
+        b'{"id": "alice/whisper", "sha": "%s", "siblings": [{"rfilename": "a", "size": "b"}]}' % (b"0" * 40),
+    ],
+)
+def test_an_answer_that_is_not_a_hubs_is_named(hub: Hub, there: ArtifactStore, answer: bytes) -> None:
+    hub.before = lambda method, path: (200, {"Content-Type": "application/json"}, answer)
+    with pytest.raises(TransferFailed, match="answer"):
+        pull(hub, there)
 
 
 def test_a_disk_without_room_is_named_before_anything_is_downloaded(hub: Hub, tmp_path: Path) -> None:

@@ -252,7 +252,8 @@ def _check_listing(repository: HubRepository, state: RepositoryState, offered: P
     listed.pop(MANIFEST_NAME)
     label = f"{repository.name}@{state.commit[:12]}: {offered.name}"
     for name in sorted(listed.keys() - offered.manifest.files.keys()):
-        raise ArtifactCorrupt(f"{label}/{name}", expected="no such file", found="one that is not listed")
+        shown = name if name.isprintable() else repr(name)  # a terminal would obey it
+        raise ArtifactCorrupt(f"{label}/{shown}", expected="no such file", found="one that is not listed")
     for name, entry in sorted(offered.manifest.files.items()):
         found = state.files[listed[name]] if name in listed else None
         if found is None or found.size != entry.size:

@@ -99,17 +99,14 @@ class HubRepository:
                 HUB_TIMEOUT_S + 1,
                 lambda: self._api.model_info(self.name, revision=revision, timeout=HUB_TIMEOUT_S, files_metadata=True),
             )
+            files = {str(it.rfilename): _describe_file(it) for it in info.siblings or ()}
         if info.id != self.name:
             raise TransferFailed(self.name, f"the hub says that this is {info.id!r} now; name that one if you mean it")
         commit = str(info.sha)
         is_other = revision is not None and _COMMIT.fullmatch(revision) is not None and revision != commit
         if _COMMIT.fullmatch(commit) is None or is_other:
             raise TransferFailed(self.name, f"asked for {revision or MAIN}, the hub answers with the commit {commit!r}")
-        return RepositoryState(
-            commit=commit,
-            is_private=info.private is True,
-            files={it.rfilename: _describe_file(it) for it in info.siblings or ()},
-        )
+        return RepositoryState(commit=commit, is_private=info.private is True, files=files)
 
     def check_commit(self, name: str, commit: str) -> None:
         """Raises TransferFailed when the hub (or a mirror) gives a file of another commit than the one asked for."""
@@ -188,4 +185,4 @@ def without_progress_bars() -> Iterator[None]:
 def _describe_file(sibling: Any) -> HubFile:
     """A RepoSibling as model_info gives it with files_metadata."""
     sha256 = sibling.lfs["sha256"] if sibling.lfs else None
-    return HubFile(size=sibling.size or 0, sha256=sha256, git_sha1=sibling.blob_id)
+    return HubFile(size=int(sibling.size or 0), sha256=sha256, git_sha1=sibling.blob_id)
