@@ -76,7 +76,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     metavar="NAME[:VARIANT]",
     help="Peer to measure: faster-whisper, faster-whisper-batched (:int8, :float32, ...), openai-whisper, "
-    "openvino-genai, whisper.cpp (:f16, :q8_0); may be repeated. A peer that is not installed is listed as skipped.",
+    "openvino-genai, whisper.cpp (:f16, :q8_0), nxdi-whisper (:float16, :float32, :float16-tp2, ...); may be repeated. "
+    "A peer that is not installed is listed as skipped.",
 )
 @click.option(
     "--peer-python",
@@ -153,6 +154,13 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help="Number of runs; medians are reported.",
 )
 @click.option(
+    "--one-at-a-time",
+    "one_at_a_time",
+    panel="Measurement",
+    is_flag=True,
+    help="Load a system when the one before has ended, where NeuronCores or memory hold no two; without turns.",
+)
+@click.option(
     "--threads",
     panel="Measurement",
     metavar="N",
@@ -226,6 +234,7 @@ def bench(
         runs=flags["runs"],
         streams=streams,
         detect_language=flags["detect"],
+        one_at_a_time=flags["one_at_a_time"],
         log=context.info,
     )
     load, *_ = os.getloadavg()  # of other processes
@@ -390,7 +399,7 @@ class _BenchSelection:
                 log=self.context.info,
             )
         except TargetUnavailable as error:
-            return SkippedSystem(name=name, reason=error.reason, install=error.install or peer.install)
+            return SkippedSystem(name=name, reason=error.reason, install=error.install)
         return System(name=name, model=model, config=ready.config, python=ready.python, facts=dict(ready.facts))
 
 

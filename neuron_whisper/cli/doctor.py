@@ -248,7 +248,7 @@ def _check_neuron_sdk(versions: Mapping[str, str]) -> Check:
     from neuron_whisper.target.neuron.instance import detect_instance_family
     from neuron_whisper.target.neuron.sdk import (
         INSTALL_COMMAND,
-        PACKAGES,
+        REQUIRED_PACKAGES,
         SUPPORTED_RELEASES,
         UNKNOWN,
         describe_unlisted_instance,
@@ -274,7 +274,7 @@ def _check_neuron_sdk(versions: Mapping[str, str]) -> Check:
         found = "; ".join(filter(None, (*may_fail, supported)))
         return Check(name=name, verdict="warn", found=found, advice=INSTALL_COMMAND)
     found = f"{sdk.name} of {SUPPORTED_RELEASES}, which work here ({listed})"
-    if missing := [package for package in PACKAGES if package not in versions]:
+    if missing := [package for package in REQUIRED_PACKAGES if package not in versions]:
         return Check(name=name, verdict="warn", found=f"{found}; missing {', '.join(missing)}", advice=INSTALL_COMMAND)
     return Check(name=name, verdict="ok", found=found)
 

@@ -12,7 +12,7 @@ from neuron_whisper.target.interfaces import Target
 INSTALL_COMPILE = (
     'pip install torch --index-url https://download.pytorch.org/whl/cpu && pip install "neuron-whisper[compile]"'
 )
-NEURON_PACKAGES = ("torch_neuronx", "neuronx_distributed", "neuronx_distributed_inference")
+NEURON_PACKAGES = ("torch_neuronx", "neuronx_distributed")
 # name -> (module, packages it needs, the command that installs them)
 _TARGETS = {
     "cpu": ("neuron_whisper.target.cpu.target", ("openvino",), "pip install neuron-whisper"),

@@ -211,7 +211,8 @@ def test_the_base_image_is_of_the_newest_sdk_that_the_project_takes() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert SpecifierSet(project["requires-python"]).contains("3.12.11")
-    wanted = {it.name: it.specifier for it in map(Requirement, project["optional-dependencies"]["neuron"])}
+    extras = project["optional-dependencies"]
+    wanted = {it.name: it.specifier for it in map(Requirement, [*extras["neuron"], *extras["nxdi"]])}
     # aws-neuron/deep-learning-containers, pytorch/inference/2.9.0/Dockerfile.neuronx of 2.31.1
     image_has = {
         "neuronx-cc": "2.26.6360.0+6f180f47",

@@ -36,8 +36,9 @@ class Recorder:
 def install(monkeypatch: pytest.MonkeyPatch, module: str, **attributes: Any) -> None:
     """Put a module with these attributes where `import module` finds it."""
     parent, _, _ = module.rpartition(".")
-    if parent:
+    while parent and parent not in sys.modules:
         monkeypatch.setitem(sys.modules, parent, ModuleType(parent))
+        parent, _, _ = parent.rpartition(".")
     stub = ModuleType(module)
     stub.__dict__.update(attributes)
     monkeypatch.setitem(sys.modules, module, stub)

@@ -16,6 +16,7 @@ def format_markdown(document: Document) -> str:
         "# Accuracy and speed",
         *_format_header(document),
         _format_systems(document),
+        *_format_graphs(document),
         *_format_languages(document),
         *_format_skipped(document),
         "## Clips",
@@ -98,12 +99,21 @@ def _format_systems(document: Document) -> str:
             row.append(_format_agreement(system["as_openai_whisper"], document["speech"]["clips"]))
         rows.append([*row, f"`{system['artifact_key'][:16]}`" if "artifact_key" in system else DASH])
     notes = [f"{system['name']}: {system['note']}." for system in systems if system.get("note")]
+    n_clips = document["speech"]["clips"]
+    notes += [
+        f"{system['name']}: the text of {found['same_text']} of {n_clips} clips is neuron-whisper's."
+        for system in systems
+        if not agrees and (found := system["as_neuron_whisper"])
+    ]
     notes += [f"{system['name']}: its text changed between runs." for system in systems if system["texts_vary"]]
     if streams:
         notes.append(
             "N at a time: seconds of audio per second by N threads that share one system; "
             "(1) marks a system that takes one clip at a time."
         )
+    toolchains = [document["versions"], *(system.get("toolchain", {}) for system in systems)]
+    if any("simulated" in number for versions in toolchains for number in versions.values()):
+        notes.append("Neuron packages are simulated: times say nothing of a device.")
     return "\n\n".join([format_table(head, rows), *(["\n".join(f"- {line}" for line in notes)] if notes else [])])
 
 
@@ -117,6 +127,24 @@ def _format_agreement(found: Mapping[str, Any] | None, n_clips: int) -> str:
         return DASH
     tokens = DASH if found["same_tokens"] is None else f"{found['same_tokens']}/{n_clips}"
     return f"{found['same_text']}/{n_clips} / {tokens}"
+
+
+def _format_graphs(document: Document) -> Iterator[str]:
+    """What a call of each graph took, where an engine knows."""
+    rows = [
+        [
+            system["name"],
+            graph,
+            f"{found['calls']}",
+            f"{1000 * found['mean_s']:.2f}",
+            DASH if found["to_host_bytes"] is None else f"{found['to_host_bytes']:,}",
+        ]
+        for system in document["systems"]
+        for graph, found in system["graphs"].items()
+    ]
+    if rows:
+        yield "## Graphs"
+        yield format_table(["system", "graph", "calls", "ms a call", "bytes to the host a call"], rows)
 
 
 def _format_languages(document: Document) -> Iterator[str]:

@@ -16,8 +16,10 @@ from neuron_whisper.bench.accuracy.metrics import (
     sum_counts,
 )
 from neuron_whisper.bench.accuracy.run import DecodedClip, SystemResult
+from neuron_whisper.bench.engines.results import GraphTotal
 
 FORMAT = 1
+NEURON_WHISPER, OPENAI_WHISPER = "neuron-whisper", "openai-whisper"
 PERCENTILES = (50, 95, 99)
 
 
@@ -99,7 +101,9 @@ def _describe_system(
         "load_s": round(result.load_s, 3),
         "peak_bytes": result.peak_bytes,
         "texts_vary": result.texts_vary,
-        "as_openai_whisper": _compare_with_openai_whisper(result, others),
+        "graphs": {name: _describe_calls(total) for name, total in result.graphs.items() if total.calls},
+        "as_openai_whisper": _compare_with(OPENAI_WHISPER, result, others),
+        "as_neuron_whisper": None if result.system.is_ours else _compare_with(NEURON_WHISPER, result, others),
         "clips": [
             {
                 "text": text,
@@ -139,13 +143,23 @@ def _group_by_language(clips: Sequence[DecodedClip]) -> dict[str, list[int]]:
     return dict(sorted(positions.items()))
 
 
-def _compare_with_openai_whisper(result: SystemResult, others: Sequence[SystemResult]) -> dict[str, Any] | None:
-    """How many clips have the text, and the tokens, of openai-whisper on the same model, and which do not (by number).
+def _describe_calls(total: GraphTotal) -> dict[str, Any]:
+    """Of one call on average."""
+    to_host = total.to_host_bytes
+    return {
+        "calls": total.calls,
+        "mean_s": round(total.seconds / total.calls, 6),
+        "to_host_bytes": None if to_host is None else round(to_host / total.calls),
+    }
 
-    None where it did not run.
+
+def _compare_with(engine: str, result: SystemResult, others: Sequence[SystemResult]) -> dict[str, Any] | None:
+    """How many clips have the text, and the tokens, of an engine on the same model, and which do not (by number).
+
+    None where it did not run; of several such systems the first counts.
     """
     model = result.system.model
-    same = [it for it in others if it.system.config.engine == "openai-whisper" and it.system.model == model]
+    same = [it for it in others if it.system.config.engine == engine and it.system.model == model]
     theirs = same[0] if same else None
     if theirs is None or theirs is result:
         return None

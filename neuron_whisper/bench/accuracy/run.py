@@ -14,6 +14,7 @@ from typing import Any
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance
 from neuron_whisper.bench.engines.config import EngineConfig
+from neuron_whisper.bench.engines.results import GraphTotal
 from neuron_whisper.bench.process.client import WorkerClient
 from neuron_whisper.errors import TargetUnavailable
 
@@ -44,7 +45,10 @@ class DecodedClip:
 
 @dataclass(slots=True)
 class SystemResult:
-    """The measurements of one system; `error` is why it ended early. Lists run over runs, then over clips."""
+    """The measurements of one system; `error` is why it ended early. Lists run over runs, then over clips.
+
+    `graphs` are the calls of all runs of one clip after the other, by the kind of graph.
+    """
 
     system: System
     is_serial: bool = False
@@ -55,18 +59,23 @@ class SystemResult:
     seconds: list[list[float]] = field(default_factory=list)
     throughput: dict[int, list[float]] = field(default_factory=dict)
     texts_vary: bool = False
+    graphs: dict[str, GraphTotal] = field(default_factory=dict)
     error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """A measurement. `streams`: numbers of concurrent clips; `detect_language`: ignore the manifest's languages."""
+    """A measurement. `streams`: numbers of concurrent clips; `detect_language`: ignore the manifest's languages.
+
+    `one_at_a_time`: a system is loaded after the one before has ended, since both would not fit; without turns.
+    """
 
     systems: Sequence[System]
     speech: Sequence[ReferenceUtterance]
     runs: int = 3
     streams: tuple[int, ...] = ()
     detect_language: bool = False
+    one_at_a_time: bool = False
     log: Callable[[str], None] = lambda line: None
 
     def measure(self) -> tuple[list[DecodedClip], list[SystemResult]]:
@@ -74,31 +83,36 @@ class Measurement:
 
         A system that fails is measured no further and has its `error` set. Raises InputError for a clip.
         """
-        with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            clips = self._decode_clips(scratch)
+        with tempfile.TemporaryDirectory() as scratch:
+            clips = self._decode_clips(Path(scratch))
             results = [SystemResult(system) for system in self.systems]
-            workers: list[WorkerClient | None] = [
-                self._start_worker(result, clips, scratch, stack) for result in results
-            ]
-            for n, run in [(n, run) for n in (0, *self.streams) for run in range(self.runs)]:
-                for turn in range(len(results)):
-                    at = (turn + run) % len(results)
-                    result, worker = results[at], workers[at]
-                    if worker is None:
-                        continue
-                    try:
-                        if n == 0:
-                            self._run_sequentially(result, worker, clips, run)
-                        else:
-                            self._run_concurrently(result, worker, clips, n)
-                    except TargetUnavailable as error:
-                        workers[at] = None
-                        self._record_error(result, error)
-            for result, worker in zip(results, workers, strict=True):
-                if worker is not None:
-                    result.peak_bytes = worker.peak_memory_bytes()
+            for group in [[result] for result in results] if self.one_at_a_time else [results]:
+                with ExitStack() as stack:
+                    self._measure_in_turns(group, clips, Path(scratch), stack)
         return clips, results
+
+    def _measure_in_turns(
+        self, results: Sequence[SystemResult], clips: Sequence[DecodedClip], scratch: Path, stack: ExitStack
+    ) -> None:
+        """Load all of `results`, and measure them."""
+        workers: list[WorkerClient | None] = [self._start_worker(result, clips, scratch, stack) for result in results]
+        for n, run in [(n, run) for n in (0, *self.streams) for run in range(self.runs)]:
+            for turn in range(len(results)):
+                at = (turn + run) % len(results)
+                result, worker = results[at], workers[at]
+                if worker is None:
+                    continue
+                try:
+                    if n == 0:
+                        self._run_sequentially(result, worker, clips, run)
+                    else:
+                        self._run_concurrently(result, worker, clips, n)
+                except TargetUnavailable as error:
+                    workers[at] = None
+                    self._record_error(result, error)
+        for result, worker in zip(results, workers, strict=True):
+            if worker is not None:
+                result.peak_bytes = worker.peak_memory_bytes()
 
     def _decode_clips(self, scratch: Path) -> list[DecodedClip]:
         clips = []
@@ -133,7 +147,10 @@ class Measurement:
     def _run_sequentially(
         self, result: SystemResult, worker: WorkerClient, clips: Sequence[DecodedClip], run: int
     ) -> None:
+        before = worker.graph_totals()
         results = [worker.transcribe_text(clip.samples, self._requested_language(clip)) for clip in clips]
+        for name, total in worker.graph_totals().items():
+            result.graphs[name] = total.since(before.get(name)).plus(result.graphs.get(name))
         texts = [text for text, _, _ in results]
         if run == 0:
             result.texts, result.tokens = texts, [tokens for _, tokens, _ in results]

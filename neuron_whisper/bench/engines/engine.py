@@ -18,6 +18,8 @@ Samples = NDArray[np.float32]  # mono, 16 kHz
 
 
 class WhisperEngine(Protocol):
+    """An engine may also have `graph_totals() -> list[GraphTotal]`: how long its graphs took."""
+
     is_serial: bool  # one clip at a time; further calls wait
 
     def transcribe(self, samples: Samples, language: str | None) -> TranscriptionResult: ...

@@ -1,6 +1,6 @@
 """Converts weights to a peer's format by the peer's own converter, in the peer's python; bench/engines/weights runs it.
 
-`python -m neuron_whisper.bench.engines.peer_converters openai weights.npz model.pt`
+`python -m neuron_whisper.bench.engines.peer_converters openai weights.npz model.pt`; for nxdi the variant follows.
 """
 
 from __future__ import annotations
@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+
+from neuron_whisper.bench.engines.nxdi_whisper import compile_for_nxdi
 
 
 def convert_to_openai(source: Path, destination: Path) -> None:
@@ -53,8 +56,13 @@ def convert_to_genai(source: Path, destination: Path) -> None:
         raise SystemExit("optimum-cli made no tokenizer: openvino-tokenizers is not installed, or does not fit")
 
 
-CONVERTERS = {"openai": convert_to_openai, "ctranslate2": convert_to_ctranslate2, "genai": convert_to_genai}
+CONVERTERS: Mapping[str, Callable[..., None]] = {
+    "openai": convert_to_openai,
+    "ctranslate2": convert_to_ctranslate2,
+    "genai": convert_to_genai,
+    "nxdi": compile_for_nxdi,
+}
 
 if __name__ == "__main__":
-    form, one, other = sys.argv[1:]
-    CONVERTERS[form](Path(one), Path(other))
+    form, one, other, *variant = sys.argv[1:]
+    CONVERTERS[form](Path(one), Path(other), *variant)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from neuron_whisper.bench.engines.nxdi_variants import make_variants
 from neuron_whisper.errors import InvalidOption
 
 # run in a peer's python: which packages it has, without importing any of them
@@ -34,7 +35,7 @@ print(json.dumps([[name for name in modules if not is_there(name)], found]))
 class Peer:
     """A peer. `variants` are widths of its weights or arithmetic, the first is the default.
 
-    `modules` must be importable; the versions of `packages` are reported.
+    `modules` must be importable; the versions of `packages` are reported. `is_greedy_only`: it has no beam search.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Peer:
     weights_format: str
     install: str
     note: str = ""
+    is_greedy_only: bool = False
 
 
 _FASTER_WHISPER = Peer(
@@ -74,6 +76,22 @@ _PEERS = (
         variants=("default", "float32"),
         install="pip install openvino-genai openvino-tokenizers 'optimum-intel[openvino]'",
         note="float16 weights; no temperature fallback",
+    ),
+    Peer(
+        name="nxdi-whisper",
+        modules=("neuronx_distributed_inference", "neuronx_distributed", "torch_neuronx", "whisper"),
+        packages=(
+            "neuronx-distributed-inference",
+            "neuronx-distributed",
+            "torch-neuronx",
+            "neuronx-cc",
+            "openai-whisper",
+        ),
+        variants=make_variants(),
+        weights_format="nxdi",
+        install='pip install "neuron-whisper[nxdi]" --extra-index-url https://pip.repos.neuron.amazonaws.com',
+        note="one window at a time, tokens chosen on the host; best_of is 1",
+        is_greedy_only=True,
     ),
     Peer(
         name="whisper.cpp",

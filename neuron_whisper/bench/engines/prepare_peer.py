@@ -13,6 +13,7 @@ from neuron_whisper.bench.engines.peers import parse_peer, probe_packages, selec
 from neuron_whisper.bench.engines.weights import WeightsConverter
 from neuron_whisper.errors import TargetUnavailable
 from neuron_whisper.model.checkpoint import Checkpoint
+from neuron_whisper.target.neuron.instance import detect_instance_family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +46,13 @@ def prepare_peer(
     if missing:
         where = "here" if python == sys.executable else f"for {python}"
         raise TargetUnavailable(name, f"{', '.join(missing)} is not installed {where}", peer.install)
+    if decoding.beam_size and peer.is_greedy_only:
+        raise TargetUnavailable(name, "its graphs decode one sequence; measure it without --beam-size")
     converter = WeightsConverter(
         checkpoint=checkpoint,
         directory=cache / "bench",
         digest_cache=cache / "digests",
+        toolchain=versions | {"instance": detect_instance_family()},
         log=lambda line: log(f"{name}: {line}"),
     )
     config = EngineConfig(

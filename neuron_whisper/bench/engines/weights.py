@@ -7,8 +7,9 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +26,49 @@ STDERR_TAIL_LINES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsConverter:
-    """Keeps a checkpoint's converted weights under `directory`; `digest_cache` remembers sha256 digests."""
+    """Keeps a checkpoint's converted weights under `directory`; `digest_cache` remembers sha256 digests.
+
+    `toolchain` are the versions with which the weights are compiled, for a format that is compiled.
+    """
 
     checkpoint: Checkpoint
     directory: Path
     digest_cache: Path | None = None
+    toolchain: Mapping[str, str] = field(default_factory=dict)
     log: Callable[[str], None] = lambda line: None
 
     def locate_or_convert(self, weights_format: str, variant: str, python: str) -> Path:
         """Path of the weights: the checkpoint itself if it has the format, else converted, if need be by `python`.
 
-        Formats are ctranslate2, openai, genai, huggingface and ggml (whose variants are files of their own).
+        Formats are ctranslate2, openai, genai, huggingface, and ggml and nxdi, whose variants are files of their own.
         Raises TargetUnavailable, with the end of the converter's log.
         """
         unconverted = self._find_unconverted(weights_format)
         if unconverted is not None:
             return unconverted
-        name = f"{weights_format}-{variant}" if weights_format == "ggml" else weights_format
+        name = self._name_files(weights_format, variant)
         converted = self.directory / f"{self._key}-{name}"
         if not converted.exists():
             self.log(f"converting the weights: {name}")
+            started = time.perf_counter()
             self.directory.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.directory, prefix=".") as scratch:
                 self._convert_into(weights_format, variant, python, Path(scratch))
                 (Path(scratch) / "converted").rename(converted)
+            if weights_format == "nxdi":
+                self.log(f"compiled in {time.perf_counter() - started:.1f} s")
         return converted / {"openai": "model.pt", "ggml": "model.bin"}.get(weights_format, "")
+
+    def _name_files(self, weights_format: str, variant: str) -> str:
+        """ "ctranslate2", "ggml-q8_0", "nxdi-float16-tp2-0123abcd": what decides the files beside the weights."""
+        match weights_format:
+            case "ggml":
+                return f"{weights_format}-{variant}"
+            case "nxdi":
+                versions = json.dumps(dict(self.toolchain), sort_keys=True).encode()
+                return f"{weights_format}-{variant}-{hashlib.sha256(versions).hexdigest()[:8]}"
+            case _:
+                return weights_format
 
     @property
     def _key(self) -> str:
@@ -91,9 +110,9 @@ class WeightsConverter:
                 np.savez(source, allow_pickle=False, **arrays)
                 self._run_converter(weights_format, source, converted / "model.pt", python, scratch)
             case _:
-                self._run_converter(
-                    weights_format, self.locate_or_convert("huggingface", "", python), converted, python, scratch
-                )
+                exported = self.locate_or_convert("huggingface", "", python)
+                own_variant = (variant,) if weights_format == "nxdi" else ()
+                self._run_converter(weights_format, exported, converted, python, scratch, *own_variant)
 
     def _join_parts(self, converted: Path) -> None:
         for file in self.checkpoint.path.iterdir():
@@ -104,7 +123,9 @@ class WeightsConverter:
                 with part.open("rb") as piece:
                     shutil.copyfileobj(piece, joined)
 
-    def _run_converter(self, weights_format: str, source: Path, destination: Path, python: str, scratch: Path) -> None:
+    def _run_converter(
+        self, weights_format: str, source: Path, destination: Path, python: str, scratch: Path, *options: str
+    ) -> None:
         command = [
             python,
             "-P",
@@ -113,6 +134,7 @@ class WeightsConverter:
             weights_format,
             str(source),
             str(destination),
+            *options,
         ]
         done = subprocess.run(  # noqa: S603 - this package, in a python that the user named
             command,

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import neuron_whisper
 from neuron_whisper.bench.engines.config import EngineConfig
-from neuron_whisper.bench.engines.results import TranscriptionResult
+from neuron_whisper.bench.engines.results import GraphTotal, TranscriptionResult
 from neuron_whisper.errors import TargetUnavailable
 
 STDERR_TAIL_LINES = 3  # shown when a process ends without a response
@@ -59,6 +59,10 @@ class WorkerClient:
         """Seconds for all clips, `streams` at a time."""
         message = {"do": "run_concurrently", "clips": [(str(clip), language) for clip, language in clips]}
         return float(self._request({**message, "streams": streams})["took_s"])
+
+    def graph_totals(self) -> dict[str, GraphTotal]:
+        """By name; empty for an engine that does not know."""
+        return {total["name"]: GraphTotal(**total) for total in self._request({"do": "graphs"})["graphs"]}
 
     def peak_memory_bytes(self) -> int:
         return int(self._request({"do": "usage"})["peak_bytes"])

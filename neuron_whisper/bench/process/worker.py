@@ -3,6 +3,7 @@
 {"do": "open", "config": EngineConfig} -> {"is_serial"}
 {"do": "transcribe", "clip", "language"} -> {"took_s", ...TranscriptionResult}
 {"do": "run_concurrently", "clips", "streams"} -> {"took_s"}
+{"do": "graphs"} -> {"graphs": [GraphTotal, ...]}, empty where the engine does not know them
 {"do": "usage"} -> {"peak_bytes", "cpu_s"}
 Any error is the response {"error", "kind"}. The process ends with its stdin.
 """
@@ -14,7 +15,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
 
@@ -23,6 +24,7 @@ import numpy as np
 from neuron_whisper.bench.engines.config import EngineConfig
 from neuron_whisper.bench.engines.engine import Samples, WhisperEngine, run_concurrently
 from neuron_whisper.bench.engines.registry import open_engine
+from neuron_whisper.bench.engines.results import GraphTotal
 from neuron_whisper.bench.process.memory import peak_memory_bytes
 
 
@@ -45,6 +47,9 @@ class Worker:
                 started = time.perf_counter()
                 run_concurrently(self._engine, clips, message["streams"])
                 return {"took_s": time.perf_counter() - started}
+            case "graphs":
+                read_totals: Callable[[], list[GraphTotal]] = getattr(self._engine, "graph_totals", list)
+                return {"graphs": [asdict(total) for total in read_totals()]}
             case _:
                 return {"peak_bytes": peak_memory_bytes(), "cpu_s": time.process_time()}
 

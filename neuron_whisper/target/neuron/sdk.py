@@ -10,7 +10,8 @@ from neuron_whisper.errors import TargetUnavailable
 
 UNKNOWN = "unknown"  # not installed, or without the metadata that pip writes
 PACKAGES = ("torch-neuronx", "neuronx-cc", "neuronx-distributed", "neuronx-distributed-inference")
-
+REQUIRED_PACKAGES = PACKAGES[:3]  # of NxDI nothing is used but its Whisper, by `bench --peer nxdi-whisper`
+SIMULATED = "+simulated"  # how the versions of the simulator's packages end
 
 XLA_INSTANCES = ("inf2", "trn1", "trn1n", "trn2", "trn3")
 
@@ -54,7 +55,7 @@ PLACEHOLDERS = {  # on PyPI
 }
 INSTALL_COMMAND = (
     'pip install "torch-neuronx==2.9.0.2.15.*" "neuronx-cc==2.26.*" "neuronx-distributed==0.19.*" '
-    '"neuronx-distributed-inference==0.10.*" --extra-index-url https://pip.repos.neuron.amazonaws.com'
+    "--extra-index-url https://pip.repos.neuron.amazonaws.com"
 )
 
 
@@ -77,8 +78,13 @@ class SdkDetection:
 
 
 def installed_versions() -> dict[str, str]:
-    """Package -> version, without importing any."""
-    return {package: _installed_version(package) for package in PACKAGES}
+    """Required package -> version, without importing any."""
+    return {package: _installed_version(package) for package in REQUIRED_PACKAGES}
+
+
+def is_simulated(versions: Mapping[str, str]) -> bool:
+    """Whether the packages are those of the simulator, which needs no device."""
+    return any(text.endswith(SIMULATED) for text in versions.values())
 
 
 def installed_placeholders() -> tuple[str, ...]:

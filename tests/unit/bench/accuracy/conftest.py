@@ -13,6 +13,7 @@ from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance
 from neuron_whisper.bench.accuracy.report import SkippedSystem, build_report
 from neuron_whisper.bench.accuracy.run import DecodedClip, System, SystemResult
 from neuron_whisper.bench.engines.config import DecodingConfig, EngineConfig
+from neuron_whisper.bench.engines.results import GraphTotal
 
 
 def _system_result(engine: str, texts: list[str], seconds: list[list[float]], **more: Any) -> SystemResult:
@@ -37,6 +38,11 @@ def report() -> dict[str, Any]:
             ["red grin blue", "東京です"],
             [[1.0, 3.0], [2.0, 2.0], [1.5, 6.5]],
             throughput={8: [20.0, 30.0, 25.0]},
+            graphs={
+                "prefill": GraphTotal(name="prefill", calls=4, seconds=2.0, to_host_bytes=368),
+                "decode": GraphTotal(name="decode", calls=8, seconds=2.0),
+                "align": GraphTotal(name="align", calls=0, seconds=0.0),
+            },
         ),
         replace(
             _system_result(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from neuron_whisper.bench.accuracy.markdown import format_markdown, format_summary
 
 
@@ -29,4 +31,30 @@ def test_every_row_of_a_table_has_as_many_cells(report: dict[str, Any]) -> None:
             tables[-1].add(line.replace("\\|", "").count("|"))
         elif tables[-1]:
             tables.append(set())
-    assert [len(counts) for counts in tables if counts] == [1, 1, 1]
+    assert [len(counts) for counts in tables if counts] == [1, 1, 1, 1]
+
+
+def test_graphs_have_a_table_and_unknown_bytes_a_dash(report: dict[str, Any]) -> None:
+    text = format_markdown(report)
+    assert "| neuron-whisper tiny | prefill | 4 | 500.00 | 92 |" in text
+    assert "| neuron-whisper tiny | decode | 8 | 250.00 | – |" in text
+    assert "align" not in text
+    for system in report["systems"]:
+        system["graphs"] = {}
+    assert "## Graphs" not in format_markdown(report)
+
+
+def test_a_peers_texts_are_compared_with_ours_where_openai_whisper_did_not_run(report: dict[str, Any]) -> None:
+    sentence = "- openai-whisper tiny: the text of 1 of 2 clips is neuron-whisper's."
+    assert sentence not in format_markdown(report)
+    for system in report["systems"]:
+        system["as_openai_whisper"] = None
+    assert sentence in format_markdown(report)
+
+
+@pytest.mark.parametrize("where", ["versions", "toolchain"])
+def test_times_of_simulated_packages_are_said_to_be_none(where: str, report: dict[str, Any]) -> None:
+    assert "simulated" not in format_summary(report)
+    place = report["versions"] if where == "versions" else report["systems"][0].setdefault("toolchain", {})
+    place["torch-neuronx"] = "2.9.0.2.13+simulated"
+    assert "- Neuron packages are simulated: times say nothing of a device." in format_summary(report)

@@ -25,3 +25,14 @@ def test_the_document_has_medians_and_counts(report: dict[str, Any]) -> None:
         ("whisper.cpp tiny", "RuntimeError: no memory"),
     ]
     json.dumps(report, allow_nan=False)
+
+
+def test_graphs_are_means_of_their_calls_and_a_peers_texts_are_compared_with_ours(report: dict[str, Any]) -> None:
+    ours, theirs = report["systems"]
+    assert ours["graphs"] == {
+        "prefill": {"calls": 4, "mean_s": 0.5, "to_host_bytes": 92},
+        "decode": {"calls": 8, "mean_s": 0.25, "to_host_bytes": None},
+    }
+    assert theirs["graphs"] == {}
+    assert theirs["as_neuron_whisper"] == {"same_text": 1, "same_tokens": 1, "differing": [0]}
+    assert ours["as_neuron_whisper"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,7 @@ def prepare(spec: str, checkpoint: Path, cache: Path, **options: Any) -> Prepare
         cache=cache,
         pythons={},
         threads=2,
-        decoding=DecodingConfig(),
-        **options,
+        **{"decoding": DecodingConfig(), **options},
     )
 
 
@@ -53,3 +53,25 @@ def test_a_prepared_peer_has_converted_weights_and_its_versions(
 def test_an_unknown_variant_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidOption):
         prepare("whisper.cpp:int3", tiny_checkpoint, tmp_path)
+
+
+def test_a_peer_without_beam_search_is_not_prepared_for_one(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neuron_whisper.bench.engines.prepare_peer.probe_packages", lambda peer, python: ((), {}))
+    with pytest.raises(TargetUnavailable, match="--beam-size") as unavailable:
+        prepare("nxdi-whisper", tiny_checkpoint, tmp_path, decoding=DecodingConfig(beam_size=5))
+    assert unavailable.value.install == ""
+    assert not (tmp_path / "bench").exists()  # nothing is compiled for it
+
+
+def test_nxdis_whisper_is_named_with_what_is_missing_where_it_is_not_installed(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    if find_spec("neuronx_distributed_inference"):
+        pytest.skip("NxDI is installed: that its absence is named is not proved")
+    with pytest.raises(TargetUnavailable, match=r"neuronx_distributed_inference.*is not installed here") as unavailable:
+        prepare("nxdi-whisper", tiny_checkpoint, tmp_path)
+    assert unavailable.value.target == "nxdi-whisper float16"
+    assert "neuron-whisper[nxdi]" in unavailable.value.install
+    assert not (tmp_path / "bench").exists()

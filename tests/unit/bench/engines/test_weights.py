@@ -39,3 +39,28 @@ def test_a_converter_that_fails_is_reported_and_leaves_nothing(tiny_checkpoint: 
     with pytest.raises(TargetUnavailable, match="weights cannot be converted"):
         weights.locate_or_convert("ctranslate2", "int8", "/bin/false")
     assert [path.name for path in tmp_path.iterdir() if "ctranslate2" in path.name] == []
+
+
+def test_a_compiled_format_is_one_for_each_variant_and_toolchain(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Here the compiler is a python that only copies."""
+    compiler = tmp_path / "compiler"
+    compiler.write_text('#!/bin/sh\n[ "$4" = nxdi ] && cp -r "$5/." "$6" && echo "$7" > "$6/variant"\n')
+    compiler.chmod(0o755)
+    lines: list[str] = []
+
+    def compile_with(variant: str, **toolchain: str) -> Path:
+        weights = WeightsConverter(
+            checkpoint=open_checkpoint(tiny_checkpoint),
+            directory=tmp_path / "bench",
+            toolchain=toolchain,
+            log=lines.append,
+        )
+        return weights.locate_or_convert("nxdi", variant, str(compiler))
+
+    first = compile_with("float16", cc="2.24")
+    assert (first / "variant").read_text() == "float16\n"
+    assert (first / "model.safetensors").exists()  # of the same checkpoint
+    assert compile_with("float16", cc="2.24") == first
+    others = {compile_with("float16-tp2", cc="2.24"), compile_with("float16", cc="2.25")}
+    assert len({first, *others}) == 3
+    assert sum(line.startswith("compiled in ") for line in lines) == 3

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuron_whisper.bench.engines.results import TranscriptionResult
+from neuron_whisper.bench.engines.results import GraphTotal, TranscriptionResult
 from neuron_whisper.bench.process.worker import Worker
 from tests.support.peer_stubs import engine_config
 
@@ -52,3 +52,20 @@ def test_clips_run_concurrently_and_usage_is_of_this_process(worker: Worker, tmp
     usage = worker.handle({"do": "usage"})
     assert usage["peak_bytes"] > 1e6
     assert usage["cpu_s"] > 0
+
+
+class TimedCounter(Counter):
+    def graph_totals(self) -> list[GraphTotal]:
+        return [GraphTotal(name="encode", calls=3, seconds=0.5, to_host_bytes=24)]
+
+
+def test_graphs_are_told_by_an_engine_that_times_them_and_none_by_another(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert worker.handle({"do": "graphs"}) == {"graphs": []}
+    monkeypatch.setattr("neuron_whisper.bench.process.worker.open_engine", TimedCounter)
+    from dataclasses import asdict
+
+    worker.handle({"do": "open", "config": asdict(engine_config("counter", ""))})
+    encode = {"name": "encode", "calls": 3, "seconds": 0.5, "to_host_bytes": 24}
+    assert worker.handle({"do": "graphs"}) == {"graphs": [encode]}

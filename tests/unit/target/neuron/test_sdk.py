@@ -17,6 +17,7 @@ from neuron_whisper.target.neuron.sdk import (
     describe_unlisted_instance,
     detect_sdk,
     installed_placeholders,
+    is_simulated,
 )
 from neuron_whisper.target.registry import load_target, missing_packages
 from tests.support.paths import ROOT
@@ -196,3 +197,9 @@ def test_a_placeholder_without_a_module_is_named_where_the_target_is_loaded(
         load_target("neuron")
     assert refused.value.reason == f"not installed: torch_neuronx; {installed_placeholders()[0]}"
     assert "--extra-index-url https://pip.repos.neuron.amazonaws.com" in refused.value.install
+
+
+def test_packages_of_the_simulator_say_so_in_their_versions() -> None:
+    assert is_simulated({"torch-neuronx": "2.9.0.2.13+simulated", "neuronx-distributed": "0.18.0"})
+    assert not is_simulated(SDK_2_29)
+    assert not is_simulated({})

@@ -8,6 +8,7 @@ import pytest
 
 from neuron_whisper.errors import DeviceError, ProfileError, TargetUnavailable
 from neuron_whisper.profile import parse_profile
+from neuron_whisper.target.neuron.sdk import REQUIRED_PACKAGES
 from neuron_whisper.target.neuron.target import TARGET, NeuronTarget
 from neuron_whisper.target.registry import missing_packages
 from tests.support.sessions import checkpoint, compile_request
@@ -23,7 +24,10 @@ def test_a_session_holds_the_decoder_once_and_the_past_of_every_beam() -> None:
 @pytest.mark.skipif(not missing_packages("neuron"), reason="the Neuron packages are installed: others are not proved")
 def test_the_toolchain_is_the_versions_of_the_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stub = StubNeuron(tmp_path, monkeypatch)
-    assert TARGET.toolchain() == SDK_2_29
+    required = {package: SDK_2_29[package] for package in REQUIRED_PACKAGES}
+    assert TARGET.toolchain() == required
+    stub.install(required)  # without NxDI, which this target does not use
+    assert TARGET.toolchain() == required
     stub.install(SDK_2_29 | {"neuronx-cc": "2.27.5334.0"})
     with pytest.raises(TargetUnavailable, match=r"neuronx-cc 2\.27"):
         TARGET.toolchain()
