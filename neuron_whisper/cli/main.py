@@ -15,7 +15,7 @@ from neuron_whisper.cli.bench import bench
 from neuron_whisper.cli.compile import compile_command
 from neuron_whisper.cli.completion import PROGRAM, completion
 from neuron_whisper.cli.context import write_stderr
-from neuron_whisper.cli.demo import demo
+from neuron_whisper.cli.demo.command import demo
 from neuron_whisper.cli.doctor import doctor
 from neuron_whisper.cli.fetch import fetch
 from neuron_whisper.cli.keys import keys

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from neuron_whisper.cli.context import CliContext
-from neuron_whisper.cli.demo import DemoFailed, _run_server
+from neuron_whisper.cli.demo.serving import DemoFailed, run_server
 from tests.support.cli_runs import Cli, run_child, run_in_child
 
 LABEL = "tiny-random.en"
@@ -374,6 +374,44 @@ def test_the_demo_serves_a_given_recording_and_prints_its_figures(
     assert "server: stopped" in done.err
 
 
+def test_the_report_of_a_demo_has_its_stages_times_and_figures(
+    cli: Cli, cache: Path, wav: Path, tiny_checkpoint: Path, tiny_profile: Path, tmp_path: Path
+) -> None:
+    flags = ("--profile", tiny_profile, "--speech", wav, "--cache", cache)
+    report, text = tmp_path / "report.json", tmp_path / "report.md"
+    done = cli("demo", "--model", tiny_checkpoint, *flags, "--report", report, "--report", text)
+    assert done.code == 0, done.err
+    found = json.loads(report.read_text())
+    assert [(stage["name"], stage["state"]) for stage in found["stages"]] == [
+        (name, "ok") for name in ("check", "fetch", "compile", "speech", "serve", "transcribe")
+    ]
+    assert all(stage["seconds"] >= 0 for stage in found["stages"])
+    assert found["artifact"]["was_stored"]
+    assert found["speech"] == {"origin": wav.name, "audio_s": 1.0}
+    seconds, graphs = found["result"]["seconds"], found["result"]["graphs"]
+    assert len(seconds) == 3
+    assert found["result"]["rtf"] == pytest.approx(sum(seconds[1:]) / 2, rel=0.001)  # of 1 s
+    assert graphs["encode"]["calls"] == 3
+    assert graphs["prefill"]["calls"] >= 3  # noise is decoded at several temperatures
+    assert graphs["decode"]["mean_s"] > 0
+    assert text.read_text().startswith("# neuron-whisper demo: ok\n")
+
+
+def test_speech_that_cannot_be_read_is_the_error_of_its_stage_in_the_report(
+    cli: Cli, cache: Path, tiny_checkpoint: Path, tiny_profile: Path, tmp_path: Path
+) -> None:
+    speech, report = tmp_path / "a.wav", tmp_path / "report.json"
+    speech.write_bytes(b"no audio")
+    flags = ("--profile", tiny_profile, "--speech", speech, "--report", report, "--cache", cache)
+    done = cli("demo", "--model", tiny_checkpoint, *flags)
+    assert done.code == 1
+    found = json.loads(report.read_text())
+    states = {stage["name"]: stage["state"] for stage in found["stages"]}
+    assert (states["compile"], states["speech"], states["serve"]) == ("ok", "failed", "not reached")
+    assert found["error"]["kind"] == "AudioUnreadable"
+    assert found["artifact"]["was_stored"]
+
+
 def test_a_server_of_the_demo_that_does_not_start_is_reported_with_its_error(tmp_path: Path) -> None:
-    with pytest.raises(DemoFailed, match="no artifact 'nothing'"), _run_server(CliContext(cache=tmp_path), "nothing"):
+    with pytest.raises(DemoFailed, match="no artifact 'nothing'"), run_server(CliContext(cache=tmp_path), "nothing"):
         pass

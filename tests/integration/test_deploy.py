@@ -165,7 +165,7 @@ def test_every_file_says_what_to_run() -> None:
         "neuron-whisper-cpu-compile.service": {"compile"},
         "neuron-whisper-cpu.service": {"serve"},
         "deployment.md": {"artifacts", "compile", "doctor"},
-        "neuron.md": {"plan", "doctor", "compile", "artifacts", "serve", "transcribe"},
+        "neuron.md": {"plan", "doctor", "compile", "artifacts", "serve", "transcribe", "bench", "demo"},
         "sagemaker.md": {"artifacts", "serve"},
     }
 

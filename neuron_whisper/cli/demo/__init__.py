@@ -1,0 +1,1 @@
+"""The command `demo`: its stages, the recordings it can take, and the report it leaves."""
