@@ -12,6 +12,7 @@ import rich_click as click
 from neuron_whisper.cli.main import cli
 
 PROGRAM = "neuron-whisper"
+NAMING = ("-t", "-u", "-o", "-g", "tag", "--repository-name")  # before a name of the program that is no call of it
 INSTALLED = "/opt/neuron-whisper/bin/neuron-whisper"
 
 
@@ -32,7 +33,7 @@ def find_calls(script: str) -> Iterator[list[str]]:
         for at, word in enumerate(words):
             is_called = word in (PROGRAM, INSTALLED) or re.fullmatch(rf"{PROGRAM}:[\w-]+", word)
             is_service = words[at - 2 : at + 1] == ["--rm", "-T", "compile"]
-            if (is_called and words[at - 1] not in ("-t", "-u", "-o", "-g")) or is_service:
+            if (is_called and words[at - 1] not in NAMING) or is_service:
                 args = list(takewhile(lambda it: not re.fullmatch(r"[|&;<>()]+", it), words[at + 1 :]))
                 if args:
                     yield args

@@ -14,7 +14,7 @@ from neuron_whisper.errors import TargetUnavailable
 
 LISTENING = "listening on "  # then the URL: a line on the server's stderr
 POLL_INTERVAL_S = 0.01
-START_TIMEOUT_S = 300.0
+START_TIMEOUT_S = 1200.0  # a big model is read, loaded and checked; a process that ends is noticed at once
 STOP_TIMEOUT_S = 30.0
 LOG_TAIL_CHARACTERS = 400  # shown when it ends early
 
@@ -25,7 +25,14 @@ class ServerProcess:
     `started_at` is by time.perf_counter. Raises TargetUnavailable, with the end of its log, when it does not start.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None, *, ready_path: str):
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        ready_path: str,
+        start_timeout_s: float = START_TIMEOUT_S,
+    ):
         self._name = command[command.index("-m") + 1] if "-m" in command else command[0]
         # to a file: the server would block on a full pipe
         self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed in close()
@@ -35,7 +42,7 @@ class ServerProcess:
         )
         self.pid = self._process.pid
         try:
-            deadline = self.started_at + START_TIMEOUT_S
+            deadline = self.started_at + start_timeout_s
             self.url = self._wait_for_url(deadline)
             self._wait_until_ready(f"{self.url}{ready_path}", deadline)
         except BaseException:
@@ -55,7 +62,9 @@ class ServerProcess:
                 return rest.split()[0].rstrip("/")
             self._check_alive()
             time.sleep(POLL_INTERVAL_S)
-        raise TargetUnavailable(self._name, f"it did not listen within {START_TIMEOUT_S:.0f} s")
+        waited_s = time.perf_counter() - self.started_at
+        tail = self._read_log_tail()
+        raise TargetUnavailable(self._name, f"it did not listen within {waited_s:.0f} s: {tail}")
 
     def _wait_until_ready(self, url: str, deadline: float) -> None:
         while True:
@@ -70,8 +79,10 @@ class ServerProcess:
 
     def _check_alive(self) -> None:
         if (code := self._process.poll()) is not None:
-            tail = " ".join(self.read_log().split())[-LOG_TAIL_CHARACTERS:]
-            raise TargetUnavailable(self._name, f"its process ended with {code}: {tail or 'its log is empty'}")
+            raise TargetUnavailable(self._name, f"its process ended with {code}: {self._read_log_tail()}")
+
+    def _read_log_tail(self) -> str:
+        return " ".join(self.read_log().split())[-LOG_TAIL_CHARACTERS:] or "its log is empty"
 
     def peak_memory_bytes(self) -> int:
         return peak_memory_bytes(self.pid)

@@ -6,14 +6,29 @@ import signal
 import sys
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # its types are a package of their own, which nothing else needs
 
-from neuron_whisper.bench.process.server import ServerProcess
+from neuron_whisper.bench.process.server import START_TIMEOUT_S, ServerProcess
 from neuron_whisper.errors import TargetUnavailable
+from tests.support.paths import ROOT
 
 
 def test_a_server_that_ends_before_it_listens_is_reported_with_its_log() -> None:
     with pytest.raises(TargetUnavailable, match="its process ended with 7: no port"):
         ServerProcess(["/bin/sh", "-c", "echo no port >&2; exit 7"], ready_path="/")
+
+
+def test_a_server_that_does_not_listen_in_time_is_reported_with_its_log_and_ended() -> None:
+    command = ["/bin/sh", "-c", "echo loading graphs >&2; exec sleep 60"]
+    with pytest.raises(TargetUnavailable, match="it did not listen within 1 s: loading graphs"):
+        ServerProcess(command, ready_path="/", start_timeout_s=0.6)
+
+
+def test_a_server_may_take_as_long_to_start_as_kubernetes_gives_it() -> None:
+    (serve, _) = yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "neuron" / "serve.yaml").read_text())
+    (container,) = serve["spec"]["template"]["spec"]["containers"]
+    probe = container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] <= START_TIMEOUT_S
 
 
 SERVER = """
