@@ -32,7 +32,7 @@ from neuron_whisper.longform import Plan, TranscriptSummary, plan_transcription
 from neuron_whisper.longform.coverage import list_spans
 from neuron_whisper.longform.drivers import TranscriptEvent, arun_plan, run_plan
 from neuron_whisper.target.interfaces import ProgramSpec, Session
-from neuron_whisper.target.registry import load_target
+from neuron_whisper.target.registry import load_target, toolchain_to_open
 from neuron_whisper.text.chinese import load_converter
 from neuron_whisper.text.tokenizer import Tokenizer
 from neuron_whisper.transcript import Segment, SkippedRegion, Transcript, is_silence
@@ -102,7 +102,7 @@ class Transcriber:
         with ExitStack() as held:
             held.enter_context(store.lock_shared(artifact))
             target = load_target(target_table.name)
-            check_artifact(artifact, target.toolchain())
+            check_artifact(artifact, toolchain_to_open(target, artifact.manifest.toolchain))
             tokenizer = Tokenizer.from_layout(artifact.path / "tokenizer.json", spec.special)
             engine: WindowEngine
             if replicas == 1:

@@ -27,7 +27,7 @@ from neuron_whisper.artifact.loader import Artifact, check_artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.errors import DeviceError, GoldenTokenMismatch
 from neuron_whisper.target.interfaces import PrefillOutput, Session, StepInputs
-from neuron_whisper.target.registry import load_target
+from neuron_whisper.target.registry import load_target, toolchain_to_open
 
 LOGITS_STEPS = 4  # each returns the whole vocabulary
 # Prompts that no speaker gives are less sure: int8 weights of tiny.en were off by 0.25, of the 0.4 that others may be.
@@ -103,7 +103,7 @@ def verify_on_device(store: ArtifactStore, artifact: Artifact) -> tuple[str, ...
         return ()
     with store.lock_shared(artifact):
         target = load_target(artifact.manifest.target)
-        check_artifact(artifact, target.toolchain())
+        check_artifact(artifact, toolchain_to_open(target, artifact.manifest.toolchain))
         spec = artifact.spec
         session = target.open(artifact.path, spec, artifact.profile)
         try:

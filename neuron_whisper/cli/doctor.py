@@ -208,7 +208,7 @@ def _check_targets() -> Iterator[Check]:
 
     available = available_targets()
     for name in target_names():
-        if name in available:  # not loaded: that of the reference would import torch
+        if name in available and name != "neuron":  # not loaded: that of the reference would import torch
             yield Check(name=f"target {name}", verdict="ok", found="available")
             continue
         try:
@@ -216,9 +216,32 @@ def _check_targets() -> Iterator[Check]:
         except TargetUnavailable as error:
             verdict: Verdict = "fail" if name == "cpu" else "warn"
             yield Check(name=f"target {name}", verdict=verdict, found=error.reason, advice=error.install)
+        else:
+            yield _check_neuron_target()
+
+
+def _check_neuron_target() -> Check:
+    """Which runtime opens artifacts; without PyTorch NeuronX nothing is compiled."""
+    from neuron_whisper.errors import InvalidOption, TargetUnavailable
+    from neuron_whisper.target.neuron.runtimes import choose_runtime, describe_nrtpy_risks
+    from neuron_whisper.target.neuron.sdk import installed_version
+
+    name = "target neuron"
+    try:
+        runtime = choose_runtime()
+    except TargetUnavailable as error:
+        return Check(name=name, verdict="warn", found=error.reason, advice=error.install or "install what it names")
+    except InvalidOption as error:
+        return Check(name=name, verdict="warn", found=str(error), advice=f"unset {error.field}")
+    found = f"available, artifacts run with {runtime} {installed_version(runtime)}"
+    if runtime == "nrtpy" and (risks := describe_nrtpy_risks()):
+        advice = "an environment for nrtpy alone, with the runtime library of its version"
+        return Check(name=name, verdict="warn", found="; ".join((found, *risks)), advice=advice)
+    return Check(name=name, verdict="ok", found=found)
 
 
 def _check_neuron() -> Iterator[Check]:
+    from neuron_whisper.target.neuron.runtimes import is_nrtpy_installed
     from neuron_whisper.target.neuron.sdk import UNKNOWN, installed_versions
     from neuron_whisper.target.registry import missing_packages
 
@@ -229,7 +252,7 @@ def _check_neuron() -> Iterator[Check]:
         yield Check(name="Neuron devices", verdict="ok", found=", ".join(devices))
         yield check_neuron_driver()
         yield _check_neuron_cores()
-        if missing := missing_packages("neuron"):
+        if (missing := missing_packages("neuron")) and not is_nrtpy_installed():
             advice = "without them the devices idle: see target neuron above"
             yield Check(name="Neuron packages", verdict="warn", found=f"missing {', '.join(missing)}", advice=advice)
     elif shutil.which("neuron-ls"):
@@ -246,6 +269,7 @@ def _check_neuron_sdk(versions: Mapping[str, str]) -> Check:
     """The SDK release of the packages. Others fail, since nothing works; what may work warns."""
     from neuron_whisper.target.neuron.compatibility import compare_glibc
     from neuron_whisper.target.neuron.instance import detect_instance_family
+    from neuron_whisper.target.neuron.runtimes import is_nrtpy_installed
     from neuron_whisper.target.neuron.sdk import (
         INSTALL_COMMAND,
         REQUIRED_PACKAGES,
@@ -262,7 +286,10 @@ def _check_neuron_sdk(versions: Mapping[str, str]) -> Check:
     if sdk.unsupported:
         return Check(name=name, verdict="fail", found="; ".join((*sdk.unsupported, supported)), advice=INSTALL_COMMAND)
     if not versions:
-        return Check(name=name, verdict="ok", found="; ".join(("not installed", *installed_placeholders(), supported)))
+        # with nrtpy the target is available, and nothing but this tells that it compiles nothing
+        verdict: Verdict = "warn" if is_nrtpy_installed() else "ok"
+        found = "; ".join(("not installed", *installed_placeholders(), supported))
+        return Check(name=name, verdict=verdict, found=found, advice=INSTALL_COMMAND if verdict == "warn" else "")
     if old := compare_glibc(versions.get("torch-neuronx", UNKNOWN), platform.libc_ver()):
         return Check(name=name, verdict="fail", found=f"{old.reason} ({listed})", advice=old.advice)
     may_fail = (

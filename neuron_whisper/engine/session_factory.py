@@ -9,7 +9,7 @@ from typing import Protocol
 from neuron_whisper.artifact.golden_check import verify_session
 from neuron_whisper.artifact.loader import check_artifact, read_artifact
 from neuron_whisper.target.interfaces import Session
-from neuron_whisper.target.registry import load_target
+from neuron_whisper.target.registry import load_target, toolchain_to_open
 from neuron_whisper.text.tokenizer import Tokenizer
 
 
@@ -34,7 +34,7 @@ class ArtifactSessionFactory:
         """Raises ArtifactError (GoldenTokenMismatch among them), TargetUnavailable, DeviceError."""
         artifact = read_artifact(self.path)
         target = load_target(artifact.manifest.target)
-        check_artifact(artifact, target.toolchain(), verify_digests=False)
+        check_artifact(artifact, toolchain_to_open(target, artifact.manifest.toolchain), verify_digests=False)
         tokenizer = Tokenizer.from_layout(self.path / "tokenizer.json", artifact.spec.special)
         session = target.open(self.path, artifact.spec, artifact.profile, threads=threads)
         if self.verify:

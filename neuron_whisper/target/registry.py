@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
 from neuron_whisper.target.interfaces import Target
@@ -45,18 +47,37 @@ def available_targets() -> tuple[str, ...]:
 
 
 def load_target(name: str) -> Target:
-    """The target. Raises InvalidOption for an unknown name, TargetUnavailable with its install command."""
+    """The target. Raises InvalidOption for an unknown name, TargetUnavailable with its install command.
+
+    With nrtpy alone the target neuron is one that opens artifacts, and raises on compiling.
+    """
     if name not in _TARGETS:
         raise InvalidOption("target", name, f"one of {', '.join(_TARGETS)}")
     module, _, install = _TARGETS[name]
     missing = missing_packages(name)
-    if missing:
+    if missing and not _runs_without_them(name):
         reasons = (f"not installed: {', '.join(missing)}", *_find_placeholders(name))
         raise TargetUnavailable(name, "; ".join(reasons), install, available_targets())
     if not _exists(module):
         raise TargetUnavailable(name, "this version does not contain it", "", available_targets())
     target: Target = import_module(module).TARGET
     return target
+
+
+def toolchain_to_open(target: Target, compiled_with: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The toolchain that an artifact, `compiled_with` that one, must equal to be opened here.
+
+    The target's own, unless its runtime needs none of what compiled (`Target.toolchain_to_open`, which is optional).
+    Raises TargetUnavailable.
+    """
+    choose = getattr(target, "toolchain_to_open", None)
+    chosen: Mapping[str, Any] = choose(compiled_with) if choose else target.toolchain()
+    return chosen
+
+
+def _runs_without_them(name: str) -> bool:
+    """Whether the target runs artifacts here, though packages are missing that compile them."""
+    return name == "neuron" and bool(import_module("neuron_whisper.target.neuron.runtimes").is_nrtpy_installed())
 
 
 def _find_placeholders(name: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from pathlib import Path
 HOME = Path(os.environ.get("NEURON_SIM_HOME", "~/.cache/neuron_sim")).expanduser().absolute()
 PLATFORM = os.environ.get("NEURON_SIM_PLATFORM", "inf2")
 CORES = 8  # ranks at most
+MAGIC = b"NEFF of the simulator\n"  # before the HLO in its "NEFF"
 
 SOURCES = {"NXD_SRC": "neuronx_distributed", "NXDI_SRC": "neuronx_distributed_inference"}
 

@@ -13,11 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.neuron_sim import compiler_cache, weight_layouts
+from tests.neuron_sim import MAGIC, compiler_cache, weight_layouts
 from tests.neuron_sim.protos import HloModuleProto
 from tests.neuron_sim.tracer import HloArtifacts, NeffArtifacts
-
-MAGIC = b"NEFF of the simulator\n"
 
 
 def neuron_xla_compile(

@@ -7,9 +7,8 @@ here can be read by the real runtime, nor the other way round.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from google.protobuf import text_format
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -17,6 +16,9 @@ from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message_factory import GetMessageClass
 
 from tests.neuron_sim import HOME
+
+if TYPE_CHECKING:
+    import torch
 
 METANEFF = """
 name: "neuron_sim/metaneff.proto" package: "metaneff" syntax: "proto3"
@@ -84,21 +86,26 @@ PrimitiveType: Any = XLA_DATA_PB2["PrimitiveType"]
 MetaNeff: Any = METANEFF_PB2["MetaNeff"]
 MetaTensor: Any = METANEFF_PB2["MetaTensor"]
 
-XLA_TYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "S64",
-    torch.int32: "S32",
-    torch.int16: "S16",
-    torch.int8: "S8",
-    torch.uint8: "U8",
-    torch.bool: "PRED",
+DTYPE_NAMES = {
+    PrimitiveType.Value(xla): name
+    for xla, name in {
+        "F64": "float64",
+        "F32": "float32",
+        "F16": "float16",
+        "BF16": "bfloat16",
+        "S64": "int64",
+        "S32": "int32",
+        "S16": "int16",
+        "S8": "int8",
+        "U8": "uint8",
+        "PRED": "bool",
+    }.items()
 }
-TORCH_DTYPES = {PrimitiveType.Value(name): dtype for dtype, name in XLA_TYPES.items()}
 
 
 def get_torch_dtype(data_type: int) -> torch.dtype:
     """The dtype of a metaneff data_type, which here is an XLA PrimitiveType."""
-    return TORCH_DTYPES[data_type]
+    import torch  # here: the stand-in for nrtpy reads HLO without it
+
+    dtype: torch.dtype = getattr(torch, DTYPE_NAMES[data_type])
+    return dtype

@@ -7,25 +7,19 @@ initialize, execute and mock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 import torch
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxlib import xla_client
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.neuron_sim import CORES
-from tests.neuron_sim.compiler import MAGIC
+from tests.neuron_sim import MAGIC
 from tests.neuron_sim.protos import MetaNeff, MetaTensor, get_torch_dtype
-
-jax.config.update("jax_platforms", "cpu")
-jax.config.update("jax_num_cpu_devices", CORES)
-jax.config.update("jax_enable_x64", True)
+from tests.neuron_sim.xla_program import XlaProgram
 
 Tensors = dict[str, Tensor]
 
@@ -79,7 +73,7 @@ class LoadedGraph:
         self.ranks = len(weights)
         self.number = len(graphs)
         self.hlo = neff.removeprefix(MAGIC)
-        self.executable: Any = None
+        self.program: XlaProgram | None = None
         for expected in self.metaneff.input_tensors:
             key = expected.checkpoint_key.decode()
             if expected.type == MetaTensor.INPUT_WEIGHT:
@@ -88,64 +82,40 @@ class LoadedGraph:
                         raise KeyError(f"weight {key} missing on rank {rank}")
                     check_tensor(f"weight {key} of rank {rank}", own[key], expected)
 
-    def compile(self) -> None:
-        devices = jax.devices()[: self.ranks]
-        if len(devices) < self.ranks:
-            raise RuntimeError(f"{self.ranks} ranks on {len(devices)} cores")
-        options = xla_client.CompileOptions()
-        options.num_replicas = self.ranks
-        options.num_partitions = 1
-        options.executable_build_options.num_replicas = self.ranks
-        options.device_assignment = xla_client.DeviceAssignment.create(np.array([[device.id] for device in devices]))
-        program = xla_client._xla.mlir.hlo_to_stablehlo(self.hlo)
-        self.executable = devices[0].client.compile_and_load(program, xla_client.DeviceList(tuple(devices)), options)
-        self.mesh = Mesh(np.array(devices), ("rank",))
-
-    def put_on_devices(self, per_rank: Sequence[Tensor]) -> Any:
-        """One array whose shard on device r is per_rank[r]."""
-        pairs = zip(per_rank, self.mesh.devices, strict=True)
-        return self.join_shards([jax.device_put(to_numpy(tensor), device) for tensor, device in pairs])
-
-    def join_shards(self, shards: Sequence[Any]) -> Any:
-        """One array of an array per device."""
-        shape = shards[0].shape
-        if not shape:
-            return jax.make_array_from_single_device_arrays((), NamedSharding(self.mesh, PartitionSpec()), shards)
-        whole = (shape[0] * self.ranks, *shape[1:])
-        return jax.make_array_from_single_device_arrays(whole, NamedSharding(self.mesh, PartitionSpec("rank")), shards)
-
-    def make_argument(self, expected: Any, user_inputs: Iterator[tuple[Tensor, ...]]) -> Any:
+    def make_argument(self, program: XlaProgram, expected: Any, user_inputs: Iterator[tuple[Tensor, ...]]) -> Any:
         key = expected.checkpoint_key.decode()
         if expected.type == MetaTensor.USER_INPUT:
             per_rank = next(user_inputs)
             check_tensor("input", per_rank[0], expected)
-            return self.put_on_devices(per_rank)
+            return program.put_on_devices([to_numpy(tensor) for tensor in per_rank])
         if expected.type in (MetaTensor.INPUT_STATE, MetaTensor.INPUT_WEIGHT):
             ranks = self.states if expected.type == MetaTensor.INPUT_STATE else self.weights
             home = ranks[0][key].data_ptr()
             if home not in device_memory:
-                device_memory[home] = self.put_on_devices([own[key] for own in ranks])
+                device_memory[home] = program.put_on_devices([to_numpy(own[key]) for own in ranks])
             return device_memory[home]
         constant = torch.frombuffer(bytearray(expected.constant_data), dtype=get_torch_dtype(expected.data_type))
-        return self.put_on_devices([constant.reshape(list(expected.shape))] * self.ranks)
+        return program.put_on_devices([to_numpy(constant.reshape(list(expected.shape)))] * self.ranks)
 
     def __call__(self, ranked_inputs: list[list[Tensor]]) -> list[list[Tensor]]:
         """Inputs of each rank, or of one for all -> plain results of each rank; aliased results go into the states."""
-        if self.executable is None:
-            self.compile()
+        if self.program is None:
+            self.program = XlaProgram(self.hlo, self.ranks)
         if len(ranked_inputs) == 1:
             ranked_inputs = ranked_inputs * self.ranks
         taken = sum(expected.type == MetaTensor.USER_INPUT for expected in self.metaneff.input_tensors)
         if len(ranked_inputs[0]) != taken:
             raise ValueError(f"{len(ranked_inputs[0])} inputs given, the graph takes {taken}")
         user_inputs = zip(*ranked_inputs, strict=True)
-        arguments = [self.make_argument(expected, user_inputs) for expected in self.metaneff.input_tensors]
-        results = self.executable.execute_sharded(arguments).disassemble_into_single_device_arrays()
+        arguments = [self.make_argument(self.program, it, user_inputs) for it in self.metaneff.input_tensors]
+        results = self.program.run(arguments)
         ranked_results: list[list[Tensor]] = [[] for _ in range(self.ranks)]
         for i, shards in enumerate(results):
             if i in self.metaneff.output_aliases_to:
                 state = self.metaneff.input_tensors[self.metaneff.output_aliases_to[i]]
-                device_memory[self.states[0][state.checkpoint_key.decode()].data_ptr()] = self.join_shards(shards)
+                device_memory[self.states[0][state.checkpoint_key.decode()].data_ptr()] = self.program.join_shards(
+                    shards
+                )
             else:
                 for own, shard in zip(ranked_results, shards, strict=True):
                     own.append(to_torch(shard))
@@ -159,10 +129,8 @@ def lay_out_weights(neff: bytes, metaneff: bytes, ranks: list[Tensors]) -> list[
     names = [tensor.checkpoint_key.decode() for tensor in MetaNeff.FromString(metaneff).input_tensors]
     changed = []
     for own in ranks:
-        graph = LoadedGraph(neff, metaneff, [], [own])
-        graph.compile()
-        arguments = [graph.put_on_devices([own[name]]) for name in names]
-        results = graph.executable.execute_sharded(arguments).disassemble_into_single_device_arrays()
+        program = XlaProgram(LoadedGraph(neff, metaneff, [], [own]).hlo, ranks=1)
+        results = program.run([program.put_on_devices([to_numpy(own[name])]) for name in names])
         changed.append(own | {name: to_torch(shards[0]) for name, shards in zip(names, results, strict=True)})
     return changed
 

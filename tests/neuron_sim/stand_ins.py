@@ -1,4 +1,4 @@
-"""Imports of the closed packages: stands for torch_neuronx, libneuronxla, neuronxcc, nki and nkilib.
+"""Imports of the closed packages: stands for torch_neuronx, libneuronxla, neuronxcc, nki, nkilib and nrtpy.
 
 PROVIDERS lists the modules whose names do something; any other name of these packages is an inert dummy, which may be
 imported, subclassed, called or used as a decorator. A graph that runs into a dummy fails or computes nonsense: keep to
@@ -23,10 +23,14 @@ from typing import Any
 
 from tests.neuron_sim import HOME, PLATFORM, SOURCES
 
-PACKAGES = ("torch_neuronx", "libneuronxla", "neuronxcc", "neuronx_cc", "nki", "nkilib")
+PACKAGES = ("torch_neuronx", "libneuronxla", "neuronxcc", "neuronx_cc", "nki", "nkilib", "nrtpy")
 # Versions: of the closed packages those of SDK 2.29, marked, so that no artifact made here passes
 # for a real one; of the checkouts their own.
-SIMULATED_VERSIONS = {"torch-neuronx": "2.9.0.2.13+simulated", "neuronx-cc": "2.24+simulated"}
+SIMULATED_VERSIONS = {
+    "torch-neuronx": "2.9.0.2.13+simulated",
+    "neuronx-cc": "2.24+simulated",
+    "nrtpy": "2.34.10+simulated",
+}
 STATES_MODULE = "neuronx_distributed.trace.spmd"
 
 
@@ -61,8 +65,15 @@ def _provide_names(module: str, *names: str) -> Callable[[], Mapping[str, Any]]:
     return lambda: {name: getattr(importlib.import_module(f"tests.neuron_sim.{module}"), name) for name in names}
 
 
+def _nrtpy() -> Mapping[str, Any]:
+    """Not by the same name: its own must not be found in this folder."""
+    names: Mapping[str, Any] = importlib.import_module("tests.neuron_sim.nrtpy").NAMES
+    return {name: value for name, value in names.items() if not name.startswith("__")}
+
+
 PROVIDERS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "libneuronxla": _provide_names("compiler", "neuron_xla_compile", "neuron_xla_wlo_compile"),
+    "nrtpy": _nrtpy,
     "torch_neuronx": _runtime_classes,
     "torch_neuronx.contexts": lambda: {"disable_nrt_load": no_context},
     "torch_neuronx.experimental.profiler.v2_x.custom_op_name": lambda: {"hlo_debug": no_context},

@@ -69,7 +69,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def session(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     session = (
-        NeuronSession(spec(), PlainBundle(spec()), torch.float32)
+        NeuronSession(spec(), PlainBundle(spec()))
         if kind == "plain"
         else open_neuron(spec(), tmp_path_factory.mktemp("neuron"), tp=int(kind[-1]))
     )
@@ -153,7 +153,7 @@ def open_reference(spec: ProgramSpec, gain: float = 3.0) -> ReferenceSession:
 
 def test_the_graphs_return_what_the_reference_returns() -> None:
     program = spec()
-    session, oracle = NeuronSession(program, PlainBundle(program), torch.float32), open_reference(program)
+    session, oracle = NeuronSession(program, PlainBundle(program)), open_reference(program)
     tokens, logprobs = decode_greedily(session, 8)
     wanted, wanted_logprobs = decode_greedily(oracle, 8)
     assert tokens == wanted

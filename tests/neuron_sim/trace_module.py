@@ -1,7 +1,7 @@
 """What torch_neuronx.xla_impl.trace holds, by its names."""
 
 from tests.neuron_sim.compiler import generate_neff
-from tests.neuron_sim.protos import TORCH_DTYPES
+from tests.neuron_sim.protos import DTYPE_NAMES
 from tests.neuron_sim.tracer import HloArtifacts, NeffArtifacts, generate_hlo, get_torch_dtype
 from tests.neuron_sim.weight_layouts import get_computation as get_hlo_computation_by_id
 from tests.neuron_sim.weight_layouts import get_entry as hlo_entry_computation
@@ -19,4 +19,4 @@ __all__ = [
     "hlo_entry_computation",
 ]
 
-XLA_DTYPE_TO_METANEFF_DTYPE = {number: number for number in TORCH_DTYPES}  # the metaneff of the simulator has XLA's
+XLA_DTYPE_TO_METANEFF_DTYPE = {number: number for number in DTYPE_NAMES}  # the metaneff of the simulator has XLA's

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_whisper.graph.layers import PlainLayers
@@ -32,9 +36,13 @@ class PlainBundle:
             for inputs in buckets:
                 self.routes[str([list(x.shape) for x in inputs])] = made
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        graph = self.routes[str([list(x.shape) for x in inputs])]
-        results = graph(*inputs)
-        for state, index in graph.aliases().items():
-            state.data.copy_(results[index])
-        return results[0], results[1]
+    def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        graph = self.routes[str([list(array.shape) for array in inputs])]
+        with torch.inference_mode():
+            results = graph(*(torch.tensor(array) for array in inputs))
+            for state, index in graph.aliases().items():
+                state.data.copy_(results[index])
+        return results[0].numpy(), results[1].numpy()
+
+    def close(self) -> None:
+        self.routes.clear()

@@ -56,7 +56,7 @@ class ModelBuilder:
     def __init__(self, compiler_workdir, **options):
         self.work_dir, self.graphs = compiler_workdir, []
 
-    def add(self, tag, instance, buckets, compiler_args):
+    def add(self, tag, instance, buckets, compiler_args, priority_model_idx):
         self.graphs += [(compiler_args, f"{self.work_dir}/{tag}/_tp0_bk{i}") for i in range(len(buckets))]
 
     def trace(self, initialize_model_weights):

@@ -7,16 +7,26 @@ the metaneff is kept, its format is not public. Imports no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactIncompatible
 
 NEFF_DIRECTORY = "neffs"
-ITEM_BYTES = {"bool": 1, "int8": 1, "uint8": 1, "int16": 2, "float16": 2, "bfloat16": 2, "int32": 4, "float32": 4}
+NUMPY_DTYPES: Mapping[str, np.dtype[Any]] = {
+    "bool": np.dtype(np.bool_),
+    "int8": np.dtype(np.int8),
+    "uint8": np.dtype(np.uint8),
+    "int16": np.dtype(np.int16),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(np.uint16),  # numpy has none: its bits
+    "int32": np.dtype(np.int32),
+    "float32": np.dtype(np.float32),
+}
 
 TensorUse = Literal["argument", "weight", "state", "constant"]
 
@@ -30,7 +40,7 @@ class TensorSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     @property
     def size_bytes(self) -> int:
-        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
+        return math.prod(self.shape) * NUMPY_DTYPES[self.dtype].itemsize
 
 
 class InputSignature(TensorSignature, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -116,8 +126,8 @@ def check_sizes(file: Path, graphs: Sequence[GraphSignature]) -> None:
     """Raises ArtifactCorrupt for a type without a size, and for a constant that is longer or shorter than its shape."""
     for graph in graphs:
         for tensor in (*graph.inputs, *graph.outputs):
-            if tensor.dtype not in ITEM_BYTES:
-                raise ArtifactCorrupt(file, expected=f"{tensor.name} of {', '.join(ITEM_BYTES)}", found=tensor.dtype)
+            if tensor.dtype not in NUMPY_DTYPES:
+                raise ArtifactCorrupt(file, expected=f"{tensor.name} of {', '.join(NUMPY_DTYPES)}", found=tensor.dtype)
         for constant in (tensor for tensor in graph.inputs if tensor.use == "constant"):
             if len(constant.value) != constant.size_bytes:
                 expected = f"{constant.name} of {constant.size_bytes} bytes"

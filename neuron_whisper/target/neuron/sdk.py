@@ -79,7 +79,7 @@ class SdkDetection:
 
 def installed_versions() -> dict[str, str]:
     """Required package -> version, without importing any."""
-    return {package: _installed_version(package) for package in REQUIRED_PACKAGES}
+    return {package: installed_version(package) for package in REQUIRED_PACKAGES}
 
 
 def is_simulated(versions: Mapping[str, str]) -> bool:
@@ -89,8 +89,8 @@ def is_simulated(versions: Mapping[str, str]) -> bool:
 
 def installed_placeholders() -> tuple[str, ...]:
     """A sentence for each of PyPI's placeholders that is installed in the place of AWS's package."""
-    found = {package: _installed_version(package) for package in PLACEHOLDERS}
-    return tuple(_describe_placeholder(package) for package, text in found.items() if text == PLACEHOLDERS[package])
+    found = {package: installed_version(package) for package in PLACEHOLDERS}
+    return tuple(describe_placeholder(package) for package, text in found.items() if text == PLACEHOLDERS[package])
 
 
 def detect_sdk(versions: Mapping[str, str]) -> SdkDetection:
@@ -142,7 +142,7 @@ def _is_torchneuron(package: str, text: str) -> bool:
 
 def _describe_unsupported(package: str, text: str) -> str:
     if text == PLACEHOLDERS.get(package):
-        return _describe_placeholder(package)
+        return describe_placeholder(package)
     if _is_torchneuron(package, text):
         return (
             f"{package} {text} is TorchNeuron (for Trn2 and Trn3, of SDK 2.33 and later), which has the package name "
@@ -157,7 +157,8 @@ def _describe_unsupported(package: str, text: str) -> str:
     return f"{package} {text} is of an SDK " + (f"before {first.name}" if is_older else f"after {last.name}")
 
 
-def _describe_placeholder(package: str) -> str:
+def describe_placeholder(package: str) -> str:
+    """A sentence about PyPI's package of that name."""
     return f"{package} {PLACEHOLDERS[package]} is a placeholder on PyPI, not AWS's package of that name"
 
 
@@ -171,7 +172,8 @@ def _neuron_version_parts(package: str, text: str) -> tuple[int, ...]:
     return parse_version(text)[TORCH_VERSION_PARTS if package == "torch-neuronx" else 0 :]
 
 
-def _installed_version(package: str) -> str:
+def installed_version(package: str) -> str:
+    """The version that pip recorded, or UNKNOWN."""
     try:
         return version(package)
     except PackageNotFoundError:

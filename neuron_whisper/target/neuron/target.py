@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,12 @@ from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec
 from neuron_whisper.target.neuron.compatibility import find_incompatibilities
 from neuron_whisper.target.neuron.instance import check_family, check_profile, instance_family, read_product_name
+from neuron_whisper.target.neuron.runtime.core_allocation import reserve_cores
+from neuron_whisper.target.neuron.runtimes import check_compile_packages, choose_runtime, describe_nrtpy_risks
 from neuron_whisper.target.neuron.sdk import check_sdk, describe_unlisted_instance, installed_versions
 
 if TYPE_CHECKING:
-    from neuron_whisper.target.neuron.runtime.session import NeuronSession
+    from neuron_whisper.target.neuron.runtime.session import GraphRunner, NeuronSession
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +34,19 @@ class NeuronTarget:
     def toolchain(self) -> Mapping[str, str]:
         """Versions of the SDK's packages. The instance family is in the profile, which is a fact of its own.
 
-        Raises TargetUnavailable for an SDK that this target does not work with.
+        Raises TargetUnavailable for an SDK that this target does not work with, and where only nrtpy is installed.
         """
+        check_compile_packages()
         versions = installed_versions()
         check_sdk(versions)
         return versions
+
+    def toolchain_to_open(self, compiled_with: Mapping[str, str]) -> Mapping[str, str]:
+        """As toolchain. nrtpy loads NEFFs whatever compiled them: then what they were `compiled_with`.
+
+        Raises TargetUnavailable.
+        """
+        return compiled_with if choose_runtime(root=self._root) == "nrtpy" else self.toolchain()
 
     def decoder_copies(self, spec: ProgramSpec) -> int:
         return 1  # all graphs of the bundle share one set of weights
@@ -54,14 +65,28 @@ class NeuronTarget:
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> NeuronSession:
         """`threads` is ignored: the graphs run on the device.
 
-        Raises ArtifactIncompatible on a machine of another family, TargetUnavailable for an unsupported SDK,
-        DeviceError when the runtime cannot load.
+        Raises ArtifactIncompatible on a machine of another family, and for nrtpy when there are no NEFFs,
+        TargetUnavailable for an unsupported SDK, DeviceError when the runtime cannot load.
         """
         from neuron_whisper.target.neuron.runtime.session import NeuronSession
 
         check_family(profile.target.instance, read_product_name())
+        session = NeuronSession(spec, self._load_graphs(directory, profile))
+        session.warm_up()
+        return session
+
+    def _load_graphs(self, directory: Path, profile: CompileProfile) -> GraphRunner:
+        """By the chosen runtime. What imports torch is imported for PyTorch NeuronX alone."""
+        if choose_runtime(root=self._root) == "nrtpy":
+            from neuron_whisper.target.neuron.runtime.nrtpy_graphs import NrtpyGraphs
+
+            for sentence in (*describe_nrtpy_risks(self._root), *find_incompatibilities(self._root)):
+                log.warning("%s", sentence)
+            return NrtpyGraphs.load(directory, profile.target.tp, reserve_cores(os.environ, profile.target.tp))
         self._warn_of_versions(profile)
-        return NeuronSession.load(directory, spec, profile)
+        from neuron_whisper.target.neuron.runtime.torch_bundle import TorchBundle
+
+        return TorchBundle.load(directory, profile.target, reserve_cores(os.environ, profile.target.tp))
 
     def _warn_of_versions(self, profile: CompileProfile) -> None:
         """Log what is known to fail, or may: it is said before NxD or the runtime fail in their own words."""

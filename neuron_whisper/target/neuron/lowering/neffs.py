@@ -29,7 +29,7 @@ from neuron_whisper.target.neuron.graph_signature import (
 # xla/xla_data.proto, PrimitiveType; the graphs have no 64-bit numbers
 XLA_DTYPES = {1: "bool", 2: "int8", 3: "int16", 4: "int32", 6: "uint8", 10: "float16", 11: "float32", 16: "bfloat16"}
 PLAIN_RESULTS = 2  # of every graph, before the states
-LAYOUTS_CHANGED = "compiled with a priority model, which changes the layout of weights"
+LAYOUTS_CHANGED = "compiled with a priority_graph, which changes the layout of weights"
 
 
 class SignatureUnknown(Exception):

@@ -1,22 +1,14 @@
-"""NeuronSession: runs the compiled bundle on slots. Only tokens and log-probabilities are copied to the host."""
+"""NeuronSession: runs the compiled graphs on slots. Only tokens and log-probabilities are copied to the host."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
-from torch import Tensor
 
 from neuron_whisper.errors import DeviceError, InvalidOption
-from neuron_whisper.graph.dtypes import TORCH_DTYPES
-from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import (
     N_RULES,
     PrefillInputs,
@@ -29,41 +21,27 @@ from neuron_whisper.target.interfaces import (
     rows_in_use,
 )
 from neuron_whisper.target.neuron.lowering import layout
-from neuron_whisper.target.neuron.lowering.layout import GRAPHS_FILE, weights_file
-from neuron_whisper.target.neuron.runtime.core_allocation import explain_load_failure, reserve_cores
-
-GraphRunner = Callable[..., tuple[Tensor, Tensor]]
-"""runner(*inputs): runs the graph that takes inputs of these shapes -> its int32 and its float32 output."""
 
 
-def load_bundle(directory: Path, tp: int, cores: str) -> GraphRunner:
-    """Load the bundle, each rank's weights on its core. Raises DeviceError with the runtime's message."""
-    try:
-        import_module("torch_neuronx")  # registers the classes of the bundle's objects
-        bundle = torch.jit.load(directory / GRAPHS_FILE)  # type: ignore[no-untyped-call] # torch leaves it untyped
-        weights = [load_file(weights_file(directory, rank)) for rank in range(tp)]
-        bundle.nxd_model.initialize(weights, torch.tensor([0], dtype=torch.int32))
-    except (RuntimeError, torch.jit.Error) as error:  # of the runtime, and of NxD's TorchScript
-        raise explain_load_failure(error, cores) from error
-    program: Any = bundle.nxd_model
-    # Not the bundle's own forward: it takes as many inputs as the graph traced last; these graphs differ.
-    return lambda *inputs: program.forward(list(inputs))
+class GraphRunner(Protocol):
+    """The loaded graphs under one of the runtimes."""
+
+    def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Run the graph that takes inputs of these shapes -> its two results. Raises RuntimeError.
+
+        Numbers other than int32 are given in float32, whatever the graph's type is.
+        """
+
+    def close(self) -> None: ...
 
 
 class NeuronSession:
-    """Session on the bundle that target/neuron/lowering writes. Each graph's first call is slow: `warm_up` makes it."""
+    """Session on the graphs that target/neuron/lowering writes. Each graph's first call is slow: `warm_up` makes it."""
 
-    def __init__(self, spec: ProgramSpec, execute: GraphRunner, dtype: torch.dtype) -> None:
-        self._spec, self._dtype = spec, dtype
-        self._execute: GraphRunner | None = execute
+    def __init__(self, spec: ProgramSpec, graphs: GraphRunner) -> None:
+        self._spec = spec
+        self._graphs: GraphRunner | None = graphs
         self._beam_widths = np.ones(spec.slots, np.int32)  # rows that each slot decodes in, set by its prefill
-
-    @classmethod
-    def load(cls, directory: Path, spec: ProgramSpec, profile: CompileProfile) -> NeuronSession:
-        cores = reserve_cores(os.environ, profile.target.tp)
-        session = cls(spec, load_bundle(directory, profile.target.tp, cores), TORCH_DTYPES[profile.target.dtype])
-        session.warm_up()
-        return session
 
     @property
     def spec(self) -> ProgramSpec:
@@ -91,15 +69,13 @@ class NeuronSession:
         for bucket in spec.align_buckets if spec.alignment_heads else ():
             self.align(0, np.zeros(bucket, np.int32))
 
-    def _run(self, *inputs: Tensor) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        if self._execute is None:
+    def _run(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        if self._graphs is None:
             raise DeviceError("the session is closed")
         try:
-            with torch.inference_mode():
-                ints, floats = self._execute(*inputs)
-        except (RuntimeError, torch.jit.Error) as error:
+            return self._graphs(*inputs)
+        except RuntimeError as error:
             raise DeviceError(f"the Neuron runtime: {error}") from error
-        return ints.numpy(), floats.numpy()
 
     def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
         n = len(slots)
@@ -107,8 +83,7 @@ class NeuronSession:
             raise InvalidOption("slots", n, f"as many as mel windows ({len(mel)}), at most {self._spec.encode_batch}")
         size = n if n in self._spec.encode_batches else 1
         for start in range(0, n, size):
-            windows = torch.tensor(mel[start : start + size]).to(self._dtype)
-            self._run(windows, torch.tensor(slots[start : start + size], dtype=torch.int32))
+            self._run(mel[start : start + size], np.array(slots[start : start + size], np.int32))
 
     def prefill(self, slot: int, inputs: PrefillInputs) -> PrefillOutput:
         self._spec.check_beams(inputs.beams)
@@ -121,7 +96,7 @@ class NeuronSession:
         packed[0, rules_end:words_end] = pack_suppressed(inputs.suppressed)
         packed[0, words_end:][:length] = inputs.prompt
         self._beam_widths[slot] = inputs.beams
-        top_tokens, floats = self._run(torch.from_numpy(packed))
+        top_tokens, floats = self._run(packed)
         languages = self._spec.special.n_languages
         return PrefillOutput(
             language_logprobs=floats[:languages].copy(),
@@ -147,7 +122,7 @@ class NeuronSession:
         packed[:, layout.TOKEN], packed[:, layout.POSITION] = inputs.tokens, inputs.positions
         packed[:, layout.PARENT], packed[:, layout.ACTIVE] = parents.reshape(-1), in_use.reshape(-1)
         packed[:, layout.STEP_COLUMNS : layout.STEP_COLUMNS + N_RULES] = inputs.rules
-        return in_use, *self._run(torch.from_numpy(packed))
+        return in_use, *self._run(packed)
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         length = len(tokens)
@@ -156,11 +131,13 @@ class NeuronSession:
             raise InvalidOption("align", length, f"token counts up to one of {list(self._spec.align_buckets)}")
         padded = np.zeros((1, bucket), np.int32)
         padded[0, :length] = tokens
-        _, weights = self._run(torch.tensor([slot], dtype=torch.int32), torch.from_numpy(padded))
+        _, weights = self._run(np.array([slot], np.int32), padded)
         return weights[:, :length].copy()
 
     def close(self) -> None:
-        self._execute = None
+        if self._graphs is not None:
+            self._graphs.close()
+        self._graphs = None
 
 
 def pack_suppressed(suppressed: NDArray[np.bool_]) -> NDArray[np.int32]:

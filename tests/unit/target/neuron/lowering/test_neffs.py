@@ -110,7 +110,7 @@ def test_neffs_and_metaneffs_are_kept_by_the_graphs_names(tmp_path: Path) -> Non
     [
         ((artifacts(), artifacts(weight_name_to_idx={})), None, "graph decode 9: parameter 1"),
         ((artifacts(), artifacts(flattener=None)), None, "unknown of this release of NxD: AttributeError"),
-        ((artifacts(),), 0, "priority model"),
+        ((artifacts(),), 0, "priority_graph"),
     ],
 )
 def test_where_a_graph_cannot_be_described_no_neff_is_kept_and_the_reason_is(

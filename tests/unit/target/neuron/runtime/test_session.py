@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from neuron_whisper.errors import DeviceError
 from neuron_whisper.target.neuron.runtime.session import NeuronSession, pack_suppressed
@@ -20,16 +21,21 @@ def test_suppressed_tokens_are_a_bit_each() -> None:
 
 
 def test_a_closed_session_raises_device_error() -> None:
-    session = NeuronSession(spec(), PlainBundle(spec()), torch.float32)
+    session = NeuronSession(spec(), PlainBundle(spec()))
     session.close()
     session.close()
     with pytest.raises(DeviceError, match="closed"):
         session.encode([0], mel(1))
 
 
-def test_an_error_of_the_runtime_is_a_device_error() -> None:
-    def execute(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+class FailingGraphs:
+    def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         raise RuntimeError("nrt_execute status=1005")
 
+    def close(self) -> None:
+        pass
+
+
+def test_an_error_of_the_runtime_is_a_device_error() -> None:
     with pytest.raises(DeviceError, match="status=1005"):
-        NeuronSession(spec(), execute, torch.float32).encode([0], mel(1))
+        NeuronSession(spec(), FailingGraphs()).encode([0], mel(1))
