@@ -245,6 +245,7 @@ def bench(
         threads=selection.threads,
         runs=flags["runs"],
         detects_language=flags["detect"],
+        one_at_a_time=flags["one_at_a_time"],
         load=load,
     )
     report = build_report(clips, results, skipped, run_facts)

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from neuron_whisper.cli.context import CliContext
-from neuron_whisper.cli.progress import show_progress
+from neuron_whisper.cli.progress import ProgressCallback, show_progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,9 +44,16 @@ def plan_artifact(
 
 
 def build_artifact(
-    context: CliContext, plan: BuildSpec, *, jobs: int | None = None, strict_memory: bool = False
+    context: CliContext,
+    plan: BuildSpec,
+    *,
+    jobs: int | None = None,
+    strict_memory: bool = False,
+    on_step: ProgressCallback | None = None,
 ) -> Artifact:
     """The plan's artifact, compiled unless it is stored. `jobs` and `strict_memory` as for `build`.
+
+    `on_step` is told of each step that is shown, too.
 
     Raises BuildError (of which HostMemoryTooSmall is one, with `strict_memory`), ArtifactUnsafe.
     """
@@ -58,10 +65,16 @@ def build_artifact(
     context.info(f"compiling {plan.name} (it is not in {context.cache})")
     started = time.perf_counter()
     with show_progress(context, "steps") as report:
+
+        def show(what: str, done: int, total: int | None) -> None:
+            report(what, done, total)
+            if on_step is not None:
+                on_step(what, done, total)
+
         artifact = build(
             store,
             plan,
-            progress=report,
+            progress=show,
             jobs=jobs,
             strict_memory=strict_memory,
             on_wait=lambda: context.info("another process is compiling this artifact; waiting"),

@@ -19,6 +19,7 @@ import pytest
 from neuron_whisper.cli.context import CliContext
 from neuron_whisper.cli.demo.serving import DemoFailed, run_server
 from tests.support.cli_runs import Cli, run_child, run_in_child
+from tests.support.tiny_models import tiny_weights, write_tiny_checkpoint
 
 LABEL = "tiny-random.en"
 
@@ -361,10 +362,12 @@ def test_serve_prints_its_address_when_it_listens_and_ends_cleanly_on_sigterm(ca
         assert process.stdout.read() == ""
 
 
-def test_the_demo_serves_a_given_recording_and_prints_its_figures(
-    cli: Cli, cache: Path, wav: Path, tiny_checkpoint: Path, tiny_profile: Path
+def test_the_demo_serves_a_given_recording_and_prints_and_reports_its_figures(
+    cli: Cli, cache: Path, wav: Path, tiny_checkpoint: Path, tiny_profile: Path, tmp_path: Path
 ) -> None:
-    done = cli("demo", "--model", tiny_checkpoint, "--profile", tiny_profile, "--speech", wav, "--cache", cache)
+    flags = ("--profile", tiny_profile, "--speech", wav, "--cache", cache)
+    report, text = tmp_path / "report.json", tmp_path / "report.md"
+    done = cli("demo", "--model", tiny_checkpoint, *flags, "--report", report, "--report", text)
     assert done.code == 0, done.err
     lines = dict(line.split(maxsplit=1) for line in done.out.splitlines() if len(line.split(maxsplit=1)) == 2)
     assert lines["speech"] == str(wav)
@@ -372,15 +375,6 @@ def test_the_demo_serves_a_given_recording_and_prints_its_figures(
     assert lines["artifact"].startswith(LABEL)
     assert float(lines["RTF"]) > 0
     assert "server: stopped" in done.err
-
-
-def test_the_report_of_a_demo_has_its_stages_times_and_figures(
-    cli: Cli, cache: Path, wav: Path, tiny_checkpoint: Path, tiny_profile: Path, tmp_path: Path
-) -> None:
-    flags = ("--profile", tiny_profile, "--speech", wav, "--cache", cache)
-    report, text = tmp_path / "report.json", tmp_path / "report.md"
-    done = cli("demo", "--model", tiny_checkpoint, *flags, "--report", report, "--report", text)
-    assert done.code == 0, done.err
     found = json.loads(report.read_text())
     assert [(stage["name"], stage["state"]) for stage in found["stages"]] == [
         (name, "ok") for name in ("check", "fetch", "compile", "speech", "serve", "transcribe")
@@ -410,6 +404,22 @@ def test_speech_that_cannot_be_read_is_the_error_of_its_stage_in_the_report(
     assert (states["compile"], states["speech"], states["serve"]) == ("ok", "failed", "not reached")
     assert found["error"]["kind"] == "AudioUnreadable"
     assert found["artifact"]["was_stored"]
+
+
+def test_a_compilation_that_fails_is_in_the_report_with_the_step_that_it_came_to(
+    cli: Cli, wav: Path, tiny_profile: Path, tmp_path: Path
+) -> None:
+    weights = tiny_weights()
+    weights["decoder.ln.weight"][0] = np.nan
+    checkpoint = write_tiny_checkpoint(tmp_path / "nan.en", weights=weights)
+    report = tmp_path / "report.json"
+    flags = ("--profile", tiny_profile, "--speech", wav, "--report", report, "--cache", tmp_path / "cache")
+    assert cli("demo", "--model", checkpoint, *flags).code == 2
+    found = json.loads(report.read_text())
+    assert (found["error"]["stage"], found["error"]["kind"]) == ("compile", "CheckpointError")
+    assert "decoder.ln.weight" in found["error"]["message"]
+    assert [step["step"] for step in found["compile_steps"]] == ["golden tokens"]
+    assert "artifact" not in found
 
 
 def test_a_server_of_the_demo_that_does_not_start_is_reported_with_its_error(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,22 +33,30 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"NXDI_SRC": str(package.parent), "HF_TOKEN": "hf_" + 30 * "x"}
 
 
+def run_demo(
+    folder: Path, environment: dict[str, str], profile: str = PROFILE
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """The command on seeded weights and a second of noise, and its report."""
+    checkpoint = write_tiny_checkpoint(folder / "tiny-random.en", dims=DIMS)
+    (folder / "neuron.toml").write_text(profile)
+    speech = write_speech(folder) / "a.wav"
+    command = [
+        *(sys.executable, "-m", "neuron_whisper", "demo", "--target", "neuron", "--model", str(checkpoint)),
+        *("--profile", str(folder / "neuron.toml"), "--speech", str(speech), "--cache", str(folder / "cache")),
+        *("--report", "report.json", "--report", "report.md"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+    return done, json.loads((folder / "report.json").read_text())
+
+
 def test_every_stage_is_ok_and_its_report_says_that_the_packages_are_simulated(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    checkpoint = write_tiny_checkpoint(tmp_path / "tiny-random.en", dims=DIMS)
-    (tmp_path / "neuron.toml").write_text(PROFILE)
-    speech = write_speech(tmp_path) / "a.wav"
-    command = [
-        *(sys.executable, "-m", "neuron_whisper", "demo", "--target", "neuron", "--model", str(checkpoint)),
-        *("--profile", str(tmp_path / "neuron.toml"), "--speech", str(speech), "--cache", str(tmp_path / "cache")),
-        *("--report", "report.json", "--report", "report.md"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    done, report = run_demo(tmp_path, environment)
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "report.json").read_text())
     assert [stage["state"] for stage in report["stages"]] == ["ok"] * 6
     assert report["neuron"]["simulated"]
+    assert "compiling encode 1" in [it["step"] for it in report["compile_steps"]]
     assert "+simulated" in report["artifact"]["toolchain"]["torch-neuronx"]
     assert report["artifact"]["name"].startswith("tiny-random.en-neuron-tp1-")
     assert (report["speech"], len(report["result"]["seconds"])) == ({"origin": "a.wav", "audio_s": 1.0}, 3)
@@ -58,3 +67,15 @@ def test_every_stage_is_ok_and_its_report_says_that_the_packages_are_simulated(
     assert markdown.startswith("# neuron-whisper demo: ok\n\nThe Neuron packages are those of the simulator:")
     for text in (markdown, json.dumps(report)):
         assert environment["HF_TOKEN"] not in text
+
+
+def test_a_compiler_that_is_killed_is_the_error_of_its_stage_with_the_graph_and_what_to_do(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    profile = PROFILE + '[compiler]\nargs = ["--simulate-fault=killed"]\n'
+    done, report = run_demo(tmp_path, environment, profile)
+    assert done.returncode == 2
+    assert [stage["state"] for stage in report["stages"]] == ["ok", "ok", "failed", *["not reached"] * 3]
+    assert report["error"]["kind"] == "CompilerKilled"
+    assert "--jobs 1" in report["error"]["message"]
+    assert report["compile_steps"][-1]["step"].startswith("compiling ")

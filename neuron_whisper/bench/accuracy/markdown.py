@@ -8,6 +8,7 @@ from typing import Any
 from neuron_whisper.bench.reporting.markdown import DASH, escape_cell, format_table
 
 Document = Mapping[str, Any]
+HEADER_OPTIONS = ("runs", "threads", "one_at_a_time")  # of which the header has a sentence
 
 
 def format_markdown(document: Document) -> str:
@@ -38,18 +39,17 @@ def _format_header(document: Document) -> Iterator[str]:
     machine, options, speech = document["machine"], document["options"], document["speech"]
     memory = f"{machine['memory_bytes'] / 2**30:.1f} GiB" if machine["memory_bytes"] else "unknown memory"
     flags = ", ".join(machine["instruction_sets"]) or "none of note"
+    order = "each loaded when the one before had ended" if options.get("one_at_a_time") else "systems in turns"
     load = f"load {machine['load_before']:g} before it began"
     lines = [
         f"{document['date']}, `{document['command']}`",
         f"Machine: {machine['processor']}, {machine['cores']} cores, {memory}, {flags}; {load}.",
         "Versions: " + ", ".join(f"{name} {number}" for name, number in document["versions"].items()) + ".",
         f"Speech: {speech['clips']} clips, {speech['audio_s']:.0f} s, {', '.join(speech['languages'])}. "
-        f"Medians of {options['runs']} runs, systems in turns, {options['threads']} threads each, one clip after the "
+        f"Medians of {options['runs']} runs, {order}, {options['threads']} threads each, one clip after the "
         "other; decoding of audio files is not counted.",
         "Options: "
-        + ", ".join(
-            f"{name} {_format_value(value)}" for name, value in options.items() if name not in ("runs", "threads")
-        )
+        + ", ".join(f"{name} {_format_value(value)}" for name, value in options.items() if name not in HEADER_OPTIONS)
         + ".",
     ]
     yield "\n\n".join(lines)

@@ -38,6 +38,7 @@ def describe_run(
     threads: int,
     runs: int,
     detects_language: bool,
+    one_at_a_time: bool = False,
     load: float,
 ) -> dict[str, Any]:
     """The facts of a run on this machine, now; `load` is that of other processes, from before it."""
@@ -56,6 +57,7 @@ def describe_run(
             "language": "detected" if detects_language else "given",
             "runs": runs,
             "threads": threads,
+            "one_at_a_time": one_at_a_time,
         },
     }
 

@@ -179,10 +179,20 @@ def _check_neuron(checks: Sequence[Check], toolchain: Mapping[str, str]) -> None
 
 
 def _compile(context: CliContext, model: str, profile: CompileProfile, facts: dict[str, Any]) -> Artifact:
+    """When each step began is noted: of a failed compilation the last is the one that failed."""
     plan = plan_artifact(context, model, profile)
     facts["profile"] = plan.profile.to_canonical()  # with the instance's family
     is_stored = context.store().find(plan.key) is not None
-    artifact = build_artifact(context, plan)
+    steps: list[dict[str, Any]] = []
+    facts["compile_steps"] = steps
+    started = time.perf_counter()
+
+    def note_step(what: str, done: int, total: int | None) -> None:
+        if not steps or (what, done) != (steps[-1]["step"], steps[-1]["done"]):
+            at_s = round(time.perf_counter() - started, 2)
+            steps.append({"at_s": at_s, "step": what, "done": done, "total": total})
+
+    artifact = build_artifact(context, plan, on_step=note_step)
     facts["artifact"] = {
         "name": artifact.name,
         "key": artifact.key,

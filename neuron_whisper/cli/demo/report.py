@@ -109,6 +109,7 @@ def format_markdown(document: Mapping[str, Any]) -> str:
         format_table(["", ""], _list_facts(document), left=2),
         "## Stages",
         _format_stages(document),
+        *_format_compile_steps(document),
         *_format_result(document),
         *_format_warnings(document),
         *_format_checks(document),
@@ -171,6 +172,16 @@ def _format_stages(document: Mapping[str, Any]) -> str:
         for stage in document["stages"]
     ]
     return format_table(["stage", "state", "found", "s"], rows, left=3)
+
+
+def _format_compile_steps(document: Mapping[str, Any]) -> Iterator[str]:
+    if steps := document.get("compile_steps"):
+        yield "## Compilation"
+        rows = [
+            [it["step"], DASH if it["total"] is None else f"{it['done']} of {it['total']}", f"{it['at_s']:.1f}"]
+            for it in steps
+        ]
+        yield format_table(["step", "done", "began at s"], rows)
 
 
 def _format_result(document: Mapping[str, Any]) -> Iterator[str]:

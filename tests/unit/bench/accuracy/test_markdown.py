@@ -34,6 +34,14 @@ def test_every_row_of_a_table_has_as_many_cells(report: dict[str, Any]) -> None:
     assert [len(counts) for counts in tables if counts] == [1, 1, 1, 1]
 
 
+def test_the_header_says_how_systems_were_loaded(report: dict[str, Any]) -> None:
+    assert "Medians of 3 runs, systems in turns, 2 threads each" in format_markdown(report)
+    report["options"]["one_at_a_time"] = True
+    text = format_markdown(report)
+    assert "Medians of 3 runs, each loaded when the one before had ended, 2 threads each" in text
+    assert "one_at_a_time" not in text
+
+
 def test_graphs_have_a_table_and_unknown_bytes_a_dash(report: dict[str, Any]) -> None:
     text = format_markdown(report)
     assert "| neuron-whisper tiny | prefill | 4 | 500.00 | 92 |" in text

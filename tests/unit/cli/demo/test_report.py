@@ -20,6 +20,10 @@ FACTS: dict[str, Any] = {
     "profile": {"target": {"name": "neuron", "tp": 2}},
     "checks": [{"name": "cache", "verdict": "warn", "found": "/data/alice/.cache", "advice": "use | another"}],
     "artifact": {"name": "base-neuron-tp2-0123", "key": "0123" * 16, "size_bytes": 5, "was_stored": False},
+    "compile_steps": [
+        {"at_s": 0.5, "step": "golden tokens", "done": 0, "total": None},
+        {"at_s": 12.25, "step": "compiling encode 1", "done": 3, "total": 5},
+    ],
     "speech": {"origin": "kazoeru.wav", "audio_s": 1.77},
     "result": {
         "text": "一二三 ```",
@@ -95,6 +99,7 @@ def test_people_read_tables_and_a_text_cannot_break_out_of_its_block(finished: d
     assert "| profile | neuron-base-inf2.xlarge-tp2 |" in text
     assert "| speech | kazoeru.wav, 1.77 s |" in text
     assert "| encode | 3 | 12.50 |" in text
+    assert "| golden tokens | – | 0.5 |\n| compiling encode 1 | 3 of 5 | 12.2 |" in text
     assert "````text\n一二三 ```\n````" in text
     assert "- memory: 15 GB may not do" in text
     assert "| cache | warn | ~/.cache | use \\| another |" in text
