@@ -6,7 +6,9 @@ import asyncio
 import binascii
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from tempfile import SpooledTemporaryFile
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,7 +19,7 @@ from neuron_whisper.errors import AudioTooLarge, InvalidOption, MissingOption
 from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, AudioForm
 from neuron_whisper.server.http.errors import UnsupportedMediaType
 from neuron_whisper.server.http.field_types import truncate
-from neuron_whisper.server.http.multipart import Form, read_body, read_form, read_upload
+from neuron_whisper.server.http.multipart import UPLOAD_MEMORY_BYTES, Form, read_body, read_form, read_upload
 from neuron_whisper.server.jobs.request import AUDIO_FORMS, TASK
 
 ATTRIBUTES_HEADER = "x-amzn-sagemaker-custom-attributes"
@@ -25,7 +27,9 @@ ATTRIBUTES_HEADER = "x-amzn-sagemaker-custom-attributes"
 BASE64_FIELDS, HEX_FIELD = ("inputs", "audio"), "audio_input"
 AUDIO_FIELDS = (*BASE64_FIELDS, HEX_FIELD)
 PARAMETERS = "parameters"
-MAX_JSON_BYTES = 64 << 20  # a body of JSON is held in memory
+MAX_JSON_BYTES = 64 << 20
+# A body of JSON is in memory while it is parsed, with the file that it holds: of a few requests at a time.
+_PARSERS = ThreadPoolExecutor(2, thread_name_prefix="invocation")
 FILE_TYPES = re.compile(r"(audio|video)/.+|application/(octet-stream|x-audio|ogg|mp4)")
 FORMAT_OF_ACCEPT = {"text/plain": "text", "text/vtt": "vtt", "application/x-subrip": "srt"}
 INVOCATION_FORM = replace(TRANSCRIPTIONS, fields=(*TRANSCRIPTIONS.fields, TASK))
@@ -74,15 +78,28 @@ def parse_attributes(text: str) -> Iterator[tuple[str, str]]:
 
 
 async def _read_json(request: Request[Any, Any, Any], form: Form, max_bytes: int) -> None:
+    """Take the file out of a JSON body, which lies on the disk meanwhile where it is large."""
     limit = min(MAX_JSON_BYTES, 2 * max_bytes + (1 << 20))  # hex takes two bytes for one
     too_large = AudioTooLarge("request", "the JSON; send the file itself as audio/wav or another audio type", limit)
-    body = b"".join([chunk async for chunk in read_body(request, limit, too_large)])
-    audio, fields = await asyncio.to_thread(parse_json, body)  # some 0.1 s for many megabytes
-    if len(audio) > max_bytes:
+    with SpooledTemporaryFile(UPLOAD_MEMORY_BYTES, dir=form.upload_dir) as body:
+        async for chunk in read_body(request, limit, too_large):
+            body.write(chunk)
+        loop = asyncio.get_running_loop()
+        size, fields = await loop.run_in_executor(_PARSERS, _move_audio, body, form.begin_upload())
+    if size > max_bytes:
         raise AudioTooLarge(form.upload_name, "the upload", max_bytes)
+    form.upload_bytes = size
     _add_fields(form, iter(fields))
-    form.upload_bytes = len(audio)
-    form.begin_upload().write(audio)
+
+
+def _move_audio(
+    body: SpooledTemporaryFile[bytes], upload: SpooledTemporaryFile[bytes]
+) -> tuple[int, list[tuple[str, str]]]:
+    """Write the file that a JSON body holds to `upload`; its size and the fields beside it. Raises InvalidOption."""
+    body.seek(0)
+    audio, fields = parse_json(body.read())
+    upload.write(audio)
+    return len(audio), fields
 
 
 def parse_json(body: bytes) -> tuple[bytes, list[tuple[str, str]]]:

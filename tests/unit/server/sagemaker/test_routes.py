@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -159,6 +160,15 @@ def test_the_limit_of_an_upload_holds_for_a_body_and_for_what_json_holds() -> No
     with run_server(settings) as server:
         for kind, body in (("audio/wav", tone()), ("application/json", encoded)):
             assert read_error(invoke(server, body, kind), 413)["code"] == "audio_too_large"
+
+
+def test_large_bodies_of_json_from_many_clients_are_each_read(server: RunningServer) -> None:
+    audio = tone(seconds=40.0)  # 1.3 MB, more than is kept in memory
+    body = json.dumps({"inputs": base64.b64encode(audio).decode()}).encode()
+    with ThreadPoolExecutor(6) as clients:
+        answers = list(clients.map(lambda _: invoke(server, body, "application/json"), range(6)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["text"] for answer in answers} == {invoke(server, audio).json()["text"]}
 
 
 def test_the_time_limit_gives_504_before_sagemaker_gives_up() -> None:
