@@ -26,8 +26,8 @@ class OneRankLayers(PartitionedOperations, PlainLayers):
 class PlainBundle:
     """NxD's bundle in plain torch, one rank: routed by shapes, states shared, results written back by their alias."""
 
-    def __init__(self, spec: ProgramSpec) -> None:
-        layers = OneRankLayers(spec.dims, {k: torch.from_numpy(v) for k, v in parameters(spec.dims).items()})
+    def __init__(self, spec: ProgramSpec, seed: int = 0) -> None:
+        layers = OneRankLayers(spec.dims, {k: torch.from_numpy(v) for k, v in parameters(spec.dims, seed).items()})
         self.routes: dict[str, NeuronGraph] = {}
         states: DeviceState | None = None
         for graph, buckets in example_inputs(spec, torch.float32).values():
