@@ -10,7 +10,7 @@ from neuron_whisper.artifact.key import explain_difference
 from neuron_whisper.artifact.manifest import Manifest
 from neuron_whisper.artifact.source_hash import graph_source_files, hash_sources
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
-from neuron_whisper.target.registry import load_target
+from neuron_whisper.target.registry import load_target, toolchain_to_open
 
 
 def explain_outdated(manifest: Manifest) -> str:
@@ -21,7 +21,7 @@ def explain_outdated(manifest: Manifest) -> str:
     """
     if manifest.facts.get("graph_sources") != _hash_graph_sources(manifest.target):
         return f"it was compiled from other graph code, that of neuron-whisper {manifest.neuron_whisper}"
-    toolchain = _find_toolchain(manifest.target)
+    toolchain = _find_toolchain(manifest)
     if toolchain is None:
         return ""
     differences = explain_difference(manifest.toolchain, toolchain)
@@ -32,7 +32,7 @@ def explain_unusable(manifest: Manifest) -> str:
     """As explain_outdated, and also why an artifact for a target that is not installed cannot be used here."""
     if reason := explain_outdated(manifest):
         return reason
-    if _find_toolchain(manifest.target) is None:
+    if _find_toolchain(manifest) is None:
         return f"the target {manifest.target} is not installed here"
     return ""
 
@@ -42,9 +42,9 @@ def _hash_graph_sources(target: str) -> str:
     return hash_sources(graph_source_files(target))
 
 
-def _find_toolchain(target: str) -> Mapping[str, Any] | None:
-    """The installed toolchain of a target, None where it is not installed or not known."""
+def _find_toolchain(manifest: Manifest) -> Mapping[str, Any] | None:
+    """The installed toolchain that opens the artifact, None where its target is not installed or not known."""
     try:
-        return load_target(target).toolchain()
+        return toolchain_to_open(load_target(manifest.target), manifest.toolchain)
     except (TargetUnavailable, InvalidOption):
         return None

@@ -7,8 +7,11 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from neuron_whisper.artifact.compatibility import explain_unusable
+from neuron_whisper.artifact.source_hash import graph_source_files, hash_sources
 from neuron_whisper.cli.main import run
 from neuron_whisper.errors import ArtifactIncompatible, InvalidOption, TargetUnavailable
 from neuron_whisper.profile import parse_profile
@@ -22,6 +25,7 @@ from neuron_whisper.target.neuron.runtimes import (
 from neuron_whisper.target.neuron.sdk import REQUIRED_PACKAGES
 from neuron_whisper.target.neuron.target import NeuronTarget
 from neuron_whisper.target.registry import load_target, missing_packages, toolchain_to_open
+from tests.support.artifact_samples import sample_manifest
 from tests.support.stub_neuron import SDK_2_29, StubNeuron, write_driver_and_runtime
 from tests.support.tiny_program import spec
 
@@ -155,6 +159,25 @@ def test_nrtpy_alone_opens_whatever_compiled_the_artifact_and_compiles_nothing(m
     assert toolchain_to_open(target, COMPILED_WITH) == COMPILED_WITH
     with pytest.raises(TargetUnavailable, match="only runs what was compiled elsewhere"):
         target.toolchain()
+
+
+@pytest.mark.parametrize(
+    ("versions", "reason"),
+    [
+        ({"nrtpy": "2.34.10"}, ""),
+        ({"nrtpy": "0.0.1"}, "the target neuron is not installed here"),
+        (SDK_2_29, "compiled with neuronx-cc 2.26.6360.0"),
+    ],
+)
+def test_an_artifact_may_be_stored_where_nrtpy_opens_it(
+    machine: Machine, versions: dict[str, str], reason: str
+) -> None:
+    machine.install(versions)
+    sources = hash_sources(graph_source_files("neuron"))
+    manifest = sample_manifest(toolchain=COMPILED_WITH, graph_sources=sources)
+    found = explain_unusable(msgspec.structs.replace(manifest, target="neuron"))
+    assert reason in found
+    assert bool(found) is bool(reason)
 
 
 def test_pytorch_neuronx_must_be_the_one_that_compiled(machine: Machine) -> None:
