@@ -377,7 +377,7 @@ def test_the_demo_serves_a_given_recording_and_prints_and_reports_its_figures(
     assert "server: stopped" in done.err
     found = json.loads(report.read_text())
     assert [(stage["name"], stage["state"]) for stage in found["stages"]] == [
-        (name, "ok") for name in ("check", "fetch", "compile", "speech", "serve", "transcribe")
+        (name, "ok") for name in ("check", "fetch", "compile", "speech", "serve", "transcribe", "stop")
     ]
     assert all(stage["seconds"] >= 0 for stage in found["stages"])
     assert found["artifact"]["was_stored"]
@@ -422,6 +422,9 @@ def test_a_compilation_that_fails_is_in_the_report_with_the_step_that_it_came_to
     assert "artifact" not in found
 
 
-def test_a_server_of_the_demo_that_does_not_start_is_reported_with_its_error(tmp_path: Path) -> None:
-    with pytest.raises(DemoFailed, match="no artifact 'nothing'"), run_server(CliContext(cache=tmp_path), "nothing"):
+def test_a_server_of_the_demo_that_does_not_start_is_reported_with_its_error_and_log(tmp_path: Path) -> None:
+    failed = pytest.raises(DemoFailed, match="no artifact 'nothing'")
+    with failed as raised, run_server(CliContext(cache=tmp_path), "nothing"):
         pass
+    [log] = raised.value.__notes__
+    assert log.startswith("error: no artifact 'nothing'")

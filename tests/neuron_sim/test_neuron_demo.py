@@ -54,7 +54,7 @@ def test_every_stage_is_ok_and_its_report_says_that_the_packages_are_simulated(
 ) -> None:
     done, report = run_demo(tmp_path, environment)
     assert done.returncode == 0, done.stderr
-    assert [stage["state"] for stage in report["stages"]] == ["ok"] * 6
+    assert [stage["state"] for stage in report["stages"]] == ["ok"] * 7
     assert report["neuron"]["simulated"]
     assert "compiling encode 1" in [it["step"] for it in report["compile_steps"]]
     assert "+simulated" in report["artifact"]["toolchain"]["torch-neuronx"]
@@ -75,7 +75,7 @@ def test_a_compiler_that_is_killed_is_the_error_of_its_stage_with_the_graph_and_
     profile = PROFILE + '[compiler]\nargs = ["--simulate-fault=killed"]\n'
     done, report = run_demo(tmp_path, environment, profile)
     assert done.returncode == 2
-    assert [stage["state"] for stage in report["stages"]] == ["ok", "ok", "failed", *["not reached"] * 3]
+    assert [stage["state"] for stage in report["stages"]] == ["ok", "ok", "failed", *["not reached"] * 4]
     assert report["error"]["kind"] == "CompilerKilled"
     assert "--jobs 1" in report["error"]["message"]
     assert report["compile_steps"][-1]["step"].startswith("compiling ")

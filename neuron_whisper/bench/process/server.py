@@ -17,12 +17,14 @@ POLL_INTERVAL_S = 0.01
 START_TIMEOUT_S = 1200.0  # a big model is read, loaded and checked; a process that ends is noticed at once
 STOP_TIMEOUT_S = 30.0
 LOG_TAIL_CHARACTERS = 400  # shown when it ends early
+LOG_NOTE_CHARACTERS = 8000  # of the note that an error carries
 
 
 class ServerProcess:
     """A command that prints `listening on URL` to stderr; `ready_path` answers 200 when it can work.
 
-    `started_at` is by time.perf_counter. Raises TargetUnavailable, with the end of its log, when it does not start.
+    `started_at` is by time.perf_counter. Raises TargetUnavailable, with the end of its log, when it does not start;
+    more of the log is a note of that error.
     """
 
     def __init__(
@@ -45,7 +47,8 @@ class ServerProcess:
             deadline = self.started_at + start_timeout_s
             self.url = self._wait_for_url(deadline)
             self._wait_until_ready(f"{self.url}{ready_path}", deadline)
-        except BaseException:
+        except BaseException as error:
+            error.add_note(self.read_log()[-LOG_NOTE_CHARACTERS:])
             self.close()
             raise
         self.ready_s = time.perf_counter() - self.started_at

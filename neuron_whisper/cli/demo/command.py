@@ -26,10 +26,11 @@ from neuron_whisper.host import hardware
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
+    from neuron_whisper.bench.process.server import ServerProcess
     from neuron_whisper.cli.doctor import Check
     from neuron_whisper.profile import CompileProfile
 
-STAGES = ("check", "fetch", "compile", "speech", "serve", "transcribe")
+STAGES = ("check", "fetch", "compile", "speech", "serve", "transcribe", "stop")
 REQUESTS = 3  # the first is left out of RTF
 NEURON_REPORT = Path("neuron-whisper-demo.md")
 # checks that a demo on Neuron cannot do without; the packages of the target are checked by loading it
@@ -218,33 +219,55 @@ def _load_speech(context: CliContext, model: str, speech: Path | None, facts: di
 def _serve_and_transcribe(
     context: CliContext, artifact: Artifact, recording: Path, stages: StageLog, facts: dict[str, Any]
 ) -> None:
-    from neuron_whisper.cli.demo.serving import read_graph_times, run_server, transcribe_file
+    from neuron_whisper.cli.demo.serving import run_server
 
-    duration_s = facts["speech"]["audio_s"]
     with ExitStack() as stack:
         with stages.run("serve") as stage:
             server = stack.enter_context(run_server(context, artifact.name))
             stage.found = "ready"
             context.info(f"server: {server.url}")
-        with stages.run("transcribe") as stage:
-            answers, seconds = [], []
-            for _ in range(REQUESTS):
-                started = time.perf_counter()
-                answers.append(transcribe_file(server.url, recording))
-                seconds.append(time.perf_counter() - started)
-            took_s = median(seconds[1:])
-            facts["result"] = {
-                "text": str(answers[-1]["text"]).strip(),
-                "texts_vary": len({answer["text"] for answer in answers}) > 1,
-                "seconds": [round(it, 4) for it in seconds],
-                "rtf": round(took_s / duration_s, 5),
-                "graphs": read_graph_times(server.url),
-                "server_peak_bytes": server.peak_memory_bytes(),
-            }
-            stage.found = f"RTF {took_s / duration_s:.4f}"
-            for warning in (*answers[-1].get("warnings", ()), *_list_log_warnings(server.read_log())):
-                stages.warn(str(warning))
+        with stages.run("transcribe") as stage, _noted_log(server, stages):
+            facts["result"] = _transcribe(server, recording, facts["speech"]["audio_s"], stages)
+            stage.found = f"RTF {facts['result']['rtf']:.4f}"
+        with stages.run("stop"):
+            stack.close()
     context.info("server: stopped")
+
+
+def _transcribe(server: ServerProcess, recording: Path, duration_s: float, stages: StageLog) -> dict[str, Any]:
+    """What the requests gave; RTF is of the median without the first."""
+    from neuron_whisper.cli.demo.serving import read_graph_times, transcribe_file
+
+    answers, seconds = [], []
+    for _ in range(REQUESTS):
+        started = time.perf_counter()
+        answers.append(transcribe_file(server.url, recording))
+        seconds.append(time.perf_counter() - started)
+    for warning in answers[-1].get("warnings", ()):
+        stages.warn(str(warning))
+    return {
+        "text": str(answers[-1]["text"]).strip(),
+        "texts_vary": len({answer["text"] for answer in answers}) > 1,
+        "seconds": [round(it, 4) for it in seconds],
+        "rtf": round(median(seconds[1:]) / duration_s, 5),
+        "graphs": read_graph_times(server.url),
+        "server_peak_bytes": server.peak_memory_bytes(),
+    }
+
+
+@contextmanager
+def _noted_log(server: ServerProcess, stages: StageLog) -> Iterator[None]:
+    """Keep the warnings of the server's log, and its end as a note of an error of the block."""
+    from neuron_whisper.bench.process.server import LOG_NOTE_CHARACTERS
+
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(server.read_log()[-LOG_NOTE_CHARACTERS:])
+        raise
+    finally:
+        for warning in _list_log_warnings(server.read_log()):
+            stages.warn(warning)
 
 
 def _list_log_warnings(log: str) -> Iterator[str]:

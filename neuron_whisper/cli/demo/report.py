@@ -7,7 +7,6 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from neuron_whisper import __version__
 from neuron_whisper.bench.accuracy.run_facts import describe_machine
 from neuron_whisper.bench.reporting.markdown import DASH, format_table
 from neuron_whisper.cli.demo.public_text import PublicText
-from neuron_whisper.cli.demo.stages import StageLog
+from neuron_whisper.cli.demo.stages import Stage, StageLog
 from neuron_whisper.errors import OutputUnwritable
 from neuron_whisper.host import hardware
 from neuron_whisper.host.atomic_files import write_atomically
@@ -43,9 +42,14 @@ def build_report(
         "neuron_whisper": __version__,
         "command": shlex.join(["neuron-whisper", *sys.argv[1:]]),
         "outcome": f"failed at {failed.name}" if failed else "ok",
-        "error": {"stage": failed.name, "kind": failed.error_kind, "message": failed.error} if failed else None,
+        "error": _describe_error(failed) if failed else None,
         "stages": [
-            {**asdict(stage), "seconds": None if stage.seconds is None else round(stage.seconds, 3)}
+            {
+                "name": stage.name,
+                "state": stage.state,
+                "seconds": None if stage.seconds is None else round(stage.seconds, 3),
+                "found": stage.found,
+            }
             for stage in stages.stages.values()
         ],
         **facts,
@@ -55,6 +59,10 @@ def build_report(
     }
     rewritten: dict[str, Any] = (public or PublicText(environment)).rewrite_all(document)
     return rewritten
+
+
+def _describe_error(stage: Stage) -> dict[str, str]:
+    return {"stage": stage.name, "kind": stage.error_kind, "message": stage.error, "log": stage.log}
 
 
 def _describe_system() -> dict[str, Any]:
@@ -105,7 +113,7 @@ def format_markdown(document: Mapping[str, Any]) -> str:
     parts = [
         f"# neuron-whisper demo: {document['outcome']}",
         *([SIMULATED] if document["neuron"]["simulated"] else []),
-        _format_error(document),
+        *_format_error(document),
         format_table(["", ""], _list_facts(document), left=2),
         "## Stages",
         _format_stages(document),
@@ -134,9 +142,13 @@ def _runs_of(text: str, character: str) -> Iterator[str]:
         yield run
 
 
-def _format_error(document: Mapping[str, Any]) -> str:
-    error = document["error"]
-    return _fence(f"{error['kind']} at {error['stage']}:\n{error['message']}") if error else ""
+def _format_error(document: Mapping[str, Any]) -> Iterator[str]:
+    if error := document["error"]:
+        yield _fence(f"{error['kind']} at {error['stage']}:\n{error['message']}")
+        if error["log"]:
+            yield "<details><summary>The end of the log</summary>"
+            yield _fence(error["log"])
+            yield "</details>"
 
 
 def _list_facts(document: Mapping[str, Any]) -> Iterator[Sequence[object]]:

@@ -53,7 +53,10 @@ def run_server(context: CliContext, artifact: str) -> Iterator[ServerProcess]:
     try:
         server = ServerProcess(command, ready_path="/health/ready")
     except TargetUnavailable as error:
-        raise DemoFailed(f"the server did not start: {error.reason}") from error
+        failed = DemoFailed(f"the server did not start: {error.reason}")
+        for note in getattr(error, "__notes__", ()):
+            failed.add_note(note)
+        raise failed from error
     with server:
         yield server
         code = server.stop()

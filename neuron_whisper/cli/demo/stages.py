@@ -16,7 +16,10 @@ State = Literal["not reached", "running", "ok", "failed"]
 
 @dataclass(slots=True, kw_only=True)
 class Stage:
-    """`found` is a line for the user; `error` and `error_kind` are those of the exception that ended the stage."""
+    """`found` is a line for the user; `error` and `error_kind` are those of the exception that ended the stage.
+
+    `log` is what the exception carries as notes: the end of a server's log.
+    """
 
     name: str
     state: State = "not reached"
@@ -24,6 +27,7 @@ class Stage:
     found: str = ""
     error: str = ""
     error_kind: str = ""
+    log: str = ""
 
 
 class StageLog:
@@ -43,6 +47,7 @@ class StageLog:
         except BaseException as error:
             stage.state, stage.error_kind = "failed", type(error).__name__
             stage.error = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            stage.log = "\n".join(getattr(error, "__notes__", ())).strip()
             raise
         else:
             stage.state = "ok"

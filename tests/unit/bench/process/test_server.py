@@ -18,6 +18,14 @@ def test_a_server_that_ends_before_it_listens_is_reported_with_its_log() -> None
         ServerProcess(["/bin/sh", "-c", "echo no port >&2; exit 7"], ready_path="/")
 
 
+def test_the_error_of_a_server_that_ends_carries_its_log_as_it_was_written() -> None:
+    lines = "".join(f"line {n}\\n" for n in range(100))
+    with pytest.raises(TargetUnavailable) as ended:
+        ServerProcess(["/bin/sh", "-c", f"printf '{lines}' >&2; exit 7"], ready_path="/")
+    [log] = ended.value.__notes__
+    assert log.splitlines() == [f"line {n}" for n in range(100)]
+
+
 def test_a_server_that_does_not_listen_in_time_is_reported_with_its_log_and_ended() -> None:
     command = ["/bin/sh", "-c", "echo loading graphs >&2; exec sleep 60"]
     with pytest.raises(TargetUnavailable, match="it did not listen within 1 s: loading graphs"):

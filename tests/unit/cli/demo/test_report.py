@@ -53,8 +53,10 @@ def finished() -> dict[str, Any]:
 @pytest.fixture
 def failed() -> dict[str, Any]:
     stages = StageLog(("check", "compile"))
+    error = TargetUnavailable("neuron", "HF_TOKEN=secretsecret in /data/alice", "pip install it")
+    error.add_note("nrt_init failed\nin /data/alice with secretsecret")
     with pytest.raises(TargetUnavailable), stages.run("check"):
-        raise TargetUnavailable("neuron", "HF_TOKEN=secretsecret in /data/alice", "pip install it")
+        raise error
     return make_report(stages, {"model": "base"})
 
 
@@ -92,6 +94,8 @@ def test_a_failed_stage_is_the_outcome_and_later_ones_were_not_reached(failed: d
     text = format_markdown(failed)
     assert text.startswith("# neuron-whisper demo: failed at check\n\n```text\nTargetUnavailable at check:\n")
     assert "## Result" not in text
+    assert failed["error"]["log"] == "nrt_init failed\nin ~ with ***"
+    assert "```text\nnrt_init failed\nin ~ with ***\n```\n\n</details>" in text
 
 
 def test_people_read_tables_and_a_text_cannot_break_out_of_its_block(finished: dict[str, Any]) -> None:

@@ -33,13 +33,14 @@ def test_a_stage_that_ends_well_has_its_time_and_what_it_found() -> None:
     ],
 )
 def test_any_error_is_kept_with_its_stage_and_goes_on(error: BaseException, kind: str, text: str) -> None:
+    error.add_note("the log's end\n")
     log = StageLog(("check", "fetch", "compile"))
     with log.run("check"):
         pass
     with pytest.raises(type(error)), log.run("fetch"):
         raise error
     assert log.failed is log.stages["fetch"]
-    assert (log.failed.error_kind, log.failed.error) == (kind, text)
+    assert (log.failed.error_kind, log.failed.error, log.failed.log) == (kind, text, "the log's end")
     assert [stage.state for stage in log.stages.values()] == ["ok", "failed", "not reached"]
 
 
