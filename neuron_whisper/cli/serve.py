@@ -86,7 +86,7 @@ def _create_option(spec: SettingSpec) -> click.Parameter:
     "--verify/--no-verify",
     panel="Model",
     default=None,
-    help="Check the artifact's golden tokens before serving.  [default: on a Neuron device]",
+    help="Check each of the artifact's graphs by its golden tokens before serving.  [default: on a Neuron device]",
 )
 @click.option(
     "--config",

@@ -53,7 +53,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     verify: Annotated[
         bool | None,
-        Meta(description="Check an artifact's golden tokens before serving; by default on a Neuron device."),
+        Meta(description="Check each graph of an artifact by its golden tokens before serving; by default on Neuron."),
     ] = None
     host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0: all IPv4 addresses, ::: all of both.")] = (
         "127.0.0.1"
