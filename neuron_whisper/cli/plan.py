@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from neuron_whisper.planning.placement import Placement
     from neuron_whisper.planning.prices import Price
     from neuron_whisper.profile import CompileProfile
+    from neuron_whisper.target.interfaces import ProgramSpec
 
 # flag -> key of the profile; instance, tp and replicas choose what is compared
 PROFILE_KEYS = {
@@ -26,6 +28,7 @@ PROFILE_KEYS = {
     "dtype": "target.dtype",
     "weights_dtype": "weights.dtype",
 }
+MAX_RESERVE_GIB = 1024.0  # more than any core has
 # parameters that have a meaning beside --published
 WITH_PUBLISHED = ("published", "model", "instances", "as_json", "cache", "quiet", "verbose")
 
@@ -104,7 +107,7 @@ WITH_PUBLISHED = ("published", "model", "instances", "as_json", "cache", "quiet"
 @click.option(
     "--reserve",
     panel="Assumptions",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=MAX_RESERVE_GIB),
     default=2.0,
     show_default=True,
     metavar="GIB",
@@ -173,6 +176,7 @@ def plan(
     machines = _find_machines(names, (tp or 1) * (replicas or 1), _collect_prices(hourly, price_file))
     _check_logical_cores(compile_profile, machines)
     spec = spec_from_profile(find_dims(model), compile_profile)
+    _check_assumptions(tokens, reserve, spec)
     assumptions = Assumptions(tokens=tokens, reserve_bytes=int(reserve * GIB))
     placements = [
         place(
@@ -193,6 +197,17 @@ def plan(
         echo_plan(model, compile_profile, spec, assumptions, placements, marks)
 
 
+def _check_assumptions(tokens: int, reserve: float, spec: ProgramSpec) -> None:
+    """Raises InvalidOption for a window of more tokens than its context has, and for a reserve that is no number."""
+    from neuron_whisper.errors import InvalidOption
+
+    most = spec.text_context - spec.prompt_buckets[0]
+    if tokens > most:
+        raise InvalidOption("tokens", tokens, f"at most {most}: the text context, {spec.text_context}, less a prompt")
+    if math.isnan(reserve):
+        raise InvalidOption("reserve", reserve, f"GiB, 0 to {MAX_RESERVE_GIB:g}")
+
+
 def _check_published_alone() -> None:
     """Raises UsageError for an option that has no meaning for published runs."""
     context = click.get_current_context()
@@ -201,7 +216,7 @@ def _check_published_alone() -> None:
         name = param.name or ""
         source = context.get_parameter_source(name)
         if name not in WITH_PUBLISHED and source is not None and source.name == "COMMANDLINE":
-            raise click.UsageError(f"{param.opts[0]} has no meaning with --published; --model and --instance have")
+            raise click.UsageError(f"{param.opts[0]} has no meaning with --published; --model and --instance have.")
 
 
 def _echo_published(model: str | None, instances: Sequence[str], *, as_json: bool) -> None:

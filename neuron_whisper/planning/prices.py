@@ -81,6 +81,8 @@ def load_prices(path: Path) -> dict[str, Price]:
         if len(data) > FILE_LIMIT_BYTES:
             raise InvalidOption("price", str(path), f"a file of at most {FILE_LIMIT_BYTES} bytes")
         table: Mapping[str, object] = tomllib.loads(data.decode("utf-8"))
+        if tables := [name for name, value in table.items() if isinstance(value, dict)]:
+            raise ValueError(f"{tables[0]} is a table: put the instance's name in quotes")
     except OSError as error:
         raise InvalidOption("price", str(path), f"a file that can be read ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors

@@ -92,7 +92,7 @@ PUBLISHED_RUNS = (
         audio_s=6.62,
         took_s=0.669,
         note="NxDI's Whisper",
-        source="told to this project; its page was not found",
+        source="a figure given to this project; no page of it was found",
         date="",
     ),
     PublishedRun(

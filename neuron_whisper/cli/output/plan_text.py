@@ -51,7 +51,8 @@ def echo_plan(
     )
     click.echo(
         "\nCORE MEM: weights, slots and reserve of a core. FIT: slots a core could hold. LATENCY: of a window "
-        "alone.\nRTF: all replicas, every slot full."
+        "alone.\nRTF: all replicas, every slot full. BEST FOR: latency and throughput among the splits of an instance, "
+        "cost\namong all rows."
     )
     if len(placements) > 1:
         click.echo("")
@@ -166,8 +167,9 @@ def _echo_recommended(placements: Sequence[Placement]) -> None:
     cheap, quick = choose_best(placements, "cost"), choose_best(placements, "latency")
     pairs = []
     if cheap is not None:
-        hours = cheap.audio_hours_per_usd
-        pairs.append(("most audio per dollar", f"{_name(cheap)}: at most {hours:,.0f} h of audio per dollar"))
+        price = "" if cheap.instance.price is None else f", price: {cheap.instance.price.basis}"
+        most = f"at most {cheap.audio_hours_per_usd:,.0f} h of audio per dollar{price}"
+        pairs.append(("most audio per dollar", f"{_name(cheap)}: {most}"))
     if quick is not None:
         pairs.append(("least latency", f"{_name(quick)}: at least {format_seconds(quick.latency_s)} for a window"))
     echo_record(pairs or [("recommended", "nothing: no placement fits")])

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from tempfile import SpooledTemporaryFile
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from litestar import Request
@@ -65,8 +65,8 @@ async def read_invocation(request: Request[Any, Any, Any], form: Form, max_bytes
 def parse_attributes(text: str) -> Iterator[tuple[str, str]]:
     """ "language=de;prompt=Frau%20M%C3%BCller" or a JSON object -> (field, value); values are percent-decoded.
 
-    SageMaker passes what a client sends through: a part without "=" is a client's own, such as a trace's id. Raises
-    InvalidOption for JSON that is no object.
+    `text` is of a header, a byte in each character. SageMaker passes what a client sends through: a part without "=" is
+    a client's own, such as a trace's id. Raises InvalidOption for JSON that is no object.
     """
     if text.lstrip().startswith("{"):
         yield from _iter_fields(_parse_object("CustomAttributes", text.encode("latin-1")))
@@ -74,13 +74,13 @@ def parse_attributes(text: str) -> Iterator[tuple[str, str]]:
     for part in text.split(";"):
         name, is_field, value = part.partition("=")
         if is_field:
-            yield name.strip(), unquote(value.strip())
+            yield name.strip(), unquote_to_bytes(value.strip().encode("latin-1")).decode("utf-8", "replace")
 
 
 async def _read_json(request: Request[Any, Any, Any], form: Form, max_bytes: int) -> None:
     """Take the file out of a JSON body, which lies on the disk meanwhile where it is large."""
     limit = min(MAX_JSON_BYTES, 2 * max_bytes + (1 << 20))  # hex takes two bytes for one
-    too_large = AudioTooLarge("request", "the JSON; send the file itself as audio/wav or another audio type", limit)
+    too_large = AudioTooLarge("request", "the JSON (send the file itself, as audio/wav)", limit)
     with SpooledTemporaryFile(UPLOAD_MEMORY_BYTES, dir=form.upload_dir) as body:
         async for chunk in read_body(request, limit, too_large):
             body.write(chunk)
@@ -163,7 +163,9 @@ def _to_text(value: object) -> str:
 
 
 def _add_fields(form: Form, fields: Iterator[tuple[str, str]]) -> None:
-    """Raises InvalidOption for a field that the API does not have."""
+    """Raises InvalidOption for a field that the API does not have, and for a file where fields are."""
     for name, value in fields:
+        if name == "file" and value.strip():
+            raise InvalidOption(name, truncate(value), f"the audio is the body, or {', '.join(AUDIO_FIELDS)} of JSON")
         INVOCATION_FORM.check_field(name, value)
         form.add_text(name, value.encode())

@@ -201,3 +201,25 @@ def test_plan_says_what_compile_does_with_the_instances_memory(
     if said is not None:
         assert said in text
         assert f"on {instance}: {estimate['warning']}" in text
+
+
+@pytest.mark.parametrize(
+    ("args", "field"),
+    [
+        (("--reserve", "nan"), "reserve"),
+        (("--reserve", "inf"), "reserve"),
+        (("--reserve", "1e30"), "reserve"),
+        (("--tokens", "445"), "tokens"),
+        (("--tokens", "61", "--set", "shapes.text_context=64", "--set", "shapes.prompt_buckets=[4]"), "tokens"),
+    ],
+)
+def test_a_reserve_that_is_no_memory_and_more_tokens_than_a_window_has_are_refused(
+    capsys: pytest.CaptureFixture[str], args: tuple[str, ...], field: str
+) -> None:
+    assert run(["plan", "-m", "base", "--instance", "inf2.xlarge", *args]) == 2
+    assert field in capsys.readouterr().err
+
+
+def test_as_many_tokens_as_a_window_has_are_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = plan_json(capsys, "-m", "base", "--instance", "inf2.xlarge", "--tp", "1", "--tokens", "444")
+    assert answer["assumptions"]["tokens_per_window"] == 444

@@ -82,3 +82,10 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.toml", tmp_path):
         with pytest.raises(InvalidOption, match=r"^price: .* a file that can be read"):
             load_prices(path)
+
+
+def test_a_name_that_misses_its_quotes_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text("inf2.xlarge = 0.35", encoding="utf-8")
+    with pytest.raises(InvalidOption, match="inf2 is a table: put the instance's name in quotes"):
+        load_prices(path)

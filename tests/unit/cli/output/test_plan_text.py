@@ -70,3 +70,11 @@ def test_a_row_of_a_graph_has_the_number_of_its_collectives_and_their_time(
     assert run(["plan", "-m", "base", "--instance", "inf2.24xlarge", *args]) == 0
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("decode 8"))
     assert f"  {collectives}  " in row
+
+
+def test_the_most_audio_per_dollar_says_how_its_instance_is_bought(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["plan", "-m", "base", "--instance", "inf2.xlarge", "--instance", "trn2.3xlarge"]
+    for given, basis in (([], "capacity block of 24 h"), (["--hourly", "inf2.xlarge=0.1"], "given")):
+        assert run([*args, *given]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert next(line for line in lines if line.startswith("most audio per dollar")).endswith(f"price: {basis}")

@@ -23,6 +23,9 @@ AUDIO = b"RIFF\x24\x00\x00\x00WAVE"
         ("language=de;response_format=text", [("language", "de"), ("response_format", "text")]),
         (" language = de ; ", [("language", "de")]),
         ("prompt=Frau%20M%C3%BCller%3B%20a=b", [("prompt", "Frau Müller; a=b")]),
+        ("prompt=Frau Müller".encode().decode("latin-1"), [("prompt", "Frau Müller")]),
+        ("prompt=M%C3%BCller und Müller".encode().decode("latin-1"), [("prompt", "Müller und Müller")]),
+        ("prompt=M\xfcller", [("prompt", "M\ufffdller")]),  # no UTF-8
         ("c000b4f9-df62-4c85-a0bf-7c525f9104a4", []),  # a client's own, passed through
         ("trace 7;language=de", [("language", "de")]),
         ('{"language": "de", "beam_size": 5}', [("language", "de"), ("beam_size", "5")]),

@@ -134,6 +134,8 @@ def test_a_stream_is_sent_by_invoke_endpoint_with_response_stream(server: Runnin
         ("audio/wav", None, "beamsize=5", 400, "beamsize", "invalid_value"),
         ("audio/wav", None, "language=xx", 400, "language", "invalid_value"),
         ("audio/wav", None, "task=sing", 400, "task", "invalid_value"),
+        ("audio/wav", None, "file=a.wav", 400, "file", "invalid_value"),
+        ("application/json", b'{"inputs": "UklGRg==", "parameters": {"file": "x"}}', "", 400, "file", "invalid_value"),
         ("audio/wav", None, "model=unknown", 404, "model", "model_not_found"),
         ("audio/wav", None, "language=de;language=en", 400, "language", "invalid_value"),
         ("application/json", b"{}", "", 400, "inputs", "invalid_value"),
