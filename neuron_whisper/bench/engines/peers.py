@@ -79,7 +79,7 @@ _PEERS = (
     ),
     Peer(
         name="nxdi-whisper",
-        modules=("neuronx_distributed_inference", "neuronx_distributed", "torch_neuronx", "whisper"),
+        modules=("neuronx_distributed_inference.models.whisper", "neuronx_distributed", "torch_neuronx", "whisper"),
         packages=(
             "neuronx-distributed-inference",
             "neuronx-distributed",
