@@ -32,6 +32,7 @@ from neuron_whisper.errors import BuildError
 from neuron_whisper.model.checkpoint import open_checkpoint
 from neuron_whisper.model.sources import resolve_model
 from neuron_whisper.profile import CompileProfile, parse_profile
+from neuron_whisper.target.neuron.runtimes import RUNTIME_VARIABLE
 from neuron_whisper.target.registry import load_target
 from neuron_whisper.text.tokenizer import Tokenizer
 from neuron_whisper.transcriber import Transcriber
@@ -145,6 +146,37 @@ def test_the_command_compiles_and_transcribes_as_the_reference(
     assert place.transcribe(compiled, tmp_path) == wanted
     text = " ".join(subtitle_words(wanted["en_jfk.flac"]))
     assert JFK in text.replace(",", "")
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Absent())
+from neuron_whisper.cli.main import main
+main()
+"""
+
+
+def test_where_torch_is_absent_nrtpy_transcribes_as_the_reference(
+    place: Workspace, compiled: Path, wanted: dict[str, str], tmp_path: Path
+) -> None:
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-c", WITHOUT_TORCH, *arguments, "--cache", str(place.cache)]
+        done = subprocess.run(
+            command, env=os.environ | {RUNTIME_VARIABLE: "nrtpy"}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    files = [str(SPEECH / clip) for clip in CLIPS]
+    run("transcribe", "--artifact", str(compiled), "--format", "srt", "--output-dir", str(tmp_path), *files)
+    assert {clip: (tmp_path / clip).with_suffix(".srt").read_text() for clip in CLIPS} == wanted
+    assert "as the reference in encode 1, prefill 4" in run("artifacts", "verify", "--run", compiled.name)
 
 
 def test_a_killed_compiler_is_reported_and_leaves_nothing(place: Workspace) -> None:

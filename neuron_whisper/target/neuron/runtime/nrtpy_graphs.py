@@ -139,7 +139,11 @@ class NrtpyGraphs:
         try:
             return cls(signature, threads.run(load_rank), threads)
         except RuntimeError as error:  # what nrtpy's errors are
+            threads.close()
             raise explain_load_failure(error, cores) from error
+        except BaseException:
+            threads.close()
+            raise
 
     def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         graph = self._graphs[tuple(array.shape for array in inputs)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -200,8 +201,12 @@ def test_the_runtimes_message_is_a_device_error_with_the_cores(tmp_path: Path, m
 
     monkeypatch.setitem(sys.modules, "nrtpy", make_nrtpy(refuse))
     write_artifact(tmp_path, 2)
+    before = set(threading.enumerate())
     with pytest.raises(DeviceError, match=r"(?s)NEURON_RT_NUM_CORES=2.*NRT_FAILURE\(6\)"):
         NrtpyGraphs.load(tmp_path, 2, "NEURON_RT_NUM_CORES=2")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    assert set(threading.enumerate()) <= before
 
 
 def test_another_package_of_that_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
