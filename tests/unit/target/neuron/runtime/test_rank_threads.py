@@ -42,12 +42,11 @@ def test_the_error_of_a_rank_is_raised_while_another_waits_for_it(failing: int) 
 
 
 def test_closed_threads_end() -> None:
-    before = threading.active_count()
     threads = RankThreads(2)
     running = threads.run(lambda rank: threading.current_thread())
-    assert threading.active_count() == before + 2
+    assert [thread.is_alive() for thread in running] == [True, True]
     threads.close()
     threads.close()
     for thread in running:
         thread.join(10)
-    assert threading.active_count() == before
+    assert [thread.is_alive() for thread in running] == [False, False]
