@@ -162,6 +162,8 @@ def test_the_limit_of_an_upload_holds_for_a_body_and_for_what_json_holds() -> No
     with run_server(settings) as server:
         for kind, body in (("audio/wav", tone()), ("application/json", encoded)):
             assert read_error(invoke(server, body, kind), 413)["code"] == "audio_too_large"
+        error = read_error(invoke(server, b"{" + b" " * (2 << 20) + b"}", "application/json"), 413)
+        assert "the JSON (send the file itself, as audio/wav) is larger than the limit" in error["message"]
 
 
 def test_large_bodies_of_json_from_many_clients_are_each_read(server: RunningServer) -> None:
