@@ -398,11 +398,13 @@ class ArtifactNotFound(ArtifactError):
 
 
 class ArtifactCorrupt(ArtifactError):
-    """The file at `path` differs from the manifest."""
+    """The file at `path` differs from the manifest. `advice` is what to do about it."""
 
-    def __init__(self, path: Path | str, *, expected: object, found: object) -> None:
+    def __init__(
+        self, path: Path | str, *, expected: object, found: object, advice: str = "compile or import it again"
+    ) -> None:
         self.path, self.expected, self.found = Path(path), expected, found
-        super().__init__(f"{path}: expected {expected}, found {found}; compile or import it again")
+        super().__init__(f"{path}: expected {expected}, found {found}; {advice}")
 
 
 class ArtifactIncompatible(ArtifactError):

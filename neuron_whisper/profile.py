@@ -131,9 +131,11 @@ def parse_profile(text: str, source: str = "profile", overrides: Mapping[str, ob
     except (ValueError, RecursionError, MemoryError) as error:  # TOMLDecodeError is a ValueError
         raise ProfileError(source, f"not TOML: {str(error) or type(error).__name__}") from None
     for key, value in (overrides or {}).items():
-        table, _, name = key.partition(".")
-        inner = data.setdefault(table, {})
-        if not name or not isinstance(inner, dict):
+        *tables, name = key.split(".")
+        inner: Any = data
+        for table in tables:
+            inner = inner.setdefault(table, {}) if isinstance(inner, dict) else None
+        if not tables or not name or not isinstance(inner, dict):
             raise ProfileError(source, f"override {key!r}: give it as table.key")
         inner[name] = value
     try:
@@ -158,7 +160,8 @@ def _describe_value_at(data: Mapping[str, Any], message: str) -> str:
             return ""
     if isinstance(value, Mapping):
         return ""
-    words = f"; allowed: {', '.join(map(str, get_args(kind)))}" if get_origin(kind) is Literal else ""
+    allowed = (str(word) or '""' for word in get_args(kind))
+    words = f"; allowed: {', '.join(allowed)}" if get_origin(kind) is Literal else ""
     try:
         found = repr(value)[:200]
     except (ValueError, RecursionError):  # of an integer of thousands of digits, or of a deep list

@@ -52,6 +52,9 @@ def resolve_profile(
     if selected.target.name != "neuron" and selected.target.instance:
         reason = f"target.instance is {selected.target.instance!r}; only a neuron artifact is for one"
         raise ProfileError(profile or selected.target.name, reason)
+    if selected.target.name != "neuron" and selected.compiler.priority_graph:
+        reason = f"compiler.priority_graph is {selected.compiler.priority_graph!r}; only the neuron target has one"
+        raise ProfileError(profile or selected.target.name, reason)
     return selected
 
 

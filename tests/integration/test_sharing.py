@@ -362,7 +362,7 @@ def test_a_branch_a_tag_or_a_commit_can_be_named(hub: Hub, artifact: Artifact, t
         assert len(pull(hub, there, revision=revision)) == 1
     with pytest.raises(ArtifactCorrupt):
         pull(hub, ArtifactStore(there.directory.root / "second"))
-    with pytest.raises(TransferFailed, match="no such revision"):
+    with pytest.raises(TransferFailed, match="alice/whisper@v2: the hub has no such revision"):
         pull(hub, there, revision="v2")
 
 
@@ -406,6 +406,7 @@ def test_a_tampered_file_is_refused_by_name(hub: Hub, artifact: Artifact, there:
     with pytest.raises(ArtifactCorrupt, match=rf"alice/whisper@\w{{12}}: {path}: expected") as caught:
         pull(hub, there)
     assert name == "manifest.json" or "sha256" in str(caught.value)
+    assert str(caught.value).endswith("; nothing of it was stored; ask its owner, alice, who can push it again")
     assert_nothing_arrived(there)
 
 

@@ -157,6 +157,21 @@ def test_an_override_replaces_a_key_and_is_checked_like_one() -> None:
         parse_profile(MINIMAL, overrides={"shapes.slots": "3"})
 
 
+def test_an_override_reaches_a_table_within_a_table() -> None:
+    overrides = {"compiler.graphs.decode": ["-O1"], "compiler.graphs.encode": ["-O2"], "compiler.args": ["--lnc=1"]}
+    compiler = parse_profile(MINIMAL, overrides=overrides).compiler
+    assert (compiler.graphs.decode, compiler.graphs.encode, compiler.args) == (("-O1",), ("-O2",), ("--lnc=1",))
+    with pytest.raises(ProfileError, match="graphs"):
+        parse_profile(MINIMAL, overrides={"compiler.graphs.step": ["-O1"]})
+    with pytest.raises(ProfileError, match=r"give it as table\.key"):
+        parse_profile(MINIMAL, overrides={"target.tp": 1, "target.tp.more": 1})
+
+
+def test_a_word_that_is_empty_is_shown_among_those_that_are_allowed() -> None:
+    with pytest.raises(ProfileError, match="found 'encode'; allowed: \"\", decode"):
+        parse_profile(MINIMAL, overrides={"compiler.priority_graph": "encode"})
+
+
 @pytest.mark.parametrize("key", ["tp", "", "target.", "format.x"])
 def test_an_override_is_given_as_table_and_key(key: str) -> None:
     with pytest.raises(ProfileError, match=r"give it as table\.key"):

@@ -104,11 +104,15 @@ def pull_artifacts(
     options = options or PullOptions()
     check_trust(repository.name, trusted)
     state = repository.read_state(options.revision)
-    with tempfile.TemporaryDirectory(prefix="neuron-whisper-pull-") as directory:
-        offered = _Offer(repository, state, options, Path(directory)).choose(references)
-    here = {it.name: _find_stored(store, it.manifest) for it in offered}
-    _check_room(repository, store, [it for it in offered if here[it.name] is None])
-    pulled = [_pull(repository, state, store, it, here[it.name], options, progress) for it in offered]
+    try:
+        with tempfile.TemporaryDirectory(prefix="neuron-whisper-pull-") as directory:
+            offered = _Offer(repository, state, options, Path(directory)).choose(references)
+        here = {it.name: _find_stored(store, it.manifest) for it in offered}
+        _check_room(repository, store, [it for it in offered if here[it.name] is None])
+        pulled = [_pull(repository, state, store, it, here[it.name], options, progress) for it in offered]
+    except ArtifactCorrupt as error:
+        advice = f"nothing of it was stored; ask its owner, {repository.owner}, who can push it again"
+        raise ArtifactCorrupt(error.path, expected=error.expected, found=error.found, advice=advice) from None
     return PullResult(repository=repository.name, commit=state.commit, artifacts=tuple(pulled))
 
 

@@ -94,7 +94,7 @@ class HubRepository:
 
         The hub forwards the name of a repository that was renamed or given away: that one is refused by its new name.
         """
-        with translate_hub_errors(self.name):
+        with translate_hub_errors(self.name if revision is None else f"{self.name}@{revision}"):
             info = call_with_timeout(
                 HUB_TIMEOUT_S + 1,
                 lambda: self._api.model_info(self.name, revision=revision, timeout=HUB_TIMEOUT_S, files_metadata=True),

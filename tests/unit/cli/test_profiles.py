@@ -47,3 +47,11 @@ def test_a_target_overrides_the_profiles(tmp_path: Path) -> None:
 def test_an_instance_of_another_target_is_refused() -> None:
     with pytest.raises(ProfileError, match=r"target\.instance"):
         resolve_profile("cpu", overrides={"target.instance": "inf2"})
+
+
+def test_a_priority_graph_is_of_the_neuron_target_alone() -> None:
+    key = {"compiler.priority_graph": "decode"}
+    assert resolve_profile(None, "neuron", key).compiler.priority_graph == "decode"
+    for target in ("cpu", "reference"):
+        with pytest.raises(ProfileError, match="priority_graph"):
+            resolve_profile(None, target, key)
