@@ -224,11 +224,13 @@ def _check_neuron_target() -> Check:
     """Which runtime opens artifacts; without PyTorch NeuronX nothing is compiled."""
     from neuron_whisper.errors import InvalidOption, TargetUnavailable
     from neuron_whisper.target.neuron.runtimes import choose_runtime, describe_nrtpy_risks
-    from neuron_whisper.target.neuron.sdk import installed_version
+    from neuron_whisper.target.neuron.sdk import check_sdk, installed_version, installed_versions
 
     name = "target neuron"
     try:
         runtime = choose_runtime()
+        if runtime == "torch-neuronx":
+            check_sdk(installed_versions())
     except TargetUnavailable as error:
         return Check(name=name, verdict="warn", found=error.reason, advice=error.install or "install what it names")
     except InvalidOption as error:

@@ -10,7 +10,7 @@ import pytest
 from neuron_whisper.cli.doctor import Check, Verdict, check_neuron_driver, judge
 from neuron_whisper.cli.main import run
 from neuron_whisper.target.registry import missing_packages
-from tests.support.stub_neuron import write_driver_and_runtime
+from tests.support.stub_neuron import SDK_2_29, StubNeuron, write_driver_and_runtime
 
 
 def checks(capsys: pytest.CaptureFixture[str], cache: Path) -> tuple[int, dict[str, dict[str, str]]]:
@@ -124,3 +124,23 @@ def test_a_driver_and_a_runtime_that_do_not_start_are_told(
 
 def test_an_unknown_driver_is_no_fault(tmp_path: Path) -> None:
     assert check_neuron_driver(tmp_path).verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [({}, "ok"), ({"torch-neuronx": "2.14.3.0"}, "warn"), ({"neuronx-cc": "2.27.1"}, "warn")],
+)
+def test_a_neuron_target_of_packages_that_are_refused_is_not_available(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: dict[str, str],
+    verdict: str,
+) -> None:
+    StubNeuron(tmp_path / "neuron", monkeypatch).install(SDK_2_29 | changed)
+    run(["doctor", "--json", "--cache", str(tmp_path / "cache")])
+    answer = json.loads(capsys.readouterr().out)
+    [target] = [check for check in answer["checks"] if check["name"] == "target neuron"]
+    assert (target["verdict"], "available, artifacts run" in target["found"]) == (verdict, verdict == "ok")
+    [compiles] = [it for it in answer["abilities"] if it["name"] == "compile models for Neuron"]
+    assert compiles["is_possible"] is (verdict == "ok")
