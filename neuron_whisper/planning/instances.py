@@ -19,6 +19,9 @@ from neuron_whisper.errors import InvalidOption
 from neuron_whisper.planning.prices import TRN2_3XLARGE, Price, make_on_demand_price
 
 GIB = 1 << 30
+# Cores of a group that the Neuron runtime takes, by family: aws-neuron/aws-neuron-sdk@0348aef:libraries/nxd-inference/
+# developer_guides/feature-guide.rst. On Trn1 others fail when a graph is loaded (huggingface/optimum-neuron#619).
+TP_DEGREES = {"inf2": (1, 2, 4, 8, 24), "trn1": (1, 2, 8, 16, 32), "trn2": (1, 2, 4, 8, 16, 32, 64)}
 MEASURED_SOURCE = "foxl-ai/kiln@fc21e10:docs/neuron-notes.md, 2026-10-03, SDK 2.32"
 
 
@@ -75,6 +78,11 @@ class InstanceType:
     @property
     def cores(self) -> int:
         return self.chips * self.cores_per_chip
+
+    @property
+    def tp_degrees(self) -> tuple[int, ...]:
+        """The sizes of a group that the runtime takes and that there are cores for."""
+        return tuple(size for size in TP_DEGREES[self.name.partition(".")[0]] if size <= self.cores)
 
     @property
     def usd_per_hour(self) -> float | None:

@@ -115,6 +115,11 @@ class Placement:
         return self.slots <= self.max_slots
 
     @property
+    def is_tp_listed(self) -> bool:
+        """Whether the runtime is known to take groups of this size."""
+        return self.tp in self.instance.tp_degrees
+
+    @property
     def compile_jobs(self) -> CompileJobs:
         """What `compile` does on this instance, if nothing else takes its memory."""
         return choose_jobs(self.compile_memory, self.instance.host_memory_bytes)
@@ -190,12 +195,12 @@ def place(
 def parallelism_options(
     dims: WhisperDims, instance: InstanceType, *, tp: int | None = None, replicas: int | None = None
 ) -> tuple[tuple[int, int], ...]:
-    """(tp, replicas) to compare: every tp that fits the model, with as many replicas as there are cores for.
+    """(tp, replicas) to compare: every tp that fits model and runtime, with as many replicas as there are cores for.
 
-    `tp` and `replicas` fix either. Whether the runtime joins groups of that size is not known here.
+    `tp` and `replicas` fix either, `tp` also to a size that the runtime is not known to take.
     Raises InvalidOption when nothing is left.
     """
-    sizes = [tp] if tp is not None else [size for size in range(1, instance.cores + 1) if _fits_model(dims, size)]
+    sizes = [tp] if tp is not None else [size for size in instance.tp_degrees if _fits_model(dims, size)]
     if tp is not None:
         check_tp(dims, tp)
         if tp > instance.cores:
@@ -218,7 +223,7 @@ def _fits_model(dims: WhisperDims, tp: int) -> bool:
 
 
 def choose_best(placements: Iterable[Placement], goal: Goal) -> Placement | None:
-    """The best of those that fit; None when none does.
+    """The best of those that fit, of a tp that the runtime takes; None when none does.
 
     `latency` is that of a window alone, `throughput` audio per second, `cost` the price of an hour of audio, of which
     only those with a known price are. Of ties the smaller tp is better.
@@ -229,7 +234,7 @@ def choose_best(placements: Iterable[Placement], goal: Goal) -> Placement | None
             return placement.latency_s
         return placement.rtf if goal == "throughput" else placement.usd_per_audio_hour
 
-    fitting = [(bad, it) for it in placements if it.fits and (bad := badness(it)) is not None]
+    fitting = [(bad, it) for it in placements if it.fits and it.is_tp_listed and (bad := badness(it)) is not None]
     if not fitting:
         return None
     limit = min(bad for bad, _ in fitting) * (1 + TIE_TOLERANCE)

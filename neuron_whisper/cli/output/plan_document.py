@@ -123,6 +123,7 @@ def _describe_placement(placement: Placement, best_for: Sequence[str]) -> dict[s
         "cores_idle": placement.cores_idle,
         "core_groups": placement.core_groups,
         "crosses_chips": instance.crosses_chips(placement.tp),
+        "tp_listed": placement.is_tp_listed,
         "best_for": best_for,
         "core_memory": {
             "total_bytes": instance.core.memory_bytes,

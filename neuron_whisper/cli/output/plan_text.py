@@ -54,6 +54,7 @@ def echo_plan(
         "alone.\nRTF: all replicas, every slot full. BEST FOR: latency and throughput among the splits of an instance, "
         "cost\namong all rows."
     )
+    _echo_unlisted(placements)
     if len(placements) > 1:
         click.echo("")
         _echo_recommended(placements)
@@ -172,7 +173,15 @@ def _echo_recommended(placements: Sequence[Placement]) -> None:
         pairs.append(("most audio per dollar", f"{_name(cheap)}: {most}"))
     if quick is not None:
         pairs.append(("least latency", f"{_name(quick)}: at least {format_seconds(quick.latency_s)} for a window"))
-    echo_record(pairs or [("recommended", "nothing: no placement fits")])
+    echo_record(pairs or [("recommended", "nothing: no placement fits, of a tp that the runtime takes")])
+
+
+def _echo_unlisted(placements: Sequence[Placement]) -> None:
+    """A line for each instance whose runtime is not known to take the tp that was asked for."""
+    for placement in placements:
+        if not placement.is_tp_listed:
+            listed = ", ".join(map(str, placement.instance.tp_degrees))
+            click.echo(f"{_name(placement)}: AWS lists tp {listed} there; the runtime may refuse this one.")
 
 
 def _name(placement: Placement) -> str:

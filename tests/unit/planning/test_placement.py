@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.model.published_dims import PUBLISHED_DIMS
 from neuron_whisper.planning.instances import INSTANCE_TYPES
-from neuron_whisper.planning.placement import Assumptions, Placement, choose_best, parallelism_options, place
+from neuron_whisper.planning.placement import Assumptions, Goal, Placement, choose_best, parallelism_options, place
 from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.interfaces import spec_from_profile
 from tests.support.tiny_program import spec as tiny_spec
@@ -145,14 +146,7 @@ def test_a_dearer_hour_gives_less_audio_for_a_dollar_and_the_same_latency(usd: f
 
 def test_groups_are_as_many_as_there_are_cores_for() -> None:
     large, base = PUBLISHED_DIMS["large-v3"], PUBLISHED_DIMS["base"]
-    assert parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"]) == (
-        (1, 12),
-        (2, 6),
-        (4, 3),
-        (5, 2),
-        (8, 1),
-        (10, 1),
-    )
+    assert parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"]) == ((1, 12), (2, 6), (4, 3), (8, 1))
     assert parallelism_options(base, INSTANCE_TYPES["inf2.24xlarge"]) == ((1, 12), (2, 6), (4, 3), (8, 1))
     assert parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"], tp=5) == ((5, 2),)
     assert parallelism_options(large, INSTANCE_TYPES["inf2.24xlarge"], replicas=3) == ((1, 3), (2, 3), (4, 3))
@@ -164,3 +158,16 @@ def test_groups_are_as_many_as_there_are_cores_for() -> None:
         parallelism_options(large, INSTANCE_TYPES["inf2.xlarge"], replicas=9)
     with pytest.raises(InvalidOption, match=r"replicas: 2 is not allowed; from 1 to 1 \(inf2.xlarge has 2"):
         place(tiny_spec(), INSTANCE_TYPES["inf2.xlarge"], tp=2, replicas=2, dtypes=BF16)
+
+
+def test_groups_that_the_runtime_does_not_take_are_planned_when_asked_for_and_never_best() -> None:
+    large = PUBLISHED_DIMS["large-v3"]
+    assert parallelism_options(large, INSTANCE_TYPES["trn1.32xlarge"]) == ((1, 32), (2, 16), (8, 4), (16, 2))
+    assert parallelism_options(large, INSTANCE_TYPES["trn1.32xlarge"], tp=10) == ((10, 3),)
+    spec = spec_from_profile(large, parse_profile('format = 1\n[target]\nname = "neuron"\n'))
+    trn1 = INSTANCE_TYPES["trn1.32xlarge"]
+    four, two = (place(spec, trn1, tp=tp, replicas=1, dtypes=BF16) for tp in (4, 2))
+    assert (four.is_tp_listed, two.is_tp_listed) == (False, True)
+    for goal in get_args(Goal):
+        assert choose_best([four], goal) is None
+        assert choose_best([four, two], goal) is two

@@ -78,3 +78,13 @@ def test_the_most_audio_per_dollar_says_how_its_instance_is_bought(capsys: pytes
         assert run([*args, *given]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert next(line for line in lines if line.startswith("most audio per dollar")).endswith(f"price: {basis}")
+
+
+def test_a_tp_that_the_runtime_may_refuse_is_named_with_its_instance(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    args = ["plan", "-m", "base", "--tp", "4", "--instance", "inf2.24xlarge"]
+    for more, unlisted in (([], 0), (["--instance", "trn1.32xlarge"], 1)):
+        assert run([*args, *more]) == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if "AWS lists tp" in line]
+        assert [line.partition(":")[0] for line in lines] == ["trn1.32xlarge, tp 4 x 8"] * unlisted
