@@ -197,7 +197,7 @@ Whisper compiled ahead of time by `neuron-whisper`, one folder for each artifact
 the versions of the toolchain that it was compiled with, and with no other.
 
 **Artifacts are code.** Whoever loads one runs what its owner compiled. Pull only from owners you trust; what is pulled
-is checked against the digests in its manifest, which tells damage, not malice.
+is checked against the digests in its manifest, which finds damage, not malice.
 
 ```sh
 neuron-whisper artifacts pull {repository} {first} --trust {owner}
