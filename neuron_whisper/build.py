@@ -35,6 +35,7 @@ from neuron_whisper.model.sharding import check_tp
 from neuron_whisper.model.sources import find_local_model
 from neuron_whisper.planning.compile_memory import choose_jobs, estimate_compile_memory
 from neuron_whisper.planning.cost_model import DTYPE_BYTES
+from neuron_whisper.planning.instances import describe_unlisted_tp
 from neuron_whisper.profile import CompileProfile, find_profile_name
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec, Progress, spec_from_profile
 from neuron_whisper.target.registry import install_command, load_target, missing_packages
@@ -277,7 +278,7 @@ def build(
 
 
 def _choose_jobs(build_spec: BuildSpec, jobs: int | None, strict_memory: bool) -> int:
-    """Number of graphs compiled at once, 0: as many as the target likes. Logs what memory makes doubtful."""
+    """Number of graphs compiled at once, 0: as many as the target likes. Logs what is doubtful of memory and tp."""
     if build_spec.profile.target.name != "neuron":
         return 0
     chosen = choose_jobs(
@@ -286,8 +287,10 @@ def _choose_jobs(build_spec: BuildSpec, jobs: int | None, strict_memory: bool) -
         jobs=jobs,
         strict_memory=strict_memory,
     )
-    if chosen.warning:
-        log.warning("%s", chosen.warning)
+    target = build_spec.profile.target
+    unlisted = describe_unlisted_tp(target.instance.partition(".")[0], target.tp)
+    for sentence in filter(None, (chosen.warning, unlisted)):
+        log.warning("%s", sentence)
     return chosen.jobs
 
 

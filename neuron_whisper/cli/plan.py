@@ -130,6 +130,7 @@ WITH_PUBLISHED = ("published", "model", "instances", "as_json", "cache", "quiet"
 )
 @click.option(
     "--published",
+    panel="Instances",
     is_flag=True,
     help="Compare published runs with their bounds instead; --model and --instance choose among them.",
 )

@@ -25,6 +25,14 @@ TP_DEGREES = {"inf2": (1, 2, 4, 8, 24), "trn1": (1, 2, 8, 16, 32), "trn2": (1, 2
 MEASURED_SOURCE = "foxl-ai/kiln@fc21e10:docs/neuron-notes.md, 2026-10-03, SDK 2.32"
 
 
+def describe_unlisted_tp(family: str, tp: int) -> str:
+    """A sentence where the runtime of this family is not known to take groups of `tp` cores, else ""."""
+    listed = TP_DEGREES.get(family, (tp,))
+    if tp in listed:
+        return ""
+    return f"target.tp is {tp}, and AWS lists {', '.join(map(str, listed))} for {family}: the runtime may refuse it"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectiveCost:
     """What collectives of a group of `ranks` cost beside the bytes that they move, measured.

@@ -87,7 +87,7 @@ def run(
 
 
 async def wait_until(is_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not is_true():
             await asyncio.sleep(0.005)
 

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from neuron_whisper.cli.main import run
 from neuron_whisper.errors import CompilerKilled
+from neuron_whisper.planning.instances import TP_DEGREES
 from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.neuron.compile_process import compile_in_child, graph_labels
 from neuron_whisper.target.registry import missing_packages
@@ -158,6 +159,16 @@ def test_an_instance_that_the_sdk_has_no_torch_neuronx_for_compiles_with_a_warni
     code, _, err = compile_it("--instance", instance)
     assert code == 0
     assert ("SDK 2.33 lists no PyTorch NeuronX for trn2; 2.27 to 2.31 do" in err) is not is_listed
+
+
+@pytest.mark.parametrize(("instance", "is_listed"), [("trn1.2xlarge", False), ("inf2", True)])
+def test_a_number_of_cores_that_the_runtime_may_refuse_compiles_with_a_warning(
+    compile_it: RunCompile, monkeypatch: pytest.MonkeyPatch, instance: str, is_listed: bool
+) -> None:
+    monkeypatch.setitem(TP_DEGREES, "trn1", (1, 8))  # the small model cannot be split in four
+    code, _, err = compile_it("--instance", instance)
+    assert code == 0
+    assert ("target.tp is 2, and AWS lists 1, 8 for trn1" in err) is not is_listed
 
 
 @pytest.mark.parametrize(

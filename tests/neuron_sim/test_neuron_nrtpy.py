@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(
     not neuron_sim.is_installed(), reason="no simulator: sessions of nrtpy on NxD's graphs are not proved"
 )
-os.environ.setdefault("NEURON_RT_NUM_CORES", "4")
+if neuron_sim.is_installed():  # the runtime takes its cores once a process
+    os.environ.setdefault("NEURON_RT_NUM_CORES", "4")
 
 # The suite that every Session passes, here over nrtpy's.
 for _name, _test in vars(contract).items():

@@ -14,7 +14,7 @@ from typing import Any
 from neuron_whisper import __version__
 from neuron_whisper.bench.accuracy.run_facts import describe_machine
 from neuron_whisper.bench.reporting.markdown import DASH, format_table
-from neuron_whisper.cli.demo.public_text import PublicText
+from neuron_whisper.cli.demo.public_text import HIDDEN, PublicText
 from neuron_whisper.cli.demo.stages import Stage, StageLog
 from neuron_whisper.errors import OutputUnwritable
 from neuron_whisper.host import hardware
@@ -25,6 +25,7 @@ from neuron_whisper.target.neuron.sdk import UNKNOWN, detect_sdk, installed_vers
 
 FORMAT = 1
 SIMULATED = "The Neuron packages are those of the simulator: no time here says anything of a device."
+ADDRESS_VARIABLE = "NEURON_RT_ROOT_COMM_ID"  # address and port of a machine
 NEURON_VARIABLES = "NEURON_"  # how variables of the runtime, the compiler and its cache begin
 
 
@@ -90,7 +91,9 @@ def _describe_neuron(environment: Mapping[str, str]) -> dict[str, Any]:
         "packages": versions,
         "simulated": is_simulated(versions),
         "environment": {
-            name: value for name, value in sorted(environment.items()) if name.startswith(NEURON_VARIABLES)
+            name: HIDDEN if name == ADDRESS_VARIABLE else value
+            for name, value in sorted(environment.items())
+            if name.startswith(NEURON_VARIABLES)
         },
     }
 

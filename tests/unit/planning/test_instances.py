@@ -10,6 +10,7 @@ from neuron_whisper.planning.instances import (
     GIB,
     INSTANCE_TYPES,
     CollectiveCost,
+    describe_unlisted_tp,
     get_instance_type,
     with_prices,
 )
@@ -143,3 +144,13 @@ def test_what_a_profile_says_it_is_best_at_follows_from_its_bounds(name: str) ->
 
 def _model_of(name: str, profile: CompileProfile) -> str:
     return name.removeprefix("neuron-").removesuffix(f"-{profile.target.instance}-tp{profile.target.tp}")
+
+
+@pytest.mark.parametrize(
+    ("family", "tp", "is_listed"),
+    [("trn1", 4, False), ("inf2", 4, True), ("inf2", 10, False), ("trn2", 64, True), ("trn3", 3, True)],
+)
+def test_a_tp_that_aws_does_not_list_is_described(family: str, tp: int, is_listed: bool) -> None:
+    sentence = describe_unlisted_tp(family, tp)
+    assert (sentence == "") is is_listed
+    assert is_listed or (f"is {tp}," in sentence and family in sentence)

@@ -13,7 +13,12 @@ from neuron_whisper.cli.demo.report import SIMULATED, build_report, format_markd
 from neuron_whisper.cli.demo.stages import StageLog
 from neuron_whisper.errors import OutputUnwritable, TargetUnavailable
 
-ENVIRONMENT = {"NEURON_RT_VISIBLE_CORES": "0-1", "NEURON_CC_FLAGS": "--cache=/data/alice/x", "HF_TOKEN": "secretsecret"}
+ENVIRONMENT = {
+    "NEURON_RT_VISIBLE_CORES": "0-1",
+    "NEURON_RT_ROOT_COMM_ID": "10.1.2.3:4567",
+    "NEURON_CC_FLAGS": "--cache=/data/alice/x",
+    "HF_TOKEN": "secretsecret",
+}
 FACTS: dict[str, Any] = {
     "model": "/data/alice/models/own",
     "profile_name": "neuron-base-inf2.xlarge-tp2",
@@ -78,7 +83,7 @@ def test_it_tells_versions_machine_neuron_stages_result_and_warnings(finished: d
 def test_nothing_private_is_in_it(finished: dict[str, Any], failed: dict[str, Any]) -> None:
     assert finished["model"] == "~/models/own"
     assert finished["neuron"]["environment"] == {
-        "NEURON_CC_FLAGS": "--cache=~/x", "NEURON_RT_VISIBLE_CORES": "0-1",
+        "NEURON_CC_FLAGS": "--cache=~/x", "NEURON_RT_ROOT_COMM_ID": "***", "NEURON_RT_VISIBLE_CORES": "0-1",
     }  # fmt: skip
     for document in (finished, failed):
         text = json.dumps(document) + format_markdown(document)
