@@ -287,8 +287,10 @@ def _choose_jobs(build_spec: BuildSpec, jobs: int | None, strict_memory: bool) -
         jobs=jobs,
         strict_memory=strict_memory,
     )
+    from neuron_whisper.target.neuron.instance import instance_family
+
     target = build_spec.profile.target
-    unlisted = describe_unlisted_tp(target.instance.partition(".")[0], target.tp)
+    unlisted = describe_unlisted_tp(instance_family(target.instance), target.tp)
     for sentence in filter(None, (chosen.warning, unlisted)):
         log.warning("%s", sentence)
     return chosen.jobs

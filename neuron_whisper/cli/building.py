@@ -53,7 +53,7 @@ def build_artifact(
 ) -> Artifact:
     """The plan's artifact, compiled unless it is stored. `jobs` and `strict_memory` as for `build`.
 
-    `on_step` is told of each step that is shown, too.
+    `on_step` is called with each step that is shown, too.
 
     Raises BuildError (of which HostMemoryTooSmall is one, with `strict_memory`), ArtifactUnsafe.
     """

@@ -288,7 +288,7 @@ def _check_neuron_sdk(versions: Mapping[str, str]) -> Check:
     if sdk.unsupported:
         return Check(name=name, verdict="fail", found="; ".join((*sdk.unsupported, supported)), advice=INSTALL_COMMAND)
     if not versions:
-        # with nrtpy the target is available, and nothing but this tells that it compiles nothing
+        # with nrtpy the target is available, and only this says that it compiles nothing
         verdict: Verdict = "warn" if is_nrtpy_installed() else "ok"
         found = "; ".join(("not installed", *installed_placeholders(), supported))
         return Check(name=name, verdict=verdict, found=found, advice=INSTALL_COMMAND if verdict == "warn" else "")

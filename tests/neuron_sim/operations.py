@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.neuron_sim.protos import PrimitiveType
-from tests.neuron_sim.tracer import entry_computation
+from tests.neuron_sim.protos import PrimitiveType, entry_computation
 
 PARTITIONS = 128  # of an engine
 WIDE_TYPES = ("F64", "S64", "U64", "C64", "C128")

@@ -109,3 +109,8 @@ def get_torch_dtype(data_type: int) -> torch.dtype:
 
     dtype: torch.dtype = getattr(torch, DTYPE_NAMES[data_type])
     return dtype
+
+
+def entry_computation(module: Any) -> Any:
+    """The computation of an HLO module that runs."""
+    return next(computation for computation in module.computations if computation.id == module.entry_computation_id)

@@ -2,9 +2,9 @@
 
 from tests.neuron_sim.compiler import generate_neff
 from tests.neuron_sim.protos import DTYPE_NAMES
+from tests.neuron_sim.protos import entry_computation as hlo_entry_computation
 from tests.neuron_sim.tracer import HloArtifacts, NeffArtifacts, generate_hlo, get_torch_dtype
 from tests.neuron_sim.weight_layouts import get_computation as get_hlo_computation_by_id
-from tests.neuron_sim.weight_layouts import get_entry as hlo_entry_computation
 from tests.neuron_sim.weight_layouts import get_root as get_hlo_root_instruction
 
 __all__ = [

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch_xla.core import xla_builder
 
 from tests.neuron_sim import protos
-from tests.neuron_sim.protos import HLO_PB2, HloModuleProto, MetaNeff, MetaTensor, PrimitiveType
+from tests.neuron_sim.protos import HLO_PB2, HloModuleProto, MetaNeff, MetaTensor, PrimitiveType, entry_computation
 
 get_torch_dtype = protos.get_torch_dtype  # which torch_neuronx has here
 
@@ -126,10 +126,6 @@ def run(func: nn.Module, values: dict[str, Tensor], inputs: Iterable[Tensor]) ->
             return torch.func.functional_call(func, values, tuple(inputs))
     finally:
         torch_xla._XLAC._set_all_reduce_token(device, None)
-
-
-def entry_computation(module: Any) -> Any:
-    return next(computation for computation in module.computations if computation.id == module.entry_computation_id)
 
 
 def classify_parameters(

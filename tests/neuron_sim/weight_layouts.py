@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.neuron_sim.protos import HLO_PB2, HloModuleProto
+from tests.neuron_sim.protos import HLO_PB2, HloModuleProto, entry_computation
 
 # NxD's names
 CHANGEABLE, CHANGED, COMPUTATIONS = (
@@ -32,7 +32,7 @@ def suggest_layouts(module: Any) -> Any:
     """The stub of a graph whose weights are marked as changeable; None when all lie as they should."""
     marked = module.frontend_attributes.map[CHANGEABLE]
     numbers = {int(number) for number in marked.split(",") if number}
-    entry = get_entry(module)
+    entry = entry_computation(module)
     matrices = [one for one in parameters(entry) if one.parameter_number in numbers and len(one.shape.dimensions) == 2]
     if not matrices:
         return None
@@ -98,7 +98,7 @@ def lay_out(
 
 def take_changed_weights(module: Any, computations: Mapping[int, Any]) -> Any:
     """The module that takes, at these parameters, what the computations make of the weights."""
-    entry = get_entry(module)
+    entry = entry_computation(module)
     first_id = max(one.id for computation in module.computations for one in computation.instructions) + 1
     changed = [one for one in parameters(entry) if one.parameter_number in computations]
     first_ids = {one.id: first_id + 3 * i for i, one in enumerate(changed)}
@@ -124,7 +124,7 @@ def layouts_of_stub(stub: Any) -> dict[int, Any]:
     by_id = {computation.id: computation for computation in stub.computations}
     return {
         int(one.frontend_attributes.map[CHANGEABLE]): by_id[one.called_computation_ids[0]]
-        for one in get_entry(stub).instructions
+        for one in entry_computation(stub).instructions
         if CHANGEABLE in one.frontend_attributes.map
     }
 
@@ -136,10 +136,6 @@ def convert_inputs(module: Any) -> Any:
     by_name = {computation.name: computation for computation in module.computations}
     names = [name for name in attributes[COMPUTATIONS].split(",") if name]
     return take_changed_weights(module, dict(zip(numbers, (by_name[name] for name in names), strict=True)))
-
-
-def get_entry(module: Any) -> Any:
-    return next(computation for computation in module.computations if computation.id == module.entry_computation_id)
 
 
 def get_computation(module: Any, number: int) -> Any:

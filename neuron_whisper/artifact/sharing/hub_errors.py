@@ -59,7 +59,7 @@ def explain_hub_error(error: BaseException) -> tuple[type[TransferFailed], str]:
     causes = list(_iter_causes(error))
     if any(isinstance(it, OSError) and it.errno in _NO_SPACE for it in causes):
         return TransferFailed, "no space is left on the disk; `artifacts prune` frees some, --cache names another place"
-    for it in causes:  # the outermost that tells something
+    for it in causes:  # the outermost that has a reason
         if isinstance(it, ValueError) and (refusal := _find_card_refusal(str(it))):
             return TransferFailed, f"the hub refuses the front matter of the card: {refusal}; change that of --card"
         if isinstance(it, OfflineModeIsEnabled):

@@ -70,7 +70,7 @@ def is_nrtpy_installed() -> bool:
 def check_nrtpy(nrtpy: str, runtime: str) -> None:
     """Raises TargetUnavailable when version `nrtpy` is not usable with version `runtime` of the runtime library.
 
-    AWS asks for a matching version; which digits must match is not said. Another build is told by
+    AWS asks for a matching version; which digits must match is not said. Another build is described by
     `describe_nrtpy_risks`. An unknown version (UNKNOWN, or no runtime found) passes.
     """
     if nrtpy == PLACEHOLDERS["nrtpy"]:
