@@ -57,7 +57,7 @@ test-speech: install
 
 # WER, and how many texts and token sequences are openai-whisper's: greedy, and nothing that it does not do
 parity: install
-	$(BIN)/neuron-whisper bench $(SPEECH) --model base --profile cpu-float32 --profile cpu --profile cpu-int8 \
+	$(BIN)/neuron-whisper bench $(SPEECH) --model base --profile cpu-exact --profile cpu --profile cpu-fast \
 	  --temperature 0 --long-form sequential --no-extras --runs 1 --peer openai-whisper \
 	  --peer faster-whisper:int8 --peer faster-whisper:float32
 
@@ -71,7 +71,7 @@ ARTIFACT = "$$($(BIN)/neuron-whisper compile --model $(MODEL))"
 
 # the goals against every peer in one run. GOALS takes more flags: --quick, --rows short,hour, --runs N
 GOALS ?=
-PROFILES ?= cpu cpu-int8 cpu-short
+PROFILES ?= cpu cpu-exact cpu-fast
 bench-peers: install $(PEERS)/.installed
 	@mkdir -p build
 	@for profile in $(PROFILES); do \
@@ -82,7 +82,7 @@ bench-peers: install $(PEERS)/.installed
 
 # error rates, text by text, next to every peer
 bench-accuracy: install $(PEERS)/.installed
-	$(BIN)/neuron-whisper bench $(SPEECH) --model $(MODEL) --profile cpu --profile cpu-int8 --beam-size 5 \
+	$(BIN)/neuron-whisper bench $(SPEECH) --model $(MODEL) --profile cpu --profile cpu-exact --beam-size 5 \
 	  --streams 1,8 --peer faster-whisper:int8 --peer faster-whisper-batched:int8 --peer openai-whisper \
 	  --peer openvino-genai --peer whisper.cpp:f16 --peer whisper.cpp:q8_0 $(PEER_PYTHON)
 

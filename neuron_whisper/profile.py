@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -13,7 +16,11 @@ import msgspec
 from neuron_whisper.errors import ProfileError
 from neuron_whisper.host.text_files import decode_text
 
+_LOG = logging.getLogger(__name__)
+
 DEFAULT_PROFILE = "cpu"
+# a packaged profile's name before 0.3.0 -> the one that took its place
+RENAMED_PROFILES = MappingProxyType({"cpu-float32": "cpu-exact", "cpu-int8": "cpu", "cpu-short": "cpu-fast"})
 PROFILE_LIMIT_BYTES = 16 << 10  # ten times the longest; a dotted key takes tomllib the square of its length
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]  # far above any size that makes sense
@@ -178,23 +185,38 @@ def find_profiles_directory() -> Path:
 
 def list_profiles() -> dict[str, Path]:
     """name -> file of the profiles that come with the package."""
-    return {path.stem: path for path in sorted(find_profiles_directory().glob("*.toml"))}
+    return dict(sorted((path.stem, path) for path in find_profiles_directory().glob("*.toml")))
+
+
+def follow_renaming(name_or_path: str) -> str:
+    """What a profile's earlier name leads to, "cpu-int8" -> "cpu", said once in the log; any other as it is."""
+    if name_or_path not in RENAMED_PROFILES:
+        return name_or_path
+    log_renaming(name_or_path)
+    return RENAMED_PROFILES[name_or_path]
+
+
+@cache  # once a process, however often the profile is loaded
+def log_renaming(name: str) -> None:
+    """The line that says which profile is used in place of an earlier one."""
+    new = RENAMED_PROFILES[name]
+    _LOG.warning("profile: %s leads to %s, which took its place in 0.3.0; name %s", name, new, new)
 
 
 def to_profile_name(name_or_path: str) -> str:
-    """The name that an artifact's manifest has: "cpu-int8" -> "cpu-int8", "profiles/mine.toml" -> "mine"."""
-    return Path(name_or_path).stem if name_or_path.endswith(".toml") else name_or_path
+    """The name that an artifact's manifest has: "cpu-int8" -> "cpu", "profiles/mine.toml" -> "mine"."""
+    return Path(name_or_path).stem if name_or_path.endswith(".toml") else follow_renaming(name_or_path)
 
 
 def find_profile_name(profile: CompileProfile) -> str | None:
-    """The packaged profile with exactly these settings, "cpu-int8"; None for any other, such as one with overrides."""
+    """The packaged profile with exactly these settings, "cpu-fast"; None for any other, such as one with overrides."""
     return next((name for name in list_profiles() if load_profile(name) == profile), None)
 
 
 def load_profile(name_or_path: str, overrides: Mapping[str, object] | None = None) -> CompileProfile:
-    """A profile by name ("cpu-int8") or path. Raises ProfileError naming the known ones."""
-    known = list_profiles()
-    path = known.get(name_or_path, Path(name_or_path))
+    """A profile by name ("cpu-fast"), earlier name or path. Raises ProfileError naming the known ones."""
+    known, current = list_profiles(), follow_renaming(name_or_path)
+    path = known.get(current, Path(current))
     if not path.is_file():
         raise ProfileError(name_or_path, f"no such profile; known: {', '.join(known)}; or give a .toml file")
     try:

@@ -15,7 +15,7 @@ import rich_click as click
 from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, fetch_model, plan_artifact
 from neuron_whisper.cli.completion import complete_artifacts, complete_models, complete_peers, complete_profiles
 from neuron_whisper.cli.context import CliContext, with_context
-from neuron_whisper.cli.profiles import DEFAULT_PROFILE, parse_overrides, resolve_profile
+from neuron_whisper.cli.profiles import DEFAULT_PROFILE, distinct_profiles, parse_overrides, resolve_profile
 from neuron_whisper.errors import InvalidOption, TargetUnavailable
 from neuron_whisper.host import hardware
 
@@ -308,7 +308,7 @@ class _BenchSelection:
             context=context,
             models=models or (() if artifacts else (DEFAULT_MODEL,)),
             artifacts=artifacts,
-            profiles=flags["profiles"] or (DEFAULT_PROFILE,),
+            profiles=distinct_profiles(flags["profiles"]) or (DEFAULT_PROFILE,),
             overrides=parse_overrides(flags["assignments"]),
             peers=peers,
             pythons=parse_peer_pythons(flags["peer_pythons"]),

@@ -162,7 +162,7 @@ def _check_processor() -> Iterator[Check]:
     if any(flag in sets for flag in hardware.BFLOAT16_FLAGS):
         yield Check(name="instructions", verdict="ok", found=found)
     else:
-        advice = "no bfloat16 arithmetic: it works in float32; --profile cpu-int8 reads the fewest bytes"
+        advice = "no bfloat16 arithmetic: every profile computes in float32"
         yield Check(name="instructions", verdict="warn", found=found, advice=advice)
 
 
@@ -172,7 +172,7 @@ def _check_memory() -> Check:
         return Check(name="memory", verdict="warn", found="unknown", advice="compile --dry-run prints what is needed")
     found = f"{format_bytes(available)} available of {format_bytes(total)}"
     if available < MIN_MEMORY_BYTES:
-        advice = "use tiny or base, --profile cpu-int8, fewer --slots; compile --dry-run prints what is needed"
+        advice = "use tiny or base, fewer --slots; compile --dry-run prints what is needed"
         return Check(name="memory", verdict="warn", found=found, advice=advice)
     return Check(name="memory", verdict="ok", found=found)
 

@@ -58,6 +58,13 @@ def resolve_profile(
     return selected
 
 
+def distinct_profiles(names: Iterable[str]) -> tuple[str, ...]:
+    """Each profile once, by today's name: ("cpu", "cpu-int8", "mine.toml") -> ("cpu", "mine.toml")."""
+    from neuron_whisper.profile import follow_renaming
+
+    return tuple(dict.fromkeys(map(follow_renaming, names)))
+
+
 def _format_default_profile(target: str) -> str:
     dtype = DEFAULT_DTYPES[target]
     text = f'format = 1\n[target]\nname = "{target}"\ndtype = "{dtype}"\n[weights]\ndtype = "{dtype}"\n'

@@ -112,7 +112,7 @@ def test_slots_with_windows_of_different_lengths_are_stepped_together(
 
 @given(st.integers(0, 3000))
 def test_the_shortest_window_that_holds_the_audio_and_some_silence_is_taken(frames: int) -> None:
-    program = spec_from_profile(replace(DIMS, n_audio_ctx=1500), load_profile("cpu-short"))
+    program = spec_from_profile(replace(DIMS, n_audio_ctx=1500), load_profile("cpu-fast"))
     taken = program.frames_to_encode(frames)
     assert taken == 3000 or frames + MIN_TRAILING_SILENCE_FRAMES <= taken
     assert all(taken <= 2 * it for it in program.audio_contexts if frames + MIN_TRAILING_SILENCE_FRAMES <= 2 * it)
@@ -168,5 +168,5 @@ def test_the_neuron_target_refuses_audio_contexts() -> None:
 def test_a_profile_without_audio_contexts_does_not_name_them(tmp_path: Path) -> None:
     assert "audio_contexts" not in load_profile("cpu").to_canonical()["shapes"]
     written = tmp_path / "same.toml"
-    written.write_text(load_profile("cpu-short").to_toml())
-    assert load_profile(str(written)) == load_profile("cpu-short")
+    written.write_text(load_profile("cpu-fast").to_toml())
+    assert load_profile(str(written)) == load_profile("cpu-fast")

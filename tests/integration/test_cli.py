@@ -98,6 +98,17 @@ def test_the_second_compile_is_a_hit_without_torch_in_2_seconds_of_processor_tim
     assert float(cpu_s) < 2
 
 
+def test_an_earlier_profile_name_gives_todays_artifact_and_one_line_about_it(
+    tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    args = ("compile", "--dry-run", "--json", "--quiet", "--model", tiny_checkpoint, "--cache", tmp_path, "--profile")
+    earlier, current = run_child(*args, "cpu-float32"), run_child(*args, "cpu-exact")
+    assert json.loads(earlier.stdout) == json.loads(current.stdout)
+    [line] = earlier.stderr.decode().splitlines()
+    assert "cpu-float32 leads to cpu-exact" in line
+    assert current.stderr == b""
+
+
 def test_dry_run_prints_sizes_key_and_hit_or_miss(
     cli: Cli, cache: Path, tiny_checkpoint: Path, tiny_profile: Path
 ) -> None:

@@ -59,7 +59,7 @@ def test_the_key_depends_on_checkpoint_and_profile_and_not_on_names(checkpoint: 
     key = resolve_build_spec("tiny", checkpoint, profile).key
     assert resolve_build_spec("another name", checkpoint, profile, profile_name="mine").key == key
     assert resolve_build_spec("tiny", other, profile).key != key
-    assert resolve_build_spec("tiny", checkpoint, load_profile("cpu-int8")).key != key
+    assert resolve_build_spec("tiny", checkpoint, load_profile("cpu-fast")).key != key
 
 
 def test_sizes_of_a_program_are_cut_to_the_model(checkpoint: Checkpoint) -> None:
@@ -73,9 +73,9 @@ def test_sizes_of_a_program_are_cut_to_the_model(checkpoint: Checkpoint) -> None
 
 
 def test_memory_of_weights_and_caches_follows_the_types(checkpoint: Checkpoint) -> None:
-    wide = resolve_build_spec("tiny", checkpoint, load_profile("cpu-float32"))
+    wide = resolve_build_spec("tiny", checkpoint, load_profile("cpu-exact"))
     half = resolve_build_spec(
-        "tiny", checkpoint, load_profile("cpu-float32", {"target.dtype": "bfloat16", "weights.dtype": "int8"})
+        "tiny", checkpoint, load_profile("cpu-exact", {"target.dtype": "bfloat16", "weights.dtype": "int8"})
     )
     assert wide.weights_bytes == 4 * half.weights_bytes
     assert wide.cache_bytes == 2 * half.cache_bytes

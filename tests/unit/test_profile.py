@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from neuron_whisper.errors import ProfileError
 from neuron_whisper.profile import (
+    RENAMED_PROFILES,
     CompileProfile,
     CompilerTable,
     DType,
@@ -21,9 +23,12 @@ from neuron_whisper.profile import (
     TargetTable,
     WeightDType,
     WeightsTable,
+    follow_renaming,
     list_profiles,
     load_profile,
+    log_renaming,
     parse_profile,
+    to_profile_name,
 )
 
 MINIMAL = 'format = 1\n[target]\nname = "cpu"\n'
@@ -111,11 +116,60 @@ def test_a_byte_order_mark_before_a_profile_is_skipped(tmp_path: Path, encoding:
     assert load_profile(str(path)) == load_profile("cpu")
 
 
-def test_the_package_has_a_profile_for_speed_one_for_parity_and_one_for_int8() -> None:
-    assert {"cpu", "cpu-float32", "cpu-int8"} <= list_profiles().keys()
-    parity = load_profile("cpu-float32")
-    assert (parity.target.dtype, parity.weights.dtype) == ("float32", "float32")
-    assert load_profile("cpu-int8").weights.dtype == "int8"
+def test_the_package_has_three_profiles_for_the_cpu_of_which_one_is_exact_and_one_approximate() -> None:
+    assert [name for name in list_profiles() if name.startswith("cpu")] == ["cpu", "cpu-exact", "cpu-fast"]
+    exact = load_profile("cpu-exact")
+    assert (exact.target.dtype, exact.weights.dtype) == ("float32", "float32")
+    assert load_profile("cpu").target.dtype == "bfloat16"
+    assert not load_profile("cpu").shapes.audio_contexts
+    assert load_profile("cpu-fast").weights.dtype == "int8"
+
+
+# --- earlier names --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forgets_renaming() -> Iterator[None]:
+    """As in a new process, which has said nothing yet."""
+    log_renaming.cache_clear()
+    yield
+    log_renaming.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("earlier", "current"), [("cpu-float32", "cpu-exact"), ("cpu-int8", "cpu"), ("cpu-short", "cpu-fast")]
+)
+def test_an_earlier_name_leads_to_todays_profile_and_says_so_once(
+    earlier: str, current: str, forgets_renaming: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert load_profile(earlier) == load_profile(current)
+    assert to_profile_name(earlier) == follow_renaming(earlier) == current
+    assert load_profile(earlier, {"shapes.slots": 3}).shapes.slots == 3
+    [record] = caplog.records
+    assert (record.levelname, record.args) == ("WARNING", (earlier, current, current))
+
+
+@pytest.mark.parametrize("name", [*sorted(list_profiles()), "mine", "cpu-int9", "here/cpu-int8.toml"])
+def test_any_other_name_or_path_is_not_followed_and_says_nothing(
+    name: str, forgets_renaming: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert follow_renaming(name) == name
+    assert caplog.records == []
+
+
+def test_a_file_with_an_earlier_name_is_its_owners_own_profile(
+    tmp_path: Path, forgets_renaming: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "cpu-int8.toml"
+    path.write_text(MINIMAL + "tp = 4")
+    assert load_profile(str(path)).target.tp == 4
+    assert caplog.records == []
+
+
+def test_earlier_names_are_not_listed_and_lead_to_profiles_that_are() -> None:
+    known = list_profiles().keys()
+    assert not RENAMED_PROFILES.keys() & known
+    assert set(RENAMED_PROFILES.values()) <= known
 
 
 @pytest.mark.parametrize(
@@ -182,7 +236,7 @@ def test_a_profile_is_loaded_by_path_or_by_name_and_else_the_known_names_are_lis
     path = tmp_path / "mine.toml"
     path.write_text(MINIMAL)
     assert load_profile(str(path), {"target.tp": 4}).target.tp == 4
-    with pytest.raises(ProfileError, match=r"no such profile; known: .*cpu-int8"):
+    with pytest.raises(ProfileError, match=r"no such profile; known: .*cpu-exact"):
         load_profile("cpu-int9")
     path.write_bytes(b"\xff")
     with pytest.raises(ProfileError, match=r"mine\.toml"):

@@ -114,6 +114,7 @@ def demo(
 
 def select_profile(model: str, target: str | None, profile: str | None) -> tuple[str, CompileProfile]:
     """The profile of the flags, and its name. Raises ProfileError, InvalidOption."""
+    from neuron_whisper.profile import follow_renaming
     from neuron_whisper.target.neuron.instance import read_product_name
     from neuron_whisper.target.registry import target_names
 
@@ -123,7 +124,8 @@ def select_profile(model: str, target: str | None, profile: str | None) -> tuple
         profile = find_neuron_profile(model, read_product_name())
     if profile is None and target is None:
         profile = DEFAULT_PROFILE
-    return profile or f"the default profile of target {target}", resolve_profile(profile, target)
+    name = follow_renaming(profile) if profile else f"the default profile of target {target}"
+    return name, resolve_profile(profile, target)
 
 
 def find_neuron_profile(model: str, instance: str) -> str | None:

@@ -44,10 +44,10 @@ def test_a_manifest_gives_back_spec_and_profile(store: ArtifactStore) -> None:
 
 
 def test_a_manifest_without_a_profile_name_has_that_of_the_packaged_profile_with_its_settings() -> None:
-    packaged = load_profile("cpu-int8")
+    packaged = load_profile("cpu-fast")
     manifest = msgspec.structs.replace(sample_manifest(), profile=packaged.to_canonical())
-    assert Artifact(path=Path(), manifest=manifest).profile_name == "cpu-int8"
-    changed = load_profile("cpu-int8", {"shapes.slots": 3})
+    assert Artifact(path=Path(), manifest=manifest).profile_name == "cpu-fast"
+    changed = load_profile("cpu-fast", {"shapes.slots": 3})
     manifest = msgspec.structs.replace(manifest, profile=changed.to_canonical())
     assert Artifact(path=Path(), manifest=manifest).profile_name is None
 

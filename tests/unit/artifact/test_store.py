@@ -78,30 +78,30 @@ JANUARY, FEBRUARY = "2026-01-01T00:00:00+00:00", "2026-01-31T23:00:00-05:00"
 def test_of_several_artifacts_with_a_label_the_newest_of_the_default_profile_is_meant(store: ArtifactStore) -> None:
     publish_with_profile(store, "cpu", JANUARY)
     newest = publish_with_profile(store, "cpu", FEBRUARY)
-    publish_with_profile(store, "cpu-int8", FEBRUARY)
+    publish_with_profile(store, "cpu-exact", FEBRUARY)
     assert store.resolve("base") == newest
 
 
 def test_of_several_artifacts_of_one_profile_the_newest_is_meant(store: ArtifactStore) -> None:
-    newest = publish_with_profile(store, "cpu-int8", FEBRUARY)
-    publish_with_profile(store, "cpu-int8", JANUARY)
+    newest = publish_with_profile(store, "cpu-exact", FEBRUARY)
+    publish_with_profile(store, "cpu-exact", JANUARY)
     assert store.resolve("base") == newest
 
 
 def test_several_artifacts_without_the_default_profile_are_listed_with_their_profiles(store: ArtifactStore) -> None:
-    short = publish_with_profile(store, "cpu-short", JANUARY)
+    short = publish_with_profile(store, "cpu-fast", JANUARY)
     other = publish_with_profile(store, None, JANUARY)
     with pytest.raises(InvalidOption) as refused:
         store.resolve("base")
-    assert f"{short.name} (profile cpu-short)" in str(refused.value)
+    assert f"{short.name} (profile cpu-fast)" in str(refused.value)
     assert f"{other.name} (profile -)" in str(refused.value)
 
 
 def test_a_profile_chooses_among_the_artifacts_that_match(store: ArtifactStore) -> None:
     default = publish_with_profile(store, "cpu", FEBRUARY)
-    publish_with_profile(store, "cpu-int8", JANUARY)
-    int8 = publish_with_profile(store, "cpu-int8", FEBRUARY)
-    assert store.resolve("base", profile="cpu-int8") == int8
+    publish_with_profile(store, "cpu-exact", JANUARY)
+    exact = publish_with_profile(store, "cpu-exact", FEBRUARY)
+    assert store.resolve("base", profile="cpu-exact") == exact
     assert store.resolve("bas", profile="cpu") == default
     assert store.resolve(default.name, profile="cpu") == default
 
@@ -109,8 +109,29 @@ def test_a_profile_chooses_among_the_artifacts_that_match(store: ArtifactStore) 
 def test_a_profile_that_no_matching_artifact_has_is_refused_with_those_they_have(store: ArtifactStore) -> None:
     publish_with_profile(store, "cpu", JANUARY)
     with pytest.raises(InvalidOption, match=r"profile cpu\)") as refused:
-        store.resolve("base", profile="cpu-int8")
+        store.resolve("base", profile="cpu-exact")
     assert refused.value.field == "profile"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "current"), [("cpu-float32", "cpu-exact"), ("cpu-int8", "cpu"), ("cpu-short", "cpu-fast")]
+)
+def test_an_artifact_of_an_earlier_profile_name_is_found_and_listed_by_todays(
+    store: ArtifactStore, earlier: str, current: str
+) -> None:
+    publish_with_profile(store, "mine", FEBRUARY)
+    renamed = publish_with_profile(store, earlier, JANUARY)
+    assert store.resolve("base", profile=current) == renamed
+    assert renamed.profile_name == current
+    assert renamed.manifest.profile_name == earlier  # what it was compiled with stays on record
+    assert {it.profile_name for it in store.list_artifacts().current} == {current, "mine"}
+
+
+def test_an_artifact_of_the_default_profile_by_either_name_is_the_labels(store: ArtifactStore) -> None:
+    publish_with_profile(store, "cpu-exact", FEBRUARY)
+    publish_with_profile(store, "cpu", JANUARY)
+    newest = publish_with_profile(store, "cpu-int8", FEBRUARY)
+    assert store.resolve("base") == newest
 
 
 def test_the_beginning_of_several_names_is_ambiguous_whatever_their_profiles(store: ArtifactStore) -> None:

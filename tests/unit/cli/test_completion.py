@@ -35,7 +35,7 @@ def test_an_unknown_shell_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -
 def test_commands_models_profiles_and_peers_are_completed() -> None:
     assert complete("tran") == ["transcribe"]
     assert complete("transcribe", "--model", "tiny") == ["tiny", "tiny.en"]
-    assert "cpu-int8" in complete("compile", "--profile", "cpu-")
+    assert complete("compile", "--profile", "cpu") == ["cpu", "cpu-exact", "cpu-fast"]  # no earlier names
     assert complete("bench", "--peer", "faster-whisper-b") == ["faster-whisper-batched"]
     assert "whisper.cpp:q8_0" in complete("bench", "--peer", "whisper.cpp:")
 

@@ -41,7 +41,7 @@ def test_what_cannot_be_transcribed_is_refused_before_anything_is_opened(
 
 
 def test_a_selection_of_an_artifact_takes_a_profile_and_no_model() -> None:
-    assert ModelSelection(model=None, artifact="base", profile="cpu-int8", threads=0).profile == "cpu-int8"
+    assert ModelSelection(model=None, artifact="base", profile="cpu-fast", threads=0).profile == "cpu-fast"
     with pytest.raises(click.UsageError, match="--model"):
         ModelSelection(model="base", artifact="base", profile=None, threads=0)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neuron_whisper.cli.profiles import parse_overrides, resolve_profile
+from neuron_whisper.cli.profiles import distinct_profiles, parse_overrides, resolve_profile
 from neuron_whisper.errors import InvalidOption, ProfileError
 from neuron_whisper.profile import load_profile
 
@@ -36,6 +36,12 @@ def test_without_a_profile_it_is_cpus_and_more_than_one_rank_selects_neuron() ->
     several = resolve_profile(overrides={"target.tp": 2, "target.dtype": "float32"})
     assert (several.target.name, several.target.tp, several.weights.dtype) == ("neuron", 2, "float32")
     assert resolve_profile(target="reference").target.name == "reference"
+
+
+def test_a_profile_that_is_named_twice_is_one_whichever_name_it_has() -> None:
+    assert distinct_profiles(["cpu-short", "cpu", "cpu-int8", "cpu-fast", "cpu"]) == ("cpu-fast", "cpu")
+    assert distinct_profiles(["mine/cpu-int8.toml", "cpu"]) == ("mine/cpu-int8.toml", "cpu")
+    assert distinct_profiles([]) == ()
 
 
 def test_a_target_overrides_the_profiles(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def test_the_profile_is_the_given_one_or_that_of_the_target() -> None:
     assert (name, profile.target.name, profile.target.tp) == ("the default profile of target neuron", "neuron", 1)
     name, profile = select_profile("tiny.en", None, "neuron-base-inf2.xlarge-tp2")
     assert (name, profile.target.name) == ("neuron-base-inf2.xlarge-tp2", "neuron")
+    assert select_profile("tiny.en", None, "cpu-short") == select_profile("tiny.en", None, "cpu-fast")
     assert select_profile("tiny.en", "reference", None)[1].target.name == "reference"
     with pytest.raises(InvalidOption) as refused:
         select_profile("tiny.en", "tpu", None)
