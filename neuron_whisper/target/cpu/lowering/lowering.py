@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import openvino as ov
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neuron_whisper.errors import LoweringFailed
 from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
 from neuron_whisper.target.cpu.lowering import graph_signatures
+from neuron_whisper.target.cpu.lowering.frontend import Frontend, GraphFunction
 from neuron_whisper.target.cpu.lowering.weights import WeightsFile, compress_int8
 from neuron_whisper.target.interfaces import N_RULES, CompileRequest
 
 Tensors = tuple[Tensor, ...]
-GraphFunction = Callable[..., Tensors]
-DynamicAxes = Mapping[int, tuple[int, ...]]  # port -> axes of any length
-TRACED_SLOTS, TRACED_LENGTH = 3, 7  # lengths of free axes while a graph is traced; no other axis has these
-
-
-class _TracedModule(nn.Module):
-    """A function of flat tensors, as the module that the tracer takes."""
-
-    def __init__(self, function: GraphFunction) -> None:
-        super().__init__()
-        self._function = function
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return self._function(*inputs)
+Axes = Mapping[int, Mapping[int, int]]  # port -> axis -> its length in the graph where that is not the traced one
+FREE = -1  # of any length
+# Short lengths of free axes while a graph is traced, which computes it; no other axis has these.
+TRACED_SLOTS, TRACED_LENGTH, TRACED_PAST, TRACED_AUDIO = 3, 7, 11, 13
 
 
 def _to_kv_pairs(flat: Sequence[Tensor]) -> list[whisper.KVPair]:
@@ -53,10 +43,10 @@ class Lowering:
         spec, profile, checkpoint = request.spec, request.profile, request.checkpoint
         self._spec, self._profile = spec, profile
         self._config = self._graph_config(spec.choices)
-        parameters = {
-            name: torch.from_numpy(np.array(checkpoint.tensor(name), np.float32)) for name in checkpoint.parameter_names
-        }
-        self._layers = PlainLayers(spec.dims, parameters)
+        self._frontend = Frontend(
+            {name: np.array(checkpoint.tensor(name), np.float32) for name in checkpoint.parameter_names}
+        )
+        self._layers = PlainLayers(spec.dims, self._frontend.parameters)
         self._cache_dtype = torch.float32 if profile.target.dtype == "float32" else torch.bfloat16
         # 16 bit loses nothing of a checkpoint that is stored in float16
         self._compress_to_fp16 = profile.weights.dtype != "float32" or checkpoint.dtype == "float16"
@@ -88,18 +78,15 @@ class Lowering:
     def lower_graph(self, name: str) -> ov.Model:
         """A graph by its name in graph_signatures."""
         kind, _, sizes = name.partition("_")
-        build: Callable[..., tuple[GraphFunction, Tensors, DynamicAxes]] = getattr(self, f"_{kind}")
-        function, inputs, free = build(*map(int, sizes.split("x") if sizes else ()))
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer warns of every size that becomes a constant, as it must
-            traced = torch.jit.trace(_TracedModule(function), inputs, check_trace=False)  # type: ignore[no-untyped-call]
-            model = ov.convert_model(traced, example_input=inputs)
+        build: Callable[..., tuple[GraphFunction, Tensors, Axes]] = getattr(self, f"_{kind}")
+        function, inputs, axes = build(*map(int, sizes.split("x") if sizes else ()))
+        model = self._frontend.convert(function, inputs)
         if len(model.inputs) != len(inputs):
             raise RuntimeError(f"{len(inputs)} inputs became {len(model.inputs)}")
         shapes = [list(example.shape) for example in inputs]
-        for port, axes in free.items():
-            for axis in axes:
-                shapes[port][axis] = -1
+        for port, lengths in axes.items():
+            for axis, length in lengths.items():
+                shapes[port][axis] = length
         model.reshape(dict(enumerate(shapes)))
         if self._profile.weights.dtype == "int8" and kind != "encode":
             # the encoder is bound by arithmetic, not by reading weights: it gains nothing from 8 bit
@@ -111,21 +98,22 @@ class Lowering:
 
     def _cross_inputs(self, slots: int) -> Tensors:
         d = self._spec.dims
-        return self._cache_inputs(slots, d.n_text_head, d.n_audio_ctx, d.head_dim)
+        return self._cache_inputs(slots, d.n_text_head, TRACED_AUDIO, d.head_dim)
 
     def _rules_inputs(self, slots: int, rows: int) -> Tensors:
         return torch.zeros(rows, N_RULES, dtype=torch.int32), torch.zeros(slots, self._spec.dims.n_vocab)
 
-    def _encode(self, batch: int, context: int | None = None) -> tuple[GraphFunction, Tensors, DynamicAxes]:
+    def _encode(self, batch: int, context: int | None = None) -> tuple[GraphFunction, Tensors, Axes]:
         def function(mel: Tensor) -> tuple[Tensor, ...]:
             return _flatten_kv_pairs(
                 whisper.encode(self._config, self._layers, mel, repeat_to_full=False), self._cache_dtype
             )
 
         dims = self._spec.dims
-        return function, (torch.zeros(batch, dims.n_mels, 2 * context if context else dims.n_frames),), {}
+        frames = 2 * context if context else dims.n_frames
+        return function, (torch.zeros(batch, dims.n_mels, 2 * TRACED_AUDIO),), {0: {2: frames}}
 
-    def _prefill(self) -> tuple[GraphFunction, Tensors, DynamicAxes]:
+    def _prefill(self) -> tuple[GraphFunction, Tensors, Axes]:
         def function(tokens: Tensor, sot_and_last: Tensor, rules: Tensor, bias: Tensor, *cross: Tensor) -> Tensors:
             prompt = whisper.PromptTensors(tokens, sot_and_last, rules, bias)
             *outputs, fresh = whisper.prefill(self._config, self._layers, _to_kv_pairs(cross), prompt)
@@ -133,17 +121,16 @@ class Lowering:
 
         tokens = torch.zeros(1, TRACED_LENGTH, dtype=torch.int32), torch.zeros(2, dtype=torch.int32)
         inputs = (*tokens, *self._rules_inputs(1, 1), *self._cross_inputs(1))
-        return function, inputs, {0: (1,)} | dict.fromkeys(range(graph_signatures.N_PREFILL_INPUTS, len(inputs)), (2,))
+        cross = {key: {2: FREE} for key in range(graph_signatures.N_PREFILL_INPUTS, len(inputs))}
+        return function, inputs, {0: {1: FREE}} | cross
 
-    def _decode(self, width: int) -> tuple[GraphFunction, Tensors, DynamicAxes]:
+    def _decode(self, width: int) -> tuple[GraphFunction, Tensors, Axes]:
         return self._lower_step(whisper.decode, width)
 
-    def _logits(self, width: int) -> tuple[GraphFunction, Tensors, DynamicAxes]:
+    def _logits(self, width: int) -> tuple[GraphFunction, Tensors, Axes]:
         return self._lower_step(whisper.logits, width)
 
-    def _lower_step(
-        self, graph: Callable[..., tuple[Any, ...]], width: int
-    ) -> tuple[GraphFunction, Tensors, DynamicAxes]:
+    def _lower_step(self, graph: Callable[..., tuple[Any, ...]], width: int) -> tuple[GraphFunction, Tensors, Axes]:
         dims, slots = self._spec.dims, TRACED_SLOTS
         n_past = 2 * dims.n_text_layer
         config = self._graph_config(graph_signatures.top_k_of_width(self._spec, width))
@@ -157,19 +144,21 @@ class Lowering:
             return (*outputs, *_flatten_kv_pairs(fresh, self._cache_dtype))
 
         row = torch.zeros(slots, width, dtype=torch.int32)
-        past = self._cache_inputs(slots, width, dims.n_text_head, self._spec.text_context, dims.head_dim)
+        past = self._cache_inputs(slots, width, dims.n_text_head, TRACED_PAST, dims.head_dim)
         window_lengths = torch.full((slots,), dims.n_audio_ctx, dtype=torch.int32)
         rules = self._rules_inputs(slots, slots * width)
         inputs = (row, row.clone(), *rules, window_lengths, *past, *self._cross_inputs(slots))
-        free: dict[int, tuple[int, ...]] = dict.fromkeys(range(graph_signatures.N_STEP_INPUTS), (0,))
-        free |= dict.fromkeys(range(graph_signatures.N_STEP_INPUTS, graph_signatures.N_STEP_INPUTS + n_past), (0, 3))
-        free |= dict.fromkeys(range(graph_signatures.N_STEP_INPUTS + n_past, len(inputs)), (0, 2))
-        return function, inputs, free
+        n_small = graph_signatures.N_STEP_INPUTS
+        axes: dict[int, Mapping[int, int]] = {key: {0: FREE} for key in range(n_small)}
+        axes |= {key: {0: FREE, 3: FREE} for key in range(n_small, n_small + n_past)}
+        axes |= {key: {0: FREE, 2: FREE} for key in range(n_small + n_past, len(inputs))}
+        return function, inputs, axes
 
-    def _align(self) -> tuple[GraphFunction, Tensors, DynamicAxes]:
+    def _align(self) -> tuple[GraphFunction, Tensors, Axes]:
         def function(tokens: Tensor, *cross: Tensor) -> tuple[Tensor, ...]:
             heads = self._spec.alignment_heads
             return (whisper.align(self._config, self._layers, _to_kv_pairs(cross), tokens, heads),)
 
         inputs = (torch.zeros(1, TRACED_LENGTH, dtype=torch.int32), *self._cross_inputs(1))
-        return function, inputs, {0: (1,)} | dict.fromkeys(range(graph_signatures.N_ALIGN_INPUTS, len(inputs)), (2,))
+        cross = {key: {2: FREE} for key in range(graph_signatures.N_ALIGN_INPUTS, len(inputs))}
+        return function, inputs, {0: {1: FREE}} | cross

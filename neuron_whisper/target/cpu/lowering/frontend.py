@@ -1,0 +1,114 @@
+"""Graph functions to OpenVINO models: traced by torch over empty parameters, converted with their values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import openvino as ov
+import torch
+from numpy.typing import NDArray
+from openvino import opset13 as ops
+from openvino.frontend import FrontEndManager, OpConversionFailure
+from torch import Tensor, nn
+
+# The releases whose frontend is loaded directly. `openvino.convert_model` does the same and runs a pass of
+# preprocessing over all constants besides, which changes nothing and takes longer than all the rest.
+DIRECT_OPENVINO = "2026.4."
+
+GraphFunction = Callable[..., tuple[Tensor, ...]]
+
+
+class _TracedModule(nn.Module):
+    """A function of flat tensors, as the module that the tracer takes; its buffers are the function's parameters."""
+
+    def __init__(self, function: GraphFunction, parameters: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._function = function
+        for name, parameter in parameters.items():
+            self.register_buffer(_to_attribute(name), parameter)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return self._function(*inputs)
+
+
+class Frontend:
+    """Converts functions over one set of parameters. `values` are float32; they are shared with the models.
+
+    A graph does not depend on the values of its parameters, so functions are traced over zeros that were never
+    written: the memory of `parameters` is never allocated.
+    """
+
+    def __init__(self, values: Mapping[str, NDArray[np.float32]]) -> None:
+        self._values = values
+        self.parameters: Mapping[str, Tensor] = {
+            name: torch.from_numpy(np.zeros(value.shape, np.float32)) for name, value in values.items()
+        }
+
+    def convert(self, function: GraphFunction, inputs: tuple[Tensor, ...]) -> ov.Model:
+        """The model of a function that computes with `parameters`. Lengths of all axes are free.
+
+        Raises RuntimeError for an operation that the frontend does not know.
+        """
+        with torch.inference_mode(), warnings.catch_warnings(), _use_one_thread():
+            warnings.simplefilter("ignore")  # the tracer warns of every size that becomes a constant, as it must
+            module = _TracedModule(function, self.parameters)
+            traced: torch.jit.ScriptModule = torch.jit.trace(module, inputs, check_trace=False)  # type: ignore[no-untyped-call]
+            if ov.get_version().startswith(DIRECT_OPENVINO):
+                return self._convert_directly(traced, inputs)
+            return self._convert_by_tool(traced, inputs)
+
+    def _convert_directly(self, traced: torch.jit.ScriptModule, inputs: Sequence[Tensor]) -> ov.Model:
+        from openvino._offline_transformations import apply_moc_transformations
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+        constants = {
+            f"self.{_to_attribute(name)}": (
+                ops.constant(self._values[name], name=name, shared_memory=True).outputs(),
+                ov.OVAny(ov.Type.f32),
+            )
+            for name in self._find_parameters(traced)
+        }
+        n_constants = len(constants)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        # held until the model is converted: the frontend does not keep it alive
+        decoder = TorchScriptPythonDecoder(traced, example_input=tuple(inputs), constant_cache=constants)
+        try:
+            model: ov.Model = frontend.convert(frontend.load(decoder))
+        except OpConversionFailure as error:
+            raise RuntimeError(str(error)) from None
+        if len(constants) != n_constants:
+            raise RuntimeError("the frontend took a parameter for a new constant: its value would be zeros")
+        apply_moc_transformations(model, cf=False)
+        return model
+
+    def _convert_by_tool(self, traced: torch.jit.ScriptModule, inputs: tuple[Tensor, ...]) -> ov.Model:
+        for name in self._find_parameters(traced):
+            self.parameters[name].copy_(torch.from_numpy(self._values[name]))
+        try:
+            model: ov.Model = ov.convert_model(traced, example_input=inputs)
+        except OpConversionFailure as error:
+            raise RuntimeError(str(error)) from None
+        return model
+
+    def _find_parameters(self, traced: torch.jit.ScriptModule) -> list[str]:
+        """Names of the parameters that a traced graph reads."""
+        attributes = {node.s("name") for node in traced.inlined_graph.nodes() if node.kind() == "prim::GetAttr"}
+        return [name for name in self.parameters if _to_attribute(name) in attributes]
+
+
+@contextmanager
+def _use_one_thread() -> Iterator[None]:
+    """Tracing computes thousands of tiny operations, at which several threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _to_attribute(name: str) -> str:
+    return name.replace(".", "__")  # no parameter's name has two underscores
