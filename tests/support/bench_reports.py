@@ -1,8 +1,12 @@
-"""A report of `bench --json` as far as cards of artifacts read it."""
+"""Results of `bench`, and a report of it as far as cards of artifacts read it."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+
+from neuron_whisper.bench.accuracy.run import System, SystemResult
+from neuron_whisper.bench.engines.config import DecodingConfig, EngineConfig
 
 
 def make_report(artifact_key: str) -> dict[str, Any]:
@@ -26,3 +30,14 @@ def make_report(artifact_key: str) -> dict[str, Any]:
         "clips": [{"name": "a.wav", "reference": "secret words"}],
         "systems": [{**system, "artifact_key": artifact_key}, {**system, "name": "faster-whisper base"}],
     }
+
+
+def make_result(
+    engine: str, texts: list[str], seconds: list[list[float]], *, label: str = "tiny", **more: Any
+) -> SystemResult:
+    """A system "ENGINE LABEL" on the model tiny; its tokens are the numbers of the clips."""
+    config = EngineConfig(engine=engine, variant="auto", source="", threads=2, decoding=DecodingConfig())
+    facts = {"artifact_key": "0123456789abcdef0123"} if engine == "neuron-whisper" else {"note": "as it is"}
+    system = System(name=f"{engine} {label}", model="tiny", config=config, python=sys.executable, facts=facts)
+    tokens: list[list[int] | None] = [[n] for n in range(len(texts))]
+    return SystemResult(system, load_s=1.5, peak_bytes=300_000_000, texts=texts, tokens=tokens, seconds=seconds, **more)

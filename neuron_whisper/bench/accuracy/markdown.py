@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from neuron_whisper.bench.accuracy.metrics import CHARACTER_LANGUAGES
+from neuron_whisper.bench.accuracy.report import OPENAI_WHISPER, count_errors
 from neuron_whisper.bench.reporting.markdown import DASH, escape_cell, format_table
 
 Document = Mapping[str, Any]
@@ -19,6 +21,7 @@ def format_markdown(document: Document) -> str:
         _format_systems(document),
         *_format_graphs(document),
         *_format_languages(document),
+        *_format_agreement_by_language(document),
         *_format_skipped(document),
         "## Clips",
         _format_clips(document),
@@ -28,8 +31,9 @@ def format_markdown(document: Document) -> str:
 
 
 def format_summary(document: Document) -> str:
-    """The table of systems and what was skipped, for a terminal."""
-    return "\n\n".join([_format_systems(document), *_format_skipped(document)]) + "\n"
+    """The tables of systems and languages and what was skipped, for a terminal."""
+    parts = [_format_systems(document), *_format_agreement_by_language(document), *_format_skipped(document)]
+    return "\n\n".join(parts) + "\n"
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -160,6 +164,40 @@ def _format_languages(document: Document) -> Iterator[str]:
     yield format_table(head, rows)
 
 
+def _format_agreement_by_language(document: Document) -> Iterator[str]:
+    """Texts, tokens and errors beside openai-whisper's on the same model; nothing where that did not run."""
+    theirs = {system["model"]: system for system in document["systems"] if system["engine"] == OPENAI_WHISPER}
+    rows = [
+        [
+            system["name"],
+            language,
+            found["clips"],
+            agreement["same_normalised_text"],
+            agreement["same_text"],
+            DASH if agreement["same_tokens"] is None else agreement["same_tokens"],
+            *_list_errors(language, found, theirs[system["model"]]["languages"][language]),
+        ]
+        for system in document["systems"]
+        for language, found in system["languages"].items()
+        if (agreement := found["as_openai_whisper"])
+    ]
+    if not rows:
+        return
+    yield "## Beside openai-whisper by language"
+    head = ["system", "language", "clips", "same normalised text", "same text", "same tokens"]
+    yield format_table([*head, "wrong words", "openai-whisper's", "of"], rows, left=2)
+    yield (
+        "Normalised by openai-whisper's normaliser of the language. Wrong words are substitutions, deletions and "
+        f"insertions; of {', '.join(sorted(CHARACTER_LANGUAGES))} characters are counted."
+    )
+
+
+def _list_errors(language: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[int]:
+    """Errors of both and the reference's length, in words, or in characters where the language is scored by them."""
+    kind = "cer" if language in CHARACTER_LANGUAGES else "wer"
+    return [count_errors(ours[kind]), count_errors(theirs[kind]), ours[kind]["reference"]]
+
+
 def _format_skipped(document: Document) -> Iterator[str]:
     if document["skipped"]:
         yield "\n".join(
@@ -211,7 +249,7 @@ def _sum_errors(clip: Mapping[str, Any]) -> dict[str, int]:
     """Words, or characters where the language is scored by them."""
     counts = clip["words"] if clip["words"] is not None else clip["characters"]
     return {
-        "errors": counts["substitutions"] + counts["deletions"] + counts["insertions"],
+        "errors": count_errors(counts),
         "of": counts["reference"],
     }
 

@@ -77,6 +77,14 @@ def _script_converter(language: str) -> Callable[[str], str]:
     return lambda text: text
 
 
+def normalise_text(text: str, language: str) -> str:
+    """By openai-whisper's normaliser of the language: English's own, the basic one for others.
+
+    "Mr. Brown's, ok" -> "mister brown is ok". Raises TargetUnavailable where it is missing.
+    """
+    return _create_normaliser(language)(text)
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """Linear between the two nearest: percentile([1, 2, 3, 4], 50) -> 2.5. Raises ValueError without values."""
     if not values:

@@ -12,6 +12,7 @@ from neuron_whisper.bench.accuracy.metrics import (
     ErrorCounts,
     count_character_errors,
     count_word_errors,
+    normalise_text,
     percentile,
     sum_counts,
 )
@@ -75,6 +76,7 @@ def _describe_system(
     took_s = median(sum(run) for run in result.seconds)
     words, characters = _count_errors(result, clips)
     opening = result.system.config
+    openai_whisper = None if opening.engine == OPENAI_WHISPER else _find_engine(OPENAI_WHISPER, result, others)
     return {
         "name": result.system.name,
         "model": result.system.model,
@@ -90,6 +92,7 @@ def _describe_system(
                 "clips": len(at),
                 "wer": _total_rate(word for n in at if (word := words[n]) is not None),
                 "cer": _total_rate(characters[n] for n in at),
+                "as_openai_whisper": _compare(result, openai_whisper, clips, at),
             }
             for language, at in _group_by_language(clips).items()
         },
@@ -102,8 +105,10 @@ def _describe_system(
         "peak_bytes": result.peak_bytes,
         "texts_vary": result.texts_vary,
         "graphs": {name: _describe_calls(total) for name, total in result.graphs.items() if total.calls},
-        "as_openai_whisper": _compare_with(OPENAI_WHISPER, result, others),
-        "as_neuron_whisper": None if result.system.is_ours else _compare_with(NEURON_WHISPER, result, others),
+        "as_openai_whisper": _compare(result, openai_whisper, clips),
+        "as_neuron_whisper": None
+        if result.system.is_ours
+        else _compare(result, _find_engine(NEURON_WHISPER, result, others), clips),
         "clips": [
             {
                 "text": text,
@@ -136,6 +141,11 @@ def _total_rate(counts: Any) -> dict[str, Any]:
     return {"rate": None if counted.rate is None else round(counted.rate, 5), **asdict(counted)}
 
 
+def count_errors(rate: Mapping[str, Any]) -> int:
+    """Substitutions, deletions and insertions of a rate in a report."""
+    return int(rate["substitutions"] + rate["deletions"] + rate["insertions"])
+
+
 def _group_by_language(clips: Sequence[DecodedClip]) -> dict[str, list[int]]:
     positions: dict[str, list[int]] = {}
     for n, clip in enumerate(clips):
@@ -153,20 +163,30 @@ def _describe_calls(total: GraphTotal) -> dict[str, Any]:
     }
 
 
-def _compare_with(engine: str, result: SystemResult, others: Sequence[SystemResult]) -> dict[str, Any] | None:
-    """How many clips have the text, and the tokens, of an engine on the same model, and which do not (by number).
+def _find_engine(engine: str, result: SystemResult, others: Sequence[SystemResult]) -> SystemResult | None:
+    """The first system of an engine on the same model; None where it did not run."""
+    same_model = (it for it in others if it.system.model == result.system.model)
+    return next((it for it in same_model if it.system.config.engine == engine), None)
 
-    None where it did not run; of several such systems the first counts.
+
+def _compare(
+    result: SystemResult, theirs: SystemResult | None, clips: Sequence[DecodedClip], at: Sequence[int] | None = None
+) -> dict[str, Any] | None:
+    """How many clips (`at`: of these numbers) have the text, the normalised text and the tokens of `theirs`, and which
+    have another text.
+
+    `same_tokens` is None where an engine returns none.
     """
-    model = result.system.model
-    same = [it for it in others if it.system.config.engine == engine and it.system.model == model]
-    theirs = same[0] if same else None
-    if theirs is None or theirs is result:
+    if theirs is None:
         return None
-    texts = [one == other for one, other in zip(result.texts, theirs.texts, strict=True)]
-    tokens = [one == other for one, other in zip(result.tokens, theirs.tokens, strict=True) if one is not None]
+    numbers = range(len(clips)) if at is None else at
+    pairs = [(result.texts[n], theirs.texts[n], clips[n].utterance.language) for n in numbers]
+    tokens = [result.tokens[n] == theirs.tokens[n] for n in numbers if result.tokens[n] is not None]
     return {
-        "same_text": sum(texts),
+        "same_text": sum(one == other for one, other, _ in pairs),
+        "same_normalised_text": sum(
+            normalise_text(one, language) == normalise_text(other, language) for one, other, language in pairs
+        ),
         "same_tokens": sum(tokens) if tokens else None,
-        "differing": [n for n, is_same in enumerate(texts) if not is_same],
+        "differing": [n for n, (one, other, _) in zip(numbers, pairs, strict=True) if one != other],
     }

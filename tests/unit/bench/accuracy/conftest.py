@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,9 @@ import pytest
 
 from neuron_whisper.bench.accuracy.manifest import ReferenceUtterance
 from neuron_whisper.bench.accuracy.report import SkippedSystem, build_report
-from neuron_whisper.bench.accuracy.run import DecodedClip, System, SystemResult
-from neuron_whisper.bench.engines.config import DecodingConfig, EngineConfig
+from neuron_whisper.bench.accuracy.run import DecodedClip
 from neuron_whisper.bench.engines.results import GraphTotal
-
-
-def _system_result(engine: str, texts: list[str], seconds: list[list[float]], **more: Any) -> SystemResult:
-    config = EngineConfig(engine=engine, variant="auto", source="", threads=2, decoding=DecodingConfig())
-    facts = {"artifact_key": "0123456789abcdef0123"} if engine == "neuron-whisper" else {"note": "as it is"}
-    system = System(name=f"{engine} tiny", model="tiny", config=config, python=sys.executable, facts=facts)
-    tokens: list[list[int] | None] = [[n] for n in range(len(texts))]
-    return SystemResult(system, load_s=1.5, peak_bytes=300_000_000, texts=texts, tokens=tokens, seconds=seconds, **more)
+from tests.support.bench_reports import make_result
 
 
 @pytest.fixture
@@ -33,7 +24,7 @@ def report() -> dict[str, Any]:
     ]
     clips = [DecodedClip(utterance=it, samples=Path(), duration_s=10.0 + 20.0 * n) for n, it in enumerate(utterances)]
     results = [
-        _system_result(
+        make_result(
             "neuron-whisper",
             ["red grin blue", "東京です"],
             [[1.0, 3.0], [2.0, 2.0], [1.5, 6.5]],
@@ -45,12 +36,12 @@ def report() -> dict[str, Any]:
             },
         ),
         replace(
-            _system_result(
+            make_result(
                 "openai-whisper", ["red green blue", "東京です"], [[4.0, 6.0]], is_serial=True, throughput={8: [4.0]}
             ),
             tokens=[[0], [9]],
         ),
-        _system_result("whisper.cpp", [], [], error="RuntimeError: no memory"),
+        make_result("whisper.cpp", [], [], error="RuntimeError: no memory"),
     ]
     run_info = {
         "date": "2026-11-21T10:00:00+00:00",

@@ -31,7 +31,7 @@ def test_every_row_of_a_table_has_as_many_cells(report: dict[str, Any]) -> None:
             tables[-1].add(line.replace("\\|", "").count("|"))
         elif tables[-1]:
             tables.append(set())
-    assert [len(counts) for counts in tables if counts] == [1, 1, 1, 1]
+    assert [len(counts) for counts in tables if counts] == [1, 1, 1, 1, 1]
 
 
 def test_the_header_says_how_systems_were_loaded(report: dict[str, Any]) -> None:
@@ -66,3 +66,20 @@ def test_times_of_simulated_packages_are_said_to_be_none(where: str, report: dic
     place = report["versions"] if where == "versions" else report["systems"][0].setdefault("toolchain", {})
     place["torch-neuronx"] = "2.9.0.2.13+simulated"
     assert "- Neuron packages are simulated: times say nothing of a device." in format_summary(report)
+
+
+def test_each_language_stands_beside_openai_whispers_with_its_errors_in_words_or_characters(
+    report: dict[str, Any],
+) -> None:
+    for text in (format_markdown(report), format_summary(report)):
+        assert "## Beside openai-whisper by language" in text
+        assert "| neuron-whisper tiny | en | 1 | 0 | 0 | 1 | 1 | 0 | 3 |" in text
+        assert "| neuron-whisper tiny | ja | 1 | 1 | 1 | 0 | 0 | 0 | 4 |" in text
+        assert "| openai-whisper tiny | en |" not in text
+
+
+def test_nothing_stands_beside_openai_whisper_where_it_did_not_run(report: dict[str, Any]) -> None:
+    for system in report["systems"]:
+        for found in system["languages"].values():
+            found["as_openai_whisper"] = None
+    assert "Beside openai-whisper" not in format_markdown(report)
