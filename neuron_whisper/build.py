@@ -6,8 +6,9 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -242,22 +243,21 @@ def build(
             return stored
         jobs_at_once = _choose_jobs(build_spec, jobs, strict_memory)
         with store.stage(build_spec.name) as staging, store.scratch(build_spec.key) as scratch:
-            # first what a wrong checkpoint fails at: it costs no compilation
             _write_tokenizer(build_spec, staging.path)
-            progress("golden tokens", 0, None)
-            write_golden(_make_finite_golden(build_spec), staging.path)
-            target.compile(
-                CompileRequest(
-                    spec=build_spec.spec,
-                    profile=build_spec.profile,
-                    checkpoint=build_spec.checkpoint,
-                    directory=staging.path,
-                    progress=progress,
-                    jobs=jobs_at_once,
-                    scratch=scratch,
-                    compile_cache=store.directory.compile_cache,
+            with _golden_beside(build_spec, progress) as (golden, checked_progress):
+                target.compile(
+                    CompileRequest(
+                        spec=build_spec.spec,
+                        profile=build_spec.profile,
+                        checkpoint=build_spec.checkpoint,
+                        directory=staging.path,
+                        progress=checked_progress,
+                        jobs=jobs_at_once,
+                        scratch=scratch,
+                        compile_cache=store.directory.compile_cache,
+                    )
                 )
-            )
+                write_golden(golden.result(), staging.path)
             (staging.path / "config.json").write_text(json.dumps(asdict(build_spec.spec.dims), indent=2) + "\n")
             return store.publish(
                 staging,
@@ -294,6 +294,26 @@ def _choose_jobs(build_spec: BuildSpec, jobs: int | None, strict_memory: bool) -
     for sentence in filter(None, (chosen.warning, unlisted)):
         log.warning("%s", sentence)
     return chosen.jobs
+
+
+@contextmanager
+def _golden_beside(build_spec: BuildSpec, progress: Progress) -> Iterator[tuple[Future[GoldenTokens], Progress]]:
+    """The golden tokens, made in a thread beside the lowering, and a `progress` that raises what they failed at.
+
+    They are complete before a compilation that takes minutes: what a wrong checkpoint fails at costs none of it.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="golden") as thread:
+        progress("golden tokens", 0, None)
+        golden = thread.submit(_make_finite_golden, build_spec)
+        if build_spec.profile.target.name != "cpu":
+            golden.result()
+
+        def checked_progress(what: str, done: int, total: int | None) -> None:
+            if golden.done():
+                golden.result()
+            progress(what, done, total)
+
+        yield golden, checked_progress
 
 
 def _make_finite_golden(build_spec: BuildSpec) -> GoldenTokens:
