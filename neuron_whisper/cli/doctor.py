@@ -20,6 +20,7 @@ from neuron_whisper.host import hardware
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.store import StoredArtifacts
+    from neuron_whisper.target.cpu.processor import ProcessorPlan
 
 Verdict = Literal["ok", "warn", "fail"]
 EXIT_CHECK_FAILED = 1
@@ -75,9 +76,12 @@ def doctor(context: CliContext, as_json: bool) -> None:
     verdicts = {check.verdict for check in checks}
     worst: Verdict = "fail" if "fail" in verdicts else "warn" if "warn" in verdicts else "ok"
     if as_json:
+        plan = _plan_processor()
         echo_json(
             {
                 "verdict": worst,
+                "processor": hardware.read_processor_name(),
+                "plan": None if plan is None else asdict(plan),
                 "abilities": [asdict(ability) for ability in abilities],
                 "checks": [asdict(check) for check in checks],
             }
@@ -157,13 +161,33 @@ def _check_processor() -> Iterator[Check]:
         yield Check(name="cores", verdict="warn", found=found, advice="a second core about halves the time")
     else:
         yield Check(name="cores", verdict="ok", found=found)
-    sets = hardware.detect_instruction_sets()
-    found = ", ".join(sets) or f"none known ({platform.machine()})"
-    if any(flag in sets for flag in hardware.BFLOAT16_FLAGS):
-        yield Check(name="instructions", verdict="ok", found=found)
-    else:
-        advice = "no bfloat16 arithmetic: every profile computes in float32"
-        yield Check(name="instructions", verdict="warn", found=found, advice=advice)
+    found = ", ".join(hardware.detect_instruction_sets()) or f"none known ({platform.machine()})"
+    yield Check(name="instructions", verdict="ok", found=found)
+    if (plan := _plan_processor()) is not None:
+        yield from check_profiles(plan)
+
+
+def _plan_processor() -> ProcessorPlan | None:
+    """What sessions on the CPU do here; None without OpenVINO, of which the check of the packages tells."""
+    from neuron_whisper.target.cpu.processor import plan_this_machine
+    from neuron_whisper.target.registry import missing_packages
+
+    return None if missing_packages("cpu") else plan_this_machine()
+
+
+def check_profiles(plan: ProcessorPlan) -> Iterator[Check]:
+    """A line for each packaged CPU profile, and one for 8-bit products; a warning where no product is in bfloat16."""
+    is_slow = all(profile.arithmetic == "float32" for profile in plan.profiles)
+    for profile in plan.profiles:
+        name = f"profile {profile.profile}"
+        found = f"products in {profile.arithmetic}, K/V {profile.kv_layout} in {profile.kv_dtype}"
+        if profile.profile != plan.recommended:
+            yield Check(name=name, verdict="ok", found=found)
+        elif is_slow:
+            yield Check(name=name, verdict="warn", found=found, advice=f"recommended here: {plan.reason}")
+        else:
+            yield Check(name=name, verdict="ok", found=f"{found}; recommended here: {plan.reason}")
+    yield Check(name="8-bit products", verdict="ok", found=plan.int8_reason)
 
 
 def _check_memory() -> Check:

@@ -16,10 +16,19 @@ UNLIMITED_BYTES = 1 << 60  # cgroup version 1 writes a number near 2**63 for no 
 
 # /proc/cpuinfo's names of what decides the speed here, by machine.
 RELEVANT_FLAGS = {
-    "x86_64": ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"),
-    "aarch64": ("asimd", "asimddp", "bf16", "i8mm", "sve"),
+    "x86_64": ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8"),
+    "aarch64": ("asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve"),
 }
-BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+INT8_DOT_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8")  # on x86; what ARM does is not proved
+# ARM's cores have no name in /proc/cpuinfo, only (implementer, part); those of servers and of the Raspberry Pi
+ARM_CORES = {
+    (0x41, 0xD08): "ARM Cortex-A72",
+    (0x41, 0xD0B): "ARM Cortex-A76",
+    (0x41, 0xD0C): "ARM Neoverse N1",
+    (0x41, 0xD40): "ARM Neoverse V1",
+    (0x41, 0xD49): "ARM Neoverse N2",
+    (0x41, 0xD4F): "ARM Neoverse V2",
+}
 
 
 def count_usable_cores() -> int:
@@ -63,9 +72,15 @@ def read_memory_bytes(root: Path = ROOT) -> tuple[int | None, int | None]:
 
 
 def read_processor_name(root: Path = ROOT) -> str:
-    """The processor's name, or else the architecture."""
-    match = re.search(r"^model name\s*:\s*(.+)$", _read_text(root / "proc/cpuinfo"), re.MULTILINE)
-    return match[1].strip() if match else platform.processor() or platform.machine()
+    """The processor's name, on ARM that of its cores, or else the architecture."""
+    cpuinfo = _read_text(root / "proc/cpuinfo")
+    if match := re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE):
+        return match[1].strip()
+    ids = dict(re.findall(r"^CPU (implementer|part)\s*:\s*0x([0-9a-f]{1,8})$", cpuinfo, re.MULTILINE))
+    if len(ids) == 2:
+        implementer, part = int(ids["implementer"], 16), int(ids["part"], 16)
+        return ARM_CORES.get((implementer, part), f"ARM implementer {implementer:#x}, part {part:#x}")
+    return platform.processor() or platform.machine()
 
 
 def detect_instruction_sets(root: Path = ROOT, machine: str | None = None) -> tuple[str, ...]:

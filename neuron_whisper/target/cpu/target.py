@@ -7,16 +7,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from neuron_whisper.errors import LoweringFailed, TargetUnavailable
-from neuron_whisper.host.hardware import BFLOAT16_FLAGS, detect_instruction_sets
+from neuron_whisper.host.hardware import detect_instruction_sets
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.cpu.lowering.graph_signatures import graphs_at_open
+from neuron_whisper.target.cpu.processor import keeps_kv_in_blocks
 from neuron_whisper.target.cpu.runtime.contiguous_caches import ContiguousCaches
 from neuron_whisper.target.cpu.runtime.kv_cache_backend import KVCacheBackend
 from neuron_whisper.target.cpu.runtime.session import CpuSession
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec
 from neuron_whisper.target.registry import INSTALL_COMPILE
-
-PAGED_ATTENTION_OPENVINO = "2026.4."  # the release that paged_attention_pass is written for
 
 
 class CpuTarget:
@@ -44,24 +43,13 @@ class CpuTarget:
 
     def open(self, directory: Path, spec: ProgramSpec, profile: CompileProfile, *, threads: int = 0) -> CpuSession:
         caches: KVCacheBackend
-        if supports_paged_attention():
+        if keeps_kv_in_blocks(detect_instruction_sets(), version("openvino")):
             from neuron_whisper.target.cpu.runtime.paged_caches import PagedCaches
 
             caches = PagedCaches(spec, dtype=profile.target.dtype)
         else:
             caches = ContiguousCaches(spec, dtype=profile.target.dtype)
         return CpuSession(directory, spec, caches, threads=threads)
-
-
-def supports_paged_attention() -> bool:
-    """Whether sessions keep K/V in blocks for OpenVINO's PagedAttention.
-
-    They do on processors with AVX2 and without bfloat16, where it was measured to be faster, and with the OpenVINO
-    release that the pass is written for: the operation's inputs change from version to version.
-    """
-    flags = detect_instruction_sets()
-    is_known = version("openvino").startswith(PAGED_ATTENTION_OPENVINO)
-    return is_known and "avx2" in flags and not any(flag in flags for flag in BFLOAT16_FLAGS)
 
 
 TARGET = CpuTarget()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from neuron_whisper.cli.doctor import Check, Verdict, check_neuron_driver, judge
+from neuron_whisper.cli.doctor import Check, Verdict, check_neuron_driver, check_profiles, judge
 from neuron_whisper.cli.main import run
+from neuron_whisper.target.cpu.processor import Processor, plan_processor
 from neuron_whisper.target.registry import missing_packages
 from tests.support.stub_neuron import SDK_2_29, StubNeuron, write_driver_and_runtime
 
@@ -56,6 +57,44 @@ def test_a_missing_neuron_target_is_a_warning_with_its_install_line(
     _, found = checks(capsys, tmp_path)
     assert found["target neuron"]["verdict"] == "warn"
     assert found["target neuron"]["advice"].startswith('pip install "neuron-whisper[neuron]"')
+
+
+def test_the_document_has_the_plan_of_this_processor(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run(["doctor", "--json", "--cache", str(tmp_path)])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["processor"]
+    assert answer["plan"]["recommended"] == "cpu"
+    assert [it["profile"] for it in answer["plan"]["profiles"]] == ["cpu", "cpu-exact", "cpu-fast"]
+    assert {it["arithmetic"] for it in answer["plan"]["profiles"]} <= {"bfloat16", "float32"}
+    assert {"profile cpu", "profile cpu-exact", "profile cpu-fast", "8-bit products"} <= {
+        check["name"] for check in answer["checks"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("machine", "sets", "capabilities", "found", "verdict"),
+    [
+        ("x86_64", ("avx2", "avx512_bf16"), ("BF16",), "products in bfloat16, K/V contiguous in bfloat16", "ok"),
+        ("x86_64", ("avx2",), (), "products in float32, K/V in blocks in float16", "warn"),
+        ("x86_64", (), (), "products in float32, K/V contiguous in bfloat16", "warn"),
+        ("aarch64", ("asimd", "bf16"), ("FP16",), "products in float32, K/V contiguous in bfloat16", "warn"),
+    ],
+)
+def test_each_profile_has_a_line_and_one_without_bfloat16_products_is_a_warning(
+    machine: str, sets: tuple[str, ...], capabilities: tuple[str, ...], found: str, verdict: Verdict
+) -> None:
+    processor = Processor(
+        machine=machine, instruction_sets=sets, capabilities=("FP32", *capabilities), openvino="2026.4.1"
+    )
+    plan = plan_processor(processor, {"cpu": "bfloat16", "cpu-exact": "float32"})
+    default, exact, int8 = check_profiles(plan)
+    assert default.name == "profile cpu"
+    assert default.found.startswith(found)
+    assert default.verdict == verdict
+    assert plan.reason in (default.advice if verdict == "warn" else default.found)
+    assert (exact.name, exact.verdict) == ("profile cpu-exact", "ok")
+    assert exact.found.startswith("products in float32")
+    assert (int8.name, int8.found) == ("8-bit products", plan.int8_reason)
 
 
 def test_the_verdict_is_what_the_checks_allow() -> None:

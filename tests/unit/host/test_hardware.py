@@ -58,6 +58,44 @@ def test_instruction_sets_are_those_that_matter_here(tmp_path: Path) -> None:
     assert hardware.detect_instruction_sets(tmp_path, "aarch64") == ("asimd", "bf16", "i8mm")
 
 
+# as a Graviton 3 has it; a Raspberry Pi 5 has fewer features, and its own part
+GRAVITON_3 = """processor\t: 0
+BogoMIPS\t: 2100.00
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 \
+asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm dcpodp svei8mm svebf16 i8mm bf16 dgh rng
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x1
+CPU part\t: 0xd40
+CPU revision\t: 1
+
+"""
+
+
+def test_an_arm_processor_has_its_features_and_the_name_of_its_cores(tmp_path: Path) -> None:
+    write(tmp_path, "proc/cpuinfo", GRAVITON_3 + GRAVITON_3.replace("processor\t: 0", "processor\t: 1"))
+    assert hardware.read_processor_name(tmp_path) == "ARM Neoverse V1"
+    found = hardware.detect_instruction_sets(tmp_path, "aarch64")
+    assert found == ("asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve")  # svebf16 alone would not be bf16
+
+
+def test_an_arm_processor_without_known_cores_has_their_numbers(tmp_path: Path) -> None:
+    pi = GRAVITON_3.replace("0xd40", "0xd0b").replace(" asimdhp", "").replace(" bf16", "").replace(" i8mm", "")
+    write(tmp_path, "proc/cpuinfo", pi.replace(" sve ", " "))
+    assert hardware.read_processor_name(tmp_path) == "ARM Cortex-A76"
+    assert hardware.detect_instruction_sets(tmp_path, "aarch64") == ("asimd", "asimddp")
+    write(tmp_path, "proc/cpuinfo", pi.replace("0x41", "0xc0").replace("0xd0b", "0xac3"))
+    assert hardware.read_processor_name(tmp_path) == "ARM implementer 0xc0, part 0xac3"
+
+
+def test_flags_of_one_machine_mean_nothing_on_another(tmp_path: Path) -> None:
+    write(tmp_path, "proc/cpuinfo", GRAVITON_3)
+    assert hardware.detect_instruction_sets(tmp_path, "x86_64") == ()
+    write(tmp_path, "proc/cpuinfo", "flags\t: avx2 avx_vnni avx512_vnni\n")
+    assert hardware.detect_instruction_sets(tmp_path, "x86_64") == ("avx2", "avx512_vnni", "avx_vnni")
+    assert hardware.detect_instruction_sets(tmp_path, "aarch64") == ()
+
+
 def test_neuron_devices_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("neuron10", "neuron2", "neuron0", "neuron_monitor"):
         write(tmp_path, f"dev/{name}", "")

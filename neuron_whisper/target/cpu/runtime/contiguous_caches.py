@@ -9,6 +9,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from neuron_whisper.target.cpu.lowering import graph_signatures
+from neuron_whisper.target.cpu.processor import choose_arithmetic
 from neuron_whisper.target.cpu.runtime.kv_cache import KVCache
 from neuron_whisper.target.cpu.runtime.kv_cache_backend import Array, StepRows, share_cache
 from neuron_whisper.target.interfaces import ProgramSpec
@@ -23,8 +24,8 @@ class ContiguousCaches:
 
     def __init__(self, spec: ProgramSpec, *, dtype: str) -> None:
         d = spec.dims
-        self._is_16_bit = dtype != "float32"
-        self.element, store = (ov.Type.bf16, np.uint16) if self._is_16_bit else (ov.Type.f32, np.float32)
+        self._dtype = dtype
+        self.element, store = (ov.Type.f32, np.float32) if dtype == "float32" else (ov.Type.bf16, np.uint16)
         self.window_lengths = np.full(spec.slots, d.n_audio_ctx, np.int32)
         self._beams = spec.beams
         count = 2 * d.n_text_layer
@@ -40,7 +41,8 @@ class ContiguousCaches:
         }
 
     def compile_options(self, capabilities: Collection[str]) -> Mapping[str, str]:
-        return {"INFERENCE_PRECISION_HINT": "bf16" if self._is_16_bit and "BF16" in capabilities else "f32"}
+        arithmetic = choose_arithmetic(self._dtype, capabilities)
+        return {"INFERENCE_PRECISION_HINT": "bf16" if arithmetic == "bfloat16" else "f32"}
 
     def adapt_model(self, model: ov.Model, name: str) -> ov.Model:
         return model
