@@ -142,7 +142,7 @@ def _explain_arithmetic(processor: Processor, *, has_bfloat16: bool) -> tuple[st
         return "near cpu-exact's text in less time and memory", True
     if "avx2" not in sets:
         return "no AVX2: products in float32, K/V converted on each step; not measured", False
-    why = "no bfloat16 products: every profile computes in float32, and this one reads half of cpu-exact's weights"
+    why = "no bfloat16 products: in float32 it has cpu-exact's text but for its rounded weights, in a little less time"
     if keeps_kv_in_blocks(sets, processor.openvino) and not {"avx512f", "avx_vnni"} & set(sets):
         return why, True
     return f"{why}; emulated, not measured", False
