@@ -81,7 +81,7 @@ class BuildSpec:
             else:
                 decoder += math.prod(shape) * (1 + (name == TOKEN_EMBEDDING and self.checkpoint.has_own_projection))
         copies = load_target(self.profile.target.name).decoder_copies(self.spec)
-        encoders = 1 + len(self.spec.audio_contexts)  # a graph for each length
+        encoders = 1 + len(self.spec.audio_contexts) + self.spec.skip_padding  # a graph for each length
         return (encoders * encoder + copies * decoder) * WEIGHT_DTYPE_BYTES[self.profile.weights.dtype]
 
     @property

@@ -49,6 +49,8 @@ class ShapesTable(_StrictStruct, frozen=True, kw_only=True):
     """`prompt_buckets` and `text_context` are cut to the model's own text context.
 
     `audio_contexts` are shorter windows of the encoder for short audio, in its positions (20 ms): approximate.
+    `skip_padding`: of short audio the encoder computes the positions of audio alone, and takes what the padding of a
+    window of speech has for the rest: approximate.
     """
 
     slots: PositiveInt = 8
@@ -58,6 +60,7 @@ class ShapesTable(_StrictStruct, frozen=True, kw_only=True):
     text_context: PositiveInt = 448
     align: bool = False
     audio_contexts: tuple[PositiveInt, ...] = ()
+    skip_padding: bool = False
 
 
 class WeightsTable(_StrictStruct, frozen=True, kw_only=True):
@@ -98,6 +101,8 @@ class CompileProfile(_StrictStruct, frozen=True, kw_only=True):
             del tables["target"]["replicas"]
         if not self.shapes.audio_contexts:  # the same
             del tables["shapes"]["audio_contexts"]
+        if not self.shapes.skip_padding:  # the same
+            del tables["shapes"]["skip_padding"]
         if self.compiler.graphs == GraphArgsTable():  # the same
             del tables["compiler"]["graphs"]
         if not self.compiler.priority_graph:  # the same

@@ -97,7 +97,7 @@ class _StreamingTarget(Protocol):
 
 def make_golden(checkpoint: Checkpoint, spec: ProgramSpec, profile: CompileProfile) -> GoldenTokens:
     """Run the reference in float32, reading the checkpoint layer by layer. Raises TargetUnavailable without torch."""
-    alone = replace(spec, slots=1, beams=1, encode_batch=1, choices=2, audio_contexts=())
+    alone = replace(spec, slots=1, beams=1, encode_batch=1, choices=2, audio_contexts=(), skip_padding=False)
     session = cast("_StreamingTarget", load_target("reference")).open_streamed(alone, checkpoint)
     try:
         session.encode([0], make_golden_window(spec.dims.n_mels, spec.dims.n_frames)[None])

@@ -1,4 +1,4 @@
-"""The program: encode, prefill, decode, logits, align as pure functions of (layers, caches, inputs).
+"""The program: encode, encode_audio, prefill, decode, logits, align as pure functions of (layers, caches, inputs).
 
 Axes: N windows, S slots, B beams, H heads of this rank, D head width, A audio positions (1500), C past
 positions, T prompt tokens, V padded vocabulary, K most probable tokens.
@@ -8,7 +8,7 @@ its caches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,10 +26,12 @@ from neuron_whisper.graph.logit_processor import (
     top_k_tokens,
 )
 from neuron_whisper.model.dims import WhisperDims
+from neuron_whisper.target.interfaces import MIN_COMPUTED_PADDING_FRAMES
 
 KVPair = tuple[Tensor, Tensor]
 # Finite: a row whose past is empty must not become 0/0, and 16-bit types must hold it.
 ATTENTION_MASK = -1e4
+PADDING = "padding."  # before the names of parameters that no checkpoint has: keys and values of padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,30 +116,93 @@ def encode(config: GraphConfig, layers: LayerBackend, mel: Tensor, *, repeat_to_
     Softmax gives a key that occurs r times r times its weight and divides all weights by r, so attention equals that
     over the shorter window.
     """
+    cross = []
+    for _, value in _project_cross(config, layers, _run_encoder(config, layers, mel)):
+        repeats = config.dims.n_audio_ctx // value.shape[1] if repeat_to_full else 1
+        cross.append(_split_heads(value.repeat(1, repeats, 1) if repeats > 1 else value, layers.text_heads))
+    return _to_cross_pairs(cross)
+
+
+def encode_audio(config: GraphConfig, layers: LayerBackend, mel: Tensor) -> list[KVPair]:
+    """As encode, of a window that is padding behind mel (N, n_mels, 2T): zeros up to 2A.
+
+    Only T positions are computed. What attention reads of the others are the layers' PADDING parameters, the mean of
+    what windows of speech have there (find_padding); so attention is over all A positions, as the model was trained.
+    """
+    dims = config.dims
+
+    def append_padding(name: str, values: Tensor) -> Tensor:
+        padding = layers.parameter(PADDING + name)[values.shape[1] :].to(values.dtype).unsqueeze(0)
+        if values.shape[0] > 1:
+            padding = padding.expand(values.shape[0], -1, -1)
+        return torch.cat((values, padding), 1)
+
+    cross = []
+    for name, value in _project_cross(config, layers, _run_encoder(config, layers, mel, append_padding)):
+        full = append_padding(name, value)  # of a length that is known, whatever T is
+        full = full.view(full.shape[0], dims.n_audio_ctx, layers.text_heads, dims.head_dim)
+        cross.append(full.transpose(1, 2))
+    return _to_cross_pairs(cross)
+
+
+def find_padding(config: GraphConfig, layers: LayerBackend, windows: Iterable[tuple[Tensor, int]]) -> dict[str, Tensor]:
+    """The PADDING parameters of encode_audio, (A, H*D) float32 each, by name.
+
+    `windows` are mel (1, n_mels, 2A), zeros behind the frames of speech that each has. A position has the mean over
+    the windows in which it is padding that encode_audio does not compute; before the first such position, its values.
+    """
+    contexts = config.dims.n_audio_ctx
+    sums: dict[str, Tensor] = {}
+    counts = torch.zeros(contexts, 1)
+    for mel, frames in windows:
+        first = min((frames + MIN_COMPUTED_PADDING_FRAMES + 1) // 2, contexts - 1)
+        counts[first:] += 1
+
+        def add(name: str, values: Tensor, first: int = first) -> Tensor:
+            total = sums.setdefault(PADDING + name, torch.zeros(contexts, values.shape[2]))
+            total[first:] += values[0, first:].float()
+            return values
+
+        for name, value in _project_cross(config, layers, _run_encoder(config, layers, mel, add)):
+            add(name, value)
+    known = int((counts[:, 0] > 0).int().argmax())
+    for total in sums.values():
+        total /= counts.clamp(min=1)
+        total[:known] = total[known]
+    return sums
+
+
+def _run_encoder(
+    config: GraphConfig, layers: LayerBackend, mel: Tensor, read: Callable[[str, Tensor], Tensor] | None = None
+) -> Tensor:
+    """mel (N, n_mels, 2T) -> (N, T, state). `read` gives for keys and values by name those that attention reads."""
     dims, heads = config.dims, layers.audio_heads
-    scale = float((dims.n_audio_state // dims.n_audio_head) ** -0.5)
+    width = dims.n_audio_state // dims.n_audio_head
     x = F.gelu(layers.conv("encoder.conv1", mel, stride=1))
-    x = F.gelu(layers.conv("encoder.conv2", x, stride=2)).transpose(1, 2)  # (N, A, state)
-    repeats = dims.n_audio_ctx // x.shape[1] if repeat_to_full else 1
+    x = F.gelu(layers.conv("encoder.conv2", x, stride=2)).transpose(1, 2)  # (N, T, state)
     x = x + layers.parameter("encoder.positional_embedding")[: x.shape[1]].to(x.dtype)
     for i in range(dims.n_audio_layer):
         block = f"encoder.blocks.{i}"
         y = layers.norm(f"{block}.attn_ln", x)
-        q = _split_heads(layers.column(f"{block}.attn.query", y) * scale, heads)
-        k = _split_heads(layers.column(f"{block}.attn.key", y), heads)
-        v = _split_heads(layers.column(f"{block}.attn.value", y), heads)
+        q = _split_heads(layers.column(f"{block}.attn.query", y) * float(width**-0.5), heads)
+        k, v = layers.column(f"{block}.attn.key", y), layers.column(f"{block}.attn.value", y)
+        if read is not None:
+            k, v = (read(f"encoder.{i}.{part}", t) for part, t in (("key", k), ("value", v)))
+        k, v = _split_heads(k, heads), _split_heads(v, heads)
         x = x + layers.row(f"{block}.attn.out", _join_heads(layers.attention(q, k, v)))
         x = _mlp(layers, block, x)
-    x = layers.norm("encoder.ln_post", x)
-    cross = []
-    for i in range(dims.n_text_layer):
-        attn = f"decoder.blocks.{i}.cross_attn"
-        k, v = layers.column(f"{attn}.key", x), layers.column(f"{attn}.value", x)
-        if repeats > 1:
-            k, v = k.repeat(1, repeats, 1), v.repeat(1, repeats, 1)
-        k, v = _split_heads(k, layers.text_heads), _split_heads(v, layers.text_heads)
-        cross.append((k.contiguous(), v.contiguous()))
-    return cross
+    return layers.norm("encoder.ln_post", x)
+
+
+def _project_cross(config: GraphConfig, layers: LayerBackend, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Encoder output (N, T, state) -> names and values (N, T, H*D) of the cross-K/V: key, value per decoder layer."""
+    for i in range(config.dims.n_text_layer):
+        for part in ("key", "value"):
+            yield f"decoder.{i}.{part}", layers.column(f"decoder.blocks.{i}.cross_attn.{part}", x)
+
+
+def _to_cross_pairs(values: Sequence[Tensor]) -> list[KVPair]:
+    return [(k.contiguous(), v.contiguous()) for k, v in zip(values[::2], values[1::2], strict=True)]
 
 
 def _project_qkv(config: GraphConfig, layers: LayerBackend, block: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

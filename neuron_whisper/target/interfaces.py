@@ -40,6 +40,12 @@ MASKED_LOGPROB = -1e4  # log-probabilities below this belong to masked tokens
 # A shorter window must end in at least 2 s of silence, or the model makes up text at its end.
 MIN_TRAILING_SILENCE_FRAMES = 200
 
+# Of a program that skips padding. What audio leaves behind it reaches half a second; windows are of few lengths, the
+# shortest 2 s; from SKIP_BELOW of the full window on, a graph of any length is no faster than the full one.
+MIN_COMPUTED_PADDING_FRAMES = 50
+COMPUTED_FRAMES_MULTIPLE, MIN_COMPUTED_FRAMES = 100, 200
+SKIP_BELOW = 0.9
+
 ALIGN_BUCKETS = (64, 256)  # a short result, and the longest: 224 tokens and the start sequence
 
 
@@ -51,7 +57,8 @@ class ProgramSpec:
     self-K/V; `choices` (K) is the number of most probable tokens that a step returns per row; `align_buckets` are
     lengths of the align graph (empty: none was built). `audio_contexts` are ascending lengths of shorter windows that
     the encoder takes, in positions (20 ms), each a divisor of the model's n_audio_ctx: attention is over the shorter
-    window alone. Caches of full length hold it repeated (equal keys share one's weight).
+    window alone. Caches of full length hold it repeated (equal keys share one's weight). `skip_padding`: of a window
+    that ends in padding the encoder computes the positions of audio alone; those of padding are the program's own.
     """
 
     dims: WhisperDims
@@ -65,6 +72,7 @@ class ProgramSpec:
     align_buckets: tuple[int, ...] = ()
     alignment_heads: tuple[tuple[int, int], ...] = ()
     audio_contexts: tuple[int, ...] = ()
+    skip_padding: bool = False
 
     def __post_init__(self) -> None:
         for field, value, low, high in (
@@ -83,6 +91,8 @@ class ProgramSpec:
         contexts, full = self.audio_contexts, self.dims.n_audio_ctx
         if list(contexts) != sorted(set(contexts)) or any(not 0 < it < full or full % it for it in contexts):
             raise InvalidOption("audio_contexts", list(contexts), f"ascending divisors of {full}, less than it")
+        if contexts and self.skip_padding:
+            raise InvalidOption("audio_contexts", list(contexts), "none where padding is skipped")
 
     @property
     def rows(self) -> int:
@@ -94,14 +104,29 @@ class ProgramSpec:
         return (1,) if self.encode_batch == 1 else (1, self.encode_batch)
 
     def frames_to_encode(self, frames: int) -> int:
-        """Mel frames of the shortest window that holds `frames` of audio and MIN_TRAILING_SILENCE_FRAMES.
+        """Mel frames to give to encode for a window whose first `frames` are audio.
 
-        The full window's when no shorter one does.
+        Those of the shortest window that holds them and MIN_TRAILING_SILENCE_FRAMES; where padding is skipped, a few
+        more than `frames`. The full window's when no shorter one does.
         """
+        if self.skip_padding:
+            needed = max(frames + MIN_COMPUTED_PADDING_FRAMES, MIN_COMPUTED_FRAMES)
+            computed = -(-needed // COMPUTED_FRAMES_MULTIPLE) * COMPUTED_FRAMES_MULTIPLE
+            return computed if computed < SKIP_BELOW * self.dims.n_frames else self.dims.n_frames
         return next(
             (2 * context for context in self.audio_contexts if frames + MIN_TRAILING_SILENCE_FRAMES <= 2 * context),
             self.dims.n_frames,
         )
+
+    def check_frames(self, frames: int) -> None:
+        """Raises InvalidOption when no encode graph takes so many mel frames."""
+        lengths = [*(2 * context for context in self.audio_contexts), self.dims.n_frames]
+        if self.skip_padding:
+            is_known, allowed = frames % 2 == 0 and 2 <= frames <= lengths[-1], f"even, up to {lengths[-1]}"
+        else:
+            is_known, allowed = frames in lengths, " or ".join(map(str, lengths))
+        if not is_known:
+            raise InvalidOption("mel", f"{frames} frames", f"{allowed} with this artifact")
 
     @property
     def cross_bytes_per_slot(self) -> int:
@@ -132,8 +157,11 @@ class ProgramSpec:
 def spec_from_profile(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec:
     """The program that `profile` describes for a model of these dimensions. Raises InvalidOption."""
     shapes = profile.shapes
-    if shapes.audio_contexts and profile.target.name == "neuron":
-        raise InvalidOption("audio_contexts", list(shapes.audio_contexts), "none with the Neuron target")
+    if profile.target.name == "neuron":
+        if shapes.audio_contexts:
+            raise InvalidOption("audio_contexts", list(shapes.audio_contexts), "none with the Neuron target")
+        if shapes.skip_padding:
+            raise InvalidOption("skip_padding", "true", "false with the Neuron target")
     context = min(shapes.text_context, dims.n_text_ctx)
 
     def cut(buckets: Iterable[int]) -> tuple[int, ...]:
@@ -150,6 +178,7 @@ def spec_from_profile(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec
         choices=1 if shapes.beams == 1 else 2 * shapes.beams + 1,
         align_buckets=cut(ALIGN_BUCKETS) if shapes.align else (),
         audio_contexts=shapes.audio_contexts,
+        skip_padding=shapes.skip_padding,
     )
 
 
@@ -263,7 +292,8 @@ class Session(Protocol):
     def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
         """Fill the slots' cross-K/V from mel (N, n_mels, frames); N = len(slots), at most encode_batch.
 
-        `frames` are 3000, or twice one of the spec's audio_contexts.
+        `frames` are 3000, or twice one of the spec's audio_contexts. Where padding is skipped, any even number up to
+        3000, all behind which is zeros. Raises InvalidOption for another.
         """
 
     def prefill(self, slot: int, inputs: PrefillInputs) -> PrefillOutput:

@@ -17,12 +17,14 @@ from neuron_whisper.target.cpu.runtime.session import CpuSession
 from neuron_whisper.target.interfaces import Session
 from tests.support.session_steps import PROMPT, decode_step, encode_and_prefill, logits_step, prefill_window
 from tests.support.sessions import open_session
-from tests.support.tiny_program import spec
+from tests.support.tiny_program import mel, spec
 
 if "avx2" not in detect_instruction_sets():
     pytest.skip("K/V in blocks are not proved: this processor has no AVX2", allow_module_level=True)
 
-THREE = replace(spec(slots=2, beams=3), encode_batch=1, prompt_buckets=(4, 40), choices=7, align_buckets=(40,))
+THREE = replace(
+    spec(slots=2, beams=3), encode_batch=1, prompt_buckets=(4, 40), choices=7, align_buckets=(40,), skip_padding=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,18 @@ def test_all_log_probabilities_and_alignments_are_the_same(both: tuple[Session, 
     plain, paged = (logits_step(session, {1: 11}, 3)[3] for session in both)
     np.testing.assert_allclose(paged, plain, atol=2e-4)
     weights = [session.align(1, np.arange(10, 40, dtype=np.int32)) for session in both]
+    np.testing.assert_allclose(weights[1], weights[0], atol=1e-5)
+
+
+def test_windows_without_their_padding_are_the_same(both: tuple[Session, Session]) -> None:
+    for slot, frames in enumerate((16, 30)):
+        for session in both:
+            session.encode([slot], mel(1, seed=slot)[:, :, :frames])
+            prefill_window(session, slot, beams=3)
+    tokens: dict[int, int | list[int]] = {0: [11, 12, 13], 1: [21, 22, 23]}
+    plain, paged = (decode_step(session, tokens, 3) for session in both)
+    np.testing.assert_allclose(paged.logprobs, plain.logprobs, atol=2e-4)
+    weights = [session.align(1, np.arange(10, 20, dtype=np.int32)) for session in both]
     np.testing.assert_allclose(weights[1], weights[0], atol=1e-5)
 
 

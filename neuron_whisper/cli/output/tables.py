@@ -56,6 +56,7 @@ def format_program(spec: Mapping[str, Any]) -> str:
         f"slots {spec['slots']}, beams {spec['beams']}, encode batch {spec['encode_batch']}, "
         f"prompt buckets {', '.join(map(str, spec['prompt_buckets']))}, text context {spec['text_context']}"
         + (f", audio contexts {', '.join(map(str, contexts))}" if contexts else "")
+        + (", padding skipped" if spec.get("skip_padding") else "")
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from neuron_whisper.errors import DeviceError
 from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
+from neuron_whisper.graph.padding_windows import load_padding_windows
 from neuron_whisper.target.interfaces import (
     PrefillInputs,
     PrefillOutput,
@@ -67,6 +69,7 @@ class _Rank:
     def __init__(self, spec: ProgramSpec, layers: PlainLayers, dtype: torch.dtype) -> None:
         dims, heads = spec.dims, layers.text_heads
         self.layers = layers
+        self.layers_with_padding: PlainLayers | None = None  # made at the first window that ends in padding
         cross = (spec.slots, heads, dims.n_audio_ctx, dims.head_dim)
         past = (spec.slots, spec.beams, heads, spec.text_context, dims.head_dim)
         self.cross_caches, self.self_caches = (
@@ -88,6 +91,7 @@ class ReferenceSession:
         self._config = whisper.GraphConfig(spec.dims, SpecialTokenIds.from_spec(spec), spec.choices)
         tp = len(ranks)
         self._collectives = Collectives(tp)
+        self._parameters = ranks
         self._ranks = [
             _Rank(spec, self._make_layers(parameters, tp, rank), dtype) for rank, parameters in enumerate(ranks)
         ]
@@ -126,15 +130,30 @@ class ReferenceSession:
         return [future.result() for future in [self._threads.submit(run, rank) for rank in self._ranks]]
 
     def encode(self, slots: Sequence[int], mel: NDArray[np.float32]) -> None:
+        self._spec.check_frames(mel.shape[-1])
+        ends_in_padding = self._spec.skip_padding and mel.shape[-1] < self._spec.dims.n_frames
         windows = torch.from_numpy(mel).to(self._dtype)
 
         def run(rank: _Rank) -> None:
-            for (past_k, past_v), (k, v) in zip(
-                rank.cross_caches, whisper.encode(self._config, rank.layers, windows), strict=True
-            ):
+            if ends_in_padding:
+                fresh = whisper.encode_audio(self._config, self._add_padding(rank), windows)
+            else:
+                fresh = whisper.encode(self._config, rank.layers, windows)
+            for (past_k, past_v), (k, v) in zip(rank.cross_caches, fresh, strict=True):
                 past_k[list(slots)], past_v[list(slots)] = k, v
 
         self._run_on_ranks(run)
+
+    def _add_padding(self, rank: _Rank) -> PlainLayers:
+        """The rank's layers with the parameters of whisper.encode_audio."""
+        if rank.layers_with_padding is None:
+            dims, index = self._spec.dims, self._ranks.index(rank)
+            windows = load_padding_windows(dims.n_mels, dims.n_frames)
+            in_dtype = ((torch.from_numpy(mel).to(self._dtype), frames) for mel, frames in windows)
+            padding = whisper.find_padding(self._config, rank.layers, in_dtype)
+            parameters = ChainMap(padding, cast("MutableMapping[str, Tensor]", self._parameters[index]))
+            rank.layers_with_padding = self._make_layers(parameters, len(self._ranks), index)
+        return rank.layers_with_padding
 
     def prefill(self, slot: int, inputs: PrefillInputs) -> PrefillOutput:
         self._spec.check_beams(inputs.beams)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -92,3 +94,50 @@ def test_alignment_weights_sum_to_one_over_the_audio(cross: list[whisper.KVPair]
     weights = whisper.align(CONFIG, LAYERS, cross, torch.tensor([PROMPT]), [(0, 1), (1, 0)])
     assert weights.shape == (2, 3, DIMS.n_audio_ctx)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3))
+
+
+LONG = replace(DIMS, n_audio_ctx=100)
+LONG_CONFIG = whisper.GraphConfig(LONG, SpecialTokenIds.from_spec(spec(dims=LONG)), 3)
+LONG_PARAMETERS = {name: torch.from_numpy(value) for name, value in parameters(LONG).items()}
+
+
+def window_of(frames: int, seed: int = 1) -> Tensor:
+    window = torch.from_numpy(mel(dims=LONG, seed=seed))
+    window[..., frames:] = 0
+    return window
+
+
+def add_padding(*windows: tuple[Tensor, int]) -> PlainLayers:
+    padding = whisper.find_padding(LONG_CONFIG, PlainLayers(LONG, LONG_PARAMETERS), windows)
+    assert set(padding).isdisjoint(LONG_PARAMETERS)
+    return PlainLayers(LONG, LONG_PARAMETERS | padding)
+
+
+@pytest.mark.parametrize("computed", [40, 41, 77, 99])
+def test_with_a_windows_own_padding_its_cross_attention_is_that_of_the_whole_window(computed: int) -> None:
+    window = window_of(30)  # padding is known from 15 + 25 positions on
+    layers = add_padding((window, 30))
+    whole = whisper.encode(LONG_CONFIG, layers, window)
+    for ours, theirs in zip(whisper.encode_audio(LONG_CONFIG, layers, window[..., : 2 * computed]), whole, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-4)
+
+
+def test_windows_are_encoded_together_as_alone() -> None:
+    layers = add_padding((window_of(30), 30))
+    both = torch.cat((window_of(20, 1), window_of(20, 2)))[..., :60]
+    together = whisper.encode_audio(LONG_CONFIG, layers, both)
+    for i in range(2):
+        for a, b in zip(together, whisper.encode_audio(LONG_CONFIG, layers, both[i : i + 1]), strict=True):
+            torch.testing.assert_close(a[0][i : i + 1], b[0], atol=1e-4, rtol=1e-4)
+
+
+def test_padding_is_the_mean_of_the_windows_that_have_it_and_before_them_that_of_the_first_position() -> None:
+    layers, windows = PlainLayers(LONG, LONG_PARAMETERS), [(window_of(30, 1), 30), (window_of(60, 2), 60)]
+    first, second, both = (whisper.find_padding(LONG_CONFIG, layers, it) for it in (windows[:1], windows[1:], windows))
+    assert len(both) == 2 * (LONG.n_audio_layer + LONG.n_text_layer)
+    for name, values in both.items():
+        assert values.shape == (100, 128)
+        assert torch.equal(values[40:55], first[name][40:55])
+        torch.testing.assert_close(values[55:], (first[name][55:] + second[name][55:]) / 2)
+        assert torch.equal(values[:40], first[name][40].expand(40, -1))

@@ -9,6 +9,7 @@ program's beams (wide). The K/V of a step are past, then cross; bias is the supp
 | ---------- | ---------------------------------------------------------- | ------------------------------------------ |
 | encode_N   | mel (N, n_mels, 2A)                                        | cross-K/V (N, H, A, D)                     |
 | encode_1xA | mel (1, n_mels, 2A), a shorter window                      | the same                                   |
+| encode_audio | mel (1, n_mels, 2T), T free, audio before padding        | the same, of all A                         |
 | prefill    | tokens (1, T), sot_and_last (2,), rules, bias, cross-K/V   | languages, no_speech, top, logprobs, rows  |
 | decode_B   | tokens, positions (S, B), rules, bias, window_lengths, K/V | top, logprobs, rows (S, B, H, D)           |
 | logits_B   | as decode_B                                                | logprobs (S*B, n_vocab), rows (S, B, H, D) |
@@ -28,6 +29,7 @@ N_PREFILL_OUTPUTS = 4
 N_STEP_INPUTS = 5  # of decode and logits, before the K/V ports
 N_STEP_OUTPUTS = {"decode": 2, "logits": 1}  # outputs before the rows
 N_ALIGN_INPUTS = 1
+ENCODE_AUDIO = "encode_audio"
 PROMPT_PADDING_MULTIPLE = 32  # tokens
 
 
@@ -58,7 +60,18 @@ def padded_length(buckets: Sequence[int], length: int) -> int:
 
 
 def _encoder_names(spec: ProgramSpec) -> tuple[str, ...]:
-    return *(f"encode_{n}" for n in spec.encode_batches), *(f"encode_1x{context}" for context in spec.audio_contexts)
+    return (
+        *(f"encode_{n}" for n in spec.encode_batches),
+        *(f"encode_1x{context}" for context in spec.audio_contexts),
+        *((ENCODE_AUDIO,) if spec.skip_padding else ()),
+    )
+
+
+def encoder_of_frames(spec: ProgramSpec, frames: int) -> str:
+    """The graph that encodes one window of so many mel frames."""
+    if frames == spec.dims.n_frames:
+        return "encode_1"
+    return ENCODE_AUDIO if spec.skip_padding else f"encode_1x{frames // 2}"
 
 
 def beam_widths(spec: ProgramSpec) -> tuple[int, ...]:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import openvino as ov
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neuron_whisper.errors import LoweringFailed
 from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
+from neuron_whisper.graph.padding_windows import load_padding_windows
 from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.cpu.lowering.frontend import Frontend, GraphFunction
 from neuron_whisper.target.cpu.lowering.weights import WeightsFile, compress_int8
@@ -43,9 +45,10 @@ class Lowering:
         spec, profile, checkpoint = request.spec, request.profile, request.checkpoint
         self._spec, self._profile = spec, profile
         self._config = self._graph_config(spec.choices)
-        self._frontend = Frontend(
-            {name: np.array(checkpoint.tensor(name), np.float32) for name in checkpoint.parameter_names}
-        )
+        parameters = {name: np.array(checkpoint.tensor(name), np.float32) for name in checkpoint.parameter_names}
+        if spec.skip_padding:
+            parameters |= self._find_padding(parameters)
+        self._frontend = Frontend(parameters)
         self._layers = PlainLayers(spec.dims, self._frontend.parameters)
         self._cache_dtype = torch.float32 if profile.target.dtype == "float32" else torch.bfloat16
         # 16 bit loses nothing of a checkpoint that is stored in float16
@@ -75,10 +78,20 @@ class Lowering:
     def _graph_config(self, top_k: int) -> whisper.GraphConfig:
         return whisper.GraphConfig(self._spec.dims, SpecialTokenIds.from_spec(self._spec), top_k)
 
+    def _find_padding(self, parameters: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        dims = self._spec.dims
+        layers = PlainLayers(dims, {name: torch.from_numpy(value) for name, value in parameters.items()})
+        windows = ((torch.from_numpy(mel), frames) for mel, frames in load_padding_windows(dims.n_mels, dims.n_frames))
+        with torch.inference_mode():
+            padding = whisper.find_padding(self._config, layers, windows)
+        return {name: value.numpy() for name, value in padding.items()}
+
     def lower_graph(self, name: str) -> ov.Model:
         """A graph by its name in graph_signatures."""
         kind, _, sizes = name.partition("_")
         build: Callable[..., tuple[GraphFunction, Tensors, Axes]] = getattr(self, f"_{kind}")
+        if name == graph_signatures.ENCODE_AUDIO:
+            build, sizes = self._encode_audio, ""
         function, inputs, axes = build(*map(int, sizes.split("x") if sizes else ()))
         model = self._frontend.convert(function, inputs)
         if len(model.inputs) != len(inputs):
@@ -112,6 +125,12 @@ class Lowering:
         dims = self._spec.dims
         frames = 2 * context if context else dims.n_frames
         return function, (torch.zeros(batch, dims.n_mels, 2 * TRACED_AUDIO),), {0: {2: frames}}
+
+    def _encode_audio(self) -> tuple[GraphFunction, Tensors, Axes]:
+        def function(mel: Tensor) -> tuple[Tensor, ...]:
+            return _flatten_kv_pairs(whisper.encode_audio(self._config, self._layers, mel), self._cache_dtype)
+
+        return function, (torch.zeros(1, self._spec.dims.n_mels, 2 * TRACED_AUDIO),), {0: {2: FREE}}
 
     def _prefill(self) -> tuple[GraphFunction, Tensors, Axes]:
         def function(tokens: Tensor, sot_and_last: Tensor, rules: Tensor, bias: Tensor, *cross: Tensor) -> Tensors:

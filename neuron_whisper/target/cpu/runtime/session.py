@@ -114,11 +114,11 @@ class CpuSession:
         n = len(slots)
         if n != len(mel) or n > self._spec.encode_batch:
             raise InvalidOption("slots", n, f"as many as mel windows ({len(mel)}), at most {self._spec.encode_batch}")
-        is_full = mel.shape[-1] == self._spec.dims.n_frames
-        if is_full and n == self._spec.encode_batch:
+        self._spec.check_frames(mel.shape[-1])
+        if mel.shape[-1] == self._spec.dims.n_frames and n == self._spec.encode_batch:
             self._encode_batch(f"encode_{n}", slots, mel)
         else:
-            name = "encode_1" if is_full else f"encode_1x{mel.shape[-1] // 2}"
+            name = graph_signatures.encoder_of_frames(self._spec, mel.shape[-1])
             for i, slot in enumerate(slots):
                 self._encode_batch(name, [slot], mel[i : i + 1])
 
@@ -126,7 +126,8 @@ class CpuSession:
         request, element = self._get_request(name), self._caches.element
         mel = np.ascontiguousarray(mel)  # referenced until the graph has run: the tensor does not keep it
         set_inputs(request, 0, mel)
-        self._caches.window_lengths[list(slots)] = mel.shape[-1] // 2
+        is_whole = name == graph_signatures.ENCODE_AUDIO
+        self._caches.window_lengths[list(slots)] = self._spec.dims.n_audio_ctx if is_whole else mel.shape[-1] // 2
         if len(slots) == 1:  # the graph writes into the slot
             for port, view in enumerate(self._caches.cross_views(slots[0])):
                 request.set_output_tensor(port, share_cache(view, element))
