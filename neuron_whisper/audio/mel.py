@@ -8,10 +8,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.fft import rfft
-from scipy.sparse import csr_array
 
 from neuron_whisper.audio.clip import FFT_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, WINDOW_FRAMES, WINDOW_SAMPLES
+from neuron_whisper.audio.fft import rfft
 from neuron_whisper.audio.sample_buffer import release_pages
 from neuron_whisper.errors import InvalidOption
 
@@ -59,12 +58,25 @@ def mel_filters(n_mels: int) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=2)
-def _sparse_mel_filters(n_mels: int) -> csr_array:
-    """As mel_filters, as a sparse matrix: a bin is in at most two filters.
+def _triangles(n_mels: int) -> tuple[tuple[slice, NDArray[np.float32]], ...]:
+    """Each of mel_filters as its bins and their weights; all others are 0."""
+    found = []
+    for row in mel_filters(n_mels):
+        inside = np.flatnonzero(row)
+        bins = slice(int(inside[0]), int(inside[-1]) + 1)
+        found.append((bins, row[bins]))
+    return tuple(found)
 
-    A dense product would use all cores for every block, and compete for them with running decodes.
+
+def _apply_filters(power: NDArray[np.float32], n_mels: int) -> NDArray[np.float32]:
+    """power (201, frames) -> (n_mels, frames).
+
+    A product of matrices would use all cores for every block, and compete for them with running decodes.
     """
-    return csr_array(mel_filters(n_mels))
+    block = np.empty((n_mels, power.shape[1]), np.float32)
+    for row, (bins, weights) in zip(block, _triangles(n_mels), strict=True):
+        np.einsum("k,kt->t", weights, power[bins], out=row)
+    return block
 
 
 @lru_cache(maxsize=1)
@@ -89,7 +101,6 @@ def log_mel(samples: NDArray[np.float32], n_mels: int, *, padding: int = 0) -> N
 
 def _log10_mel(padded: NDArray[np.float32], n_mels: int, frames: int) -> NDArray[np.float32]:
     """log10 of the mel bins of `frames` frames, the first of them at the first sample: (n_mels, frames)."""
-    filters = _sparse_mel_filters(n_mels)
     mel = np.empty((n_mels, frames), np.float32)
     if not frames:
         return mel
@@ -98,7 +109,7 @@ def _log10_mel(padded: NDArray[np.float32], n_mels: int, frames: int) -> NDArray
         end = min(start + BLOCK_FRAMES, frames)
         spectrum = rfft(pieces[start:end] * _hann_window())  # (block, 201)
         power = np.ascontiguousarray((spectrum.real**2 + spectrum.imag**2).T)
-        block = filters @ power
+        block = _apply_filters(power, n_mels)
         np.maximum(block, POWER_FLOOR, out=block)
         np.log10(block, out=mel[:, start:end])
     return mel

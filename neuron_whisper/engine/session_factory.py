@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from neuron_whisper.artifact.golden_check import verify_session
-from neuron_whisper.artifact.loader import check_artifact, read_artifact
-from neuron_whisper.target.interfaces import Session
+from neuron_whisper.artifact.loader import Artifact, check_artifact, read_artifact
+from neuron_whisper.target.interfaces import Session, Target
 from neuron_whisper.target.registry import load_target, toolchain_to_open
 from neuron_whisper.text.tokenizer import Tokenizer
+
+TOKENIZER_FILE = "tokenizer.json"
 
 
 class SessionFactory(Protocol):
@@ -35,8 +38,22 @@ class ArtifactSessionFactory:
         artifact = read_artifact(self.path)
         target = load_target(artifact.manifest.target)
         check_artifact(artifact, toolchain_to_open(target, artifact.manifest.toolchain), verify_digests=False)
-        tokenizer = Tokenizer.from_layout(self.path / "tokenizer.json", artifact.spec.special)
-        session = target.open(self.path, artifact.spec, artifact.profile, threads=threads)
+        session, tokenizer = open_session(target, artifact, threads=threads)
         if self.verify:
             verify_session(session, artifact)
         return session, tokenizer
+
+
+def open_session(target: Target, artifact: Artifact, *, threads: int) -> tuple[Session, Tokenizer]:
+    """The session of a checked artifact, and its tokenizer, which is read while the graphs are compiled.
+
+    Raises ArtifactCorrupt, CheckpointError (the tokenizer), TargetUnavailable, DeviceError.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as reader:
+        reading = reader.submit(Tokenizer.from_layout, artifact.path / TOKENIZER_FILE, artifact.spec.special)
+        session = target.open(artifact.path, artifact.spec, artifact.profile, threads=threads)
+        try:
+            return session, reading.result()
+        except BaseException:
+            session.close()
+            raise

@@ -74,6 +74,16 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     assert "HEAVY []" in printed
 
 
+def test_transcribe_imports_no_server_and_no_scipy(
+    compiled: tuple[Path, subprocess.CompletedProcess[bytes]], wav: Path
+) -> None:
+    _, done = compiled
+    artifact = done.stdout.decode().removesuffix("\n")
+    heavy = ("litestar", "sqlalchemy", "prometheus_client", "scipy", "torch")
+    code = f"run(args)\nprint('HEAVY', [name for name in {heavy} if name in sys.modules])"
+    assert "HEAVY []" in run_in_child(code, "transcribe", wav, "--artifact", artifact)
+
+
 def test_compile_prints_the_directory_on_stdout_and_its_steps_on_stderr(
     compiled: tuple[Path, subprocess.CompletedProcess[bytes]],
 ) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import neuron_whisper.server
 from neuron_whisper.server import ServerSettings
+from neuron_whisper.server.app import create_app
 from tests.support.servers import TRANSCRIPTIONS, run_server
 from tests.support.servers_with_keys import run_server_with_keys
 
@@ -56,3 +60,9 @@ def test_the_document_says_which_routes_need_a_key(tmp_path: Path) -> None:
         document = client.get("/schema/openapi.json").json()
     assert not wanting(document)
     assert "securitySchemes" not in document["components"]
+
+
+def test_the_package_gives_its_names_when_they_are_used_and_no_others() -> None:
+    assert neuron_whisper.server.create_app is create_app
+    with pytest.raises(AttributeError, match="create_apps"):
+        getattr(neuron_whisper.server, "create_apps")  # noqa: B009 - mypy knows that there is none
