@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test test-fast test-speech lint format parity conformance bench-peers bench-accuracy bench-checks bench-load bench-realtime bench-serving bench-profile soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
+.PHONY: install demo test test-fast test-speech lint format parity conformance bench-peers bench-page bench-accuracy bench-checks bench-load bench-realtime bench-serving bench-profile soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -77,22 +77,32 @@ PEER_PYTHON := --peer-python $(abspath $(PEERS))/bin/python
 # `make bench-...` measures; each module has --help, and docs/benchmarks.md says what it prints. Results lie in build/.
 ARTIFACT = "$$($(BIN)/neuron-whisper compile --model $(MODEL))"
 
-# the goals against every peer in one run. GOALS takes more flags: --quick, --rows short,hour, --runs N
+# the goals against every peer in one run; ends with an error where one is missed.
+# GOALS takes more flags: --quick, --rows short,hour, --runs N
 GOALS ?=
 PROFILES ?= cpu cpu-exact cpu-fast
 bench-peers: install $(PEERS)/.installed
 	@mkdir -p build
+	@cut -d ' ' -f 1 /proc/loadavg > build/goals.load  # before anything is compiled
 	@for profile in $(PROFILES); do \
 	  artifact=$$($(BIN)/neuron-whisper compile --model $(MODEL) --profile $$profile) || exit 1; \
 	  echo "--artifact $$profile=$$artifact"; done > build/goals.artifacts
 	$(BIN)/python -m benchmarks.goals $(SPEECH) $$(cat build/goals.artifacts) $(PEER_PYTHON) \
+	  --load-before $$(cat build/goals.load) \
 	  --json build/goals.json --markdown build/goals.md --picture build/goals.svg $(GOALS)
+
+# the reports in build/ become the tables of docs/benchmarks.md
+bench-page: install
+	$(BIN)/python -m benchmarks.page $(foreach name,goals parity accuracy,\
+	  $(if $(wildcard build/$(name).json),$(name)=build/$(name).json))
 
 # error rates, text by text, next to every peer
 bench-accuracy: install $(PEERS)/.installed
+	@mkdir -p build
 	$(BIN)/neuron-whisper bench $(SPEECH) --model $(MODEL) --profile cpu --profile cpu-exact --beam-size 5 \
 	  --streams 1,8 --peer faster-whisper:int8 --peer faster-whisper-batched:int8 --peer openai-whisper \
-	  --peer openvino-genai --peer whisper.cpp:f16 --peer whisper.cpp:q8_0 $(PEER_PYTHON)
+	  --peer openvino-genai --peer openvino-genai:int8 --peer whisper.cpp:f16 --peer whisper.cpp:q8_0 $(PEER_PYTHON) \
+	  --json build/accuracy.json --markdown build/accuracy.md
 
 # hallucinated words, times on a known timeline, word times: make bench-checks CHECK=timeline
 # texts that changed: make bench-checks CHECK=texts TEXTS="--model base --before before.json"

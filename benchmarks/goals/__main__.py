@@ -1,10 +1,12 @@
-"""`python -m benchmarks.goals`: measures the goals against peers in one run; `make bench-peers` calls it."""
+"""`python -m benchmarks.goals`: measures the goals against peers in one run; `make bench-peers` calls it.
+
+Exit code 1 where a goal is missed, 2 where nothing could be measured.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from benchmarks.goals.rows import ROWS, Row, select_rows
 from benchmarks.goals.speech import Speech, prepare_speech
 from benchmarks.goals.svg_chart import draw_svg
 from benchmarks.goals.systems import Systems
+from benchmarks.process.machine_load import CpuShares, CpuTimes, describe_shares, read_frequencies_mhz, read_load
 from neuron_whisper import __version__
 from neuron_whisper.artifact.cache_directory import default_cache_directory
 from neuron_whisper.artifact.store import ArtifactStore
@@ -44,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except NeuronWhisperError as error:
         _log(f"error: {error}")
-        return 1
+        return 2
     _write_reports(args, document)
     sys.stdout.write(format_markdown(document))
-    return 0
+    return int(any(verdict.is_met is False for verdict in judge_goals(document)))
 
 
 def _create_parser() -> argparse.ArgumentParser:
@@ -58,7 +61,7 @@ def _create_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="[LABEL=]REF",
-        help="stored artifact of neuron-whisper, by name or path; may be repeated, the first is judged",
+        help="stored artifact of neuron-whisper, by name or path; may be repeated. LABEL: the profile to judge it as",
     )
     parser.add_argument("--model", help="model that peers run  [default: the first artifact's]")
     parser.add_argument(
@@ -74,6 +77,9 @@ def _create_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=0, help="threads per system; 0 = all cores")
     parser.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these rows")
     parser.add_argument("--skip", action="append", default=[], metavar="PATTERN", help="skip these files")
+    parser.add_argument(
+        "--load-before", type=float, metavar="LOAD", help="load average before anything of this run  [default: now]"
+    )
     parser.add_argument("--language", default="en", help="measure only the clips in it")
     parser.add_argument("--merge", nargs="+", type=Path, default=[], metavar="JSON", help="join these reports instead")
     parser.add_argument("--json", type=Path, help="write the report here")
@@ -100,8 +106,8 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         language=args.language, where=tuple(_parse_pair(text) for text in args.where), skip=tuple(args.skip)
     )
     utterances, _ = read_utterances([args.manifest], row_filter)
-    systems = _open_systems(args)
     document: dict[str, Any] = {"format": FORMAT, **_describe_run(args), "rows": []}
+    systems, started = _open_systems(args), CpuTimes.read()
     with tempfile.TemporaryDirectory() as scratch:
         needs_hour = any(row.speech == "hour" for row in rows)
         speech = prepare_speech(
@@ -110,6 +116,8 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         bench = RowBenchmark(systems=systems, speech=speech, scratch=Path(scratch), runs=1, log=_log)
         for row in rows:
             _measure_row(args, bench, row, document)
+            document |= describe_shares(CpuShares.between(started, CpuTimes.read()))
+            _write_reports(args, document)
     return document
 
 
@@ -117,10 +125,11 @@ def _measure_row(args: argparse.Namespace, bench: RowBenchmark, row: Row, docume
     """Add the row to the document, and the versions that its systems report."""
     bench.runs = args.runs or (1 if args.quick or row.speech == "hour" else 3)
     recordings = bench.speech.select(row.speech)
-    load, *_ = os.getloadavg()
+    load, started = read_load(), CpuTimes.read()
     results = bench.measure(row)
     about = {
-        "load_before": round(load, 2),
+        "load_before": load,
+        **describe_shares(CpuShares.between(started, CpuTimes.read())),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "requests_audio_s": round(_total_audio_s(row, bench.speech), 1),
     }
@@ -130,7 +139,6 @@ def _measure_row(args: argparse.Namespace, bench: RowBenchmark, row: Row, docume
         assert isinstance(versions, dict)
         for package, number in versions.items():
             document["versions"].setdefault(package, number)
-    _write_reports(args, document)
 
 
 def _total_audio_s(row: Row, speech: Speech) -> float:
@@ -163,7 +171,8 @@ def _describe_run(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": _format_command(args),
-        "machine": describe_machine(),
+        "machine": {**describe_machine(), "frequencies_mhz": read_frequencies_mhz()},
+        "load_before": read_load() if args.load_before is None else args.load_before,
         "threads": args.threads or hardware.count_usable_cores(),
         "seed": args.seed,
         "versions": {"neuron-whisper": __version__, "openvino": version("openvino")},

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -15,6 +15,7 @@ from benchmarks.goals.clients import run_clients
 from benchmarks.goals.rows import BEST_VARIANT, Row
 from benchmarks.goals.speech import Recording, Speech
 from benchmarks.goals.systems import Candidate, Systems
+from benchmarks.process.memory import AnonymousMemorySampler
 from benchmarks.process.usage import cpu_time_s
 from neuron_whisper.bench.process.client import WorkerClient, build_worker_environment
 from neuron_whisper.bench.process.server import ServerProcess
@@ -22,6 +23,7 @@ from neuron_whisper.errors import TargetUnavailable
 
 CPP_VARIANTS = ("q8_0", "f16")
 REQUESTS_PER_CLIENT = 3  # also clips per stream
+INT8 = "int8"  # faster-whisper's fastest compute type on a CPU
 
 
 @dataclass(slots=True)
@@ -43,14 +45,14 @@ class RowResult:
 
 @dataclass(slots=True, kw_only=True)
 class RowBenchmark:
-    """Measures rows; used by one thread. `_best_settings`, found by trying, hold for all later rows."""
+    """Measures rows; used by one thread. `_best_settings`, found by trying, hold for later rows of the same work."""
 
     systems: Systems
     speech: Speech
     scratch: Path
     runs: int
     log: Callable[[str], None]
-    _best_settings: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _best_settings: dict[str, str] = field(default_factory=dict)
 
     def measure(self, row: Row) -> list[RowResult]:
         """The results of all systems, ours first; a system that fails has its `error` set."""
@@ -62,7 +64,7 @@ class RowBenchmark:
             "clients": self._measure_clients,
         }
         candidates, failed = self._prepare_candidates(row)
-        results = [RowResult(it.name, it.peer, it.facts) for it in candidates]
+        results = [RowResult(it.name, it.peer, it.facts, note=str(it.facts.get("tried", ""))) for it in candidates]
         measures[row.work](row, candidates, results)
         return [*results, *failed]
 
@@ -70,7 +72,7 @@ class RowBenchmark:
         candidates, failed = self.systems.own_candidates(row), []
         for peer_spec in row.peers:
             try:
-                candidates.append(self.systems.peer_candidate(self._select_variant(peer_spec, row), row))
+                candidates.append(self._prepare_peer(peer_spec, row))
             except TargetUnavailable as error:
                 failed.append(RowResult(peer_spec, peer_spec.partition(":")[0], error=error.reason))
                 self.log(f"{peer_spec}: {error.reason}")
@@ -106,12 +108,18 @@ class RowBenchmark:
 
     def _start_worker(self, candidate: Candidate, stack: ExitStack) -> WorkerClient:
         """A worker that has transcribed a short clip to warm up."""
-        worker = stack.enter_context(
+        worker = self._start_process(candidate, stack)
+        self._warm_up(worker, candidate)
+        return worker
+
+    def _start_process(self, candidate: Candidate, stack: ExitStack) -> WorkerClient:
+        return stack.enter_context(
             WorkerClient(candidate.name, candidate.python, candidate.config.threads, self.scratch)
         )
+
+    def _warm_up(self, worker: WorkerClient, candidate: Candidate) -> None:
         worker.open(candidate.config)
         _transcribe(worker, self.speech.short[0])
-        return worker
 
     def _run_once(self, row: Row, worker: WorkerClient, result: RowResult, recordings: Sequence[Recording]) -> float:
         if row.work == "concurrent":
@@ -128,11 +136,13 @@ class RowBenchmark:
                     continue
                 with _record_errors(result, self.log), ExitStack() as stack:
                     started = time.perf_counter()
-                    worker = self._start_worker(candidate, stack)
+                    worker = self._start_process(candidate, stack)
+                    sampler = stack.enter_context(AnonymousMemorySampler(worker.pid))
+                    self._warm_up(worker, candidate)
                     first_s = time.perf_counter() - started
                     texts = {it.name: _transcribe(worker, it)[0] for it in self.speech.select(row.speech)}
                     result.texts = result.texts or texts
-                    result.add(first_s=first_s, peak_bytes=worker.peak_memory_bytes())
+                    result.add(first_s=first_s, peak_bytes=worker.peak_memory_bytes(), anonymous_bytes=sampler.sample())
                     self.log(f"{result.name}: first text after {first_s:.2f} s")
 
     # --- servers ----------------------------------------------------------------------------------
@@ -145,8 +155,6 @@ class RowBenchmark:
             for candidate, result in zip(candidates, results, strict=True):
                 server = None
                 with _record_errors(result, self.log):
-                    if not candidate.is_ours:
-                        result.note = "workers x threads: {}, the fastest of {}".format(*self._best_settings["http"])
                     server = stack.enter_context(self._start_server(candidate))
                     run_clients(server.url, _to_uploads(recordings[:2]), 2)
                 servers.append(server)
@@ -173,7 +181,7 @@ class RowBenchmark:
                     with suppress(httpx.HTTPError):
                         result.note = format_engine_note(httpx.get(f"{server.url}/metrics", trust_env=False).text)
 
-    def _start_server(self, candidate: Candidate, setting: str | None = None) -> ServerProcess:
+    def _start_server(self, candidate: Candidate) -> ServerProcess:
         config = candidate.config
         environment = build_worker_environment(
             self.scratch, 0 if candidate.is_ours else config.threads, candidate.python
@@ -195,8 +203,6 @@ class RowBenchmark:
                 {**environment, "NEURON_WHISPER_CACHE": config.cache},
                 ready_path="/health/ready",
             )
-        workers, threads = (setting or self._best_settings["http"][0]).split("x")
-        environment["OMP_NUM_THREADS"] = threads
         return ServerProcess(
             [
                 candidate.python,
@@ -207,9 +213,9 @@ class RowBenchmark:
                 "--compute",
                 config.variant,
                 "--workers",
-                workers,
+                str(config.workers),
                 "--threads",
-                threads,
+                str(config.threads),
             ],
             environment,
             ready_path="/health",
@@ -217,39 +223,57 @@ class RowBenchmark:
 
     # --- the fastest settings of peers ------------------------------------------------------------
 
-    def _select_variant(self, peer_spec: str, row: Row) -> str:
+    def _prepare_peer(self, peer_spec: str, row: Row) -> Candidate:
+        """The peer, with its fastest settings where its variant is "best"; `tried` of its facts names them."""
         peer, _, variant = peer_spec.partition(":")
         if variant != BEST_VARIANT:
-            return peer_spec
-        if row.work == "clients":
-            if "http" not in self._best_settings:
-                self._best_settings["http"] = self._try_server_settings(row)
-            return f"{peer}:int8"
-        if peer not in self._best_settings:
-            self._best_settings[peer] = self._try_variants(peer, row)
-        return f"{peer}:{self._best_settings[peer][0]}"
+            return self.systems.peer_candidate(peer_spec, row)
+        kind = "clients" if row.work == "clients" else f"{peer} {row.work}"
+        settings = self._list_settings(peer, row)
+        if kind not in self._best_settings:
+            self._best_settings[kind] = self._try_settings(settings, row)
+        best = self._best_settings[kind]
+        candidate = settings[best]
+        tried = f"{best}, the fastest of {', '.join(settings)}"
+        return replace(candidate, facts={**candidate.facts, "tried": tried})
 
-    def _try_variants(self, peer: str, row: Row) -> tuple[str, str]:
-        """(the fastest on two clips, all that were tried)."""
+    def _list_settings(self, peer: str, row: Row) -> dict[str, Candidate]:
+        """What is tried for the row, by its name."""
+        if not peer.startswith("faster-whisper"):
+            return {it: self.systems.peer_candidate(f"{peer}:{it}", row) for it in CPP_VARIANTS}
+        candidate = self.systems.peer_candidate(f"{peer}:{INT8}", row)
+        cores = candidate.config.threads
+        pairs = list_worker_settings(cores) if row.at_once > 1 else [(1, n) for n in list_thread_counts(cores)]
+        return {
+            f"workers x threads {workers}x{threads}": replace(
+                candidate, config=replace(candidate.config, workers=workers, threads=threads)
+            )
+            for workers, threads in pairs
+        }
+
+    def _try_settings(self, settings: Mapping[str, Candidate], row: Row) -> str:
+        """The name of the fastest on two clips, or under as many streams or clients as the row has."""
+        if len(settings) == 1:
+            return next(iter(settings))
         took: dict[str, float] = {}
-        for variant in CPP_VARIANTS:
+        for name, candidate in settings.items():
             with ExitStack() as stack:
-                worker = self._start_worker(self.systems.peer_candidate(f"{peer}:{variant}", row), stack)
-                took[variant] = sum(_transcribe(worker, it)[1] for it in self.speech.short[:2])
+                if row.work == "clients":
+                    uploads = _to_uploads(_repeat([it for it in self.speech.short if it.file], 2 * row.at_once))
+                    server = stack.enter_context(self._start_server(candidate))
+                    run_clients(server.url, uploads[:2], 2)
+                    took[name] = run_clients(server.url, uploads, row.at_once).seconds
+                    continue
+                worker = self._start_worker(candidate, stack)
+                if row.work == "concurrent":
+                    clips = [(it.samples, it.language) for it in _repeat(self.speech.short, row.at_once)]
+                    took[name] = worker.run_concurrently(clips, row.at_once)
+                else:
+                    took[name] = sum(_transcribe(worker, it)[1] for it in self.speech.short[:2])
+        best = min(took, key=took.__getitem__)
+        peer = settings[best].peer
         self.log(f"{peer}: " + ", ".join(f"{name} {took_s:.2f} s" for name, took_s in took.items()))
-        return min(took, key=took.__getitem__), ", ".join(took)
-
-    def _try_server_settings(self, row: Row) -> tuple[str, str]:
-        """(the fastest workers x threads under as many clients as the row has, all that were tried)."""
-        candidate = self.systems.peer_candidate("faster-whisper:int8", row)
-        uploads = _to_uploads(_repeat([it for it in self.speech.short if it.file is not None], 2 * row.at_once))
-        took: dict[str, float] = {}
-        for setting in list_worker_settings(candidate.config.threads):
-            with self._start_server(candidate, setting) as server:
-                run_clients(server.url, uploads[:2], 2)
-                took[setting] = run_clients(server.url, uploads, row.at_once).seconds
-            self.log(f"faster-whisper over HTTP, workers x threads {setting}: {took[setting]:.2f} s")
-        return min(took, key=took.__getitem__), ", ".join(took)
+        return best
 
 
 @contextmanager
@@ -280,10 +304,15 @@ def format_engine_note(metrics: str) -> str:
     return f"{rows:.1f} rows in a step on average" + f"; of the device's time {shares}" * bool(shares)
 
 
-def list_worker_settings(cores: int) -> tuple[str, ...]:
-    """2 -> ("1x2", "2x1", "2x2", "4x1"): workers x threads, from one that has all cores to two for each core."""
+def list_thread_counts(cores: int) -> list[int]:
+    """6 -> [1, 2, 4, 6]: powers of two below all cores, and these."""
+    return [*(2**n for n in range(cores.bit_length()) if 2**n < cores), cores]
+
+
+def list_worker_settings(cores: int) -> list[tuple[int, int]]:
+    """2 -> (1, 2), (2, 1), (2, 2), (4, 1): workers and threads, from one that has all cores to two for each core."""
     pairs = [(1, cores), (cores, 1), (2, max(1, cores // 2)), (2, cores), (2 * cores, 1)]
-    return tuple(dict.fromkeys(f"{workers}x{threads}" for workers, threads in pairs))
+    return list(dict.fromkeys(pairs))
 
 
 def _transcribe(worker: WorkerClient, recording: Recording) -> tuple[str, float]:

@@ -8,12 +8,12 @@ from statistics import median
 from typing import Any
 
 from benchmarks.goals.measure import RowResult
-from benchmarks.goals.rows import GOALS, OURS, ROWS, WER_TOLERANCE, Goal, Row
+from benchmarks.goals.rows import GOALS, OURS, ROWS, WER_TOLERANCE, Goal, Metric, Row
 from benchmarks.goals.speech import Recording
 from neuron_whisper.bench.accuracy.metrics import count_word_errors, sum_counts
 from neuron_whisper.errors import InvalidOption
 
-FORMAT = 2
+FORMAT = 3
 Document = Mapping[str, Any]
 
 
@@ -59,7 +59,8 @@ def _describe_system(result: RowResult, recordings: Sequence[Recording]) -> dict
 
 
 def merge_reports(documents: Sequence[Document]) -> dict[str, Any]:
-    """The rows of all, in the table's order; where two have a row, the later's. The rest is the last's.
+    """The rows of all, in the table's order; where two have a row, the later's. The load before is the highest of all,
+    the rest is the last's.
 
     Raises InvalidOption for a document of another format.
     """
@@ -70,7 +71,11 @@ def merge_reports(documents: Sequence[Document]) -> dict[str, Any]:
         for row in document["rows"]:
             rows[row["name"]] = {**row, "machine": row.get("machine", document["machine"]["processor"])}
     order = [row.name for row in ROWS]
-    return {**documents[-1], "rows": sorted(rows.values(), key=lambda row: order.index(row["name"]))}
+    return {
+        **documents[-1],
+        "load_before": max(document["load_before"] for document in documents),
+        "rows": sorted(rows.values(), key=lambda row: order.index(row["name"])),
+    }
 
 
 # --- goals ----------------------------------------------------------------------------------------
@@ -78,9 +83,9 @@ def merge_reports(documents: Sequence[Document]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoalVerdict:
-    """`ratio` is the peer's figure by ours; None where one of them is missing, and then nothing is judged.
+    """`ratio` is the peer's figure by ours; None where one of them is missing.
 
-    `wer_difference` is ours less theirs; above WER_TOLERANCE no goal is met.
+    `wer_difference` is ours less theirs; above WER_TOLERANCE no goal of speed is met.
     """
 
     goal: Goal
@@ -91,6 +96,7 @@ class GoalVerdict:
     their_name: str = ""
     our_wer: float | None = None
     their_wer: float | None = None
+    our_error: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -101,42 +107,54 @@ class GoalVerdict:
         return None if self.our_wer is None or self.their_wer is None else self.our_wer - self.their_wer
 
     @property
+    def has_equal_errors(self) -> bool:
+        return self.goal.metric not in ("seconds", "p95_s") or (self.wer_difference or 0.0) <= WER_TOLERANCE
+
+    @property
     def is_met(self) -> bool | None:
-        if self.ratio is None:
-            return None
-        return self.ratio >= self.goal.factor and (self.wer_difference or 0.0) <= WER_TOLERANCE
+        """None, not judged, where the peer has no figure; a failure of ours is no goal reached."""
+        if self.our_error:
+            return False
+        return None if self.ratio is None else self.ratio >= self.goal.factor and self.has_equal_errors
 
 
 def judge_goals(document: Document) -> list[GoalVerdict]:
-    """Of every goal whose row was measured; the first system of ours is judged."""
+    """Of every goal whose row and profile were measured."""
     rows = {row["name"]: row for row in document["rows"]}
     titles = {row.name: row.title for row in ROWS}
     judged = []
     for goal in GOALS:
-        if goal.row not in rows:
+        systems = rows[goal.row]["systems"] if goal.row in rows else []
+        ours = next((it for it in systems if it["name"] == f"{OURS} {goal.profile}"), None)
+        if ours is None:
             continue
-        systems = rows[goal.row]["systems"]
-        ours = next((it for it in systems if it["peer"] == OURS), None)
-        theirs = next((it for it in systems if it["peer"] == goal.peer), None)
+        theirs = _find_best([it for it in systems if it["peer"] == goal.peer], goal.metric)
         judged.append(
             GoalVerdict(
                 goal=goal,
                 title=titles[goal.row],
-                ours=_read_figure(ours, goal),
-                theirs=_read_figure(theirs, goal),
-                our_name=ours["name"] if ours else "",
+                ours=_read_figure(ours, goal.metric),
+                theirs=_read_figure(theirs, goal.metric),
+                our_name=ours["name"],
                 their_name=theirs["name"] if theirs else goal.peer,
                 our_wer=_read_wer(ours),
                 their_wer=_read_wer(theirs),
+                our_error=ours["error"],
             )
         )
     return judged
 
 
-def _read_figure(system: Mapping[str, Any] | None, goal: Goal) -> float | None:
-    if system is None or system["error"] or goal.metric not in system["metrics"]:
+def _find_best(systems: Sequence[Mapping[str, Any]], metric: Metric) -> Mapping[str, Any] | None:
+    """The one with the smallest figure; None where none has one."""
+    figures = [(figure, n) for n, it in enumerate(systems) if (figure := _read_figure(it, metric)) is not None]
+    return systems[min(figures)[1]] if figures else None
+
+
+def _read_figure(system: Mapping[str, Any] | None, metric: Metric) -> float | None:
+    if system is None or system["error"] or metric not in system["metrics"]:
         return None
-    return float(system["metrics"][goal.metric]["median"])
+    return float(system["metrics"][metric]["median"])
 
 
 def _read_wer(system: Mapping[str, Any] | None) -> float | None:

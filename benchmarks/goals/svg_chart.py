@@ -8,7 +8,7 @@ from benchmarks.goals.report import GoalVerdict
 from benchmarks.goals.rows import UNITS
 from neuron_whisper.bench.reporting.svg import draw_bar, draw_document, draw_line, draw_text
 
-ROW, BAR, TOP, LEFT, PANEL = 28, 16, 60, 470, 380  # pixels
+ROW, BAR, TOP, LEFT, PANEL = 28, 16, 60, 560, 380  # pixels
 MET, MISSED, LINE = "#1b6ac9", "#c96a1b", "#d64545"
 
 
@@ -19,11 +19,11 @@ def draw_svg(verdicts: Sequence[GoalVerdict]) -> str:
     elements = [draw_text(24, 28, "Times less than the peer: longer is better", size=16)]
     for n, (verdict, ratio) in enumerate(judged):
         y, length, goal = TOP + ROW * n, PANEL * ratio / longest, LEFT + PANEL * verdict.goal.factor / longest
-        label = f"{verdict.title}, {UNITS[verdict.goal.metric]}: {verdict.their_name}"
+        label = f"{verdict.goal.profile}: {verdict.title}, {UNITS[verdict.goal.metric]}: {verdict.their_name}"
         elements += [
             draw_text(LEFT - 10, y + BAR - 3, label, size=12, anchor="end"),
             draw_bar(LEFT, y, length, BAR, fill=MET if verdict.is_met else MISSED),
             draw_line([(goal, y - 4), (goal, y + BAR + 4)], stroke=LINE),
-            draw_text(max(LEFT + length, goal) + 6, y + BAR - 3, f"{ratio:.1f} ({verdict.goal.factor:g})"),
+            draw_text(max(LEFT + length, goal) + 6, y + BAR - 3, f"{ratio:.1f} ({verdict.goal.factor:.3g})"),
         ]
     return draw_document(LEFT + PANEL + 90, TOP + ROW * len(judged) + 24, elements)

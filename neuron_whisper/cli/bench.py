@@ -76,8 +76,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     metavar="NAME[:VARIANT]",
     help="Peer to measure: faster-whisper, faster-whisper-batched (:int8, :float32, ...), openai-whisper, "
-    "openvino-genai, whisper.cpp (:f16, :q8_0), nxdi-whisper (:float16, :float32, :float16-tp2, ...); may be repeated. "
-    "A peer that is not installed is listed as skipped.",
+    "openvino-genai (:int8, :float32), whisper.cpp (:f16, :q8_0), nxdi-whisper (:float16, :float32, :float16-tp2, "
+    "...); may be repeated. A peer that is not installed is listed as skipped.",
 )
 @click.option(
     "--peer-python",

@@ -13,6 +13,8 @@ from benchmarks.goals.__main__ import main
 from neuron_whisper.cli.main import run
 from tests.support.tiny_models import TINY_DIMS, write_tiny_checkpoint
 
+METRICS = (("seconds", "cpu_s"), ("seconds", "p95_s", "cpu_s"), ("first_s", "anonymous_bytes"))
+
 
 def test_a_whole_run_measures_neuron_whisper_in_processes_and_over_http_and_names_missing_peers(
     tiny_profile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -36,11 +38,13 @@ def test_a_whole_run_measures_neuron_whisper_in_processes_and_over_http_and_name
             "--artifact",
             f"tiny={artifact}",
             "--rows",
-            "short,clients-8",
+            "short,clients-8,process",
             "--runs",
             "1",
             "--threads",
             "1",
+            "--load-before",
+            "0.75",
             "--json",
             str(tmp_path / "report.json"),
             "--picture",
@@ -50,20 +54,34 @@ def test_a_whole_run_measures_neuron_whisper_in_processes_and_over_http_and_name
     printed = capsys.readouterr()
     assert code == 0, printed.err
     report = json.loads((tmp_path / "report.json").read_text())
-    assert [row["name"] for row in report["rows"]] == ["short", "clients-8"]
-    for row, metrics in zip(report["rows"], (("seconds",), ("seconds", "p95_s")), strict=True):
+    assert [row["name"] for row in report["rows"]] == ["short", "clients-8", "process"]
+    for row, metrics in zip(report["rows"], METRICS, strict=True):
         ours, *theirs = row["systems"]
         assert ours["name"] == "neuron-whisper tiny"
         assert not ours["error"]
         assert all(ours["metrics"][metric]["median"] > 0 for metric in metrics)
         assert 50e6 < ours["metrics"]["peak_bytes"]["median"] < 3e9
-        assert ours["metrics"]["cpu_s"]["median"] > 0
+        assert 0 <= row["steal_share"] < row["busy_share"] + row["steal_share"] <= 1
         assert ours["wer"]["reference"] == 2
         assert theirs
         if row["name"] == "clients-8":
             assert ours["note"] == "0.0 rows in a step on average"  # noise has no speech: nothing is decoded
-    assert report["command"] == "make bench-peers GOALS='--rows short,clients-8 --runs 1 --threads 1'"
+    process = report["rows"][-1]["systems"][0]["metrics"]
+    assert 20e6 < process["anonymous_bytes"]["median"] < process["peak_bytes"]["median"]
+    assert report["command"] == "make bench-peers GOALS='--rows short,clients-8,process --runs 1 --threads 1'"
+    assert report["load_before"] == 0.75
+    assert "**The load average was 0.75 before this run began" in printed.out
     assert "| short | neuron-whisper tiny |" in printed.out
     code = main(["--merge", str(tmp_path / "report.json")])
     assert code == 0
     assert "| short | neuron-whisper tiny |" in capsys.readouterr().out
+    # judged as the default profile it is a miss, in the exit code too: the peer is said to be as fast
+    for row in report["rows"]:
+        ours, *theirs = row["systems"]
+        ours["name"] = "neuron-whisper cpu"
+        theirs[0] |= {"error": "", "metrics": ours["metrics"], "wer": ours["wer"]}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert main(["--merge", str(tmp_path / "report.json")]) == 1
+    assert "- missed: cpu, short clips one after another, greedy, s" in capsys.readouterr().out
+    (tmp_path / "old.json").write_text('{"format": 1}')
+    assert main(["--merge", str(tmp_path / "old.json")]) == 2

@@ -16,20 +16,39 @@ RECORDINGS = [
 ]
 
 
-def row_result(name: str, seconds: list[float], texts: tuple[str, str] = ("ask not what", "ask not what")) -> RowResult:
+def row_result(
+    name: str,
+    seconds: list[float],
+    texts: tuple[str, str] = ("ask not what", "ask not what"),
+    **metrics: list[float],
+) -> RowResult:
     return RowResult(
-        name, name.split()[0], {"versions": {"x": "1"}}, {"seconds": seconds}, dict(zip("ab", texts, strict=True))
+        name,
+        name.split()[0],
+        {"versions": {"x": "1"}},
+        {"seconds": seconds, **metrics} if seconds else metrics,
+        dict(zip("ab", texts, strict=True)),
     )
 
 
-def merged_report(*results: RowResult, row: str = "short", processor: str = "P") -> dict[str, Any]:
+def merged_report(
+    *results: RowResult, row: str = "short", processor: str = "P", load_before: float = 0.1
+) -> dict[str, Any]:
     [chosen] = select_rows([row])
-    run_info = {"load_before": 0.5, "requests_audio_s": 20.0}
+    run_info = {"load_before": 0.5, "requests_audio_s": 20.0, "busy_share": 0.931, "steal_share": 0.004}
     return {
         "format": FORMAT,
         "date": "2026-11-25T00:00:00+00:00",
         "command": "make bench-peers",
         "versions": {"x": "1"},
-        "machine": {"processor": processor, "cores": 2, "instruction_sets": ["avx2"]},
+        "machine": {
+            "processor": processor,
+            "cores": 2,
+            "instruction_sets": ["avx2"],
+            "frequencies_mhz": [2400.0, 3100.0],
+        },
+        "load_before": load_before,
+        "busy_share": 0.95,
+        "steal_share": 0.012,
         "rows": [build_row_report(chosen, RECORDINGS, results, run_info)],
     }

@@ -28,7 +28,8 @@ class EngineConfig:
     """An engine, its weights and its options.
 
     `source` is the path of the weights, for neuron-whisper of the artifact; `cache` is neuron-whisper's alone.
-    `alignment_heads` are (layer, head) pairs for an engine whose weights do not name them.
+    `alignment_heads` are (layer, head) pairs for an engine whose weights do not name them. `workers`: clips that
+    faster-whisper takes at once, each with `threads`.
     """
 
     engine: str
@@ -38,6 +39,7 @@ class EngineConfig:
     decoding: DecodingConfig
     is_multilingual: bool = True
     cache: str = ""
+    workers: int = 1
     alignment_heads: tuple[tuple[int, int], ...] = ()
 
     @classmethod

@@ -25,7 +25,7 @@ class FasterWhisper:
             device="cpu",
             compute_type=config.variant,
             cpu_threads=config.threads,
-            num_workers=1,
+            num_workers=config.workers,
             local_files_only=True,
         )
         self._decoding = config.decoding

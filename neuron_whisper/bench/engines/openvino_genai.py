@@ -11,7 +11,10 @@ from neuron_whisper.bench.engines.results import TranscriptionResult
 
 
 class OpenVINOGenAI:
-    """WhisperPipeline, which has no temperature fallback. The variant float32 sets its inference precision."""
+    """WhisperPipeline, which has no temperature fallback.
+
+    The variant float32 sets its inference precision, int8 is that of its weights.
+    """
 
     is_serial = True
 

@@ -1,6 +1,7 @@
 """Converts weights to a peer's format by the peer's own converter, in the peer's python; bench/engines/weights runs it.
 
-`python -m neuron_whisper.bench.engines.peer_converters openai weights.npz model.pt`; for nxdi the variant follows.
+`python -m neuron_whisper.bench.engines.peer_converters openai weights.npz model.pt`; genai's and nxdi's variant
+follows.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ def convert_to_ctranslate2(source: Path, destination: Path) -> None:
     TransformersConverter(str(source), copy_files=copied).convert(str(destination), quantization="float16", force=True)
 
 
-def convert_to_genai(source: Path, destination: Path) -> None:
-    """A Hugging Face directory -> what openvino_genai reads: float16 weights, the decoder with its state."""
+def convert_to_genai(source: Path, destination: Path, variant: str = "default") -> None:
+    """A Hugging Face directory -> what openvino_genai reads: the decoder with its state; weights in float16, or in int8
+    by nncf's compression, which optimum-cli calls."""
     # its command, not its function: only the command converts the tokenizer too. By way of this package, which turns
     # OpenVINO's telemetry off
     command = [
@@ -48,7 +50,7 @@ def convert_to_genai(source: Path, destination: Path) -> None:
         "--task",
         "automatic-speech-recognition-with-past",
         "--weight-format",
-        "fp16",
+        "int8" if variant == "int8" else "fp16",
         str(destination),
     ]
     subprocess.run(command, check=True)  # noqa: S603 - a fixed command and two paths

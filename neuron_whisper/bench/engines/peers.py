@@ -72,10 +72,10 @@ _PEERS = (
         name="openvino-genai",
         modules=("openvino_genai", "openvino_tokenizers", "optimum.intel"),
         weights_format="genai",
-        packages=("openvino-genai", "openvino", "optimum-intel"),
-        variants=("default", "float32"),
+        packages=("openvino-genai", "openvino", "optimum-intel", "nncf"),
+        variants=("default", "float32", "int8"),
         install="pip install openvino-genai openvino-tokenizers 'optimum-intel[openvino]'",
-        note="float16 weights; no temperature fallback",
+        note="float16 weights, of int8 int8 weights; no temperature fallback",
     ),
     Peer(
         name="nxdi-whisper",

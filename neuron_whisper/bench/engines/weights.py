@@ -40,7 +40,7 @@ class WeightsConverter:
     def locate_or_convert(self, weights_format: str, variant: str, python: str) -> Path:
         """Path of the weights: the checkpoint itself if it has the format, else converted, if need be by `python`.
 
-        Formats are ctranslate2, openai, genai, huggingface, and ggml and nxdi, whose variants are files of their own.
+        Formats are ctranslate2, openai, huggingface, and genai, ggml and nxdi, whose variants are files of their own.
         Raises TargetUnavailable, with the end of the converter's log.
         """
         unconverted = self._find_unconverted(weights_format)
@@ -63,6 +63,8 @@ class WeightsConverter:
         """ "ctranslate2", "ggml-q8_0", "nxdi-float16-tp2-0123abcd": what decides the files beside the weights."""
         match weights_format:
             case "ggml":
+                return f"{weights_format}-{variant}"
+            case "genai" if variant == "int8":
                 return f"{weights_format}-{variant}"
             case "nxdi":
                 versions = json.dumps(dict(self.toolchain), sort_keys=True).encode()
@@ -111,7 +113,7 @@ class WeightsConverter:
                 self._run_converter(weights_format, source, converted / "model.pt", python, scratch)
             case _:
                 exported = self.locate_or_convert("huggingface", "", python)
-                own_variant = (variant,) if weights_format == "nxdi" else ()
+                own_variant = (variant,) if weights_format in ("nxdi", "genai") else ()
                 self._run_converter(weights_format, exported, converted, python, scratch, *own_variant)
 
     def _join_parts(self, converted: Path) -> None:

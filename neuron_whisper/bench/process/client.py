@@ -39,6 +39,7 @@ class WorkerClient:
             text=True,
             encoding="utf-8",
         )
+        self.pid = self._process.pid
 
     def open(self, config: EngineConfig) -> bool:
         """Open the engine; whether it takes one clip at a time. Raises TargetUnavailable, as every request does."""

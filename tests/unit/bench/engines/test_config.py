@@ -17,5 +17,6 @@ def test_a_config_is_the_same_after_json() -> None:
         decoding=DecodingConfig(beam_size=5, temperature=(0.0, 0.4), word_timestamps=True),
         is_multilingual=False,
         alignment_heads=((1, 0), (3, 5)),
+        workers=2,
     )
     assert EngineConfig.from_data(json.loads(json.dumps(asdict(config)))) == config

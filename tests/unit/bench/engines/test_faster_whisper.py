@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,3 +46,11 @@ def test_batched_gets_a_batch_size_in_place_of_conditioning(monkeypatch: pytest.
     _, options = pipeline.calls["transcribe"]
     assert (options["batch_size"], options["beam_size"]) == (8, 5)
     assert "condition_on_previous_text" not in options
+
+
+def test_clips_at_once_are_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Recorder(transcribe=None)
+    install(monkeypatch, "faster_whisper", WhisperModel=model)
+    FasterWhisper(replace(engine_config("faster-whisper", "int8"), threads=1, workers=4))
+    opened = model.calls["open"][1]
+    assert (opened["cpu_threads"], opened["num_workers"]) == (1, 4)

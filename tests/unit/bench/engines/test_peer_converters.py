@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from neuron_whisper.bench.engines.peer_converters import CONVERTERS, convert_to_openai
 from neuron_whisper.bench.engines.peers import PEERS
@@ -26,3 +27,15 @@ def test_an_openai_file_has_the_dims_and_the_tensors(tmp_path: Path) -> None:
     stored = torch.load(tmp_path / "model.pt", weights_only=True)
     assert stored["dims"] == dims
     assert np.array_equal(stored["model_state_dict"]["weight"].numpy(), weights)
+
+
+@pytest.mark.parametrize(("variant", "width"), [((), "fp16"), (("float32",), "fp16"), (("int8",), "int8")])
+def test_genai_gets_weights_in_the_width_of_its_variant(
+    variant: tuple[str, ...], width: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr("subprocess.run", lambda command, **_: commands.append(command))
+    (tmp_path / "openvino_detokenizer.xml").touch()
+    CONVERTERS["genai"](Path("model"), tmp_path, *variant)
+    [command] = commands
+    assert command[command.index("--weight-format") + 1] == width

@@ -64,3 +64,18 @@ def test_a_compiled_format_is_one_for_each_variant_and_toolchain(tiny_checkpoint
     others = {compile_with("float16-tp2", cc="2.24"), compile_with("float16", cc="2.25")}
     assert len({first, *others}) == 3
     assert sum(line.startswith("compiled in ") for line in lines) == 3
+
+
+def test_int8_weights_of_genai_are_a_conversion_of_their_own_and_float32_computes_with_the_default_ones(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Here optimum-cli is a python that writes down what it is asked for."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\n[ "$4" = genai ] && echo "$7" > "$6/variant"\n')
+    python.chmod(0o755)
+    weights = converter(tiny_checkpoint, tmp_path / "bench", [])
+    default, float32, int8 = (
+        weights.locate_or_convert("genai", it, str(python)) for it in ("default", "float32", "int8")
+    )
+    assert default == float32 != int8
+    assert [(it / "variant").read_text() for it in (default, int8)] == ["default\n", "int8\n"]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from benchmarks.goals.measure import format_engine_note, list_worker_settings
+import pytest
+
+from benchmarks.goals.measure import format_engine_note, list_thread_counts, list_worker_settings
 
 
 def test_workers_and_threads_are_tried_from_one_that_has_all_cores_to_two_for_each() -> None:
-    assert list_worker_settings(2) == ("1x2", "2x1", "2x2", "4x1")
-    assert list_worker_settings(1) == ("1x1", "2x1")
+    assert list_worker_settings(2) == [(1, 2), (2, 1), (2, 2), (4, 1)]
+    assert list_worker_settings(1) == [(1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("cores", "counts"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (64, [1, 2, 4, 8, 16, 32, 64])]
+)
+def test_one_stream_is_tried_with_powers_of_two_and_all_cores(cores: int, counts: list[int]) -> None:
+    assert list_thread_counts(cores) == counts
 
 
 def test_rows_per_step_and_device_time_are_read_from_the_servers_metrics() -> None:

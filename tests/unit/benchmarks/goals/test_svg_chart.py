@@ -20,4 +20,4 @@ def test_the_picture_has_a_bar_and_a_line_for_each_goal_that_was_judged() -> Non
     _, bar = drawn.findall(f"{space}rect")
     [line] = drawn.findall(f"{space}polyline")
     left = float(bar.get("x", 0))
-    assert float(line.get("points", "").split(",")[0]) - left == pytest.approx(float(bar.get("width", 0)) / 2, abs=0.1)
+    assert float(line.get("points", "").split(",")[0]) - left == pytest.approx(float(bar.get("width", 0)) / 3, abs=0.1)
