@@ -35,16 +35,16 @@ class _TracedModule(nn.Module):
 
 
 class Frontend:
-    """Converts functions over one set of parameters. `values` are float32; they are shared with the models.
+    """Converts functions over one set of parameters; `read` is called for those that a graph uses, for every graph.
 
     A graph does not depend on the values of its parameters, so functions are traced over zeros that were never
-    written: the memory of `parameters` is never allocated.
+    written: the memory of `parameters` is never allocated. A model holds the values that it uses, no others.
     """
 
-    def __init__(self, values: Mapping[str, NDArray[np.float32]]) -> None:
-        self._values = values
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], NDArray[np.float32]]) -> None:
+        self._read = read
         self.parameters: Mapping[str, Tensor] = {
-            name: torch.from_numpy(np.zeros(value.shape, np.float32)) for name, value in values.items()
+            name: torch.from_numpy(np.zeros(shape, np.float32)) for name, shape in shapes.items()
         }
 
     def convert(self, function: GraphFunction, inputs: tuple[Tensor, ...]) -> ov.Model:
@@ -66,7 +66,7 @@ class Frontend:
 
         constants = {
             f"self.{_to_attribute(name)}": (
-                ops.constant(self._values[name], name=name, shared_memory=True).outputs(),
+                ops.constant(self._read(name), name=name, shared_memory=True).outputs(),
                 ov.OVAny(ov.Type.f32),
             )
             for name in self._find_parameters(traced)
@@ -86,7 +86,7 @@ class Frontend:
 
     def _convert_by_tool(self, traced: torch.jit.ScriptModule, inputs: tuple[Tensor, ...]) -> ov.Model:
         for name in self._find_parameters(traced):
-            self.parameters[name].copy_(torch.from_numpy(self._values[name]))
+            self.parameters[name].copy_(torch.from_numpy(self._read(name)))
         try:
             model: ov.Model = ov.convert_model(traced, example_input=inputs)
         except OpConversionFailure as error:

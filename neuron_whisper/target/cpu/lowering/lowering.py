@@ -45,10 +45,10 @@ class Lowering:
         spec, profile, checkpoint = request.spec, request.profile, request.checkpoint
         self._spec, self._profile = spec, profile
         self._config = self._graph_config(spec.choices)
-        parameters = {name: np.array(checkpoint.tensor(name), np.float32) for name in checkpoint.parameter_names}
-        if spec.skip_padding:
-            parameters |= self._find_padding(parameters)
-        self._frontend = Frontend(parameters)
+        self._padding = self._find_padding() if spec.skip_padding else {}
+        shapes = {name: checkpoint.tensor(name).shape for name in checkpoint.parameter_names}
+        shapes |= {name: value.shape for name, value in self._padding.items()}
+        self._frontend = Frontend(shapes, self._read_parameter)
         self._layers = PlainLayers(spec.dims, self._frontend.parameters)
         self._cache_dtype = torch.float32 if profile.target.dtype == "float32" else torch.bfloat16
         # 16 bit loses nothing of a checkpoint that is stored in float16
@@ -78,9 +78,18 @@ class Lowering:
     def _graph_config(self, top_k: int) -> whisper.GraphConfig:
         return whisper.GraphConfig(self._spec.dims, SpecialTokenIds.from_spec(self._spec), top_k)
 
-    def _find_padding(self, parameters: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        dims = self._spec.dims
-        layers = PlainLayers(dims, {name: torch.from_numpy(value) for name, value in parameters.items()})
+    def _read_parameter(self, name: str) -> NDArray[np.float32]:
+        """Read when a graph needs it: a copy of the checkpoint in float32 would be the most that a compile holds."""
+        if name in self._padding:
+            return self._padding[name]
+        return np.array(self._request.checkpoint.tensor(name), np.float32)
+
+    def _find_padding(self) -> dict[str, NDArray[np.float32]]:
+        dims, checkpoint = self._spec.dims, self._request.checkpoint
+        parameters = {
+            name: torch.from_numpy(np.array(checkpoint.tensor(name), np.float32)) for name in checkpoint.parameter_names
+        }
+        layers = PlainLayers(dims, parameters)
         windows = ((torch.from_numpy(mel), frames) for mel, frames in load_padding_windows(dims.n_mels, dims.n_frames))
         with torch.inference_mode():
             padding = whisper.find_padding(self._config, layers, windows)

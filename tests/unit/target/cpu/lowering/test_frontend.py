@@ -23,11 +23,12 @@ VALUES = {
     "block.0.bias": np.arange(5, dtype=np.float32),
     "unused.weight": np.ones((3, 3), np.float32),
 }
+SHAPES = {name: value.shape for name, value in VALUES.items()}
 X = np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32)
 
 
 def convert_linear() -> ov.Model:
-    made = Frontend(VALUES)
+    made = Frontend(SHAPES, VALUES.__getitem__)
 
     def function(x: Tensor) -> tuple[Tensor, ...]:
         return (F.linear(x, made.parameters["block.0.weight"], made.parameters["block.0.bias"]),)
@@ -91,16 +92,28 @@ def test_parameters_take_no_memory_until_they_have_values() -> None:
         return int(fields[1]) * 4096 // 2**20
 
     before = resident_mb()
-    values = np.broadcast_to(np.float32(1), (20_000, 20_000))
-    made = Frontend({"large": values})
+    made = Frontend({"large": (20_000, 20_000)}, VALUES.__getitem__)
     assert made.parameters["large"].shape == (20_000, 20_000)
     assert resident_mb() - before < 100
+
+
+def test_a_graph_reads_the_values_that_it_uses_and_no_others() -> None:
+    reads = []
+
+    def read(name: str) -> NDArray[np.float32]:
+        reads.append(name)
+        return VALUES[name]
+
+    made = Frontend(SHAPES, read)
+    model = made.convert(lambda x: (x @ made.parameters["block.0.weight"],), (torch.zeros(2, 5),))
+    assert reads == ["block.0.weight"]
+    np.testing.assert_array_equal(run(model, np.eye(5, dtype=np.float32)), VALUES["block.0.weight"])
 
 
 @pytest.mark.usefixtures("release")
 def test_an_operation_that_the_frontend_does_not_know_is_named() -> None:
     with pytest.raises(RuntimeError, match="aten::geqrf"):
-        Frontend(VALUES).convert(lambda x: (torch.geqrf(x)[0],), (torch.zeros(4, 4),))
+        Frontend(SHAPES, VALUES.__getitem__).convert(lambda x: (torch.geqrf(x)[0],), (torch.zeros(4, 4),))
 
 
 def test_tracing_leaves_the_number_of_threads_as_it_was() -> None:
