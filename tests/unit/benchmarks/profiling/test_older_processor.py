@@ -24,12 +24,15 @@ from neuron_whisper.host.hardware import RELEVANT_FLAGS
 PROGRAM = r"""
 #include <cpuid.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 int main(void) {
     static char text[65536];
     unsigned a, b, c, d;
+    struct sigaction mine = {.sa_handler = SIG_DFL}; // as faulthandler sets its own
+    sigaction(SIGILL, &mine, NULL);
     __cpuid_count(7, 0, a, b, c, d);
     read(open("/proc/cpuinfo", O_RDONLY), text, sizeof text - 1);
     printf("%u %u %d\n", b, c, strstr(text, " avx512f") != NULL);
