@@ -66,9 +66,9 @@ class Lowering:
             for done, name in enumerate(names):
                 progress(f"lowering {name}", done, len(names))
                 try:
-                    model = self.lower_graph(name)
                     draft = scratch / f"{name}.xml"
-                    ov.save_model(model, draft, compress_to_fp16=self._compress_to_fp16)
+                    # the model's weights are gone before those of the draft are read
+                    ov.save_model(self.lower_graph(name), draft, compress_to_fp16=self._compress_to_fp16)
                     weights.add_model(draft, graph_signatures.graph_file(directory, name))
                 except (RuntimeError, OSError) as error:
                     raise LoweringFailed(name, str(error)) from error
