@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from difflib import SequenceMatcher
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from neuron_whisper.audio.load import load_audio
+from neuron_whisper.profile import load_profile
 from neuron_whisper.transcriber import Transcriber
 from tests.support.paths import SPEECH
 from tests.support.speech import needs_recordings, open_model, words
@@ -54,3 +58,18 @@ def test_no_segment_of_a_recording_of_four_minutes_ends_after_the_next_one_begin
     times = [second for segment in transcript.segments for second in (segment.start_s, segment.end_s)]
     assert (transcript.long_form, transcript.skipped) == ("batched", ())
     assert [*times, transcript.duration_s] == sorted([*times, transcript.duration_s])
+
+
+def test_the_texts_of_short_clips_without_their_padding_are_nearly_those_with_it(
+    transcriber: Transcriber, tmp_path: Path
+) -> None:
+    profile = tmp_path / "skip.toml"
+    profile.write_text(load_profile("cpu", {"shapes.skip_padding": True}).to_toml())
+    clips = [load_audio(path) for path in sorted(SPEECH.glob("en_LJ001-00*"))]
+    expected = [words(transcriber.transcribe(clip).text) for clip in clips]
+    with open_model("tiny.en", profile=str(profile)) as skipping:
+        found = [words(skipping.transcribe(clip).text) for clip in clips]
+    assert len(clips) == 16
+    ratios = [SequenceMatcher(None, a, b, autojunk=False).ratio() for a, b in zip(found, expected, strict=True)]
+    assert np.mean(ratios) > 0.95
+    assert min(ratios) > 0.8
