@@ -187,8 +187,9 @@ def _format_agreement_by_language(document: Document) -> Iterator[str]:
     head = ["system", "language", "clips", "same normalised text", "same text", "same tokens"]
     yield format_table([*head, "wrong words", "openai-whisper's", "of"], rows, left=2)
     yield (
-        "Normalised by openai-whisper's normaliser of the language. Wrong words are substitutions, deletions and "
-        f"insertions; of {', '.join(sorted(CHARACTER_LANGUAGES))} characters are counted."
+        "Normalised by openai-whisper's normaliser of the language. Timestamps are among the tokens. Wrong words are "
+        "substitutions, deletions and insertions; of "
+        f"{', '.join(sorted(CHARACTER_LANGUAGES))} characters are counted."
     )
 
 

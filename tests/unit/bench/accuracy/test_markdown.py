@@ -76,6 +76,7 @@ def test_each_language_stands_beside_openai_whispers_with_its_errors_in_words_or
         assert "| neuron-whisper tiny | en | 1 | 0 | 0 | 1 | 1 | 0 | 3 |" in text
         assert "| neuron-whisper tiny | ja | 1 | 1 | 1 | 0 | 0 | 0 | 4 |" in text
         assert "| openai-whisper tiny | en |" not in text
+        assert "Timestamps are among the tokens." in text
 
 
 def test_nothing_stands_beside_openai_whisper_where_it_did_not_run(report: dict[str, Any]) -> None:
