@@ -8,7 +8,7 @@
     - QueueFull, Overloaded, ClientBusy, EngineDraining, DeadlineExceeded, ModelUnavailable, DecoderUnavailable,
       JobsFull, StorageFull
   - BuildError: the profile, the checkpoint or the machine must be changed to compile
-    - ProfileError, CheckpointError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
+    - ProfileError, CheckpointError, ScalesError, FetchFailed, LoweringFailed (CompilerKilled), HostMemoryTooSmall
   - ArtifactError: the artifact must be compiled again, or the cache repaired
     - ArtifactNotFound, ArtifactCorrupt, ArtifactIncompatible, ArtifactOutdated, ArtifactUnsafe, GoldenTokenMismatch,
       TransferFailed
@@ -325,6 +325,14 @@ class CheckpointError(BuildError):
         self.file, self.tensor, self.expected, self.found = Path(file), tensor, expected, found
         what = f"{file}: tensor {tensor}" if tensor else str(file)
         super().__init__(f"{what}: expected {expected}, found {found}")
+
+
+class ScalesError(BuildError):
+    """A file of an 8-bit encoder's scales is wrong: its path, the field and what is wrong with it."""
+
+    def __init__(self, path: Path, field: str, reason: str) -> None:
+        self.path, self.field, self.reason = path, field, reason
+        super().__init__(f"{path}: {field}: {reason}; remove the file, or make it anew with neuron-whisper calibrate")
 
 
 class FetchFailed(BuildError):
