@@ -30,6 +30,7 @@ from neuron_whisper.audio.mel import SUPPORTED_N_MELS
 from neuron_whisper.errors import CheckpointError, TargetUnavailable
 from neuron_whisper.host import hardware
 from neuron_whisper.model.checkpoint import Checkpoint, open_checkpoint
+from neuron_whisper.model.digests import hash_file
 from neuron_whisper.model.dims import default_alignment_heads
 from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.model.sharding import check_tp
@@ -38,6 +39,7 @@ from neuron_whisper.planning.compile_memory import choose_jobs, estimate_compile
 from neuron_whisper.planning.cost_model import DTYPE_BYTES
 from neuron_whisper.planning.instances import describe_unlisted_tp
 from neuron_whisper.profile import CompileProfile, find_profile_name
+from neuron_whisper.target.cpu.encoder_scales import CACHE_FOLDER, find_scales, fingerprint_encoder, read_scales
 from neuron_whisper.target.interfaces import CompileRequest, ProgramSpec, Progress, spec_from_profile
 from neuron_whisper.target.registry import install_command, load_target, missing_packages
 from neuron_whisper.text.tiktoken_import import find_packaged_ranks, tokenizer_json_from_tiktoken
@@ -65,6 +67,18 @@ class BuildSpec:
     spec: ProgramSpec
     facts: Mapping[str, Any]
     key: str
+    encoder_scales: Path | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """What the artifact lacks of its profile, and what to do; None when nothing."""
+        if not self.profile.weights.encoder or self.encoder_scales is not None:
+            return None
+        return (
+            f"weights.encoder: no scales of an 8-bit encoder are known for {self.model}, so that its encoder computes "
+            f"in {self.profile.target.dtype}; make them with neuron-whisper calibrate -m {self.model} SPEECH..., then "
+            "compile again"
+        )
 
     @property
     def name(self) -> str:
@@ -138,7 +152,14 @@ def plan_build(
 
     def resolve(path: Path) -> BuildSpec:
         checkpoint = open_checkpoint(path)
-        return resolve_build_spec(model, checkpoint, checked, profile_name=profile_name, digest_cache=cache / "digests")
+        return resolve_build_spec(
+            model,
+            checkpoint,
+            checked,
+            profile_name=profile_name,
+            digest_cache=cache / "digests",
+            scales_directory=cache / CACHE_FOLDER,
+        )
 
     local = find_local_model(model, cache=cache)
     if local is None:
@@ -159,11 +180,14 @@ def resolve_build_spec(
     *,
     profile_name: str | None = None,
     digest_cache: Path | None = None,
+    scales_directory: Path | None = None,
 ) -> BuildSpec:
     """Resolve spec, facts and key. Imports no torch. `profile_name` None: that of the packaged profile, if it is one.
 
-    Raises InvalidOption (an impossible size), TargetUnavailable with its install line, CheckpointError for a model
-    that could not be served: its vocabulary contradicts itself, or its windows are not 30 s.
+    Scales of an 8-bit encoder are looked for in `scales_directory`, then in the package.
+
+    Raises InvalidOption (an impossible size), TargetUnavailable with its install line, ScalesError, CheckpointError
+    for a model that could not be served: its vocabulary contradicts itself, or its windows are not 30 s.
     """
     target = load_target(profile.target.name)
     check_tp(checkpoint.dims, profile.target.tp)
@@ -182,6 +206,9 @@ def resolve_build_spec(
         "profile": _make_profile_facts(profile),
         "toolchain": dict(target.toolchain()),
     }
+    scales = _find_encoder_scales(checkpoint, profile, scales_directory)
+    if scales is not None:
+        facts["encoder_scales"] = hash_file(scales)
     if not vocabulary.is_openai_order:  # left out otherwise, so that artifacts from before keep their key
         facts["vocabulary"] = hashlib.sha256(json.dumps(list(vocabulary.rows)).encode()).hexdigest()
     return BuildSpec(
@@ -193,7 +220,19 @@ def resolve_build_spec(
         spec=spec,
         facts=facts,
         key=compute_artifact_key(facts),
+        encoder_scales=scales,
     )
+
+
+def _find_encoder_scales(checkpoint: Checkpoint, profile: CompileProfile, directory: Path | None) -> Path | None:
+    """The file of the model's scales, checked, where the profile wants an 8-bit encoder. Raises ScalesError."""
+    if not profile.weights.encoder:
+        return None
+    fingerprint = fingerprint_encoder(checkpoint)
+    path = find_scales(fingerprint, directory)
+    if path is not None:
+        read_scales(path, checkpoint.dims, fingerprint)
+    return path
 
 
 def resolve_program_spec(checkpoint: Checkpoint, profile: CompileProfile) -> ProgramSpec:
@@ -242,6 +281,8 @@ def build(
         if (stored := store.find(build_spec.key)) is not None:  # the one we waited for
             return stored
         jobs_at_once = _choose_jobs(build_spec, jobs, strict_memory)
+        if build_spec.warning:
+            log.warning("%s", build_spec.warning)
         with store.stage(build_spec.name) as staging, store.scratch(build_spec.key) as scratch:
             _write_tokenizer(build_spec, staging.path)
             with _golden_beside(build_spec, progress) as (golden, checked_progress):
@@ -255,6 +296,7 @@ def build(
                         jobs=jobs_at_once,
                         scratch=scratch,
                         compile_cache=store.directory.compile_cache,
+                        encoder_scales=build_spec.encoder_scales,
                     )
                 )
                 write_golden(golden.result(), staging.path)

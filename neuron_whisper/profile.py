@@ -64,7 +64,14 @@ class ShapesTable(_StrictStruct, frozen=True, kw_only=True):
 
 
 class WeightsTable(_StrictStruct, frozen=True, kw_only=True):
+    """`dtype` is of the decoder's matrices.
+
+    `encoder` "int8" lets the encoder compute in 8 bit with static scales, which the package has for some models and
+    `calibrate` makes for others; without scales, and with "", it computes in the target's dtype.
+    """
+
     dtype: WeightDType = "float32"
+    encoder: Literal["", "int8"] = ""
 
 
 class GraphArgsTable(_StrictStruct, frozen=True, kw_only=True):
@@ -103,6 +110,8 @@ class CompileProfile(_StrictStruct, frozen=True, kw_only=True):
             del tables["shapes"]["audio_contexts"]
         if not self.shapes.skip_padding:  # the same
             del tables["shapes"]["skip_padding"]
+        if not self.weights.encoder:  # the same
+            del tables["weights"]["encoder"]
         if self.compiler.graphs == GraphArgsTable():  # the same
             del tables["compiler"]["graphs"]
         if not self.compiler.priority_graph:  # the same

@@ -181,6 +181,8 @@ def compile_command(
     profile_name = None if is_changed or profile is None else to_profile_name(profile)
     plan = plan_artifact(context, model, resolve_profile(profile, target, overrides), profile_name=profile_name)
     stored = context.store().find(plan.key)
+    if plan.warning and (stored or dry_run or explain):  # building says it itself
+        context.info(f"warning: {plan.warning}")
     if dry_run or explain:
         answer: dict[str, Any] = {"name": plan.name, "key": plan.key}
         if dry_run:

@@ -12,6 +12,7 @@ import rich_click as click
 from neuron_whisper import __version__
 from neuron_whisper.cli.artifacts import artifacts
 from neuron_whisper.cli.bench import bench
+from neuron_whisper.cli.calibrate import calibrate
 from neuron_whisper.cli.compile import compile_command
 from neuron_whisper.cli.completion import PROGRAM, completion
 from neuron_whisper.cli.context import write_stderr
@@ -57,7 +58,7 @@ EXIT_CODES: tuple[tuple[type[NeuronWhisperError], int], ...] = (
     "available; 5 no capacity; 70 device or unexpected; 130 interrupted.",
 )
 @click.command_panel("Transcribe and serve", commands=["transcribe", "serve", "keys", "demo"])
-@click.command_panel("Models and artifacts", commands=["models", "fetch", "compile", "artifacts", "plan"])
+@click.command_panel("Models and artifacts", commands=["models", "fetch", "compile", "calibrate", "artifacts", "plan"])
 @click.command_panel("This machine", commands=["doctor", "bench", "completion"])
 @click.rich_config(help_config={"commands_before_options": True})
 @click.version_option(__version__, prog_name="neuron-whisper")
@@ -73,6 +74,7 @@ for _command in (
     models,
     fetch,
     compile_command,
+    calibrate,
     artifacts,
     plan,
     doctor,

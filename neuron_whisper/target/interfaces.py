@@ -162,6 +162,8 @@ def spec_from_profile(dims: WhisperDims, profile: CompileProfile) -> ProgramSpec
             raise InvalidOption("audio_contexts", list(shapes.audio_contexts), "none with the Neuron target")
         if shapes.skip_padding:
             raise InvalidOption("skip_padding", "true", "false with the Neuron target")
+    if profile.weights.encoder and profile.target.name != "cpu":
+        raise InvalidOption("weights.encoder", profile.weights.encoder, "left out but with the cpu target")
     context = min(shapes.text_context, dims.n_text_ctx)
 
     def cut(buckets: Iterable[int]) -> tuple[int, ...]:
@@ -333,6 +335,7 @@ class CompileRequest:
     At most `jobs` graphs are compiled at once; 0: the target decides. `scratch` is an empty directory of the same path
     whenever this artifact is compiled, for what a compiler writes and nobody keeps; None: a temporary one.
     `compile_cache` is the directory for what later compilations can use again; None: the compiler's own place.
+    `encoder_scales` is the file of an 8-bit encoder's scales; None: the encoder is not of 8 bit.
     """
 
     spec: ProgramSpec
@@ -343,6 +346,7 @@ class CompileRequest:
     jobs: int = 0
     scratch: Path | None = None
     compile_cache: Path | None = None
+    encoder_scales: Path | None = None
 
 
 class Target(Protocol):

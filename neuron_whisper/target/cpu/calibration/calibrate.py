@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import openvino as ov
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import HOP_SAMPLES, WINDOW_SAMPLES
@@ -73,7 +74,7 @@ def calibrate(checkpoint: Checkpoint, clips: Sequence[Array], *, speech: str = "
     )
     found: dict[str, LayerScales] = {}
     for done, (name, parameters) in enumerate(layer_parameters(dims).items()):
-        progress("searching scales", done, len(samples))
+        progress("searching scales", done, len(layers))
         found[name] = search_layer(samples.pop(name), np.concatenate([read(it) for it in parameters]))
     scores = {name: ScoreScales(query_peak=query, key_peak=key, error=0) for name, (query, key) in peaks.items()}
     drafted = EncoderScales(layers=found, scores=scores, speech=speech)
@@ -95,7 +96,7 @@ def _measure_errors(
     )
 
 
-def _lower_encoder(checkpoint: Checkpoint):  # type: ignore[no-untyped-def]
+def _lower_encoder(checkpoint: Checkpoint) -> ov.Model:
     request = CompileRequest(
         spec=spec_from_profile(checkpoint.dims, PROFILE),
         profile=PROFILE,

@@ -20,7 +20,7 @@ SMALLEST_PEAK = 1e-5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerSamples:
-    """What a layer read: samples (n, in), a convolution's (n, in, width), and each channel's bounds (in,) everywhere."""
+    """What a layer read: samples (n, in), a convolution's (n, in, width), and each channel's bounds (in,)."""
 
     samples: Array
     low: Array
@@ -41,7 +41,8 @@ def search_layer(read: LayerSamples, matrix: Array) -> LayerScales:
         smoothing = choose_smoothing(read, matrix, exponent)
         values, scale = quantize_rows(smooth_matrix(tried, smoothing).reshape(len(tried), -1))
         rounded_matrix = values * scale
-        smoothed = samples / np.repeat(smoothing, samples.shape[1] // len(smoothing))
+        wide: Array = np.repeat(smoothing, samples.shape[1] // len(smoothing))
+        smoothed: Array = np.divide(samples, wide)
         low, high = float((read.low / smoothing).min()), float((read.high / smoothing).max())
         for clip in CLIPS:
             bounds = to_activation_range(low * clip, high * clip)
@@ -60,5 +61,5 @@ def choose_smoothing(read: LayerSamples, matrix: Array, exponent: float) -> Arra
     """
     peaks = np.maximum(np.maximum(np.abs(read.low), np.abs(read.high)), SMALLEST_PEAK)
     weights = np.maximum(np.abs(matrix).max(axis=tuple(it for it in range(matrix.ndim) if it != 1)), SMALLEST_PEAK)
-    smoothing = peaks**exponent / weights ** (1 - exponent)
+    smoothing: Array = np.power(peaks, np.float32(exponent)) / np.power(weights, np.float32(1 - exponent))
     return decode_smoothing(encode_smoothing(smoothing / np.exp(np.log(smoothing).mean())))

@@ -35,12 +35,21 @@ ERROR_BUDGET = 0.04
 def choose_layers(scales: EncoderScales, budget: float = ERROR_BUDGET) -> set[str]:
     """The layers and scores that run in 8 bit: all but those of the largest errors, which are left out until the rest
     is within the budget. Errors add up as their squares do."""
-    errors = {name: it.error**2 for name, it in (*scales.layers.items(), *scales.scores.items())}
-    for name in sorted(errors, key=lambda it: errors[it], reverse=True):
-        if sum(errors.values()) <= budget**2:
+    chosen = {*scales.layers, *scales.scores}
+    for name in sorted(chosen, key=lambda it: (_find_error(scales, it), it), reverse=True):
+        if estimate_error(scales, chosen) <= budget:
             break
-        del errors[name]
-    return set(errors)
+        chosen.remove(name)
+    return chosen
+
+
+def estimate_error(scales: EncoderScales, chosen: Collection[str]) -> float:
+    """The encoder's relative error with these layers and scores in 8 bit."""
+    return float(sum(_find_error(scales, name) ** 2 for name in chosen) ** 0.5)
+
+
+def _find_error(scales: EncoderScales, name: str) -> float:
+    return scales.layers[name].error if name in scales.layers else scales.scores[name].error
 
 
 def quantize_encoder(

@@ -36,7 +36,8 @@ def _quantize_few_rows(matrix: Array) -> tuple[NDArray[np.int8], Array]:
 
 
 def _round_symmetric(matrix: Array, scale: Array) -> Array:
-    return np.clip(np.rint(matrix / scale), -127, 127)
+    steps: Array = np.clip(np.rint(matrix / scale), -127, 127)
+    return steps
 
 
 def to_activation_range(low: float, high: float) -> tuple[float, float]:
@@ -57,5 +58,5 @@ def round_activations(x: Array, low: float, high: float) -> Array:
     """The values that x has after 8 bit over a range of to_activation_range."""
     step = np.float32((high - low) / 255)
     zero = np.float32(round(-low / step))
-    steps = np.rint(x / step)
-    return np.clip(steps, -zero, np.float32(255) - zero) * step
+    rounded: Array = np.clip(np.rint(x / step), -zero, np.float32(255) - zero) * step
+    return rounded

@@ -17,7 +17,9 @@ from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
 from neuron_whisper.graph.padding_windows import load_padding_windows
+from neuron_whisper.target.cpu.encoder_scales import EncoderScales, fingerprint_encoder, read_scales
 from neuron_whisper.target.cpu.lowering import graph_signatures
+from neuron_whisper.target.cpu.lowering.encoder_int8 import choose_layers, quantize_encoder
 from neuron_whisper.target.cpu.lowering.frontend import Frontend, GraphFunction
 from neuron_whisper.target.cpu.lowering.weights import WeightsFile, compress_int8
 from neuron_whisper.target.interfaces import N_RULES, CompileRequest
@@ -51,8 +53,13 @@ class Lowering:
         self._frontend = Frontend(shapes, self._read_parameter)
         self._layers = PlainLayers(spec.dims, self._frontend.parameters)
         self._cache_dtype = torch.float32 if profile.target.dtype == "float32" else torch.bfloat16
+        self._scales = self._read_encoder_scales()
         # 16 bit loses nothing of a checkpoint that is stored in float16
         self._compress_to_fp16 = profile.weights.dtype != "float32" or checkpoint.dtype == "float16"
+
+    def _read_encoder_scales(self) -> EncoderScales | None:
+        file, checkpoint = self._request.encoder_scales, self._request.checkpoint
+        return read_scales(file, self._spec.dims, fingerprint_encoder(checkpoint)) if file else None
 
     def write(self) -> None:
         """Write every graph below the request's directory. Raises LoweringFailed naming the graph."""
@@ -110,10 +117,15 @@ class Lowering:
             for axis, length in lengths.items():
                 shapes[port][axis] = length
         model.reshape(dict(enumerate(shapes)))
+        if self._scales is not None and kind == "encode":
+            quantize_encoder(model, self._spec.dims, self._scales, choose_layers(self._scales), self._read_matrix)
         if self._profile.weights.dtype == "int8" and kind != "encode":
             # the encoder is bound by arithmetic, not by reading weights: it gains nothing from 8 bit
             compress_int8(model)
         return model
+
+    def _read_matrix(self, name: str) -> NDArray[np.float32]:
+        return np.array(self._request.checkpoint.tensor(name), np.float32)
 
     def _cache_inputs(self, *shape: int) -> Tensors:
         return tuple(torch.zeros(shape, dtype=self._cache_dtype) for _ in range(2 * self._spec.dims.n_text_layer))

@@ -1,0 +1,78 @@
+"""`calibrate`: makes the scales of a model's 8-bit encoder from speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from neuron_whisper.cli.building import DEFAULT_MODEL, fetch_model
+from neuron_whisper.cli.completion import complete_models
+from neuron_whisper.cli.context import CliContext, with_context
+from neuron_whisper.cli.output.tables import echo_json
+from neuron_whisper.cli.progress import show_progress
+
+ENOUGH_SPEECH_S = 300.0  # the packaged scales were made of 330 s
+
+
+@click.command()
+@click.option(
+    "-m",
+    "--model",
+    shell_complete=complete_models,
+    default=DEFAULT_MODEL,
+    show_default=True,
+    metavar="NAME",
+    help="Short name, Hugging Face id or path of a checkpoint.",
+)
+@click.argument("speech", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the scales there.  [default: the cache directory, where compile finds them]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@with_context
+def calibrate(context: CliContext, model: str, speech: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Make the scales of a model's 8-bit encoder from speech and print their file.
+
+    SPEECH are audio files, five minutes or more in the languages and conditions that the model is for. Profiles with
+    weights.encoder = "int8" use the scales at the next compilation; those of base and tiny.en come with the package.
+    """
+    from neuron_whisper.audio.load import load_audio
+    from neuron_whisper.build import check_compile_packages
+    from neuron_whisper.host.atomic_files import sync_directory
+    from neuron_whisper.model.checkpoint import open_checkpoint
+    from neuron_whisper.model.private_directory import make_private_directory
+    from neuron_whisper.target.cpu import encoder_scales
+
+    check_compile_packages("cpu")
+    checkpoint = open_checkpoint(fetch_model(context, model))
+    clips = [load_audio(path) for path in speech]
+    seconds = sum(clip.duration_s for clip in clips)
+    if seconds < ENOUGH_SPEECH_S:
+        context.info(
+            f"warning: SPEECH: {seconds:.0f} s is little to calibrate with; {ENOUGH_SPEECH_S:.0f} s are enough"
+        )
+    from neuron_whisper.target.cpu.calibration.calibrate import calibrate as make_scales
+    from neuron_whisper.target.cpu.lowering.encoder_int8 import choose_layers, estimate_error
+
+    fingerprint = encoder_scales.fingerprint_encoder(checkpoint)
+    path = out or encoder_scales.scales_file(context.cache / encoder_scales.CACHE_FOLDER, fingerprint)
+    with show_progress(context, "steps") as report:
+        what = f"{len(clips)} clips, {seconds:.0f} s"
+        scales = make_scales(checkpoint, [clip.samples for clip in clips], speech=what, progress=report)
+    if out is None:
+        make_private_directory(path.parent)
+        sync_directory(path.parent)
+    encoder_scales.write_scales(path, scales, fingerprint)
+    chosen = choose_layers(scales)
+    layers = [name for name in scales.layers if name in chosen]
+    error = estimate_error(scales, chosen)
+    context.info(f"{len(layers)} of {len(scales.layers)} layers in 8 bit; the encoder's error: about {error:.3f}")
+    if as_json:
+        kept = [name for name in scales.layers if name not in chosen]
+        echo_json({"model": model, "path": str(path), "layers": layers, "kept": kept, "error": round(error, 4)})
+    else:
+        click.echo(str(path))
