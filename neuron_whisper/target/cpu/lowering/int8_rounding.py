@@ -44,7 +44,7 @@ def to_activation_range(low: float, high: float) -> tuple[float, float]:
     """The range of 256 steps that holds 0 on one of them, about [low, high] widened to 0."""
     low, high = min(low, 0.0), max(high, SMALLEST_PEAK)
     step = (high - low) / 255
-    zero = round(-low / step)
+    zero = min(round(-low / step), 254)  # one step at least is above 0
     return -zero * step, (255 - zero) * step
 
 

@@ -14,7 +14,9 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from neuron_whisper.errors import DeviceError, InvalidOption, TargetUnavailable
+from neuron_whisper.host.hardware import detect_instruction_sets
 from neuron_whisper.target.cpu.lowering import graph_signatures
+from neuron_whisper.target.cpu.runtime.encoder_floats import compute_in_floats, has_int8_dot
 from neuron_whisper.target.cpu.runtime.kv_cache_backend import (
     KVCacheBackend,
     StepCaches,
@@ -83,6 +85,8 @@ class CpuSession:
         # constants of all graphs are views of one mapping: given its path, each graph would map the file for itself
         xml = graph_signatures.graph_file(self._directory, name).read_bytes()
         model = self._caches.adapt_model(self._core.read_model(xml, self._weights), name)
+        if name.startswith("encode_") and not has_int8_dot(detect_instruction_sets()):
+            compute_in_floats(model)
         return self._core.compile_model(model, "CPU", self._compile_options)
 
     def _get_request(self, name: str) -> ov.InferRequest:

@@ -1,0 +1,107 @@
+"""An 8-bit encoder from calibration to transcription, with a random model and, where it is there, tiny.en."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+
+from neuron_whisper.audio.load import load_audio
+from neuron_whisper.errors import InvalidOption
+from neuron_whisper.profile import parse_profile
+from neuron_whisper.target.cpu.lowering.graph_signatures import graph_file, weights_file
+from neuron_whisper.target.interfaces import spec_from_profile
+from tests.support.cli_runs import Cli
+from tests.support.paths import SPEECH
+from tests.support.scripted_model import synthesize_speech, write_wav
+from tests.support.speech import needs_recordings, open_model, words
+from tests.support.tiny_models import TINY_PROFILE
+from tests.support.tiny_program import DIMS
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("profiles") / "fast.toml"
+    path.write_text(
+        TINY_PROFILE.replace('dtype = "float32"\n[shapes]', 'dtype = "bfloat16"\n[shapes]') + 'encoder = "int8"\n'
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("speech") / "a.wav"
+    write_wav(path, synthesize_speech(5.0))
+    return path
+
+
+def count_kinds(directory: Path) -> Counter[str]:
+    weights = ov.Tensor(np.fromfile(weights_file(directory), np.uint8))
+    model = ov.Core().read_model(graph_file(directory, "encode_1").read_bytes(), weights)
+    return Counter(node.get_type_name() for node in model.get_ops())
+
+
+def test_a_model_without_scales_is_compiled_in_16_bit_and_told_so_until_it_is_calibrated(
+    cli: Cli, tmp_path: Path, tiny_checkpoint: Path, profile: Path, speech: Path
+) -> None:
+    cache = tmp_path / "cache"
+    compiling = ("compile", "-m", tiny_checkpoint, "--profile", profile, "--cache", cache)
+    before = cli(*compiling)
+    assert before.code == 0
+    assert f"neuron-whisper calibrate -m {tiny_checkpoint}" in before.err
+    assert count_kinds(Path(before.out.strip()))["FakeQuantize"] == 0
+    again = cli(*compiling, "--dry-run")
+    assert "calibrate" in again.err
+
+    made = json.loads(cli("calibrate", "-m", tiny_checkpoint, speech, "--cache", cache, "--json").out)
+    assert Path(made["path"]).parent == cache / "encoder-scales"
+    assert made["layers"]
+
+    after = cli(*compiling)
+    assert after.code == 0
+    assert "calibrate" not in after.err
+    assert after.out != before.out
+    assert count_kinds(Path(after.out.strip()))["FakeQuantize"] >= len(made["layers"])
+    done = cli("transcribe", speech, "--artifact", Path(after.out.strip()), "--cache", cache, "--verify")
+    assert done.code == 0, done.err
+
+
+def test_damaged_scales_are_named_before_anything_is_compiled(
+    cli: Cli, tmp_path: Path, tiny_checkpoint: Path, profile: Path, speech: Path
+) -> None:
+    cache = tmp_path / "cache"
+    made = cli("calibrate", "-m", tiny_checkpoint, speech, "--cache", cache)
+    path = Path(made.out.strip())
+    path.write_bytes(path.read_bytes()[:100])
+    done = cli("compile", "-m", tiny_checkpoint, "--profile", profile, "--cache", cache)
+    assert (done.code, done.out) == (2, "")
+    assert f"{path}: file: " in done.err
+
+
+def test_scales_can_be_written_elsewhere(cli: Cli, tmp_path: Path, tiny_checkpoint: Path, speech: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    done = cli("calibrate", "-m", tiny_checkpoint, speech, "--out", out, "--cache", tmp_path / "cache")
+    assert (done.code, done.out) == (0, f"{out}\n")
+    assert "300 s" in done.err  # how much speech is enough
+    assert out.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("target", ["reference", "neuron"])
+def test_an_8_bit_encoder_is_of_the_cpu_target(target: str) -> None:
+    profile = parse_profile(f'format = 1\n[target]\nname = "{target}"\n[weights]\nencoder = "int8"')
+    with pytest.raises(InvalidOption) as caught:
+        spec_from_profile(DIMS, profile)
+    assert caught.value.field == "weights.encoder"
+
+
+@needs_recordings
+def test_tiny_en_hears_the_words_with_its_packaged_scales() -> None:
+    with open_model("tiny.en", profile="cpu-fast") as transcriber:
+        text = transcriber.transcribe(load_audio(SPEECH / "en_jfk.flac")).text
+    assert words(text) == words(
+        "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
+    )
