@@ -304,3 +304,16 @@ def test_any_text_is_a_profile_or_a_profile_error(text: str) -> None:
     except ProfileError:
         return
     assert profile.format == 1
+
+
+def test_an_encoder_that_is_not_of_8_bit_changes_no_canonical_form() -> None:
+    plain = parse_profile('format = 1\n[target]\nname = "cpu"')
+    assert "encoder" not in plain.to_canonical()["weights"]
+    fast = parse_profile('format = 1\n[target]\nname = "cpu"\n[weights]\nencoder = "int8"')
+    assert fast.to_canonical()["weights"]["encoder"] == "int8"
+    assert parse_profile(fast.to_toml()) == fast
+
+
+def test_an_encoder_is_of_8_bit_or_of_the_targets_type() -> None:
+    with pytest.raises(ProfileError, match=r"weights\.encoder.*int4.*int8"):
+        parse_profile('format = 1\n[target]\nname = "cpu"\n[weights]\nencoder = "int4"')
