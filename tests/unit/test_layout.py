@@ -24,8 +24,13 @@ PROVED_ELSEWHERE = {
     "audio/tables/promise": "unit/audio/tables/test_check.py",  # an exception alone
     "bench/engines/neuron_whisper": "integration/test_bench.py",
     "bench/engines/openai_whisper": "integration/test_bench.py",
+    "cli/calibrate": "integration/test_encoder_int8.py",
     "longform/plan": "unit/longform/test_sequential.py",  # types alone
     "server/decoding/decoder": "integration/test_decoders.py",
+    "target/cpu/calibration/calibrate": "integration/test_encoder_int8.py",
+    "target/cpu/calibration/collect": "integration/test_encoder_int8.py",
+    "target/cpu/calibration/evaluate": "integration/test_encoder_int8.py",
+    "target/cpu/lowering/encoder_layers": "unit/target/cpu/lowering/test_encoder_int8.py",
     "target/neuron/lowering/layers": "neuron_sim/test_neuron_target.py",
 }
 
