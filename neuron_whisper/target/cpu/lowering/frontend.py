@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -87,10 +88,14 @@ class Frontend:
     def _convert_by_tool(self, traced: torch.jit.ScriptModule, inputs: tuple[Tensor, ...]) -> ov.Model:
         for name in self._find_parameters(traced):
             self.parameters[name].copy_(torch.from_numpy(self._read(name)))
+        root = logging.getLogger()
+        level = root.level  # which the tool sets for the whole process
         try:
             model: ov.Model = ov.convert_model(traced, example_input=inputs)
         except OpConversionFailure as error:
             raise RuntimeError(str(error)) from None
+        finally:
+            root.setLevel(level)
         return model
 
     def _find_parameters(self, traced: torch.jit.ScriptModule) -> list[str]:

@@ -20,8 +20,10 @@ from neuron_whisper.graph.padding_windows import load_padding_windows
 from neuron_whisper.target.cpu.encoder_scales import EncoderScales, fingerprint_encoder, read_scales
 from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.cpu.lowering.encoder_int8 import choose_layers, quantize_encoder
+from neuron_whisper.target.cpu.lowering.float32_marks import keep_float32
 from neuron_whisper.target.cpu.lowering.frontend import Frontend, GraphFunction
-from neuron_whisper.target.cpu.lowering.weights import WeightsFile, compress_int8
+from neuron_whisper.target.cpu.lowering.int8_weights import compress_int8
+from neuron_whisper.target.cpu.lowering.weights import WeightsFile, compress_bfloat16
 from neuron_whisper.target.interfaces import N_RULES, CompileRequest
 
 Tensors = tuple[Tensor, ...]
@@ -54,8 +56,11 @@ class Lowering:
         self._layers = PlainLayers(spec.dims, self._frontend.parameters)
         self._cache_dtype = torch.float32 if profile.target.dtype == "float32" else torch.bfloat16
         self._scales = self._read_encoder_scales()
+        self._keeps_float32 = profile.target.dtype != "float32" and profile.weights.dtype in ("bfloat16", "int8")
         # 16 bit loses nothing of a checkpoint that is stored in float16
-        self._compress_to_fp16 = profile.weights.dtype != "float32" or checkpoint.dtype == "float16"
+        self._compress_to_fp16 = not self._keeps_float32 and (
+            profile.weights.dtype != "float32" or checkpoint.dtype == "float16"
+        )
 
     def _read_encoder_scales(self) -> EncoderScales | None:
         file, checkpoint = self._request.encoder_scales, self._request.checkpoint
@@ -121,7 +126,10 @@ class Lowering:
             quantize_encoder(model, self._spec.dims, self._scales, choose_layers(self._scales), self._read_matrix)
         if self._profile.weights.dtype == "int8" and kind != "encode":
             # the encoder is bound by arithmetic, not by reading weights: it gains nothing from 8 bit
-            compress_int8(model)
+            compress_int8(model, self._spec.dims.n_vocab)
+        if self._keeps_float32:
+            compress_bfloat16(model, self._spec.dims.n_vocab)
+            keep_float32(model, self._spec.dims.n_vocab)
         return model
 
     def _read_matrix(self, name: str) -> NDArray[np.float32]:

@@ -1,9 +1,10 @@
-"""Constants of OpenVINO graphs: 8-bit matrices, and one file that all graphs share."""
+"""Constants of OpenVINO graphs: 16-bit matrices, and one file that all graphs share."""
 
 from __future__ import annotations
 
 import hashlib
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,37 +14,48 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from neuron_whisper.target.cpu.lowering.float32_marks import WEIGHT_PREFIX, write_marks
+
 ALIGNMENT_BYTES = 64  # preferred by oneDNN, and enough for every element type
-MIN_QUANTIZED_ELEMENTS = 64 * 64  # in smaller matrices int8 saves too little
+MIN_MATRIX_ELEMENTS = 64 * 64  # in smaller ones fewer bits save too little
 
 
-def compress_int8(model: ov.Model) -> None:
-    """Replace float matrices by int8 with a scale per output row (symmetric), in place.
+def compress_bfloat16(model: ov.Model, n_vocab: int) -> None:
+    """Replace the float32 matrices that are left by bfloat16 ones that are converted to float32, in place.
 
-    A matrix product reads `Multiply(Convert(int8), scale)`, which the CPU plugin runs without creating the
-    float matrix; an embedding gathers int8 rows and their scales, so that it shares the output projection's bytes.
+    The plugin's products read them as they are. With float16 constants instead, as OpenVINO compresses them, every
+    product that reads one returns 16 bit. Positions stay as they are: they are few, and are added to all else.
     """
-    quantized: dict[bytes, tuple[ov.Node, ov.Node]] = {}
+    for i, (node, port, matrix) in enumerate(find_matrices(model)):
+        if node.get_type_name() == "MatMul":
+            weight = ops.convert(ops.constant(_to_bfloat16(matrix)), "f32")
+            weight.set_friendly_name(f"{WEIGHT_PREFIX}{i}")
+            node.input(port).replace_source_output(weight.output(0))
+        elif len(matrix) == n_vocab:
+            readers = node.output(0).get_target_inputs()
+            found = ops.gather(ops.constant(_to_bfloat16(matrix)), node.input_value(1), node.input_value(2))
+            for reader in readers:
+                reader.replace_source_output(ops.convert(found, "f32").output(0))
+
+
+def find_matrices(model: ov.Model) -> Iterator[tuple[ov.Node, int, NDArray[np.float32]]]:
+    """(node, port, matrix) of matrix products and lookups that read a constant float matrix (out, in)."""
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
-        if kind not in ("MatMul", "Gather"):
+        if kind not in ("MatMul", "Gather") or (kind == "MatMul" and not node.get_attributes()["transpose_b"]):
             continue
         port = 1 if kind == "MatMul" else 0
         matrix = _find_constant_matrix(node, port)
-        if matrix is None or (kind == "MatMul" and not node.get_attributes()["transpose_b"]):
-            continue
-        digest = hashlib.sha256(matrix.tobytes()).digest()
-        if digest not in quantized:
-            quantized[digest] = _quantize(matrix)
-        values, scales = quantized[digest]
-        if kind == "MatMul":
-            product = ops.multiply(ops.convert(values, "f32"), scales)
-            node.input(port).replace_source_output(product.output(0))
-        else:
-            ids, axis = node.input_value(1), ops.constant(0, dtype=np.int32)
-            rows = ops.convert(ops.gather(values, ids, axis), "f32")
-            for reader in node.output(0).get_target_inputs():
-                reader.replace_source_output(ops.multiply(rows, ops.gather(scales, ids, axis)).output(0))
+        if matrix is not None:
+            yield node, port, matrix
+
+
+def _to_bfloat16(matrix: NDArray[np.float32]) -> ov.Tensor:
+    """Rounded to nearest, ties to even. numpy has no bfloat16."""
+    bits = np.ascontiguousarray(matrix, np.float32).view(np.uint32)
+    tensor = ov.Tensor(ov.Type.bf16, ov.Shape(matrix.shape))
+    tensor.data.view(np.uint16)[:] = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    return tensor
 
 
 def _find_constant_matrix(node: ov.Node, port: int) -> NDArray[np.float32] | None:
@@ -54,14 +66,7 @@ def _find_constant_matrix(node: ov.Node, port: int) -> NDArray[np.float32] | Non
     if source.get_type_name() != "Constant" or not source.get_element_type().is_real():
         return None
     values = source.data
-    return values.astype(np.float32) if values.ndim == 2 and values.size >= MIN_QUANTIZED_ELEMENTS else None
-
-
-def _quantize(matrix: NDArray[np.float32]) -> tuple[ov.Node, ov.Node]:
-    """(out, in) -> int8 (out, in) and float32 scales (out, 1); an all-zero row keeps scale 1."""
-    peak = np.abs(matrix).max(axis=1, keepdims=True)
-    scale = np.where(peak > 0, peak / 127, 1).astype(np.float32)
-    return ops.constant(np.rint(matrix / scale).astype(np.int8)), ops.constant(scale)
+    return values.astype(np.float32) if values.ndim == 2 and values.size >= MIN_MATRIX_ELEMENTS else None
 
 
 class WeightsFile:
@@ -90,6 +95,7 @@ class WeightsFile:
                 continue
             start, size = int(data.attrib["offset"]), int(data.attrib["size"])
             data.set("offset", str(self._write_constant(constants[start : start + size])))
+        write_marks(tree)
         tree.write(final, encoding="utf-8", xml_declaration=True)
         draft.unlink()
         draft.with_suffix(".bin").unlink()

@@ -52,6 +52,7 @@ class CpuSession:
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(threads),
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",  # else what meets 8-bit matrices is rounded to 8 bit, too
             **caches.compile_options(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
         }
         self._beam_widths = np.ones(spec.slots, np.int32)  # rows that each slot decodes in, set by its prefill

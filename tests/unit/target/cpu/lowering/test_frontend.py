@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,13 @@ def release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "another release":
         monkeypatch.setattr(frontend, "DIRECT_OPENVINO", "2019.1.")
     return str(request.param)
+
+
+@pytest.mark.usefixtures("release")
+def test_the_process_logs_as_before() -> None:
+    level = logging.getLogger().level
+    convert_linear()
+    assert logging.getLogger().level == level
 
 
 @pytest.mark.usefixtures("release")
