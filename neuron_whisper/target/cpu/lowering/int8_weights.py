@@ -50,7 +50,8 @@ def quantize(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.
     The plugin may hold scales as bfloat16, so they are numbers that it holds exactly, next above the smallest possible.
     """
     peak = np.abs(values).max(axis=-1, keepdims=True)
-    bits = np.where(peak > 0, peak / LARGEST, 1).astype(np.float32).view(np.uint32)
+    steps = np.where(peak > 0, np.maximum(peak / LARGEST, np.finfo(np.float32).tiny), 1)
+    bits = steps.astype(np.float32).view(np.uint32)
     scale = ((bits + 0xFFFF) & np.uint32(0xFFFF0000)).view(np.float32)
     return np.rint(values / scale).astype(np.int8), scale
 

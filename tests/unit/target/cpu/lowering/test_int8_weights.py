@@ -51,7 +51,7 @@ def test_quantized_values_are_within_half_a_step_and_scales_are_bfloat16_numbers
     assert (np.abs(quantized.astype(np.int32)) <= LARGEST).all()
     assert (np.abs(quantized * scales - values) <= scales * 0.5001).all()
     assert not (scales.view(np.uint32) & 0xFFFF).any()
-    assert (scales <= np.maximum(np.abs(values).max(-1, keepdims=True) / LARGEST, 1e-38) * 1.01)[values.any(-1)].all()
+    assert (scales <= np.maximum(np.abs(values).max(-1, keepdims=True) / LARGEST, 1.2e-38) * 1.01)[values.any(-1)].all()
 
 
 def test_a_row_of_zeros_stays_one() -> None:
