@@ -50,7 +50,7 @@ class ShapesTable(_StrictStruct, frozen=True, kw_only=True):
 
     `audio_contexts` are shorter windows of the encoder for short audio, in its positions (20 ms): approximate.
     `skip_padding`: of short audio the encoder computes the positions of audio alone, and takes what the padding of a
-    window of speech has for the rest: approximate.
+    window of a voice has for the rest: approximate.
     """
 
     slots: PositiveInt = 8

@@ -15,7 +15,7 @@ from neuron_whisper.artifact.golden_check import verify_session
 from neuron_whisper.artifact.loader import Artifact, check_artifact
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import AudioClip
-from neuron_whisper.audio.silero import SpeechStream
+from neuron_whisper.audio.silero.network import SpeechStream
 from neuron_whisper.decode.language import resolve_language
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.decode.prompt import PromptLimits

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.artifact.loader import Artifact
-from neuron_whisper.audio.clip import SAMPLE_RATE
 from neuron_whisper.audio.mel import pad_or_trim, window_mel
+from neuron_whisper.audio.synthetic_voice import sing
 from neuron_whisper.errors import ArtifactCorrupt
 from neuron_whisper.profile import CompileProfile
 from neuron_whisper.target.interfaces import (
@@ -147,22 +147,8 @@ def read_golden(artifact: Artifact) -> GoldenTokens | None:
 
 
 def make_golden_window(n_mels: int, frames: int) -> NDArray[np.float32]:
-    """(n_mels, frames): six seconds of a voice that sings no words, and silence. The same everywhere, to rounding.
-
-    Harmonics of a gliding pitch under two gliding formants, in syllables: a model trained on voices is exercised
-    less by noise.
-    """
-    t = np.arange(int(SPEECH_S * SAMPLE_RATE)) / SAMPLE_RATE
-    pitch = PITCH_HZ * (1 + 0.2 * np.sin(2 * np.pi * 0.4 * t))
-    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
-    first, second = 500 + 250 * np.sin(2 * np.pi * 1.1 * t), 1600 + 600 * np.sin(2 * np.pi * 0.7 * t + 1)
-    voice = np.zeros_like(t)
-    for harmonic in range(1, 26):
-        hz = harmonic * pitch
-        loudness = np.exp(-(((hz - first) / 150) ** 2)) + np.exp(-(((hz - second) / 250) ** 2))
-        voice += loudness * np.sin(harmonic * phase)
-    syllables = np.maximum(0, np.sin(2 * np.pi * SYLLABLES_HZ * t)) * (np.sin(2 * np.pi * 0.5 * t) > -0.6)
-    return pad_or_trim(window_mel((0.1 * voice * syllables).astype(np.float32), n_mels), frames)
+    """(n_mels, frames): six seconds of a voice that sings no words, and silence. The same everywhere, to rounding."""
+    return pad_or_trim(window_mel(sing(SPEECH_S, PITCH_HZ, SYLLABLES_HZ), n_mels), frames)
 
 
 def make_prefill_inputs(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import SAMPLE_RATE, WINDOW_S, AudioClip, ms_to_samples
-from neuron_whisper.audio.silero import CHUNK_SAMPLES, speech_probabilities
+from neuron_whisper.audio.silero.network import CHUNK_SAMPLES, speech_probabilities
 from neuron_whisper.audio.vad_options import VadOptions
 from neuron_whisper.errors import InvalidOption
 

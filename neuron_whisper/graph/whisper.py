@@ -127,7 +127,7 @@ def encode_audio(config: GraphConfig, layers: LayerBackend, mel: Tensor) -> list
     """As encode, of a window that is padding behind mel (N, n_mels, 2T): zeros up to 2A.
 
     Only T positions are computed. What attention reads of the others are the layers' PADDING parameters, the mean of
-    what windows of speech have there (find_padding); so attention is over all A positions, as the model was trained.
+    what windows of a voice have there (find_padding); so attention is over all A positions, as the model was trained.
     """
     dims = config.dims
 
@@ -148,7 +148,7 @@ def encode_audio(config: GraphConfig, layers: LayerBackend, mel: Tensor) -> list
 def find_padding(config: GraphConfig, layers: LayerBackend, windows: Iterable[tuple[Tensor, int]]) -> dict[str, Tensor]:
     """The PADDING parameters of encode_audio, (A, H*D) float32 each, by name.
 
-    `windows` are mel (1, n_mels, 2A), zeros behind the frames of speech that each has. A position has the mean over
+    `windows` are mel (1, n_mels, 2A), zeros behind the frames of voice that each has. A position has the mean over
     the windows in which it is padding that encode_audio does not compute; before the first such position, its values.
     """
     contexts = config.dims.n_audio_ctx

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from neuron_whisper.audio.silero import CHUNK_SAMPLES
+from neuron_whisper.audio.silero.network import CHUNK_SAMPLES
 from neuron_whisper.audio.speech import SpeechSpan, spans_from_probabilities
 from neuron_whisper.audio.vad_options import VadOptions
 

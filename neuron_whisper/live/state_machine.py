@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.clip import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES, ms_to_samples
-from neuron_whisper.audio.silero import CHUNK_SAMPLES
+from neuron_whisper.audio.silero.network import CHUNK_SAMPLES
 from neuron_whisper.audio.vad_options import MIN_THRESHOLD
 from neuron_whisper.decode.language import resolve_language
 from neuron_whisper.decode.prompt import PromptLimits
@@ -47,7 +47,7 @@ class CancelAction:
 
 
 class VoiceDetector(Protocol):
-    """Implemented by audio/silero.SpeechStream."""
+    """Implemented by audio/silero/network.SpeechStream."""
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the speech probability of each chunk of 512 samples that is complete now."""

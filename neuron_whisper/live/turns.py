@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuron_whisper.audio.clip import ms_to_samples
-from neuron_whisper.audio.silero import CHUNK_SAMPLES
+from neuron_whisper.audio.silero.network import CHUNK_SAMPLES
 from neuron_whisper.audio.vad_options import HYSTERESIS, MIN_THRESHOLD
 from neuron_whisper.live.options import TurnDetection
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from neuron_whisper.audio.silero import load_silero_model
+from neuron_whisper.audio.silero.network import load_silero_model
 from neuron_whisper.audio.speech import (
     detect_speech_spans,
     speech_probabilities,
@@ -58,7 +58,7 @@ class Refuse:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Refuse())
 import numpy as np
-from neuron_whisper.audio.silero import load_silero_model
+from neuron_whisper.audio.silero.network import load_silero_model
 from neuron_whisper.audio.speech import speech_probabilities
 start = Barrier(8)
 def ask(_):

@@ -14,7 +14,7 @@ from litestar import Request, Response, WebSocket
 from litestar.exceptions import HTTPException, WebSocketDisconnect
 
 from neuron_whisper.audio.pcm import PcmStream
-from neuron_whisper.audio.silero import load_silero_model
+from neuron_whisper.audio.silero.network import load_silero_model
 from neuron_whisper.errors import (
     CapacityError,
     CheckpointError,

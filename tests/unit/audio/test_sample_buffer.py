@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.audio.mel import LogMel
 from neuron_whisper.audio.sample_buffer import SpillableBuffer, release_pages
-from neuron_whisper.audio.silero import speech_probabilities
+from neuron_whisper.audio.silero.network import speech_probabilities
 
 RATE = 16_000
 

@@ -14,8 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.load import load_audio
-from neuron_whisper.audio.onnx_tensors import read_onnx_tensors
-from neuron_whisper.audio.silero import (
+from neuron_whisper.audio.silero.network import (
     WEIGHT_SHAPES,
     SpeechStream,
     find_packaged_weights,
@@ -23,6 +22,7 @@ from neuron_whisper.audio.silero import (
     read_model,
     speech_probabilities,
 )
+from neuron_whisper.audio.silero.onnx_tensors import read_onnx_tensors
 from neuron_whisper.errors import CheckpointError
 from tests.support.live_runs import FEW_EXAMPLES, cut_samples, cuts
 from tests.support.live_speech import rising_tone

@@ -21,8 +21,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from neuron_whisper.audio.levels import PEAK_CHUNKS, QuietGain, find_peak
-from neuron_whisper.audio.onnx_tensors import Tensors, read_onnx_tensors
 from neuron_whisper.audio.sample_buffer import release_pages
+from neuron_whisper.audio.silero.onnx_tensors import Tensors, read_onnx_tensors
 from neuron_whisper.errors import CheckpointError
 
 if TYPE_CHECKING:

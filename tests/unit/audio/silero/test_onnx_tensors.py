@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuron_whisper.audio.onnx_tensors import read_onnx_tensors
+from neuron_whisper.audio.silero.onnx_tensors import read_onnx_tensors
 from neuron_whisper.errors import CheckpointError
 from tests.support.onnx_files import encode_field
 
