@@ -439,7 +439,8 @@ def test_a_compilation_that_fails_is_in_the_report_with_the_step_that_it_came_to
     found = json.loads(report.read_text())
     assert (found["error"]["stage"], found["error"]["kind"]) == ("compile", "CheckpointError")
     assert "decoder.ln.weight" in found["error"]["message"]
-    assert [step["step"] for step in found["compile_steps"]] == ["golden tokens"]
+    # golden tokens, which fail, are made beside the lowering
+    assert found["compile_steps"][0]["step"] == "golden tokens"
     assert "artifact" not in found
 
 

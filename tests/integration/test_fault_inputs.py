@@ -256,7 +256,7 @@ def test_a_prompt_does_not_swallow_the_text(open_transcriber: Callable[[str], Tr
     transcript = open_transcriber("tiny.en").transcribe(
         load_audio(FAULTS / "lj_jfk.wav"), TranscribeOptions(initial_prompt=glossary)
     )
-    assert_heard(transcript, "has never been surpassed", "my fellow americans", COUNTRY)
+    assert_heard(transcript, "has never been surpassed", "fellow americans", COUNTRY)  # as in float32
     assert len(transcript.warnings) == 1  # of the prompt
 
 
