@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from neuron_whisper.bench.accuracy.markdown import format_summary
 from neuron_whisper.errors import InvalidOption, NeuronWhisperError
 
 PAGE = Path("docs/benchmarks.md")
+PAGE_WIDTH = 118  # characters of a line of prose
 
 
 def format_parity(document: Mapping[str, Any]) -> str:
@@ -44,7 +46,23 @@ def replace_table(page: str, name: str, table: str) -> str:
     _, closed, after = rest.partition(end)
     if not found or not closed or begin in after:
         raise InvalidOption("PAGE", name, f"one table between {begin.strip()} and {end}")
-    return f"{before}{begin}\n{table.strip()}\n\n{end}{after}"
+    return f"{before}{begin}\n{_wrap_prose(table.strip())}\n\n{end}{after}"
+
+
+def _wrap_prose(text: str) -> str:
+    """Lines of prose as long as the page's others; rows of tables stay."""
+    wrapped: list[str] = []
+    for line in text.splitlines():
+        indent = "  " if line.startswith("- ") else ""
+        pieces = (
+            [line]
+            if line.startswith(("|", "#"))
+            else textwrap.wrap(
+                line, PAGE_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
+        )
+        wrapped += pieces or [""]
+    return "\n".join(wrapped)
 
 
 def _format_origin(document: Mapping[str, Any]) -> str:

@@ -32,6 +32,14 @@ def test_a_page_without_one_pair_of_marks_is_refused(page: str) -> None:
         replace_table(page, "goals", "x")
 
 
+def test_prose_of_a_table_is_wrapped_and_rows_are_not() -> None:
+    row, words = "| " + "a " * 100 + "|", "word " * 60
+    table = replace_table(PAGE, "goals", f"{words}\n\n{row}\n\n- {words}")
+    assert row in table.splitlines()
+    assert max(len(line) for line in table.splitlines() if not line.startswith("|")) <= 118
+    assert table.count("word") == 120
+
+
 def test_the_page_of_this_project_has_a_place_for_every_table() -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text()
     for name in TABLES:
