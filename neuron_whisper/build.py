@@ -87,16 +87,24 @@ class BuildSpec:
 
     @property
     def weights_bytes(self) -> int:
-        """Memory of the parameters in an open session, in the profile's weight type; an estimate."""
+        """Memory of the parameters in an open session; an estimate.
+
+        With 8-bit weights the encoder has those of the activations' type, and the token embedding 16 bit.
+        """
+        weights = self.profile.weights
+        width = WEIGHT_DTYPE_BYTES[weights.dtype]
+        encoder_width = WEIGHT_DTYPE_BYTES[weights.encoder or self.profile.target.dtype] if width == 1 else width
         encoder = decoder = 0
         for name, shape in expected_shapes(self.checkpoint.dims).items():
             if name.startswith("encoder."):
-                encoder += math.prod(shape)
+                encoder += math.prod(shape) * encoder_width
+            elif name == TOKEN_EMBEDDING:
+                decoder += math.prod(shape) * max(width, 2) * (1 + self.checkpoint.has_own_projection)
             else:
-                decoder += math.prod(shape) * (1 + (name == TOKEN_EMBEDDING and self.checkpoint.has_own_projection))
+                decoder += math.prod(shape) * width
         copies = load_target(self.profile.target.name).decoder_copies(self.spec)
         encoders = 1 + len(self.spec.audio_contexts) + self.spec.skip_padding  # a graph for each length
-        return (encoders * encoder + copies * decoder) * WEIGHT_DTYPE_BYTES[self.profile.weights.dtype]
+        return encoders * encoder + copies * decoder
 
     @property
     def cache_bytes(self) -> int:
@@ -191,7 +199,7 @@ def resolve_build_spec(
     """
     target = load_target(profile.target.name)
     check_tp(checkpoint.dims, profile.target.tp)
-    _check_window(checkpoint)
+    check_window(checkpoint)
     if checkpoint.has_own_projection and target.name == "neuron":
         raise CheckpointError(
             checkpoint.path, "", expected="an output projection that is the token embedding, on Neuron", found="another"
@@ -241,7 +249,7 @@ def resolve_program_spec(checkpoint: Checkpoint, profile: CompileProfile) -> Pro
     return replace(spec_from_profile(checkpoint.dims, profile), alignment_heads=heads)
 
 
-def _check_window(checkpoint: Checkpoint) -> None:
+def check_window(checkpoint: Checkpoint) -> None:
     """Raises CheckpointError for a model whose windows no clip could be cut to."""
     dims = checkpoint.dims
     if dims.n_mels not in SUPPORTED_N_MELS:

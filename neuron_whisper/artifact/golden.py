@@ -41,10 +41,12 @@ SPEECH_S, PITCH_HZ, SYLLABLES_HZ = 6.0, 120.0, 3.0
 # Tolerance of a log-probability from float32's, by the coarser type of activations and weights: about five times the
 # largest found on this window, of 48 each with tiny.en and base. OpenVINO: bfloat16 0.072, int8 weights 0.072, float32
 # below 5e-5; NxD's graphs on XLA:CPU at tp 2: bfloat16 0.064, float16 0.010, float32 1e-5.
-TOLERANCES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.4, "int8": 0.4}
+# An 8-bit encoder: 0.41 with base.
+ENCODER_INT8 = "encoder int8"
+TOLERANCES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.4, "int8": 0.4, ENCODER_INT8: 1.5}
 # Of where alignment heads attend, in windows; the largest found were 2e-6 in float32, 0.028 in bfloat16 and 0.048 with
 # int8 weights (tiny.en and base on OpenVINO).
-CENTRE_TOLERANCES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.25, "int8": 0.25}
+CENTRE_TOLERANCES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.25, "int8": 0.25, ENCODER_INT8: 0.25}
 CENTRE_DECIMALS = 6
 
 
@@ -240,7 +242,7 @@ def _make_prompt(spec: ProgramSpec) -> list[int]:
 
 
 def _choose_tolerance(profile: CompileProfile, tolerances: Mapping[str, float]) -> float:
-    types = [profile.target.dtype, profile.weights.dtype]
+    types = [profile.target.dtype, profile.weights.dtype, *([ENCODER_INT8] if profile.weights.encoder else [])]
     graphs = msgspec.structs.astuple(profile.compiler.graphs)
     casts = " ".join(chain(profile.compiler.args, *graphs)).replace("=", " ").split()
     if "--auto-cast" in casts and casts[casts.index("--auto-cast") + 1 :][:1] != ["none"]:

@@ -18,9 +18,13 @@ _HAS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDe
 def graph_source_files(target: str) -> list[Path]:
     """The files whose code decides a target's graphs: a change there is another artifact, a change elsewhere is not.
 
-    All of `graph/` and of `target/<target>/lowering/`, the target interfaces, and the table of sharded parameters.
+    All of `graph/` and of `target/<target>/lowering/`, the target interfaces, the table of sharded parameters, the
+    voice behind padding that is not computed, and for the CPU how an encoder's scales are read.
     """
+    scales = [PACKAGE_DIRECTORY / "target" / "cpu" / "encoder_scales.py"] if target == "cpu" else []
     return [
+        *scales,
+        PACKAGE_DIRECTORY / "audio" / "synthetic_voice.py",
         *(PACKAGE_DIRECTORY / "graph").glob("*.py"),
         *(PACKAGE_DIRECTORY / "target" / target / "lowering").glob("*.py"),
         PACKAGE_DIRECTORY / "target" / "interfaces.py",

@@ -11,8 +11,10 @@ from neuron_whisper.cli.completion import complete_models
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output.tables import echo_json
 from neuron_whisper.cli.progress import show_progress
+from neuron_whisper.errors import InvalidOption
 
 ENOUGH_SPEECH_S = 300.0  # the packaged scales were made of 330 s
+MAX_AUDIO_S = 1800.0  # all of it is held, and every window is run with every layer's input kept
 
 
 @click.command()
@@ -41,19 +43,29 @@ def calibrate(context: CliContext, model: str, speech: tuple[Path, ...], out: Pa
     weights.encoder = "int8" use the scales at the next compilation; those of base and tiny.en come with the package.
     """
     from neuron_whisper.audio.load import load_audio
-    from neuron_whisper.build import check_compile_packages
+    from neuron_whisper.audio.speech import detect_speech_spans
+    from neuron_whisper.build import check_compile_packages, check_window
     from neuron_whisper.host.atomic_files import sync_directory
     from neuron_whisper.model.checkpoint import open_checkpoint
     from neuron_whisper.model.private_directory import make_private_directory
     from neuron_whisper.target.cpu import encoder_scales
 
     check_compile_packages("cpu")
+    if out is not None and not out.parent.is_dir():
+        raise InvalidOption("--out", str(out), "a file in a directory that exists")
     checkpoint = open_checkpoint(fetch_model(context, model))
+    check_window(checkpoint)
     clips = [load_audio(path) for path in speech]
-    seconds = sum(clip.duration_s for clip in clips)
+    total = sum(clip.duration_s for clip in clips)
+    if total > MAX_AUDIO_S:
+        raise InvalidOption("SPEECH", f"{total:.0f} s", f"at most {MAX_AUDIO_S:.0f} s of audio")
+    seconds = sum(span.duration_s for clip in clips for span in detect_speech_spans(clip))
+    if not seconds:
+        raise InvalidOption("SPEECH", ", ".join(path.name for path in speech), "recordings of speech; none was found")
     if seconds < ENOUGH_SPEECH_S:
         context.info(
-            f"warning: SPEECH: {seconds:.0f} s is little to calibrate with; {ENOUGH_SPEECH_S:.0f} s are enough"
+            f"warning: SPEECH: {seconds:.0f} s of speech are little to calibrate with; {ENOUGH_SPEECH_S:.0f} s are "
+            "enough"
         )
     from neuron_whisper.target.cpu.calibration.calibrate import calibrate as make_scales
     from neuron_whisper.target.cpu.lowering.encoder_int8 import choose_layers, estimate_error
@@ -61,7 +73,7 @@ def calibrate(context: CliContext, model: str, speech: tuple[Path, ...], out: Pa
     fingerprint = encoder_scales.fingerprint_encoder(checkpoint)
     path = out or encoder_scales.scales_file(context.cache / encoder_scales.CACHE_FOLDER, fingerprint)
     with show_progress(context, "steps") as report:
-        what = f"{len(clips)} clips, {seconds:.0f} s"
+        what = f"{len(clips)} clips, {seconds:.0f} s of speech"
         scales = make_scales(checkpoint, [clip.samples for clip in clips], speech=what, progress=report)
     if out is None:
         make_private_directory(path.parent)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import pytest
+import soundfile
 
 from neuron_whisper.audio.load import load_audio
 from neuron_whisper.errors import InvalidOption
@@ -90,6 +91,26 @@ def test_scales_can_be_written_elsewhere(cli: Cli, tmp_path: Path, tiny_checkpoi
     assert (done.code, done.out) == (0, f"{out}\n")
     assert "300 s" in done.err  # how much speech is enough
     assert out.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("seconds", [2.0, 2000.0])
+def test_recordings_without_speech_or_far_too_long_are_refused(
+    cli: Cli, tmp_path: Path, tiny_checkpoint: Path, seconds: float
+) -> None:
+    silence = tmp_path / "silence.flac"
+    soundfile.write(silence, np.zeros(int(seconds * 16_000), np.int16), 16_000)
+    done = cli("calibrate", "-m", tiny_checkpoint, silence, "--cache", tmp_path / "cache")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: SPEECH: ")
+    assert not (tmp_path / "cache" / "encoder-scales").exists()
+
+
+def test_a_place_for_scales_that_is_not_there_is_refused_before_anything_is_read(cli: Cli, tmp_path: Path) -> None:
+    speech = tmp_path / "no speech.txt"
+    speech.write_text("no audio")
+    done = cli("calibrate", "-m", "base", speech, "--out", tmp_path / "none" / "a", "--cache", tmp_path / "cache")
+    assert done.code == 2
+    assert done.err.startswith("error: --out: ")
 
 
 @pytest.mark.parametrize("target", ["reference", "neuron"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -13,7 +14,9 @@ from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.build import check_compile_packages, plan_build, resolve_build_spec
 from neuron_whisper.errors import TargetUnavailable
 from neuron_whisper.model.checkpoint import Checkpoint, open_checkpoint
+from neuron_whisper.model.parameters import TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.profile import load_profile, parse_profile
+from neuron_whisper.target.cpu.target import TARGET
 from tests.support.artifact_samples import publish_sample, sample_manifest
 from tests.support.tiny_models import write_tiny_checkpoint
 
@@ -77,7 +80,16 @@ def test_memory_of_weights_and_caches_follows_the_types(checkpoint: Checkpoint) 
     half = resolve_build_spec(
         "tiny", checkpoint, load_profile("cpu-exact", {"target.dtype": "bfloat16", "weights.dtype": "int8"})
     )
-    assert wide.weights_bytes == 4 * half.weights_bytes
+    eight_bit_encoder = resolve_build_spec(
+        "tiny",
+        checkpoint,
+        load_profile("cpu-exact", {"target.dtype": "bfloat16", "weights.dtype": "int8", "weights.encoder": "int8"}),
+    )
+    encoder = sum(math.prod(it) for name, it in expected_shapes(checkpoint.dims).items() if name.startswith("encoder."))
+    embedding = math.prod(expected_shapes(checkpoint.dims)[TOKEN_EMBEDDING])
+    copies = TARGET.decoder_copies(half.spec)
+    assert half.weights_bytes == wide.weights_bytes // 4 + encoder + copies * embedding  # these have 16 bit
+    assert eight_bit_encoder.weights_bytes == half.weights_bytes - encoder
     assert wide.cache_bytes == 2 * half.cache_bytes
 
 

@@ -132,7 +132,7 @@ def read_scales(path: Path, dims: WhisperDims, fingerprint: str) -> EncoderScale
         with safe_open(path, "numpy") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, TypeError, ValueError, AttributeError) as error:  # numpy lacks some 8-bit types
         raise ScalesError(path, "file", f"it is no readable safetensors file ({error})") from None
     for field, allowed in (("format", FORMAT), ("encoder", fingerprint)):
         if (value := metadata.get(field)) != allowed:

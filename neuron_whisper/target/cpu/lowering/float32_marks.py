@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import openvino as ov
 from openvino import opset13 as ops
 
-LIMIT = 3e4  # of the Clamps; beyond every value of a model whose 16-bit form is finite
+LIMIT = 1e30  # of the Clamps; beyond every value that a model's sums can have
 FLOAT32_PREFIX, WEIGHT_PREFIX = "float32/", "weight/"
 MARKS = {
     FLOAT32_PREFIX: {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16"},

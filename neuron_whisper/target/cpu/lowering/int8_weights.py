@@ -20,13 +20,14 @@ from neuron_whisper.target.cpu.lowering.weights import find_matrices
 from neuron_whisper.target.interfaces import MASKED_LOGIT
 
 GROUP_SIZE = 128
-N_CORRECTED = 16  # best tokens whose logits get the remainder's share; an error of 8 bit changes places among few
+N_CORRECTED = 16  # best tokens whose logits are computed again; an error of 8 bit changes places among few
+N_SPARE = 5  # beyond those that a step returns
 LARGEST = 127
 REMAINDER_STEPS = 256  # in a step of the values; a power of two, so that scales of remainders are as exact as theirs
 
 
-def compress_int8(model: ov.Model, n_vocab: int) -> None:
-    """Replace the decoder's float matrices by int8 and scales, in place.
+def compress_int8(model: ov.Model, n_vocab: int, choices: int = 1) -> None:
+    """Replace the decoder's float matrices by int8 and scales, in place. A step returns the `choices` best tokens.
 
     A matrix product reads `Multiply(Convert(int8), scale)`, which the CPU plugin runs without creating the float
     matrix. Positions stay as they are: they are few, and are added to all else.
@@ -38,8 +39,10 @@ def compress_int8(model: ov.Model, n_vocab: int) -> None:
             digest = hashlib.sha256(matrix.tobytes()).digest()
             if digest not in vocabularies:
                 vocabularies[digest] = _Vocabulary(matrix)
-            replace = _replace_embedding if is_lookup else _replace_projection
-            replace(node, vocabularies[digest])
+            if is_lookup:
+                _replace_embedding(node, vocabularies[digest])
+            else:
+                _replace_projection(node, vocabularies[digest], max(N_CORRECTED, choices + N_SPARE))
         elif not is_lookup:
             node.input(port).replace_source_output(_compress_groups(matrix).output(0))
 
@@ -53,7 +56,8 @@ def quantize(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.
     steps = np.where(peak > 0, np.maximum(peak / LARGEST, np.finfo(np.float32).tiny), 1)
     bits = steps.astype(np.float32).view(np.uint32)
     scale = ((bits + 0xFFFF) & np.uint32(0xFFFF0000)).view(np.float32)
-    return np.rint(values / scale).astype(np.int8), scale
+    with np.errstate(invalid="ignore"):  # of weights that are not finite, which the golden tokens find and name
+        return np.rint(values / scale).astype(np.int8), scale
 
 
 def _compress_groups(matrix: NDArray[np.float32]) -> ov.Node:
@@ -75,7 +79,10 @@ class _Vocabulary:
 
     def __init__(self, matrix: NDArray[np.float32]) -> None:
         values, scales = quantize(matrix)
-        remainders = np.clip(np.rint((matrix / scales - values) * REMAINDER_STEPS), -LARGEST, LARGEST).astype(np.int8)
+        with np.errstate(invalid="ignore"):
+            remainders = np.clip(np.rint((matrix / scales - values) * REMAINDER_STEPS), -LARGEST, LARGEST).astype(
+                np.int8
+            )
         self.rows = len(matrix)
         self.values, self.remainders = ops.constant(values), ops.constant(remainders)
         self.scales, self.remainder_scales = ops.constant(scales), ops.constant(scales / np.float32(REMAINDER_STEPS))
@@ -94,11 +101,11 @@ def _replace_embedding(node: ov.Node, vocabulary: _Vocabulary) -> None:
         reader.replace_source_output(rows.output(0))
 
 
-def _replace_projection(node: ov.Node, vocabulary: _Vocabulary) -> None:
+def _replace_projection(node: ov.Node, vocabulary: _Vocabulary, n_corrected: int) -> None:
     """node: the product of (R, state) with the vocabulary, (R, V)."""
     node.input(1).replace_source_output(_scaled(vocabulary.values, vocabulary.scales).output(0))
     readers = list(node.output(0).get_target_inputs())
-    ids = _find_best(node, vocabulary.rows)
+    ids = _find_best(node, vocabulary.rows, n_corrected)
     state = ops.unsqueeze(node.input_value(0), _int32(1))  # (R, 1, state)
     # not a matrix product: all behind the last one is float32
     logits = ops.reduce_sum(ops.multiply(vocabulary.rows_of(ids), state), _int32(2), keep_dims=False)
@@ -107,14 +114,14 @@ def _replace_projection(node: ov.Node, vocabulary: _Vocabulary) -> None:
         reader.replace_source_output(corrected.output(0))
 
 
-def _find_best(logits: ov.Node, n_vocab: int) -> ov.Node:
-    """The ids (R, N_CORRECTED) int32 of the largest of logits (R, V).
+def _find_best(logits: ov.Node, n_vocab: int, count: int) -> ov.Node:
+    """The ids (R, count) int32 of the largest of logits (R, V).
 
     OpenVINO's TopK over a vocabulary costs more than all matrices of a step. The largest lie in as many blocks of
     sqrt(V) tokens, those with the largest maxima.
     """
     side = math.isqrt(n_vocab - 1) + 1
-    count = min(N_CORRECTED, n_vocab, side)
+    count = min(count, side)
     ends = ops.constant(np.array([0, side * side - n_vocab], np.int64))
     padded = ops.pad(
         logits, ops.constant(np.zeros(2, np.int64)), ends, "constant", ops.constant(np.float32(2 * MASKED_LOGIT))

@@ -124,18 +124,15 @@ class Lowering:
         model.reshape(dict(enumerate(shapes)))
         scales = self._scales if kind == "encode" else None
         if scales is not None:
-            quantize_encoder(model, self._spec.dims, scales, choose_layers(scales), self._read_matrix)
+            quantize_encoder(model, self._spec.dims, scales, choose_layers(scales), self._read_parameter)
         if self._profile.weights.dtype == "int8" and kind != "encode":
             # the encoder is bound by arithmetic, not by reading weights: it gains nothing from 8 bit
-            compress_int8(model, self._spec.dims.n_vocab)
+            compress_int8(model, self._spec.dims.n_vocab, self._spec.choices)
         if self._keeps_float32:
             compress_bfloat16(model, self._spec.dims.n_vocab)
             if scales is None:  # beside roundings to 8 bit it gains nothing, and it takes a sixth of the speed
                 keep_float32(model, self._spec.dims.n_vocab)
         return model
-
-    def _read_matrix(self, name: str) -> NDArray[np.float32]:
-        return np.array(self._request.checkpoint.tensor(name), np.float32)
 
     def _cache_inputs(self, *shape: int) -> Tensors:
         return tuple(torch.zeros(shape, dtype=self._cache_dtype) for _ in range(2 * self._spec.dims.n_text_layer))

@@ -106,7 +106,15 @@ def test_scales_of_another_format_or_model_are_refused(stored: Path, field: str,
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("content", [b"", b"no safetensors", b"\xff" * 64], ids=["empty", "text", "length"])
+HEADER = b'{"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}'
+EIGHT_BIT_FLOATS = len(HEADER).to_bytes(8, "little") + HEADER + b"\0"  # numpy has no such type
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no safetensors", b"\xff" * 64, EIGHT_BIT_FLOATS],
+    ids=["empty", "text", "length", "8-bit floats"],
+)
 def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
