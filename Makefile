@@ -143,7 +143,7 @@ $(PEERS)/.installed:
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet $(TORCH)
 	$(PEERS)/bin/pip install --quiet faster-whisper==1.2.1 pywhispercpp==1.5.1 openvino-genai==2026.4.1.0 \
-	  openvino-tokenizers==2026.4.1.0 'optimum-intel[openvino]==2.2.0' $(TORCH) tiktoken more-itertools numba tqdm
+	  openvino-tokenizers==2026.4.1.0 'optimum-intel[openvino]==2.2.0' nncf==3.4.0 $(TORCH) tiktoken more-itertools numba tqdm
 	$(PEERS)/bin/pip uninstall --quiet --yes torchvision
 	$(PEERS)/bin/pip install --quiet --no-deps openai-whisper==20250625
 	touch $@
