@@ -41,7 +41,7 @@ __attribute__((constructor)) static void install(void) {
     is_installed = 1;
 }
 
-/* Nobody else takes the signal; Python's faulthandler would. */
+/* The signal stays ours: Python's faulthandler would take it. */
 int sigaction(int number, const struct sigaction *action, struct sigaction *before) {
     int (*real)(int, const struct sigaction *, struct sigaction *) =
         (int (*)(int, const struct sigaction *, struct sigaction *))dlsym(RTLD_NEXT, "sigaction");

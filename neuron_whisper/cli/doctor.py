@@ -168,7 +168,7 @@ def _check_processor() -> Iterator[Check]:
 
 
 def _plan_processor() -> ProcessorPlan | None:
-    """What sessions on the CPU do here; None without OpenVINO, of which the check of the packages tells."""
+    """What sessions on the CPU do here; None without OpenVINO, which the check of packages names."""
     from neuron_whisper.target.cpu.processor import plan_this_machine
     from neuron_whisper.target.registry import missing_packages
 

@@ -22,16 +22,15 @@ from neuron_whisper.target.interfaces import MIN_TRAILING_SILENCE_FRAMES, Sessio
 from neuron_whisper.target.reference.target import ReferenceTarget
 from tests.support.fake_session import FakeSession
 from tests.support.session_steps import PROMPT, decode_step, prefill_window
-from tests.support.sessions import SESSIONS, checkpoint, open_session, tolerance
+from tests.support.sessions import ENCODER_SESSIONS, checkpoint, open_session, tolerance
 from tests.support.tiny_program import DIMS, mel, parameters, spec
 from tests.unit.engine.test_engine import TIMEOUT_S, TOKENIZER
 
 CONTEXTS = (8, 12)
 SPEC = replace(spec(slots=2, beams=1), audio_contexts=CONTEXTS, encode_batch=1, prompt_buckets=(4,))
-KINDS = [kind for kind in SESSIONS if kind not in ("fake", "cpu int8")]  # whose encoder is that of cpu bfloat16
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=ENCODER_SESSIONS)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -16,16 +16,15 @@ from neuron_whisper.errors import InvalidOption
 from neuron_whisper.profile import load_profile, parse_profile
 from neuron_whisper.target.interfaces import MIN_COMPUTED_PADDING_FRAMES, Session, spec_from_profile
 from tests.support.session_steps import PROMPT, decode_step, logits_step, prefill_window
-from tests.support.sessions import SESSIONS, open_session, tolerance
+from tests.support.sessions import ENCODER_SESSIONS, open_session, tolerance
 from tests.support.tiny_program import DIMS, mel, spec
 
 SPEC = replace(spec(slots=3, beams=2), skip_padding=True)
 FULL = replace(DIMS, n_audio_ctx=1500)
-KINDS = [kind for kind in SESSIONS if kind not in ("fake", "cpu int8")]  # whose encoder is that of cpu bfloat16
 PROFILE = 'format = 1\n[target]\nname = "{}"\n[shapes]\nskip_padding = true\n'
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=ENCODER_SESSIONS)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
 
 SESSIONS = ("fake", "reference tp1", "reference tp2", "cpu float32", "cpu bfloat16", "cpu int8")
+ENCODER_SESSIONS = tuple(kind for kind in SESSIONS if kind not in ("fake", "cpu int8"))  # its encoder is cpu bfloat16's
 
 
 class MemoryCheckpoint:

@@ -29,9 +29,9 @@ class LayerInput:
         return bool(self.products[0].get_type_name() == "Convolution")
 
 
-def read_matrix(product: ov.Node) -> Array | None:
-    """The constant that a product reads, as float32; None where it reads none."""
-    source = product.input_value(1).get_node()
+def read_matrix(node: ov.Node, port: int = 1) -> Array | None:
+    """The float constant that a product or another node reads at an input, as float32; None where it reads none."""
+    source = node.input_value(port).get_node()
     if source.get_type_name() == "Convert":
         source = source.input_value(0).get_node()
     if source.get_type_name() != "Constant" or not source.get_element_type().is_real():

@@ -14,6 +14,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from neuron_whisper.target.cpu.lowering.encoder_layers import read_matrix
 from neuron_whisper.target.cpu.lowering.float32_marks import WEIGHT_PREFIX, write_marks
 
 ALIGNMENT_BYTES = 64  # preferred by oneDNN, and enough for every element type
@@ -45,8 +46,8 @@ def find_matrices(model: ov.Model) -> Iterator[tuple[ov.Node, int, NDArray[np.fl
         if kind not in ("MatMul", "Gather") or (kind == "MatMul" and not node.get_attributes()["transpose_b"]):
             continue
         port = 1 if kind == "MatMul" else 0
-        matrix = _find_constant_matrix(node, port)
-        if matrix is not None:
+        matrix = read_matrix(node, port)
+        if matrix is not None and matrix.ndim == 2 and matrix.size >= MIN_MATRIX_ELEMENTS:
             yield node, port, matrix
 
 
@@ -56,17 +57,6 @@ def _to_bfloat16(matrix: NDArray[np.float32]) -> ov.Tensor:
     tensor = ov.Tensor(ov.Type.bf16, ov.Shape(matrix.shape))
     tensor.data.view(np.uint16)[:] = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     return tensor
-
-
-def _find_constant_matrix(node: ov.Node, port: int) -> NDArray[np.float32] | None:
-    """The 2-d float constant that an input port reads, if it reads one."""
-    source = node.input_value(port).get_node()
-    if source.get_type_name() == "Convert":
-        source = source.input_value(0).get_node()
-    if source.get_type_name() != "Constant" or not source.get_element_type().is_real():
-        return None
-    values = source.data
-    return values.astype(np.float32) if values.ndim == 2 and values.size >= MIN_MATRIX_ELEMENTS else None
 
 
 class WeightsFile:
