@@ -203,8 +203,11 @@ def list_profiles() -> dict[str, Path]:
 
 
 def follow_renaming(name_or_path: str) -> str:
-    """What a profile's earlier name leads to, "cpu-int8" -> "cpu", said once in the log; any other as it is."""
-    if name_or_path not in RENAMED_PROFILES:
+    """What a profile's earlier name leads to, "cpu-int8" -> "cpu", said once in the log; any other as it is.
+
+    A file of that name is its owner's profile.
+    """
+    if name_or_path not in RENAMED_PROFILES or Path(name_or_path).is_file():
         return name_or_path
     log_renaming(name_or_path)
     return RENAMED_PROFILES[name_or_path]
@@ -218,8 +221,13 @@ def log_renaming(name: str) -> None:
 
 
 def to_profile_name(name_or_path: str) -> str:
-    """The name that an artifact's manifest has: "cpu-int8" -> "cpu", "profiles/mine.toml" -> "mine"."""
-    return Path(name_or_path).stem if name_or_path.endswith(".toml") else follow_renaming(name_or_path)
+    """The name that an artifact's manifest gets: "cpu-int8" -> "cpu", "profiles/mine.toml" -> "mine"."""
+    return strip_profile_path(follow_renaming(name_or_path))
+
+
+def strip_profile_path(name_or_path: str) -> str:
+    """ "profiles/mine.toml" -> "mine"; a name as it is."""
+    return Path(name_or_path).stem if name_or_path.endswith(".toml") else name_or_path
 
 
 def find_profile_name(profile: CompileProfile) -> str | None:

@@ -21,7 +21,7 @@ from neuron_whisper.artifact.manifest import (
     spec_from_data,
 )
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactIncompatible, ArtifactUnsafe
-from neuron_whisper.profile import RENAMED_PROFILES, CompileProfile, find_profile_name
+from neuron_whisper.profile import CompileProfile, find_profile_name
 from neuron_whisper.target.interfaces import ProgramSpec
 
 HASH_THREADS = 2  # hashlib lets go of the interpreter lock; more threads wait for the disk
@@ -44,14 +44,12 @@ class Artifact:
 
     @property
     def profile_name(self) -> str | None:
-        """The profile's name, today's of one that was renamed.
+        """The profile's name as it was compiled with.
 
         Of an artifact without a name: that of the packaged profile with the same settings. Raises ArtifactCorrupt.
         """
         name = self.manifest.profile_name
-        if isinstance(name, msgspec.UnsetType):
-            return find_profile_name(self.profile)
-        return RENAMED_PROFILES.get(name, name)
+        return find_profile_name(self.profile) if isinstance(name, msgspec.UnsetType) else name
 
     @property
     def size_bytes(self) -> int:

@@ -36,7 +36,7 @@ from neuron_whisper.artifact.staging import (
 )
 from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactNotFound, ArtifactOutdated, InvalidOption
 from neuron_whisper.host.atomic_files import sync_directory, write_durably
-from neuron_whisper.profile import DEFAULT_PROFILE
+from neuron_whisper.profile import DEFAULT_PROFILE, follow_renaming
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 86_400
@@ -119,7 +119,8 @@ class ArtifactStore:
         """The artifact by name, model's label, beginning of its name or key (key.match_reference), or path.
 
         Of several artifacts with the label, the newest with the default profile is meant, or the newest when all have
-        one profile; with `profile`, the newest with that one. Outdated ones are no candidates. Raises
+        one profile; with `profile`, the newest with that one, or with what an earlier name leads to where no artifact
+        has that name. Outdated ones are no candidates. Raises
         ArtifactNotFound, ArtifactOutdated when all that match are, InvalidOption listing the candidates and their
         profiles when that does not decide, and the artifact's own error when it is broken.
         """
@@ -161,6 +162,8 @@ class ArtifactStore:
                 profiles[artifact.name] = artifact.profile_name
                 artifacts.append(artifact)
         names = set(profiles.values())
+        if profile is not None and profile not in names:
+            profile = follow_renaming(profile)
         if profile is None and all(parse_label(path.name) == reference for path in paths):
             profile = DEFAULT_PROFILE if DEFAULT_PROFILE in names else names.pop() if len(names) == 1 else None
         if chosen := [it for it in artifacts if profile is not None and profiles[it.name] == profile]:

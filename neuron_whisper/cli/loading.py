@@ -95,11 +95,12 @@ def model_options(command: F, *, multiple: bool = False) -> F:
 
 def resolve_artifact(context: CliContext, selection: ModelSelection) -> Artifact:
     """The stored artifact; a model is compiled when it has none. Raises any error of building or storing."""
-    from neuron_whisper.profile import to_profile_name
+    from neuron_whisper.profile import strip_profile_path, to_profile_name
 
-    profile_name = to_profile_name(selection.profile) if selection.profile else None
     if selection.artifact is not None:
-        return context.store().resolve(selection.artifact, profile=profile_name)
+        label = strip_profile_path(selection.profile) if selection.profile else None
+        return context.store().resolve(selection.artifact, profile=label)
+    profile_name = to_profile_name(selection.profile) if selection.profile else None
     profile = resolve_profile(selection.profile)
     plan = plan_artifact(context, selection.model or DEFAULT_MODEL, profile, profile_name=profile_name)
     return build_artifact(context, plan)

@@ -163,7 +163,31 @@ def test_a_file_with_an_earlier_name_is_its_owners_own_profile(
     path = tmp_path / "cpu-int8.toml"
     path.write_text(MINIMAL + "tp = 4")
     assert load_profile(str(path)).target.tp == 4
+    assert to_profile_name(str(path)) == "cpu-int8"
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", sorted(RENAMED_PROFILES))
+def test_a_file_that_an_earlier_name_is_the_path_of_goes_before_the_renaming(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    forgets_renaming: None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(MINIMAL + "tp = 4")
+    assert load_profile(name).target.tp == 4
+    assert to_profile_name(name) == name
+    assert caplog.records == []
+
+
+def test_a_directory_with_an_earlier_name_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgets_renaming: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cpu-int8").mkdir()
+    assert load_profile("cpu-int8") == load_profile("cpu")
 
 
 def test_earlier_names_are_not_listed_and_lead_to_profiles_that_are() -> None:

@@ -116,22 +116,29 @@ def test_a_profile_that_no_matching_artifact_has_is_refused_with_those_they_have
 @pytest.mark.parametrize(
     ("earlier", "current"), [("cpu-float32", "cpu-exact"), ("cpu-int8", "cpu"), ("cpu-short", "cpu-fast")]
 )
-def test_an_artifact_of_an_earlier_profile_name_is_found_and_listed_by_todays(
+def test_an_earlier_profile_name_finds_the_artifact_of_todays(store: ArtifactStore, earlier: str, current: str) -> None:
+    publish_with_profile(store, "mine", FEBRUARY)
+    packaged = publish_with_profile(store, current, JANUARY)
+    assert store.resolve("base", profile=earlier) == packaged
+
+
+@pytest.mark.parametrize(
+    ("earlier", "current"), [("cpu-float32", "cpu-exact"), ("cpu-int8", "cpu"), ("cpu-short", "cpu-fast")]
+)
+def test_an_artifact_of_a_profile_file_with_an_earlier_name_keeps_it_and_is_found_by_it(
     store: ArtifactStore, earlier: str, current: str
 ) -> None:
-    publish_with_profile(store, "mine", FEBRUARY)
-    renamed = publish_with_profile(store, earlier, JANUARY)
-    assert store.resolve("base", profile=current) == renamed
-    assert renamed.profile_name == current
-    assert renamed.manifest.profile_name == earlier  # what it was compiled with stays on record
-    assert {it.profile_name for it in store.list_artifacts().current} == {current, "mine"}
+    own = publish_with_profile(store, earlier, JANUARY)
+    packaged = publish_with_profile(store, current, FEBRUARY)
+    assert {it.profile_name for it in store.list_artifacts().current} == {earlier, current}
+    assert store.resolve("base", profile=earlier) == own
+    assert store.resolve("base", profile=current) == packaged
 
 
-def test_an_artifact_of_the_default_profile_by_either_name_is_the_labels(store: ArtifactStore) -> None:
-    publish_with_profile(store, "cpu-exact", FEBRUARY)
-    publish_with_profile(store, "cpu", JANUARY)
-    newest = publish_with_profile(store, "cpu-int8", FEBRUARY)
-    assert store.resolve("base") == newest
+def test_a_profile_file_with_an_earlier_name_of_the_default_is_not_the_default(store: ArtifactStore) -> None:
+    default = publish_with_profile(store, "cpu", JANUARY)
+    publish_with_profile(store, "cpu-int8", FEBRUARY)
+    assert store.resolve("base") == default
 
 
 def test_the_beginning_of_several_names_is_ambiguous_whatever_their_profiles(store: ArtifactStore) -> None:
