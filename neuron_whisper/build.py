@@ -27,7 +27,7 @@ from neuron_whisper.artifact.source_hash import graph_source_files, hash_sources
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.audio.clip import WINDOW_FRAMES
 from neuron_whisper.audio.mel import SUPPORTED_N_MELS
-from neuron_whisper.errors import CheckpointError, TargetUnavailable
+from neuron_whisper.errors import CheckpointError, InvalidOption, TargetUnavailable
 from neuron_whisper.host import hardware
 from neuron_whisper.model.checkpoint import Checkpoint, open_checkpoint
 from neuron_whisper.model.digests import hash_file
@@ -148,6 +148,7 @@ def plan_build(
     *,
     cache: Path,
     profile_name: str | None = None,
+    encoder_scales: Path | None = None,
 ) -> BuildSpec:
     """The build specification of a model by name, which `fetch` downloads where it is not on this machine.
 
@@ -167,6 +168,7 @@ def plan_build(
             profile_name=profile_name,
             digest_cache=cache / "digests",
             scales_directory=cache / CACHE_FOLDER,
+            encoder_scales=encoder_scales,
         )
 
     local = find_local_model(model, cache=cache)
@@ -189,13 +191,16 @@ def resolve_build_spec(
     profile_name: str | None = None,
     digest_cache: Path | None = None,
     scales_directory: Path | None = None,
+    encoder_scales: Path | None = None,
 ) -> BuildSpec:
     """Resolve spec, facts and key. Imports no torch. `profile_name` None: that of the packaged profile, if it is one.
 
-    Scales of an 8-bit encoder are looked for in `scales_directory`, then in the package.
+    Scales of an 8-bit encoder are those of the file `encoder_scales`; None: they are looked for in `scales_directory`,
+    then in the package.
 
-    Raises InvalidOption (an impossible size), TargetUnavailable with its install line, ScalesError, CheckpointError
-    for a model that could not be served: its vocabulary contradicts itself, or its windows are not 30 s.
+    Raises InvalidOption (an impossible size, scales without an 8-bit encoder), TargetUnavailable with its install
+    line, ScalesError, CheckpointError for a model that could not be served: its vocabulary contradicts itself, or its
+    windows are not 30 s.
     """
     target = load_target(profile.target.name)
     check_tp(checkpoint.dims, profile.target.tp)
@@ -214,7 +219,7 @@ def resolve_build_spec(
         "profile": _make_profile_facts(profile),
         "toolchain": dict(target.toolchain()),
     }
-    scales = _find_encoder_scales(checkpoint, profile, scales_directory)
+    scales = _find_encoder_scales(checkpoint, profile, scales_directory, encoder_scales)
     if scales is not None:
         facts["encoder_scales"] = hash_file(scales)
     if not vocabulary.is_openai_order:  # left out otherwise, so that artifacts from before keep their key
@@ -232,12 +237,20 @@ def resolve_build_spec(
     )
 
 
-def _find_encoder_scales(checkpoint: Checkpoint, profile: CompileProfile, directory: Path | None) -> Path | None:
-    """The file of the model's scales, checked, where the profile wants an 8-bit encoder. Raises ScalesError."""
+def _find_encoder_scales(
+    checkpoint: Checkpoint, profile: CompileProfile, directory: Path | None, given: Path | None
+) -> Path | None:
+    """The file of the model's scales, checked, where the profile wants an 8-bit encoder.
+
+    Raises ScalesError, InvalidOption for a given file and a profile that has no use for it.
+    """
     if not profile.weights.encoder:
+        if given is not None:
+            allowed = f"int8, which the scales in {given} are for; the profile cpu-fast has it"
+            raise InvalidOption("weights.encoder", profile.weights.encoder, allowed)
         return None
     fingerprint = fingerprint_encoder(checkpoint)
-    path = find_scales(fingerprint, directory)
+    path = given or find_scales(fingerprint, directory)
     if path is not None:
         read_scales(path, checkpoint.dims, fingerprint)
     return path

@@ -330,9 +330,10 @@ class CheckpointError(BuildError):
 class ScalesError(BuildError):
     """A file of an 8-bit encoder's scales is wrong: its path, the field and what is wrong with it."""
 
-    def __init__(self, path: Path, field: str, reason: str) -> None:
+    def __init__(self, path: Path, field: str, reason: str, advice: str = "") -> None:
         self.path, self.field, self.reason = path, field, reason
-        super().__init__(f"{path}: {field}: {reason}; remove the file, or make it anew with neuron-whisper calibrate")
+        advice = advice or "remove the file, or make it anew with neuron-whisper calibrate"
+        super().__init__(f"{path}: {field}: {reason}; {advice}")
 
 
 class FetchFailed(BuildError):

@@ -28,7 +28,12 @@ def fetch_model(context: CliContext, model: str) -> Path:
 
 
 def plan_artifact(
-    context: CliContext, model: str, profile: CompileProfile, *, profile_name: str | None = None
+    context: CliContext,
+    model: str,
+    profile: CompileProfile,
+    *,
+    profile_name: str | None = None,
+    encoder_scales: Path | None = None,
 ) -> BuildSpec:
     """The build specification, which decides the artifact's key.
 
@@ -40,7 +45,15 @@ def plan_artifact(
     def fetch() -> Path:
         return fetch_model(context, model)
 
-    return plan_build(model, profile, context.store(), fetch, cache=context.cache, profile_name=profile_name)
+    return plan_build(
+        model,
+        profile,
+        context.store(),
+        fetch,
+        cache=context.cache,
+        profile_name=profile_name,
+        encoder_scales=encoder_scales,
+    )
 
 
 def build_artifact(

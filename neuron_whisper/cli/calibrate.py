@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import rich_click as click
@@ -32,7 +33,8 @@ MAX_AUDIO_S = 1800.0  # all of it is held, and every window is run with every la
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write the scales there.  [default: the cache directory, where compile finds them]",
+    help="Write the scales there, for compile --encoder-scales.  [default: the cache directory, where compile finds "
+    "them]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_context
@@ -83,6 +85,9 @@ def calibrate(context: CliContext, model: str, speech: tuple[Path, ...], out: Pa
     layers = [name for name in scales.layers if name in chosen]
     error = estimate_error(scales, chosen)
     context.info(f"{len(layers)} of {len(scales.layers)} layers in 8 bit; the encoder's error: about {error:.3f}")
+    named = [] if out is None else ["--encoder-scales", str(out)]
+    command = shlex.join(["neuron-whisper", "compile", "-m", model, "--profile", "cpu-fast", *named])
+    context.info(f"to use them: {command}")
     if as_json:
         kept = [name for name in scales.layers if name not in chosen]
         echo_json({"model": model, "path": str(path), "layers": layers, "kept": kept, "error": round(error, 4)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -128,6 +129,14 @@ def _refuse_removed_flag(ctx: click.Context, param: click.Parameter, value: bool
     help="Override one key of the profile.",
 )
 @click.option(
+    "--encoder-scales",
+    panel="Model and profile",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Scales of an 8-bit encoder, as calibrate --out wrote them.  [default: those in the cache directory, else "
+    "the package's]",
+)
+@click.option(
     "--explain",
     panel="Compiling",
     is_flag=True,
@@ -161,6 +170,7 @@ def compile_command(
     profile: str | None,
     target: str | None,
     assignments: tuple[str, ...],
+    encoder_scales: Path | None,
     explain: bool,
     dry_run: bool,
     jobs: int | None,
@@ -179,7 +189,8 @@ def compile_command(
 
     is_changed = target is not None or bool(overrides)  # then it is not the profile of that name any more
     profile_name = None if is_changed or profile is None else to_profile_name(profile)
-    plan = plan_artifact(context, model, resolve_profile(profile, target, overrides), profile_name=profile_name)
+    selected = resolve_profile(profile, target, overrides)
+    plan = plan_artifact(context, model, selected, profile_name=profile_name, encoder_scales=encoder_scales)
     stored = context.store().find(plan.key)
     if plan.warning and (stored or dry_run or explain):  # building says it itself
         context.info(f"warning: {plan.warning}")

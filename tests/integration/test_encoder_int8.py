@@ -18,11 +18,11 @@ from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.cpu.encoder_scales import fingerprint_encoder, scales_file
 from neuron_whisper.target.cpu.lowering.graph_signatures import graph_file, weights_file
 from neuron_whisper.target.interfaces import spec_from_profile
-from tests.support.cli_runs import Cli
+from tests.support.cli_runs import Cli, run_child
 from tests.support.paths import SPEECH
 from tests.support.scripted_model import synthesize_speech, write_wav
 from tests.support.speech import needs_recordings, open_model, words
-from tests.support.tiny_models import TINY_PROFILE
+from tests.support.tiny_models import TINY_PROFILE, write_tiny_checkpoint
 from tests.support.tiny_program import DIMS
 
 
@@ -85,12 +85,75 @@ def test_damaged_scales_are_named_before_anything_is_compiled(
     assert f"{path}: file: " in done.err
 
 
-def test_scales_can_be_written_elsewhere(cli: Cli, tmp_path: Path, tiny_checkpoint: Path, speech: Path) -> None:
-    out = tmp_path / "mine.safetensors"
-    done = cli("calibrate", "-m", tiny_checkpoint, speech, "--out", out, "--cache", tmp_path / "cache")
-    assert (done.code, done.out) == (0, f"{out}\n")
-    assert "300 s" in done.err  # how much speech is enough
-    assert out.stat().st_size > 1000
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, speech: Path) -> Path:
+    """Scales that calibrate wrote elsewhere than in the cache directory."""
+    folder = tmp_path_factory.mktemp("scales")
+    out = folder / "mine.safetensors"
+    done = run_child("calibrate", "-m", tiny_checkpoint, speech, "--out", out, "--cache", folder / "cache")
+    assert (done.returncode, done.stdout.decode()) == (0, f"{out}\n")
+    assert "300 s" in done.stderr.decode()  # how much speech is enough
+    assert f"--encoder-scales {out}" in done.stderr.decode()
+    assert not (folder / "cache" / "encoder-scales").exists()
+    return out
+
+
+def test_scales_that_were_written_elsewhere_are_named_to_compile(
+    cli: Cli, tmp_path: Path, tiny_checkpoint: Path, profile: Path, written: Path
+) -> None:
+    compiling = ("compile", "-m", tiny_checkpoint, "--profile", profile, "--cache", tmp_path / "cache")
+    named = cli(*compiling, "--encoder-scales", written)
+    assert named.code == 0, named.err
+    assert "calibrate" not in named.err
+    assert count_kinds(Path(named.out.strip()))["FakeQuantize"] > 0
+
+
+def test_an_artifacts_key_has_the_content_of_its_scales_not_their_place(
+    cli: Cli, tmp_path: Path, tiny_checkpoint: Path, profile: Path, written: Path
+) -> None:
+    cache = tmp_path / "cache"
+
+    def find_key(*flags: object) -> str:
+        compiling = ("compile", "-m", tiny_checkpoint, "--profile", profile, "--cache", cache, "--dry-run", "--json")
+        return str(json.loads(cli(*compiling, *flags).out)["key"])
+
+    without = find_key()
+    named = find_key("--encoder-scales", written)
+    kept = scales_file(cache / "encoder-scales", fingerprint_encoder(open_checkpoint(tiny_checkpoint)))
+    kept.parent.mkdir(parents=True, mode=0o700)
+    kept.write_bytes(written.read_bytes())
+    assert named != without
+    assert find_key() == named
+    kept.write_bytes(b"damaged")  # what is named goes before what is kept
+    assert find_key("--encoder-scales", written) == named
+
+
+@pytest.mark.parametrize("use", ["--dry-run", "--explain", "--quiet"])
+def test_scales_of_another_model_are_refused_before_anything_is_compiled(
+    cli: Cli, tmp_path: Path, profile: Path, written: Path, use: str
+) -> None:
+    other = write_tiny_checkpoint(tmp_path / "other.en", seed=1)
+    cache = tmp_path / "cache"
+    done = cli("compile", "-m", other, "--profile", profile, "--cache", cache, "--encoder-scales", written, use)
+    assert (done.code, done.out) == (2, "")
+    assert f"error: {written}: encoder: " in done.err
+    assert "remove" not in done.err  # the file is sound
+
+
+def test_scales_are_refused_with_a_profile_whose_encoder_is_not_of_8_bit(
+    cli: Cli, tmp_path: Path, tiny_checkpoint: Path, written: Path
+) -> None:
+    compiling = ("compile", "-m", tiny_checkpoint, "--cache", tmp_path / "cache", "--encoder-scales", written)
+    done = cli(*compiling, "--dry-run")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: weights.encoder: ")
+    assert str(written) in done.err
+
+
+def test_scales_that_are_not_there_are_refused_by_the_flags_name(cli: Cli, tmp_path: Path) -> None:
+    done = cli("compile", "-m", "tiny.en", "--encoder-scales", tmp_path / "none", "--cache", tmp_path / "cache")
+    assert done.code == 2
+    assert "--encoder-scales" in done.err
 
 
 @pytest.mark.parametrize("seconds", [2.0, 2000.0])

@@ -134,9 +134,11 @@ def read_scales(path: Path, dims: WhisperDims, fingerprint: str) -> EncoderScale
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError) as error:  # numpy lacks some 8-bit types
         raise ScalesError(path, "file", f"it is no readable safetensors file ({error})") from None
-    for field, allowed in (("format", FORMAT), ("encoder", fingerprint)):
-        if (value := metadata.get(field)) != allowed:
-            raise ScalesError(path, field, f"{value!r} is not {allowed!r}, as for this model")
+    if (value := metadata.get("format")) != FORMAT:
+        raise ScalesError(path, "format", f"{value!r} is not {FORMAT!r}")
+    if (value := metadata.get("encoder")) != fingerprint:
+        advice = "give the scales of this model, which neuron-whisper calibrate makes"
+        raise ScalesError(path, "encoder", f"{value!r} is another model's; this one's is {fingerprint!r}", advice)
     shapes = expected_shapes(dims)
     reader = _ScalesReader(path, tensors)
     layers = {name: reader.read_layer(name, shapes[them[0]][1]) for name, them in layer_parameters(dims).items()}

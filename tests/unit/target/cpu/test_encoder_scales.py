@@ -104,6 +104,7 @@ def test_scales_of_another_format_or_model_are_refused(stored: Path, field: str,
     with pytest.raises(ScalesError) as caught:
         read_scales(stored, DIMS, FINGERPRINT)
     assert caught.value.field == field
+    assert metadata[field] in str(caught.value)
 
 
 HEADER = b'{"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}'
