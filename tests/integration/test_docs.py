@@ -156,6 +156,7 @@ def test_commands_of_a_page_are_those_of_the_program(
         "manifest.tsv",
         "base.tar",
         "serve.toml",
+        "telephone.safetensors",
     ):  # arguments that must exist
         Path(name).touch()
     quoted = re.findall(r"`neuron-whisper ([^`]+)`", read_prose(page))
