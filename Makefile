@@ -59,7 +59,8 @@ test-speech: install
 	$(BIN)/pytest -m "slow or not slow" tests/parity/test_real_speech.py tests/parity/test_peers_expectations.py
 
 # texts, tokens and wrong words beside openai-whisper's by profile and language: greedy, and nothing that it does not do.
-# Ends with an error where the default profile misses a goal. faster-whisper is measured where make bench-peers was.
+# Ends with an error where the default profile misses a goal, or no clip has a language with goals. faster-whisper is
+# measured where make bench-peers was.
 PARITY_PROFILES ?= cpu-exact cpu cpu-fast
 PARITY_PEERS ?= openai-whisper faster-whisper:int8
 parity: install
@@ -77,7 +78,7 @@ PEER_PYTHON := --peer-python $(abspath $(PEERS))/bin/python
 # `make bench-...` measures; each module has --help, and docs/benchmarks.md says what it prints. Results lie in build/.
 ARTIFACT = "$$($(BIN)/neuron-whisper compile --model $(MODEL))"
 
-# the goals against every peer in one run; ends with an error where one is missed.
+# the goals against every peer in one run; ends with an error where one is missed (1) or could not be judged (3).
 # GOALS takes more flags: --quick, --rows short,hour, --runs N
 GOALS ?=
 PROFILES ?= cpu cpu-exact cpu-fast

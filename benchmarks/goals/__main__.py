@@ -1,6 +1,7 @@
 """`python -m benchmarks.goals`: measures the goals against peers in one run; `make bench-peers` calls it.
 
-Exit code 1 where a goal is missed, 2 where nothing could be measured.
+Exit code 0: every goal of the measured rows and profiles is met. 1: one is missed. 2: the command is refused. 3: none
+is missed, but one could not be judged, since its peer was not measured, or no measured profile has goals.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from typing import Any
 
 from benchmarks.goals.markdown import format_markdown
 from benchmarks.goals.measure import REQUESTS_PER_CLIENT, RowBenchmark
-from benchmarks.goals.report import FORMAT, build_row_report, judge_goals, merge_reports
+from benchmarks.goals.report import (
+    FORMAT,
+    build_row_report,
+    choose_exit_code,
+    judge_goals,
+    merge_reports,
+    read_report,
+)
 from benchmarks.goals.rows import ROWS, Row, select_rows
 from benchmarks.goals.speech import Speech, prepare_speech
 from benchmarks.goals.svg_chart import draw_svg
@@ -40,17 +48,13 @@ from neuron_whisper.model.sources import resolve_model
 def main(arguments: Sequence[str] | None = None) -> int:
     args = _create_parser().parse_args(arguments)
     try:
-        document = (
-            merge_reports([json.loads(path.read_text(encoding="utf-8")) for path in args.merge])
-            if args.merge
-            else (_measure(args))
-        )
+        document = merge_reports([read_report(path) for path in args.merge]) if args.merge else _measure(args)
     except NeuronWhisperError as error:
         _log(f"error: {error}")
         return 2
     _write_reports(args, document)
     sys.stdout.write(format_markdown(document))
-    return int(any(verdict.is_met is False for verdict in judge_goals(document)))
+    return choose_exit_code(judge_goals(document))
 
 
 def _create_parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.goals.report import Document, GoalVerdict, judge_goals
-from benchmarks.goals.rows import LEFT_OUT, UNITS, WER_TOLERANCE
+from benchmarks.goals.rows import LEFT_OUT, PROFILES, UNITS, WER_TOLERANCE
 from benchmarks.process.machine_load import QUIET_LOAD
 from benchmarks.process.memory import SAMPLE_INTERVAL_S
 from neuron_whisper.bench.reporting.markdown import DASH, format_table
@@ -33,7 +33,7 @@ def _format_load(document: Document) -> Iterator[str]:
 
 def _format_goals(verdicts: Sequence[GoalVerdict]) -> Iterator[str]:
     if not verdicts:
-        yield "No profile was measured that has goals."
+        yield f"**Nothing was judged**: no profile was measured that has goals; {' and '.join(PROFILES)} have."
         return
     head = ["profile", "work", "against", "ours", "theirs", "ratio", "goal", "WER % ours / theirs", "met"]
     rows = [
@@ -51,16 +51,16 @@ def _format_goals(verdicts: Sequence[GoalVerdict]) -> Iterator[str]:
         for it in verdicts
     ]
     yield format_table(head, rows, left=3)
-    met, judged = sum(it.is_met is True for it in verdicts), sum(it.is_met is not None for it in verdicts)
+    met, unjudged = sum(it.is_met is True for it in verdicts), [it for it in verdicts if it.is_met is None]
+    count = f"{met} of {len(verdicts)} goals are met" + f", **{len(unjudged)} not judged**" * bool(unjudged)
     yield (
-        f"{met} of {judged} goals are met. Ratio: the figure of the peer's best system by ours, within one run; a goal "
-        f"of speed is met with a WER at most {100 * WER_TOLERANCE:g} points above theirs."
+        f"{count}. Ratio: the figure of the peer's best system by ours, within one run; a goal of speed is met with a "
+        f"WER at most {100 * WER_TOLERANCE:g} points above theirs."
     )
     if missed := [it for it in verdicts if it.is_met is False]:
         yield "\n".join(f"- missed: {describe_miss(it)}" for it in missed)
-    if unjudged := [it for it in verdicts if it.is_met is None]:
-        names = dict.fromkeys(f"{it.goal.profile}, {it.title}, against {it.goal.peer}" for it in unjudged)
-        yield "\n".join(f"- not judged, the peer was not measured: {name}" for name in names)
+    if unjudged:
+        yield "\n".join(f"- not judged: {line}" for line in dict.fromkeys(map(describe_unjudged, unjudged)))
 
 
 def describe_miss(verdict: GoalVerdict) -> str:
@@ -73,6 +73,13 @@ def describe_miss(verdict: GoalVerdict) -> str:
     if verdict.has_equal_errors:
         return found
     return f"{found}; WER {_format_percent(verdict.our_wer)} % against {_format_percent(verdict.their_wer)} %"
+
+
+def describe_unjudged(verdict: GoalVerdict) -> str:
+    """ "cpu, short clips one after another, greedy, against openvino-genai: not installed"."""
+    goal = verdict.goal
+    reason = "ours has no figure" if verdict.ours is None else verdict.their_error or "it was not measured"
+    return f"{goal.profile}, {verdict.title}, against {goal.peer}: {reason}"
 
 
 def _format_figures(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -91,17 +91,15 @@ class RowBenchmark:
                     if row.work == "concurrent":  # run_concurrently returns no texts
                         result.texts = {it.name: _transcribe(worker, it)[0] for it in recordings}
                 workers.append(worker)
-            for run in range(self.runs):
-                for turn in range(len(results)):
-                    at = (turn + run) % len(results)  # another system is first in each run
-                    worker, result = workers[at], results[at]
-                    if worker is None or result.error:
-                        continue
-                    with _record_errors(result, self.log):
-                        before_s = worker.cpu_s()
-                        took_s = self._run_once(row, worker, result, recordings)
-                        result.add(seconds=took_s, cpu_s=worker.cpu_s() - before_s)
-                        self.log(f"{result.name}: run {run + 1} of {self.runs}: {took_s:.2f} s")
+            for run, at in take_turns(self.runs, len(results)):
+                worker, result = workers[at], results[at]
+                if worker is None or result.error:
+                    continue
+                with _record_errors(result, self.log):
+                    before_s = worker.cpu_s()
+                    took_s = self._run_once(row, worker, result, recordings)
+                    result.add(seconds=took_s, cpu_s=worker.cpu_s() - before_s)
+                    self.log(f"{result.name}: run {run + 1} of {self.runs}: {took_s:.2f} s")
             for worker, result in zip(workers, results, strict=True):
                 if worker is not None and not result.error:
                     result.add(peak_bytes=worker.peak_memory_bytes())
@@ -130,20 +128,20 @@ class RowBenchmark:
         return sum(took_s for _, took_s in transcripts.values())
 
     def _measure_fresh(self, row: Row, candidates: Sequence[Candidate], results: Sequence[RowResult]) -> None:
-        for _ in range(self.runs):
-            for candidate, result in zip(candidates, results, strict=True):
-                if result.error:
-                    continue
-                with _record_errors(result, self.log), ExitStack() as stack:
-                    started = time.perf_counter()
-                    worker = self._start_process(candidate, stack)
-                    sampler = stack.enter_context(AnonymousMemorySampler(worker.pid))
-                    self._warm_up(worker, candidate)
-                    first_s = time.perf_counter() - started
-                    texts = {it.name: _transcribe(worker, it)[0] for it in self.speech.select(row.speech)}
-                    result.texts = result.texts or texts
-                    result.add(first_s=first_s, peak_bytes=worker.peak_memory_bytes(), anonymous_bytes=sampler.sample())
-                    self.log(f"{result.name}: first text after {first_s:.2f} s")
+        for _, at in take_turns(self.runs, len(results)):
+            candidate, result = candidates[at], results[at]
+            if result.error:
+                continue
+            with _record_errors(result, self.log), ExitStack() as stack:
+                started = time.perf_counter()
+                worker = self._start_process(candidate, stack)
+                sampler = stack.enter_context(AnonymousMemorySampler(worker.pid))
+                self._warm_up(worker, candidate)
+                first_s = time.perf_counter() - started
+                texts = {it.name: _transcribe(worker, it)[0] for it in self.speech.select(row.speech)}
+                result.texts = result.texts or texts
+                result.add(first_s=first_s, peak_bytes=worker.peak_memory_bytes(), anonymous_bytes=sampler.sample())
+                self.log(f"{result.name}: first text after {first_s:.2f} s")
 
     # --- servers ----------------------------------------------------------------------------------
 
@@ -158,24 +156,22 @@ class RowBenchmark:
                     server = stack.enter_context(self._start_server(candidate))
                     run_clients(server.url, _to_uploads(recordings[:2]), 2)
                 servers.append(server)
-            for run in range(self.runs):
-                for turn in range(len(results)):
-                    at = (turn + run) % len(results)
-                    server, result = servers[at], results[at]
-                    if server is None or result.error:
-                        continue
-                    with _record_errors(result, self.log):
-                        before_s = cpu_time_s(server.pid)
-                        load = run_clients(server.url, _to_uploads(repeated), row.at_once)
-                        cpu_s = cpu_time_s(server.pid) - before_s
-                        result.texts = result.texts or dict(zip((it.name for it in repeated), load.texts, strict=True))
-                        result.add(
-                            seconds=load.seconds,
-                            p95_s=load.p95_s,
-                            cpu_s=cpu_s,
-                            peak_bytes=server.peak_memory_bytes(),
-                        )
-                        self.log(f"{result.name}: {load.seconds:.2f} s, p95 {load.p95_s:.2f} s")
+            for _, at in take_turns(self.runs, len(results)):
+                server, result = servers[at], results[at]
+                if server is None or result.error:
+                    continue
+                with _record_errors(result, self.log):
+                    before_s = cpu_time_s(server.pid)
+                    load = run_clients(server.url, _to_uploads(repeated), row.at_once)
+                    cpu_s = cpu_time_s(server.pid) - before_s
+                    result.texts = result.texts or dict(zip((it.name for it in repeated), load.texts, strict=True))
+                    result.add(
+                        seconds=load.seconds,
+                        p95_s=load.p95_s,
+                        cpu_s=cpu_s,
+                        peak_bytes=server.peak_memory_bytes(),
+                    )
+                    self.log(f"{result.name}: {load.seconds:.2f} s, p95 {load.p95_s:.2f} s")
             for candidate, server, result in zip(candidates, servers, results, strict=True):
                 if candidate.is_ours and server is not None and not result.error:
                     with suppress(httpx.HTTPError):
@@ -274,6 +270,15 @@ class RowBenchmark:
         peer = settings[best].peer
         self.log(f"{peer}: " + ", ".join(f"{name} {took_s:.2f} s" for name, took_s in took.items()))
         return best
+
+
+def take_turns(runs: int, systems: int) -> Iterator[tuple[int, int]]:
+    """(run, system) of every measurement: another system is first in each run, so that a machine that becomes slower
+    meanwhile favours none. (2, 2) -> (0, 0), (0, 1), (1, 1), (1, 0)
+    """
+    for run in range(runs):
+        for turn in range(systems):
+            yield run, (turn + run) % systems
 
 
 @contextmanager

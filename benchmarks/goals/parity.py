@@ -1,6 +1,7 @@
 """`python -m benchmarks.goals.parity`: judges how far texts are openai-whisper's; `make parity` calls it.
 
-Exit code 1 where a goal is missed, 2 for a report that cannot be judged.
+Exit code 0: every goal for whose languages there are clips is met. 1: one is missed. 2: the report cannot be judged.
+3: no clip has a language that has goals, so that nothing was judged.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.goals.report import MISSED, NOT_JUDGED, read_report
 from neuron_whisper.bench.accuracy.report import NEURON_WHISPER, OPENAI_WHISPER, count_errors
 from neuron_whisper.bench.reporting.markdown import DASH, format_table
 from neuron_whisper.errors import InvalidOption, NeuronWhisperError
@@ -150,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the verdicts here")
     args = parser.parse_args(arguments)
     try:
-        verdicts = judge_texts(json.loads(args.report.read_text(encoding="utf-8")), args.profile)
+        verdicts = judge_texts(read_report(args.report), args.profile)
     except NeuronWhisperError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -158,7 +160,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = [{**asdict(it), "bound": it.bound, "is_met": it.is_met} for it in verdicts]
         args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(format_verdicts(verdicts))
-    return int(any(it.is_met is False for it in verdicts))
+    if all(it.is_met is None for it in verdicts):
+        sys.stderr.write("error: nothing was judged: no clip has a language that has goals\n")
+        return NOT_JUDGED
+    return MISSED if any(it.is_met is False for it in verdicts) else 0
 
 
 if __name__ == "__main__":

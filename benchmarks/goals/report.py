@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -14,6 +16,7 @@ from neuron_whisper.bench.accuracy.metrics import count_word_errors, sum_counts
 from neuron_whisper.errors import InvalidOption
 
 FORMAT = 3
+MISSED, NOT_JUDGED = 1, 3  # exit codes; 2 is that of a refused command line
 Document = Mapping[str, Any]
 
 
@@ -58,6 +61,17 @@ def _describe_system(result: RowResult, recordings: Sequence[Recording]) -> dict
     }
 
 
+def read_report(path: Path) -> dict[str, Any]:
+    """A report as JSON. Raises InvalidOption naming the file where it is none."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidOption("REPORT", str(path), f"a file of JSON, as --json writes it ({error})") from None
+    if not isinstance(document, dict):
+        raise InvalidOption("REPORT", str(path), "a report, as --json writes it")
+    return document
+
+
 def merge_reports(documents: Sequence[Document]) -> dict[str, Any]:
     """The rows of all, in the table's order; where two have a row, the later's. The load before is the highest of all,
     the rest is the last's.
@@ -97,6 +111,7 @@ class GoalVerdict:
     our_wer: float | None = None
     their_wer: float | None = None
     our_error: str = ""
+    their_error: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -128,7 +143,8 @@ def judge_goals(document: Document) -> list[GoalVerdict]:
         ours = next((it for it in systems if it["name"] == f"{OURS} {goal.profile}"), None)
         if ours is None:
             continue
-        theirs = _find_best([it for it in systems if it["peer"] == goal.peer], goal.metric)
+        peers = [it for it in systems if it["peer"] == goal.peer]
+        theirs = _find_best(peers, goal.metric)
         judged.append(
             GoalVerdict(
                 goal=goal,
@@ -140,9 +156,17 @@ def judge_goals(document: Document) -> list[GoalVerdict]:
                 our_wer=_read_wer(ours),
                 their_wer=_read_wer(theirs),
                 our_error=ours["error"],
+                their_error="; ".join(dict.fromkeys(it["error"] for it in peers if it["error"])),
             )
         )
     return judged
+
+
+def choose_exit_code(verdicts: Sequence[GoalVerdict]) -> int:
+    """MISSED where a goal is missed; else NOT_JUDGED where one could not be judged, or there was none; else 0."""
+    if any(it.is_met is False for it in verdicts):
+        return MISSED
+    return 0 if verdicts and all(it.is_met for it in verdicts) else NOT_JUDGED
 
 
 def _find_best(systems: Sequence[Mapping[str, Any]], metric: Metric) -> Mapping[str, Any] | None:

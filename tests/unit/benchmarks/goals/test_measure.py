@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.goals.measure import format_engine_note, list_thread_counts, list_worker_settings
+from benchmarks.goals.measure import format_engine_note, list_thread_counts, list_worker_settings, take_turns
 
 
 def test_workers_and_threads_are_tried_from_one_that_has_all_cores_to_two_for_each() -> None:
@@ -17,6 +17,15 @@ def test_workers_and_threads_are_tried_from_one_that_has_all_cores_to_two_for_ea
 )
 def test_one_stream_is_tried_with_powers_of_two_and_all_cores(cores: int, counts: list[int]) -> None:
     assert list_thread_counts(cores) == counts
+
+
+@pytest.mark.parametrize(("runs", "systems"), [(3, 3), (4, 2), (2, 5), (1, 1)])
+def test_systems_take_turns_so_that_each_is_first_as_often(runs: int, systems: int) -> None:
+    turns = list(take_turns(runs, systems))
+    for run in range(runs):
+        measured = [system for of, system in turns if of == run]
+        assert sorted(measured) == list(range(systems))
+        assert measured[0] == run % systems
 
 
 def test_rows_per_step_and_device_time_are_read_from_the_servers_metrics() -> None:

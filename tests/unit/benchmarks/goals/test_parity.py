@@ -120,6 +120,27 @@ def test_a_missed_goal_is_named_and_the_exit_code(tmp_path: Path, capsys: pytest
     assert main([str(report), "--profile", "cpu-fast"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("texts", "code"),
+    [({"ja": ["x"]}, 3), ({"ja": ["x"], "fr": [WORDS]}, 0), ({"it": [WORDS]}, 3), ({"en": [WORDS]}, 0)],
+    ids=["ja", "ja and fr", "it", "en"],
+)
+def test_a_report_in_which_no_clip_has_a_language_with_goals_is_no_success(
+    texts: dict[str, list[str]], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps(parity_report(texts, texts)))
+    assert main([str(report)]) == code
+    printed = capsys.readouterr()
+    assert "not judged: no such clip" in printed.out
+    assert printed.err.startswith("error: nothing was judged") is (code == 3)
+
+
+def test_a_report_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "none.json")]) == 2
+    assert "none.json" in capsys.readouterr().err
+
+
 def test_a_miss_has_its_figure_and_its_goal() -> None:
     verdicts = judge_texts(parity_report({"de": [misspell(7)]}, {"de": [misspell(1)]}))
     [missed] = [it for it in verdicts if it.is_met is False]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from benchmarks.goals.markdown import describe_miss, format_markdown
-from benchmarks.goals.report import judge_goals, merge_reports
+from benchmarks.goals.measure import RowResult
+from benchmarks.goals.report import choose_exit_code, judge_goals, merge_reports, read_report
 from neuron_whisper.errors import InvalidOption
 from tests.support.goal_reports import merged_report, row_result
 
@@ -48,14 +50,53 @@ def test_each_profile_has_its_own_goals_and_others_have_none() -> None:
     assert judge_goals(merged_report(row_result("neuron-whisper cpu-exact", [1.0]), peer)) == []
 
 
-def test_a_peer_that_was_not_measured_is_named_and_its_goal_is_not_judged() -> None:
-    report = merged_report(row_result("neuron-whisper cpu", [1.0]))
+def test_a_peer_that_was_not_measured_is_named_with_the_reason_and_its_goal_is_not_judged() -> None:
+    failed = row_result("faster-whisper:best", [])
+    failed.peer, failed.error = "faster-whisper", "not installed"
+    report = merged_report(row_result("neuron-whisper cpu", [1.0]), failed)
     assert [it.is_met for it in judge_goals(report)] == [None, None]
     text = format_markdown(report)
-    assert (
-        "- not judged, the peer was not measured: cpu, short clips one after another, greedy, against openvino-genai"
-        in text
-    )
+    work = "cpu, short clips one after another, greedy"
+    assert f"- not judged: {work}, against faster-whisper: not installed" in text
+    assert f"- not judged: {work}, against openvino-genai: it was not measured" in text
+    assert "0 of 2 goals are met, **2 not judged**." in text
+
+
+OURS, FASTER, GENAI = (
+    row_result(name, [seconds])
+    for name, seconds in (("neuron-whisper cpu", 1.0), ("faster-whisper int8", 9.0), ("openvino-genai int8", 9.0))
+)
+
+
+@pytest.mark.parametrize(
+    ("results", "code"),
+    [
+        ([OURS, FASTER, GENAI], 0),
+        ([OURS, FASTER, row_result("openvino-genai int8", [1.0])], 1),
+        ([OURS, row_result("faster-whisper int8", [1.0])], 1),  # one missed, one not judged
+        ([OURS, FASTER], 3),
+        ([OURS], 3),
+        ([row_result("neuron-whisper cpu-exact", [1.0]), FASTER, GENAI], 3),
+        ([row_result("neuron-whisper mine", [1.0])], 3),
+    ],
+    ids=["all met", "missed", "missed and not judged", "a peer less", "no peer", "no goals", "a profile of one's own"],
+)
+def test_only_a_run_in_which_every_goal_is_judged_and_met_ends_with_0(results: list[RowResult], code: int) -> None:
+    assert choose_exit_code(judge_goals(merged_report(*results))) == code
+
+
+def test_a_run_without_goals_says_which_profiles_have_some() -> None:
+    text = format_markdown(merged_report(row_result("neuron-whisper cpu-exact", [1.0]), FASTER))
+    assert text.startswith("**Nothing was judged**: no profile was measured that has goals; cpu and cpu-fast have.")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff"], ids=["no file", "empty", "a list", "bytes"])
+def test_what_is_no_report_is_refused_by_its_name(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InvalidOption, match=r"a\.json"):
+        read_report(path)
 
 
 def test_a_faster_text_with_more_errors_meets_no_goal() -> None:
