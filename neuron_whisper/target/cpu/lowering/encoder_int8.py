@@ -17,11 +17,12 @@ from openvino import opset13 as ops
 
 from neuron_whisper.model.dims import WhisperDims
 from neuron_whisper.target.cpu.encoder_scales import EncoderScales, LayerScales, ScoreScales, layer_parameters
+from neuron_whisper.target.cpu.lowering.constants import PLAIN, Constants, Packing
 from neuron_whisper.target.cpu.lowering.encoder_layers import (
     LayerInput,
     find_attention,
+    find_constant,
     find_layer_inputs,
-    read_matrix,
 )
 from neuron_whisper.target.cpu.lowering.int8_rounding import quantize_rows, to_symmetric_range
 
@@ -54,18 +55,23 @@ def _find_error(scales: EncoderScales, name: str) -> float:
 
 
 def quantize_encoder(
-    model: ov.Model, dims: WhisperDims, scales: EncoderScales, chosen: Collection[str], read: Callable[[str], Array]
+    model: ov.Model,
+    dims: WhisperDims,
+    scales: EncoderScales,
+    chosen: Collection[str],
+    read: Callable[[str], Array],
+    constants: Constants = PLAIN,
 ) -> list[str]:
     """Quantize the chosen layers and scores of a float32 encoder, in place, and return those that were found.
 
     `read` gives a matrix of the checkpoint by name.
     """
-    inputs = find_layer_inputs(model, layer_parameters(dims), read)
+    inputs = find_layer_inputs(model, layer_parameters(dims), read, constants)
     attention = find_attention(model, inputs)
     found = []
     for layer_input in inputs:
         if layer_input.layer in chosen:
-            _quantize_layer(layer_input, scales.layers[layer_input.layer])
+            _quantize_layer(layer_input, scales.layers[layer_input.layer], constants)
             found.append(layer_input.layer)
     for name, node in attention:
         if name in chosen:
@@ -80,19 +86,27 @@ def smooth_matrix(matrix: Array, smoothing: Array) -> Array:
     return matrix * smoothing.reshape(1, -1, *[1] * (matrix.ndim - 2))
 
 
-def _quantize_layer(layer_input: LayerInput, layer: LayerScales) -> None:
+def _quantize_layer(layer_input: LayerInput, layer: LayerScales, constants: Constants) -> None:
     channels = (1, -1, 1) if layer_input.is_convolution else (1, 1, -1)
     smoothed = ops.multiply(layer_input.source, ops.constant((1 / layer.smoothing).reshape(channels)))
     low, high = np.float32(layer.low), np.float32(layer.high)
     rounded = ops.fake_quantize(smoothed, low, high, low, high, LEVELS)
     for product in layer_input.products:
-        matrix = read_matrix(product)
-        assert matrix is not None, "a product is found by its matrix"
-        values, scale = quantize_rows(smooth_matrix(matrix, layer.smoothing).reshape(len(matrix), -1))
-        integers = ops.convert(ops.constant(values.reshape(matrix.shape)), "f32")
-        weights = ops.multiply(integers, ops.constant(scale.reshape(-1, *[1] * (matrix.ndim - 1))))
+        constant = find_constant(product)
+        assert constant is not None, "a product is found by its matrix"
+        values, scale = constants.pack(constant, _make_packing(layer, list(constant.get_output_shape(0))))
+        weights = ops.multiply(ops.convert(values, "f32"), scale)
         product.input(0).replace_source_output(rounded.output(0))
         product.input(1).replace_source_output(weights.output(0))
+
+
+def _make_packing(layer: LayerScales, shape: list[int]) -> Packing:
+    """int8 and a scale for each row, of a matrix for an input that is smoothed."""
+    return Packing(
+        name="int8 of the encoder",
+        results=[(shape, ov.Type.i8), ([shape[0], *[1] * (len(shape) - 1)], ov.Type.f32)],
+        pack=lambda matrix: quantize_rows(smooth_matrix(matrix, layer.smoothing).reshape(len(matrix), -1)),
+    )
 
 
 def _quantize_scores(attention: ov.Node, scores: ScoreScales) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+
+from neuron_whisper.target.cpu.lowering.constants import PLAIN, Constants, Placeholder
 
 Array = NDArray[np.float32]
 PRODUCTS = ("MatMul", "Convolution")
@@ -29,35 +31,41 @@ class LayerInput:
         return bool(self.products[0].get_type_name() == "Convolution")
 
 
-def read_matrix(node: ov.Node, port: int = 1) -> Array | None:
-    """The float constant that a product or another node reads at an input, as float32; None where it reads none."""
+def find_constant(node: ov.Node, port: int = 1) -> ov.Node | None:
+    """The float constant that a product or another node reads at an input; None where it reads none."""
     source = node.input_value(port).get_node()
     if source.get_type_name() == "Convert":
         source = source.input_value(0).get_node()
     if source.get_type_name() != "Constant" or not source.get_element_type().is_real():
         return None
-    values: Array = source.data.astype(np.float32)
-    return values
+    return source
+
+
+def read_matrix(node: ov.Node, port: int = 1) -> Array | None:
+    """The values of `find_constant`, as float32."""
+    constant = find_constant(node, port)
+    return None if constant is None else PLAIN.read(constant)
 
 
 def find_layer_inputs(
-    model: ov.Model, layers: Mapping[str, Iterable[str]], read: Callable[[str], Array]
+    model: ov.Model, layers: Mapping[str, Iterable[str]], read: Callable[[str], Array], constants: Constants = PLAIN
 ) -> list[LayerInput]:
     """The inputs of the layers, in the graph's order; `read` gives the checkpoint's matrix of a name.
 
     Products are known by what their matrix holds: neither names nor the order of a graph matter. A matrix that two
-    layers have alike is not found.
+    layers have alike is not found. A placeholder is known by its parameter.
     """
-    layer_of: dict[bytes, str | None] = {}
-    for layer, names in layers.items():
-        for name in names:
-            digest = _digest(read(name))
-            layer_of[digest] = layer if layer_of.get(digest, layer) == layer else None
+    layer_of: dict[Hashable, str | None] = {}
+    by_parameter = {name: layer for layer, names in layers.items() for name in names}
     inputs: dict[tuple[str, str, int], LayerInput] = {}
     for node in model.get_ordered_ops():
-        if node.get_type_name() not in PRODUCTS or (matrix := read_matrix(node)) is None:
+        if node.get_type_name() not in PRODUCTS or (constant := find_constant(node)) is None:
             continue
-        found = layer_of.get(_digest(matrix))
+        if isinstance(identity := constants.identify(constant), Placeholder):
+            found = by_parameter.get(identity.parameter)
+        else:
+            layer_of = layer_of or _layers_of_digests(layers, read)
+            found = layer_of.get(_digest(constants.read(constant)))
         if found is None or (node.get_type_name() == "MatMul" and not node.get_attributes()["transpose_b"]):
             continue
         source = node.input_value(0)
@@ -88,6 +96,16 @@ def _find_product(node: ov.Node, layers: Mapping[str, str]) -> str | None:
             return None
         node = node.input_value(0).get_node()
     return layers[node.get_name()]
+
+
+def _layers_of_digests(layers: Mapping[str, Iterable[str]], read: Callable[[str], Array]) -> dict[Hashable, str | None]:
+    """The layer of each matrix by its digest; None for one that several have."""
+    layer_of: dict[Hashable, str | None] = {}
+    for layer, names in layers.items():
+        for name in names:
+            digest = _digest(read(name))
+            layer_of[digest] = layer if layer_of.get(digest, layer) == layer else None
+    return layer_of
 
 
 def _digest(matrix: Array) -> bytes:

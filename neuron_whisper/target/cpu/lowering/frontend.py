@@ -15,6 +15,8 @@ from openvino import opset13 as ops
 from openvino.frontend import FrontEndManager, OpConversionFailure
 from torch import Tensor, nn
 
+from neuron_whisper.target.cpu.lowering.constants import Placeholders
+
 # The releases whose frontend is loaded directly. `openvino.convert_model` does the same and runs a pass of
 # preprocessing over all constants besides, which changes nothing and takes longer than all the rest.
 DIRECT_OPENVINO = "2026.4."
@@ -39,11 +41,17 @@ class Frontend:
     """Converts functions over one set of parameters; `read` is called for those that a graph uses, for every graph.
 
     A graph does not depend on the values of its parameters, so functions are traced over zeros that were never
-    written: the memory of `parameters` is never allocated. A model holds the values that it uses, no others.
+    written: the memory of `parameters` is never allocated. A model holds the values that it uses, no others; of its
+    matrices it holds placeholders where there are `placeholders`.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], NDArray[np.float32]]) -> None:
-        self._read = read
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        read: Callable[[str], NDArray[np.float32]],
+        placeholders: Placeholders | None = None,
+    ) -> None:
+        self._read, self._placeholders = read, placeholders
         self.parameters: Mapping[str, Tensor] = {
             name: torch.from_numpy(np.zeros(shape, np.float32)) for name, shape in shapes.items()
         }
@@ -65,12 +73,10 @@ class Frontend:
         from openvino._offline_transformations import apply_moc_transformations
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+        names = self._find_parameters(traced)
         constants = {
-            f"self.{_to_attribute(name)}": (
-                ops.constant(self._read(name), name=name, shared_memory=True).outputs(),
-                ov.OVAny(ov.Type.f32),
-            )
-            for name in self._find_parameters(traced)
+            f"self.{_to_attribute(name)}": (self._make_constant(name).outputs(), ov.OVAny(ov.Type.f32))
+            for name in names
         }
         n_constants = len(constants)
         frontend = FrontEndManager().load_by_framework("pytorch")
@@ -83,7 +89,26 @@ class Frontend:
         if len(constants) != n_constants:
             raise RuntimeError("the frontend took a parameter for a new constant: its value would be zeros")
         apply_moc_transformations(model, cf=False)
+        self._check_placeholders(model, names)
         return model
+
+    def _make_constant(self, name: str) -> ov.Node:
+        if self._placeholders is not None and self._is_matrix(name):
+            return self._placeholders.make(name, self.parameters[name].shape)
+        return ops.constant(self._read(name), name=name, shared_memory=True)
+
+    def _is_matrix(self, name: str) -> bool:
+        """Whether only products and lookups read a parameter, for which no conversion looks at the values."""
+        return name.endswith(".weight") and self.parameters[name].ndim > 1
+
+    def _check_placeholders(self, model: ov.Model, names: Sequence[str]) -> None:
+        """Raise RuntimeError where the frontend made another constant of a placeholder, whose values are not there."""
+        if self._placeholders is None:
+            return
+        places = filter(None, map(self._placeholders.find, model.get_ops()))
+        missing = {name for name in names if self._is_matrix(name)} - {place.parameter for place in places}
+        if missing:
+            raise RuntimeError(f"the frontend changed the values of {min(missing)}, which are read later")
 
     def _convert_by_tool(self, traced: torch.jit.ScriptModule, inputs: tuple[Tensor, ...]) -> ov.Model:
         for name in self._find_parameters(traced):

@@ -8,14 +8,16 @@ the remainder's share. The embedding reads both.
 
 from __future__ import annotations
 
-import hashlib
 import math
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from neuron_whisper.target.cpu.lowering.constants import PLAIN, Constants, Packing
 from neuron_whisper.target.cpu.lowering.weights import find_matrices
 from neuron_whisper.target.interfaces import MASKED_LOGIT
 
@@ -23,28 +25,29 @@ GROUP_SIZE = 128
 N_CORRECTED = 16  # best tokens whose logits are computed again; an error of 8 bit changes places among few
 N_SPARE = 5  # beyond those that a step returns
 LARGEST = 127
+BLOCK_ELEMENTS = 1 << 16  # packed at once: what is computed of them stays in the processor's cache
 REMAINDER_STEPS = 256  # in a step of the values; a power of two, so that scales of remainders are as exact as theirs
 
 
-def compress_int8(model: ov.Model, n_vocab: int, choices: int = 1) -> None:
+def compress_int8(model: ov.Model, n_vocab: int, choices: int = 1, constants: Constants = PLAIN) -> None:
     """Replace the decoder's float matrices by int8 and scales, in place. A step returns the `choices` best tokens.
 
     A matrix product reads `Multiply(Convert(int8), scale)`, which the CPU plugin runs without creating the float
     matrix. Positions stay as they are: they are few, and are added to all else.
     """
-    vocabularies: dict[bytes, _Vocabulary] = {}
+    vocabularies: dict[Hashable, _Vocabulary] = {}
     for node, port, matrix in find_matrices(model):
         is_lookup = node.get_type_name() == "Gather"
-        if len(matrix) == n_vocab:
-            digest = hashlib.sha256(matrix.tobytes()).digest()
-            if digest not in vocabularies:
-                vocabularies[digest] = _Vocabulary(matrix)
+        if matrix.get_output_shape(0)[0] == n_vocab:
+            identity = constants.identify(matrix)
+            if identity not in vocabularies:
+                vocabularies[identity] = _Vocabulary(matrix, constants)
             if is_lookup:
-                _replace_embedding(node, vocabularies[digest])
+                _replace_embedding(node, vocabularies[identity])
             else:
-                _replace_projection(node, vocabularies[digest], max(N_CORRECTED, choices + N_SPARE))
+                _replace_projection(node, vocabularies[identity], max(N_CORRECTED, choices + N_SPARE))
         elif not is_lookup:
-            node.input(port).replace_source_output(_compress_groups(matrix).output(0))
+            node.input(port).replace_source_output(_compress_groups(matrix, constants).output(0))
 
 
 def quantize(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -52,21 +55,52 @@ def quantize(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.
 
     The plugin may hold scales as bfloat16, so they are numbers that it holds exactly, next above the smallest possible.
     """
-    peak = np.abs(values).max(axis=-1, keepdims=True)
+    quantized, scales = np.empty(values.shape, np.int8), np.empty((*values.shape[:-1], 1), np.float32)
+    rows_at_once = max(1, BLOCK_ELEMENTS // max(values[:1].size, 1))
+    with np.errstate(invalid="ignore"):  # of weights that are not finite, which the golden tokens find and name
+        for start in range(0, len(values), rows_at_once):
+            block = slice(start, start + rows_at_once)
+            scales[block] = _find_scales(values[block])
+            steps = values[block] / scales[block]
+            quantized[block] = np.rint(steps, out=steps)
+    return quantized, scales
+
+
+def _find_scales(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    peak = np.maximum(values.max(axis=-1, keepdims=True), -values.min(axis=-1, keepdims=True))
     steps = np.where(peak > 0, np.maximum(peak / LARGEST, np.finfo(np.float32).tiny), 1)
     bits = steps.astype(np.float32).view(np.uint32)
-    scale = ((bits + 0xFFFF) & np.uint32(0xFFFF0000)).view(np.float32)
-    with np.errstate(invalid="ignore"):  # of weights that are not finite, which the golden tokens find and name
-        return np.rint(values / scale).astype(np.int8), scale
+    return ((bits + 0xFFFF) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
-def _compress_groups(matrix: NDArray[np.float32]) -> ov.Node:
-    rows, width = matrix.shape
+def _quantize_vocabulary(matrix: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+    """int8 values and remainders (V, state), float32 scales (V, 1) of both."""
+    values, scales = quantize(matrix)
+    remainders = np.empty_like(values)
+    rows_at_once = max(1, BLOCK_ELEMENTS // max(matrix[:1].size, 1))
+    with np.errstate(invalid="ignore"):
+        for start in range(0, len(matrix), rows_at_once):
+            block = slice(start, start + rows_at_once)
+            rest = matrix[block] / scales[block]
+            rest -= values[block]
+            rest *= REMAINDER_STEPS
+            np.rint(rest, out=rest)
+            remainders[block] = np.clip(rest, -LARGEST, LARGEST, out=rest)
+    return values, remainders, scales, scales / np.float32(REMAINDER_STEPS)
+
+
+def _compress_groups(matrix: ov.Node, constants: Constants) -> ov.Node:
+    rows, width = matrix.get_output_shape(0)
     if width % GROUP_SIZE or width == GROUP_SIZE:
-        values, scales = quantize(matrix)
-        return _scaled(ops.constant(values), ops.constant(scales))
-    values, scales = quantize(matrix.reshape(rows, -1, GROUP_SIZE))
-    grouped = _scaled(ops.constant(values), ops.constant(scales))
+        results = [([rows, width], ov.Type.i8), ([rows, 1], ov.Type.f32)]
+        return _scaled(*constants.pack(matrix, Packing(name="int8", results=results, pack=quantize)))
+    groups = width // GROUP_SIZE
+    packing = Packing(
+        name="int8",
+        results=[([rows, groups, GROUP_SIZE], ov.Type.i8), ([rows, groups, 1], ov.Type.f32)],
+        pack=lambda it: quantize(it.reshape(rows, groups, GROUP_SIZE)),
+    )
+    grouped = _scaled(*constants.pack(matrix, packing))
     return ops.reshape(grouped, ops.constant(np.array([rows, width], np.int64)), special_zero=False)
 
 
@@ -77,15 +111,13 @@ def _scaled(values: ov.Node, scales: ov.Node) -> ov.Node:
 class _Vocabulary:
     """The token embedding as constants: int8 values and remainders (V, state), scales (V, 1) of both."""
 
-    def __init__(self, matrix: NDArray[np.float32]) -> None:
-        values, scales = quantize(matrix)
-        with np.errstate(invalid="ignore"):
-            remainders = np.clip(np.rint((matrix / scales - values) * REMAINDER_STEPS), -LARGEST, LARGEST).astype(
-                np.int8
-            )
-        self.rows = len(matrix)
-        self.values, self.remainders = ops.constant(values), ops.constant(remainders)
-        self.scales, self.remainder_scales = ops.constant(scales), ops.constant(scales / np.float32(REMAINDER_STEPS))
+    def __init__(self, matrix: ov.Node, constants: Constants) -> None:
+        self.rows, width = matrix.get_output_shape(0)
+        integers, scales = ([self.rows, width], ov.Type.i8), ([self.rows, 1], ov.Type.f32)
+        packing = Packing(
+            name="int8 with remainders", results=[integers, integers, scales, scales], pack=_quantize_vocabulary
+        )
+        self.values, self.remainders, self.scales, self.remainder_scales = constants.pack(matrix, packing)
 
     def rows_of(self, ids: ov.Node) -> ov.Node:
         """The rows `ids` of 16 bit, (..., state) float32."""

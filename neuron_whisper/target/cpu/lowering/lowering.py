@@ -17,8 +17,10 @@ from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
 from neuron_whisper.graph.padding_windows import load_padding_windows
+from neuron_whisper.model.parameters import OUTPUT_PROJECTION, TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.target.cpu.encoder_scales import EncoderScales, fingerprint_encoder, read_scales
 from neuron_whisper.target.cpu.lowering import graph_signatures
+from neuron_whisper.target.cpu.lowering.constants import Placeholders
 from neuron_whisper.target.cpu.lowering.encoder_int8 import choose_layers, quantize_encoder
 from neuron_whisper.target.cpu.lowering.float32_marks import keep_float32
 from neuron_whisper.target.cpu.lowering.frontend import Frontend, GraphFunction
@@ -50,9 +52,11 @@ class Lowering:
         self._spec, self._profile = spec, profile
         self._config = self._graph_config(spec.choices)
         self._padding = self._find_padding() if spec.skip_padding else {}
-        shapes = {name: checkpoint.tensor(name).shape for name in checkpoint.parameter_names}
-        shapes |= {name: value.shape for name, value in self._padding.items()}
-        self._frontend = Frontend(shapes, self._read_parameter)
+        shapes = expected_shapes(spec.dims) | {name: value.shape for name, value in self._padding.items()}
+        if OUTPUT_PROJECTION in checkpoint.parameter_names:
+            shapes[OUTPUT_PROJECTION] = shapes[TOKEN_EMBEDDING]
+        self._constants = Placeholders(self._read_parameter)
+        self._frontend = Frontend(shapes, self._read_parameter, self._constants)
         self._layers = PlainLayers(spec.dims, self._frontend.parameters)
         self._cache_dtype = torch.float32 if profile.target.dtype == "float32" else torch.bfloat16
         self._scales = self._read_encoder_scales()
@@ -74,14 +78,13 @@ class Lowering:
         scratch.mkdir(parents=True)
         (directory / "graphs").mkdir()
         (directory / "weights").mkdir()
-        with WeightsFile(graph_signatures.weights_file(directory)) as weights:
+        with WeightsFile(graph_signatures.weights_file(directory), self._constants) as weights:
             for done, name in enumerate(names):
                 progress(f"lowering {name}", done, len(names))
                 try:
-                    draft = scratch / f"{name}.xml"
-                    # the model's weights are gone before those of the draft are read
-                    ov.save_model(self.lower_graph(name), draft, compress_to_fp16=self._compress_to_fp16)
-                    weights.add_model(draft, graph_signatures.graph_file(directory, name))
+                    draft, model = scratch / f"{name}.xml", self._draft_graph(name)
+                    places = self._constants.save(model, draft, compress_to_fp16=self._compress_to_fp16)
+                    weights.add_model(draft, graph_signatures.graph_file(directory, name), places)
                 except (RuntimeError, OSError) as error:
                     raise LoweringFailed(name, str(error)) from error
         shutil.rmtree(scratch)
@@ -108,7 +111,13 @@ class Lowering:
         return {name: value.numpy() for name, value in padding.items()}
 
     def lower_graph(self, name: str) -> ov.Model:
-        """A graph by its name in graph_signatures."""
+        """A graph by its name in graph_signatures, with all values."""
+        model = self._draft_graph(name)
+        self._constants.fill(model)
+        return model
+
+    def _draft_graph(self, name: str) -> ov.Model:
+        """A graph with placeholders of its matrices."""
         kind, _, sizes = name.partition("_")
         build: Callable[..., tuple[GraphFunction, Tensors, Axes]] = getattr(self, f"_{kind}")
         if name == graph_signatures.ENCODE_AUDIO:
@@ -124,12 +133,14 @@ class Lowering:
         model.reshape(dict(enumerate(shapes)))
         scales = self._scales if kind == "encode" else None
         if scales is not None:
-            quantize_encoder(model, self._spec.dims, scales, choose_layers(scales), self._read_parameter)
+            quantize_encoder(
+                model, self._spec.dims, scales, choose_layers(scales), self._read_parameter, self._constants
+            )
         if self._profile.weights.dtype == "int8" and kind != "encode":
             # the encoder is bound by arithmetic, not by reading weights: it gains nothing from 8 bit
-            compress_int8(model, self._spec.dims.n_vocab, self._spec.choices)
+            compress_int8(model, self._spec.dims.n_vocab, self._spec.choices, self._constants)
         if self._keeps_float32:
-            compress_bfloat16(model, self._spec.dims.n_vocab)
+            compress_bfloat16(model, self._spec.dims.n_vocab, self._constants)
             if scales is None:  # beside roundings to 8 bit it gains nothing, and it takes a sixth of the speed
                 keep_float32(model, self._spec.dims.n_vocab)
         return model
