@@ -23,7 +23,7 @@ from neuron_whisper.decode.window import check_program_options
 from neuron_whisper.engine.engine import Engine, EngineStatus
 from neuron_whisper.engine.interface import WindowEngine
 from neuron_whisper.engine.pool import EnginePool
-from neuron_whisper.engine.session_factory import TOKENIZER_FILE, ArtifactSessionFactory, open_session
+from neuron_whisper.engine.session_factory import TOKENIZER_FILE, ArtifactSessionFactory, open_checked_session
 from neuron_whisper.engine.watchdog import PoolTimeouts
 from neuron_whisper.engine.worker_resources import list_usable_cpus, partition_resources
 from neuron_whisper.errors import CheckpointError, DeviceError, InvalidOption
@@ -102,14 +102,14 @@ class Transcriber:
         with ExitStack() as held:
             held.enter_context(store.lock_shared(artifact))
             target = load_target(target_table.name)
-            check_artifact(artifact, toolchain_to_open(target, artifact.manifest.toolchain))
             engine: WindowEngine
             if replicas == 1:
-                session, tokenizer = open_session(target, artifact, threads=threads)
+                session, tokenizer = open_checked_session(target, artifact, threads=threads)
                 if verify:
                     verify_session(session, artifact)
                 engine = Engine(session, tokenizer, queue_limit=queue_limit, on_device_error=on_device_error)
             else:
+                check_artifact(artifact, toolchain_to_open(target, artifact.manifest.toolchain))
                 tokenizer = Tokenizer.from_layout(artifact.path / TOKENIZER_FILE, spec.special)
                 session_factory = ArtifactSessionFactory(path=artifact.path.absolute(), verify=verify)
                 resources = partition_resources(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +25,7 @@ from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, ArtifactIncomp
 from neuron_whisper.profile import CompileProfile, find_profile_name
 from neuron_whisper.target.interfaces import ProgramSpec
 
+WEIGHTS_DIRECTORY = "weights"  # of numbers, none of which is a program
 HASH_THREADS = 2  # hashlib lets go of the interpreter lock; more threads wait for the disk
 
 
@@ -95,21 +97,45 @@ def check_artifact(artifact: Artifact, toolchain: Mapping[str, str], *, verify_d
     Raises ArtifactIncompatible with every difference of the toolchain, ArtifactUnsafe when others can write a
     file, ArtifactCorrupt naming the first file that is missing, surplus, of another size or digest.
     """
+    _check_toolchain(artifact, toolchain)
+    check_files(artifact, verify_digests=verify_digests)
+
+
+@contextmanager
+def check_artifact_meanwhile(artifact: Artifact, toolchain: Mapping[str, str]) -> Iterator[None]:
+    """As check_artifact, but the digests of weights are computed while the block runs, and compared at its end.
+
+    Everything else is checked before. What the block opens must not be used until it has ended. An error of the
+    block gives way to ArtifactCorrupt, which may be its reason.
+    """
+    _check_toolchain(artifact, toolchain)
+    weights = {name for name in artifact.manifest.files if PurePosixPath(name).parts[0] == WEIGHTS_DIRECTORY}
+    for problem in _iter_problems(artifact, verified={*artifact.manifest.files} - weights):
+        raise problem
+    with ThreadPoolExecutor(1, thread_name_prefix="digests") as pool:
+        found = pool.submit(lambda: list(_iter_wrong_digests(artifact, weights)))
+        try:
+            yield
+        finally:
+            for problem in found.result():
+                raise problem
+
+
+def _check_toolchain(artifact: Artifact, toolchain: Mapping[str, str]) -> None:
     differences = {fact: (a, b) for fact, a, b in explain_difference(artifact.manifest.toolchain, toolchain)}
     if differences:
         raise ArtifactIncompatible(artifact.name, differences)
-    check_files(artifact, verify_digests=verify_digests)
 
 
 def check_files(artifact: Artifact, *, verify_digests: bool = False) -> None:
     """Raises the first of the artifact's problems: ArtifactUnsafe or ArtifactCorrupt."""
-    for problem in _iter_problems(artifact, verify_digests=verify_digests):
+    for problem in _iter_problems(artifact, verified=artifact.manifest.files if verify_digests else ()):
         raise problem
 
 
 def find_problems(artifact: Artifact) -> list[ArtifactError]:
     """Everything that is wrong with the artifact's files, digests included; empty when it is sound."""
-    return list(_iter_problems(artifact, verify_digests=True))
+    return list(_iter_problems(artifact, verified=artifact.manifest.files))
 
 
 def digest_files(directory: Path, paths: Iterable[str]) -> dict[str, str]:
@@ -124,7 +150,20 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _iter_problems(artifact: Artifact, *, verify_digests: bool) -> Iterator[ArtifactError]:
+def _iter_wrong_digests(artifact: Artifact, names: Iterable[str]) -> Iterator[ArtifactError]:
+    path, listed = artifact.path, artifact.manifest.files
+    try:
+        for name, digest in digest_files(path, names).items():
+            if digest != listed[name].sha256:
+                expected, other = f"sha256 {listed[name].sha256}", f"sha256 {digest}"
+                yield ArtifactCorrupt(path / name, expected=expected, found=other)
+    except OSError as error:
+        # removed or made unreadable while it was looked at
+        yield ArtifactCorrupt(error.filename or path, expected="a readable file", found=error.strerror)
+
+
+def _iter_problems(artifact: Artifact, *, verified: Collection[str]) -> Iterator[ArtifactError]:
+    """`verified`: the files whose digests are computed; with any, the manifest is read again, too."""
     path, listed = artifact.path, artifact.manifest.files
     try:
         check_safe(path)
@@ -143,11 +182,8 @@ def _iter_problems(artifact: Artifact, *, verify_digests: bool) -> Iterator[Arti
                 yield ArtifactCorrupt(path / name, expected=f"{entry.size} bytes", found=f"{size} bytes")
             elif name not in found.unsafe:
                 whole.append(name)
-        if verify_digests:
-            for name, digest in digest_files(path, whole).items():
-                if digest != listed[name].sha256:
-                    expected, other = f"sha256 {listed[name].sha256}", f"sha256 {digest}"
-                    yield ArtifactCorrupt(path / name, expected=expected, found=other)
+        if verified:
+            yield from _iter_wrong_digests(artifact, [name for name in whole if name in verified])
             if (now := read_artifact(path).manifest.seal) != artifact.manifest.seal:
                 expected, other = f"seal {artifact.manifest.seal}", f"seal {now}"
                 yield ArtifactCorrupt(path / MANIFEST_NAME, expected=expected, found=other)

@@ -121,6 +121,9 @@ def transcribe(
     The text goes to stdout, in the order of the files; - is stdin. On a terminal segments appear as they are
     transcribed, in a pipe each file when it is done. A file that cannot be read does not stop the others.
     """
+    from neuron_whisper.host.malloc import configure_malloc
+
+    configure_malloc()  # before anything starts a thread
     names = _parse_formats(formats, only_one=output_dir is None)
     if files.count(STDIN) > 1:
         raise click.UsageError("Stdin (-) can be read only once.")

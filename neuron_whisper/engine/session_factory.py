@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from neuron_whisper.artifact.golden_check import verify_session
-from neuron_whisper.artifact.loader import Artifact, check_artifact, read_artifact
+from neuron_whisper.artifact.loader import Artifact, check_artifact, check_artifact_meanwhile, read_artifact
 from neuron_whisper.target.interfaces import Session, Target
 from neuron_whisper.target.registry import load_target, toolchain_to_open
 from neuron_whisper.text.tokenizer import Tokenizer
@@ -42,6 +43,20 @@ class ArtifactSessionFactory:
         if self.verify:
             verify_session(session, artifact)
         return session, tokenizer
+
+
+def open_checked_session(target: Target, artifact: Artifact, *, threads: int) -> tuple[Session, Tokenizer]:
+    """check_artifact and open_session at once: the digests of weights are computed while graphs are compiled.
+
+    Raises as both do; nothing of an artifact with a problem is returned.
+    """
+    toolchain = toolchain_to_open(target, artifact.manifest.toolchain)
+    with ExitStack() as opened:
+        with check_artifact_meanwhile(artifact, toolchain):
+            session, tokenizer = open_session(target, artifact, threads=threads)
+            opened.callback(session.close)
+        opened.pop_all()
+    return session, tokenizer
 
 
 def open_session(target: Target, artifact: Artifact, *, threads: int) -> tuple[Session, Tokenizer]:

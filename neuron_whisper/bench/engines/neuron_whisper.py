@@ -16,8 +16,10 @@ class NeuronWhisper:
 
     def __init__(self, config: EngineConfig) -> None:
         from neuron_whisper.artifact.store import ArtifactStore
+        from neuron_whisper.host.malloc import configure_malloc
         from neuron_whisper.transcriber import Transcriber
 
+        configure_malloc()  # as the transcribe command and the server do
         store = ArtifactStore(Path(config.cache))
         self._artifact = store.resolve(config.source)
         self._transcriber = Transcriber.open(store, self._artifact, threads=config.threads)

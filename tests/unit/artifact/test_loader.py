@@ -11,7 +11,7 @@ import pytest
 from neuron_whisper.artifact.key import (
     ABSENT,
 )
-from neuron_whisper.artifact.loader import check_artifact, find_problems
+from neuron_whisper.artifact.loader import check_artifact, check_artifact_meanwhile, find_problems
 from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.errors import (
     ArtifactCorrupt,
@@ -49,6 +49,18 @@ def test_a_damaged_artifact_is_refused_by_name(
         check_artifact(store.resolve(artifact.name), TOOLCHAIN)
     with pytest.raises(ArtifactCorrupt):
         check_artifact(artifact, TOOLCHAIN)  # also when it was damaged after its manifest was read
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE)
+def test_damage_is_found_while_an_artifact_is_opened_and_before_it_is_used(
+    store: ArtifactStore, damage: Callable[[Path], None], message: str
+) -> None:
+    artifact = publish_sample(store)
+    damage(artifact.path)
+    steps = []
+    with pytest.raises(ArtifactCorrupt), check_artifact_meanwhile(artifact, TOOLCHAIN):
+        steps.append("opened")
+    assert steps == (["opened"] if damage is flip_weights_byte else [])  # the digests of weights alone come later
 
 
 def test_find_problems_lists_every_problem(store: ArtifactStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,11 +11,26 @@ from typing import Any, cast
 import pytest
 
 from neuron_whisper.artifact.loader import Artifact
-from neuron_whisper.engine.session_factory import TOKENIZER_FILE, ArtifactSessionFactory, open_session
-from neuron_whisper.errors import ArtifactError, CheckpointError, TargetUnavailable
+from neuron_whisper.artifact.store import ArtifactStore
+from neuron_whisper.engine.session_factory import (
+    TOKENIZER_FILE,
+    ArtifactSessionFactory,
+    open_checked_session,
+    open_session,
+)
+from neuron_whisper.errors import ArtifactCorrupt, ArtifactError, CheckpointError, TargetUnavailable
 from neuron_whisper.target.interfaces import Target
+from neuron_whisper.text.tokenizer import Tokenizer
+from tests.support.artifact_damage import flip_weights_byte
+from tests.support.artifact_samples import FILES, TOOLCHAIN, flip_byte, publish_sample
 from tests.support.fake_session import FakeSession
+from tests.support.replicas import tokenizer
 from tests.support.tiny_program import spec
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "cache")
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,9 @@ class FakeTarget:
 
     def _close(self) -> None:
         self.closed += 1
+
+    def toolchain(self) -> Mapping[str, str]:
+        return TOOLCHAIN
 
     def open(self, *_: object, threads: int) -> FakeSession:
         if self._error is not None:
@@ -69,3 +88,39 @@ def test_a_target_that_is_not_available_is_the_error_whatever_the_tokenizer(tmp_
     with pytest.raises(TargetUnavailable):
         open_with(target, tmp_path)
     assert target.closed == 0
+
+
+def test_a_sound_artifact_is_opened_and_its_session_stays_open(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tokenizer, "from_layout", lambda *_: tokenizer())
+    target = FakeTarget()
+    session, _ = open_checked_session(cast(Target, target), publish_sample(store), threads=1)
+    assert session is target.session
+    assert target.closed == 0
+
+
+@pytest.mark.parametrize("offset", range(0, len(FILES["weights/tp0.safetensors"]), 311))
+def test_no_session_is_returned_on_weights_with_one_bit_changed_and_it_is_closed(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, offset: int
+) -> None:
+    monkeypatch.setattr(Tokenizer, "from_layout", lambda *_: tokenizer())
+    artifact, target = publish_sample(store), FakeTarget()
+    flip_byte(artifact.path / "weights/tp0.safetensors", offset)
+    with pytest.raises(ArtifactCorrupt, match=r"tp0\.safetensors: expected sha256"):
+        open_checked_session(cast(Target, target), artifact, threads=1)
+    assert target.closed == 1
+
+
+def test_what_a_target_says_of_damaged_weights_gives_way_to_their_digest(store: ArtifactStore) -> None:
+    artifact = publish_sample(store)
+    flip_weights_byte(artifact.path)
+    with pytest.raises(ArtifactCorrupt, match="expected sha256"):
+        open_checked_session(cast(Target, FakeTarget(TargetUnavailable("cpu", "cannot load"))), artifact, threads=1)
+
+
+def test_a_damaged_program_never_reaches_the_target(store: ArtifactStore) -> None:
+    artifact, target = publish_sample(store), FakeTarget(AssertionError("opened"))
+    flip_byte(artifact.path / "graphs/decode.xml", 3)
+    with pytest.raises(ArtifactCorrupt, match=r"decode\.xml"):
+        open_checked_session(cast(Target, target), artifact, threads=1)

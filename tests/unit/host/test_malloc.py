@@ -13,6 +13,15 @@ COUNT = """
 import ctypes, re, sys, threading
 from neuron_whisper.host.malloc import configure_malloc
 
+if sys.argv[1] == "transcribe":
+    from neuron_whisper.cli.main import main
+
+    sys.argv[1:2] = ["transcribe", "missing.wav"]
+    try:
+        main()
+    except SystemExit:
+        pass
+    del sys.argv[1]
 print(configure_malloc() if sys.argv[1] == "limited" else None)
 libc = ctypes.CDLL(None)
 libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
@@ -65,3 +74,9 @@ def test_threads_share_two_heaps_and_large_blocks_lie_outside_unless_the_environ
     assert mapped > learned, "a block of a megabyte, though a larger one was freed before it"
     assert heaps("limited", file, MALLOC_ARENA_MAX="4")[:2] == ("False", 4)
     assert heaps("limited", file, MALLOC_MMAP_THRESHOLD_="100000000")[0] == "False"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc: nothing to limit")
+def test_the_transcribe_command_shares_two_heaps(tmp_path: object) -> None:
+    _, count, _ = heaps("transcribe", f"{tmp_path}/malloc.xml")
+    assert count == 2

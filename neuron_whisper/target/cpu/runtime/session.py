@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from neuron_whisper.errors import DeviceError, InvalidOption, TargetUnavailable
-from neuron_whisper.host.hardware import detect_instruction_sets
+from neuron_whisper.host.hardware import count_usable_cores, detect_instruction_sets
 from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.cpu.runtime.encoder_floats import compute_in_floats, has_int8_dot
 from neuron_whisper.target.cpu.runtime.kv_cache_backend import (
@@ -42,7 +42,8 @@ from neuron_whisper.target.interfaces import (
 class CpuSession:
     """Session on OpenVINO's CPU plugin, whose compiled graphs share the memory of `caches`.
 
-    `device_s` are the seconds spent in OpenVINO since the session was opened.
+    It is opened once all graphs were read and the encoders are compiled: the first window is encoded while the other
+    graphs are compiled. `device_s` are the seconds that graphs ran since then.
     """
 
     def __init__(self, directory: Path, spec: ProgramSpec, caches: KVCacheBackend, *, threads: int = 0) -> None:
@@ -65,30 +66,53 @@ class CpuSession:
         with graph_signatures.weights_file(directory).open("rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # OpenVINO needs writable memory
         self._weights = ov.Tensor(np.frombuffer(self._mapped, np.uint8), shared_memory=True)
-        with ThreadPoolExecutor() as pool:  # OpenVINO compiles a graph on one core
-            list(pool.map(self._get_model, graph_signatures.graphs_at_open(spec)))
+        # OpenVINO compiles a graph on one core
+        self._compiler = ThreadPoolExecutor(count_usable_cores(), thread_name_prefix="compile")
+        self._compiling: dict[str, Future[ov.CompiledModel]] = {}
+        try:
+            self._compile_all(graph_signatures.graphs_at_open(spec))
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def spec(self) -> ProgramSpec:
         return self._spec
 
+    def _compile_all(self, names: Sequence[str]) -> None:
+        """Read these graphs, begin to compile them in this order, and wait for encoders, which come first."""
+        models = list(self._compiler.map(self._read_model, names))
+        for name, model in zip(names, models, strict=True):
+            self._compiling[name] = self._compiler.submit(self._compile_model, name, model)
+        for name in names:
+            if name.startswith("encode_"):
+                self._get_model(name)
+
     def _get_model(self, name: str) -> ov.CompiledModel:
         if name not in self._models:
-            try:
-                self._models[name] = self._compile_model(name)
-            except (RuntimeError, OSError) as error:
-                raise TargetUnavailable("cpu", f"OpenVINO cannot load {name}: {error}") from error
-            if hasattr(self._mapped, "madvise"):  # a compiled graph has its own copy; the next one reads the file again
-                self._mapped.madvise(mmap.MADV_DONTNEED)
+            compiling = self._compiling.pop(name, None)
+            compiled = compiling.result() if compiling else self._compile_model(name, self._read_model(name))
+            self._models[name] = compiled
         return self._models[name]
 
-    def _compile_model(self, name: str) -> ov.CompiledModel:
+    def _read_model(self, name: str) -> ov.Model:
         # constants of all graphs are views of one mapping: given its path, each graph would map the file for itself
-        xml = graph_signatures.graph_file(self._directory, name).read_bytes()
-        model = self._caches.adapt_model(self._core.read_model(xml, self._weights), name)
+        try:
+            xml = graph_signatures.graph_file(self._directory, name).read_bytes()
+            return self._caches.adapt_model(self._core.read_model(xml, self._weights), name)
+        except (RuntimeError, OSError) as error:
+            raise TargetUnavailable("cpu", f"OpenVINO cannot load {name}: {error}") from error
+
+    def _compile_model(self, name: str, model: ov.Model) -> ov.CompiledModel:
         if name.startswith("encode_") and not has_int8_dot(detect_instruction_sets()):
             compute_in_floats(model)
-        return self._core.compile_model(model, "CPU", self._compile_options)
+        try:
+            compiled = self._core.compile_model(model, "CPU", self._compile_options)
+        except RuntimeError as error:
+            raise TargetUnavailable("cpu", f"OpenVINO cannot load {name}: {error}") from error
+        if hasattr(self._mapped, "madvise"):  # a compiled graph has its own copy; the next one reads the file again
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+        return compiled
 
     def _get_request(self, name: str) -> ov.InferRequest:
         if name not in self._requests:
@@ -237,6 +261,8 @@ class CpuSession:
 
     def close(self) -> None:
         self._is_open = False
+        self._compiler.shutdown(cancel_futures=True)
+        self._compiling.clear()
         self._steps.clear()
         self._requests.clear()
         self._models.clear()
