@@ -11,6 +11,7 @@ import pytest
 
 from neuron_whisper.host.hardware import detect_instruction_sets
 from neuron_whisper.target.cpu.runtime.contiguous_caches import ContiguousCaches
+from neuron_whisper.target.cpu.runtime.kv_cache_backend import KVCacheBackend
 from neuron_whisper.target.cpu.runtime.paged_attention_pass import BLOCK_SIZE
 from neuron_whisper.target.cpu.runtime.paged_caches import PagedCaches
 from neuron_whisper.target.cpu.runtime.session import CpuSession
@@ -81,6 +82,40 @@ def test_windows_without_their_padding_are_the_same(both: tuple[Session, Session
     np.testing.assert_allclose(paged.logprobs, plain.logprobs, atol=2e-4)
     weights = [session.align(1, np.arange(10, 20, dtype=np.int32)) for session in both]
     np.testing.assert_allclose(weights[1], weights[0], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Session]]:
+    """With an 8-bit encoder, over K/V that are contiguous and in blocks; and the reference."""
+    directory = tmp_path_factory.mktemp("fast")
+    open_session("cpu fast", THREE, directory).close()
+    backends: dict[str, KVCacheBackend] = {
+        "contiguous": ContiguousCaches(THREE, dtype="bfloat16"),
+        "paged": PagedCaches(THREE, dtype="bfloat16"),
+    }
+    opened: dict[str, Session] = {
+        name: CpuSession(directory, THREE, caches, threads=2) for name, caches in backends.items()
+    }
+    opened["reference"] = open_session("reference tp1", THREE, tmp_path_factory.mktemp("reference"))
+    yield opened
+    for session in opened.values():
+        session.close()
+
+
+@pytest.mark.parametrize(("other", "limit"), [("contiguous", 0.4), ("reference", 0.8)])
+@pytest.mark.parametrize("frames", [16, 30, 48])
+def test_windows_of_an_8_bit_encoder_are_read_from_blocks(
+    fast: dict[str, Session], other: str, limit: float, frames: int
+) -> None:
+    found = []
+    for session in (fast["paged"], fast[other]):
+        session.encode([1], mel(1, seed=frames)[:, :, :frames])
+        prefill_window(session, 1, beams=3)
+        decode_step(session, {1: [11, 12, 13]}, 3)
+        found.append(logits_step(session, {1: [14, 15, 16]}, 4)[3:6].copy())
+    paged, expected = found
+    finite = np.isfinite(expected)
+    assert np.abs(paged - expected)[finite].mean() < limit  # 1.2 for another window
 
 
 def test_a_slot_goes_from_one_row_to_all_and_back(both: tuple[Session, Session]) -> None:

@@ -18,7 +18,6 @@ from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.cpu.encoder_scales import (
     EncoderScales,
     LayerScales,
-    ScoreScales,
     layer_parameters,
     score_names,
 )
@@ -26,6 +25,7 @@ from neuron_whisper.target.cpu.lowering.encoder_int8 import choose_layers, estim
 from neuron_whisper.target.cpu.lowering.encoder_layers import find_attention, find_layer_inputs
 from neuron_whisper.target.cpu.lowering.int8_rounding import quantize_rows, round_activations, to_activation_range
 from neuron_whisper.target.cpu.lowering.lowering import Lowering
+from tests.support.encoder_scales import run_encoder, scales_of
 from tests.support.sessions import checkpoint, compile_request
 from tests.support.tiny_program import DIMS, mel, parameters, spec
 
@@ -49,38 +49,9 @@ def read_instead(name: str, matrix: NDArray[np.float32]) -> Callable[[str], NDAr
     return lambda wanted: matrix if wanted == f"{name}.weight" else read(wanted)
 
 
-def run(model: ov.Model, mels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    request = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
-    request.infer([mels])
-    return [request.get_output_tensor(port).data.copy() for port in range(len(model.outputs))]
-
-
 def relative_error(found: list[NDArray[np.float32]], exact: list[NDArray[np.float32]]) -> float:
     pairs = list(zip(found, exact, strict=True))
     return float((sum(np.square(a - b).sum() for a, b in pairs) / sum(np.square(b).sum() for _, b in pairs)) ** 0.5)
-
-
-def scales_of(model: ov.Model, mels: NDArray[np.float32]) -> EncoderScales:
-    """Ranges from one run, without smoothing."""
-    probe = model.clone()
-    inputs = find_layer_inputs(probe, layer_parameters(DIMS), read)
-    attention = find_attention(probe, inputs)
-    outputs = len(probe.outputs)
-    probe.add_outputs([it.source for it in inputs])
-    probe.add_outputs([node.input_value(port) for _, node in attention for port in (0, 1)])
-    values = run(probe, mels)[outputs:]
-    layers = {}
-    for it, value in zip(inputs, values, strict=False):
-        by_channel = value.swapaxes(1, -1) if it.is_convolution else value
-        low, high = to_activation_range(float(value.min()), float(value.max()))
-        ones = np.ones(by_channel.shape[-1], np.float32)
-        layers[it.layer] = LayerScales(smoothing=ones, low=low, high=high, error=0.01)
-    peaks = [float(np.abs(value).max()) for value in values[len(inputs) :]]
-    scores = {
-        name: ScoreScales(query_peak=peaks[2 * i], key_peak=peaks[2 * i + 1], error=0.01)
-        for i, (name, _) in enumerate(attention)
-    }
-    return EncoderScales(layers=layers, scores=scores)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +61,7 @@ def model() -> ov.Model:
 
 @pytest.fixture(scope="module")
 def scales(model: ov.Model) -> EncoderScales:
-    return scales_of(model, mel())
+    return scales_of(model, mel(), DIMS, read)
 
 
 def test_every_layer_and_every_attention_is_found(model: ov.Model) -> None:
@@ -109,7 +80,8 @@ def test_a_matrix_that_two_layers_have_alike_is_left_alone() -> None:
 def test_the_products_are_of_integers_and_near_the_float_encoder(model: ov.Model, scales: EncoderScales) -> None:
     quantized = model.clone()
     assert quantize_encoder(quantized, DIMS, scales, [*LAYERS, *SCORES], read) == [*LAYERS, *SCORES]
-    assert 0 < relative_error(run(quantized, mel()), run(model, mel())) < 0.2  # the scores of this model are sharp
+    error = relative_error(run_encoder(quantized, mel()), run_encoder(model, mel()))
+    assert 0 < error < 0.2  # the scores of this model are sharp
     compiled = ov.Core().compile_model(quantized, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     kinds = [node.get_rt_info()["primitiveType"].astype(str).lower() for node in compiled.get_runtime_model().get_ops()]
     assert sum(kind.endswith("_i8") and "gemm" in kind for kind in kinds) >= len(LAYERS) - 2
@@ -122,7 +94,7 @@ def test_layers_that_were_not_chosen_are_as_they_were(model: ov.Model, scales: E
     assert kinds.count("FakeQuantize") == 1
     untouched = model.clone()
     assert quantize_encoder(untouched, DIMS, scales, [], read) == []
-    np.testing.assert_array_equal(run(untouched, mel())[0], run(model, mel())[0])
+    np.testing.assert_array_equal(run_encoder(untouched, mel())[0], run_encoder(model, mel())[0])
 
 
 def layer_model(matrix: NDArray[np.float32]) -> ov.Model:
@@ -145,7 +117,7 @@ def test_a_product_is_that_of_the_rounded_input_and_the_rounded_matrix(name: str
     x = (rng.standard_normal((1, 20, matrix.shape[1])) * smoothing * 2).astype(np.float32)  # some beyond the range
     values, scale = quantize_rows(matrix * smoothing)
     expected = round_activations(x / smoothing, low, high) @ (values * scale).T
-    found = run(model, x)[0]
+    found = run_encoder(model, x)[0]
     np.testing.assert_allclose(found, expected, atol=0.1)  # a tie of the rounding may fall either way
     assert relative_error([found], [expected]) < 2e-3
 
@@ -159,7 +131,7 @@ def test_a_convolution_is_quantized_by_its_input_channels() -> None:
     layer = LayerScales(smoothing=smoothing, low=low, high=high, error=0)
     assert quantize_encoder(model, DIMS, EncoderScales(layers={name: layer}, scores={}), [name], read) == [name]
     x = (rng.standard_normal((1, matrix.shape[1], 30)) * smoothing.reshape(1, -1, 1)).astype(np.float32)
-    assert relative_error(run(model, x), run(floats, x)) < 0.03
+    assert relative_error(run_encoder(model, x), run_encoder(floats, x)) < 0.03
 
 
 def test_smoothing_saves_an_input_with_one_loud_channel() -> None:
@@ -176,7 +148,7 @@ def test_smoothing_saves_an_input_with_one_loud_channel() -> None:
         quantize_encoder(
             model, DIMS, EncoderScales(layers={name: layer}, scores={}), [name], read_instead(name, matrix)
         )
-        errors.append(relative_error(run(model, x), run(layer_model(matrix), x)))
+        errors.append(relative_error(run_encoder(model, x), run_encoder(layer_model(matrix), x)))
     assert errors[1] < 0.02 < errors[0] / 5
 
 
@@ -189,7 +161,7 @@ def test_a_graph_of_any_batch_and_length_is_quantized_with_the_same_scales(
     quantized = floats.clone()
     assert quantize_encoder(quantized, DIMS, scales, [*LAYERS, *SCORES], read) == [*LAYERS, *SCORES]
     mels = np.ascontiguousarray(np.tile(mel()[:, :, :frames], (batch, 1, 1)))
-    assert relative_error(run(quantized, mels), run(floats, mels)) < 0.2
+    assert relative_error(run_encoder(quantized, mels), run_encoder(floats, mels)) < 0.2
 
 
 def test_a_row_of_zeros_gives_zeros() -> None:
@@ -199,7 +171,7 @@ def test_a_row_of_zeros_gives_zeros() -> None:
     layer = LayerScales(smoothing=np.ones(matrix.shape[1], np.float32), low=-1, high=1, error=0)
     scales = EncoderScales(layers={name: layer}, scores={})
     assert quantize_encoder(model, DIMS, scales, [name], read_instead(name, matrix)) == [name]
-    found = run(model, np.ones((1, 3, matrix.shape[1]), np.float32))[0]
+    found = run_encoder(model, np.ones((1, 3, matrix.shape[1]), np.float32))[0]
     assert (found[..., 7] == 0).all()
     assert np.isfinite(found).all()
 
