@@ -78,6 +78,12 @@ PEER_PYTHON := --peer-python $(abspath $(PEERS))/bin/python
 # `make bench-...` measures; each module has --help, and docs/benchmarks.md says what it prints. Results lie in build/.
 ARTIFACT = "$$($(BIN)/neuron-whisper compile --model $(MODEL))"
 
+# $(call PRINT_TABLE,name of the command,file,commands): prints what they print, and keeps it below date and machine
+define PRINT_TABLE
+@{ $(BIN)/python -m benchmarks.page --origin "$(1)" && $(3); } > $(2).part || { cat $(2).part; exit 1; }
+@mv $(2).part $(2) && cat $(2)
+endef
+
 # the goals against every peer in one run; ends with an error where one is missed (1) or could not be judged (3).
 # GOALS takes more flags: --quick, --rows short,hour, --runs N
 GOALS ?=
@@ -92,10 +98,9 @@ bench-peers: install $(PEERS)/.installed
 	  --load-before $$(cat build/goals.load) \
 	  --json build/goals.json --markdown build/goals.md --picture build/goals.svg $(GOALS)
 
-# the reports in build/ become the tables of docs/benchmarks.md
+# the reports in build/ become the tables of docs/benchmarks.md; says which, and what makes the others
 bench-page: install
-	$(BIN)/python -m benchmarks.page $(foreach name,goals parity accuracy,\
-	  $(if $(wildcard build/$(name).json),$(name)=build/$(name).json))
+	$(BIN)/python -m benchmarks.page
 
 # error rates, text by text, next to every peer
 bench-accuracy: install $(PEERS)/.installed
@@ -110,8 +115,13 @@ bench-accuracy: install $(PEERS)/.installed
 CHECK ?= hallucination
 TEXTS ?= --model base --model tiny.en
 bench-checks: install
-	$(BIN)/python -m benchmarks.checks $(CHECK) \
-	  $(if $(filter texts,$(CHECK)),$(MANIFEST) --json build/texts.json $(TEXTS),$(SPEECH) --artifact $(ARTIFACT))
+	@mkdir -p build
+ifeq ($(CHECK),texts)
+	$(BIN)/python -m benchmarks.checks texts $(MANIFEST) --json build/texts.json $(TEXTS)
+else
+	$(call PRINT_TABLE,make bench-checks CHECK=$(CHECK),build/checks-$(CHECK).md,\
+	  $(BIN)/python -m benchmarks.checks $(CHECK) $(SPEECH) --artifact $(ARTIFACT))
+endif
 
 # a running server under 1 to 64 clients: make bench-load URL=http://127.0.0.1:8000 CLIPS=folder
 URL ?= http://127.0.0.1:8000
@@ -130,8 +140,10 @@ bench-serving: install
 
 # shares of the machine's matrix peak and memory bandwidth, and host time of a decode step
 bench-profile: install
-	$(BIN)/python -m benchmarks.profiling.roofline --artifact $(ARTIFACT)
-	$(BIN)/python -m benchmarks.profiling.host_time --artifact $(ARTIFACT) --speech $(CLIP)
+	@mkdir -p build
+	$(call PRINT_TABLE,make bench-profile,build/use.md,\
+	  $(BIN)/python -m benchmarks.profiling.roofline --artifact $(ARTIFACT) && echo && \
+	  $(BIN)/python -m benchmarks.profiling.host_time --artifact $(ARTIFACT) --speech $(CLIP))
 
 # 30 minutes of a server under 8 clients: make soak MINUTES=1
 MINUTES ?= 30
