@@ -79,6 +79,12 @@ def beam_widths(spec: ProgramSpec) -> tuple[int, ...]:
     return (1,) if spec.beams == 1 else (1, spec.beams)
 
 
+def width_of_step(name: str) -> int:
+    """The rows per slot of a decode or logits graph, by its name; 0 of any other graph."""
+    kind, _, width = name.partition("_")
+    return int(width) if kind in N_STEP_OUTPUTS else 0
+
+
 def top_k_of_width(spec: ProgramSpec, beam_width: int) -> int:
     """Tokens that a decode graph returns per row: a slot of one row needs the best alone."""
     return 1 if beam_width == 1 else spec.choices

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.cpu.processor import choose_arithmetic
 from neuron_whisper.target.cpu.runtime.kv_cache import KVCache
-from neuron_whisper.target.cpu.runtime.kv_cache_backend import Array, StepRows, share_cache
+from neuron_whisper.target.cpu.runtime.kv_cache_backend import ANY_SLOTS, Array, StepRows, share_cache
+from neuron_whisper.target.cpu.runtime.step_forms import fit_rows, fix_slots
 from neuron_whisper.target.interfaces import ProgramSpec
 
 
@@ -24,7 +25,8 @@ class ContiguousCaches:
 
     def __init__(self, spec: ProgramSpec, *, dtype: str) -> None:
         d = spec.dims
-        self._dtype = dtype
+        self._dtype, self._slots = dtype, spec.slots
+        self._computes_bfloat16 = False
         self.element, store = (ov.Type.f32, np.float32) if dtype == "float32" else (ov.Type.bf16, np.uint16)
         self.window_lengths = np.full(spec.slots, d.n_audio_ctx, np.int32)
         self._beams = spec.beams
@@ -42,9 +44,18 @@ class ContiguousCaches:
 
     def compile_options(self, capabilities: Collection[str]) -> Mapping[str, str]:
         arithmetic = choose_arithmetic(self._dtype, capabilities)
-        return {"INFERENCE_PRECISION_HINT": "bf16" if arithmetic == "bfloat16" else "f32"}
+        self._computes_bfloat16 = arithmetic == "bfloat16"
+        return {"INFERENCE_PRECISION_HINT": "bf16" if self._computes_bfloat16 else "f32"}
 
-    def adapt_model(self, model: ov.Model, name: str) -> ov.Model:
+    def form_of(self, name: str, slots: int) -> int:
+        return 1 if slots == 1 and graph_signatures.width_of_step(name) else ANY_SLOTS
+
+    def adapt_model(self, model: ov.Model, name: str, form: int) -> ov.Model:
+        width = graph_signatures.width_of_step(name)
+        if form == 1:
+            fix_slots(model, width)
+        if self._computes_bfloat16 and width:
+            fit_rows(model, width * (form or self._slots))
         return model
 
     def cross_views(self, slot: int) -> list[Array]:

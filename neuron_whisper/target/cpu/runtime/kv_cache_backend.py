@@ -14,6 +14,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
+ANY_SLOTS = 0  # the form of a graph that leaves the number of slots free
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,11 @@ class KVCacheBackend(Protocol):
     def compile_options(self, capabilities: Collection[str]) -> Mapping[str, str]:
         """OpenVINO's options for these caches, on a device with these optimization capabilities."""
 
-    def adapt_model(self, model: ov.Model, name: str) -> ov.Model:
-        """The artifact's graph `name` with K/V ports for these caches. The model given is used up."""
+    def form_of(self, name: str, slots: int) -> int:
+        """The form of the graph `name` that runs over so many slots: 1 (for one alone) or ANY_SLOTS."""
+
+    def adapt_model(self, model: ov.Model, name: str, form: int) -> ov.Model:
+        """The artifact's graph `name` in a form, with K/V ports for these caches. The model given is used up."""
 
     def cross_views(self, slot: int) -> list[Array]:
         """Views of the slot's cross-K/V, in the shape of a graph's ports for one window."""

@@ -9,7 +9,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from neuron_whisper.target.cpu.lowering import graph_signatures
-from neuron_whisper.target.cpu.runtime.kv_cache_backend import Array, StepRows, set_inputs, share_cache
+from neuron_whisper.target.cpu.runtime.kv_cache_backend import ANY_SLOTS, Array, StepRows, set_inputs, share_cache
 from neuron_whisper.target.cpu.runtime.paged_attention_pass import (
     BLOCK_SIZE,
     N_INDEX_INPUTS,
@@ -45,7 +45,10 @@ class PagedCaches:
         # the plugin's kernels over blocks of float16 compute in float32
         return {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f16" if self._is_16_bit else "f32"}
 
-    def adapt_model(self, model: ov.Model, name: str) -> ov.Model:
+    def form_of(self, name: str, slots: int) -> int:
+        return ANY_SLOTS
+
+    def adapt_model(self, model: ov.Model, name: str, form: int) -> ov.Model:
         return to_paged_attention(model, name, self._spec, self.element)
 
     def cross_views(self, slot: int) -> list[Array]:

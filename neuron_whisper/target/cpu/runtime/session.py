@@ -38,6 +38,8 @@ from neuron_whisper.target.interfaces import (
     suppression_bias,
 )
 
+_FormKey = tuple[str, int]  # a graph and its form
+
 
 class CpuSession:
     """Session on OpenVINO's CPU plugin, whose compiled graphs share the memory of `caches`.
@@ -58,9 +60,9 @@ class CpuSession:
         }
         self._beam_widths = np.ones(spec.slots, np.int32)  # rows that each slot decodes in, set by its prefill
         self._suppression_bias = np.zeros((spec.slots, spec.dims.n_vocab), np.float32)
-        self._models: dict[str, ov.CompiledModel] = {}
+        self._models: dict[tuple[str, int], ov.CompiledModel] = {}
         self._requests: dict[str, ov.InferRequest] = {}
-        self._steps: dict[tuple[str, int], _StepRunner] = {}
+        self._steps: dict[tuple[str, int, int], _StepRunner] = {}
         self.device_s = 0.0
         self._is_open = True
         with graph_signatures.weights_file(directory).open("rb") as file:
@@ -68,7 +70,7 @@ class CpuSession:
         self._weights = ov.Tensor(np.frombuffer(self._mapped, np.uint8), shared_memory=True)
         # OpenVINO compiles a graph on one core
         self._compiler = ThreadPoolExecutor(count_usable_cores(), thread_name_prefix="compile")
-        self._compiling: dict[str, Future[ov.CompiledModel]] = {}
+        self._compiling: dict[_FormKey, Future[ov.CompiledModel]] = {}
         try:
             self._compile_all(graph_signatures.graphs_at_open(spec))
         except BaseException:
@@ -81,29 +83,34 @@ class CpuSession:
 
     def _compile_all(self, names: Sequence[str]) -> None:
         """Read these graphs, begin to compile them in this order, and wait for encoders, which come first."""
-        models = list(self._compiler.map(self._read_model, names))
-        for name, model in zip(names, models, strict=True):
-            self._compiling[name] = self._compiler.submit(self._compile_model, name, model)
+        keys = [(name, self._caches.form_of(name, 1)) for name in names]
+        models = list(self._compiler.map(self._read_model, keys))
+        for key, model in zip(keys, models, strict=True):
+            self._compiling[key] = self._compiler.submit(self._compile_model, key, model)
         for name in names:
             if name.startswith("encode_"):
                 self._get_model(name)
 
-    def _get_model(self, name: str) -> ov.CompiledModel:
-        if name not in self._models:
-            compiling = self._compiling.pop(name, None)
-            compiled = compiling.result() if compiling else self._compile_model(name, self._read_model(name))
-            self._models[name] = compiled
-        return self._models[name]
+    def _get_model(self, name: str, slots: int = 1) -> ov.CompiledModel:
+        """The compiled graph; of a step graph the form for steps over so many slots."""
+        key = name, self._caches.form_of(name, slots)
+        if key not in self._models:
+            compiling = self._compiling.pop(key, None)
+            compiled = compiling.result() if compiling else self._compile_model(key, self._read_model(key))
+            self._models[key] = compiled
+        return self._models[key]
 
-    def _read_model(self, name: str) -> ov.Model:
+    def _read_model(self, key: _FormKey) -> ov.Model:
         # constants of all graphs are views of one mapping: given its path, each graph would map the file for itself
+        name, form = key
         try:
             xml = graph_signatures.graph_file(self._directory, name).read_bytes()
-            return self._caches.adapt_model(self._core.read_model(xml, self._weights), name)
+            return self._caches.adapt_model(self._core.read_model(xml, self._weights), name, form)
         except (RuntimeError, OSError) as error:
             raise TargetUnavailable("cpu", f"OpenVINO cannot load {name}: {error}") from error
 
-    def _compile_model(self, name: str, model: ov.Model) -> ov.CompiledModel:
+    def _compile_model(self, key: _FormKey, model: ov.Model) -> ov.CompiledModel:
+        name, _ = key
         if name.startswith("encode_") and not has_int8_dot(detect_instruction_sets()):
             compute_in_floats(model)
         try:
@@ -119,12 +126,14 @@ class CpuSession:
             self._requests[name] = self._get_model(name).create_infer_request()
         return self._requests[name]
 
-    def _get_step(self, kind: str, width: int) -> _StepRunner:
-        if (kind, width) not in self._steps:
-            request = self._get_model(f"{kind}_{width}").create_infer_request()
+    def _get_step(self, kind: str, width: int, slots: int) -> _StepRunner:
+        name = f"{kind}_{width}"
+        key = kind, width, self._caches.form_of(name, slots)
+        if key not in self._steps:
+            request = self._get_model(name, slots).create_infer_request()
             caches = self._caches.bind_step(request, kind, width)
-            self._steps[kind, width] = _StepRunner(request, caches, self._spec.slots, width)
-        return self._steps[kind, width]
+            self._steps[key] = _StepRunner(request, caches, self._spec.slots, width)
+        return self._steps[key]
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -233,7 +242,7 @@ class CpuSession:
             span = slice(int(slots[0]), int(slots[-1]) + 1)
             slot, beam = np.nonzero(in_use[span, :width] & active[span, None])
             rows = StepRows(span, span.start + slot, slot, beam, positions[span][slot, beam])
-            step = self._get_step(kind, width)
+            step = self._get_step(kind, width, span.stop - span.start)
             step.bind(span, self._suppression_bias[span], self._caches.window_lengths[span])
             step.fill(tokens[span, :width], rules[span, :width], rows)
             step.caches.before_run(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from neuron_whisper.target.cpu.lowering import graph_signatures
 from tests.support.tiny_program import spec
 
@@ -31,3 +33,11 @@ def test_a_program_has_a_graph_for_one_row_and_for_all_of_a_slot() -> None:
 def test_a_prompt_is_padded_to_the_first_bucket_or_to_a_multiple_up_to_the_last() -> None:
     lengths = [graph_signatures.padded_length((4, 32, 90), length) for length in (1, 4, 5, 32, 33, 64, 65, 90)]
     assert lengths == [4, 4, 32, 32, 64, 64, 90, 90]
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("decode_1", 1), ("logits_5", 5), ("encode_8", 0), ("encode_1x500", 0), ("prefill", 0), ("align", 0)],
+)
+def test_step_graphs_are_known_by_their_names(name: str, width: int) -> None:
+    assert graph_signatures.width_of_step(name) == width

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from neuron_whisper.target.cpu.runtime.contiguous_caches import ContiguousCaches
+from neuron_whisper.target.cpu.runtime.kv_cache_backend import ANY_SLOTS
 from tests.support.tiny_program import DIMS, spec
 
 PROGRAM = replace(spec(slots=2, beams=2), audio_contexts=(12,))
@@ -23,6 +25,20 @@ def test_the_precision_is_bfloat16_where_profile_and_processor_have_it() -> None
     half, full = ContiguousCaches(PROGRAM, dtype="bfloat16"), ContiguousCaches(PROGRAM, dtype="float32")
     assert half.compile_options(["BF16", "FP32"]) == {"INFERENCE_PRECISION_HINT": "bf16"}
     assert half.compile_options(["FP32"]) == full.compile_options(["BF16"]) == {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+@pytest.mark.parametrize(
+    ("name", "slots", "form"),
+    [
+        ("decode_1", 1, 1),
+        ("logits_2", 1, 1),
+        ("decode_1", 2, ANY_SLOTS),
+        ("prefill", 1, ANY_SLOTS),
+        ("align", 2, ANY_SLOTS),
+    ],
+)
+def test_a_step_of_one_slot_has_a_form_of_its_own(name: str, slots: int, form: int) -> None:
+    assert ContiguousCaches(PROGRAM, dtype="float32").form_of(name, slots) == form
 
 
 def test_cross_views_are_of_the_windows_length() -> None:
