@@ -41,6 +41,9 @@ def keep_float32(model: ov.Model, n_vocab: int) -> None:
             case "Transpose":  # of the encoder's convolutions
                 marked += [branch, *(it for it in _sources(branch) if it.get_type_name() == "Gelu")]
     for node in nodes:
+        if node.get_type_name() == "Add" and [it.get_type_name() for it in _sources(node)] == ["MatMul", "Multiply"]:
+            # what a step attends to in the past, and in its own row: fused in graphs of free shapes alone
+            marked += [node, node.input_value(1).get_node()]
         if _is_vocabulary_product(node, n_vocab):
             marked += [_put_clamp_behind(node), *_find_norm(node)]
     for i, node in enumerate(marked):

@@ -52,9 +52,11 @@ def test_the_residual_stream_norms_and_the_products_added_to_it_are_marked(
         of_embedding = is_step and weights == "int8"  # the sum of both its parts, and each part times its scale
         marked = marked_layers(artifacts[weights], graph, "DisablePrecisionConversion")
         assert marked.count("MVN") == norms
-        assert marked.count("Multiply") == norms + 2 * of_embedding
+        joins = is_step * DIMS.n_text_layer  # of what is attended to in the past and in the step's own row
+        assert marked.count("Multiply") == norms + 2 * of_embedding + joins
         assert marked.count("Clamp") == norms - 1 + is_step  # behind what each norm's layer adds, and the vocabulary
-        assert marked.count("Add") == norms + is_step + of_embedding  # the streams, and the shift of the last norm
+        # the streams, and the shift of the last norm
+        assert marked.count("Add") == norms + is_step + of_embedding + joins
     encoder = marked_layers(artifacts[weights], "encode_1", "DisablePrecisionConversion")
     assert {"Gelu", "Transpose"} <= set(encoder)
 
