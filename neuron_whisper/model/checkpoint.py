@@ -88,6 +88,12 @@ class Checkpoint:
             return sinusoids(self.dims.n_audio_ctx, self.dims.n_audio_state)
         return self.tensors[name].read()
 
+    def first_rows(self, name: str, count: int) -> NDArray[Any]:
+        """As `tensor`, the first `count` rows of a parameter that is stored; the others are not read."""
+        stored = self.tensors[name]
+        assert isinstance(stored, StoredTensor), "rows of the vocabulary have an order of their own"
+        return stored.take_rows(count).read()
+
     def select_tokens(self, rows: Sequence[int]) -> Checkpoint:
         """The same model with these rows of the token embedding, in this order, as its vocabulary."""
         if rows == range(self.dims.n_vocab):

@@ -120,6 +120,14 @@ class StoredTensor:
             self, shape=(n_rows, *self.shape[1:]), offset=self.offset + part * n_rows * row_bytes, scale=scale
         )
 
+    def take_rows(self, count: int) -> StoredTensor:
+        """The first rows along the first axis, at most `count`, with their scales."""
+        shape = (min(count, self.shape[0]), *self.shape[1:])
+        scale = self.scale
+        if scale is not None and scale.shape:
+            scale = scale.take_rows(count)
+        return replace(self, shape=shape, scale=scale)
+
     def read(self) -> NDArray[Any]:
         """float16 or float32 values, read-only; a view of the file where type and alignment allow it."""
         raw = self.file.read_bytes(self.offset, self.end_offset - self.offset)

@@ -38,6 +38,9 @@ class MemoryCheckpoint:
     def tensor(self, name: str) -> NDArray[Any]:
         return self._tensors[name]
 
+    def first_rows(self, name: str, count: int) -> NDArray[Any]:
+        return self._tensors[name][:count]
+
 
 def checkpoint(spec: ProgramSpec, seed: int = 0, projection: NDArray[np.float32] | None = None) -> Checkpoint:
     """Random weights; `projection` is an output projection of its own."""

@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from neuron_whisper.errors import ScalesError
 from neuron_whisper.host.atomic_files import write_atomically
 from neuron_whisper.model.dims import WhisperDims
-from neuron_whisper.model.parameters import expected_shapes
+from neuron_whisper.model.parameters import ENCODER_POSITIONS, expected_shapes
 
 if TYPE_CHECKING:
     from neuron_whisper.model.checkpoint import Checkpoint
@@ -32,7 +32,7 @@ CACHE_FOLDER = "encoder-scales"  # below the cache directory
 SUFFIX = ".safetensors"
 SMOOTHING_STEPS = 12  # smoothing is 2 ** (n / SMOOTHING_STEPS), n of 8 bit: within 3 % of any from 1/1500 to 1500
 SCALES_LIMIT_BYTES = 64 << 20  # large-v3 takes 0.4 MB
-FINGERPRINT_ROWS = 8  # of each matrix: any training changes all rows
+FINGERPRINT_ROWS = 8  # of each parameter: any training changes all rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,17 +88,17 @@ def score_names(dims: WhisperDims) -> list[str]:
 def fingerprint_encoder(checkpoint: Checkpoint) -> str:
     """sha256, in hex, of what scales depend on: equal for the same weights in any checkpoint format.
 
-    Values are compared in float16, of each matrix some rows.
+    Values are compared in float16, of each parameter the first rows: few of its bytes are read. Positions are left
+    out, since they are sinusoids, which some checkpoints lack.
     """
     digest = hashlib.sha256()
     for name in checkpoint.parameter_names:
-        if not name.startswith("encoder.") and ".cross_attn." not in name:
+        if name == ENCODER_POSITIONS or not (name.startswith("encoder.") or ".cross_attn." in name):
             continue
-        tensor = checkpoint.tensor(name)
-        rows = tensor[:: max(1, len(tensor) // FINGERPRINT_ROWS)] if tensor.ndim > 1 else tensor
+        rows = checkpoint.first_rows(name, FINGERPRINT_ROWS)
         with np.errstate(over="ignore"):  # a value above float16's largest is infinity in every format
             content = np.ascontiguousarray(rows, np.float16).tobytes()
-        digest.update(f"{name}{tensor.shape}".encode() + content)
+        digest.update(f"{name}{rows.shape}".encode() + content)
     return digest.hexdigest()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import openvino as ov
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 from openvino.frontend import FrontEndManager, OpConversionFailure
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from neuron_whisper.target.cpu.lowering.constants import Placeholders
 
@@ -61,10 +62,9 @@ class Frontend:
 
         Raises RuntimeError for an operation that the frontend does not know.
         """
-        with torch.inference_mode(), warnings.catch_warnings(), _use_one_thread():
-            warnings.simplefilter("ignore")  # the tracer warns of every size that becomes a constant, as it must
-            module = _TracedModule(function, self.parameters)
-            traced: torch.jit.ScriptModule = torch.jit.trace(module, inputs, check_trace=False)  # type: ignore[no-untyped-call]
+        module = _TracedModule(function, self.parameters)
+        with torch.inference_mode():
+            traced = _trace_on_one_thread(module, inputs)
             if ov.get_version().startswith(DIRECT_OPENVINO):
                 return self._convert_directly(traced, inputs)
             return self._convert_by_tool(traced, inputs)
@@ -129,15 +129,27 @@ class Frontend:
         return [name for name in self.parameters if _to_attribute(name) in attributes]
 
 
-@contextmanager
-def _use_one_thread() -> Iterator[None]:
-    """Tracing computes thousands of tiny operations, at which several threads only wait for each other."""
+def _trace_on_one_thread(module: nn.Module, inputs: tuple[Tensor, ...]) -> torch.jit.ScriptModule:
+    """Tracing computes thousands of tiny operations, at which several threads only wait for each other.
+
+    torch's number of threads is one of the calling thread, and the last one set that of threads to come. So a thread
+    of its own traces, and golden tokens that another one makes meanwhile keep theirs.
+    """
+
+    def trace() -> torch.jit.ScriptModule:
+        with torch.inference_mode():
+            traced: torch.jit.ScriptModule = torch.jit.trace(module, inputs, check_trace=False)  # type: ignore[no-untyped-call]
+        return traced
+
+    # for good, since filters are the process's: the tracer warns of every size that becomes a constant, as it must
+    warnings.filterwarnings("ignore", category=TracerWarning)
+    warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
+    with ThreadPoolExecutor(1, thread_name_prefix="tracing") as thread:
+        thread.submit(torch.get_num_threads).result()  # a thread takes the number for those to come at its first look
+        thread.submit(torch.set_num_threads, 1).result()
         torch.set_num_threads(threads)
+        return thread.submit(trace).result()
 
 
 def _to_attribute(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
 from neuron_whisper.graph.padding_windows import load_padding_windows
+from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.model.parameters import OUTPUT_PROJECTION, TOKEN_EMBEDDING, expected_shapes
 from neuron_whisper.target.cpu.encoder_scales import EncoderScales, fingerprint_encoder, read_scales
 from neuron_whisper.target.cpu.lowering import graph_signatures
@@ -41,6 +42,24 @@ def _to_kv_pairs(flat: Sequence[Tensor]) -> list[whisper.KVPair]:
 
 def _flatten_kv_pairs(kv_pairs: Iterable[whisper.KVPair], dtype: torch.dtype) -> tuple[Tensor, ...]:
     return tuple(tensor.to(dtype) for pair in kv_pairs for tensor in pair)
+
+
+class _ReadWhenUsed(Mapping[str, Tensor]):
+    """A checkpoint's parameters in float32, of which no more are in memory than are used at a time."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint, self._names = checkpoint, frozenset(checkpoint.parameter_names)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        return torch.from_numpy(np.array(self._checkpoint.tensor(name), np.float32))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class Lowering:
@@ -101,10 +120,7 @@ class Lowering:
 
     def _find_padding(self) -> dict[str, NDArray[np.float32]]:
         dims, checkpoint = self._spec.dims, self._request.checkpoint
-        parameters = {
-            name: torch.from_numpy(np.array(checkpoint.tensor(name), np.float32)) for name in checkpoint.parameter_names
-        }
-        layers = PlainLayers(dims, parameters)
+        layers = PlainLayers(dims, _ReadWhenUsed(checkpoint))
         windows = ((torch.from_numpy(mel), frames) for mel, frames in load_padding_windows(dims.n_mels, dims.n_frames))
         with torch.inference_mode():
             padding = whisper.find_padding(self._config, layers, windows)

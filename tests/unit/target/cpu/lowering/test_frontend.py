@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +130,43 @@ def test_tracing_leaves_the_number_of_threads_as_it_was() -> None:
     threads = torch.get_num_threads()
     convert_linear()
     assert torch.get_num_threads() == threads
+
+
+def test_a_thread_that_begins_while_a_function_is_traced_has_all_threads_of_torch() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    found = {}
+
+    def count(when: str) -> None:
+        found[when] = torch.get_num_threads()
+
+    def function(x: Tensor) -> tuple[Tensor, ...]:
+        count("traced")
+        beside = threading.Thread(target=count, args=("beside",))
+        beside.start()
+        beside.join()
+        return (x + 1,)
+
+    try:
+        Frontend(SHAPES, VALUES.__getitem__).convert(function, (torch.zeros(2, 4),))
+        assert found == {"traced": 1, "beside": 2}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_tracing_leaves_warnings_of_others_as_they_were() -> None:
+    def function(x: Tensor) -> tuple[Tensor, ...]:
+        warnings.warn("from elsewhere", UserWarning, stacklevel=1)
+        return (x + 1,)
+
+    with pytest.warns(UserWarning, match="from elsewhere"):
+        Frontend(SHAPES, VALUES.__getitem__).convert(function, (torch.zeros(2, 4),))
+
+
+def test_the_tracers_own_warnings_of_constant_sizes_are_not_shown() -> None:
+    def function(x: Tensor) -> tuple[Tensor, ...]:
+        return (x + int(x.sum()),)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Frontend(SHAPES, VALUES.__getitem__).convert(function, (torch.zeros(2, 4),))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import openvino as ov
@@ -13,9 +15,11 @@ import torch
 from neuron_whisper.graph import whisper
 from neuron_whisper.graph.layers import PlainLayers
 from neuron_whisper.graph.logit_processor import SpecialTokenIds
+from neuron_whisper.graph.padding_windows import load_padding_windows
+from neuron_whisper.model.checkpoint import Checkpoint
 from neuron_whisper.profile import parse_profile
 from neuron_whisper.target.cpu.lowering.lowering import Lowering
-from tests.support.sessions import checkpoint, compile_request
+from tests.support.sessions import MemoryCheckpoint, checkpoint, compile_request
 from tests.support.tiny_program import DIMS, parameters, spec
 
 ONE_LAYER = replace(DIMS, n_text_layer=1, n_audio_layer=1)
@@ -46,3 +50,20 @@ def test_a_lowered_graph_computes_what_torch_computes_at_any_length(align: ov.Co
         PROGRAM.alignment_heads,
     )
     np.testing.assert_allclose(align([tokens, k, v])[0], expected.numpy(), atol=1e-4)
+
+
+def test_padding_is_found_with_parameters_that_are_read_for_every_window_and_not_kept() -> None:
+    """A copy of the checkpoint, 3 GB in float32 of a large model, would be the peak of a compilation."""
+    reads: Counter[str] = Counter()
+
+    class Counting(MemoryCheckpoint):
+        def tensor(self, name: str) -> np.ndarray:
+            reads[name] += 1
+            return super().tensor(name)
+
+    stored = cast("Checkpoint", Counting(parameters(ONE_LAYER)))
+    Lowering(compile_request(replace(PROGRAM, skip_padding=True), PROFILE, stored, Path("unused")))
+    windows = len(list(load_padding_windows(ONE_LAYER.n_mels, ONE_LAYER.n_frames)))
+    assert windows > 1
+    assert reads["encoder.conv2.weight"] == reads["encoder.blocks.0.mlp.0.weight"] == windows
+    assert reads["decoder.blocks.0.mlp.0.weight"] == 0
