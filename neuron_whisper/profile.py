@@ -118,6 +118,11 @@ class CompileProfile(_StrictStruct, frozen=True, kw_only=True):
             del tables["compiler"]["priority_graph"]
         return tables
 
+    @property
+    def is_approximate(self) -> bool:
+        """Whether its text may differ from a full encoder's: short windows, padding not computed, 8-bit products."""
+        return bool(self.shapes.audio_contexts or self.shapes.skip_padding or self.weights.encoder)
+
     def to_toml(self) -> str:
         """The resolved profile as TOML; reading it back gives an equal profile."""
         tables = self.to_canonical()

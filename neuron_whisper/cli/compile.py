@@ -12,7 +12,7 @@ from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, plan_arti
 from neuron_whisper.cli.completion import complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext, with_context
 from neuron_whisper.cli.output.tables import echo_json, echo_record, format_bytes, format_program
-from neuron_whisper.cli.profiles import parse_overrides, resolve_profile
+from neuron_whisper.cli.profiles import PROFILE_CHOICES, parse_overrides, resolve_profile
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
@@ -65,7 +65,7 @@ def _refuse_removed_flag(ctx: click.Context, param: click.Parameter, value: bool
     panel="Model and profile",
     shell_complete=complete_profiles,
     metavar="NAME|FILE",
-    help="Compile profile.  [default: cpu]",
+    help=f"Compile profile: {PROFILE_CHOICES}.  [default: cpu]",
 )
 @click.option(
     "--target",
@@ -105,7 +105,7 @@ def _refuse_removed_flag(ctx: click.Context, param: click.Parameter, value: bool
     "--weights-dtype",
     panel="Model and profile",
     metavar="TYPE",
-    help="Data type of weights: float32, bfloat16, float16, int8.",
+    help="Data type of weights: float32, bfloat16, float16, or int8 for the decoder's matrices.",
 )
 @click.option(
     "--prompt-buckets",

@@ -181,6 +181,7 @@ def check_profiles(plan: ProcessorPlan) -> Iterator[Check]:
     for profile in plan.profiles:
         name = f"profile {profile.profile}"
         found = f"products in {profile.arithmetic}, K/V {profile.kv_layout} in {profile.kv_dtype}"
+        found += "".join(f", {it}" for it in _describe_profile(profile.profile, has_int8=plan.int8_gains is True))
         if profile.profile != plan.recommended:
             yield Check(name=name, verdict="ok", found=found)
         elif is_slow:
@@ -188,6 +189,19 @@ def check_profiles(plan: ProcessorPlan) -> Iterator[Check]:
         else:
             yield Check(name=name, verdict="ok", found=f"{found}; recommended here: {plan.reason}")
     yield Check(name="8-bit products", verdict="ok", found=plan.int8_reason)
+
+
+def _describe_profile(name: str, *, has_int8: bool) -> Iterator[str]:
+    """What a packaged profile has in 8 bit, and whether its text is approximate."""
+    from neuron_whisper.profile import load_profile
+
+    profile = load_profile(name)
+    if profile.weights.dtype == "int8":
+        yield "decoder weights in 8 bit"
+    if profile.weights.encoder and has_int8:
+        yield "encoder in 8 bit where a model has scales"
+    if profile.is_approximate:
+        yield "approximate text"
 
 
 def _check_memory() -> Check:

@@ -13,7 +13,7 @@ import rich_click as click
 from neuron_whisper.cli.building import DEFAULT_MODEL, build_artifact, plan_artifact
 from neuron_whisper.cli.completion import complete_artifacts, complete_models, complete_profiles
 from neuron_whisper.cli.context import CliContext
-from neuron_whisper.cli.profiles import DEFAULT_PROFILE, resolve_profile
+from neuron_whisper.cli.profiles import DEFAULT_PROFILE, PROFILE_CHOICES, resolve_profile
 
 if TYPE_CHECKING:
     from neuron_whisper.artifact.loader import Artifact
@@ -76,7 +76,7 @@ def model_options(command: F, *, multiple: bool = False) -> F:
                 metavar="NAME|FILE",
                 shell_complete=complete_profiles,
                 panel=MODEL_PANEL,
-                help=f"Compile profile of the model or artifact.  [default: {DEFAULT_PROFILE}]",
+                help=f"Compile profile of the model or artifact: {PROFILE_CHOICES}.  [default: {DEFAULT_PROFILE}]",
             ),
             click.option(
                 "--threads",

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from neuron_whisper.profile import CompileProfile
 
 DEFAULT_PROFILE = "cpu"  # profile.DEFAULT_PROFILE, which is not imported for the help
+# for help; cpu is the default
+PROFILE_CHOICES = "cpu, cpu-exact (float32), cpu-fast (approximate), a neuron-* name or a TOML file"
 # dtypes for targets that have no profile of their own name
 DEFAULT_DTYPES = {"neuron": "bfloat16", "reference": "float32", "cpu": "bfloat16"}
 # as the packaged neuron profiles have them, so that both give the same artifact

@@ -338,6 +338,20 @@ def test_an_encoder_that_is_not_of_8_bit_changes_no_canonical_form() -> None:
     assert parse_profile(fast.to_toml()) == fast
 
 
+@pytest.mark.parametrize(
+    ("overrides", "is_approximate"),
+    [
+        ({}, False),
+        ({"weights.dtype": "int8"}, False),
+        ({"weights.encoder": "int8"}, True),
+        ({"shapes.skip_padding": True}, True),
+        ({"shapes.audio_contexts": (500,)}, True),
+    ],
+)
+def test_a_profile_is_approximate_where_its_encoder_is(overrides: dict[str, object], is_approximate: bool) -> None:
+    assert parse_profile(MINIMAL, overrides=overrides).is_approximate is is_approximate
+
+
 def test_an_encoder_is_of_8_bit_or_of_the_targets_type() -> None:
     with pytest.raises(ProfileError, match=r"weights\.encoder.*int4.*int8"):
         parse_profile('format = 1\n[target]\nname = "cpu"\n[weights]\nencoder = "int4"')

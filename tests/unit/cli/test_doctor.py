@@ -97,6 +97,16 @@ def test_each_profile_has_a_line_and_one_without_bfloat16_products_is_a_warning(
     assert (int8.name, int8.found) == ("8-bit products", plan.int8_reason)
 
 
+@pytest.mark.parametrize(("sets", "has_encoder"), [(("avx2", "avx512_vnni", "avx512_bf16"), True), (("avx2",), False)])
+def test_the_profiles_lines_say_what_sets_them_apart(sets: tuple[str, ...], has_encoder: bool) -> None:
+    processor = Processor(machine="x86_64", instruction_sets=sets, capabilities=("FP32",), openvino="2026.4.1")
+    plan = plan_processor(processor, {"cpu": "bfloat16", "cpu-exact": "float32", "cpu-fast": "bfloat16"})
+    default, exact, fast, _ = (check.found for check in check_profiles(plan))
+    assert ["decoder weights in 8 bit" in it for it in (default, exact, fast)] == [True, False, True]
+    assert ["approximate text" in it for it in (default, exact, fast)] == [False, False, True]
+    assert ["encoder in 8 bit" in it for it in (default, exact, fast)] == [False, False, has_encoder]
+
+
 def test_the_verdict_is_what_the_checks_allow() -> None:
     def check(name: str, verdict: Verdict) -> Check:
         return Check(name=name, verdict=verdict, found="")

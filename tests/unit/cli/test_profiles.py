@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from neuron_whisper.cli.profiles import distinct_profiles, parse_overrides, resolve_profile
+from neuron_whisper.cli.profiles import PROFILE_CHOICES, distinct_profiles, parse_overrides, resolve_profile
 from neuron_whisper.errors import InvalidOption, ProfileError
-from neuron_whisper.profile import load_profile
+from neuron_whisper.profile import list_profiles, load_profile
 
 
 def test_overrides_are_toml_and_anything_else_is_text() -> None:
@@ -42,6 +43,13 @@ def test_a_profile_that_is_named_twice_is_one_whichever_name_it_has() -> None:
     assert distinct_profiles(["cpu-short", "cpu", "cpu-int8", "cpu-fast", "cpu"]) == ("cpu-fast", "cpu")
     assert distinct_profiles(["mine/cpu-int8.toml", "cpu"]) == ("mine/cpu-int8.toml", "cpu")
     assert distinct_profiles([]) == ()
+
+
+def test_help_names_every_packaged_profile_of_the_cpu_and_which_are_approximate() -> None:
+    for name in list_profiles():
+        if name.startswith("cpu"):
+            assert re.search(rf"\b{name}(,| \()", PROFILE_CHOICES)
+            assert (f"{name} (approximate)" in PROFILE_CHOICES) is load_profile(name).is_approximate
 
 
 def test_a_target_overrides_the_profiles(tmp_path: Path) -> None:
