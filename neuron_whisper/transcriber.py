@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import ExitStack, aclosing
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from neuron_whisper.artifact.golden_check import verify_session
 from neuron_whisper.artifact.loader import Artifact, check_artifact
@@ -22,12 +22,8 @@ from neuron_whisper.decode.prompt import PromptLimits
 from neuron_whisper.decode.window import check_program_options
 from neuron_whisper.engine.engine import Engine, EngineStatus
 from neuron_whisper.engine.interface import WindowEngine
-from neuron_whisper.engine.pool import EnginePool
 from neuron_whisper.engine.session_factory import TOKENIZER_FILE, ArtifactSessionFactory, open_checked_session
-from neuron_whisper.engine.watchdog import PoolTimeouts
-from neuron_whisper.engine.worker_resources import list_usable_cpus, partition_resources
 from neuron_whisper.errors import CheckpointError, DeviceError, InvalidOption
-from neuron_whisper.live import LiveOptions, LiveSession, LiveStateMachine
 from neuron_whisper.longform import Plan, TranscriptSummary, plan_transcription
 from neuron_whisper.longform.coverage import list_spans
 from neuron_whisper.longform.drivers import TranscriptEvent, arun_plan, run_plan
@@ -36,6 +32,9 @@ from neuron_whisper.target.registry import load_target, toolchain_to_open
 from neuron_whisper.text.chinese import load_converter
 from neuron_whisper.text.tokenizer import Tokenizer
 from neuron_whisper.transcript import Segment, SkippedRegion, Transcript, is_silence
+
+if TYPE_CHECKING:
+    from neuron_whisper.live import LiveOptions, LiveSession
 
 log = logging.getLogger(__name__)
 
@@ -111,17 +110,14 @@ class Transcriber:
             else:
                 check_artifact(artifact, toolchain_to_open(target, artifact.manifest.toolchain))
                 tokenizer = Tokenizer.from_layout(artifact.path / TOKENIZER_FILE, spec.special)
-                session_factory = ArtifactSessionFactory(path=artifact.path.absolute(), verify=verify)
-                resources = partition_resources(
-                    target_table, replicas, threads=threads, environment=os.environ, cpus=list_usable_cpus()
-                )
-                engine = EnginePool(
-                    session_factory,
-                    spec,
-                    resources,
+                engine = _open_pool(
+                    artifact,
+                    replicas,
+                    threads=threads,
+                    verify=verify,
                     queue_limit=queue_limit,
+                    hang_s=hang_s,
                     on_device_error=on_device_error,
-                    timeouts=PoolTimeouts.from_hang_s(hang_s),
                 )
             transcriber = cls(engine, spec, tokenizer, name=artifact.manifest.model, replicas=replicas)
             transcriber._resources = held.pop_all()
@@ -219,14 +215,16 @@ class Transcriber:
 
         Raises InvalidOption.
         """
+        from neuron_whisper import live  # files need none of it
+
         speech: SpeechStream | None
         try:
             speech = SpeechStream()
         except CheckpointError as error:  # an installation without Silero's weights
             log.warning("voice activity detection is unavailable; clients must commit utterances: %s", error)
             speech = None
-        plan = LiveStateMachine(
-            options or LiveOptions(),
+        plan = live.LiveStateMachine(
+            options or live.LiveOptions(),
             self.tokenizer,
             speech,
             n_mels=self._n_mels,
@@ -234,7 +232,7 @@ class Transcriber:
             prompt_limits=PromptLimits.from_spec(self._spec),
         )
         # partial text is skipped while other windows wait
-        return LiveSession(
+        return live.LiveSession(
             plan,
             self._engine.submit,
             max_buffered_s=max_buffered_s,
@@ -251,6 +249,33 @@ class Transcriber:
         """Stops the engine and releases the artifact. Idempotent."""
         self._engine.close()
         self._resources.close()
+
+
+def _open_pool(
+    artifact: Artifact,
+    replicas: int,
+    *,
+    threads: int,
+    verify: bool,
+    queue_limit: int,
+    hang_s: float,
+    on_device_error: Callable[[DeviceError], None],
+) -> WindowEngine:
+    """The worker processes of a checked artifact. Raises as Transcriber.open."""
+    from neuron_whisper.engine.pool import EnginePool
+    from neuron_whisper.engine.watchdog import PoolTimeouts
+    from neuron_whisper.engine.worker_resources import list_usable_cpus, partition_resources
+
+    return EnginePool(
+        ArtifactSessionFactory(path=artifact.path.absolute(), verify=verify),
+        artifact.spec,
+        partition_resources(
+            artifact.profile.target, replicas, threads=threads, environment=os.environ, cpus=list_usable_cpus()
+        ),
+        queue_limit=queue_limit,
+        on_device_error=on_device_error,
+        timeouts=PoolTimeouts.from_hang_s(hang_s),
+    )
 
 
 def build_transcript(

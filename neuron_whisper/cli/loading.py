@@ -131,9 +131,22 @@ def open_transcriber(
 ) -> Iterator[tuple[Transcriber, Artifact]]:
     """The transcriber of the selection, closed when the block ends. Raises any error of the tree."""
     artifact = resolve_artifact(context, selection)
+    with open_artifact(context, selection, artifact, on_device_error=on_device_error) as transcriber:
+        yield transcriber, artifact
+
+
+@contextmanager
+def open_artifact(
+    context: CliContext,
+    selection: ModelSelection,
+    artifact: Artifact,
+    *,
+    on_device_error: Callable[[DeviceError], None] = lambda error: None,
+) -> Iterator[Transcriber]:
+    """As open_transcriber, of the artifact that resolve_artifact gave."""
     transcriber = _open_artifact(context, selection, artifact, on_device_error)
     try:
-        yield transcriber, artifact
+        yield transcriber
     finally:
         transcriber.close()
 

@@ -25,7 +25,7 @@ from neuron_whisper.cli.decoding import (
     parse_transcribe_options,
     subtitle_options,
 )
-from neuron_whisper.cli.loading import ModelSelection, model_options, open_transcriber
+from neuron_whisper.cli.loading import ModelSelection, model_options, open_artifact, resolve_artifact
 from neuron_whisper.cli.output.files import STDIN, OutputFiles, make_stem, plan_output_files
 from neuron_whisper.cli.output.streams import escape_json
 from neuron_whisper.cli.progress import create_progress_bar
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from neuron_whisper.audio.load import RawFormat
+    from neuron_whisper.audio.read_ahead import AudioReader
     from neuron_whisper.decode.options import TranscribeOptions
     from neuron_whisper.formats.subtitles import SubtitleOptions
     from neuron_whisper.transcriber import Transcriber
@@ -142,22 +143,27 @@ def transcribe(
     outputs = {} if output_dir is None else plan_output_files(files, output_dir, names)
     pending, errors = _select_files(context, files, outputs, skip_existing=skip_existing)
     if pending:
+        from neuron_whisper.audio.read_ahead import AudioReader
         from neuron_whisper.decode.language import find_spoken_language
 
-        with open_transcriber(context, selection) as (transcriber, opened), _show_progress(context) as progress:
+        stored = resolve_artifact(context, selection)
+        only_language = None if stored.spec.special.is_multilingual else "en"
+        reader = AudioReader(**load_options, language=find_spoken_language(options, only_language))
+        reader.begin(pending[0])  # while the model is opened
+        with open_artifact(context, selection, stored) as transcriber, _show_progress(context) as progress:
             transcriber.check_options(options)
             job = _FileJob(
                 transcriber=transcriber,
                 options=options,
                 formats=names,
                 outputs=outputs,
-                load_options=load_options | {"language": find_spoken_language(options, transcriber.only_language)},
+                reader=reader,
                 progress=progress,
                 subtitles=subtitles,
                 explain=context.verbose,
                 shows_segments=names == ["txt"] and not outputs and sys.stdout.isatty(),
             )
-            errors += _run_all(job, pending, at_once=min(opened.spec.slots, len(pending)))
+            errors += _run_all(job, pending, at_once=min(stored.spec.slots, len(pending)))
     if errors:
         if len(files) > 1:
             write_stderr(f"{len(errors)} of {len(outputs or files)} files failed")
@@ -238,7 +244,7 @@ def _parse_raw_format(text: str) -> RawFormat:
 class _FileJob:
     """Transcribes the files one by one and writes the results; `run` may be called by several threads at once.
 
-    `load_options`: arguments of load_audio. `outputs`: the files of each input, empty for stdout. `explain`: print
+    `outputs`: the files of each input, empty for stdout. `explain`: print
     why text was skipped or decoded again. `shows_segments`: `run` passes each segment on.
     """
 
@@ -246,7 +252,7 @@ class _FileJob:
     options: TranscribeOptions
     formats: Sequence[str]
     outputs: Mapping[str, OutputFiles]
-    load_options: Mapping[str, Any]
+    reader: AudioReader
     progress: _ProgressReporter
     subtitles: SubtitleOptions
     explain: bool
@@ -263,10 +269,8 @@ class _FileJob:
             on_segment(None)
 
     def _run(self, file: str, on_segment: Callable[[Segment], None]) -> Transcript:
-        from neuron_whisper.audio.load import load_audio
-
         started = time.perf_counter()
-        clip = load_audio(file, **self.load_options)
+        clip = self.reader.read(file)
         for warning in clip.warnings:
             self.progress.write_line(f"warning: {clip.source}: {warning}")
         with self.progress.track_clip(clip.duration_s) as advance_to:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -60,7 +60,14 @@ def _bytes_to_unicode() -> Mapping[int, str]:
 
 
 BYTE_TO_UNICODE = _bytes_to_unicode()
-_UNICODE_TO_BYTE = MappingProxyType({character: byte for byte, character in BYTE_TO_UNICODE.items()})
+_UNICODE_TO_BYTE = MappingProxyType({ord(character): byte for byte, character in BYTE_TO_UNICODE.items()})
+
+
+def _to_bytes(spellings: Sequence[str]) -> Iterator[bytes]:
+    """What GPT-2's spellings spell. Raises KeyError for a character that spells no byte."""
+    for character in set().union(*spellings):
+        _UNICODE_TO_BYTE[ord(character)]
+    return (spelling.translate(_UNICODE_TO_BYTE).encode("latin-1") for spelling in spellings)
 
 
 def _to_library_token(token: AddedToken) -> tokenizers.AddedToken:
@@ -128,7 +135,7 @@ class Tokenizer:
         text_end = special.eot - len(added)
         self._hidden_begin = special.eot - sum(token.is_special for token in added)
         self._bytes = (
-            *(bytes(map(_UNICODE_TO_BYTE.__getitem__, texts[token])) for token in range(text_end)),
+            *_to_bytes([texts[token] for token in range(text_end)]),
             *(b"" if token.is_special else token.content.encode() for token in added),
             *(name.encode() for name in special_token_names(special)),
         )

@@ -14,6 +14,7 @@ import rich_click as click
 
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.audio.load import RawFormat
+from neuron_whisper.audio.read_ahead import AudioReader
 from neuron_whisper.cli.context import CliContext
 from neuron_whisper.cli.output.files import OutputFiles, plan_output_files
 from neuron_whisper.cli.transcribe import (
@@ -112,7 +113,7 @@ def _job(
         options=TranscribeOptions(),
         formats=["txt"],
         outputs=outputs or {},
-        load_options={},
+        reader=AudioReader(),
         progress=_ProgressReporter(CliContext(cache=Path(), quiet=True), None),
         subtitles=SubtitleOptions(),
         explain=False,
