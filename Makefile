@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test test-fast test-speech lint format parity conformance bench-peers bench-page bench-accuracy bench-checks bench-load bench-realtime bench-serving bench-profile soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
+.PHONY: install demo test test-fast test-speech lint format parity conformance bench-peers bench-page bench-accuracy bench-checks bench-load bench-realtime bench-serving bench-profile bench-compile soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -119,7 +119,7 @@ bench-checks: install
 ifeq ($(CHECK),texts)
 	$(BIN)/python -m benchmarks.checks texts $(MANIFEST) --json build/texts.json $(TEXTS)
 else
-	$(call PRINT_TABLE,make bench-checks CHECK=$(CHECK),build/checks-$(CHECK).md,\
+	$(call PRINT_TABLE,make bench-checks CHECK=$(CHECK) MODEL=$(MODEL),build/checks-$(CHECK).md,\
 	  $(BIN)/python -m benchmarks.checks $(CHECK) $(SPEECH) --artifact $(ARTIFACT))
 endif
 
@@ -141,9 +141,16 @@ bench-serving: install
 # shares of the machine's matrix peak and memory bandwidth, and host time of a decode step
 bench-profile: install
 	@mkdir -p build
-	$(call PRINT_TABLE,make bench-profile,build/use.md,\
+	$(call PRINT_TABLE,make bench-profile MODEL=$(MODEL),build/use.md,\
 	  $(BIN)/python -m benchmarks.profiling.roofline --artifact $(ARTIFACT) && echo && \
 	  $(BIN)/python -m benchmarks.profiling.host_time --artifact $(ARTIFACT) --speech $(CLIP))
+
+# time and peak memory of compiling, each profile in a process and a cache of its own: make bench-compile MODEL=tiny.en
+bench-compile: install
+	@mkdir -p build
+	@$(BIN)/neuron-whisper fetch $(MODEL) >/dev/null
+	$(call PRINT_TABLE,make bench-compile MODEL=$(MODEL),build/compile.md,\
+	  $(BIN)/python -m benchmarks.profiling.compile_time --model $(MODEL) $(addprefix --profile ,$(PROFILES)))
 
 # 30 minutes of a server under 8 clients: make soak MINUTES=1
 MINUTES ?= 30

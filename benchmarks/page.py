@@ -73,6 +73,7 @@ TABLES: Mapping[str, Table] = {
     "hallucination": _checks("hallucination"),
     "timeline": _checks("timeline"),
     "use": Table(command="make bench-profile", file="use.md"),
+    "compile": Table(command="make bench-compile", file="compile.md"),
     "load": Table(command="make bench-load", file="load/load.md"),
 }
 
