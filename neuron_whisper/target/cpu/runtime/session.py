@@ -100,6 +100,13 @@ class CpuSession:
             self._models[key] = compiled
         return self._models[key]
 
+    def _prepare_many_slots(self, width: int) -> None:
+        """Begin to compile the step over several slots: what is encoded until it runs leaves time for it."""
+        name = f"decode_{width}"
+        key = name, self._caches.form_of(name, 2)
+        if key not in self._models and key not in self._compiling:
+            self._compiling[key] = self._compiler.submit(lambda: self._compile_model(key, self._read_model(key)))
+
     def _read_model(self, key: _FormKey) -> ov.Model:
         # constants of all graphs are views of one mapping: given its path, each graph would map the file for itself
         name, form = key
@@ -183,6 +190,8 @@ class CpuSession:
     def prefill(self, slot: int, inputs: PrefillInputs) -> PrefillOutput:
         self._check_open()
         self._spec.check_beams(inputs.beams)
+        if slot > 0:  # slot 0 is used first: there are several
+            self._prepare_many_slots(1 if inputs.beams == 1 else self._spec.beams)
         length = len(inputs.prompt)
         self._spec.bucket_for(length)
         request = self._get_request("prefill")
