@@ -48,7 +48,9 @@ def measure_compile(checkpoint: Path, profile: str) -> CompileRun:
             log.seek(0)
             last = log.read().decode(errors="replace").strip().splitlines()[-1:]
             raise TargetUnavailable("compile", last[0] if last else f"it ended with {process.returncode}")
-        artifact_bytes = sum(path.stat().st_size for path in Path(scratch, "cache", "artifacts").rglob("*"))
+        artifact_bytes = sum(
+            path.stat().st_size for path in Path(scratch, "cache", "artifacts").rglob("*") if path.is_file()
+        )
     return CompileRun(
         wall_s=wall_s,
         cpu_s=usage.ru_utime + usage.ru_stime,

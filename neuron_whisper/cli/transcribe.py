@@ -149,7 +149,8 @@ def transcribe(
         stored = resolve_artifact(context, selection)
         only_language = None if stored.spec.special.is_multilingual else "en"
         reader = AudioReader(**load_options, language=find_spoken_language(options, only_language))
-        reader.begin(pending[0])  # while the model is opened
+        if pending[0] != STDIN:  # a process cannot end while a thread waits for its input
+            reader.begin(pending[0])  # while the model is opened
         with open_artifact(context, selection, stored) as transcriber, _show_progress(context) as progress:
             transcriber.check_options(options)
             job = _FileJob(

@@ -360,6 +360,16 @@ def test_ctrl_c_ends_with_130_even_while_stdin_is_waited_for(cache: Path, wav: P
         assert process.stderr.read().endswith(b"interrupted\n")
 
 
+def test_an_error_while_the_model_is_opened_ends_the_command_though_stdin_stays_open(cache: Path) -> None:
+    command = [sys.executable, "-m", "neuron_whisper", "transcribe", "-", "--beam-size", "9", "--artifact", LABEL]
+    with subprocess.Popen(
+        [*command, "--cache", str(cache)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        assert process.wait(60) == 2
+        assert b"beam" in process.stderr.read()
+
+
 def test_serve_prints_its_address_when_it_listens_and_ends_cleanly_on_sigterm(cache: Path) -> None:
     command = [
         sys.executable,

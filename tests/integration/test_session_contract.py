@@ -98,7 +98,11 @@ def test_another_slot_that_joins_changes_nothing(session: Session, kind: str) ->
     encode_and_prefill(session, 1, window=5)
     encode_and_prefill(session, 2, window=6)
     joined = decode_step(session, {0: 11, 1: 33, 2: 55}, 3)
-    assert_same(kind, joined, 0, alone, 0)
+    if kind in ("cpu bfloat16", "cpu int8", "cpu fast"):  # a lone slot has a graph of its own, rounded elsewhere
+        assert_same(kind, joined, 0, alone, 0)
+    else:
+        assert joined.tokens[0].tolist() == alone.tokens[0].tolist()
+        assert joined.logprobs[0].tolist() == alone.logprobs[0].tolist()
 
 
 def test_every_slot_returns_the_same(session: Session, kind: str) -> None:

@@ -135,10 +135,12 @@ def read_scales(path: Path, dims: WhisperDims, fingerprint: str) -> EncoderScale
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError) as error:  # numpy lacks some 8-bit types
         raise ScalesError(path, "file", f"it is no readable safetensors file ({error})") from None
     if (value := metadata.get("format")) != FORMAT:
-        raise ScalesError(path, "format", f"{value!r} is not {FORMAT!r}")
+        raise ScalesError(path, "format", f"{str(value)[:80]!r} is not {FORMAT!r}")
     if (value := metadata.get("encoder")) != fingerprint:
         advice = "give the scales of this model, which neuron-whisper calibrate makes"
-        raise ScalesError(path, "encoder", f"{value!r} is another model's; this one's is {fingerprint!r}", advice)
+        raise ScalesError(
+            path, "encoder", f"{str(value)[:80]!r} is another model's; this one's is {fingerprint!r}", advice
+        )
     shapes = expected_shapes(dims)
     reader = _ScalesReader(path, tensors)
     layers = {name: reader.read_layer(name, shapes[them[0]][1]) for name, them in layer_parameters(dims).items()}

@@ -10,7 +10,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from neuron_whisper.target.cpu.lowering.constants import PLAIN, Constants, Placeholder
+from neuron_whisper.target.cpu.lowering.constants import PLAIN, Constants, Placeholder, flush_denormals
 
 Array = NDArray[np.float32]
 PRODUCTS = ("MatMul", "Convolution")
@@ -103,7 +103,7 @@ def _layers_of_digests(layers: Mapping[str, Iterable[str]], read: Callable[[str]
     layer_of: dict[Hashable, str | None] = {}
     for layer, names in layers.items():
         for name in names:
-            digest = _digest(read(name))
+            digest = _digest(flush_denormals(read(name)))  # as constants are
             layer_of[digest] = layer if layer_of.get(digest, layer) == layer else None
     return layer_of
 

@@ -1,9 +1,10 @@
 """The graphs of a CPU artifact and the order of their ports, on which lowering and session agree.
 
 K/V ports come per decoder layer as key, value. Axes as in graph/whisper. T, S, C and, but for encoders, A are free: a
-compiled graph has its own copy of the weights, so there is one for prompts of any length, and one for any number of
-slots, which reads past and windows of any length. Its B is 1 (narrow: for slots that decode in one row) or the
-program's beams (wide). The K/V of a step are past, then cross; bias is the suppression bias.
+compiled graph has its own copy of the weights, so there is one for prompts of any length, and one of a step, which
+reads past and windows of any length; a session compiles it for one slot and for any number of them. Its B is 1 (narrow:
+for slots that decode in one row) or the program's beams (wide). The K/V of a step are past, then cross; bias is the
+suppression bias.
 
 | graph      | inputs                                                     | outputs                                    |
 | ---------- | ---------------------------------------------------------- | ------------------------------------------ |

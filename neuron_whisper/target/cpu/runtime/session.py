@@ -45,7 +45,8 @@ class CpuSession:
     """Session on OpenVINO's CPU plugin, whose compiled graphs share the memory of `caches`.
 
     It is opened once all graphs were read and the encoders are compiled: the first window is encoded while the other
-    graphs are compiled. `device_s` are the seconds that graphs ran since then.
+    graphs are compiled. One that cannot be compiled then raises DeviceError where it is used. `device_s` are the
+    seconds that graphs ran since then.
     """
 
     def __init__(self, directory: Path, spec: ProgramSpec, caches: KVCacheBackend, *, threads: int = 0) -> None:
@@ -64,7 +65,7 @@ class CpuSession:
         self._requests: dict[str, ov.InferRequest] = {}
         self._steps: dict[tuple[str, int, int], _StepRunner] = {}
         self.device_s = 0.0
-        self._is_open = True
+        self._is_open = False
         with graph_signatures.weights_file(directory).open("rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # OpenVINO needs writable memory
         self._weights = ov.Tensor(np.frombuffer(self._mapped, np.uint8), shared_memory=True)
@@ -76,6 +77,7 @@ class CpuSession:
         except BaseException:
             self.close()
             raise
+        self._is_open = True
 
     @property
     def spec(self) -> ProgramSpec:
@@ -96,11 +98,16 @@ class CpuSession:
         key = name, self._caches.form_of(name, slots)
         if key not in self._models:
             compiling = self._compiling.pop(key, None)
-            compiled = compiling.result() if compiling else self._compile_model(key, self._read_model(key))
+            try:
+                compiled = compiling.result() if compiling else self._compile_model(key, self._read_model(key))
+            except TargetUnavailable as error:
+                if self._is_open:
+                    raise DeviceError(str(error)) from error
+                raise
             self._models[key] = compiled
         return self._models[key]
 
-    def _prepare_many_slots(self, width: int) -> None:
+    def _prepare_several_slots(self, width: int) -> None:
         """Begin to compile the step over several slots: what is encoded until it runs leaves time for it."""
         name = f"decode_{width}"
         key = name, self._caches.form_of(name, 2)
@@ -191,7 +198,7 @@ class CpuSession:
         self._check_open()
         self._spec.check_beams(inputs.beams)
         if slot > 0:  # slot 0 is used first: there are several
-            self._prepare_many_slots(1 if inputs.beams == 1 else self._spec.beams)
+            self._prepare_several_slots(1 if inputs.beams == 1 else self._spec.beams)
         length = len(inputs.prompt)
         self._spec.bucket_for(length)
         request = self._get_request("prefill")

@@ -1,8 +1,9 @@
-"""The forms that a step graph is compiled in: for one slot, whose shapes are known, and for any number of slots.
+"""The forms that a step graph is compiled in: for one slot, and for any number of slots.
 
-OpenVINO finds shapes again at every run of a graph that leaves them free, which takes a fifth of the time of a step of
-one slot. And its products with 8-bit matrices make floats of them once more for every few rows: from MAX_ROWS_OF_INT8
-rows on, matrices that are floats already take less time, though they are twice the bytes.
+OpenVINO finds shapes again at every run of a graph that leaves them free. With one slot only the lengths of caches are
+free, which saves a sixth of the step. And its products make floats of 8-bit matrices once more for every few rows: of
+more than MAX_ROWS_OF_INT8 rows, a product with floats takes less time, though they are twice the bytes; with two or
+three rows it takes longer.
 """
 
 from __future__ import annotations

@@ -71,6 +71,14 @@ def test_every_layer_and_every_attention_is_found(model: ov.Model) -> None:
     assert [name for name, _ in find_attention(model, inputs)] == SCORES
 
 
+def test_a_matrix_with_denormal_numbers_is_found() -> None:
+    name = "encoder.blocks.0.mlp.0.weight"
+    weights = WEIGHTS | {name: WEIGHTS[name].copy()}
+    weights[name][0, 0] = 1e-40
+    found = find_layer_inputs(lower(weights=weights), layer_parameters(DIMS), weights.__getitem__)
+    assert [it.layer for it in found] == list(layer_parameters(DIMS))
+
+
 def test_a_matrix_that_two_layers_have_alike_is_left_alone() -> None:
     twins = WEIGHTS | {"encoder.blocks.1.attn.out.weight": WEIGHTS["encoder.blocks.0.attn.out.weight"]}
     found = find_layer_inputs(lower(weights=twins), layer_parameters(DIMS), twins.__getitem__)
