@@ -26,7 +26,6 @@ from neuron_whisper.artifact.store import ArtifactStore
 from neuron_whisper.decode.rules import ALLOW_ALL_RULES
 from neuron_whisper.host import hardware
 from neuron_whisper.planning.cost_model import RankCostModel
-from neuron_whisper.target.cpu.runtime.step_forms import MAX_ROWS_OF_INT8
 from neuron_whisper.target.interfaces import N_RULES, PrefillInputs, Session, StepInputs
 from neuron_whisper.target.registry import load_target
 
@@ -145,8 +144,7 @@ def compute_shares(artifact: Artifact, times: dict[str, Sequence[float]], peaks:
             spec, tp=1, dtype=profile.target.dtype, weights_dtype="bfloat16" if is_int8 else profile.weights.dtype
         )
         cost = costs.estimate_encode(1) if kind == "encode" else costs.estimate_decode()
-        # the decoder's matrices alone are in 8 bit, and many rows read them as floats
-        if is_int8 and kind == "decode" and int(count) <= MAX_ROWS_OF_INT8:
+        if is_int8 and kind == "decode":  # the decoder's matrices alone are in 8 bit
             cost = replace(cost, weight_bytes=cost.weight_bytes // 2)
         took_s = median(seconds)
         rows.append(

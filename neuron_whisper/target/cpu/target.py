@@ -27,8 +27,7 @@ class CpuTarget:
         return {"openvino": version("openvino")}
 
     def decoder_copies(self, spec: ProgramSpec) -> int:
-        # each compiled graph repacks them; that of several slots reads 8-bit matrices as 16 bit
-        return sum(not name.startswith("encode_") for name in graphs_at_open(spec)) + 2 * (spec.slots > 1)
+        return sum(not name.startswith("encode_") for name in graphs_at_open(spec))  # each compiled graph repacks them
 
     def self_kv_rows(self, spec: ProgramSpec) -> int:
         return 1  # caches of all beams are allocated too, and take memory when a window with beams writes to them

@@ -53,7 +53,7 @@ def test_a_report_becomes_a_table_of_the_page(tmp_path: Path, capsys: pytest.Cap
     report.write_text(
         json.dumps(merged_report(row_result("neuron-whisper cpu", [1.0]), row_result("faster-whisper int8", [6.0])))
     )
-    assert main([f"goals={report}", "--page", str(page)]) == 0
+    assert main([f"goals={report}", "--build", str(tmp_path / "none"), "--page", str(page)]) == 0
     assert "| cpu | short clips one after another, greedy, s | faster-whisper int8 |" in page.read_text()
     assert page.read_text().endswith("<!-- goals: end -->\n\nlast\n")
     before = page.read_text()

@@ -25,7 +25,7 @@ class ContiguousCaches:
 
     def __init__(self, spec: ProgramSpec, *, dtype: str) -> None:
         d = spec.dims
-        self._dtype, self._slots = dtype, spec.slots
+        self._dtype = dtype
         self._computes_bfloat16 = False
         self.element, store = (ov.Type.f32, np.float32) if dtype == "float32" else (ov.Type.bf16, np.uint16)
         self.window_lengths = np.full(spec.slots, d.n_audio_ctx, np.int32)
@@ -55,7 +55,7 @@ class ContiguousCaches:
         if form == 1:
             fix_slots(model, width)
         if self._computes_bfloat16 and width:
-            fit_rows(model, width * (form or self._slots))
+            fit_rows(model, width)  # not by slots: a window's text must not change with their number
         return model
 
     def cross_views(self, slot: int) -> list[Array]:
