@@ -82,8 +82,7 @@ class EngineStatus:
 class Engine:
     """Decodes windows on one session, which only the engine's thread uses from now on.
 
-    Rows do not mix: a window that joins or leaves changes no other's tokens, but for ties that a device's rounding
-    decides, which may differ with the number of rows. A cancelled future frees its
+    A window that joins or leaves changes no other window's tokens: rows do not mix. A cancelled future frees its
     slot at the next step. What goes wrong with one window's data fails that window alone. After an error of a device
     call, a DeviceError, every window fails with it and no window is accepted any more.
     """

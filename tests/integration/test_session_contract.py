@@ -91,18 +91,15 @@ def test_a_padded_prompt_returns_what_one_that_fills_its_bucket_does(session: Se
     assert_same(kind, decode_step(session, {0: 20}, 3), 0, filled.top_tokens, 0)
 
 
-def test_another_slot_that_joins_changes_nothing(session: Session, kind: str) -> None:
+def test_another_slot_that_joins_changes_no_bit(session: Session) -> None:
     encode_and_prefill(session, 0)
     alone = decode_step(session, {0: 11}, 3)
     session.prefill(0, prefill_inputs(PROMPT))
     encode_and_prefill(session, 1, window=5)
     encode_and_prefill(session, 2, window=6)
     joined = decode_step(session, {0: 11, 1: 33, 2: 55}, 3)
-    if kind in ("cpu bfloat16", "cpu int8", "cpu fast"):  # a lone slot has a graph of its own, rounded elsewhere
-        assert_same(kind, joined, 0, alone, 0)
-    else:
-        assert joined.tokens[0].tolist() == alone.tokens[0].tolist()
-        assert joined.logprobs[0].tolist() == alone.logprobs[0].tolist()
+    assert joined.tokens[0].tolist() == alone.tokens[0].tolist()
+    assert joined.logprobs[0].tolist() == alone.logprobs[0].tolist()
 
 
 def test_every_slot_returns_the_same(session: Session, kind: str) -> None:
@@ -130,7 +127,9 @@ def test_an_idle_slot_keeps_its_state(session: Session, kind: str) -> None:
     for position in (3, 4, 5):
         decode_step(session, {0: 11}, position)
     later, row = decode_step(session, {1: 12}, 3), session.spec.beams
-    assert_same(kind, later, row, expected, row)  # a lone slot may have a graph of its own
+    assert later.tokens[row].tolist() == expected.tokens[row].tolist()
+    # a lone slot may have a graph of its own, whose sums are rounded in another order
+    np.testing.assert_allclose(later.logprobs[row], expected.logprobs[row], atol=1e-5)
 
 
 def test_a_beam_continues_its_parents_past(session: Session, kind: str) -> None:

@@ -2,8 +2,8 @@
 
 OpenVINO finds shapes again at every run of a graph that leaves them free. With one slot only the lengths of caches are
 free, which saves a sixth of the step. And its products make floats of 8-bit matrices once more for every few rows: of
-more than MAX_ROWS_OF_INT8 rows, a product with floats takes less time, though they are twice the
-bytes. Beams have them.
+more than MAX_ROWS_OF_INT8 rows, a product with floats takes less time, though they are twice the bytes. Beams have
+them.
 """
 
 from __future__ import annotations
