@@ -78,9 +78,29 @@ class DecoderConfig:
 
     def score(self, sequence: TokenSequence) -> float:
         """Ranks sequences, the highest is best: openai/whisper decoding.py MaximumLikelihoodRanker."""
-        length = max(1, len(sequence.tokens))
-        alpha = self.options.length_penalty
-        return sequence.sum_logprob / (length if alpha is None else ((5 + length) / 6) ** alpha)
+        return sequence.sum_logprob / self._length_divisor(len(sequence.tokens))
+
+    def bound_score(self, sequence: TokenSequence) -> float:
+        """The highest score that the sequence may end with: tokens of probability 1 may follow, up to the maximum."""
+        lengths = len(sequence.tokens), self._longest(sequence)
+        return max(sequence.sum_logprob / self._length_divisor(length) for length in lengths)
+
+    def bound_avg_logprob(self, sequence: TokenSequence) -> float:
+        """The highest average log-probability that the sequence may end with."""
+        return sequence.sum_logprob / (self._longest(sequence) + 1)
+
+    def _longest(self, sequence: TokenSequence) -> int:
+        length = len(sequence.tokens)
+        return length if sequence.is_ended else max(self.max_tokens, length)
+
+    def _length_divisor(self, length: int) -> float:
+        length, alpha = max(1, length), self.options.length_penalty
+        return length if alpha is None else ((5 + length) / 6) ** alpha
+
+    def find_contenders(self, sequences: Sequence[TokenSequence]) -> list[TokenSequence]:
+        """Finds those that may be best in the end, the best now first, if the score of that one does not fall."""
+        ranked = sorted(sequences, key=self.score, reverse=True)
+        return [it for n, it in enumerate(ranked) if n == 0 or self.bound_score(it) >= self.score(ranked[0])]
 
 
 class TokenDecoder(Protocol):
@@ -98,6 +118,9 @@ class TokenDecoder(Protocol):
 
     @property
     def best(self) -> TokenSequence | None: ...
+
+    def list_contenders(self) -> list[TokenSequence]:
+        """Lists the sequences so far that may be `best` in the end, the best now first; none if others are to come."""
 
     def next_rules(self) -> list[NDArray[np.int32]]:
         """The rules row (N_RULES,) of each row's next token."""
@@ -134,13 +157,8 @@ class GreedyDecoder:
         is_done = self._sequence.is_ended or self.length >= self._config.max_tokens
         return self._sequence if is_done else None
 
-    @property
-    def sampled(self) -> Sequence[int]:
-        return self._sequence.tokens
-
-    def give_up(self) -> TokenSequence:
-        """Ends decoding early with the tokens so far."""
-        return self._sequence
+    def list_contenders(self) -> list[TokenSequence]:
+        return [self._sequence]
 
     def next_rules(self) -> list[NDArray[np.int32]]:
         return [self._sequence.state.row]
@@ -190,6 +208,9 @@ class BeamSearchDecoder:
         missing = max(0, self.rows - len(self._ended))
         rest = sorted(self._beams, key=lambda beam: beam.sum_logprob, reverse=True)
         return [*self._ended, *rest[:missing]] or [self._config.start_sequence()]
+
+    def list_contenders(self) -> list[TokenSequence]:
+        return self._config.find_contenders([*self._ended, *self._beams])
 
     def next_rules(self) -> list[NDArray[np.int32]]:
         return [beam.state.row for beam in self._beams]
@@ -263,6 +284,11 @@ class SamplingDecoder:
     @property
     def best(self) -> TokenSequence | None:
         return self._best
+
+    def list_contenders(self) -> list[TokenSequence]:
+        if self._pending_generators:
+            return []
+        return self._config.find_contenders([*self._done, *self._sequences])
 
     def next_rules(self) -> list[NDArray[np.int32]]:
         return [sequence.state.row for sequence in self._sequences]

@@ -31,7 +31,7 @@ from neuron_whisper.target.interfaces import PrefillInputs, PrefillOutput, Progr
 from neuron_whisper.text.tokenizer import Tokenizer
 
 EARLY_STOP_LOOP_TOKENS = 96  # a loop this long goes on to the window's last token
-LOOP_CHECK_INTERVAL = 16  # tokens between two checks
+DOOM_CHECK_INTERVAL = 16  # tokens between two checks whether an attempt can still be accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +136,7 @@ class WindowDecoder:
         self._detection = _Detection(options.language)
         self._attempts: list[DecodingAttempt] = []
         self._decoder: TokenDecoder | None = None
+        self._config: DecoderConfig | None = None  # of the decoder
         self._prompt_tokens: list[int] = []
         self._sot_index = 0
         self._prefix_tokens: list[int] = []  # the prefix, if it is part of the result
@@ -197,7 +198,7 @@ class WindowDecoder:
         half = self._spec.dims.n_text_ctx // 2
         # openai/whisper decoding.py: at most half the text context, and only tokens that have a position
         room = self._spec.text_context - len(self._prompt_tokens) + 1
-        config = DecoderConfig(
+        self._config = config = DecoderConfig(
             special=self._special,
             options=options,
             prefix_tokens=self._prefix_tokens,
@@ -262,26 +263,30 @@ class WindowDecoder:
         """Applies the thresholds if decoding at this temperature is done, or stuck in a loop."""
         decoder = self._decoder
         assert decoder is not None
-        best = decoder.best
-        if best is None and isinstance(decoder, GreedyDecoder) and self._is_looping(decoder.sampled):
-            best = decoder.give_up()
+        best = decoder.best or self._find_doomed(decoder)
         if best is not None:
             self._apply_fallback_thresholds(best)
 
-    def _is_looping(self, sampled: Sequence[int]) -> bool:
-        """Whether the text is a loop above the compression-ratio threshold: decoding the rest would be wasted."""
+    def _find_doomed(self, decoder: TokenDecoder) -> TokenSequence | None:
+        """Finds the best sequence so far if whichever is best in the end will be rejected: decoding on is wasted."""
+        if self._is_last_temperature or not decoder.length or decoder.length % DOOM_CHECK_INTERVAL:
+            return None
+        contenders = decoder.list_contenders()
+        return contenders[0] if contenders and all(map(self._will_be_rejected, contenders)) else None
+
+    def _will_be_rejected(self, sequence: TokenSequence) -> bool:
+        """Whether the sequence is a loop, or too unlikely to become likely enough."""
+        assert self._config is not None
+        avg_logprob, floor = self._config.bound_avg_logprob(sequence), self._options.logprob_threshold
+        if floor is not None and avg_logprob < floor:
+            return not self._is_silence(avg_logprob)
         limit = self._options.compression_ratio_threshold
-        if (
-            limit is None
-            or self._is_last_temperature
-            or len(sampled) < EARLY_STOP_LOOP_TOKENS
-            or len(sampled) % LOOP_CHECK_INTERVAL
-        ):
+        if limit is None or len(sequence.tokens) < EARLY_STOP_LOOP_TOKENS:
             return False
-        words = [token for token in sampled if token < self._special.eot]
+        words = [token for token in sequence.tokens if token < self._special.eot]
         return (
             find_loop_start(words, min_tokens=EARLY_STOP_LOOP_TOKENS) is not None
-            and compression_ratio(self._tokenizer.decode(sampled).strip()) > limit
+            and compression_ratio(self._tokenizer.decode(sequence.tokens).strip()) > limit
         )
 
     def _apply_fallback_thresholds(self, best: TokenSequence) -> None:

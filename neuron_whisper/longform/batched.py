@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from neuron_whisper.audio.clip import FRAMES_PER_SECOND
+from neuron_whisper.audio.clip import FRAMES_PER_SECOND, WINDOW_FRAMES
+from neuron_whisper.audio.speech import MAX_GAP_S
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.longform.clip_context import ClipContext, PromptState
 from neuron_whisper.longform.plan import AwaitAction, Plan, SubmitAction, TranscriptSummary
-from neuron_whisper.longform.region import RegionDecoder, decode_region
+from neuron_whisper.longform.region import RegionDecoder, decode_window
 from neuron_whisper.longform.window_result import with_id
 from neuron_whisper.transcript import Segment, SkippedRegion
 
@@ -53,8 +54,37 @@ def group_regions(regions: Sequence[tuple[int, int]], max_size: int) -> Iterator
 
 
 def _decode_group(clip: ClipContext, prompt_state: PromptState, group: Sequence[tuple[int, int]]) -> RegionDecoder:
-    for start, end in group:
-        yield from decode_region(clip, prompt_state, start, end)
+    """Decodes the regions in order. What a window's text does not reach is decoded with the speech behind it."""
+    seek = 0
+    for index, (start, end) in enumerate(group):
+        seek = max(seek, start)
+        while seek < end:
+            window_end = find_window_end(clip, group[index:], seek)
+            next_seek = yield from decode_window(clip, prompt_state, seek, window_end, is_remainder=seek > start)
+            seek = min(next_seek, window_end)  # a timestamp may lie behind the window's audio
+
+
+def find_window_end(clip: ClipContext, regions: Sequence[tuple[int, int]], seek: int) -> int:
+    """Finds the frame where a window from `seek` on ends, which lies in the first of the regions.
+
+    That is this region's end, or a pause in those behind it, if it fits the window and no speech or long silence lies
+    between the regions.
+    """
+    end = regions[0][1]
+    if clip.speech_map is None:
+        return end
+    ends = [round(span.end_s * FRAMES_PER_SECOND) for span in clip.speech_map.spans]
+    for next_start, next_end in regions[1:]:
+        gap_s = (next_start - end) / FRAMES_PER_SECOND
+        if gap_s > MAX_GAP_S or clip.measure_speech(end / FRAMES_PER_SECOND, next_start / FRAMES_PER_SECOND):
+            break
+        fitting = [it for it in (*ends, next_end) if next_start < it <= min(next_end, seek + WINDOW_FRAMES)]
+        if not fitting:
+            break
+        end = max(fitting)
+        if end < next_end:
+            break
+    return end
 
 
 def decode_batched(

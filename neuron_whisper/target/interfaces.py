@@ -314,7 +314,7 @@ class Session(Protocol):
         """As decode, but the log-probability of every token, (R, V): what decode/rules.apply_rules leaves.
 
         For sampling at a temperature. Given the prompt's last token at its own position right after prefill, it
-        returns what prefill returned: it writes the same row.
+        returns what prefill returned: it writes the same row. The next call may overwrite what this one returned.
         """
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:

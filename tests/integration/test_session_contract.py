@@ -241,6 +241,9 @@ def test_rows_that_are_not_in_use_return_nothing(session: Session) -> None:
     assert np.isfinite(everything[used]).all()
     assert everything.shape == (session.spec.rows, session.spec.dims.n_vocab)
     assert everything.dtype == output.logprobs.dtype == np.float32
+    later = logits_step(session, {0: 14}, 5)
+    assert np.isfinite(later[0]).any()
+    assert (later[1:] == -np.inf).all(), "nothing is left of the step before"
 
 
 @pytest.mark.parametrize("beams", [1, 2])

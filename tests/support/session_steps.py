@@ -67,4 +67,4 @@ def logits_step(
     parents: dict[int, list[int]] | None = None,
     rules: NDArray[np.int32] | None = None,
 ) -> NDArray[np.float32]:
-    return session.logits(step_inputs(session, tokens, position, parents=parents, rules=rules))
+    return session.logits(step_inputs(session, tokens, position, parents=parents, rules=rules)).copy()

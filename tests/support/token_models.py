@@ -1,4 +1,4 @@
-"""Random models that token decoders are run_decoder on."""
+"""Random models that token decoders are run on."""
 
 from __future__ import annotations
 
@@ -42,8 +42,12 @@ def decoder_config(max_tokens: int = 12, **options: object) -> DecoderConfig:
     return DecoderConfig(special=SPECIAL, options=window, max_tokens=max_tokens)
 
 
-def run_decoder(decoder: TokenDecoder, model: Model, choices: int = 11) -> TokenSequence:
-    """Drive an decoder as a window and a session would, each row with its own prefix."""
+def run_decoder(
+    decoder: TokenDecoder, model: Model, choices: int = 11, on_step: Callable[[], None] = lambda: None
+) -> TokenSequence:
+    """Drive a decoder as a window and a session would, each row with its own prefix; `on_step` is called before each
+    step.
+    """
 
     def compute_logprobs(prefix: list[int], rules: NDArray[np.int32]) -> NDArray[np.float32]:
         return apply_rules(model(prefix), rules, NOTHING_SUPPRESSED, SPECIAL)
@@ -56,6 +60,7 @@ def run_decoder(decoder: TokenDecoder, model: Model, choices: int = 11) -> Token
     decoder.begin(tokens[0], logprobs[0])
     pasts: list[list[int]] = [[] for _ in range(decoder.rows)]
     while decoder.best is None:
+        on_step()
         fed, parents = decoder.next_tokens()
         if decoder.length == 0:
             pasts = [[] for _ in fed]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +15,8 @@ from neuron_whisper.decode.token_decoders import (
     BeamSearchDecoder,
     GreedyDecoder,
     SamplingDecoder,
+    TokenDecoder,
+    TokenSequence,
     sample,
 )
 from tests.support.tiny_program import DIMS, SPECIAL
@@ -92,3 +97,50 @@ def test_samples_follow_the_distribution_at_their_temperature() -> None:
     counts = np.bincount([sample(row, 0.5, float(chance)) for chance in chances], minlength=3)
     expected = np.array([0.49, 0.04, 0.01]) / 0.54  # p ** 2, normalised
     np.testing.assert_allclose(counts / 10_000, expected, atol=2e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 999),
+    kind=st.sampled_from(["greedy", "beams", "patient beams", "penalised beams", "samples", "rounds of samples"]),
+    end_from=st.integers(1, 20),
+)
+def test_what_is_best_in_the_end_was_a_contender_or_continues_one_if_the_best_of_then_has_not_fallen(
+    seed: int, kind: str, end_from: int
+) -> None:
+    search: dict[str, Any] = {
+        "beams": {"beam_size": 3},
+        "patient beams": {"beam_size": 2, "patience": 2.0},
+        "penalised beams": {"beam_size": 3, "length_penalty": 0.6},
+        "samples": {"best_of": 4},
+        "rounds of samples": {"best_of": 4},
+    }
+    config = decoder_config(**search.get(kind, {}))
+    decoder: TokenDecoder
+    if kind == "greedy":
+        decoder = GreedyDecoder(config)
+    elif "beams" in kind:
+        decoder = BeamSearchDecoder(config)
+    else:
+        decoder = SamplingDecoder(config, 0.8, rows=4 if kind == "samples" else 2, seed=(seed, 1))
+    contenders_by_step: list[list[TokenSequence]] = []
+    best = run_decoder(
+        decoder,
+        random_model(seed, end_from=end_from),
+        on_step=lambda: contenders_by_step.append([deepcopy(it) for it in decoder.list_contenders()]),
+    )
+    for contenders in filter(None, contenders_by_step):
+        leader = contenders[0]
+        assert all(config.score(it) <= config.score(leader) for it in contenders)
+        if config.score(best) >= config.score(leader):
+            assert any(best.tokens[: len(it.tokens)] == it.tokens for it in contenders)
+            assert any(
+                best.avg_logprob <= config.bound_avg_logprob(it) + 1e-9
+                for it in contenders
+                if best.tokens[: len(it.tokens)] == it.tokens
+            )
+
+
+def test_samples_that_are_still_to_be_drawn_may_be_better_than_all_before() -> None:
+    decoder = SamplingDecoder(decoder_config(best_of=4), 0.8, rows=2, seed=(0, 1))
+    assert decoder.list_contenders() == []

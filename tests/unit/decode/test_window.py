@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, cast
@@ -10,14 +11,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from neuron_whisper.decode.options import TEMPERATURES
-from neuron_whisper.decode.window import DecodingResult, WindowDecoder, WindowRequest, compression_ratio
+from neuron_whisper.decode.window import (
+    EARLY_STOP_LOOP_TOKENS,
+    DecodingResult,
+    WindowDecoder,
+    WindowRequest,
+    compression_ratio,
+)
 from neuron_whisper.decode.window_options import WindowOptions
 from neuron_whisper.engine.engine import Engine
 from neuron_whisper.errors import InvalidOption
 from tests.support.fake_session import FakeSession
-from tests.support.tiny_program import SPECIAL, mel, spec
+from tests.support.tiny_program import DIMS, SPECIAL, mel, spec
 from tests.unit.engine.test_engine import TIMEOUT_S, TOKENIZER
 
 
@@ -61,6 +69,56 @@ def test_a_repetitive_text_is_retried_until_it_is_not() -> None:
     assert found.attempts[0].compression_ratio == greedy.compression_ratio
     assert found.attempts[-1].rejection_reason in ("", "compression_ratio")
     assert found.temperature > 0
+
+
+LONG = spec(slots=1, beams=4, dims=replace(DIMS, n_text_ctx=448))
+
+
+class LoopingSession(FakeSession):
+    """Likes tokens 5, 6, 7, 5, 6, 7, ... best."""
+
+    def logits_after(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
+        logits = super().logits_after(slot, tokens)
+        logits[5 + len(tokens) % 3] += 30
+        return logits
+
+
+def run_window(session: FakeSession, wanted: WindowOptions) -> tuple[DecodingResult, int]:
+    """The result, and how many steps it took."""
+    engine = Engine(session, TOKENIZER)
+    try:
+        found = engine.submit(WindowRequest(mel=mel(1)[0], options=wanted)).result(TIMEOUT_S)
+        return found, session.decode_calls
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("search", [{}, {"beam_size": 3}, {"temperatures": (0.3, 0.6), "best_of": 3}])
+def test_an_attempt_that_can_only_become_a_loop_is_given_up_but_for_the_last(search: dict[str, Any]) -> None:
+    asked = {"temperatures": (0.0, 0.0), "without_timestamps": True, "compression_ratio_threshold": 2.4, **search}
+    found, steps = run_window(LoopingSession(LONG, end_after=999), options(repetition_cut=False, **asked))
+    longest = LONG.dims.n_text_ctx // 2
+    assert len(found.tokens) == longest
+    assert [it.rejection_reason for it in found.attempts] == ["compression_ratio"] * 2
+    by_prefill = 0 if found.temperature else 2  # the first token of each attempt
+    assert steps == EARLY_STOP_LOOP_TOKENS + longest - by_prefill
+
+
+@pytest.mark.parametrize("search", [{"beam_size": 3}, {"best_of": 3}])
+def test_an_attempt_that_cannot_become_likely_is_given_up_and_no_other(search: dict[str, Any]) -> None:
+    asked = options(temperatures=(0.0, 0.9, 1.0), without_timestamps=True, compression_ratio_threshold=None, **search)
+
+    def run(threshold: float | None) -> tuple[DecodingResult, int]:
+        return run_window(FakeSession(LONG, end_after=150), replace(asked, logprob_threshold=threshold))
+
+    whole, all_steps = run(None)
+    assert whole.avg_logprob < -1.0
+    accepted, steps = run(whole.avg_logprob - 0.01)
+    assert (accepted.tokens, steps) == (whole.tokens, all_steps)
+    rejected, steps = run(-0.5)
+    assert [it.rejection_reason for it in rejected.attempts] == ["avg_logprob"] * 3
+    assert len(rejected.tokens) == 150, "the last is taken whole"
+    assert steps < 2 * all_steps
 
 
 def test_silence_is_not_retried_though_its_text_is_unlikely() -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import chain
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.longform import TranscriptSummary
-from neuron_whisper.longform.batched import decode_batched, group_regions
+from neuron_whisper.longform.batched import decode_batched, find_window_end, group_regions
 from neuron_whisper.longform.clip_context import PromptState
 from neuron_whisper.longform.drivers import run_plan
 from neuron_whisper.transcript import Segment
 from tests.support.plans import (
     ScriptedDecoder,
     make_clip_context,
+    make_pauseless_map,
     run_to_end,
     two_segments,
 )
@@ -106,3 +109,37 @@ def test_other_groups_wait_until_the_first_has_detected_the_language() -> None:
     _, _, summary = run_to_end(plan, decoder)
     assert [request.options.language for request in decoder.requests] == [None, "de", "de"]
     assert summary.language == "de"
+
+
+@pytest.mark.parametrize(
+    ("seek", "regions", "end"),
+    [
+        (0, [(0, 900)], 900),
+        (0, [(0, 2900), (2900, 4900)], 2900),  # nothing of the next one fits
+        (2500, [(0, 2900), (2900, 4900)], 4900),  # what the first window left, and all of the next region
+        (1000, [(0, 2900), (2900, 4900)], 3900),  # up to a pause in it
+        (2500, [(0, 2900), (2900, 3900), (3900, 6900)], 4900),  # through a region into another
+        (2500, [(0, 2800), (3200, 4000)], 2800),  # a long silence between them
+        (2500, [(0, 2800), (2950, 4000)], 2800),  # speech between them, in a range that is left out
+    ],
+)
+def test_a_window_takes_what_fits_of_the_regions_behind_its_own(
+    seek: int, regions: list[tuple[int, int]], end: int
+) -> None:
+    pauses = {3200: [(0.0, 28.0), (32.0, 40.0)]}
+    speech = pauses.get(regions[-1][0], [(0, 28), (28.3, 29), (29, 39), (39, 49), (49, 69)])
+    clip_data = make_clip_context(70, make_pauseless_map(*speech))
+    assert find_window_end(clip_data, regions, seek) == end
+
+
+def test_what_a_window_does_not_reach_is_decoded_with_the_speech_behind_it() -> None:
+    clip_data = make_clip_context(49, make_pauseless_map((0, 14), (14, 29), (29, 39), (39, 49)))
+    decoder = ScriptedDecoder(two_segments)
+    plan = decode_batched(
+        replace(clip_data, tries_again=False), PromptState(language="en"), [(0, 2900), (2900, 4900)], concurrency=2
+    )
+    segments, _, _ = run_to_end(plan, decoder)
+    # (0 s, 29 s), then up to the pauses at 39 s and 49 s from where the text before ended; the last one in parts
+    assert [request.frames for request in decoder.requests] == [2900, 2450, 2226, 1114, 558]
+    assert [it.start_s for it in segments] == [0.0, *(it.end_s for it in segments[:-1])]
+    assert segments[-1].end_s == 49.0

@@ -25,7 +25,9 @@ from neuron_whisper.target.cpu.runtime.kv_cache_backend import (
     set_inputs,
     share_cache,
 )
+from neuron_whisper.target.cpu.runtime.step_spans import split_into_spans
 from neuron_whisper.target.interfaces import (
+    MASKED_LOGPROB,
     N_RULES,
     PrefillInputs,
     PrefillOutput,
@@ -61,6 +63,8 @@ class CpuSession:
         }
         self._beam_widths = np.ones(spec.slots, np.int32)  # rows that each slot decodes in, set by its prefill
         self._suppression_bias = np.zeros((spec.slots, spec.dims.n_vocab), np.float32)
+        self._logprobs: NDArray[np.float32] | None = None  # what `logits` returns
+        self._logprobs_rows: list[int] = []  # of the last call
         self._models: dict[tuple[str, int], ov.CompiledModel] = {}
         self._requests: dict[str, ov.InferRequest] = {}
         self._steps: dict[tuple[str, int, int], _StepRunner] = {}
@@ -230,15 +234,23 @@ class CpuSession:
         return output
 
     def logits(self, inputs: StepInputs) -> NDArray[np.float32]:
-        output = np.full((self._spec.rows, self._spec.dims.n_vocab), -np.inf, np.float32)
+        if self._logprobs is None:  # once: to fill it takes as long as a fifth of the step
+            self._logprobs = np.full((self._spec.rows, self._spec.dims.n_vocab), -np.inf, np.float32)
+        output = self._logprobs
+        output[self._logprobs_rows] = -np.inf
+        used = self._logprobs_rows = []
         for step, rows, step_rows in self._run_steps("logits", inputs):
-            output[rows] = mask_logprobs(step.read_output(0)[step_rows])
+            found = step.read_output(0)
+            for row, step_row in zip(rows.tolist(), step_rows.tolist(), strict=True):
+                used.append(row)
+                output[row] = found[step_row]
+                output[row][found[step_row] < MASKED_LOGPROB] = -np.inf
         return output
 
     def _run_steps(
         self, kind: str, inputs: StepInputs
     ) -> Iterator[tuple[_StepRunner, NDArray[np.intp], NDArray[np.intp]]]:
-        """Run a graph from the first to the last active slot, of narrow and of wide slots apart.
+        """Run a graph on the active slots, of narrow and of wide slots apart.
 
         Yields after each run: the runner, the rows in use of the session, the same rows of the graph.
         """
@@ -252,19 +264,16 @@ class CpuSession:
             self._caches.rearrange(resolve_beam_parents(inputs.parents, in_use), positions, in_use)
         for width in graph_signatures.beam_widths(spec):
             active = inputs.active & (is_wide == (width > 1))
-            if not active.any():
-                continue
-            slots = np.flatnonzero(active)
-            span = slice(int(slots[0]), int(slots[-1]) + 1)
-            slot, beam = np.nonzero(in_use[span, :width] & active[span, None])
-            rows = StepRows(span, span.start + slot, slot, beam, positions[span][slot, beam])
-            step = self._get_step(kind, width, span.stop - span.start)
-            step.bind(span, self._suppression_bias[span], self._caches.window_lengths[span])
-            step.fill(tokens[span, :width], rules[span, :width], rows)
-            step.caches.before_run(rows)
-            self._infer(step.request)
-            step.caches.after_run(rows)
-            yield step, rows.session_slots * spec.beams + beam, slot * width + beam
+            for span in split_into_spans(active, width):
+                slot, beam = np.nonzero(in_use[span, :width] & active[span, None])
+                rows = StepRows(span, span.start + slot, slot, beam, positions[span][slot, beam])
+                step = self._get_step(kind, width, span.stop - span.start)
+                step.bind(span, self._suppression_bias[span], self._caches.window_lengths[span])
+                step.fill(tokens[span, :width], rules[span, :width], rows)
+                step.caches.before_run(rows)
+                self._infer(step.request)
+                step.caches.after_run(rows)
+                yield step, rows.session_slots * spec.beams + beam, slot * width + beam
 
     def align(self, slot: int, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         self._check_open()

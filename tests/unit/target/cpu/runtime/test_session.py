@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from neuron_whisper.errors import DeviceError, TargetUnavailable
 from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.cpu.runtime.contiguous_caches import ContiguousCaches
 from neuron_whisper.target.cpu.runtime.session import CpuSession
-from tests.support.session_steps import encode_and_prefill
+from tests.support.session_steps import decode_step, encode_and_prefill, logits_step
 from tests.support.sessions import open_session
 from tests.support.tiny_program import spec
 
@@ -51,3 +54,33 @@ def test_a_graph_that_openvino_cannot_load_is_named(tmp_path: Path, content: str
             graph_signatures.graph_file(tmp_path, name).write_text(content)
     with pytest.raises(TargetUnavailable, match="cannot load encode_1"):
         CpuSession(tmp_path, spec(), ContiguousCaches(spec(), dtype="float32"))
+
+
+@pytest.mark.parametrize("kind", ["cpu float32", "cpu bfloat16"])
+def test_slots_far_from_each_other_return_what_they_return_alone(kind: str, tmp_path: Path) -> None:
+    """Slots 0 and 7 narrow, 2 and 5 wide: what lies between them is not computed."""
+    session = open_session(kind, spec(slots=8, beams=3), tmp_path)
+    widths = {0: 1, 2: 3, 5: 3, 7: 1}
+    steps: list[tuple[dict[int, int | list[int]], dict[int, list[int]]]] = [
+        ({0: 11, 2: [12, 13, 14], 5: [15, 16, 17], 7: 18}, {}),
+        ({0: 21, 2: [22, 23, 24], 5: [25, 26, 27], 7: 28}, {2: [1, 0, 0], 5: [2, 2, 1]}),
+    ]
+
+    def run(slots: Iterable[int]) -> dict[int, list[NDArray[np.float32]]]:
+        for slot in slots:
+            encode_and_prefill(session, slot, window=slot, beams=widths[slot])
+        found: dict[int, list[NDArray[np.float32]]] = {slot: [] for slot in slots}
+        for position, (tokens, parents) in enumerate(steps, 3):
+            own = {slot: tokens[slot] for slot in slots}
+            chosen = decode_step(session, own, position, parents=parents)
+            everything = logits_step(session, own, position)  # the same rows once more
+            for slot in slots:
+                rows = slice(3 * slot, 3 * slot + widths[slot])
+                found[slot] += [chosen.logprobs[rows, :1], everything[rows]]
+        return found
+
+    together = run(widths)
+    for slot in widths:
+        for a, b in zip(together[slot], run([slot])[slot], strict=True):
+            np.testing.assert_array_equal(a, b)
+    session.close()
