@@ -31,7 +31,7 @@ N_STEP_INPUTS = 5  # of decode and logits, before the K/V ports
 N_STEP_OUTPUTS = {"decode": 2, "logits": 1}  # outputs before the rows
 N_ALIGN_INPUTS = 1
 ENCODE_AUDIO = "encode_audio"
-PROMPT_PADDING_MULTIPLE = 32  # tokens
+PROMPT_PADDING_MULTIPLE = 38  # tokens: 228 is the longest prompt of text before a window, 224, and how it starts
 
 
 def graph_names(spec: ProgramSpec) -> tuple[str, ...]:

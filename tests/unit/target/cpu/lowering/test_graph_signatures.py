@@ -31,8 +31,9 @@ def test_a_program_has_a_graph_for_one_row_and_for_all_of_a_slot() -> None:
 
 
 def test_a_prompt_is_padded_to_the_first_bucket_or_to_a_multiple_up_to_the_last() -> None:
-    lengths = [graph_signatures.padded_length((4, 32, 90), length) for length in (1, 4, 5, 32, 33, 64, 65, 90)]
-    assert lengths == [4, 4, 32, 32, 64, 64, 90, 90]
+    lengths = [graph_signatures.padded_length((4, 32, 90), length) for length in (1, 4, 5, 38, 39, 76, 77, 90)]
+    assert lengths == [4, 4, 38, 38, 76, 76, 90, 90]
+    assert graph_signatures.padded_length((4, 32, 256), 1 + 223 + 4) == 228
 
 
 @pytest.mark.parametrize(
