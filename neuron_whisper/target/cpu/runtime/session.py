@@ -160,7 +160,7 @@ class CpuSession:
     def _infer(self, request: ov.InferRequest) -> None:
         started = time.perf_counter()
         try:
-            request.infer()
+            request.infer(share_outputs=True)  # else every output is copied for the value returned
         except RuntimeError as error:
             raise DeviceError(f"OpenVINO: {error}") from error
         self.device_s += time.perf_counter() - started
