@@ -5,6 +5,7 @@ Axes: n rows of the decoder (beams or samples), K top tokens, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -98,9 +99,14 @@ class DecoderConfig:
         return length if alpha is None else ((5 + length) / 6) ** alpha
 
     def find_contenders(self, sequences: Sequence[TokenSequence]) -> list[TokenSequence]:
-        """Finds those that may be best in the end, the best now first, if the score of that one does not fall."""
-        ranked = sorted(sequences, key=self.score, reverse=True)
-        return [it for n, it in enumerate(ranked) if n == 0 or self.bound_score(it) >= self.score(ranked[0])]
+        """Finds those that may be best in the end: the best that has ended, and what may overtake it, best now first.
+
+        The score of one that has not ended may fall, so it overtakes nothing yet.
+        """
+        ended = max((it for it in sequences if it.is_ended), key=self.score, default=None)
+        least = -math.inf if ended is None else self.score(ended)
+        contenders = [it for it in sequences if it is ended or (not it.is_ended and self.bound_score(it) >= least)]
+        return sorted(contenders, key=self.score, reverse=True)
 
 
 class TokenDecoder(Protocol):
@@ -120,7 +126,10 @@ class TokenDecoder(Protocol):
     def best(self) -> TokenSequence | None: ...
 
     def list_contenders(self) -> list[TokenSequence]:
-        """Lists the sequences so far that may be `best` in the end, the best now first; none if others are to come."""
+        """Lists the sequences so far of which one, or what it grows to, is `best` in the end; the best now first.
+
+        None if others are still to be drawn.
+        """
 
     def next_rules(self) -> list[NDArray[np.int32]]:
         """The rules row (N_RULES,) of each row's next token."""

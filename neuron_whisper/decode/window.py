@@ -45,7 +45,10 @@ class WindowRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingAttempt:
-    """Decoding at one temperature; `rejection_reason` is "compression_ratio", "avg_logprob", or "" if accepted."""
+    """Decoding at one temperature; `rejection_reason` is "compression_ratio", "avg_logprob", or "" if accepted.
+
+    One that was bound to be rejected was given up before its end: figures and reason are of its text until then.
+    """
 
     temperature: float
     avg_logprob: float
@@ -260,7 +263,7 @@ class WindowDecoder:
         return len(self._attempts) == len(self._options.temperatures) - 1
 
     def _check_finished(self) -> None:
-        """Applies the thresholds if decoding at this temperature is done, or stuck in a loop."""
+        """Applies the thresholds if decoding at this temperature is done, or bound to be rejected."""
         decoder = self._decoder
         assert decoder is not None
         best = decoder.best or self._find_doomed(decoder)
@@ -277,17 +280,20 @@ class WindowDecoder:
     def _will_be_rejected(self, sequence: TokenSequence) -> bool:
         """Whether the sequence is a loop, or too unlikely to become likely enough."""
         assert self._config is not None
-        avg_logprob, floor = self._config.bound_avg_logprob(sequence), self._options.logprob_threshold
+        floor, limit = self._options.logprob_threshold, self._options.compression_ratio_threshold
+        avg_logprob = self._config.bound_avg_logprob(sequence)
         if floor is not None and avg_logprob < floor:
             return not self._is_silence(avg_logprob)
-        limit = self._options.compression_ratio_threshold
-        if limit is None or len(sequence.tokens) < EARLY_STOP_LOOP_TOKENS:
+        if limit is None or self._is_skipped(sequence.avg_logprob):
             return False
-        words = [token for token in sequence.tokens if token < self._special.eot]
-        return (
-            find_loop_start(words, min_tokens=EARLY_STOP_LOOP_TOKENS) is not None
-            and compression_ratio(self._tokenizer.decode(sequence.tokens).strip()) > limit
-        )
+        is_final = sequence.is_ended or self._has_loop(sequence.tokens)
+        return is_final and compression_ratio(self._tokenizer.decode(sequence.tokens).strip()) > limit
+
+    def _has_loop(self, tokens: Sequence[int]) -> bool:
+        """Whether the text has a long loop at its end, or shortly before it, where a beam tries something else."""
+        words = [token for token in tokens if token < self._special.eot]
+        ends = range(max(EARLY_STOP_LOOP_TOKENS, len(words) - DOOM_CHECK_INTERVAL), len(words) + 1)
+        return any(find_loop_start(words[:end], min_tokens=EARLY_STOP_LOOP_TOKENS) is not None for end in ends)
 
     def _apply_fallback_thresholds(self, best: TokenSequence) -> None:
         options = self._options
@@ -295,13 +301,12 @@ class WindowDecoder:
         ratio, avg_logprob = compression_ratio(text), best.avg_logprob
         temperature = options.temperatures[len(self._attempts)]
         limit, floor = options.compression_ratio_threshold, options.logprob_threshold
-        is_unlikely = floor is not None and avg_logprob < floor
         rejection_reason = ""
         if limit is not None and ratio > limit:
             rejection_reason = "compression_ratio"
-        elif is_unlikely:
+        elif floor is not None and avg_logprob < floor:
             rejection_reason = "avg_logprob"
-        if is_unlikely and self._is_silence(avg_logprob):
+        if self._is_skipped(avg_logprob):
             rejection_reason = ""  # silence has no likely text at any temperature
         self._attempts.append(
             DecodingAttempt(
@@ -314,6 +319,11 @@ class WindowDecoder:
         self._decoder = None
         if not rejection_reason or len(self._attempts) == len(options.temperatures):
             self._finish(best, text, ratio)
+
+    def _is_skipped(self, avg_logprob: float) -> bool:
+        """Whether a text of this average log-probability would be accepted as that of silence."""
+        floor = self._options.logprob_threshold
+        return floor is not None and avg_logprob < floor and self._is_silence(avg_logprob)
 
     def _is_silence(self, avg_logprob: float) -> bool:
         """Whether the window is skipped: no speech is likely, and the text is not."""

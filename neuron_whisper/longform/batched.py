@@ -1,8 +1,8 @@
 """The batched plan: groups of speech regions decode in parallel, each group prompted with its own previous text.
 
 Temperature fallback and timestamps work as in the sequential plan: a rejected window is decoded again in its slot, and
-audio that a window did not cover becomes a new window. A window decoded without the text before it spells and
-punctuates differently, so a few consecutive regions form a group that is decoded in order.
+audio that a window did not cover is decoded with the speech behind it. A window decoded without the text before it
+spells and punctuates differently, so a few consecutive regions form a group that is decoded in order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from neuron_whisper.audio.speech import MAX_GAP_S
 from neuron_whisper.decode.window import DecodingResult, WindowRequest
 from neuron_whisper.longform.clip_context import ClipContext, PromptState
 from neuron_whisper.longform.plan import AwaitAction, Plan, SubmitAction, TranscriptSummary
-from neuron_whisper.longform.region import RegionDecoder, decode_window
+from neuron_whisper.longform.region import MIN_REMAINDER_S, RegionDecoder, decode_window
 from neuron_whisper.longform.window_result import with_id
 from neuron_whisper.transcript import Segment, SkippedRegion
 
@@ -55,9 +55,12 @@ def group_regions(regions: Sequence[tuple[int, int]], max_size: int) -> Iterator
 
 def _decode_group(clip: ClipContext, prompt_state: PromptState, group: Sequence[tuple[int, int]]) -> RegionDecoder:
     """Decodes the regions in order. What a window's text does not reach is decoded with the speech behind it."""
-    seek = 0
+    seek = group[0][0]
     for index, (start, end) in enumerate(group):
-        seek = max(seek, start)
+        if start > seek:
+            if prompt_state.unheard_frames:  # they are counted back from the next window
+                prompt_state.unheard_frames += start - seek
+            seek = start
         while seek < end:
             window_end = find_window_end(clip, group[index:], seek)
             next_seek = yield from decode_window(clip, prompt_state, seek, window_end, is_remainder=seek > start)
@@ -65,23 +68,28 @@ def _decode_group(clip: ClipContext, prompt_state: PromptState, group: Sequence[
 
 
 def find_window_end(clip: ClipContext, regions: Sequence[tuple[int, int]], seek: int) -> int:
-    """Finds the frame where a window from `seek` on ends, which lies in the first of the regions.
+    """Finds the frame where a window ends that begins at `seek`, which lies in the first of the regions.
 
-    That is this region's end, or a pause in those behind it, if it fits the window and no speech or long silence lies
-    between the regions.
+    That is this region's end, or a pause in those behind it, if it fits the window and no speech, no long silence and
+    no edge of a range of `clip_timestamps` lies between the regions. A rest without speech ends with its region.
     """
-    end = regions[0][1]
-    if clip.speech_map is None:
+    start, end = regions[0]
+    speech_map = clip.speech_map
+    if speech_map is None or (seek > start and speech_map.sum_speech_s(seek, end) < MIN_REMAINDER_S):
         return end
-    ends = [round(span.end_s * FRAMES_PER_SECOND) for span in clip.speech_map.spans]
+    edges = [round(time_s * FRAMES_PER_SECOND) for time_s in clip.options.clip_times]
     for next_start, next_end in regions[1:]:
-        gap_s = (next_start - end) / FRAMES_PER_SECOND
-        if gap_s > MAX_GAP_S or clip.measure_speech(end / FRAMES_PER_SECOND, next_start / FRAMES_PER_SECOND):
+        if (
+            next_start - end > MAX_GAP_S * FRAMES_PER_SECOND
+            or any(end <= edge <= next_start for edge in edges)
+            or clip.measure_speech(end / FRAMES_PER_SECOND, next_start / FRAMES_PER_SECOND)
+        ):
             break
-        fitting = [it for it in (*ends, next_end) if next_start < it <= min(next_end, seek + WINDOW_FRAMES)]
-        if not fitting:
+        limit = seek + WINDOW_FRAMES
+        last = next_end if next_end <= limit else speech_map.find_last_end(limit)
+        if last <= next_start:
             break
-        end = max(fitting)
+        end = last
         if end < next_end:
             break
     return end

@@ -27,7 +27,7 @@ def find_gaps(
         for start, end in zip([first, *ends], [*starts, last], strict=True):
             start_s, end_s = start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND
             has_speech = speech_map.measure_speech(start_s, end_s) >= PAUSE_MS / 1000
-            if end_s - start_s > MAX_GAP_S or has_speech or (not inside and start < end):
+            if end - start > MAX_GAP_S * FRAMES_PER_SECOND or has_speech or (not inside and start < end):
                 gaps.append(SkippedRegion(start_s=start_s, end_s=end_s, reason="vad"))
     return gaps
 

@@ -52,6 +52,11 @@ class SpeechMap:
         first = bisect_left(self.spans, start_s, key=lambda span: span.end_s)
         return first < len(self.spans) and self.spans[first].start_s < end_s
 
+    def find_last_end(self, frame: int) -> int:
+        """Finds the frame where the last span ends that has ended at `frame`; 0 where there is none."""
+        after = bisect_right(self.spans, frame, key=lambda span: round(span.end_s * FRAMES_PER_SECOND))
+        return round(self.spans[after - 1].end_s * FRAMES_PER_SECOND) if after else 0
+
     def find_speech_run(self, frame: int) -> tuple[int, int] | None:
         """Finds the frames from the first span that ends after `frame` up to a silence longer than MAX_GAP_S.
 

@@ -102,18 +102,17 @@ def test_samples_follow_the_distribution_at_their_temperature() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 999),
-    kind=st.sampled_from(["greedy", "beams", "patient beams", "penalised beams", "samples", "rounds of samples"]),
+    kind=st.sampled_from(["greedy", "beams", "patient beams", "summed beams", "long beams", "samples", "rounds"]),
     end_from=st.integers(1, 20),
 )
-def test_what_is_best_in_the_end_was_a_contender_or_continues_one_if_the_best_of_then_has_not_fallen(
-    seed: int, kind: str, end_from: int
-) -> None:
+def test_what_is_best_in_the_end_was_a_contender_or_continues_one(seed: int, kind: str, end_from: int) -> None:
     search: dict[str, Any] = {
         "beams": {"beam_size": 3},
         "patient beams": {"beam_size": 2, "patience": 2.0},
-        "penalised beams": {"beam_size": 3, "length_penalty": 0.6},
+        "summed beams": {"beam_size": 3, "patience": 2.0, "length_penalty": 0.0},
+        "long beams": {"beam_size": 3, "length_penalty": 0.6},
         "samples": {"best_of": 4},
-        "rounds of samples": {"best_of": 4},
+        "rounds": {"best_of": 4},
     }
     config = decoder_config(**search.get(kind, {}))
     decoder: TokenDecoder
@@ -130,15 +129,22 @@ def test_what_is_best_in_the_end_was_a_contender_or_continues_one_if_the_best_of
         on_step=lambda: contenders_by_step.append([deepcopy(it) for it in decoder.list_contenders()]),
     )
     for contenders in filter(None, contenders_by_step):
-        leader = contenders[0]
-        assert all(config.score(it) <= config.score(leader) for it in contenders)
-        if config.score(best) >= config.score(leader):
-            assert any(best.tokens[: len(it.tokens)] == it.tokens for it in contenders)
-            assert any(
-                best.avg_logprob <= config.bound_avg_logprob(it) + 1e-9
-                for it in contenders
-                if best.tokens[: len(it.tokens)] == it.tokens
-            )
+        scores = [config.score(it) for it in contenders]
+        assert scores == sorted(scores, reverse=True)
+        grown = [it for it in contenders if best.tokens[: len(it.tokens)] == it.tokens]
+        assert grown
+        assert any(best.avg_logprob <= config.bound_avg_logprob(it) + 1e-9 for it in grown)
+
+
+def test_a_good_text_that_ended_stays_a_contender_beside_a_likelier_loop() -> None:
+    config = decoder_config(max_tokens=224, beam_size=2, patience=2.0)
+    start = config.start_sequence()
+    good = TokenSequence(start.state, [1] * 20, [-0.6] * 20, -12.0, is_ended=True)
+    worse = TokenSequence(start.state, [2] * 20, [-0.9] * 20, -18.0, is_ended=True)
+    loop = TokenSequence(start.state, [3] * 96, [-0.1] * 96, -9.6)
+    hopeless = TokenSequence(start.state, [4] * 96, [-3.0] * 96, -288.0)
+    assert config.find_contenders([good, worse, loop, hopeless]) == [loop, good]
+    assert config.find_contenders([loop, hopeless]) == [loop, hopeless]
 
 
 def test_samples_that_are_still_to_be_drawn_may_be_better_than_all_before() -> None:

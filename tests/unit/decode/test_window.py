@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neuron_whisper.decode.options import TEMPERATURES
 from neuron_whisper.decode.window import (
+    DOOM_CHECK_INTERVAL,
     EARLY_STOP_LOOP_TOKENS,
     DecodingResult,
     WindowDecoder,
@@ -77,6 +78,9 @@ LONG = spec(slots=1, beams=4, dims=replace(DIMS, n_text_ctx=448))
 class LoopingSession(FakeSession):
     """Likes tokens 5, 6, 7, 5, 6, 7, ... best."""
 
+    def plain_logits_after(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
+        return super().logits_after(slot, tokens)
+
     def logits_after(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
         logits = super().logits_after(slot, tokens)
         logits[5 + len(tokens) % 3] += 30
@@ -101,24 +105,50 @@ def test_an_attempt_that_can_only_become_a_loop_is_given_up_but_for_the_last(sea
     assert len(found.tokens) == longest
     assert [it.rejection_reason for it in found.attempts] == ["compression_ratio"] * 2
     by_prefill = 0 if found.temperature else 2  # the first token of each attempt
-    assert steps == EARLY_STOP_LOOP_TOKENS + longest - by_prefill
+    given_up = steps + by_prefill - longest
+    last = EARLY_STOP_LOOP_TOKENS + DOOM_CHECK_INTERVAL if "beam_size" not in search else longest - DOOM_CHECK_INTERVAL
+    assert EARLY_STOP_LOOP_TOKENS <= given_up <= last, "some beam tries another token for a while"
 
 
-@pytest.mark.parametrize("search", [{"beam_size": 3}, {"best_of": 3}])
+@pytest.mark.parametrize(
+    "search", [{}, {"beam_size": 3}, {"temperatures": (0.8, 0.9, 1.0), "best_of": 3}, {"max_new_tokens": 140}]
+)
 def test_an_attempt_that_cannot_become_likely_is_given_up_and_no_other(search: dict[str, Any]) -> None:
-    asked = options(temperatures=(0.0, 0.9, 1.0), without_timestamps=True, compression_ratio_threshold=None, **search)
+    asked = {"temperatures": (0.0, 0.9, 1.0), "without_timestamps": True, "compression_ratio_threshold": None, **search}
 
-    def run(threshold: float | None) -> tuple[DecodingResult, int]:
-        return run_window(FakeSession(LONG, end_after=150), replace(asked, logprob_threshold=threshold))
+    def run(**wanted: Any) -> tuple[DecodingResult, int]:
+        return run_window(FakeSession(LONG, end_after=150), options(**asked, **wanted))
 
-    whole, all_steps = run(None)
+    whole, all_steps = run(logprob_threshold=None)
     assert whole.avg_logprob < -1.0
-    accepted, steps = run(whole.avg_logprob - 0.01)
+    accepted, steps = run(logprob_threshold=whole.avg_logprob - 0.01)
     assert (accepted.tokens, steps) == (whole.tokens, all_steps)
-    rejected, steps = run(-0.5)
+    rejected, steps = run(logprob_threshold=-0.5)
     assert [it.rejection_reason for it in rejected.attempts] == ["avg_logprob"] * 3
-    assert len(rejected.tokens) == 150, "the last is taken whole"
+    assert len(rejected.tokens) == len(whole.tokens), "the last is taken whole"
     assert steps < 2 * all_steps
+    silence, steps = run(logprob_threshold=-0.5, no_speech_threshold=0.0)
+    assert silence.is_silence
+    assert (silence.tokens, steps) == (whole.tokens, all_steps), "what is skipped as silence is decoded to its end"
+
+
+def test_a_loop_that_would_be_taken_for_silence_so_far_is_decoded_on() -> None:
+    class LateLoop(LoopingSession):
+        def logits_after(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
+            return super().logits_after(slot, tokens) if len(tokens) > 60 else self.plain_logits_after(slot, tokens)
+
+    asked = {"temperatures": (0.0, 1.0), "without_timestamps": True, "compression_ratio_threshold": 2.0}
+    loop, early = run_window(LateLoop(LONG, end_after=999), options(**asked))
+    assert loop.attempts[0].rejection_reason == "compression_ratio"
+    so_far, longest = loop.attempts[0].avg_logprob, LONG.dims.n_text_ctx // 2
+    floor = so_far * 0.8  # below it now, above it at the end
+    found, steps = run_window(
+        LateLoop(LONG, end_after=999), options(**asked, no_speech_threshold=0.0, logprob_threshold=floor)
+    )
+    assert not found.is_silence or len(found.attempts) > 1
+    assert found.attempts[0].rejection_reason == "compression_ratio"
+    assert found.attempts[0].avg_logprob > floor
+    assert steps > early
 
 
 def test_silence_is_not_retried_though_its_text_is_unlikely() -> None:

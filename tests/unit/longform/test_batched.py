@@ -21,6 +21,7 @@ from tests.support.plans import (
     make_clip_context,
     make_pauseless_map,
     run_to_end,
+    timestamp_at,
     two_segments,
 )
 
@@ -121,6 +122,7 @@ def test_other_groups_wait_until_the_first_has_detected_the_language() -> None:
         (2500, [(0, 2900), (2900, 3900), (3900, 6900)], 4900),  # through a region into another
         (2500, [(0, 2800), (3200, 4000)], 2800),  # a long silence between them
         (2500, [(0, 2800), (2950, 4000)], 2800),  # speech between them, in a range that is left out
+        (2890, [(0, 2900), (2900, 4900)], 4900),
     ],
 )
 def test_a_window_takes_what_fits_of_the_regions_behind_its_own(
@@ -130,6 +132,36 @@ def test_a_window_takes_what_fits_of_the_regions_behind_its_own(
     speech = pauses.get(regions[-1][0], [(0, 28), (28.3, 29), (29, 39), (39, 49), (49, 69)])
     clip_data = make_clip_context(70, make_pauseless_map(*speech))
     assert find_window_end(clip_data, regions, seek) == end
+
+
+@pytest.mark.parametrize("clip_timestamps", [(0, 10, 12, 30), (0, 10, 11, 30), (0, 11, 12, 30)])
+def test_no_window_crosses_the_edge_of_a_range(clip_timestamps: tuple[float, ...]) -> None:
+    clip_data = make_clip_context(30, make_pauseless_map((0, 10), (12, 30)), clip_timestamps=clip_timestamps)
+    assert find_window_end(clip_data, [(0, 1000), (1200, 3000)], 500) == 1000
+
+
+def test_a_rest_without_speech_moves_no_window_behind_it() -> None:
+    clip_data = make_clip_context(49, make_pauseless_map((0, 27), (29, 49)))
+    assert find_window_end(clip_data, [(0, 2900), (2900, 4900)], 2750) == 2900
+    assert find_window_end(clip_data, [(0, 2900), (2900, 4900)], 2650) == 4900
+
+
+def test_speech_without_text_before_a_gap_is_told_of() -> None:
+    clip_data = replace(make_clip_context(45, make_pauseless_map((0, 29), (31, 38), (38, 45))), tries_again=False)
+    texts = iter(
+        [
+            [timestamp_at(0), *b" first", timestamp_at(2600), timestamp_at(2600)],
+            [timestamp_at(0), *b" a", timestamp_at(100), timestamp_at(450), timestamp_at(450)],  # ends in the gap
+        ]
+    )
+
+    def script(request: WindowRequest) -> list[int]:
+        return next(texts, [timestamp_at(0), *b" the rest of it", timestamp_at(request.frames)])
+
+    plan = decode_batched(clip_data, PromptState(language="en"), [(0, 2900), (3100, 4500)], concurrency=1)
+    segments, skipped, _ = run_to_end(plan, ScriptedDecoder(script))
+    assert [(it.start_s, it.end_s) for it in segments] == [(0.0, 26.0), (26.0, 27.0), (31.0, 45.0)]
+    assert [(it.start_s, it.end_s, it.reason) for it in skipped] == [(27.0, 31.0, "no_text")]
 
 
 def test_what_a_window_does_not_reach_is_decoded_with_the_speech_behind_it() -> None:

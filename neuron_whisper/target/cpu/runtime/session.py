@@ -67,7 +67,7 @@ class CpuSession:
         self._logprobs_rows: list[int] = []  # of the last call
         self._models: dict[tuple[str, int], ov.CompiledModel] = {}
         self._requests: dict[str, ov.InferRequest] = {}
-        self._steps: dict[tuple[str, int, int], _StepRunner] = {}
+        self._steps: dict[tuple[str, int, int, int], _StepRunner] = {}
         self.device_s = 0.0
         self._is_open = False
         with graph_signatures.weights_file(directory).open("rb") as file:
@@ -144,9 +144,10 @@ class CpuSession:
             self._requests[name] = self._get_model(name).create_infer_request()
         return self._requests[name]
 
-    def _get_step(self, kind: str, width: int, slots: int) -> _StepRunner:
-        name = f"{kind}_{width}"
-        key = kind, width, self._caches.form_of(name, slots)
+    def _get_step(self, kind: str, width: int, span: slice) -> _StepRunner:
+        """The runner of a graph for these slots; those of another first slot have their own: ports stay bound."""
+        name, slots = f"{kind}_{width}", span.stop - span.start
+        key = kind, width, self._caches.form_of(name, slots), span.start
         if key not in self._steps:
             request = self._get_model(name, slots).create_infer_request()
             caches = self._caches.bind_step(request, kind, width)
@@ -267,7 +268,7 @@ class CpuSession:
             for span in split_into_spans(active, width):
                 slot, beam = np.nonzero(in_use[span, :width] & active[span, None])
                 rows = StepRows(span, span.start + slot, slot, beam, positions[span][slot, beam])
-                step = self._get_step(kind, width, span.stop - span.start)
+                step = self._get_step(kind, width, span)
                 step.bind(span, self._suppression_bias[span], self._caches.window_lengths[span])
                 step.fill(tokens[span, :width], rules[span, :width], rows)
                 step.caches.before_run(rows)

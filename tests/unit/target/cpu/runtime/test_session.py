@@ -16,7 +16,7 @@ from neuron_whisper.target.cpu.lowering import graph_signatures
 from neuron_whisper.target.cpu.runtime.contiguous_caches import ContiguousCaches
 from neuron_whisper.target.cpu.runtime.session import CpuSession
 from tests.support.session_steps import decode_step, encode_and_prefill, logits_step
-from tests.support.sessions import open_session
+from tests.support.sessions import open_session, tolerance
 from tests.support.tiny_program import spec
 
 
@@ -58,12 +58,15 @@ def test_a_graph_that_openvino_cannot_load_is_named(tmp_path: Path, content: str
 
 @pytest.mark.parametrize("kind", ["cpu float32", "cpu bfloat16"])
 def test_slots_far_from_each_other_return_what_they_return_alone(kind: str, tmp_path: Path) -> None:
-    """Slots 0 and 7 narrow, 2 and 5 wide: what lies between them is not computed."""
+    """Narrow slots in the runs 0 and 6 to 7, wide ones in the runs 2 and 4 to 5."""
     session = open_session(kind, spec(slots=8, beams=3), tmp_path)
-    widths = {0: 1, 2: 3, 5: 3, 7: 1}
+    widths = {0: 1, 2: 3, 4: 3, 5: 3, 6: 1, 7: 1}
     steps: list[tuple[dict[int, int | list[int]], dict[int, list[int]]]] = [
-        ({0: 11, 2: [12, 13, 14], 5: [15, 16, 17], 7: 18}, {}),
-        ({0: 21, 2: [22, 23, 24], 5: [25, 26, 27], 7: 28}, {2: [1, 0, 0], 5: [2, 2, 1]}),
+        ({0: 11, 2: [12, 13, 14], 4: [31, 32, 33], 5: [15, 16, 17], 6: 34, 7: 18}, {}),
+        (
+            {0: 21, 2: [22, 23, 24], 4: [41, 42, 43], 5: [25, 26, 27], 6: 44, 7: 28},
+            {2: [1, 0, 0], 4: [0, 2, 0], 5: [2, 2, 1]},
+        ),
     ]
 
     def run(slots: Iterable[int]) -> dict[int, list[NDArray[np.float32]]]:
@@ -82,5 +85,6 @@ def test_slots_far_from_each_other_return_what_they_return_alone(kind: str, tmp_
     together = run(widths)
     for slot in widths:
         for a, b in zip(together[slot], run([slot])[slot], strict=True):
-            np.testing.assert_array_equal(a, b)
+            # a lone slot may have a graph of its own, whose sums are rounded in another order
+            np.testing.assert_allclose(a, b, atol=max(1e-5, tolerance(kind)))
     session.close()

@@ -28,9 +28,7 @@ def find_spans(active: list[int], width: int, slots: int = 8) -> list[tuple[int,
         ([0, 2, 7], 5, [(0, 1), (2, 3), (7, 8)]),
     ],
 )
-def test_slots_that_are_idle_for_long_are_in_no_run(
-    active: list[int], width: int, spans: list[tuple[int, int]]
-) -> None:
+def test_many_idle_rows_side_by_side_are_in_no_run(active: list[int], width: int, spans: list[tuple[int, int]]) -> None:
     assert find_spans(active, width) == spans
 
 
