@@ -71,11 +71,16 @@ def find_window_end(clip: ClipContext, regions: Sequence[tuple[int, int]], seek:
     """Finds the frame where a window ends that begins at `seek`, which lies in the first of the regions.
 
     That is this region's end, or a pause in those behind it, if it fits the window and no speech, no long silence and
-    no edge of a range of `clip_timestamps` lies between the regions. A rest without speech ends with its region.
+    no edge of a range of `clip_timestamps` lies between the regions. A rest without speech ends with its region, and so
+    does every window where each has a language of its own.
     """
     start, end = regions[0]
     speech_map = clip.speech_map
-    if speech_map is None or (seek > start and speech_map.sum_speech_s(seek, end) < MIN_REMAINDER_S):
+    if (
+        speech_map is None
+        or clip.detects_every_language
+        or (seek > start and speech_map.sum_speech_s(seek, end) < MIN_REMAINDER_S)
+    ):
         return end
     edges = [round(time_s * FRAMES_PER_SECOND) for time_s in clip.options.clip_times]
     for next_start, next_end in regions[1:]:

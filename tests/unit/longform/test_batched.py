@@ -140,6 +140,11 @@ def test_no_window_crosses_the_edge_of_a_range(clip_timestamps: tuple[float, ...
     assert find_window_end(clip_data, [(0, 1000), (1200, 3000)], 500) == 1000
 
 
+def test_no_window_takes_speech_behind_its_region_where_each_has_a_language_of_its_own() -> None:
+    clip_data = make_clip_context(49, make_pauseless_map((0, 29), (29, 49)), multilingual=True)
+    assert find_window_end(clip_data, [(0, 2900), (2900, 4900)], 2000) == 2900
+
+
 def test_a_rest_without_speech_moves_no_window_behind_it() -> None:
     clip_data = make_clip_context(49, make_pauseless_map((0, 27), (29, 49)))
     assert find_window_end(clip_data, [(0, 2900), (2900, 4900)], 2750) == 2900
