@@ -27,7 +27,6 @@ from neuron_whisper.target.cpu.runtime.kv_cache_backend import (
 )
 from neuron_whisper.target.cpu.runtime.step_spans import split_into_spans
 from neuron_whisper.target.interfaces import (
-    MASKED_LOGPROB,
     N_RULES,
     PrefillInputs,
     PrefillOutput,
@@ -241,11 +240,8 @@ class CpuSession:
         output[self._logprobs_rows] = -np.inf
         used = self._logprobs_rows = []
         for step, rows, step_rows in self._run_steps("logits", inputs):
-            found = step.read_output(0)
-            for row, step_row in zip(rows.tolist(), step_rows.tolist(), strict=True):
-                used.append(row)
-                output[row] = found[step_row]
-                output[row][found[step_row] < MASKED_LOGPROB] = -np.inf
+            used += rows.tolist()
+            output[rows] = mask_logprobs(step.read_output(0)[step_rows])
         return output
 
     def _run_steps(
