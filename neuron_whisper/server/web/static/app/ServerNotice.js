@@ -1,0 +1,39 @@
+// Says that the browser is offline or that the server does not answer, until it does again.
+import { html, useEffect } from "../vendor/htm-preact.js";
+import { resolveUrl } from "./config.js";
+import { t } from "./i18n.js";
+import { createStore, useStore } from "./state.js";
+import { Icon } from "./ui/icons.js";
+
+const CHECK_MS = 4000;
+const reach = createStore({ isGone: false });
+
+/** To be called when a request got no response at all. */
+export function noticeServerGone() {
+  reach.set({ isGone: true });
+}
+
+export function ServerNotice() {
+  const isGone = useStore(reach, (state) => state.isGone);
+  useEffect(() => {
+    const goes = () => reach.set({ isGone: true });
+    globalThis.addEventListener("offline", goes);
+    return () => globalThis.removeEventListener("offline", goes);
+  }, []);
+  useEffect(() => {
+    if (!isGone) return undefined;
+    const timer = setInterval(async () => {
+      try {
+        await fetch(resolveUrl("health/live"), { cache: "no-store" });
+        reach.set({ isGone: false });
+      } catch {
+        // still gone
+      }
+    }, CHECK_MS);
+    return () => clearInterval(timer);
+  }, [isGone]);
+  if (!isGone) return null;
+  return html`<div class="note warn notice" role="alert">
+    <${Icon} name="offline" /><span>${navigator.onLine ? t("error.serverGone") : t("error.offline")}</span>
+  </div>`;
+}
