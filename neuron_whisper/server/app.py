@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Server
@@ -37,7 +38,10 @@ from neuron_whisper.server.realtime.raw_stream import serve_audio_stream
 from neuron_whisper.server.sagemaker.routes import invoke_endpoint, ping
 from neuron_whisper.server.state import ServerState
 from neuron_whisper.server.web.api_docs import SwaggerUi, create_assets_router
-from neuron_whisper.server.web.page import create_page_route
+from neuron_whisper.server.web.config import create_page_config
+from neuron_whisper.server.web.form_page import create_form_page_route
+from neuron_whisper.server.web.page import MAIN_MODULE, create_page_route
+from neuron_whisper.server.web.static_files import StaticFiles, create_static_route
 from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcriber import Transcriber
 
@@ -107,7 +111,7 @@ def build_app(server_state: ServerState) -> Litestar:
             get_metrics,
             *((ping,) if is_on_sagemaker else ()),
             create_assets_router(),
-            create_page_route(server_state.models.default.id, _list_languages(server_state.models)),
+            *_create_page_routes(server_state),
         ],
         dependencies={"server_state": Provide(provide_server_state, sync_to_thread=False)},
         exception_handlers={Exception: handle_exception},
@@ -142,6 +146,15 @@ def _build_cors_config(settings: ServerSettings) -> CORSConfig | None:
         allow_headers=["*"],  # clients send headers of their own, such as OpenAI's X-Stainless-Lang
         expose_headers=["X-Request-Id", "Retry-After"],
     )
+
+
+def _create_page_routes(server_state: ServerState) -> Sequence[HTTPRouteHandler]:
+    model, languages, files = server_state.models.default.id, _list_languages(server_state.models), StaticFiles.load()
+    if MAIN_MODULE in files.by_path:
+        page = create_page_route(create_page_config(server_state.settings, model, languages), files)
+    else:
+        page = create_form_page_route(model, languages)
+    return page, create_static_route(files)
 
 
 def _list_languages(models: ModelRegistry) -> Sequence[str]:

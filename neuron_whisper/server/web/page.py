@@ -1,51 +1,42 @@
-"""GET /: one page to try the server, without any further resources."""
+"""GET /: the page. Its modules and styles are static files of this server; nothing comes from another host."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-from collections.abc import Sequence
-from html import escape
+import secrets
 from pathlib import Path
 
+import msgspec
 from litestar import MediaType, Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from neuron_whisper.text.languages import LANGUAGES
+from neuron_whisper.server.web.config import PageConfig, to_script_json
+from neuron_whisper.server.web.static_files import StaticFiles
 
-PAGE_FILE = Path(__file__).with_name("page.html")
-INLINE_ELEMENT = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
+PAGE_FILE = Path(__file__).with_name("app.html")
+MAIN_MODULE = "app/main.js"
+NONCE_BYTES = 16
+POLICY = (
+    "default-src 'none'; script-src 'nonce-{nonce}' 'self'; style-src 'nonce-{nonce}' 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; worker-src 'self'; font-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
-def create_page_route(model: str, languages: Sequence[str]) -> HTTPRouteHandler:
-    """The route of the page, for a model with these language codes, with its Content-Security-Policy."""
-    html = PAGE_FILE.read_text(encoding="utf-8")
-    html = html.replace("{{model}}", escape(model)).replace("{{languages}}", _render_language_options(languages))
-    body, headers = (
-        html.encode(),
-        {"content-security-policy": _build_content_security_policy(html), "x-content-type-options": "nosniff"},
-    )
+def create_page_route(config: PageConfig, files: StaticFiles) -> HTTPRouteHandler:
+    """The route of the page. Every response has a nonce of its own, so none may be kept by a cache."""
+    template = PAGE_FILE.read_text(encoding="utf-8").replace("{{static}}", files.url)
 
     @get("/", include_in_schema=False)
     async def page() -> Response[bytes]:
-        return Response(body, headers=headers, media_type=MediaType.HTML)
+        nonce = secrets.token_urlsafe(NONCE_BYTES)
+        html = template.replace("{{nonce}}", nonce)
+        html = html.replace("{{config}}", to_script_json(msgspec.structs.replace(config, nonce=nonce)))
+        headers = {
+            "content-security-policy": POLICY.format(nonce=nonce),
+            "cache-control": "no-cache",
+            "referrer-policy": "same-origin",
+            "x-content-type-options": "nosniff",
+        }
+        return Response(html.encode(), headers=headers, media_type=MediaType.HTML)
 
     return page
-
-
-def _render_language_options(languages: Sequence[str]) -> str:
-    names = sorted((LANGUAGES[code].title(), code) for code in languages)
-    return "".join(f'<option value="{code}">{name}</option>' for name, code in names)
-
-
-def _build_content_security_policy(html: str) -> str:
-    """A Content-Security-Policy that allows the page's inline style and script only."""
-    allowed = {"style": "", "script": ""}
-    for kind, content in INLINE_ELEMENT.findall(html):
-        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-        allowed[kind] += f" 'sha256-{digest}'"
-    return (
-        f"default-src 'none'; script-src{allowed['script']}; style-src{allowed['style']}; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
