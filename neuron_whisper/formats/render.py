@@ -13,7 +13,7 @@ from neuron_whisper.audio.clip import FRAMES_PER_SECOND
 from neuron_whisper.errors import InvalidOption
 from neuron_whisper.formats.subtitles import Cue, SubtitleOptions, build_cues
 from neuron_whisper.text.languages import LANGUAGES
-from neuron_whisper.transcript import Segment, Transcript
+from neuron_whisper.transcript import Segment, Transcript, Word
 
 __all__ = [
     "FORMATS",
@@ -127,25 +127,23 @@ def to_whisper(transcript: Transcript) -> dict[str, object]:
         language = {} if segment.language is None else {"language": segment.language}
         document = {**_to_openai_segment(segment), **language, **_decoding_notes(segment)}
         if segment.words:
-            document["words"] = [
-                {
-                    "word": word.text,
-                    "start": _round_to_ms(word.start_s),
-                    "end": _round_to_ms(word.end_s),
-                    "probability": round(word.probability, 4),
-                }
-                for word in segment.words
-            ]
+            document["words"] = [_to_word(word, word.text) for word in segment.words]
         segments.append(document)
     return {"text": transcript.text, "segments": segments, "language": transcript.language}
 
 
 def to_verbose_words(segment: Segment) -> list[dict[str, object]]:
-    """Returns a segment's words as OpenAI's TranscriptionWord."""
-    return [
-        {"word": word.text.strip(), "start": _round_to_ms(word.start_s), "end": _round_to_ms(word.end_s)}
-        for word in segment.words
-    ]
+    """Returns a segment's words as OpenAI's TranscriptionWord, with the probability that openai/whisper gives."""
+    return [_to_word(word, word.text.strip()) for word in segment.words]
+
+
+def _to_word(word: Word, text: str) -> dict[str, object]:
+    return {
+        "word": text,
+        "start": _round_to_ms(word.start_s),
+        "end": _round_to_ms(word.end_s),
+        "probability": round(word.probability, 4),
+    }
 
 
 def write_files(

@@ -53,7 +53,10 @@ SEGMENT_EXAMPLE = {
 }
 VERBOSE_EXAMPLE = {"task": "transcribe", "language": "english", "duration": 11.0, "text": EXAMPLE_TEXT}
 USAGE_EXAMPLE = {"type": "duration", "seconds": 11}
-WORDS_EXAMPLE = [{"word": "And", "start": 0.32, "end": 0.6}, {"word": "so,", "start": 0.6, "end": 0.92}]
+WORDS_EXAMPLE = [
+    {"word": "And", "start": 0.32, "end": 0.6, "probability": 0.7312},
+    {"word": "so,", "start": 0.6, "end": 0.92, "probability": 0.9808},
+]
 JSON_EXAMPLES: Examples = {
     "json": ("response_format=json", {"text": EXAMPLE_TEXT, "languages": [{"code": "en"}], "usage": USAGE_EXAMPLE}),
     "logprobs": (

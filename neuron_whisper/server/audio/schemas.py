@@ -49,9 +49,12 @@ class TokenLogprob(JsonObject, frozen=True, kw_only=True):
 
 
 class TimedWord(JsonObject, frozen=True, kw_only=True):
+    """`probability` is the mean of its tokens', as openai/whisper computes it; OpenAI's API has none."""
+
     word: str
     start: Seconds
     end: Seconds
+    probability: Probability
 
 
 class Retry(JsonObject, frozen=True, kw_only=True):

@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from neuron_whisper.formats.render import to_verbose_words
+from neuron_whisper.server.audio.schemas import TimedWord
 from neuron_whisper.server.jobs.entities import DeliveryStatus, Job, JobStatus, WebhookDelivery
 from neuron_whisper.server.jobs.runner import RunningJob, Stage
 from neuron_whisper.transcript import Segment
@@ -74,12 +77,13 @@ class JobResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A transcribed segment, in seconds from the start of the audio."""
+    """A transcribed segment, in seconds from the start of the audio; `words` where the job asked for their times."""
 
     id: int
     start: float
     end: float
     text: str
+    words: list[TimedWord] | UnsetType = UNSET
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +142,11 @@ def to_job_response(
 
 def to_segment_response(segment: Segment) -> SegmentResponse:
     return SegmentResponse(
-        id=segment.id, start=round(segment.start_s, 3), end=round(segment.end_s, 3), text=segment.text
+        id=segment.id,
+        start=round(segment.start_s, 3),
+        end=round(segment.end_s, 3),
+        text=segment.text,
+        words=msgspec.convert(to_verbose_words(segment), list[TimedWord]) if segment.words else UNSET,
     )
 
 

@@ -14,6 +14,7 @@ from msgspec import Meta
 from neuron_whisper.audio.pcm import ENCODINGS, G711_RATE, PCM_RATES
 from neuron_whisper.decode.options import TranscribeOptions
 from neuron_whisper.errors import InvalidOption, TextTooLong
+from neuron_whisper.formats.render import to_verbose_words
 from neuron_whisper.live import (
     FinalText,
     LiveEvent,
@@ -184,10 +185,7 @@ def _format_segments(segments: Sequence[Segment], wants_words: bool) -> list[dic
             "no_speech_prob": segment.no_speech_prob,
         }
         if wants_words:
-            fields["words"] = [
-                {"word": word.text.strip(), "start": _round_seconds(word.start_s), "end": _round_seconds(word.end_s)}
-                for word in segment.words
-            ]
+            fields["words"] = to_verbose_words(segment)
         formatted.append(fields)
     return formatted
 

@@ -157,7 +157,7 @@ def test_verbose_json_has_openais_fields() -> None:
 def test_verbose_json_has_words_when_segments_have_them() -> None:
     word = Word(start_s=0.1234, end_s=0.5678, text=" And", probability=0.9)
     found = json.loads(render(make_transcript(make_segment(0, 1, " And", words=(word,))), "verbose_json"))
-    assert found["words"] == [{"word": "And", "start": 0.123, "end": 0.568}]
+    assert found["words"] == [{"word": "And", "start": 0.123, "end": 0.568, "probability": 0.9}]
 
 
 @pytest.mark.parametrize("fmt", ["json", "verbose_json"])
