@@ -1,0 +1,127 @@
+// Transcripts kept by this browser: list, load, save with a check of the revision, remove.
+import { announce } from "./channel.js";
+import { openedDatabase, result, transact } from "./database.js";
+
+/** @typedef {import("../transcript/types.js").TranscriptDocument} TranscriptDocument */
+/** @typedef {import("../transcript/types.js").Peaks} Peaks */
+/**
+ * @typedef {object} Entry what a list shows of a document
+ * @property {string} id
+ * @property {string} fileName
+ * @property {number} createdAt milliseconds since 1970
+ * @property {number} updatedAt
+ * @property {number} duration seconds
+ * @property {string} language
+ * @property {string} task
+ * @property {string} excerpt the beginning of its text
+ * @property {boolean} isEdited
+ * @property {string} [model]
+ * @property {string} [jobId]
+ */
+/** @typedef {{saved: true, revision: number} | {saved: false, theirs: TranscriptDocument}} SaveResult */
+
+const EXCERPT_LENGTH = 160;
+const STORES = ["entries", "documents", "sources"];
+
+/** Everything that is kept, the newest first. @returns {Promise<Entry[]>} */
+export async function listDocuments() {
+  const entries = await transact(["entries"], "readonly", (it) => result(it.objectStore("entries").getAll()));
+  return entries.sort((one, other) => other.createdAt - one.createdAt);
+}
+
+/** @param {string} id @returns {Promise<TranscriptDocument | null>} */
+export async function loadDocument(id) {
+  return transact(STORES, "readonly", (transaction) => read(transaction, id));
+}
+
+/** @param {string} id @returns {Promise<Peaks | null>} */
+export async function loadPeaks(id) {
+  const source = await transact(["sources"], "readonly", (it) => result(it.objectStore("sources").get(id)));
+  return source?.peaks ?? null;
+}
+
+/**
+ * Saves the document as the revision after its own. If another tab has saved it since, nothing is written and theirs is
+ * given.
+ * @param {TranscriptDocument} document
+ * @param {{peaks?: Peaks | null}} [about]
+ * @returns {Promise<SaveResult>}
+ */
+export async function saveDocument(document, { peaks } = {}) {
+  const saved = await transact(STORES, "readwrite", async (transaction) => {
+    const kept = await result(transaction.objectStore("documents").get(document.id));
+    if (kept && kept.revision !== document.revision) {
+      return { saved: /** @type {const} */ (false), theirs: /** @type {TranscriptDocument} */ (await read(transaction, document.id)) };
+    }
+    if (!kept || peaks) await writeSource(transaction, document, peaks);
+    write(transaction, document);
+    return { saved: /** @type {const} */ (true), revision: document.revision + 1 };
+  });
+  if (saved.saved) announce({ kind: "saved", id: document.id, revision: saved.revision });
+  return saved;
+}
+
+/**
+ * Saves the document while the page is being closed, without waiting. Only for a document that this tab has saved or
+ * loaded; a revision of another tab in between makes the transaction end without writing.
+ * @param {TranscriptDocument} document
+ * @returns {boolean} whether it was begun
+ */
+export function saveAtOnce(document) {
+  const database = openedDatabase();
+  if (!database) return false;
+  const transaction = database.transaction(STORES, "readwrite");
+  write(transaction, document);
+  transaction.commit?.();
+  announce({ kind: "saved", id: document.id, revision: document.revision + 1 });
+  return true;
+}
+
+/** Removes the document; its recording is removed by `removeAudio`. @param {string} id */
+export async function deleteDocument(id) {
+  await transact(STORES, "readwrite", (transaction) => {
+    for (const store of STORES) transaction.objectStore(store).delete(id);
+  });
+  announce({ kind: "removed", id });
+}
+
+/** @param {IDBTransaction} transaction @param {string} id @returns {Promise<TranscriptDocument | null>} */
+async function read(transaction, id) {
+  const [document, source] = await Promise.all([
+    result(transaction.objectStore("documents").get(id)),
+    result(transaction.objectStore("sources").get(id)),
+  ]);
+  return document ? { ...document, raw: source?.raw ?? null } : null;
+}
+
+/** @param {IDBTransaction} transaction @param {TranscriptDocument} document */
+function write(transaction, document) {
+  const { raw: _, ...rest } = { ...document, revision: document.revision + 1 };
+  transaction.objectStore("documents").put(rest);
+  transaction.objectStore("entries").put(entryOf(document));
+}
+
+/** @param {IDBTransaction} transaction @param {TranscriptDocument} document @param {Peaks | null} [peaks] */
+async function writeSource(transaction, document, peaks) {
+  const store = transaction.objectStore("sources");
+  const kept = await result(store.get(document.id));
+  const packed = peaks && { peaks_per_second: peaks.peaks_per_second, peaks: Uint8Array.from(peaks.peaks) };
+  store.put({ id: document.id, raw: document.raw, peaks: packed ?? kept?.peaks ?? null });
+}
+
+/** @param {TranscriptDocument} document @returns {Entry} */
+function entryOf(document) {
+  const { id, fileName, createdAt, updatedAt, duration, language, task, model, jobId } = document;
+  let excerpt = "";
+  for (const segment of document.segments) {
+    excerpt += segment.text;
+    if (excerpt.length >= EXCERPT_LENGTH) break;
+  }
+  const isEdited = Object.keys(document.speakers).length > 0 || document.segments.some((segment) => segment.original);
+  return {
+    ...{ id, fileName, createdAt, updatedAt, duration, language, task, isEdited },
+    excerpt: excerpt.trim().slice(0, EXCERPT_LENGTH),
+    ...(model ? { model } : {}),
+    ...(jobId ? { jobId } : {}),
+  };
+}

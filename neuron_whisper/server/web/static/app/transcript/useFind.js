@@ -1,0 +1,60 @@
+// The state of finding in a document: what was found, which is shown, and replacing.
+import { useEffect, useMemo, useState } from "../../vendor/htm-preact.js";
+import { setTexts } from "./edits.js";
+import { findAll, replaceAll, replaceOne } from "./find.js";
+import { markMatches } from "./marks.js";
+
+/** @typedef {import("./types.js").TranscriptDocument} TranscriptDocument */
+
+const CLOSED = { query: "", replacement: "", matchCase: false, at: 0 };
+
+/**
+ * @param {TranscriptDocument} document
+ * @param {import("./session.js").Session | null} session
+ * @param {(index: number) => HTMLElement | null} row element of a segment
+ * @param {(text: string) => void} onReplaced tells how many were replaced
+ * @param {number} made changes when rows got their words
+ */
+export function useFind(document, session, row, onReplaced, made) {
+  const [isOpen, setOpen] = useState(false);
+  const [find, setFind] = useState(/** @type {import("./FindBar.js").Find} */ (CLOSED));
+  const query = isOpen ? find.query : "";
+  const matches = useMemo(
+    () => findAll(document, query, { matchCase: find.matchCase }),
+    [document.segments, query, find.matchCase],
+  );
+  const at = matches.length ? Math.min(find.at, matches.length - 1) : -1;
+  const current = matches[at];
+  useEffect(() => {
+    if (current) row(current.index)?.scrollIntoView({ block: "center" });
+  }, [query, find.matchCase, at]);
+  useEffect(() => {
+    const frame = requestAnimationFrame(() => markMatches(matches, at, row));
+    return () => cancelAnimationFrame(frame);
+  }, [matches, at, made]);
+  useEffect(() => () => markMatches([], -1, row), []);
+
+  /** @param {boolean} all */
+  const replace = (all) => {
+    if (!session || !current) return;
+    const texts = all
+      ? replaceAll(document, query, find.replacement, find)
+      : new Map([[current.index, replaceOne(document, current, find.replacement)]]);
+    session.change((history) => setTexts(history, texts));
+    onReplaced(String(all ? matches.length : 1));
+  };
+  return {
+    isOpen,
+    find: { ...find, at },
+    matches,
+    replace,
+    open: () => setOpen(true),
+    close: () => setOpen(false),
+    /** @param {Partial<import("./FindBar.js").Find>} patch */
+    change: (patch) => setFind((before) => ({ ...before, ...patch, at: "query" in patch ? 0 : before.at })),
+    /** @param {1 | -1} step */
+    step: (step) => {
+      if (matches.length) setFind((before) => ({ ...before, at: (at + step + matches.length) % matches.length }));
+    },
+  };
+}
