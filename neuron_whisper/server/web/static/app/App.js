@@ -27,7 +27,10 @@ export function App() {
   }, [shown, id, code]);
 
   return html`
-    <a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => { event.preventDefault(); main.current?.focus(); }}>
+    <a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => {
+      event.preventDefault();
+      main.current?.focus();
+    }}>
       ${t("page.skip")}
     </a>
     <${Header} view=${shown.name} />
@@ -43,4 +46,3 @@ export function App() {
     ${asksForKey && html`<${KeyDialog} />`}
     <${Toasts} />`;
 }
-

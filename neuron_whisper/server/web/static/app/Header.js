@@ -28,8 +28,10 @@ export function Header({ view }) {
     <div class="top-inner">
       <a class="brand" href="#transcribe"><${Icon} name="logo" size=${24} /><span>neuron-whisper</span></a>
       <nav class="tabs" aria-label=${t("page.views")}>
-        ${VIEWS.filter((item) => item.isTab && !hidden.includes(item.name)).map((item) => html`
-          <a key=${item.name} href=${toHash(item.name)} aria-current=${item.name === current ? "page" : undefined}>${t(item.title)}</a>`)}
+        ${VIEWS.filter((item) => item.isTab && !hidden.includes(item.name)).map(
+          (item) => html`
+          <a key=${item.name} href=${toHash(item.name)} aria-current=${item.name === current ? "page" : undefined}>${t(item.title)}</a>`,
+        )}
       </nav>
       <div class="tools">
         <${KeyButton} />

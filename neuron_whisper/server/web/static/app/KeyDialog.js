@@ -37,7 +37,10 @@ export function KeyDialog() {
     <form class="stack" onSubmit=${submit} novalidate>
       <p class="soft">${problem === "missing" ? t("page.keyWanted") : t("page.keyWhat")}</p>
       <${TextField} id="api-key" type="password" label=${t("page.key")} value=${typed} error=${error} spellcheck="false"
-        autofocus onInput=${(/** @type {string} */ text) => { setTyped(text); setError(""); }} />
+        autofocus onInput=${(/** @type {string} */ text) => {
+          setTyped(text);
+          setError("");
+        }} />
       <${Check} label=${t("page.keyKeep")} checked=${keeps} onChange=${setKeeps} />
       <div class="dialog-actions">
         ${value && html`<${Button} kind="plain" onClick=${() => setKey("", false)}>${t("page.keyForget")}<//>`}

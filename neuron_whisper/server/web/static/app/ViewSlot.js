@@ -11,7 +11,7 @@ const loaded = new Map();
 export function ViewSlot({ view, id }) {
   const [component, setComponent] = useState(() => view.component ?? loaded.get(view.name) ?? null);
   const [problem, setProblem] = useState("");
-  const [crash, reset] = useErrorBoundary((/** @type {unknown} */ error) => console.error(error));
+  const [crash, reset] = useErrorBoundary(reportError);
 
   const load = async () => {
     setProblem("");
@@ -19,8 +19,7 @@ export function ViewSlot({ view, id }) {
       const found = await view.load?.();
       loaded.set(view.name, found);
       setComponent(() => found);
-    } catch (error) {
-      console.error(error);
+    } catch {
       setProblem(t("page.loadFailed"));
     }
   };

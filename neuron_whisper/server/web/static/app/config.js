@@ -9,6 +9,10 @@
  * @property {boolean} hasKeys whether requests need an API key
  * @property {boolean} hasJobs whether /v1/jobs exists
  * @property {number} jobsMaxUploadBytes
+ * @property {number} jobsMaxAudioSeconds
+ * @property {boolean} hasRealtime whether live captions exist
+ * @property {boolean} hasModelAdmin whether models can be loaded and unloaded by requests
+ * @property {boolean} metricsNeedKey whether /metrics needs an admin's key
  * @property {{name: string, url: string}[]} samples recordings to try
  * @property {string} version
  * @property {string} nonce for styles that a library adds
@@ -23,6 +27,10 @@ const DEFAULTS = {
   hasKeys: false,
   hasJobs: false,
   jobsMaxUploadBytes: 0,
+  jobsMaxAudioSeconds: 0,
+  hasRealtime: true,
+  hasModelAdmin: false,
+  metricsNeedKey: false,
   samples: [],
   version: "",
   nonce: "",

@@ -1,4 +1,5 @@
 // The views by the name in the address; all but the first are loaded when they are opened.
+import { config } from "./config.js";
 import { createStore } from "./state.js";
 import { TranscribeView } from "./transcribe/TranscribeView.js";
 
@@ -15,13 +16,28 @@ import { TranscribeView } from "./transcribe/TranscribeView.js";
 export const VIEWS = [
   { name: "transcribe", title: "page.transcribe", isTab: true, component: TranscribeView },
   { name: "live", title: "page.live", isTab: true, load: async () => (await import("./live/index.js")).LiveView },
-  { name: "history", title: "page.history", isTab: true, load: async () => (await import("./history/HistoryView.js")).HistoryView },
-  { name: "health", title: "page.health", isTab: true, load: async () => (await import("./health/index.js")).HealthView },
-  { name: "transcript", title: "page.transcript", isTab: false, load: async () => (await import("./transcript-page/TranscriptPage.js")).TranscriptPage },
+  {
+    name: "history",
+    title: "page.history",
+    isTab: true,
+    load: async () => (await import("./history/HistoryView.js")).HistoryView,
+  },
+  {
+    name: "health",
+    title: "page.health",
+    isTab: true,
+    load: async () => (await import("./health/index.js")).HealthView,
+  },
+  {
+    name: "transcript",
+    title: "page.transcript",
+    isTab: false,
+    load: async () => (await import("./transcript-page/TranscriptPage.js")).TranscriptPage,
+  },
 ];
 
 /** Names of views that could not be loaded, or that this reader may not open; their tabs are hidden. */
-export const hiddenViews = createStore({ names: /** @type {string[]} */ ([]) });
+export const hiddenViews = createStore({ names: config.hasRealtime ? /** @type {string[]} */ ([]) : ["live"] });
 
 /** @param {string} name */
 export function hideView(name) {

@@ -20,7 +20,10 @@ export function getHeaders() {
 export async function request(path, { quiet = false, ...init } = {}) {
   let response;
   try {
-    response = await fetch(resolveUrl(path), { ...init, headers: { ...getHeaders(), .../** @type {any} */ (init.headers ?? {}) } });
+    response = await fetch(resolveUrl(path), {
+      ...init,
+      headers: { ...getHeaders(), .../** @type {any} */ (init.headers ?? {}) },
+    });
   } catch (error) {
     throw toNetworkError(error);
   }

@@ -27,7 +27,12 @@ export function toApiError(status, body, retryAfter) {
   try {
     const { error } = JSON.parse(body);
     if (error && typeof error.message === "string") {
-      return new ApiError(error.message, { code: error.code ?? "", param: error.param ?? "", status, retryAfter: seconds });
+      return new ApiError(error.message, {
+        code: error.code ?? "",
+        param: error.param ?? "",
+        status,
+        retryAfter: seconds,
+      });
     }
   } catch {
     // the page of a proxy

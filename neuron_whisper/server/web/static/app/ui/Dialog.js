@@ -14,8 +14,13 @@ export function Dialog({ title, onClose, children }) {
     };
   }, []);
   return html`<dialog class="dialog" ref=${dialog} aria-labelledby="dialog-title"
-    onCancel=${(/** @type {Event} */ event) => { event.preventDefault(); onClose(); }}
-    onClick=${(/** @type {Event} */ event) => { if (event.target === dialog.current) onClose(); }}>
+    onCancel=${(/** @type {Event} */ event) => {
+      event.preventDefault();
+      onClose();
+    }}
+    onClick=${(/** @type {Event} */ event) => {
+      if (event.target === dialog.current) onClose();
+    }}>
     <div class="dialog-head">
       <h2 id="dialog-title">${title}</h2>
       <${Button} icon="close" kind="plain" label=${t("page.close")} onClick=${onClose} />

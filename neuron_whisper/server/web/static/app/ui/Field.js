@@ -25,7 +25,12 @@ export function Field({ id, label, hint, error, children }) {
   </div>`;
 }
 
-/** The attributes of a control that tie it to its field's texts. @param {string} id @param {string} [hint] @param {string} [error] */
+/**
+ * The attributes of a control that tie it to its field's texts.
+ * @param {string} id
+ * @param {string} [hint]
+ * @param {string} [error]
+ */
 export function describeField(id, hint, error) {
   return {
     id,
@@ -35,7 +40,8 @@ export function describeField(id, hint, error) {
 }
 
 /**
- * @param {{id: string, label: string, value: string, options: {value: string, label: string}[], hint?: string, error?: string,
+ * @param {{id: string, label: string, value: string, options: {value: string, label: string}[], hint?: string,
+ * error?: string,
  *   disabled?: boolean, onChange: (value: string) => void}} props
  */
 export function SelectField({ id, label, value, options, hint, error, disabled, onChange }) {
@@ -48,7 +54,8 @@ export function SelectField({ id, label, value, options, hint, error, disabled, 
 }
 
 /**
- * @param {{id: string, label: string, value: string, hint?: string, error?: string, type?: string, placeholder?: string,
+ * @param {{id: string, label: string, value: string, hint?: string, error?: string, type?: string, placeholder?:
+ * string,
  *   onInput: (value: string) => void} & Record<string, unknown>} props
  */
 export function TextField({ id, label, value, hint, error, type = "text", onInput, ...rest }) {
@@ -58,7 +65,10 @@ export function TextField({ id, label, value, hint, error, type = "text", onInpu
   <//>`;
 }
 
-/** A switch. @param {{label: string, checked: boolean, onChange: (checked: boolean) => void} & Record<string, unknown>} props */
+/**
+ * A switch.
+ * @param {{label: string, checked: boolean, onChange: (checked: boolean) => void} & Record<string, unknown>} props
+ */
 export function Check({ label, checked, onChange, ...rest }) {
   return html`<label class="check">
     <input type="checkbox" role="switch" checked=${checked} ...${rest}

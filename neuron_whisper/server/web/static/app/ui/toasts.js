@@ -40,13 +40,21 @@ export function Toasts() {
   return html`
     <div class="hidden-text" role="status" aria-live="polite">${spoken}</div>
     <div class="toasts">
-      ${list.map((toast) => html`<div class="toast" key=${toast.id}>
+      ${list.map(
+        (toast) => html`<div class="toast" key=${toast.id}>
         <span class="grow">${toast.text}</span>
-        ${toast.action && html`<button class="button" type="button"
-          onClick=${() => { toast.action?.run(); hide(toast.id); }}>${toast.action.label}</button>`}
+        ${
+          toast.action &&
+          html`<button class="button" type="button"
+          onClick=${() => {
+            toast.action?.run();
+            hide(toast.id);
+          }}>${toast.action.label}</button>`
+        }
         <button class="button icon" type="button" aria-label=${t("page.close")} onClick=${() => hide(toast.id)}>
           <${Icon} name="close" size=${18} />
         </button>
-      </div>`)}
+      </div>`,
+      )}
     </div>`;
 }

@@ -1,0 +1,40 @@
+// Why a file was not transcribed, and the way to try it again: now, or when the server has room.
+import { html, useEffect } from "../../vendor/htm-preact.js";
+import { t } from "../i18n.js";
+import { Button } from "../ui/Button.js";
+import { useNow } from "../ui/hooks.js";
+import { Icon } from "../ui/icons.js";
+import { askForKey } from "../api/key.js";
+import { retry } from "./runner.js";
+import { dispatch } from "./store.js";
+
+/** @param {{item: import("./queue.js").Item}} props */
+export function RetryNote({ item }) {
+  const { id, error, retries } = item;
+  const now = useNow(500, Boolean(error?.retryAt));
+  const wait = error?.retryAt ? Math.max(0, Math.ceil((error.retryAt - now) / 1000)) : 0;
+  useEffect(() => {
+    if (retries && error && wait === 0) retry(id);
+  }, [retries, wait, error]);
+  const canRetry = item.state === "failed" || item.state === "cancelled";
+  const toggle = () => dispatch({ type: "retryLater", id, retries: !retries });
+  return html`<div class="queue-note">
+    ${
+      error
+        ? html`<div class="note bad" role="alert"><${Icon} name="alert" size=${18} /><span class="grow">${error.message}</span></div>`
+        : html`<p class="soft small grow">${t("transcribe.cancelled")}</p>`
+    }
+    ${
+      canRetry &&
+      html`<div class="row wrap">
+      ${error?.status === 401 && html`<${Button} icon="key" onClick=${() => askForKey()}>${t("page.keyEnter")}<//>`}
+      <${Button} icon="retry" onClick=${() => retry(id)}>${t("page.retry")}<//>
+      ${
+        wait > 0 &&
+        html`<${Button} icon="clock" pressed=${retries} onClick=${toggle}>
+        <span class="num">${t(retries ? "transcribe.retriesIn" : "transcribe.retryIn", { n: wait })}</span><//>`
+      }
+    </div>`
+    }
+  </div>`;
+}

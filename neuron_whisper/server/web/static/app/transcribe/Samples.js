@@ -1,0 +1,44 @@
+// The server's sample recordings: one click sends one.
+import { html, useState } from "../../vendor/htm-preact.js";
+import { request } from "../api/client.js";
+import { config } from "../config.js";
+import { t } from "../i18n.js";
+import { Icon } from "../ui/icons.js";
+import { showToast } from "../ui/toasts.js";
+import { pump } from "./runner.js";
+import { addFiles, startItems } from "./store.js";
+
+const MOST_SHOWN = 4;
+
+export function Samples() {
+  const [busy, setBusy] = useState("");
+  if (!config.samples.length) return null;
+  const send = async (/** @type {{name: string, url: string}} */ sample) => {
+    setBusy(sample.name);
+    try {
+      const blob = await (await request(sample.url)).blob();
+      startItems(await addFiles([new File([blob], sample.name, { type: blob.type })]));
+      pump();
+    } catch (/** @type {any} */ error) {
+      showToast(error.message);
+    } finally {
+      setBusy("");
+    }
+  };
+  return html`<div class="samples">
+    <span class="soft small" id="samples-label">${t("transcribe.samples")}</span>
+    <div class="row wrap" role="group" aria-labelledby="samples-label">
+      ${config.samples.slice(0, MOST_SHOWN).map(
+        (sample) => html`<button key=${sample.name} type="button" class="button round sample"
+        disabled=${busy !== ""} aria-busy=${busy === sample.name} title=${sample.name} onClick=${() => send(sample)}>
+        <${Icon} name="play" size=${14} /><span class="cut">${toLabel(sample.name)}</span>
+      </button>`,
+      )}
+    </div>
+  </div>`;
+}
+
+/** "de_fleurs-de-000.ogg" -> "de fleurs-de-000" @param {string} name */
+function toLabel(name) {
+  return name.replace(/\.[^.]+$/, "").replaceAll("_", " ");
+}

@@ -1,0 +1,41 @@
+// How far a file is, and how long it will take: numbers and their texts.
+
+/**
+ * Share of the audio that is transcribed, 0 to 1; null while that is unknown.
+ * @param {{done: number, duration: number | null}} item
+ */
+export function getFraction({ done, duration }) {
+  if (!duration || duration <= 0) return null;
+  return Math.min(1, done / duration);
+}
+
+/**
+ * Seconds that are left, null while there is too little to tell by.
+ * @param {{done: number, duration: number | null, elapsed: number}} values seconds of audio done and in all, seconds
+ * since the start
+ */
+export function estimateLeft({ done, duration, elapsed }) {
+  if (!duration || done <= 0 || elapsed < 1) return null;
+  return Math.max(0, (duration - done) / (done / elapsed));
+}
+
+/** 75.4 -> "1:15", 3725 -> "1:02:05". @param {number} seconds */
+export function formatClock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+  const tail = String(rest).padStart(2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
+}
+
+/** In units of 1024, as the server counts its limits. @param {number} bytes @param {string} [locale] */
+export function formatSize(bytes, locale) {
+  /** @type {[number, string][]} */
+  const units = [
+    [1024 ** 3, "GB"],
+    [1024 ** 2, "MB"],
+    [1024, "kB"],
+  ];
+  const [size, unit] = units.find(([least]) => bytes >= least) ?? [1, "B"];
+  const value = bytes / size;
+  return `${value.toLocaleString(locale, { maximumFractionDigits: value < 10 && size > 1024 ? 1 : 0 })} ${unit}`;
+}

@@ -1,0 +1,137 @@
+// The queue of files: what each action makes of it.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DEFAULT_OPTIONS } from "../types/app/api/form.js";
+import { createItem, isActive, reduce } from "../types/app/transcribe/queue.js";
+
+const MB = 1024 ** 2;
+const fileOf = (name, size = 1000) => /** @type {any} */ ({ name, size });
+const itemOf = (id, { size = 1000, duration = /** @type {number | null} */ (60) } = {}) =>
+  createItem({ id, file: fileOf(`${id}.wav`, size), duration });
+const START = { options: DEFAULT_OPTIONS, hasJobs: true, longSeconds: 600, maxUploadBytes: 25 * MB };
+const start = (queue, ids, more = {}) => reduce(queue, { type: "start", ids, ...START, ...more });
+const run = (queue, ...actions) => actions.reduce(reduce, queue);
+const first = (queue) => queue.items[0];
+const FAILURE = { message: "no room", code: "queue_full", param: "", status: 503, retryAt: 5000 };
+
+test("one short file is sent as a stream, whose transcript opens", () => {
+  const { via, opens, state } = first(start({ items: [itemOf("a")] }, ["a"]));
+  assert.deepEqual([via, opens, state], ["stream", true, "waiting"]);
+});
+
+test("several files, and a long one, become jobs where the server has them", () => {
+  const several = start({ items: [itemOf("a"), itemOf("b")] }, ["a", "b"]);
+  assert.deepEqual(
+    several.items.map(({ via, opens }) => [via, opens]),
+    [
+      ["job", false],
+      ["job", false],
+    ],
+  );
+  const cases = [
+    [{ duration: 600 }, "stream"],
+    [{ duration: 601 }, "job"],
+    [{ duration: null, size: 25 * MB }, "stream"],
+    [{ duration: null, size: 25 * MB + 1 }, "job"],
+    [{ duration: 60, size: 26 * MB }, "job"], // more than a request takes
+  ];
+  for (const [values, via] of cases) {
+    assert.equal(first(start({ items: [itemOf("a", values)] }, ["a"])).via, via, JSON.stringify(values));
+  }
+});
+
+test("without jobs every file is sent as a stream", () => {
+  const queue = start({ items: [itemOf("a", { duration: 9000 }), itemOf("b")] }, ["a", "b"], { hasJobs: false });
+  assert.deepEqual(
+    queue.items.map(({ via }) => via),
+    ["stream", "stream"],
+  );
+});
+
+test("a file over a limit is not started", () => {
+  const refused = reduce({ items: [itemOf("a")] }, { type: "refuse", id: "a", error: FAILURE });
+  assert.equal(first(start(refused, ["a"])).state, "ready");
+});
+
+test("a file is uploading until all of it is sent, then worked on from that moment", () => {
+  const sending = run(start({ items: [itemOf("a")] }, ["a"]), { type: "upload", id: "a", fraction: 0.4, now: 100 });
+  assert.deepEqual([first(sending).state, first(sending).uploaded], ["uploading", 0.4]);
+  const sent = reduce(sending, { type: "upload", id: "a", fraction: 1, now: 200 });
+  assert.deepEqual([first(sent).state, first(sent).startedAt], ["working", 200]);
+});
+
+test("segments are joined, and how far it is never goes back", () => {
+  const queue = run(
+    start({ items: [itemOf("a")] }, ["a"]),
+    { type: "segments", id: "a", segments: [{ end: 8 }], now: 1 },
+    { type: "job", id: "a", stage: "transcribing", done: 5, total: 61, now: 2 },
+    { type: "segments", id: "a", segments: [{ end: 12 }], now: 3 },
+  );
+  const { segments, done, duration } = first(queue);
+  assert.deepEqual([segments.length, done, duration], [2, 12, 61]);
+});
+
+test("the time of a job counts from when it is transcribed, not from when it waits", () => {
+  const queue = run(
+    start({ items: [itemOf("a")] }, ["a"]),
+    { type: "jobCreated", id: "a", jobId: "job_1", now: 100 },
+    { type: "job", id: "a", stage: "queued", done: 0, total: null, now: 200 },
+    { type: "job", id: "a", stage: "transcribing", done: 0, total: 60, now: 5000 },
+    { type: "job", id: "a", stage: "transcribing", done: 9, total: 60, now: 6000 },
+  );
+  assert.equal(first(queue).startedAt, 5000);
+});
+
+test("late news of a file that was cancelled or is done change nothing", () => {
+  const cancelled = run(start({ items: [itemOf("a")] }, ["a"]), { type: "cancel", id: "a" });
+  const late = run(
+    cancelled,
+    { type: "segments", id: "a", segments: [{ end: 1 }], now: 1 },
+    { type: "upload", id: "a", fraction: 1, now: 2 },
+    { type: "fail", id: "a", error: FAILURE },
+    { type: "finish", id: "a", documentId: "d", duration: 1 },
+  );
+  assert.deepEqual(late, cancelled);
+  const done = run(start({ items: [itemOf("a")] }, ["a"]), { type: "finish", id: "a", documentId: "d", duration: 61 });
+  assert.deepEqual(reduce(done, { type: "cancel", id: "a" }), done);
+});
+
+test("a retry begins anew with the same options, and only of a file that has ended", () => {
+  const failed = run(
+    start({ items: [itemOf("a")] }, ["a"]),
+    { type: "segments", id: "a", segments: [{ end: 4 }], now: 1 },
+    { type: "fail", id: "a", error: FAILURE },
+    { type: "retryLater", id: "a", retries: true },
+  );
+  const { state, segments, error, done, retries, options } = first(reduce(failed, { type: "retry", id: "a" }));
+  assert.deepEqual([state, segments, error, done, retries], ["waiting", [], null, 0, false]);
+  assert.equal(options, DEFAULT_OPTIONS);
+  const working = reduce(start({ items: [itemOf("a")] }, ["a"]), { type: "upload", id: "a", fraction: 1, now: 1 });
+  assert.deepEqual(reduce(working, { type: "retry", id: "a" }), working);
+});
+
+test("clear takes away what has ended, and nothing that is ready or runs", () => {
+  let queue = { items: [itemOf("ready"), itemOf("runs"), itemOf("done"), itemOf("failed")] };
+  queue = start(queue, ["runs", "done", "failed"]);
+  queue = run(
+    queue,
+    { type: "upload", id: "runs", fraction: 1, now: 1 },
+    { type: "finish", id: "done", documentId: "d", duration: 1 },
+    { type: "fail", id: "failed", error: FAILURE },
+  );
+  assert.deepEqual(
+    reduce(queue, { type: "clear" }).items.map(({ id }) => id),
+    ["ready", "runs"],
+  );
+  assert.deepEqual(queue.items.map(isActive), [false, true, false, false]);
+});
+
+test("no action changes a queue in place", () => {
+  const queue = Object.freeze({ items: Object.freeze([Object.freeze(itemOf("a")), Object.freeze(itemOf("b"))]) });
+  run(
+    /** @type {any} */ (queue),
+    { type: "start", ids: ["a"], ...START },
+    { type: "upload", id: "a", fraction: 1, now: 1 },
+  );
+  assert.equal(queue.items[0].state, "ready");
+});
