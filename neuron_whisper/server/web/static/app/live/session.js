@@ -1,0 +1,168 @@
+// One session of live captions: microphone, recording and link, from start to the finished text. Lives on when the
+// reader looks at another view.
+import { apiKey } from "../api/key.js";
+import { createStore } from "../state.js";
+import { buildProtocols, buildStreamUrl } from "./address.js";
+import { NO_CAPTIONS } from "./captions.js";
+import { NOT_CONNECTED } from "./connection.js";
+import { createLink, RATE } from "./link.js";
+import { MicrophoneError, openMicrophone } from "./microphone.js";
+import { keepAwake } from "./wakelock.js";
+import { createRecording } from "./wav.js";
+
+/**
+ * @typedef {{deviceId: string, model: string, language: string, prompt: string}} Choices
+ * @typedef {object} SessionState
+ * @property {"off" | "starting" | "listening" | "paused" | "finishing" | "done"} phase
+ * @property {import("./link.js").LinkState} link
+ * @property {number} seconds recorded, whole
+ * @property {string} micProblem a code of MicrophoneError, or "lost"
+ * @property {string} micDetail
+ * @property {string} microphone its label
+ * @property {number} startedAt Unix milliseconds
+ * @property {Choices} choices
+ */
+
+const NO_LINK = { connection: NOT_CONNECTED, captions: NO_CAPTIONS, behind: 0, model: "", complaint: "" };
+
+/** @type {SessionState} */
+const OFF = {
+  phase: "off",
+  link: NO_LINK,
+  seconds: 0,
+  micProblem: "",
+  micDetail: "",
+  microphone: "",
+  startedAt: 0,
+  choices: { deviceId: "", model: "", language: "", prompt: "" },
+};
+
+export const session = createStore(OFF);
+
+/** How loud it is, 0 to 1: told ten times a second, which would be much for all that renders by `session`. */
+export const level = createStore({ value: 0 });
+
+/** @type {ReturnType<typeof createLink> | null} */
+let link = null;
+/** @type {ReturnType<typeof createRecording> | null} */
+let recording = null;
+/** @type {Awaited<ReturnType<typeof openMicrophone>> | null} */
+let microphone = null;
+
+/** @param {Choices} choices */
+export async function start(choices) {
+  if (session.get().phase !== "off" && session.get().phase !== "done") return;
+  session.set({ ...OFF, phase: "starting", choices, startedAt: Date.now() });
+  recording = createRecording(RATE);
+  link = createLink(() => ({
+    url: buildStreamUrl(document.baseURI, { rate: RATE, ...session.get().choices }),
+    protocols: buildProtocols(apiKey.get().value),
+  }));
+  link.store.subscribe((state) => session.set({ link: state }));
+  if (!(await listen())) {
+    session.set({ phase: "off" });
+    return;
+  }
+  link.start();
+}
+
+/** Opens the microphone; the session's phase tells what came of it. @returns {Promise<boolean>} */
+async function listen() {
+  try {
+    const { deviceId } = session.get().choices;
+    microphone = await openMicrophone({ deviceId, onPiece: take, onLost: () => void loseMicrophone() });
+  } catch (error) {
+    const { code, message } = error instanceof MicrophoneError ? error : new MicrophoneError("failed", String(error));
+    session.set({ micProblem: code, micDetail: message });
+    return false;
+  }
+  session.set({ phase: "listening", microphone: microphone.label, micProblem: "", micDetail: "" });
+  void keepAwake(true);
+  return true;
+}
+
+/** @param {Int16Array} samples @param {number} loudness */
+function take(samples, loudness) {
+  recording?.push(samples);
+  link?.push(samples);
+  level.set({ value: loudness });
+  const seconds = Math.floor(recording?.seconds ?? 0);
+  if (seconds !== session.get().seconds) session.set({ seconds });
+}
+
+async function quiet() {
+  const stopping = microphone;
+  microphone = null;
+  await stopping?.stop();
+  level.set({ value: 0 });
+  void keepAwake(false);
+}
+
+async function loseMicrophone() {
+  if (session.get().phase !== "listening") return;
+  await pause();
+  session.set({ micProblem: "lost" });
+}
+
+/** Lets the microphone go; the server gives what it heard its final text, and its place to others. */
+export async function pause() {
+  if (session.get().phase !== "listening") return;
+  session.set({ phase: "paused" });
+  await quiet();
+  void link?.finish();
+}
+
+/** @param {Partial<Choices>} [changes] another microphone, language or model from here on */
+export async function resume(changes = {}) {
+  if (session.get().phase !== "paused") return;
+  session.set((state) => ({ phase: "starting", choices: { ...state.choices, ...changes } }));
+  if (!(await listen())) session.set({ phase: "paused" });
+  else link?.start();
+}
+
+/** Another microphone at once, without a break in the captions. @param {string} deviceId */
+export async function changeDevice(deviceId) {
+  session.set((state) => ({ choices: { ...state.choices, deviceId } }));
+  if (session.get().phase !== "listening") return;
+  await quiet();
+  if (session.get().phase === "listening" && !(await listen())) await pause();
+}
+
+/** Ends the session when the last text is there. */
+export async function stop() {
+  const { phase } = session.get();
+  if (phase !== "listening" && phase !== "paused") return;
+  session.set({ phase: "finishing" });
+  await quiet();
+  await link?.finish();
+  session.set({ phase: "done" });
+}
+
+/** Ends a session whose server does not come back: what has no text stays a gap. */
+export function giveUp() {
+  link?.abandon();
+}
+
+/** Tries to connect now. */
+export function retry() {
+  link?.retry();
+}
+
+/** The recording of the session as a WAV file. */
+export function getRecording() {
+  return recording?.toBlob() ?? new Blob([]);
+}
+
+/** Forgets the session that is done. */
+export function clear() {
+  if (session.get().phase !== "done") return;
+  link = null;
+  recording = null;
+  session.set(OFF);
+}
+
+globalThis.addEventListener?.("online", retry);
+globalThis.addEventListener?.("offline", () => link?.goOffline());
+globalThis.addEventListener?.("beforeunload", (event) => {
+  if (["starting", "listening", "paused", "finishing"].includes(session.get().phase)) event.preventDefault();
+});
