@@ -62,7 +62,7 @@ export function explainError(error) {
   if (error.status === 401) {
     return { code: error.code === "invalid_api_key" ? "key_wrong" : "key_missing", isFinal: true, message: error.message };
   }
-  if (error.status === 403) return { code: "refused", isFinal: true, message: error.message };
+  if (error.status === 403) return { code: "forbidden", isFinal: true, message: error.message };
   if (error.status === 0) return { code: globalThis.navigator?.onLine === false ? "offline" : "unreachable" };
   return { code: "server_failed", message: error.message, retryAfter: error.retryAfter };
 }

@@ -7,8 +7,8 @@ import { NO_CAPTIONS } from "./captions.js";
 import { NOT_CONNECTED } from "./connection.js";
 import { createLink, RATE } from "./link.js";
 import { MicrophoneError, openMicrophone } from "./microphone.js";
+import { createRecording, PEAKS_PER_SECOND } from "./recording.js";
 import { keepAwake } from "./wakelock.js";
-import { createRecording } from "./wav.js";
 
 /**
  * @typedef {{deviceId: string, model: string, language: string, prompt: string}} Choices
@@ -21,6 +21,8 @@ import { createRecording } from "./wav.js";
  * @property {string} microphone its label
  * @property {number} startedAt Unix milliseconds
  * @property {Choices} choices
+ * @property {number} recorded seconds, known when the session is done
+ * @property {any} transcript the document that was kept of it
  */
 
 const NO_LINK = { connection: NOT_CONNECTED, captions: NO_CAPTIONS, behind: 0, model: "", complaint: "" };
@@ -35,6 +37,8 @@ const OFF = {
   microphone: "",
   startedAt: 0,
   choices: { deviceId: "", model: "", language: "", prompt: "" },
+  recorded: 0,
+  transcript: null,
 };
 
 export const session = createStore(OFF);
@@ -135,7 +139,7 @@ export async function stop() {
   session.set({ phase: "finishing" });
   await quiet();
   await link?.finish();
-  session.set({ phase: "done" });
+  session.set({ phase: "done", recorded: recording?.seconds ?? 0 });
 }
 
 /** Ends a session whose server does not come back: what has no text stays a gap. */
@@ -151,6 +155,11 @@ export function retry() {
 /** The recording of the session as a WAV file. */
 export function getRecording() {
   return recording?.toBlob() ?? new Blob([]);
+}
+
+/** How loud each 1/20 s of it is, as the server would tell it. */
+export function getPeaks() {
+  return { peaks_per_second: PEAKS_PER_SECOND, peaks: recording?.peaks ?? [] };
 }
 
 /** Forgets the session that is done. */

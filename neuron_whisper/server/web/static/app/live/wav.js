@@ -26,39 +26,3 @@ export function buildWavHeader(dataBytes, rate) {
   view.setUint32(40, dataBytes, true);
   return view.buffer;
 }
-
-/**
- * Collects a recording; every half minute goes into a Blob, which browsers may keep on disk.
- * @param {number} rate Hz
- */
-export function createRecording(rate) {
-  /** @type {Blob[]} */
-  const stored = [];
-  /** @type {Int16Array[]} */
-  let recent = [];
-  let recentSamples = 0;
-  let total = 0;
-
-  function store() {
-    if (recent.length) stored.push(new Blob(/** @type {BlobPart[]} */ (recent)));
-    recent = [];
-    recentSamples = 0;
-  }
-  return {
-    /** @param {Int16Array} samples */
-    push(samples) {
-      recent.push(samples);
-      recentSamples += samples.length;
-      total += samples.length;
-      if (recentSamples >= 30 * rate) store();
-    },
-    /** Seconds so far. */
-    get seconds() {
-      return total / rate;
-    },
-    toBlob() {
-      store();
-      return new Blob([buildWavHeader(2 * total, rate), ...stored], { type: "audio/wav" });
-    },
-  };
-}

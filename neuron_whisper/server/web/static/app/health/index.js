@@ -1,0 +1,2 @@
+// Models and health, for those who run the server.
+export { HealthView } from "./HealthView.js";

@@ -1,0 +1,43 @@
+// What the reader chose for the captions, kept by this browser, and the models to choose from.
+import { requestJson } from "../api/client.js";
+import { createStore } from "../state.js";
+
+const KEPT_AS = "neuron-whisper.live";
+
+/** @typedef {import("./session.js").Choices} Choices */
+
+/** @type {Choices} */
+const NONE = { deviceId: "", model: "", language: "", prompt: "" };
+
+export const choices = createStore({ ...NONE, ...readKept() });
+
+/** @param {Partial<Choices>} changes */
+export function choose(changes) {
+  choices.set(changes);
+  try {
+    localStorage.setItem(KEPT_AS, JSON.stringify(choices.get()));
+  } catch {
+    // a browser that keeps nothing: the choice holds until the page is closed
+  }
+}
+
+/** The models that may be asked for, the default first. @returns {Promise<string[]>} none where they cannot be read */
+export async function listModels() {
+  try {
+    const { data } = await requestJson("v1/models", { quiet: true });
+    const served = data.filter((/** @type {any} */ model) => model.available);
+    return served.sort((/** @type {any} */ a, /** @type {any} */ b) => b.default - a.default).map((/** @type {any} */ model) => model.id);
+  } catch {
+    return [];
+  }
+}
+
+/** @returns {Partial<Choices>} */
+function readKept() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEPT_AS) ?? "{}");
+    return Object.fromEntries(Object.entries(kept).filter(([name, value]) => name in NONE && typeof value === "string"));
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,2 @@
+// Live captions: what the microphone hears, as text.
+export { LiveView } from "./LiveView.js";
