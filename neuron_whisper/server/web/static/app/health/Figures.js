@@ -16,8 +16,10 @@ export function Figures({ health }) {
     ["health.queue", formatNumber(snapshot?.waiting ?? readiness?.waiting ?? null)],
     ["health.inFlight", formatNumber(snapshot?.inFlight ?? readiness?.requests ?? null)],
     ["health.sessions", formatShare(snapshot?.sessions, snapshot?.sessionsLimit)],
-    ...(snapshot && snapshot.jobsQueued !== null ? [["health.jobs", `${snapshot.jobsQueued}, ${snapshot.jobsRunning}`]] : []),
-    ...(readiness?.workers ? [["health.workers", formatShare(readiness.workers_up, readiness.workers_configured)]] : []),
+    ...(snapshot?.jobsQueued == null ? [] : [["health.jobs", `${snapshot.jobsQueued}, ${snapshot.jobsRunning}`]]),
+    ...(readiness?.workers
+      ? [["health.workers", formatShare(readiness.workers_up, readiness.workers_configured)]]
+      : []),
     ["health.memory", formatBytes(snapshot?.memory)],
     ["health.uptime", started === null || !serverNow ? "–" : formatSpan(serverNow / 1000 - started)],
     ["health.version", config.version || "–"],
@@ -45,7 +47,9 @@ function formatBytes(bytes) {
 /** @param {number} seconds */
 export function formatSpan(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
-  const [d, h, m, s] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60, whole % 60];
-  if (d) return t("health.days", { n: d, h });
-  return h ? t("health.hours", { h, m }) : t("health.mins", { m, s });
+  const days = Math.floor(whole / 86400);
+  const h = Math.floor(whole / 3600) % 24;
+  const m = Math.floor(whole / 60) % 60;
+  if (days) return t("health.days", { n: days, h });
+  return h ? t("health.hours", { h, m }) : t("health.mins", { m, s: whole % 60 });
 }

@@ -26,7 +26,7 @@ export const KEPT_MS = 5 * 60_000;
 
 /** @param {import("./metrics.js").Metrics} metrics @param {number} at @returns {Snapshot} */
 export function takeSnapshot(metrics, at) {
-  const sum = (/** @type {string} */ name, /** @type {Record<string, string>} */ labels = {}) => sumOf(metrics, name, labels);
+  const sum = (/** @type {string} */ name) => sumOf(metrics, name);
   return {
     at,
     requests: countRequests(metrics),
@@ -39,8 +39,8 @@ export function takeSnapshot(metrics, at) {
     waiting: sum("windows_waiting"),
     sessions: sum("realtime_sessions"),
     sessionsLimit: sum("realtime_sessions_limit"),
-    jobsQueued: sum("jobs", { status: "queued" }),
-    jobsRunning: sum("jobs", { status: "running" }),
+    jobsQueued: sumOf(metrics, "jobs", { status: "queued" }),
+    jobsRunning: sumOf(metrics, "jobs", { status: "running" }),
     memory: sum("process_resident_memory_bytes"),
     startedAt: sum("process_start_time_seconds"),
   };
@@ -72,13 +72,20 @@ export function addPoint(points, before, now) {
   ];
 }
 
-/** How much a counter grew; after a restart of the server it counts from zero. @param {number | null} from @param {number | null} to */
+/**
+ * How much a counter grew; after a restart of the server it counts from zero.
+ * @param {number | null} from
+ * @param {number | null} to
+ */
 function grow(from, to) {
   if (to === null) return 0;
   return from === null || to < from ? to : to - from;
 }
 
-/** Requests of the API: not those for the page, for health and for metrics. @param {import("./metrics.js").Metrics} metrics */
+/**
+ * Requests of the API: not those for the page, for health and for metrics.
+ * @param {import("./metrics.js").Metrics} metrics
+ */
 function countRequests(metrics) {
   const samples = metrics.get("requests_total");
   if (!samples) return null;

@@ -20,8 +20,8 @@ const TIMEOUT_MS = 8000;
  * @property {number} serverNow Unix milliseconds by the server's clock
  */
 
-/** @type {import("../state.js").Store<ServerHealth>} */
-export const health = createStore({
+/** @type {ServerHealth} */
+const NOTHING_YET = {
   readiness: null,
   models: null,
   snapshot: null,
@@ -30,7 +30,9 @@ export const health = createStore({
   modelsStatus: 0,
   failedAt: 0,
   serverNow: 0,
-});
+};
+
+export const health = createStore(NOTHING_YET);
 
 /** @type {number | undefined} */
 let timer;

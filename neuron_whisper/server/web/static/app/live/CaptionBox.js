@@ -8,7 +8,9 @@ import { formatClock } from "./clock.js";
 const NEAR_END_PX = 48;
 
 
-/** @param {{captions: import("./captions.js").Captions, empty: string}} props `empty`: the text where nothing was said */
+/**
+ * @param {{captions: import("./captions.js").Captions, empty: string}} props `empty`: the text where nothing was said
+ */
 export function CaptionBox({ captions, empty }) {
   const box = useRef(/** @type {HTMLElement | null} */ (null));
   const [follows, setFollows] = useState(true);
@@ -52,7 +54,7 @@ class Line extends Component {
     return false;
   }
 
-  render({ line }) {
+  render(/** @type {{line: import("./captions.js").Line}} */ { line }) {
     const { kind, start, end, text } = line;
     const shown = kind === "text" ? text : t(`live.line.${kind}`, { from: formatClock(start), to: formatClock(end), text });
     return html`<p class=${`live-line ${kind}`}><time>${formatClock(start)}</time><span>${shown}</span></p>`;

@@ -52,7 +52,10 @@ async function saveText({ transcript }, format) {
   save(blob, exportName(transcript, format));
 }
 
-/** "live 2026-11-28 14.05": by the local clock, without what file systems refuse. @param {{startedAt: number}} session */
+/**
+ * "live 2026-11-28 14.05": by the local clock, without what file systems refuse.
+ * @param {{startedAt: number}} session
+ */
 function baseName({ startedAt }) {
   const local = new Date(startedAt - 60_000 * new Date(startedAt).getTimezoneOffset()).toISOString();
   return `live ${local.slice(0, 10)} ${local.slice(11, 16).replace(":", ".")}`;

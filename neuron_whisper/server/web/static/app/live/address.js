@@ -1,4 +1,4 @@
-// The address of the stream of raw audio, and the subprotocols that carry the key: a page cannot set a socket's headers.
+// The address of the stream of raw audio, and the subprotocols with the key: a page cannot set a socket's headers.
 
 const KEY_PROTOCOL = "openai-insecure-api-key.";
 

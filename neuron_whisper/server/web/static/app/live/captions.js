@@ -3,7 +3,7 @@
 /**
  * @typedef {{word: string, start: number, end: number, probability?: number}} Word
  * @typedef {{start: number, end: number, text: string, words?: Word[]} & Record<string, unknown>} LiveSegment
- * @typedef {object} Line `kind`: text; failed: speech without a text, `text` is the reason; gap: never reached the server
+ * @typedef {object} Line `kind`: text; failed: speech without a text, `text` is why; gap: never reached the server
  * @property {number} id
  * @property {"text" | "failed" | "gap"} kind
  * @property {number} start
@@ -18,8 +18,11 @@
  * @property {string} stable
  * @property {string} unstable
  * @property {boolean} isStale
- * @typedef {{lines: readonly Line[], pending: readonly Pending[], settled: number, warnings: readonly string[]}} Captions
- *   `settled`: all speech before it has its final text
+ * @typedef {object} Captions `settled`: all speech before it has its final text
+ * @property {readonly Line[]} lines
+ * @property {readonly Pending[]} pending
+ * @property {number} settled
+ * @property {readonly string[]} warnings
  * @typedef {{id: number, offset: number}} Source a connection: its number, and where its first sample lies
  */
 
@@ -48,8 +51,9 @@ export function takeMessage(captions, message, source) {
     case "final":
       return finish(captions, key, toLine(message, source.offset), message.warnings ?? []);
     case "failed": {
-      const known = captions.pending.find((one) => one.key === key) ?? { start: captions.settled, end: captions.settled };
-      return finish(captions, key, makeLine("failed", known.start, known.end, message.error?.message ?? ""), []);
+      const { settled } = captions;
+      const { start, end } = captions.pending.find((one) => one.key === key) ?? { start: settled, end: settled };
+      return finish(captions, key, makeLine("failed", start, end, message.error?.message ?? ""), []);
     }
     default:
       return captions;
@@ -69,7 +73,13 @@ export function settleAll(captions, end) {
   return { ...captions, pending: [], settled: Math.max(captions.settled, end) };
 }
 
-/** What the server never heard. @param {Captions} captions @param {number} start @param {number} end @returns {Captions} */
+/**
+ * With a piece that the server never heard.
+ * @param {Captions} captions
+ * @param {number} start
+ * @param {number} end
+ * @returns {Captions}
+ */
 export function addGap(captions, start, end) {
   return { ...append(captions, makeLine("gap", start, end, "")), settled: Math.max(captions.settled, end) };
 }

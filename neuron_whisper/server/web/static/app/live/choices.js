@@ -25,8 +25,9 @@ export function choose(changes) {
 export async function listModels() {
   try {
     const { data } = await requestJson("v1/models", { quiet: true });
+    /** @type {{id: string, available: boolean, default: boolean}[]} */
     const served = data.filter((/** @type {any} */ model) => model.available);
-    return served.sort((/** @type {any} */ a, /** @type {any} */ b) => b.default - a.default).map((/** @type {any} */ model) => model.id);
+    return served.sort((a, b) => Number(b.default) - Number(a.default)).map((model) => model.id);
   } catch {
     return [];
   }
@@ -35,8 +36,8 @@ export async function listModels() {
 /** @returns {Partial<Choices>} */
 function readKept() {
   try {
-    const kept = JSON.parse(localStorage.getItem(KEPT_AS) ?? "{}");
-    return Object.fromEntries(Object.entries(kept).filter(([name, value]) => name in NONE && typeof value === "string"));
+    const kept = Object.entries(JSON.parse(localStorage.getItem(KEPT_AS) ?? "{}"));
+    return Object.fromEntries(kept.filter(([name, value]) => name in NONE && typeof value === "string"));
   } catch {
     return {};
   }

@@ -6,10 +6,10 @@ const MAX_DELAY_MS = 10_000;
 const STEADY_MS = 10_000; // a connection that held this long counts as recovered
 
 /**
- * @typedef {{code: string, isFinal?: boolean, message?: string, retryAfter?: number}} Problem `isFinal`: trying again
- *   will not help before somebody does something; `retryAfter` in seconds
+ * @typedef {{code: string, isFinal?: boolean, message?: string, retryAfter?: number}} Problem
+ *   `isFinal`: trying again will not help before somebody does something; `retryAfter` in seconds
  * @typedef {object} Connection
- * @property {"idle" | "connecting" | "open" | "waiting" | "stopped" | "closed"} phase stopped: until a person tries again
+ * @property {"idle" | "connecting" | "open" | "waiting" | "stopped" | "closed"} phase stopped: a person tries again
  * @property {number} tries in a row that failed
  * @property {number} retryAt
  * @property {number} openedAt
@@ -39,7 +39,8 @@ export function nextConnection(state, event) {
       const wasSteady = state.phase === "open" && now - state.openedAt >= STEADY_MS;
       const tries = (wasSteady ? 0 : state.tries) + 1;
       if (problem.isFinal || tries > MAX_TRIES) return { ...state, phase: "stopped", tries, problem };
-      return { ...state, phase: "waiting", tries, problem, retryAt: now + findDelay(tries, random, problem.retryAfter) };
+      const retryAt = now + findDelay(tries, random, problem.retryAfter);
+      return { ...state, phase: "waiting", tries, problem, retryAt };
     }
   }
 }

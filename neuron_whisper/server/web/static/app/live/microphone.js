@@ -14,7 +14,7 @@ export class MicrophoneError extends Error {
 /** Why no microphone can be opened on this page, "" where nothing is in the way. */
 export function findObstacle() {
   if (!globalThis.isSecureContext) return "insecure";
-  return globalThis.navigator.mediaDevices?.getUserMedia && "AudioWorkletNode" in globalThis ? "" : "unsupported";
+  return navigator.mediaDevices && "AudioWorkletNode" in globalThis ? "" : "unsupported";
 }
 
 /** The microphones; without labels before one was allowed. @returns {Promise<Device[]>} */

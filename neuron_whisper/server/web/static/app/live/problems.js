@@ -1,4 +1,4 @@
-// Why a connection was lost or refused. A browser hides the answer to a handshake: other routes are asked for the reason.
+// Why a connection was lost or refused. Browsers hide the answer to a handshake: other routes are asked for the reason.
 import { ApiError, request, requestJson } from "../api/client.js";
 import { parseMetrics, sumOf } from "../health/metrics.js";
 
@@ -60,7 +60,8 @@ async function probe(model) {
 export function explainError(error) {
   if (!(error instanceof ApiError)) return { code: "lost" };
   if (error.status === 401) {
-    return { code: error.code === "invalid_api_key" ? "key_wrong" : "key_missing", isFinal: true, message: error.message };
+    const isWrong = error.code === "invalid_api_key";
+    return { code: isWrong ? "key_wrong" : "key_missing", isFinal: true, message: error.message };
   }
   if (error.status === 403) return { code: "forbidden", isFinal: true, message: error.message };
   if (error.status === 0) return { code: globalThis.navigator?.onLine === false ? "offline" : "unreachable" };
