@@ -33,8 +33,8 @@ export function LiveView() {
     </div>`}
     ${!isOff && html`<${Controls} session=${state} isLarge=${isLarge} onLarge=${toggleLarge} />`}
     <${Notices} session=${state} />
+    ${state.phase === "done" && !isLarge && html`<${Result} key=${state.startedAt} session=${state} />`}
     <${CaptionBox} captions=${state.link.captions} empty=${empty} />
-    ${state.phase === "done" && html`<${Result} key=${state.startedAt} session=${state} />`}
   </div>`;
 }
 

@@ -2,6 +2,14 @@
 
 /** @typedef {{id: string, label: string}} Device */
 
+/** Recognition wants the sound as it is; a quiet voice may be made louder. */
+const CONSTRAINTS = {
+  channelCount: { ideal: 1 },
+  echoCancellation: false,
+  noiseSuppression: false,
+  autoGainControl: true,
+};
+
 /** `code` is one of denied, missing, busy, insecure, unsupported, failed. */
 export class MicrophoneError extends Error {
   /** @param {string} code @param {string} [detail] */
@@ -35,17 +43,19 @@ export async function listDevices() {
 export async function openMicrophone({ deviceId, onPiece, onLost }) {
   const obstacle = findObstacle();
   if (obstacle) throw new MicrophoneError(obstacle);
-  const stream = await openStream(deviceId);
-  const [track] = stream.getAudioTracks();
   const context = new AudioContext({ latencyHint: "interactive" });
+  let stream;
   try {
+    // before the microphone is open: its first words are not lost meanwhile
     await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url).href);
+    stream = await openStream(deviceId);
     await context.resume();
   } catch (error) {
-    track.stop();
+    for (const opened of stream?.getTracks() ?? []) opened.stop();
     await context.close();
-    throw new MicrophoneError("failed", String(error));
+    throw error instanceof MicrophoneError ? error : new MicrophoneError("failed", String(error));
   }
+  const [track] = stream.getAudioTracks();
   const node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
   /** @type {() => void} */
   let tellLast = () => {};
@@ -69,9 +79,9 @@ export async function openMicrophone({ deviceId, onPiece, onLost }) {
 
 /** @param {string} deviceId */
 async function openStream(deviceId) {
-  const audio = { deviceId: deviceId ? { exact: deviceId } : undefined, channelCount: { ideal: 1 } };
+  const device = deviceId ? { deviceId: { exact: deviceId } } : {};
   try {
-    return await navigator.mediaDevices.getUserMedia({ audio });
+    return await navigator.mediaDevices.getUserMedia({ audio: { ...CONSTRAINTS, ...device } });
   } catch (error) {
     throw toMicrophoneError(error);
   }
