@@ -6,6 +6,7 @@ import { loadAudio } from "../storage/index.js";
 import { formatClock } from "../transcribe/progress.js";
 import { addFiles } from "../transcribe/store.js";
 import { Button } from "../ui/Button.js";
+import { nameLanguage } from "../ui/languages.js";
 import { showToast } from "../ui/toasts.js";
 import { deleteRow } from "./store.js";
 
@@ -22,7 +23,7 @@ export function HistoryRow({ row }) {
         ${canOpen ? html`<a href=${toHash("transcript", row.id)}>${row.name}</a>` : row.name}
       </p>
       ${row.error ? html`<p class="small history-error">${row.error}</p>` : row.excerpt && html`<p class="small soft cut">${row.excerpt}</p>`}
-      <p class="small soft num cut">${describe(row)}</p>
+      <p class="small soft num">${describe(row)}</p>
     </div>
     ${row.state !== "done" && html`<span class=${`badge num ${TONES[row.state]}`}>${t(`history.state.${row.state}`)}${row.percent === null ? "" : ` ${row.percent} %`}</span>`}
     <div class="row queue-buttons">
@@ -37,7 +38,7 @@ function describe({ at, duration, language, isKept, jobId, expiresAt }) {
   const code = locale.get().code;
   const parts = [new Date(at).toLocaleTimeString(code, { timeStyle: "short" })];
   if (duration !== null) parts.push(formatClock(duration));
-  if (language) parts.push(language);
+  if (language) parts.push(nameLanguage(language));
   parts.push(isKept ? t("history.here") : t("history.onServer"));
   if (jobId && !isKept && expiresAt) {
     parts.push(

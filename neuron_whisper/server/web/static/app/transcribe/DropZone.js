@@ -6,7 +6,7 @@ import { useStore } from "../state.js";
 import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/icons.js";
 import { Recorder } from "./Recorder.js";
-import { formatClock, formatSize } from "./progress.js";
+import { formatLimit, formatSize } from "./progress.js";
 import { Samples } from "./Samples.js";
 import { addFiles, queue } from "./store.js";
 
@@ -40,7 +40,10 @@ function describeLimits() {
   const { hasJobs, maxUploadBytes, maxAudioSeconds, jobsMaxUploadBytes, jobsMaxAudioSeconds } = config;
   const bytes = hasJobs ? Math.max(maxUploadBytes, jobsMaxUploadBytes) : maxUploadBytes;
   const seconds = hasJobs ? Math.max(maxAudioSeconds, jobsMaxAudioSeconds) : maxAudioSeconds;
-  return t("transcribe.limits", { size: formatSize(bytes, locale.get().code), length: formatClock(seconds) });
+  return t("transcribe.limits", {
+    size: formatSize(bytes, locale.get().code),
+    length: formatLimit(seconds, locale.get().code),
+  });
 }
 
 /**

@@ -6,6 +6,7 @@ import { locale, t } from "../i18n.js";
 import { useStore } from "../state.js";
 import { Check, describeField, Field, SelectField } from "../ui/Field.js";
 import { useMedia } from "../ui/hooks.js";
+import { nameLanguage } from "../ui/languages.js";
 import { ExtraField, MAIN_EXTRAS, MORE_EXTRAS } from "./extras.js";
 import { chooseExtra, chooseOptions, options } from "./options.js";
 
@@ -90,17 +91,6 @@ function nameState({ state, available }) {
 /** @returns {{value: string, label: string}[]} by their names in the page's language */
 function listLanguages() {
   return config.languages
-    .map(({ code, name }) => ({ value: code, label: nameLanguage(code) || name }))
+    .map(({ code }) => ({ value: code, label: nameLanguage(code) }))
     .sort((one, other) => one.label.localeCompare(other.label, locale.get().code));
-}
-
-/** @param {string} code */
-function nameLanguage(code) {
-  const given = config.languages.find((language) => language.code === code)?.name ?? code;
-  try {
-    const name = new Intl.DisplayNames([locale.get().code], { type: "language", fallback: "none" }).of(code) ?? given;
-    return name.charAt(0).toLocaleUpperCase() + name.slice(1);
-  } catch {
-    return given;
-  }
 }

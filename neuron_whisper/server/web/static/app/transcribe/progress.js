@@ -39,3 +39,14 @@ export function formatSize(bytes, locale) {
   const value = bytes / size;
   return `${value.toLocaleString(locale, { maximumFractionDigits: value < 10 && size > 1024 ? 1 : 0 })} ${unit}`;
 }
+
+/**
+ * A limit in whole units: 7200 -> "2 hr", as the language writes it.
+ * @param {number} seconds
+ * @param {string} [locale]
+ */
+export function formatLimit(seconds, locale) {
+  const [value, unit] =
+    seconds >= 3600 ? [seconds / 3600, "hour"] : seconds >= 60 ? [seconds / 60, "minute"] : [seconds, "second"];
+  return value.toLocaleString(locale, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 1 });
+}

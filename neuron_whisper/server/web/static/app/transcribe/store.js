@@ -5,7 +5,7 @@ import { createStore } from "../state.js";
 import { readDuration } from "./duration.js";
 import { findLimit } from "./limits.js";
 import { options } from "./options.js";
-import { formatClock, formatSize } from "./progress.js";
+import { formatClock, formatLimit, formatSize } from "./progress.js";
 import { createItem, reduce } from "./queue.js";
 
 /** Audio of more seconds than this is sent as a job, where the server has them. */
@@ -62,7 +62,10 @@ function refuseOverLimit(id, size, duration) {
         limit: formatSize(found.limit, locale.get().code),
       }),
     seconds: () =>
-      t("transcribe.limitSeconds", { length: formatClock(duration ?? 0), limit: formatClock(found.limit) }),
+      t("transcribe.limitSeconds", {
+        length: formatClock(duration ?? 0),
+        limit: formatLimit(found.limit, locale.get().code),
+      }),
   };
   const error = { message: texts[found.kind](), code: `limit_${found.kind}`, param: "file", status: 0, retryAt: 0 };
   dispatch({ type: "refuse", id, error });

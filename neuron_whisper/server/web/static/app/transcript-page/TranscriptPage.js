@@ -7,6 +7,7 @@ import { formatClock } from "../transcribe/progress.js";
 import { TranscriptView } from "../transcript/TranscriptView.js";
 import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/icons.js";
+import { nameLanguage } from "../ui/languages.js";
 import { findTranscript } from "./load.js";
 import { RunningJob } from "./RunningJob.js";
 
@@ -69,7 +70,7 @@ export function PageHead({ name, parts }) {
 function describe({ createdAt, duration, language, model, task }) {
   const code = locale.get().code;
   const date = new Date(createdAt).toLocaleString(code, { dateStyle: "medium", timeStyle: "short" });
-  const spoken = language ? language.charAt(0).toUpperCase() + language.slice(1) : "";
+  const spoken = language ? nameLanguage(language) : "";
   return [
     date,
     formatClock(duration),
