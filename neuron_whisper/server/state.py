@@ -27,6 +27,7 @@ from neuron_whisper.server.jobs.service import JobService
 from neuron_whisper.server.models.registry import ModelRegistry
 from neuron_whisper.server.observability.metrics import Metrics
 from neuron_whisper.server.realtime.limiter import SessionLimiter
+from neuron_whisper.server.realtime.metrics import SessionsCollector
 from neuron_whisper.transcriber import Transcriber
 
 MAX_DECODERS = 4
@@ -55,6 +56,7 @@ class ServerState:
         n_decoders = settings.decoders or min(MAX_DECODERS, os.cpu_count() or 1)
         self.decoders = DecoderPool(self.forkserver, stats, size=n_decoders, limits=limits)
         self.gateway.metrics.register(DecodingCollector(stats))
+        self.gateway.metrics.register(SessionsCollector(self.session_limiter))
         # jobs have their own, so that long files do not take those of requests
         job_decoders = DecoderPool(self.forkserver, stats, size=settings.jobs_at_once, limits=limits)
         self.jobs = self._create_jobs(job_decoders) if settings.jobs_dir is not None else None
