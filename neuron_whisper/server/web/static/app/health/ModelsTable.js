@@ -1,27 +1,30 @@
 // The server's models with their states; with an admin's key they are loaded and unloaded here.
-import { html, useEffect, useState } from "../../vendor/htm-preact.js";
-import { ApiError } from "../api/client.js";
+import { html, useState } from "../../vendor/htm-preact.js";
+import { ApiError, requestJson } from "../api/client.js";
+import { config } from "../config.js";
 import { t } from "../i18n.js";
 import { Button } from "../ui/Button.js";
 import { Dialog } from "../ui/Dialog.js";
 import { Icon } from "../ui/icons.js";
-import { changeModel, hasModelAdmin } from "./admin.js";
 import { poll } from "./poll.js";
 
 /** @param {{models: any[]}} props of GET /v1/models */
 export function ModelsTable({ models }) {
-  const [hasAdmin, setAdmin] = useState(/** @type {boolean | null} */ (null));
+  const hasAdmin = config.hasModelAdmin;
   const [busy, setBusy] = useState("");
   const [problem, setProblem] = useState("");
   const [asked, ask] = useState("");
-  useEffect(() => void hasModelAdmin().then(setAdmin), []);
 
   const change = async (/** @type {"load" | "unload"} */ action, /** @type {string} */ model) => {
     ask("");
     setBusy(model);
     setProblem("");
     try {
-      await changeModel(action, model);
+      await requestJson(`v1/models/${action}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ model }),
+      });
     } catch (error) {
       const isDenied = error instanceof ApiError && error.status === 403;
       setProblem(isDenied ? t("health.adminOnly") : error instanceof Error ? error.message : String(error));
@@ -43,7 +46,7 @@ export function ModelsTable({ models }) {
       </table>
     </div>
     <div role="alert">${problem && html`<p class="note bad"><${Icon} name="alert" />${problem}</p>`}</div>
-    ${hasAdmin === false && html`<p class="small soft">${t("health.noAdmin")}</p>`}
+    ${!hasAdmin && html`<p class="small soft">${t("health.noAdmin")}</p>`}
     ${asked && html`<${Dialog} title=${t("health.unloadName", { name: asked })} onClose=${() => ask("")}>
       <p>${t("health.confirmUnload", { name: asked })}</p>
       <div class="dialog-actions">
@@ -54,7 +57,7 @@ export function ModelsTable({ models }) {
   </section>`;
 }
 
-/** @param {{model: any, hasAdmin: boolean | null, isBusy: boolean, onLoad: () => void, onUnload: () => void}} props */
+/** @param {{model: any, hasAdmin: boolean, isBusy: boolean, onLoad: () => void, onUnload: () => void}} props */
 function Row({ model, hasAdmin, isBusy, onLoad, onUnload }) {
   const state = !model.available && model.state !== "unloading" ? "disabled" : model.state;
   const isChanging = isBusy || model.state === "loading" || model.state === "unloading";

@@ -5,6 +5,7 @@ import { config } from "../config.js";
 import { t } from "../i18n.js";
 import { useStore } from "../state.js";
 import { SelectField, TextField } from "../ui/Field.js";
+import { nameLanguage } from "../ui/languages.js";
 import { choices, choose, listModels } from "./choices.js";
 import { useDevices } from "./useDevices.js";
 
@@ -38,7 +39,9 @@ export function DeviceField({ value, renewal, onChange }) {
 }
 
 function listLanguages() {
-  const languages = config.languages.map(({ code, name }) => ({ value: code, label: name }));
+  const languages = config.languages
+    .map(({ code }) => ({ value: code, label: nameLanguage(code) }))
+    .sort((one, other) => one.label.localeCompare(other.label));
   return languages.length === 1 ? languages : [{ value: "", label: t("live.detect") }, ...languages];
 }
 
