@@ -1,4 +1,5 @@
 // The API key: kept until the tab is closed, or by choice on this device.
+import { config } from "../config.js";
 import { createStore } from "../state.js";
 
 const KEPT_AS = "neuron-whisper.key";
@@ -16,6 +17,11 @@ export function setKey(value, isKept) {
     // a browser that keeps nothing: the key holds until the page is closed
   }
   apiKey.set({ value, isKept, asks: false, problem: "" });
+}
+
+/** Whether the server wants a key and there is none. */
+export function lacksKey() {
+  return config.hasKeys && !apiKey.get().value;
 }
 
 /** Opens the dialog. @param {"" | "missing" | "wrong"} [problem] */

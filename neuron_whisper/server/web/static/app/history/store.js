@@ -1,5 +1,6 @@
 // The history's state: read from this browser and from the server, page by page; deletions that can be taken back.
 import { deleteJob, listJobs } from "../api/jobs.js";
+import { lacksKey } from "../api/key.js";
 import { config } from "../config.js";
 import { t } from "../i18n.js";
 import { createStore } from "../state.js";
@@ -23,7 +24,7 @@ export const history = createStore({
 
 /** Reads what this browser keeps and the newest jobs. */
 export async function readHistory() {
-  const [local, remote] = await Promise.allSettled([readBrowser(), config.hasJobs ? listJobs() : null]);
+  const [local, remote] = await Promise.allSettled([readBrowser(), config.hasJobs && !lacksKey() ? listJobs() : null]);
   if (local.status === "fulfilled") history.set(local.value);
   if (remote.status === "fulfilled" && remote.value) {
     const { data, has_more, last_id } = remote.value;

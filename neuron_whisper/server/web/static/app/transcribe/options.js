@@ -1,6 +1,7 @@
 // What the reader chose for the next files; kept by the browser, but for the prompt and rarely used fields.
 import { DEFAULT_OPTIONS } from "../api/form.js";
 import { requestJson } from "../api/client.js";
+import { lacksKey } from "../api/key.js";
 import { createStore } from "../state.js";
 
 const KEPT_AS = "neuron-whisper.options";
@@ -39,6 +40,7 @@ export function showProblem(param, message) {
 
 /** Reads the served models; one that was chosen and is served no more is forgotten. */
 export async function readModels() {
+  if (lacksKey()) return;
   try {
     /** @type {Model[]} */
     const models = (await requestJson("v1/models", { quiet: true })).data;

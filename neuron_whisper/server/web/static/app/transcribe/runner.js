@@ -1,6 +1,6 @@
 // Works the queue off: one file after another by a stream, several and long ones as jobs of the server.
 import { ApiError } from "../api/errors.js";
-import { apiKey } from "../api/key.js";
+import { apiKey, askForKey, lacksKey } from "../api/key.js";
 import { cancelJob, createJob, followJob, getPeaks, getResult } from "../api/jobs.js";
 import { readSchema, schema } from "../api/schema.js";
 import { transcribeFile } from "../api/transcribe.js";
@@ -69,6 +69,7 @@ async function run(item, free) {
   stops.set(item.id, stop);
   dispatch({ type: "upload", id: item.id, fraction: 0, now: Date.now() });
   try {
+    if (lacksKey()) throw refuseWithoutKey();
     await readSchema();
     const about = item.via === "job" ? await runJob(item, stop.signal, free) : await runStream(item, stop.signal);
     const { keepTranscript } = await import("./keeping.js");
@@ -83,6 +84,12 @@ async function run(item, free) {
   } finally {
     stops.delete(item.id);
   }
+}
+
+/** The error of a file that is not sent, as the server would refuse it; the key is asked for. */
+function refuseWithoutKey() {
+  askForKey("missing");
+  return new ApiError(t("page.keyWanted"), { status: 401 });
 }
 
 /** @param {Item} item @param {AbortSignal} signal */
