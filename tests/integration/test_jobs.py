@@ -200,7 +200,7 @@ def test_an_api_key_has_no_access_to_the_jobs_of_another(tmp_path: Path) -> None
         job_id = client.post(JOBS, files={"file": tone()}, data=NO_FALLBACK, headers=ann).json()["id"]
         assert read_error(client.get(JOBS), 401)
         assert client.get(JOBS, headers=bob).json()["data"] == []
-        for asked in ("GET ", "GET /result", "GET /segments", "POST /cancel", "DELETE "):
+        for asked in ("GET ", "GET /result", "GET /segments", "GET /peaks", "POST /cancel", "DELETE "):
             method, path = asked.split(" ")
             error = read_error(client.request(method, f"{JOBS}/{job_id}{path}", headers=bob), 404)
             assert error["message"] == f"no job '{job_id}'"

@@ -117,9 +117,10 @@ _REQUEST_FIELDS = (
     ),
     FormField(
         name="include",
-        field_type=choice("logprobs"),
+        field_type=choice("logprobs", "peaks"),
         is_list=True,
-        description="With json: add the log probability of every token of the text.",
+        description="logprobs, with json: add the log probability of every token of the text. peaks, with stream=true "
+        "and not in OpenAI's API: the audio's waveform as the first event.",
     ),
     FormField(
         name="chunking_strategy",
@@ -199,7 +200,8 @@ FIELDS = (
 class Requirement:
     """Field `name` (where `value` is set: with that value) requires another field to have one of these values.
 
-    `required_default`: the other field's default; `required_values` empty: any value, but it must be given.
+    `value` of a list is one of its values. `required_default`: the other field's default; `required_values` empty: any
+    value, but it must be given.
     """
 
     name: str
@@ -210,7 +212,7 @@ class Requirement:
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Raises InvalidOption about `name`."""
-        if self.name not in given or (self.value is not None and given[self.name] != self.value):
+        if self.name not in given or not self._concerns(given[self.name]):
             return
         other = given.get(self.requires, self.required_default)
         if other in self.required_values or (not self.required_values and self.requires in given):
@@ -219,6 +221,9 @@ class Requirement:
             " or ".join(f"{self.requires}={_format_value(value)}" for value in self.required_values) or self.requires
         )
         raise InvalidOption(self.name, _format_value(given[self.name]), f"it needs {words}")
+
+    def _concerns(self, value: Any) -> bool:
+        return self.value is None or (self.value in value if isinstance(value, tuple) else value == self.value)
 
 
 def _format_value(value: Any) -> str:
@@ -230,7 +235,14 @@ def _format_value(value: Any) -> str:
 
 
 REQUIREMENTS = (
-    Requirement(name="include", requires="response_format", required_values=("json",), required_default="json"),
+    Requirement(
+        name="include",
+        value="logprobs",
+        requires="response_format",
+        required_values=("json",),
+        required_default="json",
+    ),
+    Requirement(name="include", value="peaks", requires="stream", required_values=(True,), required_default=False),
     Requirement(
         name="stream",
         value=True,

@@ -62,13 +62,15 @@ def _describe_field(field: FormField) -> Mapping[str, Any]:
 
 def _describe_requirement(requirement: Requirement) -> Mapping[str, Any]:
     """A requirement as if/then of JSON schema."""
-    name, needs = (
-        next(field.form_name for field in TRANSCRIPTIONS.fields if field.name == plain)
+    field, other = (
+        next(field for field in TRANSCRIPTIONS.fields if field.name == plain)
         for plain in (requirement.name, requirement.requires)
     )
+    name, needs = field.form_name, other.form_name
     given: dict[str, Any] = {"required": [name]}
     if requirement.value is not None:
-        given["properties"] = {name: {"const": requirement.value}}
+        value = {"const": requirement.value}
+        given["properties"] = {name: {"contains": value} if field.is_list else value}
     then: dict[str, Any] = {}
     if requirement.required_values:
         then["properties"] = {needs: {"enum": list(requirement.required_values)}}

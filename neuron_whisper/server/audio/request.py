@@ -36,6 +36,7 @@ class AudioRequest:
     timestamp_granularities: frozenset[str]
     include_logprobs: bool
     stream: bool
+    include_peaks: bool = False
     warnings: tuple[str, ...] = ()
     audio_track: int | str | None = None
 
@@ -79,7 +80,8 @@ class AudioRequest:
                 options=TranscribeOptions(**options),
                 subtitles=subtitles,
                 timestamp_granularities=granularities,
-                include_logprobs="include" in given,
+                include_logprobs="logprobs" in given.get("include", ()),
+                include_peaks="peaks" in given.get("include", ()),
                 stream=given.get("stream", False),
                 warnings=tuple(warnings),
                 audio_track=given.get("audio_track"),

@@ -17,9 +17,10 @@ from neuron_whisper.errors import DeadlineExceeded, InvalidOption
 from neuron_whisper.longform.drivers import TranscriptEvent
 from neuron_whisper.server.audio.fields import TRANSCRIPTIONS, TRANSLATIONS, AudioForm
 from neuron_whisper.server.audio.openapi import TranscriptionOperation, TranslationOperation
+from neuron_whisper.server.audio.peaks import compute_peaks
 from neuron_whisper.server.audio.request import AudioRequest, translate_field_names
 from neuron_whisper.server.audio.response import ResponseFormatter
-from neuron_whisper.server.audio.sse import EventStream, SegmentEventFormatter, add_keepalives
+from neuron_whisper.server.audio.sse import EventStream, SegmentEventFormatter, add_keepalives, format_peaks
 from neuron_whisper.server.http.disconnect import cancel_on_disconnect
 from neuron_whisper.server.http.errors import ClientDisconnected, handle_exception
 from neuron_whisper.server.http.field_types import truncate
@@ -115,6 +116,8 @@ class AudioResponse:
             ) as transcriber:  # loaded after decoding: an unreadable file loads no model
                 _check_model(transcriber, audio_request)
                 formatter = ResponseFormatter(request=audio_request, tokenizer=transcriber.tokenizer)
+                if audio_request.include_peaks:
+                    await events.send(format_peaks(await asyncio.to_thread(compute_peaks, clip.samples)))
                 with measure_stage("transcribe"):
                     if audio_request.stream:
                         transcript = await _stream_segments(transcriber, clip, formatter, events)

@@ -123,6 +123,17 @@ class VerboseTranscriptionResponse(_Verbose, frozen=True, kw_only=True):
     usage: DurationUsage
 
 
+class PeaksEvent(JsonObject, frozen=True, kw_only=True):
+    """The first event of a stream with include[]=peaks: the waveform of the audio.
+
+    `peaks` are the largest |sample| of each twentieth of a second; 255 is full scale.
+    """
+
+    type: Literal["transcript.peaks"]
+    peaks_per_second: Count
+    peaks: list[Byte]
+
+
 class TextDeltaEvent(JsonObject, frozen=True, kw_only=True):
     """A finished segment of a stream; `segment` and `words` with response_format=verbose_json."""
 
@@ -156,7 +167,7 @@ SERVER_SENT_EVENT_SCHEMA: Mapping[str, Any] = {
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "contentSchema": get_schema(TextDeltaEvent, TextDoneEvent, VerboseDoneEvent, ErrorResponse),
+            "contentSchema": get_schema(PeaksEvent, TextDeltaEvent, TextDoneEvent, VerboseDoneEvent, ErrorResponse),
         }
     },
 }

@@ -8,9 +8,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 from litestar.types import Send
+from numpy.typing import NDArray
 
 from neuron_whisper.formats.render import to_verbose_segment, to_verbose_words
+from neuron_whisper.server.audio.peaks import PEAKS_PER_SECOND
 from neuron_whisper.server.audio.response import ResponseFormatter
 from neuron_whisper.transcript import Segment, Transcript
 
@@ -22,6 +25,11 @@ SSE_HEADERS = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx would buffer the events
 )
+
+
+def format_peaks(peaks: NDArray[np.uint8]) -> dict[str, Any]:
+    """The waveform of the audio as the event `transcript.peaks`, which OpenAI's API has not."""
+    return {"type": "transcript.peaks", "peaks_per_second": PEAKS_PER_SECOND, "peaks": peaks.tolist()}
 
 
 class EventStream:

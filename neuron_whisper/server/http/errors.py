@@ -100,6 +100,13 @@ class OriginNotAllowed(Exception):
         super().__init__(f"origin {origin!r} is not allowed; the server's operator allows it with --cors-origins")
 
 
+class PeaksUnavailable(Exception):
+    """Job `job_id` has no waveform, or has none yet."""
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(f"job {job_id} has no peaks: {reason}")
+
+
 class UnsupportedMediaType(Exception):
     """The body has another type than the route reads."""
 
@@ -147,6 +154,8 @@ def _to_error_response(error: Exception, request: Request[Any, Any, Any] | None 
             return make_error_response(404, str(error), param="model", code="model_not_found")
         case UnknownJob():
             return make_error_response(404, str(error), param="job", code="job_not_found")
+        case PeaksUnavailable():
+            return make_error_response(404, str(error), param="job", code="peaks_unavailable")
         case InvalidJobState():
             return make_error_response(409, str(error), param="job", code="invalid_job_state")
         case UrlFetchFailed():

@@ -26,7 +26,8 @@ class Job:
 
     `fields` are the form's values as they were sent; they are parsed again when the job runs. `attempts` counts the
     starts, `restart_reason` is why the job was started again, `waiting_reason` why it is not started before
-    `not_before`. `owner` is the id of the API key that created it, empty where the server has no keys.
+    `not_before`. `result_bytes` counts the waveform, too. `owner` is the id of the API key that created it, empty where
+    the server has no keys.
     """
 
     id: str

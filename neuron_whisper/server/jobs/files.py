@@ -20,7 +20,7 @@ COPY_CHUNK_BYTES = 1 << 20
 
 
 class JobFiles:
-    """uploads/<id>, results/<id>.json, jobs.sqlite3 and a lock below one directory.
+    """uploads/<id>, peaks/<id>, results/<id>.json, jobs.sqlite3 and a lock below one directory.
 
     Raises InvalidOption for a directory that others can read, that cannot be made, or that another server uses.
     """
@@ -28,7 +28,7 @@ class JobFiles:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         try:
-            for path in (directory, self.uploads_directory, self._results_directory):
+            for path in (directory, self.uploads_directory, self._peaks_directory, self._results_directory):
                 make_private_directory(path)
             status = directory.stat()
             if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.geteuid():
@@ -52,6 +52,10 @@ class JobFiles:
         return self.directory / "uploads"
 
     @property
+    def _peaks_directory(self) -> Path:
+        return self.directory / "peaks"
+
+    @property
     def _results_directory(self) -> Path:
         return self.directory / "results"
 
@@ -71,6 +75,25 @@ class JobFiles:
         """Raises StorageFull."""
         with self.write_atomically(self.result_path(job_id)) as file:
             file.write(content)
+
+    def store_peaks(self, job_id: str, content: bytes) -> None:
+        """Store a job's waveform, a byte for each peak. Raises StorageFull."""
+        with self.write_atomically(self._peaks_directory / job_id) as file:
+            file.write(content)
+
+    def read_peaks(self, job_id: str) -> bytes | None:
+        """A job's waveform; None where the job has none."""
+        try:
+            return (self._peaks_directory / job_id).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def measure_peaks(self, job_id: str) -> int:
+        """The size of a job's waveform in bytes; 0 where the job has none."""
+        try:
+            return (self._peaks_directory / job_id).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     @contextmanager
     def write_atomically(self, path: Path) -> Iterator[BinaryIO]:
@@ -92,16 +115,23 @@ class JobFiles:
     def delete(self, job_id: str) -> None:
         """Delete all files of a job."""
         self.delete_upload(job_id)
+        self.delete_peaks(job_id)
         self.result_path(job_id).unlink(missing_ok=True)
 
-    def delete_orphans(self, *, upload_ids: Collection[str], result_ids: Collection[str]) -> int:
-        """Delete every upload whose job is not in `upload_ids` and every result whose job is not in `result_ids`.
+    def delete_peaks(self, job_id: str) -> None:
+        (self._peaks_directory / job_id).unlink(missing_ok=True)
+
+    def delete_orphans(
+        self, *, upload_ids: Collection[str], peaks_ids: Collection[str], result_ids: Collection[str]
+    ) -> int:
+        """Delete every upload, waveform and result whose job is not in `upload_ids`, `peaks_ids` and `result_ids`.
 
         Returns the number of deleted files.
         """
         removed = 0
         for folder, known in (
             (self.uploads_directory, set(upload_ids)),
+            (self._peaks_directory, set(peaks_ids)),
             (self._results_directory, {f"{job_id}.json" for job_id in result_ids}),
         ):
             for path in folder.iterdir():

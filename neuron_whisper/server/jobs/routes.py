@@ -14,6 +14,8 @@ from litestar.openapi.spec import Example
 from litestar.params import FromPath, Parameter
 
 from neuron_whisper.errors import InvalidOption
+from neuron_whisper.server.audio.peaks import PEAKS_PER_SECOND
+from neuron_whisper.server.audio.schemas import Byte
 from neuron_whisper.server.http.multipart import Form, read_form
 from neuron_whisper.server.http.request_context import RequestContext
 from neuron_whisper.server.jobs.entities import STATUSES, Job, JobStatus
@@ -51,6 +53,14 @@ class SegmentList(msgspec.Struct, frozen=True, kw_only=True):
     data: list[SegmentResponse]
     status: JobStatus
     object: str = "list"
+
+
+class JobPeaks(msgspec.Struct, frozen=True, kw_only=True):
+    """The waveform of a job's audio: the largest |sample| of each twentieth of a second; 255 is full scale."""
+
+    peaks: list[Byte]
+    peaks_per_second: int = PEAKS_PER_SECOND
+    object: str = "job.peaks"
 
 
 class JobDeleted(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +222,20 @@ async def retrieve_result(
     return await asyncio.to_thread(to_result_response, job, transcript, format or job.response_format)
 
 
+@get(
+    "/v1/jobs/{job_id:str}/peaks",
+    tags=["jobs"],
+    operation_id="retrieveJobPeaks",
+    operation_class=JobOperation,
+    summary="Get the waveform of a job's audio, as soon as it is decoded",
+)
+async def retrieve_peaks(
+    request: AnyRequest, server_state: NamedDependency[ServerState], job_id: FromPath[str]
+) -> JobPeaks:
+    peaks = await _get_job_service(server_state).get_peaks(job_id, _get_owner(request))
+    return JobPeaks(peaks=list(peaks))
+
+
 @post(
     "/v1/jobs/{job_id:str}/cancel",
     status_code=200,
@@ -260,6 +284,7 @@ JOB_ROUTES = (
     retrieve_job,
     list_segments,
     retrieve_result,
+    retrieve_peaks,
     cancel_job,
     delete_job,
 )

@@ -20,6 +20,7 @@ import msgspec
 from neuron_whisper.audio.clip import AudioClip
 from neuron_whisper.errors import CapacityError, DeviceError, InputError, UrlFetchFailed
 from neuron_whisper.longform.drivers import TranscriptEvent
+from neuron_whisper.server.audio.peaks import compute_peaks
 from neuron_whisper.server.audio.request import AudioRequest, translate_field_names
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.decoding.pool import DecoderPool
@@ -265,10 +266,10 @@ class JobRunner:
             else:
                 self._store.defer(job.id, result.waiting_reason, now=time.time(), wait_s=result.wait_s)
             return
-        transcript, size_bytes = result.transcript, 0
+        transcript, size_bytes = result.transcript, self._files.measure_peaks(job.id)
         if transcript is not None:
             content = msgspec.json.encode(transcript)
-            size_bytes = len(content)
+            size_bytes += len(content)
             self._files.store_result(job.id, content)
         ended = self._store.end(
             job.id,
@@ -293,6 +294,7 @@ class JobRunner:
         self._models.find(job.model)  # by id: aliases may have changed since the job was created
         running.stage = "decoding"
         clip = await self._decode(job, request)
+        await self._add_peaks(job, clip)
         running.total_s = clip.duration_s
         async with self._models.use(job.model) as transcriber:
             running.stage = "transcribing"
@@ -334,6 +336,22 @@ class JobRunner:
         except CapacityError:
             await asyncio.to_thread(self._files.delete_upload, job.id)
             raise
+
+    async def _add_peaks(self, job: Job, clip: AudioClip) -> None:
+        """Store the waveform. The transcript is what the job is for: it goes on where there is no room."""
+        peaks = await asyncio.to_thread(compute_peaks, clip.samples)
+        stored = asyncio.ensure_future(asyncio.to_thread(self._store_peaks, job, peaks.tobytes()))
+        try:
+            await asyncio.shield(stored)
+        except asyncio.CancelledError:
+            await asyncio.wait({stored})  # a file that is written later would be nobody's
+            raise
+        except CapacityError as error:
+            log.warning("waveform not stored job=%s reason=%r", job.id, str(error))
+
+    def _store_peaks(self, job: Job, content: bytes) -> None:
+        self._store.set_peaks_size(job.id, job.owner, len(content), self._get_limits())
+        self._files.store_peaks(job.id, content)
 
     async def _decode(self, job: Job, request: AudioRequest) -> AudioClip:
         path = self._files.upload_path(job.id)

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
+from types import MappingProxyType
 from typing import BinaryIO, cast
 
 import msgspec
@@ -18,6 +19,7 @@ import msgspec
 from neuron_whisper.errors import EngineDraining, InvalidJobState, MissingOption
 from neuron_whisper.server.config.settings import ServerSettings
 from neuron_whisper.server.decoding.pool import DecoderPool
+from neuron_whisper.server.http.errors import PeaksUnavailable
 from neuron_whisper.server.jobs.download import file_name_from_url
 from neuron_whisper.server.jobs.entities import FINAL_STATUSES, Job, JobStatus, WebhookDelivery
 from neuron_whisper.server.jobs.files import JobFiles
@@ -35,6 +37,15 @@ log = logging.getLogger(__name__)
 
 CLEANUP_INTERVAL_S = 60.0
 CANCEL_POLL_S = 0.005
+NO_PEAKS_STORED = "they were not stored: there was no room, or an earlier version ran it"
+NO_PEAKS_REASONS: Mapping[JobStatus, str] = MappingProxyType(
+    {
+        "queued": "its audio is not decoded yet; ask again when it is running",
+        "running": "its audio is not decoded yet; ask again when its progress has total_s",
+        "failed": "it failed before its audio was decoded",
+        "cancelled": "it was cancelled before its audio was decoded",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +123,7 @@ class JobService:
         statuses = self._store.list_statuses()
         upload_ids = [job_id for job_id, status in statuses.items() if status not in FINAL_STATUSES]
         result_ids = [job_id for job_id, status in statuses.items() if status == "succeeded"]
-        self._files.delete_orphans(upload_ids=upload_ids, result_ids=result_ids)
+        self._files.delete_orphans(upload_ids=upload_ids, peaks_ids=statuses.keys(), result_ids=result_ids)
         return recovered
 
     async def stop(self) -> None:
@@ -265,6 +276,14 @@ class JobService:
     def _read_result(self, job_id: str) -> Transcript:
         return msgspec.json.decode(self._files.result_path(job_id).read_bytes(), type=Transcript)
 
+    async def get_peaks(self, job_id: str, owner: str) -> bytes:
+        """The waveform of a job, a byte for each peak. Raises UnknownJob, PeaksUnavailable."""
+        job = await asyncio.to_thread(self._store.get, job_id, owner)
+        peaks = await asyncio.to_thread(self._files.read_peaks, job_id)
+        if peaks is None:
+            raise PeaksUnavailable(job_id, NO_PEAKS_REASONS.get(job.status, NO_PEAKS_STORED))
+        return peaks
+
     async def cancel(self, job_id: str, owner: str) -> JobView:
         """Cancel a job. Raises UnknownJob, InvalidJobState for a job that succeeded or failed."""
         job = await self._ensure_ended(job_id, owner)
@@ -286,6 +305,7 @@ class JobService:
     def _cancel_queued(self, job_id: str) -> None:
         if self._store.cancel_queued(job_id, time.time(), create_delivery=_create_delivery):
             self._files.delete_upload(job_id)
+            self._files.delete_peaks(job_id)
 
     async def delete(self, job_id: str, owner: str) -> None:
         """Delete a job; one that has not ended is cancelled first. Raises UnknownJob."""

@@ -270,6 +270,14 @@ class JobStore:
             limits.check(replace(usage, jobs=usage.jobs - 1, own_jobs=usage.own_jobs - 1), size_bytes)
             db.execute(update(_jobs).where(_jobs.c.id == job_id).values(upload_bytes=size_bytes))
 
+    def set_peaks_size(self, job_id: str, owner: str, size_bytes: int, limits: StorageLimits) -> None:
+        """Count a running job's waveform as a part of its result. Raises JobsFull."""
+        with self._transaction() as db:
+            db.execute(update(_jobs).where(_jobs.c.id == job_id).values(result_bytes=0))  # of an earlier attempt
+            usage = _measure_usage(db, owner)
+            limits.check(replace(usage, jobs=usage.jobs - 1, own_jobs=usage.own_jobs - 1), size_bytes)
+            db.execute(update(_jobs).where(_jobs.c.id == job_id).values(result_bytes=size_bytes))
+
     def queue_downloaded(self, job_id: str) -> None:
         """Queue a running job whose file was downloaded; that was no attempt."""
         with self._transaction() as db:
@@ -314,7 +322,13 @@ class JobStore:
     def cancel_queued(self, job_id: str, now: float, *, create_delivery: DeliveryFactory) -> bool:
         """Cancel a queued job; False where it is not queued."""
         with self._transaction() as db:
-            changes = {"status": "cancelled", "ended_at": now, "upload_bytes": 0, "waiting_reason": None}
+            changes = {
+                "status": "cancelled",
+                "ended_at": now,
+                "upload_bytes": 0,
+                "result_bytes": 0,  # the waveform of an earlier attempt
+                "waiting_reason": None,
+            }
             if not db.execute(_update_if_status(job_id, "queued").values(**changes)).rowcount:
                 return False
             self._insert_delivery(db, job_id, create_delivery)

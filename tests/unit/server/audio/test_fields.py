@@ -40,7 +40,10 @@ VERBOSE = {"response_format": "verbose_json"}
 @pytest.mark.parametrize(
     ("param", "form", "says"),
     [
-        ("include", {"include[]": "tokens"}, "one of logprobs"),
+        ("include", {"include[]": "tokens"}, "one of logprobs, peaks"),
+        ("include", {"include[]": "peaks"}, "it needs stream=true"),
+        ("include", {"include[]": "peaks", "stream": "false", **VERBOSE}, "it needs stream=true"),
+        ("include", {"include[]": ["peaks", "logprobs"], "stream": "true", **VERBOSE}, "response_format=json"),
         ("include", {"include[]": "logprobs", **VERBOSE}, "it needs response_format=json"),
         ("timestamp_granularities", {"timestamp_granularities[]": "syllable", **VERBOSE}, "one of word, segment"),
         ("stream", {"stream": "true", "response_format": "srt"}, "json or response_format=verbose_json"),

@@ -26,8 +26,12 @@ def test_the_form_has_every_field_with_a_description(operation: dict[str, Any]) 
 def test_a_requirement_is_an_if_and_a_then(operation: dict[str, Any]) -> None:
     schema = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert {
-        "if": {"required": ["include[]"]},
+        "if": {"required": ["include[]"], "properties": {"include[]": {"contains": {"const": "logprobs"}}}},
         "then": {"properties": {"response_format": {"enum": ["json"]}}},
+    } in schema["allOf"]
+    assert {
+        "if": {"required": ["include[]"], "properties": {"include[]": {"contains": {"const": "peaks"}}}},
+        "then": {"required": ["stream"], "properties": {"stream": {"enum": [True]}}},
     } in schema["allOf"]
     assert {
         "if": {"required": ["max_line_count"]},

@@ -26,7 +26,12 @@ def list_files(files: JobFiles) -> set[str]:
 
 
 def test_the_directories_are_private_to_this_user(files: JobFiles) -> None:
-    for path in (files.directory, files.uploads_directory, files.result_path("job_1").parent):
+    for path in (
+        files.directory,
+        files.uploads_directory,
+        files.result_path("job_1").parent,
+        files.directory / "peaks",
+    ):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
@@ -80,16 +85,29 @@ def test_deleting_a_job_deletes_its_files_and_no_others(files: JobFiles) -> None
     for job_id in ("job_1", "job_2"):
         files.store_upload(job_id, io.BytesIO(b"audio"))
         files.store_result(job_id, b"{}")
+        files.store_peaks(job_id, b"\0\1")
     files.delete("job_1")
-    assert list_files(files) >= {"uploads/job_2", "results/job_2.json"}
-    assert not list_files(files) & {"uploads/job_1", "results/job_1.json"}
+    assert list_files(files) >= {"uploads/job_2", "peaks/job_2", "results/job_2.json"}
+    assert not list_files(files) & {"uploads/job_1", "peaks/job_1", "results/job_1.json"}
+
+
+def test_a_waveform_is_read_as_it_was_stored(files: JobFiles) -> None:
+    assert (files.read_peaks("job_1"), files.measure_peaks("job_1")) == (None, 0)
+    files.store_peaks("job_1", b"\0\xff\x80")
+    assert (files.read_peaks("job_1"), files.measure_peaks("job_1")) == (b"\0\xff\x80", 3)
+    assert files.read_peaks("job_2") is None
+    files.delete_peaks("job_1")
+    files.delete_peaks("job_1")
+    assert files.read_peaks("job_1") is None
 
 
 def test_orphaned_and_partial_files_are_deleted(files: JobFiles) -> None:
     for job_id in ("job_1", "job_2"):
         files.store_upload(job_id, io.BytesIO(b"audio"))
         files.store_result(job_id, b"{}")
+        files.store_peaks(job_id, b"\0")
     (files.uploads_directory / "1f2e.partial").write_bytes(b"")
-    assert files.delete_orphans(upload_ids=["job_1"], result_ids=["job_2"]) == 3
-    assert list_files(files) >= {"uploads/job_1", "results/job_2.json"}
-    assert not list_files(files) & {"uploads/job_2", "uploads/1f2e.partial", "results/job_1.json"}
+    assert files.delete_orphans(upload_ids=["job_1"], peaks_ids=["job_2"], result_ids=["job_2"]) == 4
+    assert list_files(files) >= {"uploads/job_1", "peaks/job_2", "results/job_2.json"}
+    orphans = {"uploads/job_2", "uploads/1f2e.partial", "peaks/job_1", "results/job_1.json"}
+    assert not list_files(files) & orphans

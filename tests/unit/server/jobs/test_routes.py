@@ -18,7 +18,7 @@ def test_a_job_that_ended_cannot_be_cancelled(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", ""), ("DELETE", ""), ("GET", "/result"), ("GET", "/segments"), ("POST", "/cancel")],
+    [("GET", ""), ("DELETE", ""), ("GET", "/result"), ("GET", "/segments"), ("GET", "/peaks"), ("POST", "/cancel")],
 )
 def test_an_unknown_job_is_404(client: httpx.Client, method: str, path: str) -> None:
     assert read_error(client.request(method, f"{JOBS}/job_nowhere{path}"), 404)["code"] == "job_not_found"

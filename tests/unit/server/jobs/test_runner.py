@@ -36,7 +36,7 @@ JOB = Job(
 
 @asynccontextmanager
 async def start_runner(
-    directory: Path, job: Job, **program: Any
+    directory: Path, job: Job, max_bytes: int = 10**9, **program: Any
 ) -> AsyncIterator[tuple[JobRunner, JobStore, FakeSession]]:
     """A runner with one job in its store."""
     settings = ServerSettings(vad_filter=False, jobs_dir=directory / "jobs", jobs_max_attempts=2)
@@ -57,7 +57,7 @@ async def start_runner(
         create_delivery=lambda _: None,
         on_end=lambda: None,
         uploads=UploadLedger(),
-        get_limits=lambda: StorageLimits.from_settings(settings, 0),
+        get_limits=lambda: replace(StorageLimits.from_settings(settings, 0), max_bytes=max_bytes),
     )
     try:
         with files.write_atomically(files.upload_path(job.id)) as file:
@@ -98,6 +98,39 @@ def test_a_job_succeeds_and_its_upload_is_deleted(tmp_path: Path) -> None:
     assert (job.status, job.attempts, job.audio_s, job.upload_bytes) == ("succeeded", 1, 0.2, 0)
     assert [path.name for path in (tmp_path / "jobs" / "results").iterdir()] == ["job_1.json"]
     assert list((tmp_path / "jobs" / "uploads").iterdir()) == []
+
+
+def test_the_waveform_of_a_job_is_kept_and_counted(tmp_path: Path) -> None:
+    job = run_job(tmp_path, JOB, has_ended)
+    peaks, result = (tmp_path / "jobs" / name for name in ("peaks/job_1", "results/job_1.json"))
+    assert list(peaks.read_bytes()) == [76] * 4  # a tone of 0.3
+    assert job.result_bytes == result.stat().st_size + 4
+
+
+def test_a_job_without_room_for_its_waveform_succeeds(tmp_path: Path) -> None:
+    async def run() -> Job:
+        async with start_runner(tmp_path, JOB, max_bytes=3) as (_, store, _), asyncio.timeout(20):
+            while not has_ended(store.get(JOB.id)):
+                await asyncio.sleep(0.005)
+            return store.get(JOB.id)
+
+    job = asyncio.run(run())
+    assert (job.status, job.result_bytes > 0) == ("succeeded", True)
+    assert list((tmp_path / "jobs" / "peaks").iterdir()) == []
+
+
+def test_the_waveform_of_a_job_that_is_interrupted_is_there_for_its_next_attempt(tmp_path: Path) -> None:
+    async def run() -> Job:
+        async with start_runner(tmp_path, JOB) as (runner, store, session), asyncio.timeout(20):
+            session.gate.clear()
+            while JOB.id not in runner.running or runner.running[JOB.id].stage != "transcribing":
+                await asyncio.sleep(0.001)
+            await runner.stop()
+            return store.get(JOB.id)
+
+    job = asyncio.run(run())
+    assert (job.status, job.result_bytes) == ("queued", 4)
+    assert (tmp_path / "jobs" / "peaks" / "job_1").stat().st_size == 4
 
 
 def test_a_runner_that_stops_requeues_its_job(tmp_path: Path) -> None:

@@ -148,6 +148,20 @@ def test_an_owner_has_a_share_of_jobs_and_bytes(store: JobStore) -> None:
     assert store.measure_usage("ann") == StorageUsage(jobs=3, size_bytes=300, own_jobs=2, own_bytes=200)
 
 
+def test_a_waveform_counts_as_a_part_of_the_result_once(store: JobStore) -> None:
+    add_jobs(store, make_job(1))
+    upload_bytes = store.measure_usage("").size_bytes
+    for size_bytes in (30, 50):  # of a second attempt
+        store.set_peaks_size("job_1", "", size_bytes, LIMITS)
+        assert store.measure_usage("").size_bytes == upload_bytes + size_bytes
+    with pytest.raises(JobsFull):
+        store.set_peaks_size("job_1", "", LIMITS.max_bytes - upload_bytes + 1, LIMITS)
+    assert store.measure_usage("").size_bytes == upload_bytes + 50
+    store.set_peaks_size("job_1", "", LIMITS.max_bytes - upload_bytes, LIMITS)
+    store.cancel_queued("job_1", NOW, create_delivery=lambda _: None)
+    assert store.measure_usage("").size_bytes == 0
+
+
 def test_a_job_is_transcribed_when_its_audio_is_here(store: JobStore) -> None:
     url = "https://files.example.org/a.mp3"
     add_jobs(store, make_job(1, url=url, upload_bytes=0), make_job(2))
