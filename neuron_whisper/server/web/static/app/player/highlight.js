@@ -69,7 +69,8 @@ export function createHighlight({ segments, row, onFollow }) {
   const onKey = (/** @type {KeyboardEvent} */ event) => void (SCROLL_KEYS.has(event.key) && follow(false));
   const onPress = (/** @type {PointerEvent} */ event) => {
     // the page's scroll bar
-    if (event.target === document.documentElement && event.clientX >= document.documentElement.clientWidth) follow(false);
+    const page = document.documentElement;
+    if (event.target === page && event.clientX >= page.clientWidth) follow(false);
   };
   addEventListener("wheel", onScroll, { passive: true });
   addEventListener("touchmove", onScroll, { passive: true });

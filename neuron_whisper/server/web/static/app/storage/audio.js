@@ -13,7 +13,8 @@ import { chooseEvicted, estimateQuota, limitOf } from "./quota.js";
  * @property {Blob} [blob] in the database
  */
 /**
- * @typedef {{kept: true, evicted: string[]} | {kept: false, reason: "limit" | "quota" | "unavailable", limit: number}} AudioResult
+ * @typedef {{kept: false, reason: "limit" | "quota" | "unavailable", limit: number}} NotKept `limit` in bytes
+ * @typedef {{kept: true, evicted: string[]} | NotKept} AudioResult
  */
 
 const DIRECTORY = "audio";
@@ -30,7 +31,8 @@ export async function saveAudio(id, blob, { now = Date.now() } = {}) {
     const evicted = chooseEvicted(kept, blob.size, limit);
     if (!evicted) return { kept: false, reason: "limit", limit };
     for (const other of evicted) await removeAudio(other);
-    const waiting = kept.filter((audio) => !evicted.includes(audio.id)).sort((one, other) => one.savedAt - other.savedAt);
+    const waiting = kept.filter((audio) => !evicted.includes(audio.id));
+    waiting.sort((one, other) => one.savedAt - other.savedAt);
     // the browser's own limit may come first: then further ones go, one by one
     for (;;) {
       try {
@@ -85,7 +87,8 @@ export async function listAudio() {
 
 /**
  * What recordings take, and may take.
- * @returns {Promise<{used: number, limit: number, count: number, hasQuota: boolean}>} bytes; `hasQuota`: the browser told its own
+ * @returns {Promise<{used: number, limit: number, count: number, hasQuota: boolean}>} bytes; whether the browser told
+ *   its own limit
  */
 export async function storageUse() {
   const [kept, estimate] = await Promise.all([listAudio(), estimateQuota()]);

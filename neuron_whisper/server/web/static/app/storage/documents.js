@@ -51,7 +51,8 @@ export async function saveDocument(document, { peaks } = {}) {
   const saved = await transact(STORES, "readwrite", async (transaction) => {
     const kept = await result(transaction.objectStore("documents").get(document.id));
     if (kept && kept.revision !== document.revision) {
-      return { saved: /** @type {const} */ (false), theirs: /** @type {TranscriptDocument} */ (await read(transaction, document.id)) };
+      const theirs = /** @type {TranscriptDocument} */ (await read(transaction, document.id));
+      return { saved: /** @type {const} */ (false), theirs };
     }
     if (!kept || peaks) await writeSource(transaction, document, peaks);
     write(transaction, document);
@@ -63,7 +64,7 @@ export async function saveDocument(document, { peaks } = {}) {
 
 /**
  * Saves the document while the page is being closed, without waiting. Only for a document that this tab has saved or
- * loaded; a revision of another tab in between makes the transaction end without writing.
+ * loaded and whose saves by other tabs it has joined: there is no time left to look.
  * @param {TranscriptDocument} document
  * @returns {boolean} whether it was begun
  */

@@ -5,7 +5,8 @@
 // saveAudio(id, blob) -> {kept: true, evicted: [id]} | {kept: false, reason: "limit" | "quota" | "unavailable", limit}
 // loadAudio(id) -> Blob | null   removeAudio(id)   storageUse() -> {used, limit, count, hasQuota}   in bytes
 // audioIds() -> Set of ids whose recording is kept
-// onAnnounced(listener) tells what other tabs saved or removed. All but the last reject where the browser keeps nothing.
+// onAnnounced(listener) tells what other tabs saved or removed. All but saveAudio and onAnnounced reject where the
+// browser keeps nothing.
 import { listAudio, removeAudio } from "./audio.js";
 import { deleteDocument } from "./documents.js";
 

@@ -8,7 +8,8 @@ const SHARE_OF_QUOTA = 0.6;
  * @returns {number} bytes that all recordings together may have
  */
 export function limitOf(estimate) {
-  return estimate?.quota ? Math.min(DEFAULT_LIMIT_BYTES, Math.floor(estimate.quota * SHARE_OF_QUOTA)) : DEFAULT_LIMIT_BYTES;
+  if (!estimate?.quota) return DEFAULT_LIMIT_BYTES;
+  return Math.min(DEFAULT_LIMIT_BYTES, Math.floor(estimate.quota * SHARE_OF_QUOTA));
 }
 
 /**

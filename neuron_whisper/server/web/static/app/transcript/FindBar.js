@@ -25,13 +25,13 @@ export function FindBar({ find, count, canReplace, onChange, onStep, onReplace, 
     else return;
     event.preventDefault();
   };
-  const counted = !find.query ? "" : count ? t("transcript.findCount", { n: find.at + 1, total: count }) : t("transcript.findNone");
+  const found = count ? t("transcript.findCount", { n: find.at + 1, total: count }) : t("transcript.findNone");
   return html`<form class="find-bar" role="search" aria-label=${t("transcript.find")} onKeyDown=${onKeyDown}
     onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
     <div class="find-row">
       <input class="input" ref=${field} type="search" autocomplete="off" aria-label=${t("transcript.find")} placeholder=${t("transcript.find")}
         value=${find.query} onInput=${(/** @type {any} */ event) => onChange({ query: event.target.value })} />
-      <span class="find-count" role="status">${counted}</span>
+      <span class="find-count" role="status">${find.query && found}</span>
       <${Button} label=${t("transcript.findPrevious")} disabled=${!count} onClick=${() => onStep(-1)}><span aria-hidden="true">↑</span><//>
       <${Button} label=${t("transcript.findNext")} disabled=${!count} onClick=${() => onStep(1)}><span aria-hidden="true">↓</span><//>
       <${Check} label=${t("transcript.matchCase")} checked=${find.matchCase} onChange=${(/** @type {boolean} */ matchCase) => onChange({ matchCase })} />

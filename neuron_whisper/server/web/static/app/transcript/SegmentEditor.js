@@ -11,8 +11,8 @@ import { oneLine } from "./text.js";
 /** @typedef {import("./types.js").Segment} Segment */
 
 /**
- * @param {{segment: Segment, index: number, caret: number, session: import("./session.js").Session, speakerIds: string[],
- *   speakers: Readonly<Record<string, string>>, onDone: (keepFocus: boolean) => void}} props
+ * @param {{segment: Segment, index: number, caret: number, session: import("./session.js").Session,
+ *   speakerIds: string[], speakers: Readonly<Record<string, string>>, onDone: (keepFocus: boolean) => void}} props
  *   `caret`: where to begin, in UTF-16 units of the shown text, -1 for the end
  */
 export function SegmentEditor({ segment, index, caret, session, speakerIds, speakers, onDone }) {

@@ -17,8 +17,14 @@ import { piecesOf } from "./words.js";
  * @property {(index: number, keepFocus: boolean) => void} onDone
  * @property {string} locale
  */
-/** @typedef {{segment: Segment, index: number, isNear: boolean, caret: number | null, context: RowsContext}} RowProps
- *   `isNear`: near the part that is seen; other rows are text without words. `caret`: where editing begins, null: not edited */
+/**
+ * @typedef {object} RowProps
+ * @property {Segment} segment
+ * @property {number} index
+ * @property {boolean} isNear near the part that is seen; other rows are text without words
+ * @property {number | null} caret where editing begins, null: not edited
+ * @property {RowsContext} context
+ */
 
 /** @extends {Component<RowProps>} */
 export class SegmentRow extends Component {

@@ -4,9 +4,9 @@ import { t } from "../i18n.js";
 import { renameSpeaker } from "./edits.js";
 import { colourOf } from "./speakerNames.js";
 
-/**
- * @param {{ids: string[], speakers: Readonly<Record<string, string>>, session: import("./session.js").Session | null}} props
- */
+/** @typedef {import("./session.js").Session} Session */
+
+/** @param {{ids: string[], speakers: Readonly<Record<string, string>>, session: Session | null}} props */
 export function Speakers({ ids, speakers, session }) {
   if (!ids.length) return null;
   const rename = (/** @type {string} */ id, /** @type {string} */ name) =>

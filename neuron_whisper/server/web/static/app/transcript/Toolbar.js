@@ -5,8 +5,9 @@ import { Button } from "../ui/Button.js";
 import { Exports } from "./Exports.js";
 
 /**
- * @param {{history: import("./edits.js").History, document: () => import("./types.js").TranscriptDocument, undo: () => void,
- *   redo: () => void, onFind: () => void, threshold: number, setThreshold: (value: number) => void}} props
+ * @param {{history: import("./edits.js").History, document: () => import("./types.js").TranscriptDocument,
+ *   undo: () => void, redo: () => void,
+ *   onFind: () => void, threshold: number, setThreshold: (value: number) => void}} props
  */
 export function Toolbar({ history, document: current, undo, redo, onFind, threshold, setThreshold }) {
   const percent = Math.round(threshold * 100);

@@ -34,7 +34,8 @@ import { useKeys } from "./useKeys.js";
  */
 
 const DEFAULT_THRESHOLD = 0.5;
-const NO_SESSION = createStore(/** @type {import("./session.js").SessionState | {}} */ ({}));
+/** @type {import("../state.js").Store<any>} */
+const NO_SESSION = createStore({});
 
 /** @param {number} index */
 const rowOf = (index) => document.getElementById(`segment-${index}`);
@@ -42,7 +43,7 @@ const rowOf = (index) => document.getElementById(`segment-${index}`);
 /** @param {TranscriptProps} props */
 export function TranscriptView({ doc, audio = null, peaks = null, live = false, notice = "", onRemoved }) {
   const session = useSession(doc, live);
-  const state = /** @type {Partial<import("./session.js").SessionState>} */ (useStore(session?.store ?? NO_SESSION, (it) => it));
+  const state = useStore(session?.store ?? NO_SESSION, (it) => it);
   const shown = state.history?.document ?? doc;
   const { code } = useStore(locale, (it) => it);
   const { playback, forgetAudio } = usePlayback(shown, audio);

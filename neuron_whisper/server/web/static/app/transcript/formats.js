@@ -132,7 +132,8 @@ function writeGrowing(document) {
   const segments = document.segments.map(({ words: _, original: __, source: ___, ...segment }) => segment);
   const words = document.segments.flatMap((segment) => segment.words);
   const { task, language, duration } = document;
-  return writeJson({ task, language, duration, text: joinText(document), segments, ...(words.length ? { words } : {}) });
+  const text = joinText(document);
+  return writeJson({ task, language, duration, text, segments, ...(words.length ? { words } : {}) });
 }
 
 /**
@@ -157,9 +158,9 @@ function editMembers(document, members) {
   const words = elementsOf(byKey.get("words") ?? "[]");
   return members.map(([key, value]) => {
     if (key === "text") return [key, JSON.stringify(joinText(document))];
-    if (key === "segments") return [key, writeElements(document.segments.map((it) => writeSegment(document, it, segments)))];
     if (key === "words") return [key, writeElements(document.segments.flatMap((it) => writeWords(it, words)))];
-    return [key, value];
+    if (key !== "segments") return [key, value];
+    return [key, writeElements(document.segments.map((it) => writeSegment(document, it, segments)))];
   });
 }
 

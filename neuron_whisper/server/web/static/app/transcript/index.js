@@ -8,7 +8,8 @@
 // openTranscript(doc, audio, {peaks?, show?}) -> {doc, audio, peaks, notice}: keeps it, goes to #transcript/<id>
 // loadTranscript(id) -> the same, or null
 // <TranscriptView doc audio peaks live notice onRemoved>: audio: Blob, URL or null; peaks: {peaks_per_second, peaks} or
-//   null; live: the document still grows (no editing, no exports). Editing begins when `live` ends or `doc.id` is another.
+//   null; live: the document still grows (no editing, no exports). Editing begins when `live` ends or `doc.id` is
+//   another.
 // exportDocument(doc, "txt" | "srt" | "vtt" | "json") -> text; exportName(doc, format) -> file name
 export { exportDocument, exportName, FORMATS } from "./formats.js";
 export { addSegments, growing, startDocument } from "./growing.js";

@@ -1,7 +1,10 @@
 // JSON kept as text: members and elements as slices, so that what is not changed is written byte for byte as it came.
 
 /** Members whose numbers are Python floats: written with a point even when whole. */
-const FLOATS = new Set(["start", "end", "duration", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob", "probability"]);
+const FLOATS = new Set([
+  ...["start", "end", "duration", "probability"],
+  ...["temperature", "avg_logprob", "compression_ratio", "no_speech_prob"],
+]);
 
 /**
  * The members of an object, each value as the text it has. `{"a": [1.0]}` -> [["a", "[1.0]"]]

@@ -7,7 +7,8 @@
  * @param {TranscriptDocument} base what both began with
  * @param {TranscriptDocument} mine
  * @param {TranscriptDocument} theirs saved since; its revision is the result's
- * @returns {{document: TranscriptDocument, conflicts: {index: number, theirs: string}[]}} of conflicts mine is in the document
+ * @returns {{document: TranscriptDocument, conflicts: {index: number, theirs: string}[]}} what both changed is mine in
+ *   the document
  */
 export function mergeDocuments(base, mine, theirs) {
   /** @type {{index: number, theirs: string}[]} */

@@ -4,7 +4,11 @@ import { loadAudio, loadDocument, loadPeaks, saveAudio, saveDocument } from "../
 /** @typedef {import("./types.js").TranscriptDocument} TranscriptDocument */
 /** @typedef {import("./types.js").Peaks} Peaks */
 /**
- * @typedef {{doc: TranscriptDocument, audio: Blob | string | null, peaks: Peaks | null, notice: string}} OpenedTranscript
+ * @typedef {object} OpenedTranscript
+ * @property {TranscriptDocument} doc
+ * @property {Blob | string | null} audio
+ * @property {Peaks | null} peaks
+ * @property {string} notice key of a text about what was not kept, "" where all was
  */
 
 const MAX_RECENT = 3; // recordings that the browser did not keep are held while the page is open
@@ -39,7 +43,8 @@ export async function loadTranscript(id) {
   try {
     const [doc, audio, peaks] = await Promise.all([loadDocument(id), loadAudio(id), loadPeaks(id)]);
     if (!doc) return held?.doc.revision === 0 ? held : null;
-    return { doc, audio: audio ?? held?.audio ?? null, peaks: peaks ?? held?.peaks ?? null, notice: held?.notice ?? "" };
+    const { audio: heldAudio = null, peaks: heldPeaks = null, notice = "" } = held ?? {};
+    return { doc, audio: audio ?? heldAudio, peaks: peaks ?? heldPeaks, notice };
   } catch {
     return held ?? null; // the browser keeps nothing
   }

@@ -109,7 +109,9 @@ export function openSession(document) {
     undo: () => change(undo),
     redo: () => change(redo),
     /** @param {number} index */
-    settleConflict: (index) => store.set(({ conflicts }) => ({ conflicts: conflicts.filter((it) => it.index !== index) })),
+    settleConflict(index) {
+      store.set(({ conflicts }) => ({ conflicts: conflicts.filter((it) => it.index !== index) }));
+    },
     /** Ends it; what is not saved is saved. */
     close() {
       stopListening();
