@@ -145,7 +145,8 @@ test("floats are written with a point, small and large ones with an exponent", (
 });
 
 test("slices of JSON end where the text does, whatever strings hold", () => {
-  assert.deepEqual(membersOf('{"a\\"{": "]}\\\\", "b": [1, {"c": ","}]}'), [['a"{', '"]}\\\\"'], ["b", '[1, {"c": ","}]']]);
+  const members = membersOf('{"a\\"{": "]}\\\\", "b": [1, {"c": ","}]}');
+  assert.deepEqual(members, [['a"{', '"]}\\\\"'], ["b", '[1, {"c": ","}]']]);
   assert.deepEqual(elementsOf("[]"), []);
   assert.deepEqual(elementsOf('[1,[2,3],"4,"]'), ["1", "[2,3]", '"4,"']);
   assert.equal(writeJson({ start: 1, id: 1, gone: undefined }), '{"start":1.0,"id":1}');
