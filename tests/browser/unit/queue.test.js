@@ -110,6 +110,12 @@ test("a retry begins anew with the same options, and only of a file that has end
   assert.deepEqual(reduce(working, { type: "retry", id: "a" }), working);
 });
 
+test("a retry takes other options where some are given: those that were refused have been corrected", () => {
+  const failed = run(start({ items: [itemOf("a")] }, ["a"]), { type: "fail", id: "a", error: FAILURE });
+  const corrected = { ...DEFAULT_OPTIONS, language: "de" };
+  assert.equal(first(reduce(failed, { type: "retry", id: "a", options: corrected })).options, corrected);
+});
+
 test("clear takes away what has ended, and nothing that is ready or runs", () => {
   let queue = { items: [itemOf("ready"), itemOf("runs"), itemOf("done"), itemOf("failed")] };
   queue = start(queue, ["runs", "done", "failed"]);

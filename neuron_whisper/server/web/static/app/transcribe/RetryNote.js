@@ -5,6 +5,7 @@ import { Button } from "../ui/Button.js";
 import { useNow } from "../ui/hooks.js";
 import { Icon } from "../ui/icons.js";
 import { askForKey } from "../api/key.js";
+import { options } from "./options.js";
 import { retry } from "./runner.js";
 import { dispatch } from "./store.js";
 
@@ -28,7 +29,7 @@ export function RetryNote({ item }) {
       canRetry &&
       html`<div class="row wrap">
       ${error?.status === 401 && html`<${Button} icon="key" onClick=${() => askForKey()}>${t("page.keyEnter")}<//>`}
-      <${Button} icon="retry" onClick=${() => retry(id)}>${t("page.retry")}<//>
+      <${Button} icon="retry" onClick=${() => retry(id, options.get().values)}>${t("page.retry")}<//>
       ${
         wait > 0 &&
         html`<${Button} icon="clock" pressed=${retries} onClick=${toggle}>

@@ -42,8 +42,8 @@
  *   | {type: "peaks", id: string, peaks: import("../api/transcribe.js").Peaks}
  *   | {type: "segments", id: string, segments: any[], now: number}
  *   | {type: "finish", id: string, documentId: string, duration: number} | {type: "fail", id: string, error: ItemError}
- *   | {type: "retryLater", id: string, retries: boolean} | {type: "cancel", id: string} | {type: "retry", id:
- * string}} Action
+ *   | {type: "retryLater", id: string, retries: boolean} | {type: "cancel", id: string} | {type: "retry", id: string,
+ * options?: import("../api/form.js").Options}} Action
  */
 
 const ENDED = new Set(["done", "failed", "cancelled"]);
@@ -118,7 +118,8 @@ function startItem(item, { ids, options, hasJobs, longSeconds, maxUploadBytes })
 /** @param {Item} item @param {any} action @returns {Item} */
 function change(item, action) {
   if (action.type === "retry") {
-    return hasEnded(item) && item.options ? { ...item, ...FRESH, state: "waiting" } : item;
+    if (!hasEnded(item) || !item.options) return item;
+    return { ...item, ...FRESH, state: "waiting", options: action.options ?? item.options };
   }
   if (action.type === "duration") return { ...item, duration: action.seconds };
   if (action.type === "refuse") return { ...item, error: action.error };

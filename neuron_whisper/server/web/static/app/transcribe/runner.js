@@ -13,6 +13,7 @@ import { isActive } from "./queue.js";
 import { dispatch, getItem, queue } from "./store.js";
 
 /** @typedef {import("./queue.js").Item} Item */
+/** @typedef {import("../api/form.js").Options} Options */
 
 /** @type {Map<string, AbortController>} of the files that are being worked on */
 const stops = new Map();
@@ -57,9 +58,13 @@ export function cancel(id) {
   if (item?.jobId) cancelJob(item.jobId).catch(() => {}); // it may have ended meanwhile
 }
 
-/** @param {string} id */
-export function retry(id) {
-  dispatch({ type: "retry", id });
+/**
+ * Sends a file again.
+ * @param {string} id
+ * @param {Options} [values] other options than those it was sent with
+ */
+export function retry(id, values) {
+  dispatch({ type: "retry", id, options: values });
   pump();
 }
 
