@@ -15,13 +15,13 @@
  * @property {number | null} duration seconds, null until it is known
  * @property {ItemState} state
  * @property {"stream" | "job"} via
- * @property {import("../api/form.js").Options | null} options those it was sent with
+ * @property {Options | null} options those it was sent with
  * @property {number} uploaded 0 to 1
  * @property {number} done seconds of audio that are transcribed
  * @property {number} startedAt ms since 1970: when the server had the file
  * @property {string} stage the job's, "" for a stream
  * @property {any[]} segments as they came, each with its words
- * @property {import("../api/transcribe.js").Peaks | null} peaks
+ * @property {Peaks | null} peaks
  * @property {ItemError | null} error
  * @property {boolean} retries whether it is sent again when the server has room
  * @property {string} jobId
@@ -31,19 +31,23 @@
 
 /** @typedef {{items: Item[]}} Queue */
 
+/** @typedef {import("../api/form.js").Options} Options */
+/** @typedef {import("../api/transcribe.js").Peaks} Peaks */
+/** @typedef {{options: Options, hasJobs: boolean, longSeconds: number, maxUploadBytes: number}} StartValues */
+
 /**
+ * What happens to the queue; `now` is in ms since 1970.
  * @typedef {{type: "add", items: Item[]} | {type: "remove", id: string} | {type: "clear"}
  *   | {type: "duration", id: string, seconds: number} | {type: "refuse", id: string, error: ItemError}
- *   | {type: "start", ids: string[], options: import("../api/form.js").Options, hasJobs: boolean, longSeconds:
- * number, maxUploadBytes: number}
+ *   | ({type: "start", ids: string[]} & StartValues)
  *   | {type: "upload", id: string, fraction: number, now: number}
- *   | {type: "jobCreated", id: string, jobId: string, now: number} | {type: "job", id: string, stage: string, done:
- * number, total: number | null, now: number}
- *   | {type: "peaks", id: string, peaks: import("../api/transcribe.js").Peaks}
+ *   | {type: "jobCreated", id: string, jobId: string, now: number}
+ *   | {type: "job", id: string, stage: string, done: number, total: number | null, now: number}
+ *   | {type: "peaks", id: string, peaks: Peaks}
  *   | {type: "segments", id: string, segments: any[], now: number}
- *   | {type: "finish", id: string, documentId: string, duration: number} | {type: "fail", id: string, error: ItemError}
- *   | {type: "retryLater", id: string, retries: boolean} | {type: "cancel", id: string} | {type: "retry", id: string,
- * options?: import("../api/form.js").Options}} Action
+ *   | {type: "finish", id: string, documentId: string, duration: number}
+ *   | {type: "fail", id: string, error: ItemError} | {type: "cancel", id: string}
+ *   | {type: "retry", id: string, options?: Options} | {type: "retryLater", id: string, retries: boolean}} Action
  */
 
 const ENDED = new Set(["done", "failed", "cancelled"]);
