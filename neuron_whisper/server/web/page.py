@@ -12,8 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from neuron_whisper.server.web.config import PageConfig, to_script_json
 from neuron_whisper.server.web.static_files import StaticFiles
 
-PAGE_FILE = Path(__file__).with_name("app.html")
-MAIN_MODULE = "app/main.js"
+PAGE_FILE = Path(__file__).with_name("page.html")
 NONCE_BYTES = 16
 POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}' 'self'; style-src 'nonce-{nonce}' 'self'; connect-src 'self'; "

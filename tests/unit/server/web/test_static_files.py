@@ -100,7 +100,7 @@ def test_a_vendored_module_arrives_as_it_is_and_is_kept_for_good(
         "{digest}",
         "",
         "0123456789abcdef/vendor/htm-preact.js",
-        "{digest}/../app.html",
+        "{digest}/../page.html",
         "{digest}/%2e%2e/%2e%2e/page.html",
         "{digest}/vendor/..%2f..%2f..%2fpage.html",
         "{digest}//etc/passwd",
