@@ -30,7 +30,9 @@ SETTING_PANELS = {
     **dict.fromkeys(("realtime_",), "Realtime"),
     **dict.fromkeys(("aliases", "default_model", "preload", "idle_unload", "model_"), "Models"),
     **dict.fromkeys(("jobs_", "webhook_", "private_networks"), "Jobs and webhooks"),
-    **dict.fromkeys(("keys_file", "cors_origins", "allowed_hosts", "forwarded_allow_ips", "root_path"), "Access"),
+    **dict.fromkeys(
+        ("keys_file", "cors_origins", "allowed_hosts", "forwarded_allow_ips", "root_path", "samples_dir"), "Access"
+    ),
     **dict.fromkeys(("log_format", "metrics_", "otlp_"), "Observability"),
     **dict.fromkeys(
         ("max_", "request_timeout", "drain_s", "header_timeout", "send_timeout", "upload_", "hang_s"),

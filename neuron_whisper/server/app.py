@@ -40,6 +40,7 @@ from neuron_whisper.server.state import ServerState
 from neuron_whisper.server.web.api_docs import SwaggerUi, create_assets_router
 from neuron_whisper.server.web.config import create_page_config
 from neuron_whisper.server.web.page import create_page_route
+from neuron_whisper.server.web.samples import create_samples_route
 from neuron_whisper.server.web.static_files import StaticFiles, create_static_route
 from neuron_whisper.text.languages import LANGUAGES
 from neuron_whisper.transcriber import Transcriber
@@ -149,8 +150,9 @@ def _build_cors_config(settings: ServerSettings) -> CORSConfig | None:
 
 def _create_page_routes(server_state: ServerState) -> Sequence[HTTPRouteHandler]:
     model, languages, files = server_state.models.default.id, _list_languages(server_state.models), StaticFiles.load()
-    config = create_page_config(server_state.settings, model, languages)
-    return create_page_route(config, files), create_static_route(files)
+    config = create_page_config(server_state.settings, model, languages, server_state.samples.list_urls())
+    page, static_files = create_page_route(config, files), create_static_route(files)
+    return page, static_files, create_samples_route(server_state.samples)
 
 
 def _list_languages(models: ModelRegistry) -> Sequence[str]:

@@ -28,6 +28,7 @@ from neuron_whisper.server.models.registry import ModelRegistry
 from neuron_whisper.server.observability.metrics import Metrics
 from neuron_whisper.server.realtime.limiter import SessionLimiter
 from neuron_whisper.server.realtime.metrics import SessionsCollector
+from neuron_whisper.server.web.samples import Samples
 from neuron_whisper.transcriber import Transcriber
 
 MAX_DECODERS = 4
@@ -39,6 +40,7 @@ class ServerState:
     def __init__(self, models: Transcriber | ModelRegistry, settings: ServerSettings) -> None:
         self.models = models if isinstance(models, ModelRegistry) else ModelRegistry.from_transcriber(models, settings)
         self.settings = settings
+        self.samples = Samples.load(settings.samples_dir)
         self.started_at = int(time.time())
         self.drain_started = asyncio.Event()
         self.allowed_origins = PageOrigins(settings.cors_origins)

@@ -191,6 +191,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
             "this machine's own; by default any, on loopback without keys only this machine's own."
         ),
     ] = ()
+    samples_dir: Annotated[
+        Path | None,
+        Meta(description="Directory of recordings that the page offers to try; whoever sees the page may play them."),
+    ] = None
     metrics_need_key: Annotated[bool, Meta(description="Require an admin key for GET /metrics.")] = False
     otlp_endpoint: Annotated[
         str | None,

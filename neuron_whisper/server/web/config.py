@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -44,8 +45,13 @@ class PageConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     nonce: str = ""
 
 
-def create_page_config(settings: ServerSettings, model: str, languages: Sequence[str]) -> PageConfig:
-    """The configuration for a server with these settings whose default model has these language codes."""
+def create_page_config(
+    settings: ServerSettings, model: str, languages: Sequence[str], samples: Mapping[str, str] = MappingProxyType({})
+) -> PageConfig:
+    """The configuration for a server with these settings whose default model has these language codes.
+
+    `samples` are recordings by name, with their URLs.
+    """
     named = [PageLanguage(code=code, name=LANGUAGES[code].title()) for code in languages]
     return PageConfig(
         model=model,
@@ -59,6 +65,7 @@ def create_page_config(settings: ServerSettings, model: str, languages: Sequence
         has_realtime=settings.realtime_sessions > 0,
         has_model_admin=settings.model_admin,
         metrics_need_key=settings.metrics_need_key,
+        samples=[PageSample(name=name, url=url) for name, url in samples.items()],
     )
 
 

@@ -22,7 +22,8 @@ def test_it_has_the_limits_and_what_the_server_offers(tmp_path: Path) -> None:
         jobs_max_audio_s=600,
         realtime_sessions=0,
     )
-    config = json.loads(to_script_json(create_page_config(settings, "turbo", ["en", "de"])))
+    samples = {"a b.wav": "samples/a%20b.wav"}
+    config = json.loads(to_script_json(create_page_config(settings, "turbo", ["en", "de"], samples)))
     assert config == {
         "model": "turbo",
         "languages": [{"code": "en", "name": "English"}, {"code": "de", "name": "German"}],
@@ -35,7 +36,7 @@ def test_it_has_the_limits_and_what_the_server_offers(tmp_path: Path) -> None:
         "hasRealtime": False,
         "hasModelAdmin": False,
         "metricsNeedKey": False,
-        "samples": [],
+        "samples": [{"name": "a b.wav", "url": "samples/a%20b.wav"}],
         "version": __version__,
         "nonce": "",
     }
