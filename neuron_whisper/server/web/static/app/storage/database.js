@@ -6,7 +6,8 @@ const NAME = "neuron-whisper";
 const MIGRATIONS = [
   (/** @type {IDBDatabase} */ database) => {
     database.createObjectStore("entries", { keyPath: "id" }); // what a list shows of each document
-    database.createObjectStore("documents", { keyPath: "id" }); // without what is in `sources`
+    database.createObjectStore("documents", { keyPath: "id" }); // without what is in `parts` and `sources`
+    database.createObjectStore("parts", { keyPath: ["id", "part"] }); // segments, a hundred each: an edit writes one
     database.createObjectStore("sources", { keyPath: "id" }); // the response as it came, and peaks: written once
     database.createObjectStore("audio", { keyPath: "id" }); // size and place of a recording; its bytes without OPFS
   },

@@ -21,7 +21,11 @@ import { openedDatabase, result, transact } from "./database.js";
 /** @typedef {{saved: true, revision: number} | {saved: false, theirs: TranscriptDocument}} SaveResult */
 
 const EXCERPT_LENGTH = 160;
-const STORES = ["entries", "documents", "sources"];
+const PART = 100; // segments
+const STORES = ["entries", "documents", "parts", "sources"];
+
+/** What this tab has read or written last, by id: parts with the same segments are not written again. */
+const known = /** @type {Map<string, {revision: number, segments: readonly unknown[]}>} */ (new Map());
 
 /** Everything that is kept, the newest first. @returns {Promise<Entry[]>} */
 export async function listDocuments() {
@@ -31,7 +35,9 @@ export async function listDocuments() {
 
 /** @param {string} id @returns {Promise<TranscriptDocument | null>} */
 export async function loadDocument(id) {
-  return transact(STORES, "readonly", (transaction) => read(transaction, id));
+  const document = await transact(STORES, "readonly", (transaction) => read(transaction, id));
+  if (document) remember(document, document.revision);
+  return document;
 }
 
 /** @param {string} id @returns {Promise<Peaks | null>} */
@@ -55,11 +61,24 @@ export async function saveDocument(document, { peaks } = {}) {
       return { saved: /** @type {const} */ (false), theirs };
     }
     if (!kept || peaks) await writeSource(transaction, document, peaks);
-    write(transaction, document);
+    // one part a task: the page answers between them
+    for (const part of writeHead(transaction, document, Boolean(kept))) {
+      await result(transaction.objectStore("parts").put(part));
+    }
     return { saved: /** @type {const} */ (true), revision: document.revision + 1 };
   });
-  if (saved.saved) announce({ kind: "saved", id: document.id, revision: saved.revision });
+  if (saved.saved) {
+    remember(document, saved.revision);
+    announce({ kind: "saved", id: document.id, revision: saved.revision });
+  } else {
+    remember(saved.theirs, saved.theirs.revision);
+  }
   return saved;
+}
+
+/** @param {TranscriptDocument} document @param {number} revision */
+function remember({ id, segments }, revision) {
+  known.set(id, { revision, segments });
 }
 
 /**
@@ -72,7 +91,7 @@ export function saveAtOnce(document) {
   const database = openedDatabase();
   if (!database) return false;
   const transaction = database.transaction(STORES, "readwrite");
-  write(transaction, document);
+  for (const part of writeHead(transaction, document, true)) transaction.objectStore("parts").put(part);
   transaction.commit?.();
   announce({ kind: "saved", id: document.id, revision: document.revision + 1 });
   return true;
@@ -81,25 +100,47 @@ export function saveAtOnce(document) {
 /** Removes the document; its recording is removed by `removeAudio`. @param {string} id */
 export async function deleteDocument(id) {
   await transact(STORES, "readwrite", (transaction) => {
-    for (const store of STORES) transaction.objectStore(store).delete(id);
+    for (const store of ["entries", "documents", "sources"]) transaction.objectStore(store).delete(id);
+    transaction.objectStore("parts").delete(partsOf(id));
   });
+  known.delete(id);
   announce({ kind: "removed", id });
 }
 
+/** @param {string} id */
+const partsOf = (id) => IDBKeyRange.bound([id], [id, []]); // an array is behind every number
+
 /** @param {IDBTransaction} transaction @param {string} id @returns {Promise<TranscriptDocument | null>} */
 async function read(transaction, id) {
-  const [document, source] = await Promise.all([
+  const [document, parts, source] = await Promise.all([
     result(transaction.objectStore("documents").get(id)),
+    result(transaction.objectStore("parts").getAll(partsOf(id))),
     result(transaction.objectStore("sources").get(id)),
   ]);
-  return document ? { ...document, raw: source?.raw ?? null } : null;
+  return document && { ...document, segments: parts.flatMap((part) => part.segments), raw: source?.raw ?? null };
 }
 
-/** @param {IDBTransaction} transaction @param {TranscriptDocument} document */
-function write(transaction, document) {
-  const { raw: _, ...rest } = { ...document, revision: document.revision + 1 };
+/**
+ * Writes all but the parts, and gives those that have to be written.
+ * @param {IDBTransaction} transaction
+ * @param {TranscriptDocument} document
+ * @param {boolean} isKept a revision of it is in the database: the document's own
+ */
+function writeHead(transaction, document, isKept) {
+  const { raw: _, segments, ...rest } = { ...document, revision: document.revision + 1 };
+  const { id } = document;
+  const before = known.get(id);
+  const isKnown = isKept && before?.revision === document.revision && before.segments.length === segments.length;
   transaction.objectStore("documents").put(rest);
   transaction.objectStore("entries").put(entryOf(document));
+  if (!isKnown) transaction.objectStore("parts").delete(partsOf(id));
+  const parts = [];
+  for (let from = 0; from < segments.length; from += PART) {
+    const part = segments.slice(from, from + PART);
+    if (isKnown && part.every((segment, at) => segment === before.segments[from + at])) continue;
+    parts.push({ id, part: from / PART, segments: part });
+  }
+  return parts;
 }
 
 /** @param {IDBTransaction} transaction @param {TranscriptDocument} document @param {Peaks | null} [peaks] */

@@ -9,8 +9,8 @@ import { Dialog } from "../ui/Dialog.js";
 
 /** Megabytes, or gigabytes from one on. @param {number} bytes */
 function formatSize(bytes) {
-  const gigabytes = bytes / 1e9;
-  return gigabytes >= 1 ? `${gigabytes.toFixed(1)} GB` : `${Math.ceil(bytes / 1e6)} MB`;
+  const gigabytes = bytes / 2 ** 30;
+  return gigabytes >= 1 ? `${gigabytes.toFixed(1)} GB` : `${Math.ceil(bytes / 2 ** 20)} MB`;
 }
 
 /**

@@ -14,12 +14,23 @@ import { SegmentRow } from "./SegmentRow.js";
  * @property {IntersectionObserver} observer
  */
 
-const CHUNK = 30; // segments
-const FIRST_CHUNKS = 2;
+const CHUNK = 20; // segments
+const FIRST_CHUNKS = 3;
 const MARGIN = "800px 0px"; // words are made this far before they are seen
 
 /** What the observer tells, by the element of the chunk. @type {WeakMap<Element, (isNear: boolean) => void>} */
 const watchers = new WeakMap();
+
+/** Far chunks that changed: rendered one a task, when those that are seen have been. @type {Set<Chunk>} */
+const stale = new Set();
+let staleTimer = 0;
+
+function renderStale() {
+  const [chunk] = stale;
+  stale.delete(chunk);
+  if (chunk.element?.isConnected) chunk.forceUpdate();
+  staleTimer = stale.size ? setTimeout(renderStale, 0) : 0;
+}
 
 /** @param {{segments: readonly Segment[], editing: Editing | null, context: RowsContext, onWords: () => void}} props
  *   `onWords`: called when rows got their words, or lost them */
@@ -43,10 +54,21 @@ export function SegmentList({ segments, editing, context, onWords }) {
 
 /** @param {() => void} onWords */
 function watchChunks(onWords) {
+  /** @type {Map<Element, boolean>} */
+  const waiting = new Map();
+  let timer = 0;
+  // one chunk a task, those that come near before those that go
+  const next = () => {
+    const [target, isNear] = [...waiting].find(([, near]) => near) ?? [...waiting][0];
+    waiting.delete(target);
+    watchers.get(target)?.(isNear);
+    timer = waiting.size ? setTimeout(next, 0) : 0;
+    if (!timer) setTimeout(onWords, 0); // rendered by then
+  };
   return new IntersectionObserver(
     (entries) => {
-      for (const { target, isIntersecting } of entries) watchers.get(target)?.(isIntersecting);
-      onWords();
+      for (const { target, isIntersecting } of entries) waiting.set(target, isIntersecting);
+      if (!timer && waiting.size) timer = setTimeout(next, 0);
     },
     { rootMargin: MARGIN },
   );
@@ -65,14 +87,19 @@ class Chunk extends Component {
   }
 
   componentWillUnmount() {
+    stale.delete(this);
     if (this.element) /** @type {ChunkProps} */ (this.props).observer.unobserve(this.element);
   }
 
   /** @param {ChunkProps} next @param {{isNear: boolean}} state */
   shouldComponentUpdate(next, state) {
     const { segments, from, editing, context } = /** @type {ChunkProps} */ (this.props);
-    if (editing !== next.editing || context !== next.context || state.isNear !== this.state.isNear) return true;
-    for (let at = from; at < from + CHUNK; at++) if (segments[at] !== next.segments[at]) return true;
+    if (editing !== next.editing || state.isNear !== this.state.isNear) return true;
+    let hasChanged = context !== next.context;
+    for (let at = from; at < from + CHUNK; at++) hasChanged ||= segments[at] !== next.segments[at];
+    if (!hasChanged || state.isNear) return hasChanged;
+    stale.add(this);
+    staleTimer ||= setTimeout(renderStale, 0);
     return false;
   }
 

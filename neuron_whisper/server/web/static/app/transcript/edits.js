@@ -41,6 +41,15 @@ export function setTexts(history, texts) {
   return changeSegments(history, changed);
 }
 
+/**
+ * Puts segments that were edited beforehand in their places as one step, but those that have changed since.
+ * @param {History} history @param {[number, Segment, Segment][]} edited index, before, after
+ */
+export function setSegments(history, edited) {
+  const current = edited.filter(([index, before]) => history.document.segments[index] === before);
+  return changeSegments(history, current.map(([index, , after]) => [index, after]));
+}
+
 /** @param {History} history @param {number} index @param {string} speaker id */
 export function setSpeaker(history, index, speaker) {
   return changeSegments(history, [[index, giveSpeaker(history.document.segments[index], speaker)]]);

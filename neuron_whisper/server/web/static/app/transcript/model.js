@@ -104,9 +104,17 @@ function makeSegments(body, words) {
   }));
 }
 
+/** Made once for each segment: finding goes through all. @type {WeakMap<Segment, string>} */
+const lines = new WeakMap();
+
 /** The text of a segment as it is shown and edited. @param {Segment} segment */
 export function displayText(segment) {
-  return oneLine(segment.text);
+  let line = lines.get(segment);
+  if (line === undefined) {
+    line = oneLine(segment.text);
+    lines.set(segment, line);
+  }
+  return line;
 }
 
 /** The whole text of the segments. @param {TranscriptDocument} document */

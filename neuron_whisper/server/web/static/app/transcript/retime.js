@@ -1,5 +1,5 @@
 // Times of words after their text was edited: kept words keep theirs, new ones share the time between their neighbours.
-import { oneLine, splitSpaces } from "./text.js";
+import { splitSpaces } from "./text.js";
 
 /** @typedef {import("./types.js").Word} Word */
 
@@ -75,8 +75,11 @@ const toMs = (seconds) => Math.round(seconds * 1000) / 1000;
  * @param {string} text @param {{text: string, words: readonly Word[]}} segment
  */
 function splitTokens(text, segment) {
+  const chunks = splitSpaces(text);
+  const isSpaced = splitSpaces(segment.text).length === segment.words.length;
+  if (isSpaced && !UNSPACED.test(text)) return chunks;
   const groups = groupWords(segment);
-  return splitSpaces(oneLine(text)).flatMap(
+  return chunks.flatMap(
     (chunk) => groups.get(chunk) ?? (UNSPACED.test(chunk) ? splitUnspaced(chunk, segment.words) : [chunk]),
   );
 }
@@ -90,7 +93,7 @@ function groupWords(segment) {
   const groups = new Map();
   const words = segment.words.map((word) => word.word);
   let at = 0;
-  for (const chunk of splitSpaces(oneLine(segment.text))) {
+  for (const chunk of splitSpaces(segment.text)) {
     const group = [];
     let rest = chunk;
     while (rest && at < words.length && words[at] && rest.startsWith(words[at])) {
@@ -123,11 +126,33 @@ function splitUnspaced(chunk, words) {
 }
 
 /**
- * Pairs of indices of the longest common subsequence.
+ * Pairs of indices of words that stay: the same at both ends, and between them the longest common subsequence.
  * @param {string[]} old @param {string[]} tokens
  * @returns {[number, number][]}
  */
 function matchTokens(old, tokens) {
+  const most = Math.min(old.length, tokens.length);
+  let front = 0;
+  while (front < most && old[front] === tokens[front]) front++;
+  let back = 0;
+  while (back < most - front && old[old.length - 1 - back] === tokens[tokens.length - 1 - back]) back++;
+  const between = matchLongest(old.slice(front, old.length - back), tokens.slice(front, tokens.length - back));
+  return [
+    ...Array.from({ length: front }, (_, at) => /** @type {[number, number]} */ ([at, at])),
+    ...between.map(([i, j]) => /** @type {[number, number]} */ ([front + i, front + j])),
+    ...Array.from({ length: back }, (_, at) => {
+      const left = back - at;
+      return /** @type {[number, number]} */ ([old.length - left, tokens.length - left]);
+    }),
+  ];
+}
+
+/**
+ * Pairs of indices of the longest common subsequence.
+ * @param {string[]} old @param {string[]} tokens
+ * @returns {[number, number][]}
+ */
+function matchLongest(old, tokens) {
   const width = tokens.length + 1;
   const lengths = new Uint32Array((old.length + 1) * width);
   for (let i = old.length - 1; i >= 0; i--) {

@@ -1,11 +1,13 @@
 // The state of finding in a document: what was found, which is shown, and replacing.
 import { useEffect, useMemo, useState } from "../../vendor/htm-preact.js";
-import { setTexts } from "./edits.js";
+import { setSegments } from "./edits.js";
 import { findAll, replaceAll, replaceOne } from "./find.js";
 import { markMatches } from "./marks.js";
+import { editSegment } from "./model.js";
 
 /** @typedef {import("./types.js").TranscriptDocument} TranscriptDocument */
 
+const SLICE_MS = 20;
 const CLOSED = { query: "", replacement: "", matchCase: false, at: 0 };
 
 /**
@@ -35,12 +37,13 @@ export function useFind(document, session, row, onReplaced, made) {
   useEffect(() => () => markMatches([], -1, row), []);
 
   /** @param {boolean} all */
-  const replace = (all) => {
+  const replace = async (all) => {
     if (!session || !current) return;
     const texts = all
       ? replaceAll(document, query, find.replacement, find)
       : new Map([[current.index, replaceOne(document, current, find.replacement)]]);
-    session.change((history) => setTexts(history, texts));
+    const edited = await editInSlices(document, texts);
+    session.change((history) => setSegments(history, edited));
     onReplaced(String(all ? matches.length : 1));
   };
   return {
@@ -57,4 +60,20 @@ export function useFind(document, session, row, onReplaced, made) {
       if (matches.length) setFind((before) => ({ ...before, at: (at + step + matches.length) % matches.length }));
     },
   };
+}
+
+/**
+ * The segments with their texts, with pauses in which the page answers: there may be thousands.
+ * @param {TranscriptDocument} document @param {Map<number, string>} texts
+ */
+async function editInSlices({ segments }, texts) {
+  const edited = /** @type {[number, import("./types.js").Segment, import("./types.js").Segment][]} */ ([]);
+  let end = performance.now() + SLICE_MS;
+  for (const [index, text] of texts) {
+    edited.push([index, segments[index], editSegment(segments[index], text)]);
+    if (performance.now() < end) continue;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    end = performance.now() + SLICE_MS;
+  }
+  return edited;
 }
