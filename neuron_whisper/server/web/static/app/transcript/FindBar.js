@@ -1,5 +1,5 @@
 // Finds and replaces text: count, next and previous, one or all.
-import { html, useEffect, useRef } from "../../vendor/htm-preact.js";
+import { html, useLayoutEffect, useRef } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { Button } from "../ui/Button.js";
 import { Check } from "../ui/Field.js";
@@ -12,12 +12,13 @@ import { Check } from "../ui/Field.js";
  * @property {number} at index of the match that is shown
  */
 /**
- * @param {{find: Find, count: number, canReplace: boolean, onChange: (patch: Partial<Find>) => void,
+ * @param {{find: Find, asked: number, count: number, canReplace: boolean, onChange: (patch: Partial<Find>) => void,
  *   onStep: (step: 1 | -1) => void, onReplace: (all: boolean) => void, onClose: () => void}} props
  */
-export function FindBar({ find, count, canReplace, onChange, onStep, onReplace, onClose }) {
+export function FindBar({ find, asked, count, canReplace, onChange, onStep, onReplace, onClose }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
-  useEffect(() => field.current?.select(), []);
+  // at once: what is typed behind the key that opened it goes here; `asked` changes when it is asked for again
+  useLayoutEffect(() => field.current?.select(), [asked]);
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
     if (event.isComposing) return;
     if (event.key === "Escape") onClose();

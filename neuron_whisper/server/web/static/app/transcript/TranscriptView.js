@@ -97,7 +97,7 @@ export function TranscriptView({ doc, audio = null, peaks = null, live = false, 
         ${!isFollowing && html`<${Button} onClick=${() => follow(true)}>${t("transcript.follow")}<//>`}
         <${Button} label=${t("player.keys")} onClick=${() => showHelp(true)}><span aria-hidden="true">?</span><//>
       <//>
-      ${find.isOpen && html`<${FindBar} find=${find.find} count=${find.matches.length} canReplace=${Boolean(session)}
+      ${find.isOpen && html`<${FindBar} find=${find.find} asked=${find.asked} count=${find.matches.length} canReplace=${Boolean(session)}
         onChange=${find.change} onStep=${find.step} onReplace=${find.replace} onClose=${find.close} />`}
     </div>
     ${session && html`<${Toolbar} history=${state.history} document=${() => session.store.get().history.document}

@@ -18,7 +18,8 @@ const CLOSED = { query: "", replacement: "", matchCase: false, at: 0 };
  * @param {number} made changes when rows got their words
  */
 export function useFind(document, session, row, onReplaced, made) {
-  const [isOpen, setOpen] = useState(false);
+  const [asked, ask] = useState(0); // how often it was opened, 0 when it is closed
+  const isOpen = asked > 0;
   const [find, setFind] = useState(/** @type {import("./FindBar.js").Find} */ (CLOSED));
   const query = isOpen ? find.query : "";
   const matches = useMemo(
@@ -51,8 +52,9 @@ export function useFind(document, session, row, onReplaced, made) {
     find: { ...find, at },
     matches,
     replace,
-    open: () => setOpen(true),
-    close: () => setOpen(false),
+    asked,
+    open: () => ask((before) => before + 1),
+    close: () => ask(0),
     /** @param {Partial<import("./FindBar.js").Find>} patch */
     change: (patch) => setFind((before) => ({ ...before, ...patch, at: "query" in patch ? 0 : before.at })),
     /** @param {1 | -1} step */
