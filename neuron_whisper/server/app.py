@@ -37,7 +37,7 @@ from neuron_whisper.server.realtime.openai import serve_realtime
 from neuron_whisper.server.realtime.raw_stream import serve_audio_stream
 from neuron_whisper.server.sagemaker.routes import invoke_endpoint, ping
 from neuron_whisper.server.state import ServerState
-from neuron_whisper.server.web.api_docs import SwaggerUi, create_assets_router
+from neuron_whisper.server.web.api_docs import SCHEMA_URL, SwaggerUi, create_assets_router, create_schema_router
 from neuron_whisper.server.web.config import create_page_config
 from neuron_whisper.server.web.page import create_page_route
 from neuron_whisper.server.web.samples import create_samples_route
@@ -125,7 +125,8 @@ def build_app(server_state: ServerState) -> Litestar:
             title="neuron-whisper",
             version=__version__,
             description="Speech to text with OpenAI's audio API. Unsupported fields are rejected by name.",
-            path="/schema",
+            path=SCHEMA_URL,
+            openapi_router=create_schema_router(),
             components=Components(security_schemes={SECURITY_SCHEME_NAME: SECURITY_SCHEME} if has_keys else None),
             render_plugins=[SwaggerUi(server_state.settings.root_path), JsonRenderPlugin()],
             servers=[Server(url=server_state.settings.root_path or "/")],

@@ -10,6 +10,7 @@ from litestar import MediaType, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from neuron_whisper.server.web.config import PageConfig, to_script_json
+from neuron_whisper.server.web.preload import render_preloads
 from neuron_whisper.server.web.static_files import StaticFiles
 
 PAGE_FILE = Path(__file__).with_name("page.html")
@@ -24,6 +25,7 @@ POLICY = (
 def create_page_route(config: PageConfig, files: StaticFiles) -> HTTPRouteHandler:
     """The route of the page. Every response has a nonce of its own, so none may be kept by a cache."""
     template = PAGE_FILE.read_text(encoding="utf-8").replace("{{static}}", files.url)
+    template = template.replace("{{preloads}}", render_preloads(files))
 
     @get("/", include_in_schema=False)
     async def page() -> Response[bytes]:

@@ -23,14 +23,21 @@ export function HistoryRow({ row }) {
         ${canOpen ? html`<a href=${toHash("transcript", row.id)}>${row.name}</a>` : row.name}
       </p>
       ${row.error ? html`<p class="small history-error">${row.error}</p>` : row.excerpt && html`<p class="small soft cut">${row.excerpt}</p>`}
-      <p class="small soft num">${describe(row)}</p>
+      <p class="small soft num">
+        ${row.state !== "done" && html`<${StateBadge} row=${row} />`}${describe(row)}
+      </p>
     </div>
-    ${row.state !== "done" && html`<span class=${`badge num ${TONES[row.state]}`}>${t(`history.state.${row.state}`)}${row.percent === null ? "" : ` ${row.percent} %`}</span>`}
     <div class="row queue-buttons">
       ${row.hasAudio && html`<${Button} icon="retry" kind="plain" label=${t("history.again", { name: row.name })} onClick=${() => sendAgain(row)} />`}
       <${Button} icon="trash" kind="plain" label=${t("history.delete", { name: row.name })} onClick=${() => deleteRow(row)} />
     </div>
   </li>`;
+}
+
+/** @param {{row: Row}} props */
+function StateBadge({ row: { state, percent } }) {
+  const text = percent === null ? t(`history.state.${state}`) : `${t(`history.state.${state}`)} ${percent} %`;
+  return html`<span class=${`badge ${TONES[state]}`}>${text}</span> `;
 }
 
 /** @param {Row} row */

@@ -35,7 +35,7 @@ const PATHS = {
 /** @param {{name: string, size?: number}} props */
 export function Icon({ name, size = 20 }) {
   return html`<svg
-    width=${size} height=${size} viewBox="0 0 24 24" fill="none" stroke="currentColor"
+    width=${`${size / 16}rem`} height=${`${size / 16}rem`} viewBox="0 0 24 24" fill="none" stroke="currentColor"
     stroke-width="1.9" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" focusable="false">
     <path d=${PATHS[name]} />
   </svg>`;
