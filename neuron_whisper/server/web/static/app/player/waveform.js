@@ -8,7 +8,6 @@ import { downsample } from "./peaks.js";
 /** @typedef {import("../transcript/types.js").Peaks} Peaks */
 /** @typedef {import("../transcript/types.js").Skipped} Skipped */
 
-const HEIGHT = 64;
 const MAX_REGIONS = 400; // a region is an element
 
 /**
@@ -25,7 +24,7 @@ export function Waveform({ playback, peaks, duration, skipped, describe }) {
     const wave = WaveSurfer.create({
       ...coloursOf(container),
       container,
-      height: HEIGHT,
+      height: container.clientHeight,
       barWidth: 2,
       barGap: 1,
       barRadius: 1,

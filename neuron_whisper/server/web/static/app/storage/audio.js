@@ -33,13 +33,14 @@ export async function saveAudio(id, blob, { now = Date.now() } = {}) {
     for (const other of evicted) await removeAudio(other);
     const waiting = kept.filter((audio) => !evicted.includes(audio.id));
     waiting.sort((one, other) => one.savedAt - other.savedAt);
-    // the browser's own limit may come first: then further ones go, one by one
+    // the browser's own limit may come first: then further ones go, one by one, if they make room enough
+    const canHelp = waiting.reduce((sum, audio) => sum + audio.size, 0) >= blob.size;
     for (;;) {
       try {
         await write(id, blob, now);
         return { kept: true, evicted };
       } catch (error) {
-        const next = waiting.shift();
+        const next = canHelp && waiting.shift();
         if (!isQuotaError(error)) throw error;
         if (!next) return { kept: false, reason: "quota", limit };
         await removeAudio(next.id);

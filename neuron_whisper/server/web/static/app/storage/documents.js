@@ -117,7 +117,8 @@ async function read(transaction, id) {
     result(transaction.objectStore("parts").getAll(partsOf(id))),
     result(transaction.objectStore("sources").get(id)),
   ]);
-  return document && { ...document, segments: parts.flatMap((part) => part.segments), raw: source?.raw ?? null };
+  if (!document) return null;
+  return { ...document, segments: parts.flatMap((part) => part.segments), raw: source?.raw ?? null };
 }
 
 /**

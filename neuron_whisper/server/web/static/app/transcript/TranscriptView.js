@@ -51,6 +51,7 @@ export function TranscriptView({ doc, audio = null, peaks = null, live = false, 
   const [threshold, setThreshold] = useState(DEFAULT_THRESHOLD);
   const [hasHelp, showHelp] = useState(false);
   const [made, countMade] = useState(0);
+  const top = useTopHeight();
   const { isFollowing, follow } = useHighlight(playback, shown);
   const find = useFind(shown, session, rowOf, (n) => announce(t("transcript.replaced", { n })), made);
 
@@ -92,7 +93,7 @@ export function TranscriptView({ doc, audio = null, peaks = null, live = false, 
   const hasAudio = useStore(playback.store, (it) => it.hasAudio);
 
   return html`<article class="transcript" aria-label=${shown.fileName} aria-busy=${live ? "true" : undefined}>
-    <div class="transcript-top">
+    <div class="transcript-top" ref=${top}>
       <${Player} ...${{ playback, peaks }} duration=${shown.duration} skipped=${shown.skipped} describe=${describeSkipped}>
         ${!isFollowing && html`<${Button} onClick=${() => follow(true)}>${t("transcript.follow")}<//>`}
         <${Button} label=${t("player.keys")} onClick=${() => showHelp(true)}><span aria-hidden="true">?</span><//>
@@ -121,6 +122,21 @@ export function TranscriptView({ doc, audio = null, peaks = null, live = false, 
       onRemoved=${() => (onRemoved ? onRemoved() : (location.hash = "#history"))} />`}
     ${hasHelp && html`<${KeyHelp} onClose=${() => showHelp(false)} />`}
   </article>`;
+}
+
+/** Rows that are brought into view stop below what stands at the top of the page, which may grow. */
+function useTopHeight() {
+  const top = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    const element = top.current;
+    if (!element) return undefined;
+    const observer = new ResizeObserver(() => {
+      element.parentElement?.style.setProperty("--row-top", `${element.offsetHeight + 8}px`);
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return top;
 }
 
 /** @param {TranscriptDocument} doc @param {boolean} live */
