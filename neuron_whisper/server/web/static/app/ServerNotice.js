@@ -33,7 +33,7 @@ export function ServerNotice() {
     return () => clearInterval(timer);
   }, [isGone]);
   if (!isGone) return null;
-  return html`<div class="note warn notice" role="alert">
+  return html`<div class="note warn server-notice" role="alert">
     <${Icon} name="offline" /><span>${navigator.onLine ? t("error.serverGone") : t("error.offline")}</span>
   </div>`;
 }

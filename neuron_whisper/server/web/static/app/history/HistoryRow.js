@@ -16,6 +16,12 @@ const TONES = { done: "", queued: "", running: "busy", failed: "bad", cancelled:
 
 /** @param {{row: Row}} props */
 export function HistoryRow({ row }) {
+  const remove = (/** @type {any} */ event) => {
+    const own = event.target.closest("li");
+    const next = own.nextElementSibling ?? own.previousElementSibling;
+    next?.querySelector("button:last-of-type")?.focus(); // the keyboard goes on from there
+    deleteRow(row);
+  };
   const canOpen = row.state === "done" || row.state === "running" || row.state === "queued";
   return html`<li class="history-row" data-state=${row.state}>
     <div class="grow history-text">
@@ -29,7 +35,7 @@ export function HistoryRow({ row }) {
     </div>
     <div class="row queue-buttons">
       ${row.hasAudio && html`<${Button} icon="retry" kind="plain" label=${t("history.again", { name: row.name })} onClick=${() => sendAgain(row)} />`}
-      <${Button} icon="trash" kind="plain" label=${t("history.delete", { name: row.name })} onClick=${() => deleteRow(row)} />
+      <${Button} icon="trash" kind="plain" label=${t("history.delete", { name: row.name })} onClick=${remove} />
     </div>
   </li>`;
 }

@@ -1,10 +1,11 @@
-// Takes files: dropped anywhere on the page, pasted, chosen, recorded, or one of the server's samples.
-import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
+// Takes files: dropped or pasted, chosen, recorded, or one of the server's samples.
+import { html, useRef, useState } from "../../vendor/htm-preact.js";
 import { config } from "../config.js";
 import { locale, t } from "../i18n.js";
 import { useStore } from "../state.js";
 import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/icons.js";
+import { drops } from "./drops.js";
 import { Recorder } from "./Recorder.js";
 import { formatLimit, formatSize } from "./progress.js";
 import { Samples } from "./Samples.js";
@@ -15,7 +16,7 @@ const ACCEPT = "audio/*,video/*,.flac,.opus,.ogg,.mka,.mkv,.m4b,.amr,.wma,.aac,.
 export function DropZone() {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   const [records, setRecords] = useState(false);
-  const isOver = useDroppedFiles(records);
+  const isOver = useStore(drops, (state) => state.isOver);
   const hasItems = useStore(queue, (state) => state.items.length > 0);
 
   const choose = (/** @type {any} */ event) => {
@@ -44,50 +45,4 @@ function describeLimits() {
     size: formatSize(bytes, locale.get().code),
     length: formatLimit(seconds, locale.get().code),
   });
-}
-
-/**
- * Adds files that are dropped or pasted anywhere on the page; true while some are dragged over it.
- * @param {boolean} isOff
- */
-function useDroppedFiles(isOff) {
-  const [isOver, setOver] = useState(false);
-  useEffect(() => {
-    if (isOff) return undefined;
-    let depth = 0;
-    const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
-    /** @type {Record<string, (event: any) => void>} */
-    const listeners = {
-      dragenter: (event) => {
-        if (hasFiles(event)) {
-          depth += 1;
-          setOver(true);
-        }
-      },
-      dragleave: (event) => {
-        if (hasFiles(event)) {
-          depth = Math.max(0, depth - 1);
-          setOver(depth > 0);
-        }
-      },
-      dragover: (event) => {
-        if (hasFiles(event)) event.preventDefault();
-      },
-      drop: (event) => {
-        if (!hasFiles(event)) return;
-        event.preventDefault();
-        depth = 0;
-        setOver(false);
-        addFiles(event.dataTransfer.files);
-      },
-      paste: (event) => {
-        if (event.clipboardData?.files.length) addFiles(event.clipboardData.files);
-      },
-    };
-    for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
-    return () => {
-      for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener);
-    };
-  }, [isOff]);
-  return isOver;
 }

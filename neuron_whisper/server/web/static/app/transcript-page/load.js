@@ -32,7 +32,8 @@ export async function keepJob(job) {
   const about = { fileName: job.file_name, model: job.model, jobId: job.id, now: job.created_at * 1000 };
   const opened = await openTranscript(fromResponse(response, about), audio, { peaks, show: false });
   await releaseJobAudio(job.id);
-  return opened;
+  // the recording in hand is the file that was just removed: its copy is read
+  return (await loadTranscript(opened.doc.id)) ?? opened;
 }
 
 /** @param {string} jobId */
