@@ -9,6 +9,7 @@ import pytest
 
 from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.run import _listen, _warn_if_no_keys
+from tests.support.servers import RunningServer
 
 
 @pytest.mark.parametrize(("host", "n_warnings"), [("127.0.0.1", 0), ("localhost", 0), ("0.0.0.0", 1), ("::", 1)])
@@ -32,3 +33,13 @@ def test_all_addresses_of_ipv6_are_those_of_ipv4_too() -> None:
 def test_a_single_address_has_its_own_family(host: str, family: socket.AddressFamily) -> None:
     with _listen(ServerSettings(host=host, port=0)) as listener:
         assert listener.family == family
+
+
+def test_what_is_written_is_sent_at_once(server: RunningServer) -> None:
+    with server.client() as client:
+        for _ in range(3):
+            assert client.get("/health/live").status_code == 200
+        connections = list(server.server.server_state.connections)
+        sockets = [connection.transport.get_extra_info("socket") for connection in connections]
+        assert sockets
+        assert all(it.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for it in sockets)

@@ -14,6 +14,7 @@ from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.web.config import create_page_config
 from neuron_whisper.server.web.page import create_page_route
 from neuron_whisper.server.web.static_files import StaticFiles
+from tests.support.servers import RunningServer
 
 MODEL = 'turbo</script>"&'
 
@@ -91,3 +92,11 @@ def test_nothing_is_inline_but_the_configuration(client: TestClient[Litestar]) -
     html = client.get("/").text
     assert len(re.findall(r"<script", html)) == 2
     assert not re.search(r"<style|\sstyle=|\son\w+=", html)
+
+
+def test_the_first_load_is_small(server: RunningServer) -> None:
+    with server.client() as browser:
+        html = browser.get("/").text
+        links = re.findall(r'(?:href|src)="(static/[^"]+)"', html)
+        answers = [browser.get(link) for link in ["/", "schema/openapi.json", "v1/models", *links]]
+    assert sum(int(answer.headers["content-length"]) for answer in answers) < 200_000
