@@ -3,9 +3,11 @@ import { html } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { Button } from "../ui/Button.js";
 import { showToast } from "../ui/toasts.js";
-import { exportDocument, exportName, FORMATS } from "./formats.js";
+import { exportDocument, exportName, exportPieces, FORMATS } from "./formats.js";
 
 /** @typedef {import("./types.js").TranscriptDocument} TranscriptDocument */
+
+const SLICE_MS = 20;
 
 /** @param {{document: () => TranscriptDocument}} props the document as it is when the button is pressed */
 export function Exports({ document: current }) {
@@ -17,12 +19,29 @@ export function Exports({ document: current }) {
 }
 
 /** @param {TranscriptDocument} shown @param {string} format */
-function download(shown, format) {
-  const { mediaType } = FORMATS[format];
-  const url = URL.createObjectURL(new Blob([exportDocument(shown, format)], { type: `${mediaType};charset=utf-8` }));
+async function download(shown, format) {
+  const type = `${FORMATS[format].mediaType};charset=utf-8`;
+  const url = URL.createObjectURL(new Blob(await collect(exportPieces(shown, format)), { type }));
   const link = Object.assign(document.createElement("a"), { href: url, download: exportName(shown, format) });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000); // a browser may read it later
+}
+
+/** The pieces, with pauses in which the page answers. @param {Iterable<string>} pieces */
+async function collect(pieces) {
+  /** @type {string[]} */
+  const slices = [];
+  let slice = "";
+  let end = performance.now() + SLICE_MS;
+  for (const piece of pieces) {
+    slice += piece;
+    if (performance.now() < end) continue;
+    slices.push(slice);
+    slice = "";
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    end = performance.now() + SLICE_MS;
+  }
+  return [...slices, slice];
 }
 
 /** @param {TranscriptDocument} shown */

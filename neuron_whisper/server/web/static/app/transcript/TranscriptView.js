@@ -60,7 +60,8 @@ export function TranscriptView({ doc, audio = null, peaks = null, live = false, 
   const context = useMemo(() => {
     const onDone = (/** @type {number} */ index, /** @type {boolean} */ keepFocus) => {
       setEditing((before) => (before?.index === index ? null : before));
-      if (keepFocus) setTimeout(() => focusRow(index), 0);
+      // unless it went elsewhere in between
+      if (keepFocus) setTimeout(() => document.activeElement === document.body && focusRow(index), 0);
     };
     return { speakerIds: ids, speakers: shown.speakers, threshold, session, onDone, locale: code };
   }, [speakerKey, shown.speakers, threshold, session, code]);

@@ -51,10 +51,10 @@ function slicesOf(text) {
 
 /** Index behind the string that begins at `from`. @param {string} text @param {number} from */
 function endOfString(text, from) {
-  for (let at = from + 1; at < text.length; at++) {
-    const letter = text.charCodeAt(at);
-    if (letter === 0x5c) at++;
-    else if (letter === 0x22) return at + 1;
+  for (let at = text.indexOf('"', from + 1); at >= 0; at = text.indexOf('"', at + 1)) {
+    let escapes = 0;
+    while (text.charCodeAt(at - 1 - escapes) === 0x5c) escapes++;
+    if (escapes % 2 === 0) return at + 1;
   }
   throw new SyntaxError("JSON: a string does not end");
 }

@@ -1,5 +1,7 @@
 // Names and colours of the speakers of a document.
 
+import { oneLine } from "./text.js";
+
 /** @typedef {import("./types.js").TranscriptDocument} TranscriptDocument */
 
 const COLOURS = 8; // classes speaker-1 to speaker-8
@@ -19,6 +21,11 @@ export function speakersOf(document) {
 /** @param {Pick<TranscriptDocument, "speakers">} document @param {string} id */
 export function nameOf(document, id) {
   return document.speakers[id] ?? id;
+}
+
+/** The name in one line, as exports have it. @param {TranscriptDocument} document @param {string} id */
+export function nameLine(document, id) {
+  return oneLine(nameOf(document, id));
 }
 
 /** The class of a speaker's colour. @param {string[]} ids all of the document @param {string} id */
