@@ -59,6 +59,8 @@ def test_a_module_says_its_duty_first_and_is_short(file: Path) -> None:
 @pytest.mark.parametrize("file", OWN, ids=name_of)
 def test_our_files_load_from_nowhere_else(file: Path) -> None:
     text = file.read_text("utf-8")
-    assert set(re.findall(r"(?:https?|wss?)://([^/\"'`\s]+)", text)) <= {"www.w3.org"}
+    hosts = set(re.findall(r"(?:https?|wss?)://([a-z0-9.-]+[a-z0-9])", text))
+    told = {"localhost"} if file.name == "strings.js" else set()  # of the microphone's text for the reader
+    assert hosts <= {"www.w3.org", *told}
     assert not re.search(r"""(?:from|import\(?|src=|href=|url\()\s*["']?//""", text)
     assert not re.search(r"""(?:from|import\(?)\s*["']/""", text), "below a prefix only relative addresses work"

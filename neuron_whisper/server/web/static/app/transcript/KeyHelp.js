@@ -1,4 +1,4 @@
-// The list of keys.
+// The list of the keys of transcript and player, behind the help button.
 import { html } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { KEYS } from "../player/keys.js";
