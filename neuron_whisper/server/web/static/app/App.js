@@ -39,7 +39,6 @@ export function App() {
       <${ViewSlot} key=${shown.name} view=${shown} id=${id} />
     </main>
     <footer class="foot">
-      <span>${t("page.privacy")}</span>
       <span><a href="schema/openapi.json">${t("page.api")}</a></span>
       ${config.version && html`<span class="num">neuron-whisper ${config.version}</span>`}
     </footer>

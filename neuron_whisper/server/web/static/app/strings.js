@@ -37,7 +37,6 @@ export const STRINGS = {
   "page.keyForget": ["Forget the key", "キーを消去", "Schlüssel vergessen", "키 지우기", "清除密钥"],
   "page.keyAccepted": ["The key works.", "キーが確認されました。", "Der Schlüssel funktioniert.", "키가 확인되었습니다.", "密钥有效。"],
   "page.missing": ["This browser does not have this transcript, and neither has the server.", "この文字起こしは、このブラウザーにもサーバーにもありません。", "Dieses Transkript ist weder in diesem Browser noch auf dem Server.", "이 글은 이 브라우저에도 서버에도 없습니다.", "此浏览器和服务器上都没有这份转写稿。"],
-  "page.keyField": ["Key", "キー", "Schlüssel", "키", "密钥"],
 
   // ---- transcribe: files, options, progress
   "transcribe.add": ["Add files", "ファイルを追加", "Dateien hinzufügen", "파일 추가", "添加文件"],

@@ -46,6 +46,7 @@ export function hideView(name) {
 
 /** @param {string} name */
 export function showView(name) {
+  if (!hiddenViews.get().names.includes(name)) return;
   hiddenViews.set((state) => ({ names: state.names.filter((other) => other !== name) }));
 }
 

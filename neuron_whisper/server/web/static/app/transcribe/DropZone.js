@@ -28,6 +28,7 @@ export function DropZone() {
     <div class="drop-icon"><${Icon} name="upload" size=${26} /></div>
     <p class="drop-title">${isOver ? t("transcribe.dropNow") : t("transcribe.drop")}</p>
     <p class="soft small">${t("transcribe.formats")} · ${describeLimits()}</p>
+    <p class="soft small">${t("page.privacy")}</p>
     <div class="row wrap drop-buttons">
       <${Button} kind="primary" icon="plus" onClick=${() => input.current?.click()}>${t("transcribe.choose")}<//>
       <${Button} icon="mic" onClick=${() => setRecords(true)}>${t("transcribe.record")}<//>
