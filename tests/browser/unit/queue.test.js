@@ -116,6 +116,29 @@ test("a retry takes other options where some are given: those that were refused 
   assert.equal(first(reduce(failed, { type: "retry", id: "a", options: corrected })).options, corrected);
 });
 
+test("a job that may have been made when a connection broke is asked for again, not made twice", () => {
+  const started = start({ items: [itemOf("a"), itemOf("b")] }, ["a", "b"]);
+  const broken = run(
+    started,
+    { type: "fail", id: "a", error: FAILURE },
+    { type: "retry", id: "a", options: DEFAULT_OPTIONS },
+  );
+  assert.equal(first(broken).tries, 0);
+  const made = { type: "jobCreated", id: "a", jobId: "job_1", now: 1 };
+  const failed = run(started, made, { type: "fail", id: "a", error: FAILURE }, { type: "retry", id: "a" });
+  assert.deepEqual([first(failed).tries, first(failed).jobId], [1, ""]);
+});
+
+test("a file that is done holds no segments and peaks any more: its document has them", () => {
+  const done = run(
+    start({ items: [itemOf("a")] }, ["a"]),
+    { type: "peaks", id: "a", peaks: { peaks_per_second: 20, peaks: [1, 2] } },
+    { type: "segments", id: "a", segments: [{ end: 4 }], now: 1 },
+    { type: "finish", id: "a", documentId: "d", duration: 4 },
+  );
+  assert.deepEqual([first(done).segments, first(done).peaks, first(done).documentId], [[], null, "d"]);
+});
+
 test("clear takes away what has ended, and nothing that is ready or runs", () => {
   let queue = { items: [itemOf("ready"), itemOf("runs"), itemOf("done"), itemOf("failed")] };
   queue = start(queue, ["runs", "done", "failed"]);

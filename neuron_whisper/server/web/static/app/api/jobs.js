@@ -82,7 +82,7 @@ export async function cancelJob(id) {
 
 /** @param {string} id */
 export async function deleteJob(id) {
-  await request(`v1/jobs/${id}`, { method: "DELETE" });
+  await request(`v1/jobs/${id}`, { method: "DELETE", keepalive: true }); // also while the page is closed
 }
 
 /**

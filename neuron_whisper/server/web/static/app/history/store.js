@@ -5,11 +5,9 @@ import { config } from "../config.js";
 import { t } from "../i18n.js";
 import { createStore } from "../state.js";
 import { audioIds, listDocuments, removeAudio, removeDocument, storageUse } from "../storage/index.js";
-import { showToast } from "../ui/toasts.js";
+import { endToasts, showToast } from "../ui/toasts.js";
 
 /** @typedef {import("./rows.js").Row} Row */
-
-const UNDO_MS = 7000;
 
 export const history = createStore({
   entries: /** @type {import("../storage/documents.js").Entry[]} */ ([]),
@@ -62,23 +60,11 @@ async function readBrowser() {
   return { entries, audio, use };
 }
 
-/** @type {Map<string, {row: Row, timer: ReturnType<typeof setTimeout>}>} */
-const pending = new Map();
-
-/** Hides a row, and deletes it when it was not taken back. @param {Row} row */
+/** Hides a row, and deletes it when its message goes without having been taken back. @param {Row} row */
 export function deleteRow(row) {
   history.set((state) => ({ deleted: new Set([...state.deleted, row.id]) }));
-  pending.set(row.id, { row, timer: setTimeout(() => commit(row.id), UNDO_MS) });
-  showToast(t("history.deleted", { name: row.name }), { label: t("history.undo"), run: () => restore(row.id) });
-}
-
-/** @param {string} id */
-function restore(id) {
-  const waiting = pending.get(id);
-  if (!waiting) return;
-  clearTimeout(waiting.timer);
-  pending.delete(id);
-  show(id);
+  const undo = { label: t("history.undo"), run: () => show(row.id) };
+  showToast(t("history.deleted", { name: row.name }), undo, () => void commit(row));
 }
 
 /** @param {string} id */
@@ -86,28 +72,21 @@ function show(id) {
   history.set((state) => ({ deleted: new Set([...state.deleted].filter((other) => other !== id)) }));
 }
 
-/** @param {string} id */
-async function commit(id) {
-  const waiting = pending.get(id);
-  if (!waiting) return;
-  pending.delete(id);
-  clearTimeout(waiting.timer);
-  const { row } = waiting;
+/** @param {Row} row */
+async function commit(row) {
   try {
     if (row.jobId) await deleteJob(row.jobId);
     if (row.isKept) await removeDocument(row.id);
     else if (row.hasAudio) await removeAudio(row.id);
     history.set((state) => ({
-      entries: state.entries.filter((entry) => entry.id !== id),
+      entries: state.entries.filter((entry) => entry.id !== row.id),
       jobs: state.jobs.filter((job) => job.id !== row.jobId),
     }));
   } catch (/** @type {any} */ error) {
     showToast(t("history.notDeleted", { name: row.name, reason: error.message }));
   }
-  show(id);
+  show(row.id);
 }
 
 // a page that is closed deletes at once what was hidden
-globalThis.addEventListener?.("pagehide", () => {
-  for (const id of [...pending.keys()]) commit(id);
-});
+globalThis.addEventListener?.("pagehide", endToasts);

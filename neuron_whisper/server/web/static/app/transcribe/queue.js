@@ -25,6 +25,7 @@
  * @property {ItemError | null} error
  * @property {boolean} retries whether it is sent again when the server has room
  * @property {string} jobId
+ * @property {number} tries how often it was sent as another request: not when a connection broke
  * @property {string} documentId the transcript, "" before there is one
  * @property {boolean} opens whether its transcript opens when it is done: it was sent alone
  */
@@ -79,6 +80,7 @@ export function createItem({ id, file, duration = null }) {
     retries: false,
     jobId: "",
     documentId: "",
+    tries: 0,
     opens: false,
   };
 }
@@ -123,7 +125,9 @@ function startItem(item, { ids, options, hasJobs, longSeconds, maxUploadBytes })
 function change(item, action) {
   if (action.type === "retry") {
     if (!hasEnded(item) || !item.options) return item;
-    return { ...item, ...FRESH, state: "waiting", options: action.options ?? item.options };
+    const options = action.options ?? item.options;
+    const isOther = item.jobId !== "" || options !== item.options;
+    return { ...item, ...FRESH, state: "waiting", options, tries: item.tries + (isOther ? 1 : 0) };
   }
   if (action.type === "duration") return { ...item, duration: action.seconds };
   if (action.type === "refuse") return { ...item, error: action.error };
@@ -170,7 +174,7 @@ function change(item, action) {
         done: Math.max(item.done, last?.end ?? 0),
       };
     }
-    case "finish":
+    case "finish": // what it took to show it while it grew is given back
       return {
         ...item,
         state: "done",
@@ -178,6 +182,8 @@ function change(item, action) {
         duration: action.duration,
         done: action.duration,
         error: null,
+        segments: [],
+        peaks: null,
       };
     case "fail":
       return { ...item, state: "failed", error: action.error };

@@ -114,10 +114,10 @@ async function runStream({ id, file, options }, signal) {
 }
 
 /** @param {Item} item @param {AbortSignal} signal @param {() => void} free */
-async function runJob({ id, file, options }, signal, free) {
+async function runJob({ id, file, options, tries }, signal, free) {
   const created = await createJob(file, /** @type {any} */ (options), {
     signal,
-    idempotencyKey: `page-${id}-${Date.now()}`,
+    idempotencyKey: `page-${id}-${tries}`,
     onUpload: (fraction) => dispatch({ type: "upload", id, fraction, now: Date.now() }),
   });
   dispatch({ type: "jobCreated", id, jobId: created.id, now: Date.now() });

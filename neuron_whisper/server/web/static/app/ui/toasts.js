@@ -5,22 +5,37 @@ import { createStore, useStore } from "../state.js";
 import { Icon } from "./icons.js";
 
 const SHOWN_MS = 7000;
+const MOST_SHOWN = 3;
 
-/** @typedef {{id: number, text: string, action?: {label: string, run: () => void}}} Toast */
+/**
+ * @typedef {object} Toast
+ * @property {number} id
+ * @property {string} text
+ * @property {{label: string, run: () => void}} [action]
+ * @property {() => void} [onEnd] called when it goes and the action was not chosen
+ */
 
 const toasts = createStore({ list: /** @type {Toast[]} */ ([]), spoken: "" });
+/** @type {Map<number, ReturnType<typeof setTimeout>>} */
+const timers = new Map();
 let lastId = 0;
 
 /**
- * Shows a message for some seconds, with one action where given.
+ * Shows a message for some seconds, and for as long as the pointer or the focus is on it.
  * @param {string} text
- * @param {{label: string, run: () => void}} [action]
+ * @param {Toast["action"]} [action]
+ * @param {Toast["onEnd"]} [onEnd]
  */
-export function showToast(text, action) {
+export function showToast(text, action, onEnd) {
   lastId += 1;
-  const id = lastId;
-  toasts.set((state) => ({ list: [...state.list.slice(-2), { id, text, action }], spoken: text }));
-  setTimeout(() => hide(id), SHOWN_MS);
+  toasts.set((state) => ({ list: [...state.list, { id: lastId, text, action, onEnd }], spoken: text }));
+  wait(lastId);
+  for (const toast of toasts.get().list.slice(0, -MOST_SHOWN)) hide(toast);
+}
+
+/** Takes all messages away, as when the page is closed. */
+export function endToasts() {
+  for (const toast of toasts.get().list) hide(toast);
 }
 
 /** Has screen readers say a text, without showing it. @param {string} text */
@@ -30,8 +45,29 @@ export function announce(text) {
 }
 
 /** @param {number} id */
-function hide(id) {
-  toasts.set((state) => ({ list: state.list.filter((toast) => toast.id !== id) }));
+function wait(id) {
+  clearTimeout(timers.get(id));
+  timers.set(
+    id,
+    setTimeout(() => {
+      const toast = toasts.get().list.find((one) => one.id === id);
+      if (toast) hide(toast);
+    }, SHOWN_MS),
+  );
+}
+
+/** @param {number} id */
+function stay(id) {
+  clearTimeout(timers.get(id));
+}
+
+/** @param {Toast} toast @param {boolean} [isChosen] its action was */
+function hide(toast, isChosen = false) {
+  stay(toast.id);
+  timers.delete(toast.id);
+  toasts.set((state) => ({ list: state.list.filter(({ id }) => id !== toast.id) }));
+  if (isChosen) toast.action?.run();
+  else toast.onEnd?.();
 }
 
 export function Toasts() {
@@ -41,17 +77,11 @@ export function Toasts() {
     <div class="hidden-text" role="status" aria-live="polite">${spoken}</div>
     <div class="toasts">
       ${list.map(
-        (toast) => html`<div class="toast" key=${toast.id}>
+        (toast) => html`<div class="toast" key=${toast.id} onMouseEnter=${() => stay(toast.id)}
+        onMouseLeave=${() => wait(toast.id)} onFocusIn=${() => stay(toast.id)} onFocusOut=${() => wait(toast.id)}>
         <span class="grow">${toast.text}</span>
-        ${
-          toast.action &&
-          html`<button class="button" type="button"
-          onClick=${() => {
-            toast.action?.run();
-            hide(toast.id);
-          }}>${toast.action.label}</button>`
-        }
-        <button class="button icon" type="button" aria-label=${t("page.close")} onClick=${() => hide(toast.id)}>
+        ${toast.action && html`<button class="button" type="button" onClick=${() => hide(toast, true)}>${toast.action.label}</button>`}
+        <button class="button icon" type="button" aria-label=${t("page.close")} onClick=${() => hide(toast)}>
           <${Icon} name="close" size=${18} />
         </button>
       </div>`,
