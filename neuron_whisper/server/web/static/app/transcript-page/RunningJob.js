@@ -12,8 +12,8 @@ import { PageHead } from "./TranscriptPage.js";
 
 /** @typedef {import("../api/jobs.js").Job} Job */
 
-/** @param {{job: Job, onEnded: () => void}} props `onEnded`: it succeeded */
-export function RunningJob({ job: first, onEnded }) {
+/** @param {{job: Job, audio: Blob | null, onEnded: () => void}} props `onEnded`: it succeeded */
+export function RunningJob({ job: first, audio, onEnded }) {
   const [job, setJob] = useState(first);
   const [doc, setDoc] = useState(() => startDocument({ fileName: first.file_name, task: first.task }));
   const [peaks, setPeaks] = useState(/** @type {any} */ (null));
@@ -26,6 +26,8 @@ export function RunningJob({ job: first, onEnded }) {
       signal: stop.signal,
       onJob: (now) => {
         setJob(now);
+        const total = now.progress?.total_s ?? 0;
+        setDoc((before) => (before.duration < total ? { ...before, duration: total } : before));
         if (asksPeaks && now.progress?.total_s) {
           asksPeaks = false;
           getPeaks(first.id).then(setPeaks);
@@ -47,7 +49,7 @@ export function RunningJob({ job: first, onEnded }) {
     <${PageHead} name=${job.file_name} parts=${[job.model]} />
     ${text && html`<div class="note bad" role="alert"><${Icon} name="alert" size=${18} /><span>${text}</span></div>`}
     ${isRunning && html`<${JobProgress} job=${job} />`}
-    ${doc.segments.length > 0 && html`<${TranscriptView} doc=${doc} peaks=${peaks} live />`}
+    ${doc.segments.length > 0 && html`<${TranscriptView} doc=${doc} audio=${audio} peaks=${peaks} live />`}
   </div>`;
 }
 

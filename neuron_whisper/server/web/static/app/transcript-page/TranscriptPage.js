@@ -12,7 +12,8 @@ import { findTranscript } from "./load.js";
 import { RunningJob } from "./RunningJob.js";
 
 /**
- * @typedef {{id: string, opened?: import("./load.js").Opened, job?: import("../api/jobs.js").Job, problem?: string}}
+ * @typedef {{id: string, opened?: import("./load.js").Opened, job?: import("../api/jobs.js").Job, audio?: Blob |
+ * null, problem?: string}}
  * Found
  */
 
@@ -38,14 +39,14 @@ export function TranscriptPage({ id }) {
   }, [id, tries]);
 
   if (!found || found.id !== id) return html`<p class="loading" aria-busy="true">${t("page.loading")}</p>`;
-  const { opened, job, problem } = found;
+  const { opened, job, audio: recording, problem } = found;
   if (problem)
     return html`<${Missing} text=${problem} onRetry=${() => {
       setFound(null);
       setTries(tries + 1);
     }} />`;
   if (job)
-    return html`<${RunningJob} key=${id} job=${job} onEnded=${() => {
+    return html`<${RunningJob} key=${id} job=${job} audio=${recording} onEnded=${() => {
       setFound(null);
       setTries(tries + 1);
     }} />`;

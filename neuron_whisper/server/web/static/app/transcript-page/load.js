@@ -13,7 +13,8 @@ export const isJobId = (id) => id.startsWith("job_");
 
 /**
  * @param {string} id of a document or a job
- * @returns {Promise<{opened: Opened} | {job: Job} | null>} `job`: it has not succeeded (yet); null: nobody has it
+ * @returns {Promise<{opened: Opened} | {job: Job, audio: Blob | null} | null>} `job`: it has not succeeded (yet);
+ * null: nobody has it
  */
 export async function findTranscript(id) {
   if (!isJobId(id)) {
@@ -23,7 +24,7 @@ export async function findTranscript(id) {
   const kept = await findDocumentOfJob(id);
   if (kept) return findTranscript(kept);
   const job = await getJob(id);
-  return job.status === "succeeded" ? { opened: await keepJob(job) } : { job };
+  return job.status === "succeeded" ? { opened: await keepJob(job) } : { job, audio: await findJobAudio(id) };
 }
 
 /** The result of a job as a document that this browser keeps. @param {Job} job @returns {Promise<Opened>} */
