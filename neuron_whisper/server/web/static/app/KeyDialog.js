@@ -21,6 +21,7 @@ export function KeyDialog() {
     event.preventDefault();
     const key = typed.trim();
     if (!key) return setError(t("page.keyMissing"));
+    if (!/^[\x21-\x7e]+$/.test(key)) return setError(t("page.keyWrong")); // no header takes it
     setBusy(true);
     try {
       await requestJson("v1/models", { quiet: true, headers: { authorization: `Bearer ${key}` } });

@@ -8,9 +8,19 @@ import { Icon } from "./ui/icons.js";
 const CHECK_MS = 4000;
 const reach = createStore({ isGone: false });
 
-/** To be called when a request got no response at all. */
-export function noticeServerGone() {
-  reach.set({ isGone: true });
+/** To be called when a request got no response: the notice is shown if the server does not answer another either. */
+export async function noticeServerGone() {
+  if (!(await answers())) reach.set({ isGone: true });
+}
+
+/** Whether the server answers anything at all. */
+async function answers() {
+  try {
+    await fetch(resolveUrl("health/live"), { cache: "no-store" });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function ServerNotice() {
@@ -23,12 +33,7 @@ export function ServerNotice() {
   useEffect(() => {
     if (!isGone) return undefined;
     const timer = setInterval(async () => {
-      try {
-        await fetch(resolveUrl("health/live"), { cache: "no-store" });
-        reach.set({ isGone: false });
-      } catch {
-        // still gone
-      }
+      if (await answers()) reach.set({ isGone: false });
     }, CHECK_MS);
     return () => clearInterval(timer);
   }, [isGone]);

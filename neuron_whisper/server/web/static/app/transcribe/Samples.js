@@ -4,7 +4,9 @@ import { request } from "../api/client.js";
 import { config } from "../config.js";
 import { t } from "../i18n.js";
 import { Icon } from "../ui/icons.js";
+import { nameLanguage } from "../ui/languages.js";
 import { showToast } from "../ui/toasts.js";
+import { pickSamples, splitName } from "./pickSamples.js";
 import { pump } from "./runner.js";
 import { addFiles, startItems } from "./store.js";
 
@@ -28,7 +30,7 @@ export function Samples() {
   return html`<div class="samples">
     <span class="soft small" id="samples-label">${t("transcribe.samples")}</span>
     <div class="row wrap" role="group" aria-labelledby="samples-label">
-      ${config.samples.slice(0, MOST_SHOWN).map(
+      ${pickSamples(config.samples, MOST_SHOWN).map(
         (sample) => html`<button key=${sample.name} type="button" class="button round sample"
         disabled=${busy !== ""} aria-busy=${busy === sample.name} title=${sample.name} onClick=${() => send(sample)}>
         <${Icon} name="play" size=${14} /><span class="cut">${toLabel(sample.name)}</span>
@@ -38,7 +40,9 @@ export function Samples() {
   </div>`;
 }
 
-/** "de_fleurs-de-000.ogg" -> "de fleurs-de-000" @param {string} name */
+/** "de_talk.ogg" -> "German · talk" @param {string} name */
 function toLabel(name) {
-  return name.replace(/\.[^.]+$/, "").replaceAll("_", " ");
+  const [code, rest] = splitName(name);
+  const title = rest.replaceAll("_", " ");
+  return code ? `${nameLanguage(code)} · ${title}` : title;
 }
