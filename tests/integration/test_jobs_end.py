@@ -39,6 +39,7 @@ def check_consistent(directory: Path) -> None:
         jobs: dict[str, str] = dict(db.execute("SELECT id, status FROM jobs"))
     for path in (directory / "jobs" / "results").iterdir():
         assert jobs[path.stem] == "succeeded"
+    assert {path.name for path in (directory / "jobs" / "peaks").iterdir()} <= jobs.keys()
     for job_id, status in jobs.items():
         assert (directory / "jobs" / "results" / f"{job_id}.json").exists() == (status == "succeeded")
 
