@@ -4,6 +4,7 @@ import { apiKey } from "../api/key.js";
 import { config } from "../config.js";
 import { locale, t } from "../i18n.js";
 import { useStore } from "../state.js";
+import { onAnnounced } from "../storage/index.js";
 import { formatSize } from "../transcribe/progress.js";
 import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/icons.js";
@@ -25,6 +26,7 @@ export function HistoryView() {
   const isBusy = rows.some((row) => row.state === "queued" || row.state === "running");
 
   useEffect(() => void readHistory(), [key]);
+  useEffect(() => onAnnounced(() => void readHistory()), []); // of other tabs
   useEffect(() => {
     if (!isBusy) return undefined;
     const timer = setInterval(readHistory, POLL_MS);

@@ -2,6 +2,7 @@
 import { DEFAULT_OPTIONS } from "../api/form.js";
 import { requestJson } from "../api/client.js";
 import { lacksKey } from "../api/key.js";
+import { config } from "../config.js";
 import { createStore } from "../state.js";
 
 const KEPT_AS = "neuron-whisper.options";
@@ -68,7 +69,7 @@ function readKept() {
     const { model, language, task, words } = kept;
     return {
       ...(typeof model === "string" ? { model } : {}),
-      ...(typeof language === "string" ? { language } : {}),
+      ...(config.languages.some(({ code }) => code === language) ? { language } : {}),
       ...(task === "translate" ? { task } : {}),
       ...(typeof words === "boolean" ? { words } : {}),
     };
