@@ -14,7 +14,7 @@ import { SegmentRow } from "./SegmentRow.js";
  * @property {IntersectionObserver} observer
  */
 
-const CHUNK = 20; // segments
+const CHUNK = 15; // segments
 const FIRST_CHUNKS = 3;
 const MARGIN = "800px 0px"; // words are made this far before they are seen
 
