@@ -5,7 +5,7 @@ import { t } from "./i18n.js";
 import { createStore, useStore } from "./state.js";
 import { Icon } from "./ui/icons.js";
 
-const CHECK_MS = 4000;
+const CHECK_MS = 2000;
 const reach = createStore({ isGone: false });
 
 /** To be called when a request got no response: the notice is shown if the server does not answer another either. */
@@ -32,10 +32,15 @@ export function ServerNotice() {
   }, []);
   useEffect(() => {
     if (!isGone) return undefined;
-    const timer = setInterval(async () => {
+    const check = async () => {
       if (await answers()) reach.set({ isGone: false });
-    }, CHECK_MS);
-    return () => clearInterval(timer);
+    };
+    const timer = setInterval(check, CHECK_MS);
+    globalThis.addEventListener("online", check);
+    return () => {
+      clearInterval(timer);
+      globalThis.removeEventListener("online", check);
+    };
   }, [isGone]);
   if (!isGone) return null;
   return html`<div class="note warn server-notice" role="alert">
