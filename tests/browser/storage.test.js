@@ -17,6 +17,7 @@ async function openStorage(t, { before = () => {} } = {}) {
 async function loadModules(page) {
   await page.evaluate(async () => {
     const app = document.querySelector("script[type=module]").src.replace(/main\.js$/, "");
+    window.app = app;
     window.storage = await import(`${app}storage/index.js`);
     window.transcript = await import(`${app}transcript/index.js`);
     window.makeDocument = (id, ...texts) => {
@@ -93,7 +94,8 @@ test("a browser that keeps nothing shows the transcript all the same, and says s
   const before = () => Object.defineProperty(window, "indexedDB", { value: undefined });
   const { page } = await openStorage(t, { before });
   await page.evaluate(() => window.transcript.openTranscript(window.makeDocument("a", "one"), new Blob(["abc"])));
-  await page.getByText("This browser keeps nothing. Download the text before you leave.").waitFor();
+  await page.locator(".notices").getByText("This browser keeps nothing.").waitFor();
+  await page.locator(".keeping-state[data-saving=failed]").waitFor();
   await page.locator("#segment-0 .segment-edit").click();
   await page.getByRole("textbox", { name: /^Text of/ }).fill("two");
   await page.locator(".keeping-state[data-saving=failed]").waitFor();
@@ -127,6 +129,28 @@ test("a document comes back as it was saved, with what the server sent", async (
     ...{ first: { saved: true, revision: 1 }, second: { saved: true, revision: 2 }, stale: false, theirs: " edited" },
     ...{ peaks: [0, 255], texts, raw: true, listed: [["a", "a.wav", "text 0 text 1"]], gone: null },
   });
+});
+
+test("a transcript that is deleted while an edit waits to be saved stays deleted", async (t) => {
+  const { page } = await openStorage(t);
+  await page.evaluate(() => window.transcript.openTranscript(window.makeDocument("a", "one")));
+  await page.locator("#segment-0 .segment-edit").click();
+  await page.getByRole("textbox", { name: /^Text of/ }).fill("two");
+  await page.getByRole("button", { name: "Delete the transcript" }).click();
+  await page.getByRole("button", { name: "Delete", exact: true }).click();
+  await page.waitForFunction(() => window.location.hash === "#history");
+  assert.equal(await page.evaluate(() => window.storage.loadDocument("a")), null);
+});
+
+test("a transcript that nobody has saved is saved by its view", async (t) => {
+  const { page } = await openStorage(t);
+  await page.evaluate(async () => {
+    const { html, render } = await import(new URL("../vendor/htm-preact.js", window.app));
+    const box = window.document.body.appendChild(window.document.createElement("div"));
+    render(html`<${window.transcript.TranscriptView} doc=${window.makeDocument("b", "one")} />`, box);
+  });
+  await page.locator(".keeping-state[data-saving=saved]").waitFor();
+  assert.equal(await page.evaluate(async () => (await window.storage.loadDocument("b")).segments[0].text), " one");
 });
 
 test("of a segment that two tabs changed at once both texts are there to choose from", async (t) => {

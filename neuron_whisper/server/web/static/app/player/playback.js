@@ -60,7 +60,10 @@ export function createPlayback(duration) {
       const source = url || (typeof audio === "string" ? audio : "");
       store.set({ hasAudio: Boolean(source), isBroken: false, time: 0 });
       if (source) media.src = source;
-      else media.removeAttribute("src");
+      else if (media.hasAttribute("src")) {
+        media.removeAttribute("src");
+        media.load(); // what was loaded would play on
+      }
     },
     play: () => void media.play().catch(() => {}), // the error event tells why
     pause: () => media.pause(),

@@ -14,9 +14,10 @@ function formatSize(bytes) {
 }
 
 /**
- * @param {{id: string, saving: string, isRemoved: boolean, onRemoved: () => void, onAudioRemoved: () => void}} props
+ * @param {{id: string, saving: string, isRemoved: boolean, onRemove: () => Promise<void>, onRemoved: () => void,
+ *   onAudioRemoved: () => void}} props
  */
-export function Keeping({ id, saving, isRemoved, onRemoved, onAudioRemoved }) {
+export function Keeping({ id, saving, isRemoved, onRemove, onRemoved, onAudioRemoved }) {
   const [use, setUse] = useState(/** @type {Use | null} */ (null));
   const [hasAudio, setHasAudio] = useState(false);
   const [asked, ask] = useState(/** @type {"" | "all" | "audio"} */ (""));
@@ -29,6 +30,7 @@ export function Keeping({ id, saving, isRemoved, onRemoved, onAudioRemoved }) {
     const kind = asked;
     ask("");
     if (kind === "all") {
+      await onRemove();
       await removeDocument(id).catch(() => {});
       onRemoved();
       return;

@@ -120,6 +120,7 @@ export function TranscriptView({ doc, audio = null, peaks = null, live = false, 
     </div>
     ${!live && !shown.segments.length && html`<p class="segments-none">${t("transcript.noSpeech")}</p>`}
     ${session && html`<${Keeping} id=${shown.id} saving=${state.saving} isRemoved=${state.isRemoved} onAudioRemoved=${forgetAudio}
+      onRemove=${session.discard}
       onRemoved=${() => (onRemoved ? onRemoved() : (location.hash = "#history"))} />`}
     ${hasHelp && html`<${KeyHelp} onClose=${() => showHelp(false)} />`}
   </article>`;

@@ -20,16 +20,24 @@ const SAVE_AFTER_MS = 400;
 /** @param {TranscriptDocument} document as it was loaded or has just been made */
 export function openSession(document) {
   const store = createStore(
-    /** @type {SessionState} */ ({ history: startHistory(document), saving: "saved", conflicts: [], isRemoved: false }),
+    /** @type {SessionState} */ ({
+      history: startHistory(document),
+      saving: document.revision ? "saved" : "waiting",
+      conflicts: [],
+      isRemoved: false,
+    }),
   );
   let saved = document; // what this tab last loaded or saved
   let isKept = document.revision > 0;
+  let isNew = !isKept; // nobody has saved it yet
+  let isDiscarded = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   let saving = Promise.resolve();
 
   const now = () => store.get().history.document;
-  const isDirty = () => now().segments !== saved.segments || now().speakers !== saved.speakers;
+  const isDirty = () =>
+    !isDiscarded && (isNew || now().segments !== saved.segments || now().speakers !== saved.speakers);
 
   /** @param {(history: History) => History} edit */
   function change(edit) {
@@ -51,6 +59,7 @@ export function openSession(document) {
     const { document: merged, conflicts } = mergeDocuments(saved, now(), theirs);
     saved = theirs;
     isKept = true;
+    isNew = false;
     store.set((state) => ({
       history: takeDocument(state.history, merged),
       conflicts: [...state.conflicts.filter((it) => !conflicts.some(({ index }) => index === it.index)), ...conflicts],
@@ -66,7 +75,7 @@ export function openSession(document) {
   }
 
   async function write() {
-    if (!isDirty()) return store.set({ saving: "saved" });
+    if (!isDirty()) return isKept ? store.set({ saving: "saved" }) : undefined;
     const document = now();
     try {
       const answer = await saveDocument(document);
@@ -76,6 +85,7 @@ export function openSession(document) {
       }
       saved = document;
       isKept = true;
+      isNew = false;
       setRevision(answer.revision);
       store.set({ saving: isDirty() ? "waiting" : "saved", isRemoved: false });
     } catch {
@@ -101,6 +111,7 @@ export function openSession(document) {
   };
   globalThis.document?.addEventListener("visibilitychange", onHidden);
   globalThis.addEventListener?.("pagehide", onLeave);
+  if (isNew) save();
 
   return {
     store,
@@ -111,6 +122,12 @@ export function openSession(document) {
     /** @param {number} index */
     settleConflict(index) {
       store.set(({ conflicts }) => ({ conflicts: conflicts.filter((it) => it.index !== index) }));
+    },
+    /** Nothing is saved any more, not even what was typed last: the document is being deleted. */
+    async discard() {
+      clearTimeout(timer);
+      isDiscarded = true;
+      await saving;
     },
     /** Ends it; what is not saved is saved. */
     close() {
