@@ -65,7 +65,7 @@ export default [
       globals: names(
         ...Object.getOwnPropertyNames(globalThis),
         // in a page
-        ...["window", "document", "location", "indexedDB", "getComputedStyle", "localStorage", "requestAnimationFrame"],
+        ...["window", "document", "location", "indexedDB", "getComputedStyle", "localStorage", "sessionStorage", "requestAnimationFrame"],
         ...["PerformanceObserver", "innerWidth", "innerHeight", "axe"],
       ),
     },

@@ -62,7 +62,7 @@ test("at 390 pixels every button is at least 24 pixels high and wide", async (t)
 });
 
 const LANGUAGES = { "en-GB": "en", "ja-JP": "ja", "de-AT": "de", "ko-KR": "ko", "zh-CN": "zh" };
-const NOT_TRANSLATED = /^[a-z]+(\.[a-zA-Z0-9]+)+$/m;
+const NOT_TRANSLATED = /^(page|transcribe|transcript|player|live|history|health|error)\.[a-zA-Z.]+$/m;
 
 for (const [locale, code] of Object.entries(LANGUAGES)) {
   test(`a browser in ${locale} sees the page in ${code}`, async (t) => {

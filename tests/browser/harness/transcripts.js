@@ -59,4 +59,10 @@ function spread(words, start, end, seed) {
   }));
 }
 
+/** Peaks of a recording, as the server sends them. @param {number} seconds */
+export function makePeaks(seconds) {
+  const peaks = Array.from({ length: 20 * seconds }, (_, at) => Math.round(40 + 90 * Math.abs(Math.sin(at / 9) * Math.sin(at / 47))));
+  return { peaks_per_second: 20, peaks };
+}
+
 const round = (seconds) => Math.round(seconds * 100) / 100;
