@@ -80,7 +80,7 @@ test("a job whose file is no recording stands there as failed, with the reason",
 test("a key sees its own jobs alone", { skip: NO_SPEECH }, async (t) => {
   const { page } = await openPage(t, "keys", { allowed: [/status of 401/] });
   await page.getByRole("button", { name: "Enter the API key" }).click();
-  await page.getByRole("textbox", { name: "API key" }).fill(KEYS.user);
+  await page.locator("#api-key").fill(KEYS.user);
   await page.getByRole("button", { name: "Use the key" }).click();
   await page.getByRole("dialog").waitFor({ state: "detached" });
   await chooseFiles(page, speech("en_LJ001-0002.wav"), speech("en_LJ001-0008.wav"));
@@ -90,7 +90,7 @@ test("a key sees its own jobs alone", { skip: NO_SPEECH }, async (t) => {
   await row(page, "en_LJ001-0008.wav").waitFor();
   const { page: others } = await openPage(t, "keys", { hash: "#history", allowed: [/status of 401/] });
   await others.getByRole("button", { name: "Enter the API key" }).click();
-  await others.getByRole("textbox", { name: "API key" }).fill(KEYS.other);
+  await others.locator("#api-key").fill(KEYS.other);
   await others.getByRole("button", { name: "Use the key" }).click();
   await others.getByRole("dialog").waitFor({ state: "detached" });
   await others.getByText("Nothing here yet").waitFor();

@@ -72,7 +72,7 @@ export const watchLayout = (context) =>
     window.shifts = [];
     const observer = new PerformanceObserver((list) => {
       for (const { value, hadRecentInput, sources } of list.getEntries()) {
-        if (!hadRecentInput) window.shifts.push({ value, what: sources.map(({ node }) => node?.className ?? "").join() });
+        if (!hadRecentInput) window.shifts.push({ value, what: sources.map(({ node }) => node?.className?.baseVal ?? node?.className ?? node?.textContent).join("; ") });
       }
     });
     observer.observe({ type: "layout-shift", buffered: true });

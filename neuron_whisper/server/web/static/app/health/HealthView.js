@@ -15,6 +15,7 @@ export function HealthView() {
   const key = useStore(apiKey, (whole) => whole.value);
   useEffect(() => watchHealth(), [key]);
   const { failedAt, metricsStatus, modelsStatus } = state;
+  const isRead = state.models !== null || modelsStatus > 0; // what is below would jump when the models come
   return html`<div class="health stack">
     <h1>${t("health.title")}</h1>
     <div role="status">${failedAt > 0 && html`<p class="note bad"><${Icon} name="offline" />${t("health.stale", { time: formatTime(failedAt) })}</p>`}</div>
@@ -22,7 +23,7 @@ export function HealthView() {
     ${metricsStatus > 0 && html`<${Refusal} status=${metricsStatus} text=${t(metricsStatus === 403 ? "health.metricsDenied" : "health.metricsKey")} />`}
     ${modelsStatus > 0 && html`<${Refusal} status=${modelsStatus} text=${t("health.modelsKey")} />`}
     ${state.models && html`<${ModelsTable} models=${state.models} />`}
-    ${metricsStatus === 0 && html`<${Graphs} points=${state.points} snapshot=${state.snapshot} />`}
+    ${isRead && metricsStatus === 0 && html`<${Graphs} points=${state.points} snapshot=${state.snapshot} />`}
   </div>`;
 }
 

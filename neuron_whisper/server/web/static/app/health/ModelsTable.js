@@ -33,7 +33,7 @@ export function ModelsTable({ models }) {
     void poll();
   };
 
-  return html`<section class="card stack" aria-label=${t("health.models")}>
+  return html`<section class="card stack">
     <h2>${t("health.models")}</h2>
     <div class="health-scroll" tabindex="0" role="region" aria-label=${t("health.models")}>
       <table class="health-table health-models">
