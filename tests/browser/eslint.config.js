@@ -65,8 +65,9 @@ export default [
       globals: names(
         ...Object.getOwnPropertyNames(globalThis),
         // in a page
-        ...["window", "document", "location", "indexedDB", "getComputedStyle", "localStorage", "sessionStorage", "requestAnimationFrame"],
-        ...["PerformanceObserver", "innerWidth", "innerHeight", "axe"],
+        ...["window", "document", "location", "navigator", "indexedDB", "getComputedStyle", "localStorage"],
+        ...["sessionStorage", "requestAnimationFrame", "PerformanceObserver", "innerWidth", "innerHeight", "axe"],
+        ...["XMLHttpRequest", "DataTransfer", "DragEvent", "DOMException"],
       ),
     },
   },

@@ -1,9 +1,18 @@
-// The page for everyone: barriers, widths, dark and light, languages, keyboard, how fast it opens and that nothing jumps.
+// The page for everyone: barriers, widths, dark and light, languages, how fast it opens, and that nothing jumps.
 import assert from "node:assert/strict";
 import test from "node:test";
 import { makeTranscript } from "./harness/transcripts.js";
 import { openPage, takePicture } from "./harness/browser.js";
-import { findBarriers, getLayoutShift, getOverflow, settle, showView, storeTranscript, VIEWS, watchLayout } from "./harness/views.js";
+import {
+  findBarriers,
+  getLayoutShift,
+  getOverflow,
+  settle,
+  showView,
+  storeTranscript,
+  VIEWS,
+  watchLayout,
+} from "./harness/views.js";
 
 const FIRST_LOAD_BYTES = 200_000;
 const FIRST_LOAD_MS = 1000;
@@ -33,7 +42,11 @@ for (const colorScheme of ["light", "dark"]) {
   });
 }
 
-for (const [width, height] of [[390, 844], [1600, 1000], [3840, 2160]]) {
+for (const [width, height] of [
+  [390, 844],
+  [1600, 1000],
+  [3840, 2160],
+]) {
   test(`no view scrolls sideways at ${width} pixels`, async (t) => {
     const { page } = await openPage(t, "jobs", { context: { viewport: { width, height } } });
     const wider = {};
@@ -119,7 +132,8 @@ async function measureLoad(context) {
     requests += 1;
   });
   await page.addInitScript(() => {
-    const look = () => (document.querySelector("main h1, main h2") ? (window.stoodAt = performance.now()) : setTimeout(look, 5));
+    const look = () =>
+      document.querySelector("main h1, main h2") ? (window.stoodAt = performance.now()) : setTimeout(look, 5);
     look();
   });
   await page.goto(context.pages()[0].url(), { waitUntil: "networkidle" });
@@ -131,7 +145,10 @@ async function measureLoad(context) {
 
 test("nothing jumps while any view is loaded", async (t) => {
   const { page, context } = await openPage(t, "jobs");
-  const id = await storeTranscript(page, makeTranscript({ minutes: 3, speakers: 2 }), { fileName: "talk.wav", audioSeconds: 180 });
+  const id = await storeTranscript(page, makeTranscript({ minutes: 3, speakers: 2 }), {
+    fileName: "talk.wav",
+    audioSeconds: 180,
+  });
   await watchLayout(context);
   const jumps = {};
   for (const name of [...VIEWS, `transcript/${id}`]) {

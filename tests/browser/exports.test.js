@@ -1,5 +1,5 @@
-// What is downloaded is what the API gives for the same file with the same options, byte for byte; after an edit, what is
-// on the page; and always of the file it belongs to.
+// What is downloaded is what the API gives for the same file with the same options, byte for byte; after an edit, what
+// is on the page; and always of the file it belongs to.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
@@ -7,7 +7,15 @@ import { makeRecording, NO_SPEECH, speech } from "./harness/audio.js";
 import { openPage } from "./harness/browser.js";
 import { ask } from "./harness/servers.js";
 import { makeTranscript } from "./harness/transcripts.js";
-import { chooseFiles, getCard, showView, startQueue, storeTranscript, transcribe, waitForState } from "./harness/views.js";
+import {
+  chooseFiles,
+  getCard,
+  showView,
+  startQueue,
+  storeTranscript,
+  transcribe,
+  waitForState,
+} from "./harness/views.js";
 
 const FORMATS = { txt: "text", srt: "srt", vtt: "vtt", json: "verbose_json" };
 const LJ = ["en_LJ001-0002.wav", "en_LJ001-0005.wav", "en_LJ001-0008.wav"];
@@ -50,13 +58,17 @@ test("each export of a file has the bytes of the API's own response", { skip: NO
   }
 });
 
-test("with the times of words, text and JSON have the bytes of the API's own response", { skip: NO_SPEECH }, async (t) => {
-  const { page, server } = await openPage(t, "plain");
-  const file = speech("en_LJ001-0005.wav");
-  await transcribe(page, file);
-  assertSame("txt", await download(page, "txt"), await askFor(server, file, "text", []));
-  assertSame("json", await download(page, "json"), await askFor(server, file, "verbose_json", ["segment", "word"]));
-});
+test(
+  "with the times of words, text and JSON have the bytes of the API's own response",
+  { skip: NO_SPEECH },
+  async (t) => {
+    const { page, server } = await openPage(t, "plain");
+    const file = speech("en_LJ001-0005.wav");
+    await transcribe(page, file);
+    assertSame("txt", await download(page, "txt"), await askFor(server, file, "text", []));
+    assertSame("json", await download(page, "json"), await askFor(server, file, "verbose_json", ["segment", "word"]));
+  },
+);
 
 test("each export of a job has the bytes of that job's result in this format", { skip: NO_SPEECH }, async (t) => {
   const { page, server } = await openPage(t, "jobs");
@@ -68,23 +80,31 @@ test("each export of a job has the bytes of that job's result in this format", {
   const { data } = await (await ask(server, "v1/jobs")).json();
   const { id } = data.find(({ file_name: name }) => name === "forty.wav");
   for (const [format, name] of Object.entries(FORMATS)) {
-    assertSame(format, await download(page, format), await readBytes(await ask(server, `v1/jobs/${id}/result?format=${name}`)));
+    assertSame(
+      format,
+      await download(page, format),
+      await readBytes(await ask(server, `v1/jobs/${id}/result?format=${name}`)),
+    );
   }
 });
 
-test("of two files each export is the one's whose transcript is open, with its name", { skip: NO_SPEECH }, async (t) => {
-  const { page } = await openPage(t, "plain");
-  await transcribe(page, speech("en_LJ001-0002.wav"));
-  const first = page.url();
-  await showView(page, "transcribe");
-  await transcribe(page, speech("en_LJ001-0008.wav"));
-  const later = await download(page, "txt");
-  assert.deepEqual([later.name, /surpassed/i.test(later.bytes)], ["en_LJ001-0008.txt", true]);
-  await page.goto(first);
-  await page.locator("h1", { hasText: "en_LJ001-0002.wav" }).waitFor();
-  const earlier = await download(page, "txt");
-  assert.deepEqual([earlier.name, /modern/i.test(earlier.bytes)], ["en_LJ001-0002.txt", true]);
-});
+test(
+  "of two files each export is the one's whose transcript is open, with its name",
+  { skip: NO_SPEECH },
+  async (t) => {
+    const { page } = await openPage(t, "plain");
+    await transcribe(page, speech("en_LJ001-0002.wav"));
+    const first = page.url();
+    await showView(page, "transcribe");
+    await transcribe(page, speech("en_LJ001-0008.wav"));
+    const later = await download(page, "txt");
+    assert.deepEqual([later.name, /surpassed/i.test(later.bytes)], ["en_LJ001-0008.txt", true]);
+    await page.goto(first);
+    await page.locator("h1", { hasText: "en_LJ001-0002.wav" }).waitFor();
+    const earlier = await download(page, "txt");
+    assert.deepEqual([earlier.name, /modern/i.test(earlier.bytes)], ["en_LJ001-0002.txt", true]);
+  },
+);
 
 test("after an edit every export has it, with the speakers' names, and the rest as it was", async (t) => {
   const { page } = await openPage(t, "plain");
@@ -103,4 +123,3 @@ test("after an edit every export has it, with the speakers' names, and the rest 
   const { segments } = JSON.parse((await download(page, "json")).bytes);
   assert.equal(segments[0].avg_logprob, body.segments[0].avg_logprob);
 });
-

@@ -24,50 +24,73 @@ const captions = (page) => page.getByRole("log", { name: "Captions" });
 const start = (page) => page.getByRole("button", { name: "Start captions" }).click();
 const badge = (page) => page.locator(".live-badge");
 
-test("what the microphone hears is there as text: partial, then final, then as a transcript", { skip: NO_SPEECH }, async (t) => {
-  const { page } = await openLive(t, "microphone.wav", [FIRST]);
-  await start(page);
-  await badge(page).getByText("Listening").waitFor();
-  await page.locator(".live-line.pending").filter({ hasText: /invention/i }).waitFor({ timeout: 30_000 });
-  await page.waitForFunction(() => Number(document.querySelector("[role=meter]").getAttribute("aria-valuenow")) > 0);
-  await takePicture(page, "live-captions");
-  await captions(page).getByText(/printing/i).waitFor({ timeout: 30_000 });
-  await page.getByRole("button", { name: "Stop" }).click();
-  await badge(page).getByText("Finished").waitFor();
-  const said = wordsOf(await captions(page).innerText()).join(" ");
-  assert.match(said, /invention of movable metal letters in the middle of the/);
-  assert.match(said, /invention of the art of printing/);
-  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "txt" }).click()]);
-  assert.match(readFileSync(await file.path(), "utf8"), /movable metal letters/i);
-  await page.getByRole("button", { name: "Open the transcript" }).click();
-  await page.locator("#segment-0").waitFor();
-  assert.match(await page.locator("#segment-0").innerText(), /movable metal/i);
-  await page.getByRole("button", { name: "Play", exact: true }).waitFor();
-});
+test(
+  "what the microphone hears is there as text: partial, then final, then as a transcript",
+  { skip: NO_SPEECH },
+  async (t) => {
+    const { page } = await openLive(t, "microphone.wav", [FIRST]);
+    await start(page);
+    await badge(page).getByText("Listening").waitFor();
+    await page
+      .locator(".live-line.pending")
+      .filter({ hasText: /invention/i })
+      .waitFor({ timeout: 30_000 });
+    await page.waitForFunction(() => Number(document.querySelector("[role=meter]").getAttribute("aria-valuenow")) > 0);
+    await takePicture(page, "live-captions");
+    await captions(page)
+      .getByText(/printing/i)
+      .waitFor({ timeout: 30_000 });
+    await page.getByRole("button", { name: "Stop" }).click();
+    await badge(page).getByText("Finished").waitFor();
+    const said = wordsOf(await captions(page).innerText()).join(" ");
+    assert.match(said, /invention of movable metal letters in the middle of the/);
+    assert.match(said, /invention of the art of printing/);
+    const [file] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "txt" }).click(),
+    ]);
+    assert.match(readFileSync(await file.path(), "utf8"), /movable metal letters/i);
+    await page.getByRole("button", { name: "Open the transcript" }).click();
+    await page.locator("#segment-0").waitFor();
+    assert.match(await page.locator("#segment-0").innerText(), /movable metal/i);
+    await page.getByRole("button", { name: "Play", exact: true }).waitFor();
+  },
+);
 
-test("a socket that is cut is told and recovered, and what was said meanwhile is not lost", { skip: NO_SPEECH }, async (t) => {
-  const proxy = await startProxy((await serve("plain")).url.slice(0, -1));
-  const allowed = [/WebSocket connection to/];
-  const { page } = await openLive(t, "cut.wav", [FIRST, SECOND], { url: `${proxy.url}/`, allowed });
-  t.after(() => proxy.stop()); // after the page is closed
-  await start(page);
-  await page.locator(".live-line").filter({ hasText: /century/i }).first().waitFor({ timeout: 30_000 });
-  proxy.cutSockets();
-  await page.getByText("The connection to the server was lost.").waitFor();
-  await takePicture(page, "live-cut");
-  await new Promise((resolve) => setTimeout(resolve, 3000));
-  proxy.cutSockets(false);
-  await page.getByRole("button", { name: "Try now" }).click({ timeout: 2000 }).catch(() => {}); // it may have, by itself
-  await badge(page).getByText("Listening").waitFor({ timeout: 30_000 });
-  await captions(page).getByText(/form/i).waitFor({ timeout: 40_000 });
-  await page.getByRole("button", { name: "Stop" }).click();
-  await badge(page).getByText("Finished").waitFor({ timeout: 30_000 });
-  const said = wordsOf(await captions(page).innerText()).join(" ");
-  assert.match(said, /movable metal letters/);
-  assert.match(said, /art of printing/);
-  assert.match(said, /letter used should be fine/);
-  assert.equal(await page.getByText("The connection to the server was lost.").count(), 0);
-});
+test(
+  "a socket that is cut is told and recovered, and what was said meanwhile is not lost",
+  { skip: NO_SPEECH },
+  async (t) => {
+    const proxy = await startProxy((await serve("plain")).url.slice(0, -1));
+    const allowed = [/WebSocket connection to/];
+    const { page } = await openLive(t, "cut.wav", [FIRST, SECOND], { url: `${proxy.url}/`, allowed });
+    t.after(() => proxy.stop()); // after the page is closed
+    await start(page);
+    await page
+      .locator(".live-line")
+      .filter({ hasText: /century/i })
+      .first()
+      .waitFor({ timeout: 30_000 });
+    proxy.cutSockets();
+    await page.getByText("The connection to the server was lost.").waitFor();
+    await takePicture(page, "live-cut");
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    proxy.cutSockets(false);
+    await page
+      .getByRole("button", { name: "Try now" })
+      .click({ timeout: 2000 })
+      .catch(() => {}); // it may have, by itself
+    await badge(page).getByText("Listening").waitFor({ timeout: 30_000 });
+    await captions(page).getByText(/form/i).waitFor({ timeout: 40_000 });
+    await page.getByRole("button", { name: "Stop" }).click();
+    await badge(page).getByText("Finished").waitFor({ timeout: 30_000 });
+    const said = wordsOf(await captions(page).innerText()).join(" ");
+    assert.match(said, /movable metal letters/);
+    assert.match(said, /art of printing/);
+    assert.match(said, /letter used should be fine/);
+    assert.equal(await page.getByText("The connection to the server was lost.").count(), 0);
+  },
+);
 
 test("a microphone that the browser does not give is told, with what to do", async (t) => {
   const { page } = await openPage(t, "plain", { hash: "#live", context: { permissions: [] } });
@@ -75,7 +98,10 @@ test("a microphone that the browser does not give is told, with what to do", asy
     navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("denied", "NotAllowedError"));
   });
   await start(page);
-  await page.getByRole("alert").filter({ hasText: /Allow it in the site settings/ }).waitFor();
+  await page
+    .getByRole("alert")
+    .filter({ hasText: /Allow it in the site settings/ })
+    .waitFor();
   await page.getByRole("button", { name: "Start captions" }).waitFor();
 });
 

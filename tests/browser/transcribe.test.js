@@ -4,7 +4,15 @@ import test from "node:test";
 import { makeRecording, NO_SPEECH, speech, toWav, wordsOf } from "./harness/audio.js";
 import { openPage, takePicture } from "./harness/browser.js";
 import { ask } from "./harness/servers.js";
-import { chooseFiles, getCard, readTranscript, showView, startQueue, transcribe, waitForState } from "./harness/views.js";
+import {
+  chooseFiles,
+  getCard,
+  readTranscript,
+  showView,
+  startQueue,
+  transcribe,
+  waitForState,
+} from "./harness/views.js";
 
 const JFK = speech("en_jfk.mp3");
 const SHORT = [2, 8].map((n) => speech(`en_LJ001-000${n}.wav`));
@@ -38,7 +46,10 @@ test("several files become jobs of the server, each with its own transcript", { 
   const { data } = await (await ask(server, "v1/jobs")).json();
   assert.ok(data.filter(({ file_name: name }) => name === "en_jfk.mp3").length >= 1);
   await takePicture(page, "queue");
-  for (const [name, heard] of [["en_jfk.mp3", /country/i], ["en_LJ001-0002.wav", /modern/i]]) {
+  for (const [name, heard] of [
+    ["en_jfk.mp3", /country/i],
+    ["en_LJ001-0002.wav", /modern/i],
+  ]) {
     await showView(page, "transcribe");
     await getCard(page, name).getByRole("link", { name: "Open" }).click();
     await page.locator(`article.transcript[aria-label="${name}"] .segment`).first().waitFor();
@@ -74,16 +85,20 @@ test("a file of more than ten minutes is a job with percentage and time left", {
   await waitForStatus(server, job.id, "cancelled");
 });
 
-test("a file of a stream that is cancelled is not transcribed further by the server", { skip: NO_SPEECH }, async (t) => {
-  const { page, server } = await openPage(t, "plain");
-  await chooseFiles(page, makeRecording("cancel.wav", LJ, { seconds: 540, pause: 2 }));
-  await startQueue(page);
-  await page.locator("article.transcript[aria-busy=true] .segment").first().waitFor({ timeout: 60_000 });
-  assert.equal(await countAtWork(server), 1);
-  await getCard(page, "cancel.wav").getByRole("button", { name: "Cancel" }).click();
-  await waitForState(page, "cancel.wav", "cancelled");
-  await until(async () => (await countAtWork(server)) === 0, 5);
-});
+test(
+  "a file of a stream that is cancelled is not transcribed further by the server",
+  { skip: NO_SPEECH },
+  async (t) => {
+    const { page, server } = await openPage(t, "plain");
+    await chooseFiles(page, makeRecording("cancel.wav", LJ, { seconds: 540, pause: 2 }));
+    await startQueue(page);
+    await page.locator("article.transcript[aria-busy=true] .segment").first().waitFor({ timeout: 60_000 });
+    assert.equal(await countAtWork(server), 1);
+    await getCard(page, "cancel.wav").getByRole("button", { name: "Cancel" }).click();
+    await waitForState(page, "cancel.wav", "cancelled");
+    await until(async () => (await countAtWork(server)) === 0, 5);
+  },
+);
 
 test("a file above the limit is refused with both sizes, before it is sent", async (t) => {
   const { page } = await openPage(t, "small");
@@ -104,7 +119,11 @@ test("an empty file is refused before it is sent", async (t) => {
 
 test("a file that is no recording fails beside its name, and can be tried again", async (t) => {
   const { page } = await openPage(t, "plain", { allowed: [/status of 4\d\d/] });
-  await chooseFiles(page, { name: "letter.wav", mimeType: "audio/wav", buffer: Buffer.from("no recording".repeat(50)) });
+  await chooseFiles(page, {
+    name: "letter.wav",
+    mimeType: "audio/wav",
+    buffer: Buffer.from("no recording".repeat(50)),
+  });
   await startQueue(page);
   await waitForState(page, "letter.wav", "failed");
   const card = getCard(page, "letter.wav");
@@ -129,8 +148,11 @@ test("fields appear only where the server's description lists them", async (t) =
   await page.getByText("More options").waitFor();
   const described = await page.evaluate(async () => (await fetch("schema/openapi.json")).json());
   const form = JSON.stringify(described.components.schemas);
-  assert.equal(await page.getByLabel(/Speakers|Tell speakers apart/).count() > 0, /"(diarize|num_speakers|speakers)"/.test(form));
-  assert.equal(await page.getByLabel("Adapter").count() > 0, /"adapter"/.test(form));
+  assert.equal(
+    (await page.getByLabel(/Speakers|Tell speakers apart/).count()) > 0,
+    /"(diarize|num_speakers|speakers)"/.test(form),
+  );
+  assert.equal((await page.getByLabel("Adapter").count()) > 0, /"adapter"/.test(form));
 });
 
 test("model, language, task, prompt and word times go with the file", { skip: NO_SPEECH }, async (t) => {
@@ -178,10 +200,14 @@ test("the text is read to screen readers when it is there", { skip: NO_SPEECH },
   const { page } = await openPage(t, "plain");
   await chooseFiles(page, SHORT[0]);
   await startQueue(page);
-  await page.locator("[aria-live], [role=status]").filter({ hasText: "en_LJ001-0002.wav is transcribed" }).first().waitFor({
-    state: "attached",
-    timeout: 60_000,
-  });
+  await page
+    .locator("[aria-live], [role=status]")
+    .filter({ hasText: "en_LJ001-0002.wav is transcribed" })
+    .first()
+    .waitFor({
+      state: "attached",
+      timeout: 60_000,
+    });
 });
 
 // ---- the server, as a program sees it

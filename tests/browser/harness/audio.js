@@ -73,4 +73,9 @@ export function keep(name, content) {
 }
 
 /** Words without marks and capitals, to compare what was heard. @param {string} text */
-export const wordsOf = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}' ]+/gu, " ").split(/\s+/).filter(Boolean);
+export const wordsOf = (text) =>
+  text
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}' ]+/gu, " ")
+    .split(/\s+/)
+    .filter(Boolean);

@@ -5,7 +5,7 @@ const SENTENCES = [
   "In being comparatively modern, it has had less time to lose its way.",
   "For although the Chinese took impressions from wood blocks engraved in relief for centuries before,",
   "the invention of movable metal letters may justly be considered as the invention of the art of printing.",
-  "And it is worth mention in passing that, as an example of fine typography, the earliest book has never been surpassed.",
+  "And it is worth mention that as an example of fine typography the earliest book has never been surpassed.",
 ];
 
 /**
@@ -40,7 +40,10 @@ export function makeTranscript({ minutes, speakers = 0, seconds = 6 }) {
     task: "transcribe",
     language: "english",
     duration,
-    text: segments.map(({ text }) => text).join("").trim(),
+    text: segments
+      .map(({ text }) => text)
+      .join("")
+      .trim(),
     segments,
     words: segments.flatMap(({ words }) => words),
     skipped,
@@ -61,7 +64,9 @@ function spread(words, start, end, seed) {
 
 /** Peaks of a recording, as the server sends them. @param {number} seconds */
 export function makePeaks(seconds) {
-  const peaks = Array.from({ length: 20 * seconds }, (_, at) => Math.round(40 + 90 * Math.abs(Math.sin(at / 9) * Math.sin(at / 47))));
+  const peaks = Array.from({ length: 20 * seconds }, (_, at) =>
+    Math.round(40 + 90 * Math.abs(Math.sin(at / 9) * Math.sin(at / 47))),
+  );
   return { peaks_per_second: 20, peaks };
 }
 

@@ -35,7 +35,11 @@ export async function chooseFiles(page, ...files) {
 export const getCard = (page, name) => page.locator(".queue-card").filter({ hasText: name });
 
 /** Sends what was chosen. */
-export const startQueue = (page) => page.locator(".queue-head").getByRole("button", { name: /^Transcribe/ }).click();
+export const startQueue = (page) =>
+  page
+    .locator(".queue-head")
+    .getByRole("button", { name: /^Transcribe/ })
+    .click();
 
 /** Waits until a file has this state: done, failed, cancelled, … */
 export const waitForState = (page, name, state, timeout = 60_000) =>
@@ -59,7 +63,9 @@ export async function findBarriers(page) {
   const { violations } = await page.evaluate(() =>
     axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
   );
-  return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id}: ${target}: ${failureSummary}`));
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id}: ${target}: ${failureSummary}`),
+  );
 }
 
 /** Pixels by which the page is wider than the window. */
@@ -72,7 +78,13 @@ export const watchLayout = (context) =>
     window.shifts = [];
     const observer = new PerformanceObserver((list) => {
       for (const { value, hadRecentInput, sources } of list.getEntries()) {
-        if (!hadRecentInput) window.shifts.push({ value, what: sources.map(({ node }) => node?.className?.baseVal ?? node?.className ?? node?.textContent).join("; ") });
+        if (!hadRecentInput)
+          window.shifts.push({
+            value,
+            what: sources
+              .map(({ node }) => node?.className?.baseVal ?? node?.className ?? node?.textContent)
+              .join("; "),
+          });
       }
     });
     observer.observe({ type: "layout-shift", buffered: true });
@@ -84,35 +96,58 @@ export const getLayoutShift = async (page) => {
 };
 
 /** Address of the page's modules, `…/static/<digest>/app/`. */
-const getModules = (page) => page.evaluate(() => document.querySelector("script[type=module]").src.replace(/main\.js$/, ""));
+const getModules = (page) =>
+  page.evaluate(() => document.querySelector("script[type=module]").src.replace(/main\.js$/, ""));
 
 /**
  * Puts a transcript into the browser's store as the page does when a transcription ends.
  * @param {object} body a `verbose_json` response
- * @param {{fileName: string, id?: string, audioSeconds?: number, peaks?: object}} about `audioSeconds` of silence are its
- *   recording; without them it has none
+ * @param {{fileName: string, id?: string, audioSeconds?: number, peaks?: object}} about
+ *   `audioSeconds` of silence are its recording; without them it has none
  * @returns {Promise<string>} its id
  */
 export async function storeTranscript(page, body, { fileName, id, audioSeconds, peaks }) {
   const modules = await getModules(page);
   const text = typeof body === "string" ? body : JSON.stringify(body);
   const given = { modules, text, fileName, id, audioSeconds, peaks };
-  return page.evaluate(async ({ modules: at, text: response, fileName: name, id: wanted, audioSeconds: seconds, peaks: loud }) => {
-    const { fromResponse } = await import(`${at}transcript/model.js`);
-    const { saveAudio, saveDocument } = await import(`${at}storage/index.js`);
-    const document = fromResponse(response, { fileName: name, ...(wanted ? { id: wanted } : {}) });
-    await saveDocument(document, { peaks: loud });
-    if (!seconds) return document.id;
-    const silence = new Uint8Array(44 + 8000 * seconds).fill(128, 44); // WAV, 8 kHz, 8 bits
-    const view = new DataView(silence.buffer);
-    for (const [place, letters] of [[0, "RIFF"], [8, "WAVEfmt "], [36, "data"]]) {
-      silence.set([...letters].map((letter) => letter.charCodeAt(0)), place);
-    }
-    for (const [place, value] of [[4, 36 + 8000 * seconds], [16, 16], [24, 8000], [28, 8000], [40, 8000 * seconds]]) {
-      view.setUint32(place, value, true);
-    }
-    for (const [place, value] of [[20, 1], [22, 1], [32, 1], [34, 8]]) view.setUint16(place, value, true);
-    await saveAudio(document.id, new Blob([silence], { type: "audio/wav" }));
-    return document.id;
-  }, given);
+  return page.evaluate(
+    async ({ modules: at, text: response, fileName: name, id: wanted, audioSeconds: seconds, peaks: loud }) => {
+      const { fromResponse } = await import(`${at}transcript/model.js`);
+      const { saveAudio, saveDocument } = await import(`${at}storage/index.js`);
+      const document = fromResponse(response, { fileName: name, ...(wanted ? { id: wanted } : {}) });
+      await saveDocument(document, { peaks: loud });
+      if (!seconds) return document.id;
+      const silence = new Uint8Array(44 + 8000 * seconds).fill(128, 44); // WAV, 8 kHz, 8 bits
+      const view = new DataView(silence.buffer);
+      for (const [place, letters] of [
+        [0, "RIFF"],
+        [8, "WAVEfmt "],
+        [36, "data"],
+      ]) {
+        silence.set(
+          [...letters].map((letter) => letter.charCodeAt(0)),
+          place,
+        );
+      }
+      for (const [place, value] of [
+        [4, 36 + 8000 * seconds],
+        [16, 16],
+        [24, 8000],
+        [28, 8000],
+        [40, 8000 * seconds],
+      ]) {
+        view.setUint32(place, value, true);
+      }
+      for (const [place, value] of [
+        [20, 1],
+        [22, 1],
+        [32, 1],
+        [34, 8],
+      ])
+        view.setUint16(place, value, true);
+      await saveAudio(document.id, new Blob([silence], { type: "audio/wav" }));
+      return document.id;
+    },
+    given,
+  );
 }
