@@ -13,7 +13,7 @@ const MAX_LISTED = 500;
 export function describeSkipped({ start, end, reason, text }) {
   const key = `transcript.skipped.${reason}`;
   const why = key in STRINGS ? t(key) : reason;
-  return `${formatClock(start)} – ${formatClock(end)}: ${why}${text?.trim() ? ` („${text.trim()}“)` : ""}`;
+  return `${formatClock(start)} – ${formatClock(end)}: ${why}${text?.trim() ? ` (“${text.trim()}”)` : ""}`;
 }
 
 /**
