@@ -23,7 +23,8 @@ export function Graph({ name, points, now, most = 0, format }) {
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label}>
       ${[0, 0.5, 1].map((part) => html`<line class="health-grid" key=${part} x1="0" x2=${WIDTH} y1=${yOf(part)} y2=${yOf(part)} />`)}
       ${splitRuns(points).map((run) => {
-        const line = run.map(({ at, value }) => `${xOf(at, now)},${yOf(value / top)}`).join(" ");
+        const drawn = run.length > 1 ? run : [run[0], run[0]]; // a single point is a dot
+        const line = drawn.map(({ at, value }) => `${xOf(at, now)},${yOf(value / top)}`).join(" ");
         const [first, end] = [xOf(run[0].at, now), xOf(run[run.length - 1].at, now)];
         return html`<g key=${run[0].at}>
           <polygon class="health-area" points=${`${first},${yOf(0)} ${line} ${end},${yOf(0)}`} />

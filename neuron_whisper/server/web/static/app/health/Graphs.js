@@ -10,7 +10,7 @@ const COLUMNS = /** @type {const} */ (["requests", "slots", "queue", "sessions",
 export function Graphs({ points, snapshot }) {
   const now = points.at(-1)?.at ?? 0;
   const tops = { slots: snapshot?.slots, sessions: 1, queue: 1 };
-  return html`<section class="stack" aria-label=${t("health.graphs")}>
+  return html`<section class="stack">
     <h2>${t("health.graphs")}</h2>
     <div class="health-graphs">
       ${COLUMNS.map((column) => html`<${Graph} key=${column} name=${t(`health.graph.${column}`)} now=${now} format=${formatNumber}

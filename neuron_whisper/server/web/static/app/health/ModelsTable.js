@@ -66,8 +66,8 @@ function Row({ model, hasAdmin, isBusy, onLoad, onUnload }) {
   return html`<tr>
     <th scope="row"><span class="mono">${model.id}</span>${model.default && html` <span class="badge">${t("health.default")}</span>`}
       ${model.aliases.length > 0 && html`<div class="small soft">${t("health.aliases")}: ${model.aliases.join(", ")}</div>`}</th>
-    <td><span class=${`badge ${kind} health-wrap`}>${t(`health.state.${state}`)}</span></td>
-    <td class="num">${model.in_flight}</td>
+    <td data-label=${t("health.state")}><span class=${`badge ${kind} health-wrap`}>${t(`health.state.${state}`)}</span></td>
+    <td class="num" data-label=${t("health.inFlight")}>${model.in_flight}</td>
     ${hasAdmin && html`<td>${isUp
       ? html`<${Button} disabled=${isChanging} aria-label=${t("health.unloadName", { name: model.id })} onClick=${onUnload}>${t("health.unload")}<//>`
       : html`<${Button} disabled=${isChanging} aria-label=${t("health.loadName", { name: model.id })} onClick=${onLoad}>${t("health.load")}<//>`}</td>`}
