@@ -8,10 +8,13 @@ import { formatClock } from "./clock.js";
 const NEAR_END_PX = 48;
 
 
+/** @typedef {import("./captions.js").Line} Line */
+
 /**
- * @param {{captions: import("./captions.js").Captions, empty: string}} props `empty`: the text where nothing was said
+ * @param {{captions: import("./captions.js").Captions, empty: string, children?: unknown}} props
+ *   `empty`: the text where nothing was said; `children`: notices at the foot, which take room from the lines alone
  */
-export function CaptionBox({ captions, empty }) {
+export function CaptionBox({ captions, empty, children }) {
   const box = useRef(/** @type {HTMLElement | null} */ (null));
   const [follows, setFollows] = useState(true);
   const pending = captions.pending.filter(({ stable, unstable }) => stable + unstable);
@@ -22,7 +25,7 @@ export function CaptionBox({ captions, empty }) {
   };
   useLayoutEffect(() => {
     if (follows) scrollToEnd();
-  }, [captions, follows]);
+  });
   const onScroll = () => {
     const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = box.current ?? {};
     setFollows(scrollHeight - scrollTop - clientHeight < NEAR_END_PX);
@@ -31,7 +34,7 @@ export function CaptionBox({ captions, empty }) {
   return html`<div class="live-captions">
     <div class="live-scroll" ref=${box} onScroll=${onScroll} tabindex="0" role="region" aria-label=${t("live.captions")}>
       <div role="log" aria-live="polite" aria-relevant="additions" aria-label=${t("live.captions")}>
-        ${captions.lines.map((line) => html`<${Line} key=${line.id} line=${line} />`)}
+        <${Lines} lines=${captions.lines} />
       </div>
       <div aria-live="off">
         ${pending.map((one) => html`<p class=${`live-line pending${one.isStale ? " stale" : ""}`} key=${one.key}>
@@ -45,18 +48,21 @@ export function CaptionBox({ captions, empty }) {
     ${!follows && html`<${Button} kind="round live-newest" onClick=${() => { setFollows(true); scrollToEnd(); }}>
       ${t("live.newest")}
     <//>`}
+    ${children}
   </div>`;
 }
 
-/** A line never changes: thousands of them are not rendered again with each word. */
-class Line extends Component {
-  shouldComponentUpdate() {
-    return false;
+/** Final lines never change: an hour of them is not rendered again with each word of the next. */
+class Lines extends Component {
+  shouldComponentUpdate(/** @type {{lines: readonly Line[]}} */ next) {
+    return next.lines !== this.props.lines;
   }
 
-  render(/** @type {{line: import("./captions.js").Line}} */ { line }) {
-    const { kind, start, end, text } = line;
-    const shown = kind === "text" ? text : t(`live.line.${kind}`, { from: formatClock(start), to: formatClock(end), text });
-    return html`<p class=${`live-line ${kind}`}><time>${formatClock(start)}</time><span>${shown}</span></p>`;
+  render(/** @type {{lines: readonly Line[]}} */ { lines }) {
+    return lines.map(({ id, kind, start, end, text }) => {
+      const times = { from: formatClock(start), to: formatClock(end), text };
+      const shown = kind === "text" ? text : t(`live.line.${kind}`, times);
+      return html`<p class=${`live-line ${kind}`} key=${id}><time>${times.from}</time><span>${shown}</span></p>`;
+    });
   }
 }

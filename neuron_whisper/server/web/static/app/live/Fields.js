@@ -15,10 +15,11 @@ export function Fields() {
   const [models, setModels] = useState(/** @type {string[]} */ ([]));
   useEffect(() => void listModels().then(setModels), [key]);
   const names = models.length ? models : [config.model];
+  const languages = listLanguages();
   return html`<div class="live-fields">
     <${DeviceField} value=${useStore(choices, (state) => state.deviceId)} onChange=${(/** @type {string} */ deviceId) => choose({ deviceId })} />
-    <${SelectField} id="live-language" label=${t("live.language")} value=${knownOr(language, config.languages.map(({ code }) => code))}
-      options=${listLanguages()} onChange=${(/** @type {string} */ value) => choose({ language: value })} />
+    <${SelectField} id="live-language" label=${t("live.language")} value=${knownOr(language, languages.map(({ value }) => value)) || languages[0]?.value}
+      options=${languages} onChange=${(/** @type {string} */ value) => choose({ language: value })} />
     <${SelectField} id="live-model" label=${t("live.model")} value=${knownOr(model, names) || names[0]}
       options=${names.map((name) => ({ value: name, label: name }))}
       onChange=${(/** @type {string} */ value) => choose({ model: value === names[0] ? "" : value })} />

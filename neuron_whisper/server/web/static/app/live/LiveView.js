@@ -8,7 +8,7 @@ import { choices } from "./choices.js";
 import { Controls } from "./Controls.js";
 import { Fields } from "./Fields.js";
 import { findObstacle } from "./microphone.js";
-import { Notices } from "./Notices.js";
+import { LinkNotices, MicrophoneNotice } from "./Notices.js";
 import { Result } from "./Result.js";
 import { session, start } from "./session.js";
 
@@ -19,22 +19,21 @@ export function LiveView() {
   useLargeEnd(isLarge, () => setLarge(false));
   const toggleLarge = () => {
     setLarge(!isLarge);
-    if (isLarge) void (document.fullscreenElement && document.exitFullscreen());
-    else view.current?.requestFullscreen?.().catch(() => {}); // without it the captions fill the window
+    if (!isLarge) view.current?.requestFullscreen?.().catch(() => {}); // without it the captions fill the window
   };
   const isOff = state.phase === "off";
   const empty = isOff ? t("live.emptyBefore") : state.phase === "done" ? t("live.emptyAfter") : t("live.emptyDuring");
   return html`<div class=${`live stack${isLarge ? " large" : ""}`} ref=${view}>
-    <div class="live-head"><h1>${t("live.title")}</h1><p class="soft">${t("live.what")}</p></div>
+    <div class="live-head"><h1>${t("live.title")}</h1>${isOff && html`<p class="soft">${t("live.what")}</p>`}</div>
     ${isOff && html`<div class="card stack">
       <${Fields} />
       <div class="row"><${Button} kind="primary" icon="mic" disabled=${Boolean(findObstacle())}
         onClick=${() => start(choices.get())}>${t("live.start")}<//></div>
     </div>`}
     ${!isOff && html`<${Controls} session=${state} isLarge=${isLarge} onLarge=${toggleLarge} />`}
-    <${Notices} session=${state} />
+    <${MicrophoneNotice} session=${state} />
     ${state.phase === "done" && !isLarge && html`<${Result} key=${state.startedAt} session=${state} />`}
-    <${CaptionBox} captions=${state.link.captions} empty=${empty} />
+    <${CaptionBox} captions=${state.link.captions} empty=${empty}><${LinkNotices} session=${state} /><//>
   </div>`;
 }
 
@@ -47,6 +46,7 @@ function useLargeEnd(isLarge, end) {
     document.addEventListener("keydown", onKey);
     document.addEventListener("fullscreenchange", onFullscreen);
     return () => {
+      if (document.fullscreenElement) void document.exitFullscreen();
       document.removeEventListener("keydown", onKey);
       document.removeEventListener("fullscreenchange", onFullscreen);
     };

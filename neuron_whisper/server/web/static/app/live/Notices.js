@@ -1,4 +1,4 @@
-// What is in the way: no microphone, a lost or refused connection; what is done about it, and what the reader can do.
+// What is in the way: no microphone, a lost or refused connection; what is done about it and what the reader can do.
 import { html, useEffect, useState } from "../../vendor/htm-preact.js";
 import { askForKey } from "../api/key.js";
 import { t } from "../i18n.js";
@@ -9,11 +9,17 @@ import { findObstacle } from "./microphone.js";
 import { giveUp, retry } from "./session.js";
 
 /** @param {{session: import("./session.js").SessionState}} props */
-export function Notices({ session }) {
+export function MicrophoneNotice({ session }) {
   const code = session.micProblem || (session.phase === "off" ? findObstacle() : "");
+  return html`<div class="live-notices" role="alert">
+    ${code && html`<${Note} kind="bad" icon="mic">${t(`live.mic.${code}`)}<//>`}
+  </div>`;
+}
+
+/** @param {{session: import("./session.js").SessionState}} props */
+export function LinkNotices({ session }) {
   const { complaint, connection } = session.link;
   return html`<div class="live-notices">
-    <div role="alert">${code && html`<${Note} kind="bad" icon="mic">${t(`live.mic.${code}`)}<//>`}</div>
     <${ConnectionNotice} session=${session} />
     ${complaint && !connection.problem && html`<${Note} kind="warn" icon="alert">${complaint}<//>`}
   </div>`;

@@ -1,5 +1,6 @@
 // Why a connection was lost or refused. Browsers hide the answer to a handshake: other routes are asked for the reason.
 import { ApiError, request, requestJson } from "../api/client.js";
+import { config } from "../config.js";
 import { parseMetrics, sumOf } from "../health/metrics.js";
 
 /** @typedef {import("./connection.js").Problem} Problem */
@@ -18,8 +19,7 @@ function quietly() {
  */
 export async function findProblem({ code, wasOpen, error, url }) {
   if (wasOpen) return explainClose(code, error);
-  const problem = await probe(new URL(url).searchParams.get("model") ?? "");
-  return problem ?? { code: "refused" };
+  return probe(new URL(url).searchParams.get("model") ?? "");
 }
 
 /**
@@ -37,7 +37,7 @@ export function explainClose(code, error) {
   return { code: globalThis.navigator?.onLine === false ? "offline" : "lost" };
 }
 
-/** @param {string} model @returns {Promise<Problem | null>} null: nothing that these routes could tell */
+/** @param {string} model @returns {Promise<Problem>} */
 async function probe(model) {
   try {
     const { data } = await requestJson("v1/models", quietly());
@@ -68,14 +68,19 @@ export function explainError(error) {
   return { code: "server_failed", message: error.message, retryAfter: error.retryAfter };
 }
 
-/** Whether all live sessions are taken, where this key may read the metrics. @returns {Promise<Problem | null>} */
+/**
+ * Whether all live sessions are taken, where this key may read the metrics. Where some are free and no key has a limit
+ * of its own, it is not the server that refuses.
+ * @returns {Promise<Problem>}
+ */
 async function findFullness() {
   try {
     const metrics = parseMetrics(await (await request("metrics", quietly())).text());
     const limit = sumOf(metrics, "realtime_sessions_limit");
     if (limit === 0) return { code: "disabled", isFinal: true };
-    return (sumOf(metrics, "realtime_sessions") ?? 0) >= (limit ?? Infinity) ? { code: "full" } : null;
+    if ((sumOf(metrics, "realtime_sessions") ?? 0) >= (limit ?? Infinity)) return { code: "full" };
+    return { code: config.hasKeys ? "refused" : "blocked" };
   } catch {
-    return null;
+    return { code: "refused" };
   }
 }
