@@ -30,7 +30,7 @@ export async function findProblem({ code, wasOpen, error, url }) {
  */
 export function explainClose(code, error) {
   const message = error?.message;
-  if (error?.code === "invalid_api_key") return { code: "key_wrong", isFinal: true, message };
+  if (error?.code === "invalid_api_key") return { code: "key_wrong", isFinal: true };
   if (code === 1001) return { code: "restarting" };
   if (code === 1008) return { code: "idle", message };
   if (code === 1011 || code === 1013) return { code: "server_failed", message };
@@ -61,7 +61,7 @@ export function explainError(error) {
   if (!(error instanceof ApiError)) return { code: "lost" };
   if (error.status === 401) {
     const isWrong = error.code === "invalid_api_key";
-    return { code: isWrong ? "key_wrong" : "key_missing", isFinal: true, message: error.message };
+    return { code: isWrong ? "key_wrong" : "key_missing", isFinal: true };
   }
   if (error.status === 403) return { code: "forbidden", isFinal: true, message: error.message };
   if (error.status === 0) return { code: globalThis.navigator?.onLine === false ? "offline" : "unreachable" };

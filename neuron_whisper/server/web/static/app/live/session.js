@@ -170,6 +170,10 @@ export function clear() {
   session.set(OFF);
 }
 
+apiKey.subscribe(({ value }) => {
+  const { problem } = session.get().link.connection;
+  if (value && problem?.code.startsWith("key_")) retry();
+});
 globalThis.addEventListener?.("online", retry);
 globalThis.addEventListener?.("offline", () => link?.goOffline());
 globalThis.addEventListener?.("beforeunload", (event) => {
