@@ -59,7 +59,7 @@ class Samples:
         try:
             found = sorted(directory.iterdir())
         except OSError as error:
-            raise InvalidOption("samples_dir", str(directory), f"a directory: {error.strerror}") from error
+            raise InvalidOption("samples_dir", str(directory), f"it cannot be listed: {error.strerror}") from error
         audio = [
             path
             for path in found
