@@ -155,6 +155,8 @@ export const STRINGS = {
   "transcript.skipped.no_speech_threshold": ["the model heard no speech", "モデルは音声と認識しませんでした", "das Modell hörte keine Sprache", "모델이 말소리로 듣지 않음", "模型未听到语音"],
   "transcript.skipped.hallucination": ["unlikely words beside silence", "無音のそばの不自然な語", "unwahrscheinliche Wörter neben Stille", "무음 옆의 부자연스러운 단어", "静音旁不可信的词"],
   "transcript.skipped.empty": ["a segment without duration", "長さのない区間", "ein Abschnitt ohne Dauer", "길이가 없는 구간", "没有时长的片段"],
+  "transcript.skipped.not_sent": ["spoken while the server was not reached", "サーバーに接続できない間の音声", "gesprochen, während der Server nicht erreichbar war", "서버에 닿지 못하는 동안 한 말", "未能连接服务器期间所讲"],
+  "transcript.skipped.failed": ["the server could not transcribe it", "サーバーが文字にできませんでした", "der Server konnte es nicht transkribieren", "서버가 글로 옮기지 못했습니다", "服务器未能转写"],
   "transcript.skipped.no_text": ["speech, but the model gave no text", "音声はあるがモデルがテキストを出力しませんでした", "Sprache, aber das Modell gab keinen Text", "말소리가 있으나 모델이 글을 내지 않음", "有语音，但模型没有给出文字"],
   "transcript.conflict": ["The segment at {time} was changed in another tab too. There it is:", "{time}の区間は別のタブでも変更されました。そちらの内容：", "Der Abschnitt bei {time} wurde auch in einem anderen Tab geändert. Dort steht:", "{time}의 구간이 다른 탭에서도 변경되었습니다. 그쪽 내용:", "{time} 处的片段也在另一个标签页中被修改。那里的内容："],
   "transcript.conflictTake": ["Take that", "そちらを使う", "Diesen nehmen", "그것을 사용", "采用它"],
