@@ -59,7 +59,7 @@ export function ModelsTable({ models }) {
 
 /** @param {{model: any, hasAdmin: boolean, isBusy: boolean, onLoad: () => void, onUnload: () => void}} props */
 function Row({ model, hasAdmin, isBusy, onLoad, onUnload }) {
-  const state = !model.available && model.state !== "unloading" ? "disabled" : model.state;
+  const state = !model.available && model.state === "unloaded" ? "disabled" : model.state;
   const isChanging = isBusy || model.state === "loading" || model.state === "unloading";
   const isUp = model.state === "loaded";
   const kind = isUp ? "good" : model.state === "failed" ? "bad" : isChanging ? "busy" : "";
