@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test test-browser test-fast test-speech lint format parity conformance bench-peers bench-page bench-accuracy bench-checks bench-load bench-realtime bench-serving bench-profile bench-compile soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
+.PHONY: install demo test test-browser docs-screenshots test-fast test-speech lint format parity conformance bench-peers bench-page bench-accuracy bench-checks bench-load bench-realtime bench-serving bench-profile bench-compile soak neuron-sim neuron-sim-speech stress overload faults jobs-chaos docs clean
 
 install: $(VENV)/.installed
 
@@ -60,6 +60,13 @@ test-browser: install $(BROWSER)/.installed
 	@mkdir -p build/screenshots
 	@$(NODE) $(NODE_TEST) --test-concurrency=2 tests/browser/unit/*.test.js
 	@PYTHON=$(abspath $(BIN))/python $(NODE) $(NODE_TEST) --test-isolation=none $(NODE_FLAGS) $(BROWSER_TESTS)
+
+# the pictures of docs/web.md, from the page as it is
+docs-screenshots:
+	$(MAKE) test-browser BROWSER_TESTS=tests/browser/pictures.test.js
+	@mkdir -p docs/images
+	@for name in transcript transcribe speakers live health; do \
+	  cp build/screenshots/docs-$$name.png docs/images/page-$$name.png; done
 
 NODE_TEST := --disable-warning=MODULE_TYPELESS_PACKAGE_JSON --disable-warning=ExperimentalWarning --test
 

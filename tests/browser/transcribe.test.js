@@ -31,10 +31,10 @@ test("a file is uploaded, and its transcript opens with every word heard", { ski
 
 test("segments come while a file is transcribed, before it is done", { skip: NO_SPEECH }, async (t) => {
   const { page } = await openPage(t, "plain");
-  await chooseFiles(page, makeRecording("two-minutes.wav", LJ, { seconds: 120 }));
+  await chooseFiles(page, makeRecording("minute.wav", LJ, { seconds: 60 }));
   await startQueue(page);
   await page.locator("article.transcript[aria-busy=true] .segment").first().waitFor({ timeout: 60_000 });
-  assert.match(await getCard(page, "two-minutes.wav").getByRole("progressbar").getAttribute("aria-valuetext"), /\d+ %/);
+  assert.match(await getCard(page, "minute.wav").getByRole("progressbar").getAttribute("aria-valuetext"), /\d+ %/);
   await page.locator(".transcript-tools").waitFor({ timeout: 60_000 });
 });
 

@@ -1,4 +1,4 @@
-// A transcript is heard by a click on a word and by keys, shows what is unsure and left out, and is kept by the browser.
+// A transcript is heard by a click on a word and by keys, shows what is unsure and left out, and is kept.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
