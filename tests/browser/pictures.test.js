@@ -1,4 +1,4 @@
-// The pictures of docs/web.md, made anew in each run; `make docs-screenshots` puts them into docs/images.
+// The pictures of docs/web.md, which `make docs-screenshots` puts into docs/images.
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";
 import { join } from "node:path";
