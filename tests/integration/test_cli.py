@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -405,6 +406,10 @@ def test_the_demo_serves_a_given_recording_and_prints_and_reports_its_figures(
     assert lines["audio"] == "1.00 s"
     assert lines["artifact"].startswith(LABEL)
     assert float(lines["RTF"]) > 0
+    command = shlex.split(lines["page"].partition(", then open http://127.0.0.1:8000/")[0])
+    assert command[:3] == ["neuron-whisper", "serve", "--artifact"]
+    assert Path(command[3]).name == lines["artifact"]  # a path, so it is found in another cache too
+    assert command[4:] == ["--samples-dir", str(wav.parent)]
     assert "server: stopped" in done.err
     found = json.loads(report.read_text())
     assert [(stage["name"], stage["state"]) for stage in found["stages"]] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -109,7 +110,7 @@ def demo(
             recording = _load_speech(context, model, speech, facts)
             stage.found = facts["speech"]["origin"]
         _serve_and_transcribe(context, artifact, recording.path, stages, facts)
-    _echo_result(facts, recording.origin)
+    _echo_result(facts, recording.origin, format_page_command(artifact.path, recording.path.absolute().parent))
 
 
 def select_profile(model: str, target: str | None, profile: str | None) -> tuple[str, CompileProfile]:
@@ -304,7 +305,13 @@ def _written_report(
     write()
 
 
-def _echo_result(facts: dict[str, Any], origin: str) -> None:
+def format_page_command(artifact: Path, samples: Path) -> str:
+    """How the page is opened on this artifact, with the recordings of a directory to try."""
+    command = shlex.join(["neuron-whisper", "serve", "--artifact", str(artifact), "--samples-dir", str(samples)])
+    return f"{command}, then open http://127.0.0.1:8000/"
+
+
+def _echo_result(facts: dict[str, Any], origin: str, page_command: str) -> None:
     result, speech, artifact = facts["result"], facts["speech"], facts["artifact"]
     echo_record(
         [
@@ -316,5 +323,6 @@ def _echo_result(facts: dict[str, Any], origin: str) -> None:
             ("memory", f"{format_bytes(result['server_peak_bytes'])} of the server"),
             ("artifact", artifact["name"]),
             ("key", artifact["key"]),
+            ("page", page_command),
         ]
     )
