@@ -5,8 +5,9 @@ import { connect } from "node:net";
 /**
  * @param {string} target origin of the server, `http://127.0.0.1:8000`
  * @param {string} prefix what stands before its paths here and is taken away, `/stt` or ``
+ * @param {(method: string, path: string) => Promise<unknown> | undefined} [hold] keeps a response back until then
  */
-export async function startProxy(target, prefix = "") {
+export async function startProxy(target, prefix = "", hold = () => undefined) {
   const upstream = new URL(target);
   /** @type {Set<import("node:stream").Duplex>} */
   const sockets = new Set();
@@ -17,7 +18,9 @@ export async function startProxy(target, prefix = "") {
     const path = strip(incoming.url);
     if (path === undefined) return answer.writeHead(404).end();
     const { method, headers } = incoming;
-    const onward = request({ host: upstream.hostname, port: upstream.port, method, path, headers }, (response) => {
+    const at = { host: upstream.hostname, port: upstream.port, method, path, headers };
+    const onward = request(at, async (response) => {
+      await hold(method, path);
       answer.writeHead(response.statusCode, response.headers);
       response.pipe(answer);
     });

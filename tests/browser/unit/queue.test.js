@@ -125,8 +125,33 @@ test("a job that may have been made when a connection broke is asked for again, 
   );
   assert.equal(first(broken).tries, 0);
   const made = { type: "jobCreated", id: "a", jobId: "job_1", now: 1 };
-  const failed = run(started, made, { type: "fail", id: "a", error: FAILURE }, { type: "retry", id: "a" });
+  const refused = { ...FAILURE, code: "invalid_audio", status: 0 };
+  const failed = run(started, made, { type: "fail", id: "a", error: refused }, { type: "retry", id: "a" });
   assert.deepEqual([first(failed).tries, first(failed).jobId], [1, ""]);
+});
+
+test("a job that was lost from sight is followed again, its file is not sent twice", () => {
+  const made = { type: "jobCreated", id: "a", jobId: "job_1", now: 1 };
+  const started = run(start({ items: [itemOf("a"), itemOf("b")] }, ["a", "b"]), made);
+  const retry = (error, options) =>
+    first(run(started, { type: "fail", id: "a", error }, { type: "retry", id: "a", options }));
+  for (const passing of [{ status: 401 }, { status: 429 }, { status: 502 }, { status: 0, code: "unreachable" }]) {
+    const { jobId, tries } = retry({ ...FAILURE, ...passing });
+    assert.deepEqual([jobId, tries], ["job_1", 0], JSON.stringify(passing));
+  }
+  const others = { ...DEFAULT_OPTIONS, language: "de" };
+  for (const again of [retry(FAILURE, others), retry({ ...FAILURE, status: 404 })])
+    assert.deepEqual([again.jobId, again.tries], ["", 1]);
+});
+
+test("a file that was cancelled is sent as another request: the server may have cancelled the first", () => {
+  const cancelled = run(start({ items: [itemOf("a")] }, ["a"]), { type: "cancel", id: "a" });
+  assert.equal(first(reduce(cancelled, { type: "retry", id: "a", options: DEFAULT_OPTIONS })).tries, 1);
+});
+
+test("a limit that is found after a file was started does not mark it: the server decides", () => {
+  const started = start({ items: [itemOf("a")] }, ["a"]);
+  assert.equal(first(reduce(started, { type: "refuse", id: "a", error: FAILURE })).error, null);
 });
 
 test("a file that is done holds no segments and peaks any more: its document has them", () => {

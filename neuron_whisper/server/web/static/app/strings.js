@@ -114,6 +114,7 @@ export const STRINGS = {
   "transcribe.soFar": ["{name}: so far", "{name}: ここまで", "{name}: bisher", "{name}: 지금까지", "{name}：目前内容"],
   "transcribe.finished": ["{name} is transcribed.", "{name} の文字起こしが完了しました。", "{name} ist transkribiert.", "{name} 받아쓰기를 마쳤습니다.", "{name} 转写完成。"],
   "transcribe.failedNamed": ["{name} failed: {reason}", "{name} は失敗しました: {reason}", "{name} ist fehlgeschlagen: {reason}", "{name} 실패: {reason}", "{name} 失败：{reason}"],
+  "transcribe.unreadable": ["The browser cannot read the file: it was moved, changed or deleted, or it is a folder. Add it again.", "ブラウザーがファイルを読み取れません（移動・変更・削除されたか、フォルダーです）。もう一度追加してください。", "Der Browser kann die Datei nicht lesen: Sie wurde verschoben, geändert oder gelöscht, oder es ist ein Ordner. Fügen Sie sie erneut hinzu.", "브라우저가 파일을 읽을 수 없습니다. 이동, 변경, 삭제되었거나 폴더입니다. 다시 추가하세요.", "浏览器无法读取该文件：已被移动、修改或删除，或者它是文件夹。请重新添加。"],
   "transcribe.limitEmpty": ["The file is empty.", "ファイルが空です。", "Die Datei ist leer.", "파일이 비어 있습니다.", "文件为空。"],
   "transcribe.limitBytes": ["{size} is more than this server takes: {limit} at most.", "{size} はこのサーバーの上限 {limit} を超えています。", "{size} ist mehr, als dieser Server annimmt: höchstens {limit}.", "{size}는 이 서버의 한도 {limit}를 넘습니다.", "{size} 超出本服务器的上限 {limit}。"],
   "transcribe.limitSeconds": ["{length} is longer than this server takes: {limit} at most.", "長さ {length} はこのサーバーの上限 {limit} を超えています。", "{length} ist länger, als dieser Server annimmt: höchstens {limit}.", "길이 {length}는 이 서버의 한도 {limit}를 넘습니다.", "时长 {length} 超出本服务器的上限 {limit}。"],
@@ -355,6 +356,8 @@ export const STRINGS = {
   "error.unreachable": ["The server cannot be reached, or it closed the connection.", "サーバーに接続できないか、接続が閉じられました。", "Der Server ist nicht erreichbar oder hat die Verbindung geschlossen.", "서버에 연결할 수 없거나 연결이 끊어졌습니다.", "无法连接服务器，或连接已被关闭。"],
   "error.serverGone": ["The server does not answer. This goes away when it does again.", "サーバーが応答しません。応答が戻ると、この表示は消えます。", "Der Server antwortet nicht. Dieser Hinweis verschwindet, sobald er es wieder tut.", "서버가 응답하지 않습니다. 다시 응답하면 이 안내가 사라집니다.", "服务器没有响应。恢复后此提示会消失。"],
   "error.offline": ["This device is offline. What this browser keeps can still be read.", "この端末はオフラインです。このブラウザーに保存した内容は引き続き読めます。", "Dieses Gerät ist offline. Was dieser Browser aufbewahrt, bleibt lesbar.", "이 기기가 오프라인입니다. 이 브라우저에 저장된 내용은 계속 읽을 수 있습니다.", "此设备已离线。浏览器保存的内容仍可阅读。"],
+  "error.tooLarge": ["The server, or a proxy before it, does not accept a file this large.", "サーバーまたはその前のプロキシは、この大きさのファイルを受け付けません。", "Der Server oder ein Proxy davor nimmt keine so große Datei an.", "서버나 그 앞의 프록시가 이 크기의 파일을 받지 않습니다.", "服务器或其前面的代理不接受这么大的文件。"],
+  "error.noAnswer": ["A proxy answered in place of the server (HTTP {status}). Try again later.", "サーバーの代わりにプロキシが応答しました（HTTP {status}）。後でもう一度お試しください。", "Statt des Servers hat ein Proxy geantwortet (HTTP {status}). Versuchen Sie es später erneut.", "서버 대신 프록시가 응답했습니다(HTTP {status}). 나중에 다시 시도하세요.", "代理代替服务器作出了响应（HTTP {status}）。请稍后重试。"],
   "error.endedEarly": ["The response broke off before its end.", "応答が途中で途切れました。", "Die Antwort brach vor ihrem Ende ab.", "응답이 끝나기 전에 끊겼습니다.", "响应在结束前中断。"],
   "error.unexpected": ["Something unexpected happened in the page: {what}", "ページで予期しない問題が発生しました: {what}", "In der Seite ist etwas Unerwartetes geschehen: {what}", "페이지에서 예상치 못한 문제가 생겼습니다: {what}", "页面发生意外问题：{what}"],
 };

@@ -33,9 +33,25 @@ export async function request(path, { quiet = false, ...init } = {}) {
   throw error;
 }
 
+/** The body of a response; one that breaks off is an error of the network, as if there were none.
+ * @param {string} path @param {RequestInit & {quiet?: boolean}} [init] */
+export async function requestText(path, init) {
+  const response = await request(path, init);
+  try {
+    return await response.text();
+  } catch (error) {
+    throw toNetworkError(error);
+  }
+}
+
 /** @param {string} path @param {RequestInit & {quiet?: boolean}} [init] @returns {Promise<any>} */
 export async function requestJson(path, init) {
-  return (await request(path, init)).json();
+  const text = await requestText(path, init);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw toNetworkError(error); // the page of a proxy
+  }
 }
 
 /** Opens the key's dialog where the server wants another. @param {ApiError} error */

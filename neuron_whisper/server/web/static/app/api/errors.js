@@ -1,4 +1,5 @@
 // The API's errors as ApiError, and a response that never came as one too.
+import { t } from "../i18n.js";
 
 /** `code` is the API's, or one of "unreachable" (no response) and "ended_early" (a response that broke off). */
 export class ApiError extends Error {
@@ -15,6 +16,14 @@ export class ApiError extends Error {
     this.retryAfter = retryAfter;
   }
 }
+
+/**
+ * Whether what failed says nothing about the request itself: the server was not reached, wants another key or has no
+ * room.
+ * @param {{code: string, status: number}} error
+ */
+export const isPassing = ({ code, status }) =>
+  code === "unreachable" || status === 401 || status === 429 || status >= 500;
 
 /**
  * The error in a response's body; a body that is not ours (a proxy's page) gives the status alone.
@@ -37,5 +46,6 @@ export function toApiError(status, body, retryAfter) {
   } catch {
     // the page of a proxy
   }
-  return new ApiError(`HTTP ${status}`, { status, retryAfter: seconds });
+  const key = { 413: "error.tooLarge", 502: "error.noAnswer", 503: "error.noAnswer", 504: "error.noAnswer" }[status];
+  return new ApiError(key ? t(key, { status }) : `HTTP ${status}`, { status, retryAfter: seconds });
 }

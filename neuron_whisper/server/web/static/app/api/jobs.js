@@ -1,5 +1,6 @@
 // Jobs: files that the server transcribes in the background, and keeps for a while.
-import { request, requestJson } from "./client.js";
+import { isPassing } from "./errors.js";
+import { request, requestJson, requestText } from "./client.js";
 import { listFields, toFormData } from "./form.js";
 import { sendForm } from "./upload.js";
 
@@ -25,7 +26,8 @@ import { sendForm } from "./upload.js";
 const LONGEST_PAUSE_MS = 4000;
 
 /**
- * Sends a file as a job.
+ * Sends a file as a job. Once all of it is sent the signal stops it no more: the server makes the job, whose id has to
+ * be known to cancel it.
  * @param {File} file
  * @param {import("./form.js").Options} options
  * @param {{signal: AbortSignal, onUpload: (fraction: number) => void, idempotencyKey: string}} handlers
@@ -33,7 +35,12 @@ const LONGEST_PAUSE_MS = 4000;
  */
 export async function createJob(file, options, { signal, onUpload, idempotencyKey }) {
   const form = toFormData(listFields(options, { job: true }), file);
-  const body = await sendForm("v1/jobs", form, { signal, onUpload, headers: { "idempotency-key": idempotencyKey } });
+  const body = await sendForm("v1/jobs", form, {
+    signal,
+    onUpload,
+    awaitsResponse: true,
+    headers: { "idempotency-key": idempotencyKey },
+  });
   return JSON.parse(body);
 }
 
@@ -62,8 +69,8 @@ export function listSegments(id, after) {
 }
 
 /** The text of its verbose_json. @param {string} id @returns {Promise<string>} */
-export async function getResult(id) {
-  return (await request(`v1/jobs/${id}/result?format=verbose_json`)).text();
+export function getResult(id) {
+  return requestText(`v1/jobs/${id}/result?format=verbose_json`);
 }
 
 /** The peaks of a job's audio, null where the server has none. @param {string} id @returns {Promise<Peaks | null>} */
@@ -80,9 +87,13 @@ export async function cancelJob(id) {
   await request(`v1/jobs/${id}/cancel`, { method: "POST" });
 }
 
-/** @param {string} id */
+/** @param {string} id of a job, which may be gone already */
 export async function deleteJob(id) {
-  await request(`v1/jobs/${id}`, { method: "DELETE", keepalive: true }); // also while the page is closed
+  try {
+    await request(`v1/jobs/${id}`, { method: "DELETE", keepalive: true }); // also while the page is closed
+  } catch (/** @type {any} */ error) {
+    if (error.status !== 404) throw error;
+  }
 }
 
 /**
@@ -108,7 +119,7 @@ export async function followJob(id, { signal, onJob, onSegments, onLost }) {
       if (job.status !== "queued" && job.status !== "running") return job;
       pause = Math.min(pause * 1.3, LONGEST_PAUSE_MS);
     } catch (/** @type {any} */ error) {
-      if (error.code !== "unreachable" && error.status !== 429 && !(error.status >= 500)) throw error;
+      if (!isPassing(error) || error.status === 401) throw error;
       onLost?.();
       pause = LONGEST_PAUSE_MS;
     }

@@ -13,12 +13,14 @@ import { ApiError, toApiError } from "./errors.js";
  * @param {(fraction: number) => void} [handlers.onUpload] 0 to 1
  * @param {(piece: string) => void} [handlers.onText] the body of a good response as it comes
  * @param {Record<string, string>} [handlers.headers]
+ * @param {boolean} [handlers.awaitsResponse] the signal stops the upload only, not the wait for the response after it
  * @returns {Promise<string>} the whole body. Rejects with ApiError, or with AbortError when the signal fired.
  */
-export function sendForm(path, form, { signal, onUpload, onText, headers = {} }) {
+export function sendForm(path, form, { signal, onUpload, onText, headers = {}, awaitsResponse = false }) {
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest();
     let passed = 0;
+    let isSent = false;
     const passText = () => {
       if (!onText || xhr.status !== 200) return;
       const text = xhr.responseText;
@@ -29,14 +31,19 @@ export function sendForm(path, form, { signal, onUpload, onText, headers = {} })
       signal.removeEventListener("abort", abort);
       reject(error);
     };
-    const abort = () => xhr.abort();
+    const abort = () => {
+      if (!(isSent && awaitsResponse)) xhr.abort();
+    };
     signal.addEventListener("abort", abort);
     xhr.open("POST", resolveUrl(path));
     for (const [name, value] of Object.entries({ ...getHeaders(), ...headers })) xhr.setRequestHeader(name, value);
     xhr.upload.onprogress = (event) => {
       if (event.lengthComputable && event.total > 0) onUpload?.(event.loaded / event.total);
     };
-    xhr.upload.onload = () => onUpload?.(1);
+    xhr.upload.onload = () => {
+      isSent = true;
+      onUpload?.(1);
+    };
     xhr.onprogress = passText;
     xhr.onload = () => {
       if (xhr.status < 200 || xhr.status > 299) {

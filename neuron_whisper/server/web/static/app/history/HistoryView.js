@@ -6,6 +6,8 @@ import { locale, t } from "../i18n.js";
 import { useStore } from "../state.js";
 import { onAnnounced } from "../storage/index.js";
 import { formatSize } from "../transcribe/progress.js";
+import { hasEnded } from "../transcribe/queue.js";
+import { queue } from "../transcribe/store.js";
 import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/icons.js";
 import { HistoryRow } from "./HistoryRow.js";
@@ -17,15 +19,16 @@ const POLL_MS = 3000;
 export function HistoryView() {
   const { entries, jobs, audio, use, after, isRead, problem, deleted } = useStore(history, (state) => state);
   const key = useStore(apiKey, (state) => state.value);
+  const ended = useStore(queue, (state) => state.items.filter(hasEnded).length);
   const [query, setQuery] = useState("");
   const rows = useMemo(
-    () => joinRows(entries, jobs, audio).filter((row) => !deleted.has(row.id)),
-    [entries, jobs, audio, deleted],
+    () => joinRows(entries, jobs, audio, after !== "").filter((row) => !deleted.has(row.id)),
+    [entries, jobs, audio, after, deleted],
   );
   const found = useMemo(() => searchRows(rows, query), [rows, query]);
   const isBusy = rows.some((row) => row.state === "queued" || row.state === "running");
 
-  useEffect(() => void readHistory(), [key]);
+  useEffect(() => void readHistory(), [key, ended]);
   useEffect(() => onAnnounced(() => void readHistory()), []); // of other tabs
   useEffect(() => {
     if (!isBusy) return undefined;

@@ -25,18 +25,22 @@
  * @param {Entry[]} entries
  * @param {Job[]} jobs
  * @param {ReadonlySet<string>} audio ids whose recording is kept
+ * @param {boolean} [hasMore] the server has further jobs: a document's may be among them
  * @returns {Row[]}
  */
-export function joinRows(entries, jobs, audio) {
+export function joinRows(entries, jobs, audio, hasMore = false) {
   const byId = new Map(jobs.map((job) => [job.id, job]));
-  const kept = entries.map((entry) => toDocumentRow(entry, byId.get(entry.jobId ?? ""), audio));
+  const kept = entries.map((entry) => toDocumentRow(entry, byId.get(entry.jobId ?? ""), audio, hasMore));
   const joined = new Set(entries.map((entry) => entry.jobId));
   const others = jobs.filter((job) => !joined.has(job.id)).map((job) => toJobRow(job, audio));
   return [...kept, ...others].sort((one, other) => other.at - one.at);
 }
 
-/** @param {Entry} entry @param {Job | undefined} job @param {ReadonlySet<string>} audio @returns {Row} */
-function toDocumentRow(entry, job, audio) {
+/**
+ * @param {Entry} entry @param {Job | undefined} job @param {ReadonlySet<string>} audio @param {boolean} hasMore
+ * @returns {Row}
+ */
+function toDocumentRow(entry, job, audio, hasMore) {
   return {
     id: entry.id,
     name: entry.fileName,
@@ -49,7 +53,7 @@ function toDocumentRow(entry, job, audio) {
     percent: null,
     isKept: true,
     hasAudio: audio.has(entry.id),
-    jobId: job?.id ?? "",
+    jobId: job?.id ?? (hasMore ? (entry.jobId ?? "") : ""),
     expiresAt: toMs(job?.expires_at),
   };
 }

@@ -1,6 +1,6 @@
 // The history's state: read from this browser and from the server, page by page; deletions that can be taken back.
 import { deleteJob, listJobs } from "../api/jobs.js";
-import { lacksKey } from "../api/key.js";
+import { apiKey, lacksKey } from "../api/key.js";
 import { config } from "../config.js";
 import { t } from "../i18n.js";
 import { createStore } from "../state.js";
@@ -20,10 +20,16 @@ export const history = createStore({
   deleted: /** @type {ReadonlySet<string>} */ (new Set()), // ids of rows that are hidden, to be deleted soon
 });
 
-/** Reads what this browser keeps and the newest jobs. */
+let lastKey = apiKey.get().value;
+
+/** Reads what this browser keeps and the newest jobs; those of another key are forgotten. */
 export async function readHistory() {
+  const key = apiKey.get().value;
+  if (key !== lastKey) history.set({ jobs: [], after: "" });
+  lastKey = key;
   const [local, remote] = await Promise.allSettled([readBrowser(), config.hasJobs && !lacksKey() ? listJobs() : null]);
   if (local.status === "fulfilled") history.set(local.value);
+  if (apiKey.get().value !== key) return;
   if (remote.status === "fulfilled" && remote.value) {
     const { data, has_more, last_id } = remote.value;
     const older = history
@@ -48,7 +54,9 @@ function isBefore(job, last) {
 /** Reads the next page of jobs. */
 export async function readMore() {
   try {
-    const { data, has_more, last_id } = await listJobs({ after: history.get().after });
+    const asked = history.get().after;
+    const { data, has_more, last_id } = await listJobs({ after: asked });
+    if (history.get().after !== asked) return; // it was asked for twice, or the key is another
     history.set((state) => ({ jobs: [...state.jobs, ...data], after: has_more ? (last_id ?? "") : "", problem: "" }));
   } catch (/** @type {any} */ error) {
     history.set({ problem: error.message });
@@ -75,9 +83,9 @@ function show(id) {
 /** @param {Row} row */
 async function commit(row) {
   try {
-    if (row.jobId) await deleteJob(row.jobId);
     if (row.isKept) await removeDocument(row.id);
     else if (row.hasAudio) await removeAudio(row.id);
+    if (row.jobId) await deleteJob(row.jobId);
     history.set((state) => ({
       entries: state.entries.filter((entry) => entry.id !== row.id),
       jobs: state.jobs.filter((job) => job.id !== row.jobId),

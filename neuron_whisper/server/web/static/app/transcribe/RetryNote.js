@@ -1,24 +1,19 @@
 // Why a file was not transcribed, and the way to try it again: now, or when the server has room.
-import { html, useEffect } from "../../vendor/htm-preact.js";
+import { html } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { Button } from "../ui/Button.js";
 import { useNow } from "../ui/hooks.js";
 import { Icon } from "../ui/icons.js";
 import { askForKey } from "../api/key.js";
 import { options } from "./options.js";
-import { retry } from "./runner.js";
-import { dispatch } from "./store.js";
+import { retry, retryLater } from "./runner.js";
 
 /** @param {{item: import("./queue.js").Item}} props */
 export function RetryNote({ item }) {
   const { id, error, retries } = item;
   const now = useNow(500, Boolean(error?.retryAt));
   const wait = error?.retryAt ? Math.max(0, Math.ceil((error.retryAt - now) / 1000)) : 0;
-  useEffect(() => {
-    if (retries && error && wait === 0) retry(id);
-  }, [retries, wait, error]);
   const canRetry = item.state === "failed" || item.state === "cancelled";
-  const toggle = () => dispatch({ type: "retryLater", id, retries: !retries });
   return html`<div class="queue-note">
     ${
       error
@@ -32,7 +27,7 @@ export function RetryNote({ item }) {
       <${Button} icon="retry" onClick=${() => retry(id, options.get().values)}>${t("page.retry")}<//>
       ${
         wait > 0 &&
-        html`<${Button} icon="clock" pressed=${retries} onClick=${toggle}>
+        html`<${Button} icon="clock" pressed=${retries} onClick=${() => retryLater(id, !retries)}>
         <span class="num">${t(retries ? "transcribe.retriesIn" : "transcribe.retryIn", { n: wait })}</span><//>`
       }
     </div>`

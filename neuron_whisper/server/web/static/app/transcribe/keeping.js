@@ -4,6 +4,8 @@ import { removeAudio, saveAudio } from "../storage/index.js";
 import { fromResponse } from "../transcript/model.js";
 import { openTranscript } from "../transcript/open.js";
 
+export { removeDocument } from "../storage/index.js";
+
 /** @typedef {import("../transcript/types.js").TranscriptDocument} TranscriptDocument */
 
 /**
@@ -13,11 +15,15 @@ import { openTranscript } from "../transcript/open.js";
  */
 export async function keepTranscript(item, { response, jobId }) {
   const model = item.options?.model || config.model;
-  const document = fromResponse(response, { fileName: item.name, model, ...(jobId ? { jobId } : {}) });
+  const ofJob = jobId ? { jobId, id: toDocumentId(jobId) } : {};
+  const document = fromResponse(response, { fileName: item.name, model, ...ofJob });
   const { doc } = await openTranscript(document, item.file, { peaks: item.peaks, show: false });
   if (jobId) await releaseJobAudio(jobId);
   return doc;
 }
+
+/** The id of a job's document: the same, whoever makes it. @param {string} jobId */
+export const toDocumentId = (jobId) => jobId.replace(/^job_/, "doc_");
 
 /**
  * Keeps the recording of a job by the job's id, so that it can be opened or sent again after the page was closed.

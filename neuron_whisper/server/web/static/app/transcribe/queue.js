@@ -1,4 +1,5 @@
 // The queue of files: a state and the actions that change it. Pure, so that each step can be tested without a browser.
+import { isPassing } from "../api/errors.js";
 
 /** @typedef {"ready" | "waiting" | "uploading" | "working" | "done" | "failed" | "cancelled"} ItemState */
 /**
@@ -126,11 +127,14 @@ function change(item, action) {
   if (action.type === "retry") {
     if (!hasEnded(item) || !item.options) return item;
     const options = action.options ?? item.options;
-    const isOther = item.jobId !== "" || options !== item.options;
-    return { ...item, ...FRESH, state: "waiting", options, tries: item.tries + (isOther ? 1 : 0) };
+    // a job that was lost from sight goes on: it is followed again, the file is not sent twice
+    const goesOn = item.jobId !== "" && item.error !== null && isPassing(item.error) && options === item.options;
+    const jobId = goesOn ? item.jobId : "";
+    const isOther = item.state === "cancelled" || item.jobId !== jobId || options !== item.options;
+    return { ...item, ...FRESH, state: "waiting", options, jobId, tries: item.tries + (isOther ? 1 : 0) };
   }
   if (action.type === "duration") return { ...item, duration: action.seconds };
-  if (action.type === "refuse") return { ...item, error: action.error };
+  if (action.type === "refuse") return item.state === "ready" ? { ...item, error: action.error } : item;
   if (action.type === "retryLater") return { ...item, retries: action.retries };
   if (action.type === "peaks") return { ...item, peaks: action.peaks };
   if (hasEnded(item)) return item; // news of a file that was cancelled meanwhile

@@ -18,10 +18,14 @@ import { dispatch, getItem, queue } from "./store.js";
 /** @type {Map<string, AbortController>} of the files that are being worked on */
 const stops = new Map();
 let isSending = false;
+let restsUntil = 0; // ms since 1970: the server has no room before
 
-// a key that was wanted or wrong is here now: what it refused is sent again
-apiKey.subscribe(({ value, asks }) => {
-  if (!value || asks) return;
+let lastKey = apiKey.get().value;
+// another key is here now: what was refused is sent again
+apiKey.subscribe(({ value }) => {
+  if (value === lastKey) return;
+  lastKey = value;
+  if (!value) return;
   for (const item of queue.get().items) if (item.state === "failed" && item.error?.status === 401) retry(item.id);
 });
 
@@ -35,6 +39,11 @@ globalThis.addEventListener?.("beforeunload", (event) => {
 export async function pump() {
   const next = queue.get().items.find((item) => item.state === "waiting");
   if (isSending || !next) return;
+  const rest = restsUntil - Date.now();
+  if (rest > 0) {
+    setTimeout(pump, rest);
+    return;
+  }
   isSending = true;
   let isFree = false;
   const free = () => {
@@ -55,6 +64,7 @@ export function cancel(id) {
   const item = getItem(id);
   dispatch({ type: "cancel", id });
   stops.get(id)?.abort();
+  stops.delete(id);
   if (item?.jobId) cancelJob(item.jobId).catch(() => {}); // it may have ended meanwhile
 }
 
@@ -65,29 +75,57 @@ export function cancel(id) {
  */
 export function retry(id, values) {
   dispatch({ type: "retry", id, options: values });
+  restsUntil = 0;
   pump();
+}
+
+/** Sends a file again when the server has room, whichever view is shown. @param {string} id @param {boolean} retries */
+export function retryLater(id, retries) {
+  dispatch({ type: "retryLater", id, retries });
+  const error = getItem(id)?.error;
+  if (!retries || !error) return;
+  setTimeout(
+    () => {
+      const item = getItem(id);
+      if (item?.retries && item.error === error) retry(id);
+    },
+    Math.max(0, error.retryAt - Date.now()),
+  );
 }
 
 /** @param {Item} item @param {() => void} free lets the next file be sent */
 async function run(item, free) {
   const stop = new AbortController();
   stops.set(item.id, stop);
-  dispatch({ type: "upload", id: item.id, fraction: 0, now: Date.now() });
+  const isCurrent = () => stops.get(item.id) === stop;
+  if (item.jobId) dispatch({ type: "jobCreated", id: item.id, jobId: item.jobId, now: Date.now() });
+  else dispatch({ type: "upload", id: item.id, fraction: 0, now: Date.now() });
   try {
     if (lacksKey()) throw refuseWithoutKey();
     await readSchema();
+    const keeping = await loadKeeping();
     const about = item.via === "job" ? await runJob(item, stop.signal, free) : await runStream(item, stop.signal);
-    const { keepTranscript } = await import("./keeping.js");
     const current = getItem(item.id);
-    if (!current || stop.signal.aborted) return;
-    const document = await keepTranscript(current, about);
+    if (!current || !isCurrent()) return;
+    const document = await keeping.keepTranscript(current, about);
+    if (!isCurrent()) return void (await keeping.removeDocument(document.id)); // it was cancelled at the last moment
     dispatch({ type: "finish", id: item.id, documentId: document.id, duration: document.duration });
     announce(t("transcribe.finished", { name: item.name }));
     if (item.opens && route.get().view === "transcribe") goTo("transcript", document.id);
   } catch (error) {
-    fail(item, error);
+    const known = await toKnownError(error, item);
+    if (isCurrent()) fail(item, known);
   } finally {
-    stops.delete(item.id);
+    if (isCurrent()) stops.delete(item.id);
+  }
+}
+
+/** Before anything is sent: a server that goes away, or is updated, meanwhile does not give this module any more. */
+async function loadKeeping() {
+  try {
+    return await import("./keeping.js");
+  } catch {
+    throw new ApiError(t("page.loadFailed"));
   }
 }
 
@@ -113,25 +151,34 @@ async function runStream({ id, file, options }, signal) {
   return { response, jobId: "" };
 }
 
-/** @param {Item} item @param {AbortSignal} signal @param {() => void} free */
-async function runJob({ id, file, options, tries }, signal, free) {
+/** Sends a file as a job. @param {Item} item @param {AbortSignal} signal @returns {Promise<string>} the job's id */
+async function sendJob({ id, file, options, tries }, signal) {
   const created = await createJob(file, /** @type {any} */ (options), {
     signal,
     idempotencyKey: `page-${id}-${tries}`,
-    onUpload: (fraction) => dispatch({ type: "upload", id, fraction, now: Date.now() }),
+    onUpload: (fraction) => signal.aborted || dispatch({ type: "upload", id, fraction, now: Date.now() }),
   });
-  dispatch({ type: "jobCreated", id, jobId: created.id, now: Date.now() });
-  import("./keeping.js").then(({ keepJobAudio }) => keepJobAudio(created.id, file));
+  if (!signal.aborted) return created.id;
+  await cancelJob(created.id);
+  throw new DOMException("stopped", "AbortError");
+}
+
+/** @param {Item} item @param {AbortSignal} signal @param {() => void} free */
+async function runJob(item, signal, free) {
+  const { id, file } = item;
+  const jobId = item.jobId || (await sendJob(item, signal));
+  dispatch({ type: "jobCreated", id, jobId, now: Date.now() });
+  const kept = loadKeeping().then(({ keepJobAudio }) => keepJobAudio(jobId, file));
   free();
   let asksPeaks = true;
-  const job = await followJob(created.id, {
+  const job = await followJob(jobId, {
     signal,
     onJob: ({ status, progress }) => {
       const { stage = status, done_s = 0, total_s = null } = progress ?? {};
       dispatch({ type: "job", id, stage, done: done_s, total: total_s, now: Date.now() });
       if (asksPeaks && total_s !== null) {
         asksPeaks = false;
-        getPeaks(created.id).then((peaks) => peaks && dispatch({ type: "peaks", id, peaks }));
+        getPeaks(jobId).then((peaks) => peaks && dispatch({ type: "peaks", id, peaks }));
       }
     },
     onSegments: (segments) => dispatch({ type: "segments", id, segments, now: Date.now() }),
@@ -140,24 +187,43 @@ async function runJob({ id, file, options, tries }, signal, free) {
   if (job.status === "cancelled") throw new DOMException("cancelled elsewhere", "AbortError");
   if (job.error) throw new ApiError(job.error.message, { code: job.error.code, param: job.error.param ?? "" });
   if (!getItem(id)?.peaks) {
-    const peaks = await getPeaks(created.id);
+    const peaks = await getPeaks(jobId);
     if (peaks) dispatch({ type: "peaks", id, peaks });
   }
-  return { response: await getResult(created.id), jobId: created.id };
+  const response = await getResult(jobId);
+  await kept; // or its copy would be written after it was removed
+  return { response, jobId };
 }
 
-/** @param {Item} item @param {unknown} error */
+/**
+ * What is told of an error, null of one that was cancelled. A file that is gone or changed, or a folder, fails as a
+ * connection does.
+ * @param {unknown} error
+ * @param {Item} item
+ */
+async function toKnownError(error, { id, file }) {
+  if (error instanceof DOMException && error.name === "AbortError") return null;
+  if (!(error instanceof ApiError)) {
+    reportError(error);
+    return new ApiError(t("error.unexpected", { what: String(error) }));
+  }
+  if (error.code !== "unreachable" || getItem(id)?.jobId) return error;
+  const isThere = await file.slice(0, 1).arrayBuffer().then(Boolean, () => false);
+  return isThere ? error : new ApiError(t("transcribe.unreadable"), { param: "file" });
+}
+
+/** @param {Item} item @param {ApiError | null} error */
 function fail({ id, name }, error) {
-  if (error instanceof DOMException && error.name === "AbortError") {
+  if (!error) {
     dispatch({ type: "cancel", id });
     return;
   }
-  const known = error instanceof ApiError ? error : new ApiError(t("error.unexpected", { what: String(error) }));
-  if (!(error instanceof ApiError)) reportError(error);
-  const { message, code, param, status, retryAfter } = known;
+  const { message, code, param, status, retryAfter } = error;
   if (code === "unreachable") noticeServerGone();
   if (param && param !== "file" && param !== "job") showProblem(param.replace(/\[\]$/, ""), message);
   const retryAt = retryAfter ? Date.now() + retryAfter * 1000 : 0;
+  restsUntil = Math.max(restsUntil, retryAt);
   dispatch({ type: "fail", id, error: { message, code, param, status, retryAt } });
-  announce(t("transcribe.failedNamed", { name, reason: message }));
+  // where the queue is shown its card tells
+  if (route.get().view !== "transcribe") announce(t("transcribe.failedNamed", { name, reason: message }));
 }
