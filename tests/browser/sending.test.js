@@ -146,3 +146,73 @@ test("a file that is to be sent again later is, also while another view is shown
   await page.locator(".history-row").filter({ hasText: "a.wav" }).waitFor();
   assert.equal(posts.length, 2);
 });
+
+test("a long file that is started at once is a job: its length is waited for", async (t) => {
+  const { page } = await openPage(t, "jobs");
+  await page.evaluate(() => {
+    const { prototype } = window.HTMLMediaElement;
+    const { set } = Object.getOwnPropertyDescriptor(prototype, "src");
+    Object.defineProperty(prototype, "src", {
+      set(url) {
+        setTimeout(() => set.call(this, url), 1000);
+      },
+    });
+  });
+  const sent = page.waitForRequest((request) => request.method() === "POST");
+  await chooseFiles(page, wav("long.wav", 610));
+  await startQueue(page);
+  assert.match((await sent).url(), /\/v1\/jobs$/);
+  await getCard(page, "long.wav").getByRole("button", { name: "Cancel" }).click();
+});
+
+test("a microphone that is allowed after the recorder was closed is closed again", async (t) => {
+  const { page } = await openPage(t, "plain");
+  await page.evaluate(() => {
+    const { mediaDevices } = navigator;
+    const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+    mediaDevices.getUserMedia = async (wanted) => {
+      await new Promise((resolve) => (window.allow = resolve));
+      return (window.microphone = await ask(wanted));
+    };
+  });
+  await page.getByRole("button", { name: "Record", exact: true }).click();
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.evaluate(() => window.allow());
+  await page.waitForFunction(() => window.microphone?.getTracks().every((track) => track.readyState === "ended"));
+});
+
+test("a recording goes on when a file that was sent before is done, and closing the page warns of it", async (t) => {
+  const { page } = await openPage(t, "plain");
+  await chooseFiles(page, wav("a.wav"));
+  await startQueue(page);
+  await page.getByRole("button", { name: "Record", exact: true }).click();
+  await waitForState(page, "a.wav", "done");
+  await page.getByRole("timer").getByText("0:01").waitFor();
+  const isHeld = () =>
+    page.evaluate(() => !window.dispatchEvent(new Event("beforeunload", { cancelable: true })));
+  assert.equal(await isHeld(), true);
+  await page.getByRole("button", { name: "Stop and add" }).click();
+  await getCard(page, "recording").waitFor();
+  assert.equal(await isHeld(), true, "it has not been sent yet");
+  await getCard(page, "recording").getByRole("button", { name: /^Remove/ }).click();
+  assert.equal(await isHeld(), false);
+});
+
+test("the keyboard stays at the file whose button was pressed, and goes to the next when one is removed", async (t) => {
+  const { page } = await openPage(t, "plain", { allowed: [/ERR_/] });
+  let release = () => {};
+  const held = new Promise((resolve) => (release = resolve));
+  await page.route("**/v1/audio/transcriptions", async (route) => (await held, route.abort()));
+  const focused = () => page.evaluate(() => document.activeElement.textContent);
+  await chooseFiles(page, wav("one.wav"), wav("two.wav"));
+  await page.getByRole("button", { name: "Transcribe 2 files" }).press("Enter");
+  assert.equal(await focused(), "Files");
+  await getCard(page, "one.wav").getByRole("button", { name: "Cancel" }).press("Enter");
+  assert.match(await focused(), /one\.wav/);
+  await getCard(page, "one.wav").getByRole("button", { name: "Try again" }).press("Enter");
+  assert.match(await focused(), /one\.wav/);
+  await getCard(page, "one.wav").getByRole("button", { name: "Cancel" }).press("Enter");
+  await getCard(page, "one.wav").getByRole("button", { name: "Remove" }).press("Enter");
+  assert.match(await focused(), /two\.wav/);
+  release();
+});

@@ -1,5 +1,5 @@
 // Takes files: dropped or pasted, chosen, recorded, or one of the server's samples.
-import { html, useRef, useState } from "../../vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import { config } from "../config.js";
 import { locale, t } from "../i18n.js";
 import { useStore } from "../state.js";
@@ -15,7 +15,9 @@ const ACCEPT = "audio/*,video/*,.flac,.opus,.ogg,.mka,.mkv,.m4b,.amr,.wma,.aac,.
 
 export function DropZone() {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const zone = useRef(/** @type {HTMLElement | null} */ (null));
   const [records, setRecords] = useState(false);
+  const hasRecorded = useRef(false);
   const isOver = useStore(drops, (state) => state.isOver);
   const hasItems = useStore(queue, (state) => state.items.length > 0);
 
@@ -23,8 +25,12 @@ export function DropZone() {
     addFiles(event.target.files);
     event.target.value = ""; // the same file can be chosen again
   };
+  useEffect(() => {
+    if (!records && hasRecorded.current) zone.current?.focus(); // the recorder's buttons are gone
+    hasRecorded.current = records;
+  }, [records]);
   if (records) return html`<${Recorder} onClose=${() => setRecords(false)} />`;
-  return html`<section class=${`drop${isOver ? " over" : ""}${hasItems ? " compact" : ""}`} aria-label=${t("transcribe.add")}>
+  return html`<section class=${`drop${isOver ? " over" : ""}${hasItems ? " compact" : ""}`} ref=${zone} tabindex="-1" aria-label=${t("transcribe.add")}>
     <div class="drop-icon"><${Icon} name="upload" size=${26} /></div>
     <p class="drop-title">${isOver ? t("transcribe.dropNow") : t("transcribe.drop")}</p>
     <p class="soft small">${t("transcribe.formats")} · ${describeLimits()}</p>

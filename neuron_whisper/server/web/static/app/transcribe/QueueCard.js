@@ -6,8 +6,8 @@ import { Button } from "../ui/Button.js";
 import { useNow } from "../ui/hooks.js";
 import { Icon } from "../ui/icons.js";
 import { estimateLeft, formatClock, formatSize, getFraction } from "./progress.js";
-import { hasEnded, isActive } from "./queue.js";
-import { RetryNote } from "./RetryNote.js";
+import { hasEnded, isActive, isBusy } from "./queue.js";
+import { focusCard, RetryNote } from "./RetryNote.js";
 import { cancel } from "./runner.js";
 import { dispatch } from "./store.js";
 
@@ -25,9 +25,19 @@ const ICONS = {
 
 /** @param {{item: Item}} props */
 export function QueueCard({ item }) {
-  const isBusy = isActive(item) || item.state === "waiting";
+  const isWorking = isBusy(item);
+  const stop = (/** @type {any} */ event) => {
+    focusCard(event);
+    cancel(item.id);
+  };
+  const remove = (/** @type {any} */ event) => {
+    const card = event.currentTarget.closest("li");
+    const next = card.nextElementSibling ?? card.previousElementSibling ?? document.querySelector(".drop");
+    /** @type {HTMLElement | null} */ (next)?.focus();
+    dispatch({ type: "remove", id: item.id });
+  };
   const tone = item.state === "done" ? "good" : item.error ? "bad" : isActive(item) ? "busy" : "";
-  return html`<li class="card queue-card" data-state=${item.state}>
+  return html`<li class="card queue-card" tabindex="-1" data-state=${item.state}>
     <div class="row">
       <span class=${`queue-icon ${tone}`}><${Icon} name=${item.error ? "alert" : ICONS[item.state]} size=${18} /></span>
       <div class="grow">
@@ -36,15 +46,15 @@ export function QueueCard({ item }) {
       </div>
       <div class="row queue-buttons">
         ${item.state === "done" && html`<a class="button primary" href=${toHash("transcript", item.documentId)}>${t("transcribe.open")}<span class="hidden-text"> ${item.name}</span></a>`}
-        ${isBusy && html`<${Button} onClick=${() => cancel(item.id)}>${t("page.cancel")}<span class="hidden-text"> ${item.name}</span><//>`}
+        ${isWorking && html`<${Button} onClick=${stop}>${t("page.cancel")}<span class="hidden-text"> ${item.name}</span><//>`}
         ${
           (item.state === "ready" || hasEnded(item)) &&
           html`<${Button} icon="close" kind="plain"
-          label=${t("transcribe.remove", { name: item.name })} onClick=${() => dispatch({ type: "remove", id: item.id })} />`
+          label=${t("transcribe.remove", { name: item.name })} onClick=${remove} />`
         }
       </div>
     </div>
-    ${isBusy && html`<${Progress} item=${item} />`}
+    ${isWorking && html`<${Progress} item=${item} />`}
     ${(item.error || item.state === "cancelled") && html`<${RetryNote} item=${item} />`}
   </li>`;
 }

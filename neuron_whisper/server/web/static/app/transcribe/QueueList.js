@@ -1,5 +1,5 @@
 // The files of this visit, and the button that sends those that are ready.
-import { html } from "../../vendor/htm-preact.js";
+import { html, useRef } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { useStore } from "../state.js";
 import { Button } from "../ui/Button.js";
@@ -10,17 +10,23 @@ import { dispatch, queue, startItems } from "./store.js";
 
 export function QueueList() {
   const items = useStore(queue, (state) => state.items);
+  const heading = useRef(/** @type {HTMLElement | null} */ (null));
   if (!items.length) return null;
   const ready = items.filter((item) => item.state === "ready" && !item.error).length;
   const ended = items.filter(hasEnded).length;
-  const start = () => {
-    startItems();
+  const clear = () => {
+    heading.current?.focus();
+    dispatch({ type: "clear" });
+  };
+  const start = async () => {
+    heading.current?.focus(); // the button goes
+    await startItems();
     pump();
   };
   return html`<section class="stack" aria-labelledby="queue-title">
     <div class="row wrap queue-head">
-      <h2 id="queue-title" class="grow">${t("transcribe.files")}</h2>
-      ${ended > 1 && html`<${Button} kind="plain" onClick=${() => dispatch({ type: "clear" })}>${t("transcribe.clear")}<//>`}
+      <h2 id="queue-title" class="grow" ref=${heading} tabindex="-1">${t("transcribe.files")}</h2>
+      ${ended > 1 && html`<${Button} kind="plain" onClick=${clear}>${t("transcribe.clear")}<//>`}
       ${
         ready > 0 &&
         html`<${Button} kind="primary" onClick=${start}>

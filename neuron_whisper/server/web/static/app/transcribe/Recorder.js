@@ -11,8 +11,12 @@ import { addFiles } from "./store.js";
 
 /** @typedef {import("./recording.js").Recording} Recording */
 
+const WORTH_KEEPING_S = 5; // when another microphone is chosen
+
 /** @param {{onClose: () => void}} props */
 export function Recorder({ onClose }) {
+  const section = useRef(/** @type {HTMLElement | null} */ (null));
+  const tries = useRef(0); // a microphone that is allowed after the reader has left is closed again
   const recording = useRef(/** @type {Recording | null} */ (null));
   const [isOn, setOn] = useState(false);
   const [problem, setProblem] = useState(canRecord() ? "" : t("transcribe.recordInsecure"));
@@ -21,9 +25,12 @@ export function Recorder({ onClose }) {
 
   const start = async (/** @type {string} */ wanted) => {
     setProblem("");
+    const own = (tries.current += 1);
     try {
-      recording.current = await startRecording(wanted);
-      setDeviceId(recording.current.deviceId);
+      const started = await startRecording(wanted);
+      if (own !== tries.current) return started.discard();
+      recording.current = started;
+      setDeviceId(started.deviceId);
       setOn(true);
       announce(t("transcribe.recording"));
       setDevices(await listMicrophones());
@@ -32,22 +39,31 @@ export function Recorder({ onClose }) {
     }
   };
   const finish = async () => {
+    tries.current += 1;
     const current = recording.current;
     recording.current = null;
     if (!current) return;
     const { file, seconds } = await current.stop();
-    if (file.size > 0) await addFiles([file], { duration: seconds });
+    if (file.size > 0) await addFiles([file], { duration: seconds, isRecorded: true });
   };
   const discard = () => {
+    tries.current += 1;
     recording.current?.discard();
     recording.current = null;
   };
+  const change = async (/** @type {string} */ wanted) => {
+    if ((recording.current?.getSeconds() ?? 0) >= WORTH_KEEPING_S) await finish();
+    else discard();
+    setOn(false);
+    start(wanted);
+  };
   useEffect(() => {
+    section.current?.focus(); // the button that was pressed is gone
     if (canRecord()) start("");
     return () => void finish(); // another view was opened: what was said is not lost
   }, []);
 
-  return html`<section class="drop recorder" aria-label=${t("transcribe.record")}>
+  return html`<section class="drop recorder" ref=${section} tabindex="-1" aria-label=${t("transcribe.record")}>
     ${
       problem
         ? html`<div class="note bad" role="alert"><${Icon} name="alert" /><span>${problem}</span></div>`
@@ -57,11 +73,7 @@ export function Recorder({ onClose }) {
       devices.length > 1 &&
       html`<div class="recorder-device"><${SelectField} id="record-device" label=${t("transcribe.microphone")} value=${deviceId}
       options=${devices.map((device) => ({ value: device.deviceId, label: device.label || t("transcribe.microphone") }))}
-      onChange=${(/** @type {string} */ wanted) => {
-        discard();
-        setOn(false);
-        start(wanted);
-      }} /></div>`
+      onChange=${change} /></div>`
     }
     <div class="row wrap drop-buttons">
       ${

@@ -19,7 +19,7 @@ export function Samples() {
     setBusy(sample.name);
     try {
       const blob = await (await request(sample.url)).blob();
-      startItems(await addFiles([new File([blob], sample.name, { type: blob.type })]));
+      await startItems(await addFiles([new File([blob], sample.name, { type: blob.type })]));
       pump();
     } catch (/** @type {any} */ error) {
       showToast(error.message);

@@ -1,6 +1,6 @@
 // How long a file is, as far as the browser can tell before it is sent.
 
-const PATIENCE_MS = 6000;
+const PATIENCE_MS = 3000;
 
 /**
  * @param {Blob} file

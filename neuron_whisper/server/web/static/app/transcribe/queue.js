@@ -14,6 +14,7 @@ import { isPassing } from "../api/errors.js";
  * @property {string} name
  * @property {number} size bytes
  * @property {number | null} duration seconds, null until it is known
+ * @property {boolean} isRecorded the recording is nowhere but in this page
  * @property {ItemState} state
  * @property {"stream" | "job"} via
  * @property {Options | null} options those it was sent with
@@ -58,16 +59,20 @@ const ENDED = new Set(["done", "failed", "cancelled"]);
 export const isActive = (item) => item.state === "uploading" || item.state === "working";
 
 /** @param {Item} item */
+export const isBusy = (item) => item.state === "waiting" || isActive(item);
+
+/** @param {Item} item */
 export const hasEnded = (item) => ENDED.has(item.state);
 
-/** @param {{id: string, file: File, duration?: number | null}} values @returns {Item} */
-export function createItem({ id, file, duration = null }) {
+/** @param {{id: string, file: File, duration?: number | null, isRecorded?: boolean}} values @returns {Item} */
+export function createItem({ id, file, duration = null, isRecorded = false }) {
   return {
     id,
     file,
     name: file.name,
     size: file.size,
     duration,
+    isRecorded,
     state: "ready",
     via: "stream",
     options: null,

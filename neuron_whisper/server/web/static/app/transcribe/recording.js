@@ -3,6 +3,11 @@
 const TYPES = ["audio/webm;codecs=opus", "audio/mp4", "audio/ogg;codecs=opus"];
 const ENDINGS = { "audio/webm": "webm", "audio/mp4": "m4a", "audio/ogg": "ogg" };
 
+let open = 0; // microphones that record now
+
+/** Whether something is being recorded. */
+export const isRecording = () => open > 0;
+
 /** Whether the browser records here: it does not on a page over plain HTTP. */
 export const canRecord = () => Boolean(navigator.mediaDevices) && "MediaRecorder" in globalThis;
 
@@ -34,8 +39,10 @@ export async function startRecording(deviceId) {
   const startedAt = performance.now();
   recorder.start(1000);
   const meter = createMeter(stream);
+  open += 1;
   const getSeconds = () => (performance.now() - startedAt) / 1000;
   const release = () => {
+    open -= 1;
     meter.close();
     for (const track of stream.getTracks()) track.stop();
   };

@@ -9,7 +9,8 @@ import { t } from "../i18n.js";
 import { goTo, route } from "../router.js";
 import { announce } from "../ui/toasts.js";
 import { showProblem } from "./options.js";
-import { isActive } from "./queue.js";
+import { isBusy } from "./queue.js";
+import { isRecording } from "./recording.js";
 import { dispatch, getItem, queue } from "./store.js";
 
 /** @typedef {import("./queue.js").Item} Item */
@@ -29,10 +30,12 @@ apiKey.subscribe(({ value }) => {
   for (const item of queue.get().items) if (item.state === "failed" && item.error?.status === 401) retry(item.id);
 });
 
-// a page that is closed loses what it is sending; the server's jobs go on
+// a page that is closed loses what it is sending or recording; the server's jobs go on
 globalThis.addEventListener?.("beforeunload", (event) => {
-  const isLost = queue.get().items.some((item) => (item.state === "waiting" || isActive(item)) && !item.jobId);
-  if (isLost) event.preventDefault();
+  const isLost = queue
+    .get()
+    .items.some((item) => !item.jobId && item.state !== "done" && (item.isRecorded || isBusy(item)));
+  if (isLost || isRecording()) event.preventDefault();
 });
 
 /** Sends the next waiting file, if none is being sent. */
@@ -111,7 +114,7 @@ async function run(item, free) {
     if (!isCurrent()) return void (await keeping.removeDocument(document.id)); // it was cancelled at the last moment
     dispatch({ type: "finish", id: item.id, documentId: document.id, duration: document.duration });
     announce(t("transcribe.finished", { name: item.name }));
-    if (item.opens && route.get().view === "transcribe") goTo("transcript", document.id);
+    if (item.opens && route.get().view === "transcribe" && !isRecording()) goTo("transcript", document.id);
   } catch (error) {
     const known = await toKnownError(error, item);
     if (isCurrent()) fail(item, known);

@@ -15,6 +15,8 @@ export const LONG_SECONDS = 600;
 
 export const queue = createStore({ items: /** @type {Item[]} */ ([]) });
 let lastId = 0;
+/** @type {Map<string, Promise<void>>} of the files' limits, by id */
+const checks = new Map();
 
 /** @param {import("./queue.js").Action} action */
 export function dispatch(action) {
@@ -29,15 +31,16 @@ export function getItem(id) {
 /**
  * Adds files, and reads how long they are.
  * @param {Iterable<File>} files
- * @param {{duration?: number | null}} [known] of a recording, whose file does not tell
+ * @param {{duration?: number | null, isRecorded?: boolean}} [about] `duration` of a recording, whose file does not tell
  * @returns {Promise<string[]>} their ids, once their limits are checked
  */
-export async function addFiles(files, { duration } = {}) {
+export async function addFiles(files, { duration, isRecorded } = {}) {
   const items = [...files].map((file) =>
-    createItem({ id: `${Date.now().toString(36)}-${(lastId += 1)}`, file, duration }),
+    createItem({ id: `${Date.now().toString(36)}-${(lastId += 1)}`, file, duration, isRecorded }),
   );
   dispatch({ type: "add", items });
-  await Promise.all(items.map(checkFile));
+  for (const item of items) checks.set(item.id, checkFile(item));
+  await Promise.all(items.map(({ id }) => checks.get(id)));
   return items.map((item) => item.id);
 }
 
@@ -72,11 +75,15 @@ function refuseOverLimit(id, size, duration) {
   return true;
 }
 
-/** Puts files that are ready in line with what is chosen now. @param {string[]} [ids] all that are ready */
-export function startItems(ids) {
-  const ready = queue
-    .get()
-    .items.filter((item) => item.state === "ready" && !item.error && (!ids || ids.includes(item.id)));
+/**
+ * Puts files that are ready in line with what is chosen now, once their limits are checked: a long one becomes a job.
+ * @param {string[]} [ids] all that are ready
+ */
+export async function startItems(ids) {
+  const listReady = () =>
+    queue.get().items.filter((item) => item.state === "ready" && !item.error && (!ids || ids.includes(item.id)));
+  await Promise.all(listReady().map(({ id }) => checks.get(id)));
+  const ready = listReady();
   const { values } = options.get();
   dispatch({
     type: "start",
