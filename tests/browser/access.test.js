@@ -24,10 +24,10 @@ test(
     const { page } = await openPage(t, "keys", { allowed: REFUSALS });
     await chooseFiles(page, speech("en_LJ001-0002.wav"));
     await startQueue(page);
-    await dialogOf(page).getByText("This server wants an API key.").waitFor();
+    await dialogOf(page).getByText("This server requires an API key.").waitFor();
     await takePicture(page, "key");
     await enterKey(page, "not-a-key");
-    await dialogOf(page).getByText("does not know this key").waitFor();
+    await dialogOf(page).getByText("does not accept this key").waitFor();
     assert.equal(await dialogOf(page).locator("#api-key").getAttribute("aria-invalid"), "true");
     await enterKey(page, KEYS.user);
     await dialogOf(page).waitFor({ state: "detached" });

@@ -51,7 +51,7 @@ function assertSame(format, { bytes }, wanted) {
 test("each export of a file has the bytes of the API's own response", { skip: NO_SPEECH }, async (t) => {
   const { page, server } = await openPage(t, "plain");
   const file = speech("en_jfk.mp3");
-  await page.getByLabel("Times of words").uncheck();
+  await page.getByLabel("Word timestamps").uncheck();
   await transcribe(page, file);
   for (const [format, name] of Object.entries(FORMATS)) {
     assertSame(format, await download(page, format), await askFor(server, file, name, []));

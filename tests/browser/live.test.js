@@ -112,7 +112,7 @@ test("captions pause and go on, and the microphones can be chosen from", { skip:
   await page.getByRole("button", { name: "Pause" }).click();
   await badge(page).getByText("Paused").waitFor();
   assert.ok((await page.getByLabel("Microphone").locator("option").count()) > 1);
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Resume" }).click();
   await badge(page).getByText("Listening").waitFor();
   await page.getByRole("button", { name: "Stop" }).click();
   await badge(page).getByText("Finished").waitFor({ timeout: 30_000 });

@@ -89,7 +89,7 @@ test("a job that is cancelled before the page knows its id is cancelled on the s
   const { page } = await openPage(t, "jobs", { url: `${proxy.url}/`, allowed: [/ERR_CONNECTION/] }); // at its end
   await chooseFiles(page, wav("long-one.wav", 280), wav("other.wav"));
   await startQueue(page);
-  await getCard(page, "long-one.wav").getByText("Listening").waitFor();
+  await getCard(page, "long-one.wav").getByText("Preparing").waitFor();
   await getCard(page, "long-one.wav").getByRole("button", { name: "Cancel" }).click();
   const cancelled = page.waitForResponse(/\/cancel$/);
   passOn();

@@ -95,7 +95,7 @@ test("what was left out is listed with the reason, and shown on the timeline", a
   ];
   const { page } = await openTranscript(t, { skipped, warnings: ["The recording ends in a word."] });
   await page.getByText("The recording ends in a word.").waitFor();
-  await page.getByText(/Left out: 2/).click();
+  await page.getByText(/Skipped: 2/).click();
   await page
     .getByText(/no speech was detected/)
     .first()

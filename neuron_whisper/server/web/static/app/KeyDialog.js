@@ -36,7 +36,7 @@ export function KeyDialog() {
 
   return html`<${Dialog} title=${t("page.key")} onClose=${close}>
     <form class="stack" onSubmit=${submit} novalidate>
-      <p class="soft">${problem === "missing" ? t("page.keyWanted") : t("page.keyWhat")}</p>
+      <p class="soft">${t("page.keyWanted")}</p>
       <${TextField} id="api-key" type="password" label=${t("page.key")} value=${typed} error=${error} spellcheck=${false}
         autofocus onInput=${(/** @type {string} */ text) => {
           setTyped(text);
