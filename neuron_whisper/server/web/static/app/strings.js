@@ -209,7 +209,7 @@ export const STRINGS = {
   "live.language": ["Spoken language", "話されている言語", "Gesprochene Sprache", "말하는 언어", "语音语言"],
   "live.detect": ["Detect automatically", "自動検出", "Automatisch erkennen", "자동 감지", "自动检测"],
   "live.model": ["Model", "モデル", "Modell", "모델", "模型"],
-  "live.prompt": ["Names and words to expect", "出てくる名前や用語", "Namen und Wörter, die vorkommen", "나올 이름과 단어", "可能出现的名字和词语"],
+  "live.prompt": ["Prompt", "プロンプト", "Prompt", "프롬프트", "提示词"],
   "live.promptHint": ["Names, style", "名前、文体", "Namen, Stil", "이름, 문체", "名字、文风"],
   "live.start": ["Start captions", "字幕を開始", "Untertitel starten", "자막 시작", "开始字幕"],
   "live.pause": ["Pause", "一時停止", "Pause", "일시정지", "暂停"],
