@@ -112,11 +112,14 @@ export function createLink(findAddress) {
     }
   }
 
+  /** All that was sent has its text. What was said after `close` goes to another connection. */
   function finishTurn() {
-    backlog.settle(backlog.end);
-    heard = backlog.end;
-    store.set((state) => ({ captions: settleAll(state.captions, backlog.end / RATE), behind: 0 }));
-    advance({ type: "closed" });
+    backlog.settle(cursor);
+    heard = cursor;
+    store.set((state) => ({ captions: settleAll(state.captions, cursor / RATE) }));
+    if (isFinishing && cursor >= backlog.end) advance({ type: "closed" });
+    else connect();
+    tellBehind();
   }
 
   /** @param {Record<string, any>} message */
@@ -132,15 +135,20 @@ export function createLink(findAddress) {
     } else {
       const captions = takeMessage(store.get().captions, message, source);
       if (captions !== store.get().captions) store.set({ captions });
-      backlog.settle(Math.round(captions.settled * RATE));
+      backlog.settle(Math.min(cursor, Math.round(captions.settled * RATE))); // rounded, it may lie beyond
     }
   }
 
   /** Sends what the socket takes, and says that it was all when it was. */
   function pump() {
     clearTimeout(pumpTimer);
-    if (!socket || store.get().connection.phase !== "open") return;
-    cursor = Math.max(cursor, backlog.start);
+    tellBehind();
+    if (!socket || saidClose || store.get().connection.phase !== "open") return;
+    if (cursor < backlog.start) {
+      // too slow a line: what it did not take is a gap, from now on the captions are with the speaker again
+      backlog.settle(backlog.end);
+      return void end(socket, LOST);
+    }
     for (let samples = backlog.read(cursor); samples && socket.bufferedAmount < MAX_BUFFERED_BYTES; ) {
       socket.send(/** @type {Int16Array<ArrayBuffer>} */ (samples));
       cursor += samples.length;
@@ -150,7 +158,7 @@ export function createLink(findAddress) {
     if (cursor < backlog.end) {
       if (Date.now() - movedAt > STALL_MS) return void end(socket, LOST);
       pumpTimer = setTimeout(pump, BUSY_CHECK_MS);
-    } else if (isFinishing && !saidClose) {
+    } else if (isFinishing) {
       socket.send(JSON.stringify({ type: "close" }));
       saidClose = true;
     }
@@ -164,10 +172,11 @@ export function createLink(findAddress) {
 
   return {
     store,
-    /** Connects, also after `finish`. */
+    /** Connects, also after `finish`: a connection that is not closed yet goes on, or is followed by another. */
     start() {
       isFinishing = false;
-      connect();
+      if (["idle", "stopped", "closed"].includes(store.get().connection.phase)) connect();
+      else pump();
     },
     /** Tries again now. */
     retry() {
@@ -181,8 +190,7 @@ export function createLink(findAddress) {
     /** @param {Int16Array} samples */
     push(samples) {
       backlog.push(samples);
-      if (store.get().connection.phase === "open") pump();
-      else tellBehind();
+      pump();
     },
     /** Sends the rest and resolves when the last text is there; a drop meanwhile is recovered as ever. */
     finish() {

@@ -52,6 +52,7 @@ let link = null;
 let recording = null;
 /** @type {Awaited<ReturnType<typeof openMicrophone>> | null} */
 let microphone = null;
+let opening = 0; // the number of the last one that was asked for
 
 /** @param {Choices} choices */
 export async function start(choices) {
@@ -63,26 +64,40 @@ export async function start(choices) {
     protocols: buildProtocols(apiKey.get().value),
   }));
   link.store.subscribe((state) => session.set({ link: state }));
-  if (!(await listen())) {
+  if ((await listen()) !== "open") {
     session.set({ phase: "off" });
     return;
   }
   link.start();
 }
 
-/** Opens the microphone; the session's phase tells what came of it. @returns {Promise<boolean>} */
+/**
+ * Opens the microphone; the session's phase tells what came of it.
+ * @returns {Promise<"open" | "failed" | "late">} late: it was let go, or another asked for, before it was open
+ */
 async function listen() {
+  const number = (opening += 1);
+  let isLate = false;
+  let opened;
   try {
     const { deviceId } = session.get().choices;
-    microphone = await openMicrophone({ deviceId, onPiece: take, onLost: () => void loseMicrophone() });
+    const onPiece = (/** @type {Int16Array} */ samples, /** @type {number} */ loudness) => isLate || take(samples, loudness);
+    opened = await openMicrophone({ deviceId, onPiece, onLost: () => void loseMicrophone() });
   } catch (error) {
+    if (number !== opening) return "late";
     const { code, message } = error instanceof MicrophoneError ? error : new MicrophoneError("failed", String(error));
     session.set({ micProblem: code, micDetail: message });
-    return false;
+    return "failed";
   }
+  isLate = number !== opening;
+  if (isLate) {
+    await opened.stop();
+    return "late";
+  }
+  microphone = opened;
   session.set({ phase: "listening", microphone: microphone.label, micProblem: "", micDetail: "" });
   void keepAwake(true);
-  return true;
+  return "open";
 }
 
 /** @param {Int16Array} samples @param {number} loudness */
@@ -95,6 +110,7 @@ function take(samples, loudness) {
 }
 
 async function quiet() {
+  opening += 1;
   const stopping = microphone;
   microphone = null;
   await stopping?.stop();
@@ -116,12 +132,11 @@ export async function pause() {
   void link?.finish();
 }
 
-/** @param {Partial<Choices>} [changes] another microphone, language or model from here on */
-export async function resume(changes = {}) {
+export async function resume() {
   if (session.get().phase !== "paused") return;
-  session.set((state) => ({ phase: "starting", choices: { ...state.choices, ...changes } }));
-  if (!(await listen())) session.set({ phase: "paused" });
-  else link?.start();
+  session.set({ phase: "starting" });
+  if ((await listen()) === "open") link?.start();
+  else session.set({ phase: "paused" });
 }
 
 /** Another microphone at once, without a break in the captions. @param {string} deviceId */
@@ -129,7 +144,7 @@ export async function changeDevice(deviceId) {
   session.set((state) => ({ choices: { ...state.choices, deviceId } }));
   if (session.get().phase !== "listening") return;
   await quiet();
-  if (session.get().phase === "listening" && !(await listen())) await pause();
+  if (session.get().phase === "listening" && (await listen()) === "failed") await pause();
 }
 
 /** Ends the session when the last text is there. */
