@@ -192,7 +192,9 @@ async def list_segments(
     if view.job.status == "succeeded":
         _, transcript = await jobs.get_transcript(job_id, _get_owner(request))
         segments = list(transcript.segments)
-    return SegmentList(data=[to_segment_response(segment) for segment in segments[after:]], status=view.job.status)
+    # in a thread: hours of words
+    data = await asyncio.to_thread(lambda: [to_segment_response(segment) for segment in segments[after:]])
+    return SegmentList(data=data, status=view.job.status)
 
 
 @get(

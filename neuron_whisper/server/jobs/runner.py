@@ -348,6 +348,8 @@ class JobRunner:
             raise
         except CapacityError as error:
             log.warning("waveform not stored job=%s reason=%r", job.id, str(error))
+        except Exception:  # a full or broken disk: the outcome is tried again, the waveform is not worth a failed job
+            log.exception("waveform not stored job=%s", job.id)
 
     def _store_peaks(self, job: Job, content: bytes) -> None:
         self._store.set_peaks_size(job.id, job.owner, len(content), self._get_limits())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -50,8 +51,9 @@ class Samples:
 
     @classmethod
     def load(cls, directory: Path | None) -> Samples:
-        """Lists the audio files of a directory by their endings, hidden ones excepted; None: no samples.
+        """Lists the audio files of a directory by their endings; None: no samples.
 
+        Hidden ones, ones that cannot be read and ones whose name is not UTF-8, which no URL can tell, are left out.
         Raises InvalidOption for what is no directory.
         """
         if directory is None:
@@ -63,7 +65,7 @@ class Samples:
         audio = [
             path
             for path in found
-            if path.suffix.lower() in AUDIO_TYPES and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() in AUDIO_TYPES and not path.name.startswith(".") and _can_be_sent(path)
         ]
         if len(audio) > MAX_SAMPLES:
             log.warning("samples_dir: the first %d of %d recordings are offered", MAX_SAMPLES, len(audio))
@@ -72,6 +74,15 @@ class Samples:
     def list_urls(self) -> dict[str, str]:
         """Name -> URL relative to the page's own: {"a b.wav": "samples/a%20b.wav"}"""
         return {name: f"samples/{quote(name, safe='')}" for name in self.by_name}
+
+
+def _can_be_sent(path: Path) -> bool:
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        log.warning("samples_dir: %r is not offered, its name is not UTF-8", path.name)
+        return False
+    return os.path.isfile(path) and os.access(path, os.R_OK)  # noqa: PTH113  # Path.is_file raises PermissionError
 
 
 def create_samples_route(samples: Samples) -> HTTPRouteHandler:

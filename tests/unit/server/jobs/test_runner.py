@@ -119,6 +119,17 @@ def test_a_job_without_room_for_its_waveform_succeeds(tmp_path: Path) -> None:
     assert list((tmp_path / "jobs" / "peaks").iterdir()) == []
 
 
+def test_a_job_whose_waveform_the_disk_refuses_succeeds(tmp_path: Path) -> None:
+    async def run() -> Job:
+        async with start_runner(tmp_path, JOB) as (_, store, _), asyncio.timeout(20):
+            (tmp_path / "jobs" / "peaks" / JOB.id).mkdir()  # no file can take its place
+            while not has_ended(store.get(JOB.id)):
+                await asyncio.sleep(0.005)
+            return store.get(JOB.id)
+
+    assert asyncio.run(run()).status == "succeeded"
+
+
 def test_the_waveform_of_a_job_that_is_interrupted_is_there_for_its_next_attempt(tmp_path: Path) -> None:
     async def run() -> Job:
         async with start_runner(tmp_path, JOB) as (runner, store, session), asyncio.timeout(20):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,28 @@ def test_without_a_folder_there_are_none_and_the_number_is_bounded(tmp_path: Pat
     for number in range(MAX_SAMPLES + 1):
         (tmp_path / f"{number:03}.wav").touch()
     assert list(Samples.load(tmp_path).by_name)[-1] == f"{MAX_SAMPLES - 1:03}.wav"
+
+
+def test_a_name_that_no_url_can_tell_is_left_out_and_does_not_keep_the_server_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "good.wav").touch()
+    try:
+        (tmp_path / os.fsdecode(b"caf\xe9.wav")).touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    assert Samples.load(tmp_path).list_urls() == {"good.wav": "samples/good.wav"}
+
+
+def test_links_without_a_target_and_in_a_circle_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    (tmp_path / "circle.wav").symlink_to(tmp_path / "circle.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert Samples.load(tmp_path).list_urls() == {}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_recordings_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "secret.wav").touch(mode=0o000)
+    assert Samples.load(tmp_path).list_urls() == {}
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file"])
