@@ -29,7 +29,7 @@ export function HistoryView() {
   const isBusy = rows.some((row) => row.state === "queued" || row.state === "running");
 
   useEffect(() => void readHistory(), [key, ended]);
-  useEffect(() => onAnnounced(() => void readHistory()), []); // of other tabs
+  useEffect(() => onAnnounced(() => void readHistory()), []);
   useEffect(() => {
     if (!isBusy) return undefined;
     const timer = setInterval(readHistory, POLL_MS);

@@ -1,4 +1,4 @@
-// Tells the other tabs of this page what was saved, removed or evicted here.
+// Tells this tab and the others what was saved, removed or evicted.
 
 /** @typedef {{kind: "saved", id: string, revision: number} | {kind: "removed" | "audio", id: string}} Message */
 
@@ -13,10 +13,11 @@ if (channel) channel.onmessage = ({ data }) => listeners.forEach((listener) => l
 
 /** @param {Message} message */
 export function announce(message) {
+  for (const listener of [...listeners]) listener(message);
   channel?.postMessage(message);
 }
 
-/** Listens to other tabs; gives the function that ends it. @param {(message: Message) => void} listener */
+/** Listens to all tabs, this one too; gives the function that ends it. @param {(message: Message) => void} listener */
 export function onAnnounced(listener) {
   listeners.add(listener);
   return () => void listeners.delete(listener);

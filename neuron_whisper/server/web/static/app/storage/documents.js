@@ -27,6 +27,9 @@ const STORES = ["entries", "documents", "parts", "sources"];
 /** What this tab has read or written last, by id: parts with the same segments are not written again. */
 const known = /** @type {Map<string, {revision: number, segments: readonly unknown[]}>} */ (new Map());
 
+/** The saving that goes on. @type {IDBTransaction | null} */
+let saving = null;
+
 /** Everything that is kept, the newest first. @returns {Promise<Entry[]>} */
 export async function listDocuments() {
   const entries = await transact(["entries"], "readonly", (it) => result(it.objectStore("entries").getAll()));
@@ -55,6 +58,7 @@ export async function loadPeaks(id) {
  */
 export async function saveDocument(document, { peaks } = {}) {
   const saved = await transact(STORES, "readwrite", async (transaction) => {
+    saving = transaction;
     const kept = await result(transaction.objectStore("documents").get(document.id));
     if (kept && kept.revision !== document.revision) {
       const theirs = /** @type {TranscriptDocument} */ (await read(transaction, document.id));
@@ -90,6 +94,11 @@ function remember({ id, segments }, revision) {
 export function saveAtOnce(document) {
   const database = openedDatabase();
   if (!database) return false;
+  try {
+    saving?.abort(); // it would end with the page, and this one, behind it, with it
+  } catch {
+    // it has ended
+  }
   const transaction = database.transaction(STORES, "readwrite");
   for (const part of writeHead(transaction, document, true)) transaction.objectStore("parts").put(part);
   transaction.commit?.();

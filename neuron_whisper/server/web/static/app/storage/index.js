@@ -5,13 +5,14 @@
 // saveAudio(id, blob) -> {kept: true, evicted: [id]} | {kept: false, reason: "limit" | "quota" | "unavailable", limit}
 // loadAudio(id) -> Blob | null   removeAudio(id)   storageUse() -> {used, limit, count, hasQuota}   in bytes
 // audioIds() -> Set of ids whose recording is kept
-// onAnnounced(listener) tells what other tabs saved or removed. All but saveAudio and onAnnounced reject where the
-// browser keeps nothing.
+// onAnnounced(listener) tells what this tab and others saved or removed. All but saveAudio and onAnnounced reject
+// where the browser keeps nothing.
 import { listAudio, removeAudio } from "./audio.js";
 import { deleteDocument } from "./documents.js";
 
 export { listAudio, loadAudio, removeAudio, saveAudio, storageUse } from "./audio.js";
 export { onAnnounced } from "./channel.js";
+export { askToPersist } from "./quota.js";
 export { listDocuments, loadDocument, loadPeaks, saveAtOnce, saveDocument } from "./documents.js";
 
 /** Removes a document and its recording. @param {string} id */

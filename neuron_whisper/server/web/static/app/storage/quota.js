@@ -42,3 +42,12 @@ export async function estimateQuota() {
     return null;
   }
 }
+
+let hasAsked = false;
+
+/** Asks the browser, once, not to clear what is kept when its room gets short: there is work in it. */
+export function askToPersist() {
+  if (hasAsked) return;
+  hasAsked = true;
+  globalThis.navigator?.storage?.persist?.().catch(() => {});
+}

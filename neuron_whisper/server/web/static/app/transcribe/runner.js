@@ -171,7 +171,8 @@ async function runJob(item, signal, free) {
   const { id, file } = item;
   const jobId = item.jobId || (await sendJob(item, signal));
   dispatch({ type: "jobCreated", id, jobId, now: Date.now() });
-  const kept = loadKeeping().then(({ keepJobAudio }) => keepJobAudio(jobId, file));
+  // by the job's id, which its document will have: it can be opened or sent again after the page was closed
+  const kept = loadKeeping().then(({ saveAudio }) => saveAudio(jobId, file));
   free();
   let asksPeaks = true;
   const job = await followJob(jobId, {
@@ -194,7 +195,7 @@ async function runJob(item, signal, free) {
     if (peaks) dispatch({ type: "peaks", id, peaks });
   }
   const response = await getResult(jobId);
-  await kept; // or its copy would be written after it was removed
+  await kept; // it is not written twice
   return { response, jobId };
 }
 

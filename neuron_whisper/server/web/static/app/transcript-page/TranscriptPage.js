@@ -1,7 +1,6 @@
 // The view of one transcript: #transcript/<id> of a document, or of a job, which is followed while it runs.
 import { html, useEffect, useState } from "../../vendor/htm-preact.js";
 import { locale, t } from "../i18n.js";
-import { toHash } from "../router.js";
 import { useStore } from "../state.js";
 import { formatClock } from "../transcribe/progress.js";
 import { TranscriptView } from "../transcript/TranscriptView.js";
@@ -24,11 +23,7 @@ export function TranscriptPage({ id }) {
   useEffect(() => {
     let isCurrent = true;
     const show = (/** @type {Found} */ result) => {
-      if (!isCurrent) return;
-      const docId = result.opened?.doc.id;
-      // the document of a job has an address of its own
-      if (docId && docId !== id) location.replace(toHash("transcript", docId));
-      setFound({ ...result, id: docId ?? id });
+      if (isCurrent) setFound(result);
     };
     findTranscript(id)
       .then((result) => show(result ? { id, ...result } : { id, problem: t("page.missing") }))

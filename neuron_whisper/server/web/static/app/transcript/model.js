@@ -36,7 +36,7 @@ export function fromResponse(response, about) {
   const body = typeof response === "string" ? JSON.parse(response) : response;
   const now = about.now ?? Date.now();
   return {
-    id: about.id ?? newId(),
+    id: about.id ?? about.jobId ?? newId(), // whoever opens a job makes the same document
     fileName: about.fileName,
     createdAt: now,
     updatedAt: now,

@@ -1,5 +1,6 @@
 // Keeps a finished transcript in this browser, and finds it again by its id.
-import { loadAudio, loadDocument, loadPeaks, saveAudio, saveDocument } from "../storage/index.js";
+import { loadAudio, loadDocument, loadPeaks, onAnnounced, saveAudio, saveDocument } from "../storage/index.js";
+import { findUnsaved } from "./session.js";
 
 /** @typedef {import("./types.js").TranscriptDocument} TranscriptDocument */
 /** @typedef {import("./types.js").Peaks} Peaks */
@@ -11,10 +12,11 @@ import { loadAudio, loadDocument, loadPeaks, saveAudio, saveDocument } from "../
  * @property {string} notice key of a text about what was not kept, "" where all was
  */
 
-const MAX_RECENT = 3; // recordings that the browser did not keep are held while the page is open
+const MAX_HELD = 3; // what the browser did not keep is held while the page is open
 
-/** @type {Map<string, {audio: Blob | string | null, peaks: Peaks | null, doc: TranscriptDocument, notice: string}>} */
-const recent = new Map();
+/** @type {Map<string, OpenedTranscript>} */
+const held = new Map();
+onAnnounced(({ kind, id }) => void (kind === "removed" && held.delete(id)));
 
 /**
  * Keeps a document, with its recording and peaks, and shows it.
@@ -26,9 +28,9 @@ const recent = new Map();
 export async function openTranscript(doc, audio = null, { peaks = null, show = true } = {}) {
   const { doc: kept, notice } = await keep(doc, audio, peaks);
   const opened = { doc: kept, audio, peaks, notice };
-  recent.delete(doc.id);
-  recent.set(doc.id, opened);
-  for (const id of [...recent.keys()].slice(0, -MAX_RECENT)) recent.delete(id);
+  held.delete(doc.id);
+  if (notice || typeof audio === "string") held.set(doc.id, opened);
+  for (const id of [...held.keys()].slice(0, -MAX_HELD)) held.delete(id);
   if (show) location.hash = `#transcript/${doc.id}`;
   return opened;
 }
@@ -39,14 +41,15 @@ export async function openTranscript(doc, audio = null, { peaks = null, show = t
  * @returns {Promise<OpenedTranscript | null>}
  */
 export async function loadTranscript(id) {
-  const held = recent.get(id);
+  const unsaved = findUnsaved(id);
+  const own = held.get(id) ?? (unsaved && { doc: unsaved, audio: null, peaks: null, notice: "" });
   try {
-    const [doc, audio, peaks] = await Promise.all([loadDocument(id), loadAudio(id), loadPeaks(id)]);
-    if (!doc) return held?.doc.revision === 0 ? held : null;
-    const { audio: heldAudio = null, peaks: heldPeaks = null, notice = "" } = held ?? {};
-    return { doc, audio: audio ?? heldAudio, peaks: peaks ?? heldPeaks, notice };
+    const [kept, audio, peaks] = await Promise.all([loadDocument(id), loadAudio(id), loadPeaks(id)]);
+    const doc = unsaved ?? kept;
+    if (!doc) return own;
+    return { doc, audio: audio ?? own?.audio ?? null, peaks: peaks ?? own?.peaks ?? null, notice: own?.notice ?? "" };
   } catch {
-    return held ?? null; // the browser keeps nothing
+    return own; // the browser keeps nothing
   }
 }
 
@@ -56,6 +59,7 @@ async function keep(doc, audio, peaks) {
     const saved = await saveDocument(doc, { peaks });
     const kept = saved.saved ? { ...doc, revision: saved.revision } : saved.theirs;
     if (!(audio instanceof Blob)) return { doc: kept, notice: "" };
+    if ((await loadAudio(doc.id))?.size === audio.size) return { doc: kept, notice: "" }; // of a job, since it began
     const result = await saveAudio(doc.id, audio);
     return { doc: kept, notice: result.kept ? "" : `transcript.audioNotKept.${result.reason}` };
   } catch {
