@@ -161,3 +161,12 @@ test("nothing jumps while any view is loaded", async (t) => {
   }
   assert.deepEqual(jumps, {});
 });
+
+test("with the system's own few colours the tab of this view is still told from the others", async (t) => {
+  const { page } = await openPage(t, "plain", { context: { forcedColors: "active" } });
+  const borders = await page
+    .locator(".tabs a")
+    .evaluateAll((tabs) => tabs.map((tab) => window.getComputedStyle(tab).borderBottomColor));
+  assert.equal(new Set(borders.slice(1)).size, 1);
+  assert.notEqual(borders[0], borders[1]);
+});

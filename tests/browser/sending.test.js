@@ -65,6 +65,18 @@ test("a job whose key is withdrawn meanwhile is followed with the next one, and 
   assert.equal(posts.length, 2);
 });
 
+test("a transcript that wants a key is shown when the key was entered", async (t) => {
+  const { page, server } = await openPage(t, "keys", { allowed: [/status of 401/] });
+  const form = new FormData();
+  form.append("file", new Blob([makeWav(2)]), "of-a-job.wav");
+  const headers = { authorization: `Bearer ${KEYS.user}` };
+  const job = await (await ask(server, "v1/jobs", { method: "POST", body: form, headers })).json();
+  await showView(page, "transcript", job.id);
+  await page.getByRole("dialog").locator("#api-key").fill(KEYS.user);
+  await page.getByRole("button", { name: "Use the key" }).click();
+  await page.getByRole("heading", { level: 1, name: "of-a-job.wav" }).waitFor();
+});
+
 test("the result of a job that did not come is fetched again, the file is not sent again", async (t) => {
   const { page } = await openPage(t, "jobs", { allowed: [/status of 502/] });
   const posts = watchPosts(page, "/v1/jobs");

@@ -5,7 +5,6 @@ import test from "node:test";
 const APP = new URL("../../../neuron_whisper/server/web/static/app/live/", import.meta.url);
 const { buildWavHeader } = await import(new URL("wav.js", APP));
 const { createRecording, PEAKS_PER_SECOND } = await import(new URL("recording.js", APP));
-const { formatClock } = await import(new URL("clock.js", APP));
 
 test("the header says what follows it", () => {
   const bytes = Buffer.from(buildWavHeader(32000, 16000));
@@ -36,8 +35,4 @@ test("peaks are the largest sample of each twentieth of a second, full scale is 
   for (let at = 0; at < 125; at += 7) recording.push(samples.slice(at, at + 7));
   assert.equal(PEAKS_PER_SECOND, 20);
   assert.deepEqual(recording.peaks, [255, 128, 0]);
-});
-
-test("times are told in minutes, from an hour on in hours", () => {
-  assert.deepEqual([0, 9.9, 75, 3599.99, 3675].map(formatClock), ["0:00", "0:09", "1:15", "59:59", "1:01:15"]);
 });

@@ -4,7 +4,7 @@ import test from "node:test";
 
 const APP = new URL("../../../neuron_whisper/server/web/static/app/", import.meta.url);
 const { lastStarted, placeAt } = await import(new URL("player/highlight.js", APP));
-const { downsample, formatClock } = await import(new URL("player/peaks.js", APP));
+const { downsample } = await import(new URL("player/peaks.js", APP));
 const { chooseEvicted, DEFAULT_LIMIT_BYTES, limitOf } = await import(new URL("storage/quota.js", APP));
 
 test("peaks are the largest of each group, from 0 to 1", () => {
@@ -19,11 +19,6 @@ test("no peak of hours is lost", () => {
   const drawn = downsample(peaks);
   assert.equal(drawn.length, 4000);
   assert.deepEqual([drawn.indexOf(1), drawn.filter(Boolean).length], [Math.floor((100_003 * 4000) / peaks.length), 1]);
-});
-
-test("a clock has hours where there are any", () => {
-  const clocks = [0, 59.99, 61, 3600, 360_000, -1].map(formatClock);
-  assert.deepEqual(clocks, ["0:00", "0:59", "1:01", "1:00:00", "100:00:00", "0:00"]);
 });
 
 const word = (start) => ({ start, end: start + 0.5 });

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { findLimit } from "../types/app/transcribe/limits.js";
-import { estimateLeft, formatClock, formatSize, getFraction } from "../types/app/transcribe/progress.js";
+import { estimateLeft, getFraction } from "../types/app/transcribe/progress.js";
+import { formatClock, formatSize } from "../types/app/ui/figures.js";
 
 const MB = 1024 ** 2;
 const LIMITS = {
@@ -29,7 +30,9 @@ test("the time left goes by the speed so far, and is not guessed from nothing", 
 });
 
 test("a clock has hours only where there are some", () => {
-  assert.deepEqual([0, 9.99, 75.4, 3725, -3].map(formatClock), ["0:00", "0:09", "1:15", "1:02:05", "0:00"]);
+  assert.deepEqual([0, 9.99, 75.4, 3600, 360_125, -3].map(formatClock), [
+    ...["0:00", "0:09", "1:15", "1:00:00", "100:02:05", "0:00"],
+  ]);
 });
 
 test("sizes are in units of 1024, as the server counts them", () => {

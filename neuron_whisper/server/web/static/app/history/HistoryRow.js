@@ -3,7 +3,7 @@ import { html } from "../../vendor/htm-preact.js";
 import { locale, t } from "../i18n.js";
 import { goTo, toHash } from "../router.js";
 import { loadAudio } from "../storage/index.js";
-import { formatClock } from "../transcribe/progress.js";
+import { formatClock } from "../ui/figures.js";
 import { addFiles } from "../transcribe/store.js";
 import { Button } from "../ui/Button.js";
 import { nameLanguage } from "../ui/languages.js";

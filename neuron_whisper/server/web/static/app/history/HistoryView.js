@@ -5,7 +5,7 @@ import { config } from "../config.js";
 import { locale, t } from "../i18n.js";
 import { useStore } from "../state.js";
 import { onAnnounced } from "../storage/index.js";
-import { formatSize } from "../transcribe/progress.js";
+import { formatSize } from "../ui/figures.js";
 import { hasEnded } from "../transcribe/queue.js";
 import { queue } from "../transcribe/store.js";
 import { Button } from "../ui/Button.js";

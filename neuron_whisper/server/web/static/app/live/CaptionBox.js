@@ -3,7 +3,7 @@
 import { Component, html, useLayoutEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { Button } from "../ui/Button.js";
-import { formatClock } from "./clock.js";
+import { formatClock } from "../ui/figures.js";
 
 const NEAR_END_PX = 48;
 

@@ -2,7 +2,7 @@
 import { html } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { Button } from "../ui/Button.js";
-import { formatClock } from "./clock.js";
+import { formatClock } from "../ui/figures.js";
 import { DeviceField } from "./Fields.js";
 import { LevelMeter } from "./LevelMeter.js";
 import { changeDevice, pause, resume, stop } from "./session.js";

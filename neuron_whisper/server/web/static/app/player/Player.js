@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { useStore } from "../state.js";
 import { Button } from "../ui/Button.js";
-import { formatClock } from "./peaks.js";
+import { formatClock } from "../ui/figures.js";
 import { RATES } from "./playback.js";
 
 export const SKIP_S = 5;

@@ -17,12 +17,3 @@ export function downsample(peaks, count = MAX_DRAWN) {
   }
   return drawn;
 }
-
-/** "1:02:03" or "2:03". @param {number} seconds */
-export function formatClock(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  const two = (/** @type {number} */ value) => String(value).padStart(2, "0");
-  const minutes = Math.floor(whole / 60) % 60;
-  const hours = Math.floor(whole / 3600);
-  return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
-}

@@ -7,7 +7,7 @@ import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/icons.js";
 import { drops } from "./drops.js";
 import { Recorder } from "./Recorder.js";
-import { formatLimit, formatSize } from "./progress.js";
+import { formatLimit, formatSize } from "../ui/figures.js";
 import { Samples } from "./Samples.js";
 import { addFiles, queue } from "./store.js";
 

@@ -5,7 +5,7 @@ import { Button } from "../ui/Button.js";
 import { SelectField } from "../ui/Field.js";
 import { Icon } from "../ui/icons.js";
 import { announce } from "../ui/toasts.js";
-import { formatClock } from "./progress.js";
+import { formatClock } from "../ui/figures.js";
 import { canRecord, listMicrophones, startRecording } from "./recording.js";
 import { addFiles } from "./store.js";
 

@@ -5,7 +5,7 @@ import { createStore } from "../state.js";
 import { readDuration } from "./duration.js";
 import { findLimit } from "./limits.js";
 import { options } from "./options.js";
-import { formatClock, formatLimit, formatSize } from "./progress.js";
+import { formatClock, formatLimit, formatSize } from "../ui/figures.js";
 import { createItem, reduce } from "./queue.js";
 
 /** Audio of more seconds than this is sent as a job, where the server has them. */

@@ -1,8 +1,9 @@
 // The view of one transcript: #transcript/<id> of a document, or of a job, which is followed while it runs.
 import { html, useEffect, useState } from "../../vendor/htm-preact.js";
+import { apiKey } from "../api/key.js";
 import { locale, t } from "../i18n.js";
 import { useStore } from "../state.js";
-import { formatClock } from "../transcribe/progress.js";
+import { formatClock } from "../ui/figures.js";
 import { TranscriptView } from "../transcript/TranscriptView.js";
 import { Button } from "../ui/Button.js";
 import { Icon } from "../ui/icons.js";
@@ -20,6 +21,7 @@ import { RunningJob } from "./RunningJob.js";
 export function TranscriptPage({ id }) {
   const [found, setFound] = useState(/** @type {Found | null} */ (null));
   const [tries, setTries] = useState(0);
+  const key = useStore(apiKey, (state) => state.value);
   useEffect(() => {
     let isCurrent = true;
     const show = (/** @type {Found} */ result) => {
@@ -32,6 +34,9 @@ export function TranscriptPage({ id }) {
       isCurrent = false;
     };
   }, [id, tries]);
+  useEffect(() => {
+    if (found?.problem) setTries(tries + 1); // it may have been the key that was wanted
+  }, [key]);
 
   if (!found || found.id !== id) return html`<p class="loading" aria-busy="true">${t("page.loading")}</p>`;
   const { opened, job, audio: recording, problem } = found;

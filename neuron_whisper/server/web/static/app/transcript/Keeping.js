@@ -4,14 +4,9 @@ import { t } from "../i18n.js";
 import { loadAudio, removeAudio, removeDocument, storageUse } from "../storage/index.js";
 import { Button } from "../ui/Button.js";
 import { Dialog } from "../ui/Dialog.js";
+import { formatSize } from "../ui/figures.js";
 
 /** @typedef {{used: number, limit: number, count: number, hasQuota: boolean}} Use bytes */
-
-/** Megabytes, or gigabytes from one on. @param {number} bytes */
-function formatSize(bytes) {
-  const gigabytes = bytes / 2 ** 30;
-  return gigabytes >= 1 ? `${gigabytes.toFixed(1)} GB` : `${Math.ceil(bytes / 2 ** 20)} MB`;
-}
 
 /**
  * @param {{id: string, saving: string, isRemoved: boolean, onRemove: () => Promise<void>, onRemoved: () => void,

@@ -1,7 +1,7 @@
 // What the server warned of, what it skipped and why, and what another tab changed.
 import { html } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
-import { formatClock } from "../player/peaks.js";
+import { formatClock } from "../ui/figures.js";
 import { STRINGS } from "../strings.js";
 import { Button } from "../ui/Button.js";
 

@@ -1,7 +1,7 @@
 // The field that edits one segment; each input goes into the document at once.
 import { html, useEffect, useLayoutEffect, useRef } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
-import { formatClock } from "../player/peaks.js";
+import { formatClock } from "../ui/figures.js";
 import { undoOf } from "../player/keys.js";
 import { setSpeaker, setText } from "./edits.js";
 import { displayText } from "./model.js";

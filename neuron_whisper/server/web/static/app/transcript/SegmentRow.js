@@ -1,7 +1,7 @@
 // One segment: time, speaker, its words, and the button to edit it.
 import { Component, html } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
-import { formatClock } from "../player/peaks.js";
+import { formatClock } from "../ui/figures.js";
 import { displayText } from "./model.js";
 import { SegmentEditor } from "./SegmentEditor.js";
 import { colourOf, nameOf } from "./speakerNames.js";

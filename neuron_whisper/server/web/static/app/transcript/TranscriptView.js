@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useRef, useState } from "../../vendor/htm-preact.js";
 import { locale, t } from "../i18n.js";
 import { createHighlight } from "../player/highlight.js";
-import { formatClock } from "../player/peaks.js";
+import { formatClock } from "../ui/figures.js";
 import { createPlayback } from "../player/playback.js";
 import { Player } from "../player/Player.js";
 import { createStore, useStore } from "../state.js";
