@@ -66,7 +66,7 @@ test("a job whose key is withdrawn meanwhile is followed with the next one, and 
 });
 
 test("a transcript that wants a key is shown when the key was entered", async (t) => {
-  const { page, server } = await openPage(t, "keys", { allowed: [/status of 401/] });
+  const { page, server } = await openPage(t, "keys", { allowed: [/status of 40[13]/] });
   const form = new FormData();
   form.append("file", new Blob([makeWav(2)]), "of-a-job.wav");
   const headers = { authorization: `Bearer ${KEYS.user}` };
