@@ -55,6 +55,41 @@ test("text is found, counted, stepped through, and replaced everywhere", async (
   assert.doesNotMatch(await readTranscript(page), /weaving/);
 });
 
+test("replacing one by one goes on behind a replacement that has the query in it", async (t) => {
+  const { page } = await openTranscript(t);
+  await page.keyboard.press("/");
+  const search = page.getByRole("search");
+  await search.getByRole("searchbox").fill("printing");
+  await search.getByLabel("Replace with").fill("hand printing");
+  const replace = search.getByRole("button", { name: "Replace", exact: true });
+  await replace.click();
+  await search.getByText(/^2 of/).waitFor();
+  await replace.click();
+  await search.getByText(/^3 of/).waitFor();
+  assert.doesNotMatch(await readTranscript(page), /hand hand/);
+});
+
+test("a segment that has no speaker is not shown as the first one's, and can be given to it", async (t) => {
+  const segments = [
+    { id: 0, start: 0, end: 1, text: " One.", speaker: "A" },
+    { id: 1, start: 1, end: 2, text: " Two." },
+  ];
+  const { page } = await openTranscript(t, { segments, words: [] });
+  await segment(page, 1).getByRole("button", { name: /^Edit/ }).click();
+  const choice = segment(page, 1).getByRole("combobox");
+  assert.equal(await choice.inputValue(), "");
+  await choice.selectOption("A");
+  await segment(page, 1).locator(".segment-speaker", { hasText: "A" }).waitFor();
+});
+
+test("the room for recordings is told as the history tells it", async (t) => {
+  const { page } = await openTranscript(t);
+  const told = page.locator(".keeping").getByText(/^Recordings here/);
+  const [, used, limit] = (await told.innerText()).match(/: (.+ [kM]B) of (.+ [MG]B)/);
+  await page.goto(page.url().replace(/#.*/, "#history"));
+  await page.getByText(`Recordings take ${used} of ${limit}.`).waitFor();
+});
+
 test("two tabs edit one transcript: what each changed is there in both", async (t) => {
   const { page, context } = await openTranscript(t);
   const other = await context.newPage();

@@ -33,8 +33,8 @@ export function FindBar({ find, asked, count, canReplace, onChange, onStep, onRe
       <input class="input" ref=${field} type="search" autocomplete="off" aria-label=${t("transcript.find")} placeholder=${t("transcript.find")}
         value=${find.query} onInput=${(/** @type {any} */ event) => onChange({ query: event.target.value })} />
       <span class="find-count" role="status">${find.query && found}</span>
-      <${Button} label=${t("transcript.findPrevious")} disabled=${!count} onClick=${() => onStep(-1)}><span aria-hidden="true">↑</span><//>
-      <${Button} label=${t("transcript.findNext")} disabled=${!count} onClick=${() => onStep(1)}><span aria-hidden="true">↓</span><//>
+      <${Button} icon="up" label=${t("transcript.findPrevious")} disabled=${!count} onClick=${() => onStep(-1)} />
+      <${Button} icon="down" label=${t("transcript.findNext")} disabled=${!count} onClick=${() => onStep(1)} />
       <${Check} label=${t("transcript.matchCase")} checked=${find.matchCase} onChange=${(/** @type {boolean} */ matchCase) => onChange({ matchCase })} />
       <${Button} icon="close" kind="plain" label=${t("transcript.findClose")} onClick=${onClose} />
     </div>

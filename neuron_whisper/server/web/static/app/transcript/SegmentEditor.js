@@ -42,7 +42,7 @@ export function SegmentEditor({ segment, index, caret, session, speakerIds, spea
     session.change((history) => setText(history, index, event.target.value));
   };
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
-    if (event.isComposing) return;
+    if (event.isComposing || event.keyCode === 229) return; // Safari: the key that ends a composition
     const action = undoOf(event);
     if (action) session[action]();
     else if (event.key === "Enter" || event.key === "Escape") onDone(true);
@@ -58,6 +58,7 @@ export function SegmentEditor({ segment, index, caret, session, speakerIds, spea
       aria-label=${t("transcript.editField", { time: formatClock(segment.start) })} onInput=${onInput} onKeyDown=${onKeyDown}></textarea>
     ${speakerIds.length > 0 && html`<label class="segment-speaker-choice"><span class="hidden-text">${t("transcript.speaker")}</span>
       <select class="select" onChange=${(/** @type {any} */ event) => session.change((it) => setSpeaker(it, index, event.target.value))}>
+        ${segment.speaker === undefined && html`<option value="" disabled selected>–</option>`}
         ${speakerIds.map((id) => html`<option key=${id} value=${id} selected=${id === segment.speaker}>${nameOf({ speakers }, id)}</option>`)}
       </select></label>`}
   </div>`;

@@ -2,6 +2,7 @@
 import { Component, html } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { formatClock } from "../ui/figures.js";
+import { Icon } from "../ui/icons.js";
 import { displayText } from "./model.js";
 import { SegmentEditor } from "./SegmentEditor.js";
 import { colourOf, nameOf } from "./speakerNames.js";
@@ -51,7 +52,7 @@ export class SegmentRow extends Component {
             onDone=${(/** @type {boolean} */ keepFocus) => onDone(index, keepFocus)} />`
         : html`<p class="segment-text" tabindex="0">${isNear ? wordsOf(segment, threshold) : displayText(segment)}</p>`}
       ${session && html`<button type="button" class="segment-edit" tabindex="-1" title=${t("transcript.edit", { time })}
-        aria-label=${t("transcript.edit", { time })}>${isEdited ? "✎•" : "✎"}</button>`}
+        aria-label=${t("transcript.edit", { time })}><${Icon} name="edit" size=${18} />${isEdited && "•"}</button>`}
     </li>`;
   }
 }

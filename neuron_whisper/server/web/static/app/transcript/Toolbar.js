@@ -13,8 +13,8 @@ export function Toolbar({ history, document: current, undo, redo, onFind, thresh
   const percent = Math.round(threshold * 100);
   const hasProbability = history.document.segments.some(({ words }) => words[0]?.probability !== undefined);
   return html`<div class="transcript-tools" role="group" aria-label=${t("transcript.tools")}>
-    <${Button} label=${t("transcript.undo")} disabled=${!history.past.length} onClick=${undo}><span aria-hidden="true">↶</span><//>
-    <${Button} label=${t("transcript.redo")} disabled=${!history.future.length} onClick=${redo}><span aria-hidden="true">↷</span><//>
+    <${Button} icon="undo" label=${t("transcript.undo")} disabled=${!history.past.length} onClick=${undo} />
+    <${Button} icon="redo" label=${t("transcript.redo")} disabled=${!history.future.length} onClick=${redo} />
     <${Button} icon="search" onClick=${onFind}>${t("transcript.find")}<//>
     ${hasProbability && html`<label class="threshold">${t("transcript.threshold", { percent })}
       <input type="range" min="0" max="100" step="5" value=${percent}

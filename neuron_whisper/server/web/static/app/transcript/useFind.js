@@ -1,7 +1,7 @@
 // The state of finding in a document: what was found, which is shown, and replacing.
 import { useEffect, useMemo, useState } from "../../vendor/htm-preact.js";
 import { setSegments } from "./edits.js";
-import { findAll, replaceAll, replaceOne } from "./find.js";
+import { findAll, matchFrom, replaceAll, replaceOne } from "./find.js";
 import { markMatches } from "./marks.js";
 import { editSegment } from "./model.js";
 
@@ -45,6 +45,12 @@ export function useFind(document, session, row, onReplaced, made) {
       : new Map([[current.index, replaceOne(document, current, find.replacement)]]);
     const edited = await editInSlices(document, texts);
     session.change((history) => setSegments(history, edited));
+    if (!all) {
+      // on behind the replacement, which may have the query in it
+      const behind = { index: current.index, start: current.start + find.replacement.length };
+      const left = findAll(session.store.get().history.document, query, find);
+      setFind((before) => ({ ...before, at: matchFrom(left, behind) }));
+    }
     onReplaced(String(all ? matches.length : 1));
   };
   return {
