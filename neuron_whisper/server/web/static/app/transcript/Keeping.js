@@ -1,6 +1,6 @@
 // What this browser keeps of the document: saved or not, room for recordings, and the buttons that delete.
 import { html, useEffect, useState } from "../../vendor/htm-preact.js";
-import { t } from "../i18n.js";
+import { locale, t } from "../i18n.js";
 import { loadAudio, removeAudio, removeDocument, storageUse } from "../storage/index.js";
 import { Button } from "../ui/Button.js";
 import { Dialog } from "../ui/Dialog.js";
@@ -37,7 +37,7 @@ export function Keeping({ id, saving, isRemoved, onRemove, onRemoved, onAudioRem
   const state = isRemoved ? "transcript.removedElsewhere" : `transcript.saving.${saving}`;
   return html`<footer class="keeping">
     <p class="keeping-state" role="status" data-saving=${saving}>${t(state)}</p>
-    ${use && html`<p>${t("transcript.audioUse", { used: formatSize(use.used), limit: formatSize(use.limit) })}
+    ${use && html`<p>${t("transcript.audioUse", { used: formatSize(use.used, locale.get().code), limit: formatSize(use.limit, locale.get().code) })}
       ${!use.hasQuota && ` ${t("transcript.noQuota")}`}</p>`}
     ${hasAudio && html`<${Button} icon="trash" onClick=${() => ask("audio")}>${t("transcript.removeAudio")}<//>`}
     <${Button} icon="trash" kind="bad" onClick=${() => ask("all")}>${t("transcript.remove")}<//>
