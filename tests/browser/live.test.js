@@ -117,3 +117,28 @@ test("captions pause and go on, and the microphones can be chosen from", { skip:
   await page.getByRole("button", { name: "Stop" }).click();
   await badge(page).getByText("Finished").waitFor({ timeout: 30_000 });
 });
+
+test("a microphone that opens after the captions were stopped is let go at once", async (t) => {
+  const { page } = await openPage(t, "plain", { hash: "#live", context: { permissions: ["microphone"] } });
+  await page.evaluate(() => {
+    const devices = navigator.mediaDevices;
+    const open = devices.getUserMedia.bind(devices);
+    globalThis.tracks = [];
+    devices.getUserMedia = async (wanted) => {
+      if (globalThis.tracks.length) await new Promise((resolve) => setTimeout(resolve, 1500));
+      const stream = await open(wanted);
+      globalThis.tracks.push(...stream.getTracks());
+      return stream;
+    };
+  });
+  await start(page);
+  await badge(page).getByText("Listening").waitFor();
+  const field = page.locator("#live-device");
+  await field.selectOption({ index: 1 });
+  await field.selectOption({ index: 0 });
+  await page.getByRole("button", { name: "Stop" }).click();
+  await badge(page).getByText("Finished").waitFor({ timeout: 30_000 });
+  await page.waitForFunction(() => globalThis.tracks.length === 3);
+  await page.waitForFunction(() => globalThis.tracks.every((track) => track.readyState === "ended"));
+  assert.equal(await badge(page).innerText(), "Finished");
+});

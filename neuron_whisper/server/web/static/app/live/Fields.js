@@ -1,5 +1,5 @@
 // The choices before the captions begin: microphone, language, model, prompt; and the microphone while they run.
-import { html, useEffect, useState } from "../../vendor/htm-preact.js";
+import { html, useEffect } from "../../vendor/htm-preact.js";
 import { apiKey } from "../api/key.js";
 import { config } from "../config.js";
 import { t } from "../i18n.js";
@@ -9,11 +9,11 @@ import { nameLanguage } from "../ui/languages.js";
 import { choices, choose, listModels } from "./choices.js";
 import { useDevices } from "./useDevices.js";
 
-export function Fields() {
+/** @param {{models: string[], onModels: (models: string[]) => void}} props `models`: none before they are known */
+export function Fields({ models, onModels }) {
   const { model, language, prompt } = useStore(choices, (state) => state);
   const key = useStore(apiKey, (state) => state.value);
-  const [models, setModels] = useState(/** @type {string[]} */ ([]));
-  useEffect(() => void listModels().then(setModels), [key]);
+  useEffect(() => void listModels().then(onModels), [key]);
   const names = models.length ? models : [config.model];
   const languages = listLanguages();
   return html`<div class="live-fields">

@@ -1,10 +1,11 @@
 // The view of live captions: choices and start, then bar and captions, then the result.
 import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
+import { config } from "../config.js";
 import { t } from "../i18n.js";
 import { useStore } from "../state.js";
 import { Button } from "../ui/Button.js";
 import { CaptionBox } from "./CaptionBox.js";
-import { choices } from "./choices.js";
+import { choices, fitChoices } from "./choices.js";
 import { Controls } from "./Controls.js";
 import { Fields } from "./Fields.js";
 import { findObstacle } from "./microphone.js";
@@ -15,6 +16,7 @@ import { session, start } from "./session.js";
 export function LiveView() {
   const state = useStore(session, (whole) => whole);
   const [isLarge, setLarge] = useState(false);
+  const [models, setModels] = useState(/** @type {string[]} */ ([]));
   const view = useRef(/** @type {HTMLElement | null} */ (null));
   useLargeEnd(isLarge, () => setLarge(false));
   const toggleLarge = () => {
@@ -26,9 +28,9 @@ export function LiveView() {
   return html`<div class=${`live stack${isLarge ? " large" : ""}`} ref=${view}>
     <div class="live-head"><h1>${t("live.title")}</h1>${isOff && html`<p class="soft">${t("live.what")}</p>`}</div>
     ${isOff && html`<div class="card stack">
-      <${Fields} />
+      <${Fields} models=${models} onModels=${setModels} />
       <div class="row"><${Button} kind="primary" icon="mic" disabled=${Boolean(findObstacle())}
-        onClick=${() => start(choices.get())}>${t("live.start")}<//></div>
+        onClick=${() => start(fitChoices(choices.get(), { models, languages: config.languages.map(({ code }) => code) }))}>${t("live.start")}<//></div>
     </div>`}
     ${!isOff && html`<${Controls} session=${state} isLarge=${isLarge} onLarge=${toggleLarge} />`}
     <${MicrophoneNotice} session=${state} />

@@ -11,6 +11,20 @@ const NONE = { deviceId: "", model: "", language: "", prompt: "" };
 
 export const choices = createStore({ ...NONE, ...readKept() });
 
+/**
+ * The choices that this server can fulfil, as the fields show them: kept ones may be another server's.
+ * @param {Choices} wanted
+ * @param {{models: string[], languages: string[]}} served `models`: none where they could not be read
+ * @returns {Choices}
+ */
+export function fitChoices({ model, language, ...others }, { models, languages }) {
+  return {
+    ...others,
+    model: !models.length || models.includes(model) ? model : "",
+    language: languages.includes(language) ? language : "",
+  };
+}
+
 /** @param {Partial<Choices>} changes */
 export function choose(changes) {
   choices.set(changes);

@@ -62,7 +62,9 @@ export async function openMicrophone({ deviceId, onPiece, onLost }) {
   const last = new Promise((/** @type {(value: void) => void} */ resolve) => void (tellLast = resolve));
   node.port.onmessage = ({ data }) => (data.isLast ? tellLast() : onPiece(data.samples, data.level));
   context.createMediaStreamSource(stream).connect(node);
-  context.onstatechange = () => void (context.state === "suspended" && context.resume()); // a call took the sound
+  context.onstatechange = () => {
+    if (!["running", "closed"].includes(context.state)) void context.resume(); // a call took the sound
+  };
   track.onended = onLost;
   return {
     label: track.label,
@@ -70,7 +72,9 @@ export async function openMicrophone({ deviceId, onPiece, onLost }) {
       track.onended = null;
       node.port.postMessage("stop");
       await Promise.race([last, new Promise((resolve) => setTimeout(resolve, 500))]); // no answer where it is suspended
-      context.onstatechange = null;
+      context.onstatechange = () => {
+    if (!["running", "closed"].includes(context.state)) void context.resume(); // a call took the sound
+  };
       track.stop();
       await context.close();
     },
@@ -79,7 +83,8 @@ export async function openMicrophone({ deviceId, onPiece, onLost }) {
 
 /** @param {string} deviceId */
 async function openStream(deviceId) {
-  const device = deviceId ? { deviceId: { exact: deviceId } } : {};
+  // one that is not there any more is no reason to hear nothing: the fields show the browser's choice, too
+  const device = deviceId ? { deviceId: { ideal: deviceId } } : {};
   try {
     return await navigator.mediaDevices.getUserMedia({ audio: { ...CONSTRAINTS, ...device } });
   } catch (error) {

@@ -81,7 +81,8 @@ async function listen() {
   let opened;
   try {
     const { deviceId } = session.get().choices;
-    const onPiece = (/** @type {Int16Array} */ samples, /** @type {number} */ loudness) => isLate || take(samples, loudness);
+    /** @type {typeof take} */
+    const onPiece = (samples, loudness) => void (isLate || take(samples, loudness));
     opened = await openMicrophone({ deviceId, onPiece, onLost: () => void loseMicrophone() });
   } catch (error) {
     if (number !== opening) return "late";
