@@ -112,8 +112,8 @@ _REQUEST_FIELDS = (
         name="timestamp_granularities",
         field_type=choice("word", "segment"),
         is_list=True,
-        description="With verbose_json, otherwise ignored: what has timestamps. word alone leaves the segments out. "
-        "Default: segment.",
+        description="With verbose_json: what has timestamps; word alone leaves the segments out. With srt and vtt, not "
+        "in OpenAI's API: word makes cues begin and end with their words. Otherwise ignored. Default: segment.",
     ),
     FormField(
         name="include",

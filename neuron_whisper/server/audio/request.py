@@ -20,11 +20,13 @@ from neuron_whisper.server.http.multipart import Form
 
 # options that are set by a form field of another name
 _FIELD_OF_OPTION: Mapping[str, str] = {"word_timestamps": "timestamp_granularities"}
+FORMATS_WITH_TIMES = ("verbose_json", "srt", "vtt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioRequest:
-    """A parsed form. `model` None: the default model. `timestamp_granularities`: what verbose_json has times of.
+    """A parsed form. `model` None: the default model. `timestamp_granularities`: what verbose_json has times of;
+    `word` in it: the times of srt and vtt are those of their words.
 
     `warnings` name the fields that were ignored.
     """
@@ -52,10 +54,10 @@ class AudioRequest:
         response_format = given.get("response_format", "json")
         warnings = [f"{name}: ignored, it changes nothing here" for name in list_ignored_fields(texts, given)]
         granularities = frozenset({"segment"})
-        if response_format == "verbose_json":
+        if response_format in FORMATS_WITH_TIMES:
             granularities = frozenset(given.get("timestamp_granularities", granularities))
         elif "timestamp_granularities" in given:
-            warnings.append("timestamp_granularities: ignored, it needs response_format=verbose_json")
+            warnings.append("timestamp_granularities: ignored, it needs response_format=verbose_json, srt or vtt")
         subtitles = SubtitleOptions(
             **{field.name: given[field.name] for field in fields(SubtitleOptions) if field.name in given}
         )
