@@ -58,12 +58,18 @@ test("the health of the server is shown with an admin's key, not with a user's",
   await enterKey(page, KEYS.user);
   await dialogOf(page).waitFor({ state: "detached" });
   await tab.waitFor({ state: "detached" });
+  await page.evaluate(() => void (location.hash = "#health")); // the address is known to anybody
+  const models = page.locator(".health-models").filter({ hasText: "tiny.en" });
+  const unload = page.getByRole("button", { name: /Unload/ });
+  await models.waitFor();
+  assert.equal(await unload.count(), 0);
   await page.evaluate(() => sessionStorage.clear());
   await page.reload();
   await enterKey(page, KEYS.admin);
   await tab.click();
   await page.getByRole("heading", { name: "The last five minutes" }).waitFor();
-  await page.locator(".health-models").filter({ hasText: "tiny.en" }).waitFor();
+  await models.waitFor();
+  assert.equal(await unload.count(), 1);
 });
 
 test("below a prefix every file of the page and every request lies below it", async (t) => {

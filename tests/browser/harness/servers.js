@@ -40,7 +40,7 @@ function keys(directory) {
     roles: id === "admin" ? ["user", "admin"] : ["user"],
   }));
   writeFileSync(file, JSON.stringify({ keys: stored }), { mode: 0o600 });
-  return ["--keys-file", file, "--metrics-need-key"];
+  return ["--keys-file", file, "--metrics-need-key", "--model-admin"];
 }
 
 /** @typedef {{url: string, api: string, log: string, process: import("node:child_process").ChildProcess}} Server */

@@ -16,7 +16,7 @@ export function Figures({ health }) {
     ["health.queue", formatNumber(snapshot?.waiting ?? readiness?.waiting ?? null)],
     ["health.inFlight", formatNumber(snapshot?.inFlight ?? readiness?.requests ?? null)],
     ["health.sessions", formatShare(snapshot?.sessions, snapshot?.sessionsLimit)],
-    ...(config.hasJobs ? [["health.jobs", snapshot?.jobsQueued == null ? "–" : `${snapshot.jobsQueued}, ${snapshot.jobsRunning}`]] : []),
+    ...(config.hasJobs ? [["health.jobs", snapshot?.jobsQueued == null ? "–" : `${snapshot.jobsQueued} / ${snapshot.jobsRunning}`]] : []),
     ...(readiness?.workers
       ? [["health.workers", formatShare(readiness.workers_up, readiness.workers_configured)]]
       : []),

@@ -22,7 +22,7 @@ export function HealthView() {
     <${Figures} health=${state} />
     ${metricsStatus > 0 && html`<${Refusal} status=${metricsStatus} text=${t(metricsStatus === 403 ? "health.metricsDenied" : "health.metricsKey")} />`}
     ${modelsStatus > 0 && html`<${Refusal} status=${modelsStatus} text=${t("health.modelsKey")} />`}
-    ${state.models && html`<${ModelsTable} models=${state.models} />`}
+    ${state.models && html`<${ModelsTable} models=${state.models} isDenied=${metricsStatus === 403} />`}
     ${isRead && metricsStatus === 0 && html`<${Graphs} points=${state.points} snapshot=${state.snapshot} />`}
   </div>`;
 }

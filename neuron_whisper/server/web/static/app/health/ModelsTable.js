@@ -8,9 +8,9 @@ import { Dialog } from "../ui/Dialog.js";
 import { Icon } from "../ui/icons.js";
 import { poll } from "./poll.js";
 
-/** @param {{models: any[]}} props of GET /v1/models */
-export function ModelsTable({ models }) {
-  const hasAdmin = config.hasModelAdmin;
+/** @param {{models: any[], isDenied: boolean}} props `models` of GET /v1/models; `isDenied`: the key is no admin's */
+export function ModelsTable({ models, isDenied }) {
+  const hasAdmin = config.hasModelAdmin && !isDenied;
   const [busy, setBusy] = useState("");
   const [problem, setProblem] = useState("");
   const [asked, ask] = useState("");
@@ -46,7 +46,7 @@ export function ModelsTable({ models }) {
       </table>
     </div>
     <div role="alert">${problem && html`<p class="note bad"><${Icon} name="alert" />${problem}</p>`}</div>
-    ${!hasAdmin && html`<p class="small soft">${t("health.noAdmin")}</p>`}
+    ${!config.hasModelAdmin && html`<p class="small soft">${t("health.noAdmin")}</p>`}
     ${asked && html`<${Dialog} title=${t("health.unloadName", { name: asked })} onClose=${() => ask("")}>
       <p>${t("health.confirmUnload", { name: asked })}</p>
       <div class="dialog-actions">

@@ -19,6 +19,10 @@ export function FindBar({ find, asked, count, canReplace, onChange, onStep, onRe
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   // at once: what is typed behind the key that opened it goes here; `asked` changes when it is asked for again
   useLayoutEffect(() => field.current?.select(), [asked]);
+  // the pressed button of the last match is disabled, and the focus with it
+  useLayoutEffect(() => {
+    if (!count && document.activeElement?.matches(".find-bar :disabled")) field.current?.focus();
+  }, [count]);
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
     if (event.isComposing) return;
     if (event.key === "Escape") onClose();

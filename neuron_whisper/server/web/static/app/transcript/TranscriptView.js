@@ -113,7 +113,7 @@ export function TranscriptView({ doc, audio = null, peaks = null, live = false, 
         session?.settleConflict(index);
       }} />
     <${Speakers} ids=${ids} speakers=${shown.speakers} session=${session} />
-    <div class="segments" onClick=${(/** @type {any} */ event) => onListClick(event, actions)}
+    <div class=${ids.length ? "segments has-speakers" : "segments"} onClick=${(/** @type {any} */ event) => onListClick(event, actions)}
       onDblClick=${(/** @type {any} */ event) => onListDoubleClick(event, actions)}
       onKeyDown=${(/** @type {any} */ event) => onListKey(event, actions)}>
       <${SegmentList} segments=${shown.segments} editing=${editing} context=${context} onWords=${() => countMade((n) => n + 1)} />
