@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -96,11 +97,17 @@ def test_the_log_names_the_trace(caplog: pytest.LogCaptureFixture) -> None:
     assert [f"trace={TRACE}" in line for line in lines] == [True, False]
 
 
-def test_an_unreachable_collector_delays_neither_requests_nor_shutdown() -> None:
+def test_an_unreachable_collector_delays_neither_requests_nor_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "3")  # seconds, more than shutdown waits
     with run_remote_server() as collector:
         pass
     with run_traced_server(collector.url) as server:
         assert server.post().status_code == 200
+    # the exporter goes on behind the server's end and draws random pauses, which other tests would hear of
+    for thread in threading.enumerate():
+        if thread.name == "last spans":
+            thread.join(30)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("endpoint", ["collector:4318", "ftp://collector", "", "http://collector:4318/?x=1"])
