@@ -8,21 +8,15 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from neuron_whisper.server import ServerSettings
 from neuron_whisper.server.http.api_keys import create_key, write_keys
-from tests.support.job_clients import JOBS, NO_FALLBACK, StepGate, create_job, get_result, wait_for_job
+from tests.support.job_clients import JOBS, NO_FALLBACK, StepGate, create_job, get_result, jobs_settings, wait_for_job
 from tests.support.servers import TIMEOUT_S, RunningServer, read_error, run_server, tone
 
 LONG = tone(330.0, 40.0, rate=8000)  # windows one after another
-
-
-def jobs_settings(directory: Path, **settings: Any) -> ServerSettings:
-    return ServerSettings(vad_filter=False, jobs_dir=directory / "jobs", **settings)
 
 
 @pytest.fixture(scope="module")

@@ -11,18 +11,13 @@ import httpx
 import numpy as np
 import pytest
 
-from neuron_whisper.server import ServerSettings
-from tests.support.job_clients import JOBS, NO_FALLBACK, create_job, run_remote_server, wait_for_job
+from tests.support.job_clients import JOBS, NO_FALLBACK, create_job, jobs_settings, run_remote_server, wait_for_job
 from tests.support.servers import TRANSCRIPTIONS, RunningServer, read_error, run_server, tone, wav
 
 HALF_LOUD = np.concatenate([np.zeros(16_000), np.full(16_000, 0.5)]).astype(np.float32)
 CLIP = wav(HALF_LOUD)  # a second of silence, then one at half of full scale
 PEAKS = [0] * 20 + [127] * 20
 VERBOSE = {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]}
-
-
-def jobs_settings(directory: Path, **settings: Any) -> ServerSettings:
-    return ServerSettings(vad_filter=False, jobs_dir=directory / "jobs", **settings)
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from neuron_whisper.server import ServerSettings
 from tests.support.servers import TIMEOUT_S, tone
 
 JOBS = "/v1/jobs"
@@ -33,6 +35,11 @@ class StepGate:
 
     def set(self) -> None:
         self._open.set()
+
+
+def jobs_settings(directory: Path, **settings: Any) -> ServerSettings:
+    """Settings of a server with jobs below a directory."""
+    return ServerSettings(vad_filter=False, jobs_dir=directory / "jobs", **settings)
 
 
 def create_job(client: httpx.Client, audio: bytes | None = None, **fields: Any) -> dict[str, Any]:

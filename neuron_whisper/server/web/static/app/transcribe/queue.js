@@ -64,6 +64,19 @@ export const isBusy = (item) => item.state === "waiting" || isActive(item);
 /** @param {Item} item */
 export const hasEnded = (item) => ENDED.has(item.state);
 
+/** What a run of an item begins with. */
+const FRESH = {
+  uploaded: 0,
+  done: 0,
+  startedAt: 0,
+  stage: "",
+  segments: [],
+  peaks: null,
+  error: null,
+  retries: false,
+  jobId: "",
+};
+
 /** @param {{id: string, file: File, duration?: number | null, isRecorded?: boolean}} values @returns {Item} */
 export function createItem({ id, file, duration = null, isRecorded = false }) {
   return {
@@ -76,32 +89,12 @@ export function createItem({ id, file, duration = null, isRecorded = false }) {
     state: "ready",
     via: "stream",
     options: null,
-    uploaded: 0,
-    done: 0,
-    startedAt: 0,
-    stage: "",
-    segments: [],
-    peaks: null,
-    error: null,
-    retries: false,
-    jobId: "",
+    ...FRESH,
     documentId: "",
     tries: 0,
     opens: false,
   };
 }
-
-const FRESH = {
-  uploaded: 0,
-  done: 0,
-  startedAt: 0,
-  stage: "",
-  segments: [],
-  peaks: null,
-  error: null,
-  retries: false,
-  jobId: "",
-};
 
 /** @param {Queue} queue @param {Action} action @returns {Queue} */
 export function reduce(queue, action) {
