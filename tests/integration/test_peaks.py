@@ -106,7 +106,7 @@ def test_a_job_has_it_while_it_is_transcribed_and_afterwards(tmp_path: Path) -> 
         wait_for_job(client, job["id"], lambda it: it["progress"] and it["progress"]["total_s"])
         expected = {"object": "job.peaks", "peaks_per_second": 20, "peaks": PEAKS}
         assert get_peaks(client, job["id"]).json() == expected
-        error = read_error(get_peaks(client, waiting["id"]), 404)
+        error = read_error(get_peaks(client, waiting["id"]), 409)
         assert error["code"] == "peaks_unavailable"
         assert "not decoded yet" in error["message"]
         server.session.gate.set()
@@ -121,7 +121,7 @@ def test_a_job_has_it_while_it_is_transcribed_and_afterwards(tmp_path: Path) -> 
 def test_a_job_that_was_never_decoded_says_why_it_has_none(client: httpx.Client) -> None:
     job = create_job(client, b"no sound at all")
     wait_for_job(client, job["id"], "failed")
-    assert "failed before" in read_error(get_peaks(client, job["id"]), 404)["message"]
+    assert "failed before" in read_error(get_peaks(client, job["id"]), 409)["message"]
 
 
 def test_a_job_that_is_cancelled_in_the_queue_has_none(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_job_that_is_cancelled_in_the_queue_has_none(tmp_path: Path) -> None:
         running, queued = create_job(client, CLIP), create_job(client, CLIP)
         wait_for_job(client, running["id"], "running")
         assert client.post(f"{JOBS}/{queued['id']}/cancel").status_code == 200
-        assert "cancelled before" in read_error(get_peaks(client, queued["id"]), 404)["message"]
+        assert "cancelled before" in read_error(get_peaks(client, queued["id"]), 409)["message"]
 
 
 def test_a_job_that_a_next_server_continues_has_it(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def _to_error_response(error: Exception, request: Request[Any, Any, Any] | None 
         case UnknownJob():
             return make_error_response(404, str(error), param="job", code="job_not_found")
         case PeaksUnavailable():
-            return make_error_response(404, str(error), param="job", code="peaks_unavailable")
+            return make_error_response(409, str(error), param="job", code="peaks_unavailable")
         case InvalidJobState():
             return make_error_response(409, str(error), param="job", code="invalid_job_state")
         case UrlFetchFailed():
