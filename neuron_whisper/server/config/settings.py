@@ -193,7 +193,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     samples_dir: Annotated[
         Path | None,
-        Meta(description="Directory of recordings that the page offers to try; whoever sees the page may play them."),
+        Meta(description="Directory of recordings that the page offers to try; they need no API key."),
     ] = None
     metrics_need_key: Annotated[bool, Meta(description="Require an admin key for GET /metrics.")] = False
     otlp_endpoint: Annotated[

@@ -344,7 +344,7 @@ class JobRunner:
         try:
             await asyncio.shield(stored)
         except asyncio.CancelledError:
-            await asyncio.wait({stored})  # a file that is written later would be nobody's
+            await asyncio.wait({stored})  # a file that is written later would belong to no job
             raise
         except CapacityError as error:
             log.warning("waveform not stored job=%s reason=%r", job.id, str(error))

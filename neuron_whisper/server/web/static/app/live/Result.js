@@ -3,6 +3,7 @@ import { html, useEffect, useState } from "../../vendor/htm-preact.js";
 import { config } from "../config.js";
 import { t } from "../i18n.js";
 import { Button } from "../ui/Button.js";
+import { saveFile } from "../ui/download.js";
 import { buildTranscript } from "./document.js";
 import { clear, getPeaks, getRecording, session as store } from "./session.js";
 
@@ -23,7 +24,7 @@ export function Result({ session }) {
         onClick=${() => (location.hash = `#transcript/${session.transcript?.id}`)}>${t("live.open")}<//>
       ${FILES.map((format) => html`<${Button} key=${format} icon="download" disabled=${!session.transcript}
         onClick=${() => saveText(session, format)}>${format}<//>`)}
-      <${Button} icon="download" onClick=${() => save(getRecording(), `${baseName(session)}.wav`)}>wav<//>
+      <${Button} icon="download" onClick=${() => saveFile(getRecording(), `${baseName(session)}.wav`)}>wav<//>
       <${Button} icon="mic" onClick=${clear}>${t("live.again")}<//>
     </div>
   </section>`;
@@ -49,7 +50,7 @@ async function saveText({ transcript }, format) {
   if (!transcript) return;
   const { exportDocument, exportName, FORMATS } = await import("../transcript/index.js");
   const blob = new Blob([exportDocument(transcript, format)], { type: FORMATS[format].mediaType });
-  save(blob, exportName(transcript, format));
+  saveFile(blob, exportName(transcript, format));
 }
 
 /**
@@ -59,13 +60,4 @@ async function saveText({ transcript }, format) {
 function baseName({ startedAt }) {
   const local = new Date(startedAt - 60_000 * new Date(startedAt).getTimezoneOffset()).toISOString();
   return `live ${local.slice(0, 10)} ${local.slice(11, 16).replace(":", ".")}`;
-}
-
-/** @param {Blob} blob @param {string} name */
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

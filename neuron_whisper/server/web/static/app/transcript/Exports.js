@@ -2,6 +2,7 @@
 import { html } from "../../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { Button } from "../ui/Button.js";
+import { saveFile } from "../ui/download.js";
 import { showToast } from "../ui/toasts.js";
 import { exportDocument, exportName, exportPieces, FORMATS } from "./formats.js";
 
@@ -21,10 +22,7 @@ export function Exports({ document: current }) {
 /** @param {TranscriptDocument} shown @param {string} format */
 async function download(shown, format) {
   const type = `${FORMATS[format].mediaType};charset=utf-8`;
-  const url = URL.createObjectURL(new Blob(await collect(exportPieces(shown, format)), { type }));
-  const link = Object.assign(document.createElement("a"), { href: url, download: exportName(shown, format) });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000); // a browser may read it later
+  saveFile(new Blob(await collect(exportPieces(shown, format)), { type }), exportName(shown, format));
 }
 
 /** The pieces, with pauses in which the page answers. @param {Iterable<string>} pieces */
